@@ -1,0 +1,1 @@
+"""Audio and video: sources, transforms, newest-frame delivery."""

@@ -1,0 +1,1 @@
+"""WebSocket signaling: server, client, messages."""
