@@ -1,0 +1,53 @@
+# Everything is set up by the target that needs it; `make demo` is the place to start.
+
+PYTHON ?= python3
+PORT ?= 8080
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test check format bench system clean
+
+demo: $(VENV)/.run  ## a video call between a browser and Python
+	@$(BIN)/icefloe demo --port $(PORT)
+
+test: $(VENV)/.test  ## all tests; as root on Debian or Ubuntu it installs what they need
+	@$(BIN)/python -m tests.helpers.system
+	$(BIN)/pytest
+
+check: $(VENV)/.check  ## style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy tests demos
+	$(BIN)/pyright
+
+format: $(VENV)/.check
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.test  ## icefloe and plain aiortc in turn; writes docs/benchmarks.md
+	@$(BIN)/python -m tests.bench
+
+system: $(VENV)/.test  ## install the parts of the system that tests need
+	@$(BIN)/python -m tests.helpers.system --install
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "icefloe needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable '.[test]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.check: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable '.[check]'
+	@touch $@ $(VENV)/.test $(VENV)/.run

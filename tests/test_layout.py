@@ -1,0 +1,39 @@
+"""The packages are reached by one name each, and signaling stands without the media stack."""
+
+import subprocess
+import sys
+
+import pytest
+
+PACKAGES = ["icefloe.media", "icefloe.peer", "icefloe.signaling"]
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_the_rooms_are_not_top_level_modules() -> None:
+    names = [package.partition(".")[2] for package in PACKAGES]
+    code = f"import sys, {', '.join(PACKAGES)}; print([n for n in {names} if n in sys.modules])"
+    assert run(code).strip() == "[]"
+
+
+def test_signaling_loads_neither_aiortc_nor_pyav() -> None:
+    heavy = ["aiortc", "aioice", "av"]
+    code = f"import sys, icefloe.signaling; print([n for n in {heavy} if n in sys.modules])"
+    assert run(code).strip() == "[]"
+
+
+def test_the_front_door_imports_nothing() -> None:
+    code = "import sys; b=set(sys.modules); import icefloe; print(sorted(set(sys.modules)-b))"
+    assert run(code).strip() == "['icefloe']"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_public_names_exist_and_are_sorted(package: str) -> None:
+    code = (
+        f"import {package} as p; n = p.__all__; assert list(n) == sorted(n), n;"
+        "assert all(hasattr(p, x) and getattr(p, x).__doc__ for x in n); print(len(n))"
+    )
+    assert int(run(code)) > 0
