@@ -1,0 +1,561 @@
+"""The seam: the one file that touches private names of aiortc and aioice.
+
+Everything here is a thin, named way to something that aiortc 1.16 or aioice 0.13 keeps to itself;
+what is done with it stands elsewhere. :func:`check` runs at import, so that versions which lack one
+of the names are refused with an error that says so, and not in the middle of a call.
+
+aiortc builds its ICE objects in one method, ``RTCPeerConnection.__createDtlsTransport``. It is
+overridden to put an :class:`~icefloe.peer.ice.agent.IceAgent` in the place of the
+``aioice.Connection``; of that object aiortc uses the fifteen names of :data:`AGENT_CONTRACT`.
+"""
+
+import asyncio
+import logging
+import struct
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import aioice
+from aioice.candidate import Candidate
+from aioice.ice import CandidatePair, StunProtocol
+from aioice.turn import TurnTransport
+from aiortc import (
+    RTCCertificate,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCDtlsTransport,
+    RTCIceGatherer,
+    RTCIceTransport,
+    RTCPeerConnection,
+    RTCRtpTransceiver,
+    RTCSctpTransport,
+)
+from aiortc.rtcpeerconnection import add_transport_description
+from aiortc.rtcrtpreceiver import RemoteStreamTrack
+from aiortc.sdp import MediaDescription, SessionDescription
+from OpenSSL import SSL
+from pyee.asyncio import AsyncIOEventEmitter
+
+from .errors import IncompatibleVersions
+
+logger = logging.getLogger(__name__)
+
+AGENT_CONTRACT = (
+    "add_remote_candidate",
+    "close",
+    "connect",
+    "gather_candidates",
+    "get_event",
+    "ice_controlling",
+    "local_candidates",
+    "local_password",
+    "local_username",
+    "recv",
+    "remote_candidates",
+    "remote_is_lite",
+    "remote_password",
+    "remote_username",
+    "send",
+)
+"""What aiortc uses of ``RTCIceTransport._connection``."""
+
+_METHODS: dict[type, tuple[str, ...]] = {
+    RTCPeerConnection: (
+        "_RTCPeerConnection__connect",
+        "_RTCPeerConnection__createDtlsTransport",
+        "_RTCPeerConnection__createSctpTransport",
+        "_RTCPeerConnection__createTransceiver",
+        "_RTCPeerConnection__setSignalingState",
+        "_RTCPeerConnection__updateIceGatheringState",
+    ),
+    RTCCertificate: ("_create_ssl_context",),
+    RTCRtpTransceiver: ("_get_mline_index", "_set_mid", "_set_mline_index"),
+    RTCSctpTransport: ("_data_channel_open", "_data_channel_receive"),
+    aioice.Connection: (
+        "_check_list_maybe_complete",
+        "_check_list_maybe_fail",
+        "_pair_remote_candidate",
+        "_remote_candidates_expected",
+        "data_received",
+    ),
+}
+
+_ATTRIBUTES: dict[type, tuple[str, ...]] = {
+    RTCPeerConnection: (
+        "_RTCPeerConnection__certificates",
+        "_RTCPeerConnection__currentLocalDescription",
+        "_RTCPeerConnection__currentRemoteDescription",
+        "_RTCPeerConnection__pendingLocalDescription",
+        "_RTCPeerConnection__pendingRemoteDescription",
+        "_RTCPeerConnection__remoteDtls",
+        "_RTCPeerConnection__remoteIce",
+        "_RTCPeerConnection__sctp_mline_index",
+        "_RTCPeerConnection__transceivers",
+    ),
+    RTCIceGatherer: ("_connection",),
+    RTCIceTransport: ("_connection", "_recv", "_role_set", "_send"),
+    RTCRtpTransceiver: ("_codecs", "_headerExtensions", "_offerDirection", "_preferred_codecs"),
+    RTCSctpTransport: ("_data_channel_queue", "_remote_max_message_size"),
+    aioice.Connection: (
+        "_check_list",
+        "_check_list_done",
+        "_closing",
+        "_early_checks_done",
+        "_local_candidates",
+        "_local_candidates_end",
+        "_nominated",
+        "_protocols",
+        "_queue",
+        "_remote_candidates",
+    ),
+    TurnTransport: (
+        "_TurnTransport__close_task",
+        "_TurnTransport__inner_protocol",
+        "_TurnTransport__send_tasks",
+    ),
+}
+
+
+def check() -> None:
+    """Make sure that the names this file builds on are there.
+
+    Raises:
+        IncompatibleVersions: Some are not; the message names them and the versions found.
+    """
+    missing = [
+        f"{cls.__module__}.{cls.__name__}.{name}"
+        for cls, names in _METHODS.items()
+        for name in names
+        if not callable(getattr(cls, name, None))
+    ]
+    missing += [
+        f"{cls.__module__}.{cls.__name__}.{name}"
+        for cls, names in _ATTRIBUTES.items()
+        for name in names
+        if name not in cls.__init__.__code__.co_names  # type: ignore[misc]
+    ]
+    if missing:
+        found = f"aiortc {version('aiortc')} and aioice {version('aioice')}"
+        raise IncompatibleVersions(missing, found)
+
+
+check()
+
+
+# --- aiortc -------------------------------------------------------------------------------------
+
+
+class Gatherer(RTCIceGatherer):
+    """``RTCIceGatherer`` that is complete when the agent says so, not when ``gather()`` returns."""
+
+    _connection: Any
+    _state = "new"
+
+    @property
+    def state(self) -> str:
+        return self._state
+
+    async def gather(self) -> None:
+        if self._state == "new":
+            self._enter("gathering")
+            await self._connection.gather_candidates()
+
+    def finish(self) -> None:
+        """Note that no further candidate will come."""
+        if self._state == "gathering":
+            self._enter("completed")
+
+    def _enter(self, state: str) -> None:
+        self._state = state
+        self.emit("statechange")
+
+
+class Certificate(RTCCertificate):
+    """A certificate whose DTLS client also takes servers with an RSA certificate.
+
+    RFC 8827 section 6.5 makes one ECDSA suite mandatory and allows others; GStreamer's webrtcbin
+    comes with RSA. OpenSSL lists stay in order, so that two ECDSA ends choose what they chose.
+    """
+
+    CIPHERS = (
+        b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
+        b"ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:"
+        b"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:"
+        b"ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES256-SHA"
+    )
+
+    def _create_ssl_context(self, srtp_profiles: list[Any]) -> SSL.Context:
+        context = super()._create_ssl_context(srtp_profiles)
+        context.set_cipher_list(self.CIPHERS)
+        return context
+
+
+class SctpTransport(RTCSctpTransport):
+    """``RTCSctpTransport`` that counts labels in bytes and survives malformed messages."""
+
+    def _data_channel_open(self, channel: RTCDataChannel) -> None:
+        super()._data_channel_open(channel)
+        # RFC 8832 section 5.1 counts bytes, aiortc characters.
+        queued, protocol_id, message = self._data_channel_queue.pop()
+        lengths = struct.pack("!HH", len(channel.label.encode()), len(channel.protocol.encode()))
+        fixed = message[:8] + lengths + message[12:]
+        self._data_channel_queue.append((queued, protocol_id, fixed))
+
+    async def _data_channel_receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
+        try:
+            await super()._data_channel_receive(stream_id, pp_id, data)
+        except (AssertionError, ValueError, struct.error) as error:
+            # A message that breaks RFC 8832, or is not UTF-8: it must not end the association.
+            logger.warning("dropped a malformed data channel message: %r", error)
+
+
+class Transceiver(RTCRtpTransceiver):
+    """``RTCRtpTransceiver`` that tells when it is changed."""
+
+    on_change: Callable[[], None] | None = None
+
+    @property
+    def direction(self) -> str:
+        return super().direction
+
+    @direction.setter
+    def direction(self, direction: str) -> None:
+        changed = direction != super().direction
+        RTCRtpTransceiver.direction.fset(self, direction)  # type: ignore[attr-defined]
+        if changed:
+            self._changed()
+
+    async def stop(self) -> None:
+        was_stopped = self.stopped
+        await super().stop()
+        if not was_stopped:
+            self._changed()
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
+
+
+@dataclass
+class _Negotiated:
+    """What offer and answer decided for one transceiver."""
+
+    mid: str | None = None
+    index: int | None = None
+    codecs: list[Any] = field(default_factory=list)
+    extensions: list[Any] = field(default_factory=list)
+    offer_direction: str | None = None
+    track: RemoteStreamTrack | None = None
+
+
+@dataclass
+class Stable:
+    """The negotiated state of a connection, to come back to by a rollback."""
+
+    transceivers: dict[RTCRtpTransceiver, _Negotiated] = field(default_factory=dict)
+    sctp_mid: str | None = None
+    sctp_index: int | None = None
+    remote_ice: dict[Any, Any] = field(default_factory=dict)
+    remote_dtls: dict[Any, Any] = field(default_factory=dict)
+
+    def agreed_on(self, transceiver: RTCRtpTransceiver) -> tuple[list[Any], list[Any]]:
+        """Return the codecs and header extensions of a transceiver; empty if there are none."""
+        was = self.transceivers.get(transceiver)
+        return (was.codecs, was.extensions) if was and was.mid is not None else ([], [])
+
+
+def negotiated_media(transceiver: RTCRtpTransceiver) -> tuple[list[Any], list[Any]]:
+    """Return the codecs and header extensions that a transceiver uses."""
+    return transceiver._codecs, transceiver._headerExtensions
+
+
+def set_media(transceiver: RTCRtpTransceiver, codecs: list[Any], extensions: list[Any]) -> None:
+    """Set the codecs and header extensions that a transceiver uses."""
+    transceiver._codecs, transceiver._headerExtensions = codecs, extensions
+
+
+def prefers_codecs(transceiver: RTCRtpTransceiver) -> bool:
+    """Whether ``setCodecPreferences()`` was called."""
+    return bool(transceiver._preferred_codecs)
+
+
+def guard(emitter: AsyncIOEventEmitter) -> None:
+    """Log what a handler of this emitter raises, instead of letting it tear down a transport."""
+    if not emitter.listeners("error"):
+        emitter.on("error", _log_handler_error)
+
+
+def _log_handler_error(error: BaseException) -> None:
+    logger.error("an event handler raised %r", error, exc_info=error)
+
+
+class PeerConnectionSeam(RTCPeerConnection):
+    """``RTCPeerConnection`` with its private parts under names of their own."""
+
+    def __init__(self, configuration: RTCConfiguration) -> None:
+        super().__init__(configuration)
+        certificates = self._private("certificates")
+        certificates[:] = [Certificate(key=c._key, cert=c._cert) for c in certificates]
+        guard(self)
+
+    # What a subclass supplies.
+
+    def _make_agent(self, ice: RTCIceTransport, username: str, password: str) -> Any:
+        raise NotImplementedError
+
+    def _negotiation_may_be_needed(self) -> None:
+        raise NotImplementedError
+
+    # What aiortc calls.
+
+    def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:
+        dtls: RTCDtlsTransport = _create_dtls_transport(self)
+        ice = dtls.transport
+        gatherer = ice.iceGatherer
+        parameters = gatherer.getLocalParameters()
+        gatherer.__class__ = Gatherer
+        agent = self._make_agent(ice, str(parameters.usernameFragment), str(parameters.password))
+        gatherer._connection = ice._connection = agent
+        ice._recv, ice._send = agent.recv, agent.send
+        for emitter in (gatherer, ice, dtls):
+            guard(emitter)
+        return dtls
+
+    def _RTCPeerConnection__createSctpTransport(self) -> None:
+        _create_sctp_transport(self)
+        assert self.sctp is not None
+        self.sctp.__class__ = SctpTransport
+        guard(self.sctp)
+        self._negotiation_may_be_needed()
+
+    def _RTCPeerConnection__createTransceiver(self, *args: Any, **kwargs: Any) -> RTCRtpTransceiver:
+        transceiver: RTCRtpTransceiver = _create_transceiver(self, *args, **kwargs)
+        transceiver.__class__ = Transceiver
+        assert isinstance(transceiver, Transceiver)
+        transceiver.on_change = self._negotiation_may_be_needed
+        self._negotiation_may_be_needed()
+        return transceiver
+
+    # What icefloe calls.
+
+    def _private(self, name: str) -> Any:
+        return getattr(self, f"_RTCPeerConnection__{name}")
+
+    def _set_private(self, name: str, value: Any) -> None:
+        setattr(self, f"_RTCPeerConnection__{name}", value)
+
+    def _description(self, which: str) -> SessionDescription | None:
+        """Return ``currentLocal``, ``pendingRemote`` and so on, as aiortc holds it."""
+        found: SessionDescription | None = self._private(f"{which}Description")
+        return found
+
+    def _settle_descriptions(self) -> None:
+        """Make what was pending current (W3C webrtc-pc 4.4.1.5, on entering ``stable``)."""
+        for side in ("Local", "Remote"):
+            pending = self._description(f"pending{side}")
+            if pending is not None:
+                self._set_private(f"current{side}Description", pending)
+                self._set_private(f"pending{side}Description", None)
+
+    def _transceivers_by_index(self) -> dict[int | None, RTCRtpTransceiver]:
+        return {t._get_mline_index(): t for t in self.getTransceivers()}
+
+    def _release_index(self, index: int, mid: str) -> None:
+        """Take a media section away from the stopped transceiver that another one replaces."""
+        for transceiver in self.getTransceivers():
+            if transceiver._get_mline_index() == index and transceiver.mid not in (None, mid):
+                transceiver._set_mline_index(None)  # type: ignore[arg-type]
+
+    def _settle_unoffered(self) -> None:
+        """Keep transceivers that the offer has no section for out of the answer."""
+        for transceiver in self.getTransceivers():
+            if transceiver.mid is None:
+                transceiver._offerDirection = "inactive"
+
+    def _ensure_sctp(self) -> None:
+        if self.sctp is None:
+            self._RTCPeerConnection__createSctpTransport()
+
+    def _sctp_index(self) -> int | None:
+        index: int | None = self._private("sctp_mline_index")
+        return index
+
+    def _resume_connecting(self) -> asyncio.Future[None]:
+        """Go on where aiortc stopped for want of a local candidate."""
+        connect: Callable[[], Awaitable[None]] = self._private("connect")
+        return asyncio.ensure_future(connect())
+
+    def _update_gathering_state(self) -> None:
+        self._private("updateIceGatheringState")()
+
+    def _stable(self) -> Stable:
+        """Note what a rollback comes back to."""
+        return Stable(
+            transceivers={
+                t: _Negotiated(
+                    t.mid,
+                    t._get_mline_index(),
+                    t._codecs,
+                    t._headerExtensions,
+                    t._offerDirection,
+                    t.receiver._track,
+                )
+                for t in self.getTransceivers()
+            },
+            sctp_mid=self.sctp.mid if self.sctp else None,
+            sctp_index=self._sctp_index(),
+            remote_ice=dict(self._private("remoteIce")),
+            remote_dtls=dict(self._private("remoteDtls")),
+        )
+
+    def _restore(self, stable: Stable, *, drop: Iterable[RTCRtpTransceiver] = ()) -> None:
+        """Undo an offer, local or remote (RFC 9429 section 4.1.10.2).
+
+        Args:
+            stable: What :meth:`_stable` noted.
+            drop: Transceivers that only the offer called for.
+        """
+        for transceiver in drop:
+            self._private("transceivers").remove(transceiver)
+        for transceiver in self.getTransceivers():
+            was = stable.transceivers.get(transceiver, _Negotiated())
+            transceiver._set_mid(was.mid)  # type: ignore[arg-type]
+            transceiver._set_mline_index(was.index)  # type: ignore[arg-type]
+            transceiver._codecs = was.codecs
+            transceiver._headerExtensions = was.extensions
+            transceiver._offerDirection = was.offer_direction
+            transceiver.receiver._track = was.track
+        if self.sctp is not None:
+            self.sctp.mid = stable.sctp_mid
+        self._set_private("sctp_mline_index", stable.sctp_index)
+        self._set_private("remoteIce", dict(stable.remote_ice))
+        self._set_private("remoteDtls", dict(stable.remote_dtls))
+        for side in ("Local", "Remote"):
+            self._set_private(f"pending{side}Description", None)
+        for ice in self._ice_transports():
+            if ice.state == "new":
+                # The role goes with who made the offer, and that offer never was.
+                ice._role_set = False
+                ice._connection.ice_controlling = False
+        self._private("setSignalingState")("stable")
+
+    def _dtls_of(self, media: MediaDescription) -> RTCDtlsTransport | None:
+        """Return the transport of a media section of an applied description."""
+        mid = media.rtp.muxId
+        if self.sctp is not None and media.kind == "application" and self.sctp.mid == mid:
+            return self.sctp.transport
+        return next((t.receiver.transport for t in self.getTransceivers() if t.mid == mid), None)
+
+    def _ice_transports(self) -> set[RTCIceTransport]:
+        transports = {t.receiver.transport.transport for t in self.getTransceivers()}
+        if self.sctp is not None:
+            transports.add(self.sctp.transport.transport)
+        return transports
+
+    def _remote_max_message_size(self) -> int:
+        """Return the largest message that the other side takes, in bytes; 0 is no limit."""
+        return self.sctp._remote_max_message_size if self.sctp is not None else 0
+
+
+_create_dtls_transport = RTCPeerConnection.__dict__["_RTCPeerConnection__createDtlsTransport"]
+_create_sctp_transport = RTCPeerConnection.__dict__["_RTCPeerConnection__createSctpTransport"]
+_create_transceiver = RTCPeerConnection.__dict__["_RTCPeerConnection__createTransceiver"]
+
+
+def describe_transport(media: MediaDescription, dtls: RTCDtlsTransport) -> None:
+    """Write the transport's candidates and credentials, as they are now, into a media section."""
+    add_transport_description(media, dtls)
+
+
+def agent_of(ice: RTCIceTransport) -> Any:
+    """Return the ICE agent behind a transport."""
+    return ice._connection
+
+
+# --- aioice -------------------------------------------------------------------------------------
+
+
+class IceConnection(aioice.Connection):
+    """``aioice.Connection`` whose gathering and failing a subclass decides."""
+
+    RECEIVE_QUEUE = 2048
+    """Datagrams that may wait to be read; more are dropped, as a full socket buffer drops them."""
+
+    def more_candidates_expected(self) -> bool:
+        """Whether the checks must go on although all pairs have failed."""
+        raise NotImplementedError
+
+    def _remote_candidates_expected(self) -> bool:
+        return self.more_candidates_expected()
+
+    def data_received(self, data: bytes, component: int) -> None:
+        # An empty datagram is nobody's packet, and aiortc's DTLS pump would stumble over it.
+        if data and self._queue.qsize() < self.RECEIVE_QUEUE:
+            super().data_received(data, component)
+
+    @property
+    def sockets(self) -> list[StunProtocol]:
+        """The protocols of local candidates: one a host or relay candidate."""
+        return self._protocols
+
+    @property
+    def selected(self) -> CandidatePair | None:
+        """The pair that carries the data."""
+        return next(iter(self._nominated.values()), None)
+
+    @property
+    def closing(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closing
+
+    @property
+    def checking(self) -> bool:
+        """Whether connectivity checks run."""
+        return self._early_checks_done and not self._check_list_done
+
+    @property
+    def finished(self) -> bool:
+        """Whether connectivity checks are over, well or not."""
+        return self._check_list_done
+
+    def publish(self, candidate: Candidate) -> None:
+        """Count a candidate among the local ones."""
+        self._local_candidates.append(candidate)
+
+    def allow_connect(self) -> None:
+        """Let :meth:`connect` run although candidates are still being gathered."""
+        self._local_candidates_end = True
+
+    def pair_late(self) -> None:
+        """Pair local candidates that came after the checks began."""
+        if self._early_checks_done:
+            for candidate in self._remote_candidates:
+                self._pair_remote_candidate(candidate)
+            self.sort_check_list()
+
+    def reconsider(self) -> None:
+        """End the checks if what happened was the last thing they waited for."""
+        if self.checking and not self._check_list_maybe_complete():
+            self._check_list_maybe_fail()
+
+    def free_cancelled_pairs(self) -> None:
+        """Let pairs whose check was cancelled at completion be checked and nominated again.
+
+        aioice leaves them In-Progress with a dead task, which no triggered check can revive.
+        """
+        for pair in self._check_list:
+            if pair.state == CandidatePair.State.IN_PROGRESS:
+                pair.state, pair.task = CandidatePair.State.FAILED, None
+
+
+def abort_relay(transport: Any) -> None:
+    """End a TURN client at once, whatever its server does; other transports are left alone."""
+    if not isinstance(transport, TurnTransport):
+        return
+    close_task = getattr(transport, "_TurnTransport__close_task")  # noqa: B009
+    for task in (close_task, *getattr(transport, "_TurnTransport__send_tasks")):  # noqa: B009
+        if task is not None:
+            task.cancel()
+    getattr(transport, "_TurnTransport__inner_protocol").transport.abort()  # noqa: B009

@@ -1,0 +1,196 @@
+"""What can go wrong in a peer connection.
+
+::
+
+    PeerError
+    ├── IncompatibleVersions (also ImportError)
+    ├── InvalidServerUrl (also ValueError)
+    ├── InvalidCandidate (also ValueError)
+    ├── ConnectFailed
+    ├── PeerLeft
+    └── ChannelError
+        ├── ChannelClosed
+        ├── MessageTooLarge (also ValueError)
+        └── ReceiveOverflow
+
+The errors of the W3C operations themselves (``InvalidStateError`` and its like) are aiortc's, so
+that code written for aiortc catches what it always caught.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class PeerError(Exception):
+    """The root of every error that ``icefloe.peer`` defines."""
+
+
+class IncompatibleVersions(PeerError, ImportError):
+    """The installed aiortc or aioice lacks a name that icefloe builds on.
+
+    Attributes:
+        missing: The names that were not found, as ``module.Class.name``.
+    """
+
+    def __init__(self, missing: list[str], versions: str) -> None:
+        self.missing = missing
+        super().__init__(
+            f"{versions} lack what icefloe builds on: {', '.join(missing)}. "
+            "Install the versions that icefloe asks for: pip install --upgrade icefloe"
+        )
+
+
+class InvalidServerUrl(PeerError, ValueError):
+    """A STUN or TURN URL does not follow RFC 7064 or RFC 7065.
+
+    Attributes:
+        url: The URL as it was given.
+    """
+
+    def __init__(self, url: object, reason: str) -> None:
+        self.url = url
+        super().__init__(
+            f"{url!r} is not a STUN or TURN URL: {reason}. Write it like "
+            "stun:host:3478, turn:host:3478?transport=udp or turns:host:5349"
+        )
+
+
+class InvalidCandidate(PeerError, ValueError):
+    """A remote candidate cannot be read, or names no media section.
+
+    Attributes:
+        candidate: What was given.
+    """
+
+    def __init__(self, candidate: object, reason: str) -> None:
+        self.candidate = candidate
+        super().__init__(f"{candidate!r} is not an ICE candidate: {reason}")
+
+
+class Phase(StrEnum):
+    """How far a connection came; the first phase that did not end well is the one at fault."""
+
+    SIGNALING = "signaling"
+    """The other side's description never came."""
+
+    GATHERING = "gathering"
+    """There is no local candidate."""
+
+    CHECKS = "connectivity-checks"
+    """No candidate pair answered."""
+
+    DTLS = "dtls"
+    """A pair works, the DTLS handshake over it did not finish."""
+
+
+_ADVICE = {
+    Phase.SIGNALING: "It never answered the offer: is it still in the room, and does it negotiate?",
+    Phase.GATHERING: "This machine has no usable network address and no relay gave one.",
+    Phase.CHECKS: "No pair of addresses answered. Give both sides a TURN server in iceServers.",
+    Phase.DTLS: "The path works; a middlebox or a wrong fingerprint stopped the encryption.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was known when a connection failed.
+
+    Attributes:
+        seconds: How long it had been trying.
+        local: Local candidates, as ``type/protocol address:port``.
+        remote: Remote candidates, likewise.
+        server_errors: What STUN and TURN servers answered, as ``url: code text``.
+    """
+
+    seconds: float
+    local: tuple[str, ...] = ()
+    remote: tuple[str, ...] = ()
+    server_errors: tuple[str, ...] = ()
+
+
+class ConnectFailed(PeerError):
+    """The connection to a peer could not be established.
+
+    Attributes:
+        peer: The name of the peer.
+        phase: Where it stopped.
+        evidence: What was known then.
+    """
+
+    def __init__(self, peer: str, phase: Phase, evidence: Evidence) -> None:
+        self.peer = peer
+        self.phase = phase
+        self.evidence = evidence
+        details = [f"{len(evidence.local)} local and {len(evidence.remote)} remote candidates"]
+        details += evidence.server_errors
+        super().__init__(
+            f"No connection to {peer!r} after {evidence.seconds:.1f} s, stopped at {phase}. "
+            f"{_ADVICE[phase]} ({'; '.join(details)})"
+        )
+
+
+class PeerLeft(PeerError):
+    """The peer is not in the room any more.
+
+    Attributes:
+        peer: The name of the peer.
+        reason: ``left``, ``timeout`` or ``removed``; ``bye`` if it ended this connection only.
+    """
+
+    def __init__(self, peer: str, reason: str) -> None:
+        self.peer = peer
+        self.reason = reason
+        super().__init__(f"{peer!r} is gone ({reason})")
+
+
+class ChannelError(PeerError):
+    """The root of the data channels' errors.
+
+    Attributes:
+        label: The label of the channel.
+    """
+
+    def __init__(self, label: str, sentence: str) -> None:
+        self.label = label
+        super().__init__(sentence)
+
+
+class ChannelClosed(ChannelError):
+    """The channel is closed, so nothing can be sent over it."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(label, f"channel {label!r} is closed")
+
+
+class MessageTooLarge(ChannelError, ValueError):
+    """The message is larger than the other side takes (RFC 8841, ``a=max-message-size``).
+
+    Attributes:
+        size: Size of the message in bytes.
+        limit: The other side's limit in bytes.
+    """
+
+    def __init__(self, label: str, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            label,
+            f"a message of {size} bytes is over the {limit} bytes that the other side of "
+            f"channel {label!r} takes; send it in parts",
+        )
+
+
+class ReceiveOverflow(ChannelError):
+    """Messages came faster than they were read, and the channel was closed over it.
+
+    Attributes:
+        limit: How many bytes may wait to be read.
+    """
+
+    def __init__(self, label: str, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            label,
+            f"over {limit} bytes wait to be read from channel {label!r}; "
+            "read faster, or raise receive_buffer",
+        )

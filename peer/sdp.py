@@ -1,0 +1,104 @@
+"""SDP as text: what has to be put right before aiortc reads it, and after it wrote it.
+
+Plain functions from text to text. aiortc attaches the candidates of the last media section of a
+bundle to the transport, where browsers put them into the first; takes a rejected section for an
+accepted one; and stumbles over sections without ICE or DTLS attributes, as rejected ones are.
+"""
+
+import re
+from dataclasses import dataclass
+
+_CANDIDATE = "a=candidate:"
+_END = "a=end-of-candidates"
+_DIRECTION = re.compile(r"a=(sendrecv|sendonly|recvonly|inactive)")
+_TRANSPORT = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
+
+TRICKLE = "trickle"
+"""The ``ice-options`` token of RFC 8838 section 4.1."""
+
+
+@dataclass(frozen=True, slots=True)
+class SectionCandidates:
+    """The candidates that came with one media section.
+
+    Attributes:
+        candidates: Candidate attributes, without ``a=``.
+        complete: Whether the section says that these are all.
+    """
+
+    candidates: tuple[str, ...]
+    complete: bool
+
+
+def _lines(text: str) -> list[str]:
+    # Not splitlines(), which also splits at separators that an attribute may contain.
+    return text.replace("\r\n", "\n").split("\n")
+
+
+def _sections(text: str) -> list[list[str]]:
+    """Split into lines, the session's first and then a list for each media section."""
+    sections: list[list[str]] = [[]]
+    for line in _lines(text):
+        if line.startswith("m="):
+            sections.append([])
+        if line:
+            sections[-1].append(line)
+    return sections
+
+
+def _join(sections: list[list[str]]) -> str:
+    return "".join(f"{line}\r\n" for section in sections for line in section)
+
+
+def split_candidates(text: str) -> tuple[str, list[SectionCandidates]]:
+    """Take the candidates out of a description.
+
+    Returns:
+        The description without them, and what each media section had. ``end-of-candidates`` on
+        the session level holds for all sections (RFC 8840 section 4.2).
+    """
+    session, *media = _sections(text)
+    all_complete = _END in session
+    kept = [[line for line in session if line != _END]]
+    found = []
+    for section in media:
+        candidates = tuple(line[2:] for line in section if line.startswith(_CANDIDATE))
+        found.append(SectionCandidates(candidates, all_complete or _END in section))
+        kept.append([x for x in section if not x.startswith(_CANDIDATE) and x != _END])
+    return _join(kept), found
+
+
+def fragments(text: str) -> set[str]:
+    """Return the ICE username fragments in a description."""
+    prefix = "a=ice-ufrag:"
+    return {line[len(prefix) :].strip() for line in _lines(text) if line.startswith(prefix)}
+
+
+def complete_rejected(text: str) -> tuple[str, set[int]]:
+    """Give rejected media sections what aiortc insists on, and make them inactive.
+
+    A section is rejected by port zero (RFC 3264 section 6), unless it says ``bundle-only``
+    (RFC 9143 section 6).
+
+    Returns:
+        The description, and the indices of its rejected sections.
+    """
+    session, *media = _sections(text)
+    rejected = {
+        index
+        for index, section in enumerate(media)
+        if section[0].split()[1:2] == ["0"] and "a=bundle-only" not in section
+    }
+    donor = next((s for i, s in enumerate(media) if i not in rejected), [])
+    for index in rejected:
+        section = [x for x in media[index] if not _DIRECTION.fullmatch(x)]
+        section.append("a=inactive")
+        if "a=rtcp-mux" not in section:
+            section.append("a=rtcp-mux")
+        if not any(line.startswith("a=rtcp:") for line in section):
+            section.append("a=rtcp:9 IN IP4 0.0.0.0")
+        for attribute in _TRANSPORT:
+            if not any(line.startswith(attribute) for line in section + session):
+                section += [line for line in donor if line.startswith(attribute)]
+        media[index] = section
+    return _join([session, *media]), rejected
