@@ -1,0 +1,188 @@
+// One call: the RTCPeerConnection with one other participant.
+//
+// Negotiation is the "perfect negotiation" of W3C webrtc-pc, section 10.7. Whoever was in the room
+// first is polite; the newcomer is impolite and makes the first offer.
+
+import { CandidateLog } from "./candidates.js";
+
+/** What may wait for the description it belongs to; a peer that sends more is not in earnest. */
+const EARLY_CANDIDATES_MOST = 256;
+
+export class Call {
+  #polite;
+  #tracks;
+  #on;
+  #makingOffer = false;
+  #ignoreOffer = false;
+  #isSettingRemoteAnswerPending = false;
+  #described = false;
+  #early = [];
+  #senders = new Map();
+  #chats = new Set();
+
+  /**
+   * @param {object} options
+   * @param {boolean} options.polite whether this side gives way when two offers meet
+   * @param {RTCIceServer[]} options.iceServers STUN and TURN servers, as the server named them
+   * @param {() => MediaStreamTrack[]} options.tracks what to send, asked for when it is needed
+   * @param {object} on `send(message)` to the other participant, `changed()` when a state or the
+   *   picture did, `iceFailed()`, `chat(text)` for a line of chat, `chatOpen()` when it opens or
+   *   closes
+   */
+  constructor({ polite, iceServers, tracks }, on) {
+    this.#polite = polite;
+    this.#tracks = tracks;
+    this.#on = on;
+    this.stream = new MediaStream();
+    this.candidates = new CandidateLog();
+    this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
+    this.#listen();
+  }
+
+  /** The newcomer's first step; `negotiationneeded` does the rest. */
+  start() {
+    this.#addTracks();
+    this.#adoptChat(this.pc.createDataChannel("chat"));
+  }
+
+  get connected() {
+    return this.pc.connectionState === "connected";
+  }
+
+  /** The chat channel to write to, or undefined while there is none. */
+  get chat() {
+    return [...this.#chats].find((channel) => channel.readyState === "open");
+  }
+
+  async description(description) {
+    const { pc } = this;
+    const readyForOffer =
+      !this.#makingOffer && (pc.signalingState === "stable" || this.#isSettingRemoteAnswerPending);
+    const offerCollision = description.type === "offer" && !readyForOffer;
+    this.#ignoreOffer = !this.#polite && offerCollision;
+    if (this.#ignoreOffer) return;
+    // After a resume an offer is sent again, so its answer may come twice.
+    if (description.type === "answer" && pc.signalingState !== "have-local-offer") return;
+
+    this.#isSettingRemoteAnswerPending = description.type === "answer";
+    this.#described = true;
+    this.candidates.remoteDescription(description);
+    const applied = pc.setRemoteDescription(description);
+    for (const candidate of this.#early.splice(0)) this.candidate(candidate);
+    try {
+      await applied;
+    } finally {
+      this.#isSettingRemoteAnswerPending = false;
+    }
+    if (description.type === "offer") {
+      if (this.#senders.size === 0) this.#addTracks();
+      await pc.setLocalDescription();
+      this.#sendDescription();
+    }
+  }
+
+  /** @param {?RTCIceCandidateInit} candidate `null` ends the candidates of all media sections */
+  async candidate(candidate) {
+    if (!this.#described) {
+      if (this.#early.length < EARLY_CANDIDATES_MOST) this.#early.push(candidate);
+      return;
+    }
+    this.candidates.remote(candidate);
+    try {
+      await (candidate ? this.pc.addIceCandidate(candidate) : this.pc.addIceCandidate());
+    } catch (error) {
+      // Candidates of an offer that was ignored, or of a call that just ended, belong nowhere.
+      if (!this.#ignoreOffer && this.pc.signalingState !== "closed") throw error;
+    }
+  }
+
+  /** Look for a new path, with the servers of the day; a no-op on a closed call. */
+  restartIce(iceServers) {
+    if (this.pc.signalingState === "closed") return;
+    this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
+    this.candidates.restarted();
+    this.pc.restartIce();
+  }
+
+  /** After the signaling connection broke: an offer without an answer may have been lost. */
+  offerAgain() {
+    if (this.pc.signalingState === "have-local-offer") this.#sendDescription();
+  }
+
+  replaceTrack(track) {
+    return this.#senders.get(track.kind)?.replaceTrack(track);
+  }
+
+  close() {
+    for (const channel of this.#chats) channel.close();
+    this.pc.close();
+    for (const track of this.stream.getTracks()) track.stop();
+  }
+
+  #listen() {
+    const { pc } = this;
+    pc.onnegotiationneeded = () => this.#offer();
+    pc.onicecandidate = ({ candidate }) => {
+      this.candidates.local(candidate);
+      this.#on.send({ type: "candidate", candidate: candidate ? candidate.toJSON() : null });
+    };
+    pc.onicecandidateerror = (event) => this.candidates.error(event);
+    pc.ontrack = ({ track }) => this.#show(track);
+    pc.ondatachannel = ({ channel }) => {
+      if (channel.label === "chat") this.#adoptChat(channel);
+    };
+    pc.onconnectionstatechange = () => this.#on.changed();
+    pc.oniceconnectionstatechange = () => {
+      if (pc.iceConnectionState === "failed") this.#on.iceFailed();
+    };
+  }
+
+  async #offer() {
+    try {
+      this.#makingOffer = true;
+      await this.pc.setLocalDescription();
+      this.#sendDescription();
+    } catch (error) {
+      if (this.pc.signalingState !== "closed") throw error;
+    } finally {
+      this.#makingOffer = false;
+    }
+  }
+
+  #sendDescription() {
+    const { localDescription } = this.pc;
+    if (localDescription) {
+      this.#on.send({ type: "description", description: localDescription.toJSON() });
+    }
+  }
+
+  #addTracks() {
+    for (const track of this.#tracks()) {
+      this.#senders.set(track.kind, this.pc.addTrack(track, this.#outgoing));
+    }
+  }
+
+  // One stream for all: the other side then keeps the picture and the sound in step.
+  #outgoing = new MediaStream();
+
+  #show(track) {
+    for (const old of this.stream.getTracks()) {
+      if (old.kind === track.kind) this.stream.removeTrack(old);
+    }
+    this.stream.addTrack(track);
+    track.onmute = track.onunmute = () => this.#on.changed();
+    this.#on.changed();
+  }
+
+  #adoptChat(channel) {
+    this.#chats.add(channel);
+    channel.onopen = () => this.#on.chatOpen();
+    channel.onclose = () => {
+      this.#chats.delete(channel);
+      this.#on.chatOpen();
+    };
+    channel.onmessage = ({ data }) => {
+      if (typeof data === "string") this.#on.chat(data);
+    };
+  }
+}

@@ -1,0 +1,280 @@
+// The page: joins its parts, and keeps what a person does in step with the room.
+
+import { Chat } from "./chat.js";
+import { Media } from "./media.js";
+import { Panel } from "./panel.js";
+import { Room } from "./room.js";
+import { Signaling } from "./signaling.js";
+import { selectedPair } from "./stats.js";
+import { Tiles } from "./tiles.js";
+import { element, View } from "./view.js";
+import { otherName, randomName, refusalWords } from "./words.js";
+
+const NAME_KEY = "icefloe.name";
+
+class App {
+  #signaling = null;
+  #there = { room: "", name: "" };
+
+  constructor() {
+    this.chat = new Chat(
+      {
+        log: element("chat-log"),
+        form: element("chat-form"),
+        input: element("chat-input"),
+        send: element("chat-send"),
+        commands: element("chat-commands"),
+        badge: element("chat-badge"),
+        toggle: element("chat-toggle"),
+      },
+      { send: (text) => this.room.chat(text) },
+    );
+    this.view = new View((open) => (this.chat.open = open === "chat"));
+    this.media = new Media({
+      track: (track) => this.#trackChanged(track),
+      devices: () => this.#devicesChanged(),
+    });
+    this.room = new Room(this.media, this.#roomEvents());
+    this.tiles = new Tiles({
+      area: element("tiles-area"),
+      container: element("tiles"),
+      template: element("tile-template"),
+      alone: element("alone"),
+    });
+    this.panel = new Panel(
+      this.room,
+      {
+        list: element("connections"),
+        template: element("connection-template"),
+        empty: element("panel-empty"),
+      },
+      (participant, pair) => this.tiles.path(participant, pair),
+    );
+    this.#fillForm();
+    this.#listen();
+    this.view.show("join");
+    this.#showOwn();
+    this.media.open();
+  }
+
+  get state() {
+    return this.#signaling?.state ?? "closed";
+  }
+
+  #fillForm() {
+    const room = new URLSearchParams(location.search).get("room");
+    element("room").value = room?.trim() || "lobby";
+    element("name").value = remembered() || randomName();
+    this.media.name = element("name").value;
+  }
+
+  #listen() {
+    element("join-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#join();
+    });
+    element("name").addEventListener("input", ({ target }) => (this.media.name = target.value));
+    element("cancel").addEventListener("click", () => this.#leave("", "Ready to join?", "Join"));
+    element("hangup").addEventListener("click", () => this.#hangUp());
+    element("devices-again").addEventListener("click", () => this.media.open());
+    element("mute").addEventListener("click", () => this.#toggle("audio"));
+    element("camera").addEventListener("click", () => this.#toggle("video"));
+    element("invite").addEventListener("click", () => this.#copyLink());
+    addEventListener("pagehide", () => {
+      if (this.#signaling) this.#hangUp();
+    });
+  }
+
+  #join() {
+    const room = element("room").value.trim();
+    const name = element("name").value.trim();
+    if (!room || !name || this.#signaling) return;
+    this.#there = { room, name };
+    this.media.name = name;
+    this.media.open();
+    // The click that joins is what lets sound begin, the tone's included.
+    this.media.tracks();
+    // A token comes in the fragment, which browsers send to no server and write into no log.
+    const token = new URLSearchParams(location.hash.slice(1)).get("token");
+    const url = new URL("ws", location.href);
+    url.protocol = url.protocol.replace("http", "ws");
+    this.#signaling = new Signaling(url, { room, name, token }, {
+      joined: (message, resumed) => this.#joined(message, resumed),
+      message: (message) => this.room.receive(message),
+      state: (state) => this.#stateChanged(state),
+      refused: (error) => this.#refused(error),
+    });
+    this.room.attach(this.#signaling);
+    this.#signaling.open();
+  }
+
+  #joined(message, resumed) {
+    if (element("call-screen").hidden) {
+      remember(this.#there.name);
+      const link = new URL(location.href);
+      link.search = new URLSearchParams({ room: this.#there.room });
+      history.replaceState(null, "", link);
+      link.hash = "";
+      element("link").textContent = link.href;
+      element("room-name").textContent = this.#there.room;
+      document.title = `${this.#there.room} · icefloe`;
+      this.chat.clear();
+      this.chat.possible = false;
+      this.view.show("call");
+      this.panel.start();
+    }
+    this.room.joined(message, resumed);
+    this.#showCount();
+  }
+
+  #stateChanged(state) {
+    const { room } = this.#there;
+    if (state === "connecting") {
+      this.view.joinForm({ button: "Joining…", busy: true });
+      this.view.status(`Joining “${room}”…`, "busy");
+    } else if (state === "unreachable") {
+      this.view.status("The server does not answer yet; trying again…", "busy");
+    } else if (state === "reconnecting") {
+      this.view.status("Server out of reach, calls go on; reconnecting…", "busy");
+    } else if (state === "joined") {
+      this.#showCount();
+    }
+  }
+
+  #showCount() {
+    const count = this.room.everybody.length;
+    const others = count === 1 ? "1 other here" : `${count} others here`;
+    if (this.state === "joined") this.view.status(count ? others : "Only you so far");
+  }
+
+  #refused(error) {
+    const words = refusalWords(error, this.#there);
+    this.#leave(words, "Ready to join?", "Join", "error");
+    if (error.code === "name-taken") {
+      element("name").value = this.media.name = otherName(this.#there.name);
+      element("name").select();
+    }
+    this.media.open();
+  }
+
+  #hangUp() {
+    this.#leave(`You left “${this.#there.room}”.`, "Once more?", "Join again");
+    this.media.close();
+    this.view.ownPicture(null);
+    this.#devicesChanged();
+    element("join").focus();
+  }
+
+  #leave(words, title, button, kind = "info") {
+    this.room.leave();
+    this.#signaling?.leave();
+    this.#signaling = null;
+    this.panel.stop();
+    document.title = "icefloe";
+    this.view.show("join");
+    this.view.joinForm({ title, button, busy: false });
+    this.view.status(words, kind);
+  }
+
+  #toggle(kind) {
+    this.media.setSending(kind, !this.media.sending[kind]);
+    this.room.announceSending();
+    this.#showOwn();
+  }
+
+  #trackChanged(track) {
+    if (track.kind === "video") this.view.ownPicture(track);
+    this.room.replaceTrack(track).catch((error) => {
+      console.warn(`A call goes on without the new ${track.kind}: ${error.message}`);
+    });
+    this.#showOwn();
+  }
+
+  #devicesChanged() {
+    this.view.devices(this.media.missing);
+    this.#showOwn();
+  }
+
+  #showOwn() {
+    const open = element("local-video").srcObject !== null;
+    this.view.own(this.media, element("name").value, open);
+  }
+
+  async #copyLink() {
+    const words = element("invite-words");
+    try {
+      await navigator.clipboard.writeText(element("link").textContent);
+      words.textContent = "Copied";
+    } catch {
+      // Without https there is no clipboard; the address line has the same link.
+      words.textContent = "Copy the address above";
+    }
+    setTimeout(() => (words.textContent = "Copy link"), 2500);
+  }
+
+  #roomEvents() {
+    return {
+      came: ({ name }) => this.chat.note(`${name} is here`),
+      changed: (participant) => {
+        this.tiles.update(participant);
+        this.#showCount();
+      },
+      gone: (participant) => {
+        this.tiles.remove(participant);
+        this.chat.forget(participant.name);
+        this.chat.note(`${participant.name} left`);
+        this.chat.possible = this.room.canChat;
+        this.#showCount();
+      },
+      chat: (participant, text) => this.chat.received(participant.name, text),
+      chatOpen: () => (this.chat.possible = this.room.canChat),
+      problem: ({ code, message }) => {
+        // Somebody who just left is no news: their tile goes away by itself.
+        if (code !== "peer-unavailable") this.view.status(`The server says: ${message}`, "error");
+      },
+    };
+  }
+}
+
+function remembered() {
+  try {
+    return localStorage.getItem(NAME_KEY);
+  } catch {
+    return null; // storage is switched off
+  }
+}
+
+function remember(name) {
+  try {
+    localStorage.setItem(NAME_KEY, name);
+  } catch {
+    // Storage is switched off; next time there is a new name.
+  }
+}
+
+const app = new App();
+
+/**
+ * What tests may look at, and nothing else on this page is global:
+ * `id` of this page's seat or null; `state` of the signaling connection; `peers`, a Map from the
+ * id of each participant to `{name, pc, state, away, polite, sending, selectedPair()}`, where
+ * `pc` is the RTCPeerConnection or null, `state` its connectionState, and `selectedPair()`
+ * resolves to `{local, remote, relayed, rtt}` or null, with `rtt` in milliseconds.
+ */
+window.icefloe = {
+  get id() {
+    return app.room.id;
+  },
+  get state() {
+    return app.state;
+  },
+  get peers() {
+    return new Map([...app.room.participants].map(([id, participant]) => [id, peer(participant)]));
+  },
+};
+
+function peer(participant) {
+  const { name, pc, state, away, polite, sending } = participant;
+  const pair = async () => (pc ? selectedPair(await pc.getStats()) : null);
+  return { name, pc, state, away, polite, sending, selectedPair: pair };
+}

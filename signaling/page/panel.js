@@ -1,0 +1,149 @@
+// The connection panel: for each participant, how the call runs and why, once a second.
+
+import { bitrateWords, pairWords, StatsReader } from "./stats.js";
+
+const EVERY_MS = 1000;
+
+export class Panel {
+  #room;
+  #list;
+  #template;
+  #empty;
+  #onPath;
+  #sections = new Map();
+  #timer = 0;
+
+  /**
+   * @param {Room} room
+   * @param {HTMLElement} list where the sections go
+   * @param {HTMLTemplateElement} template of one section
+   * @param {HTMLElement} empty what to show when there is nobody
+   * @param {(participant, ?object) => void} onPath told the selected pair of each participant
+   */
+  constructor(room, { list, template, empty }, onPath) {
+    this.#room = room;
+    this.#list = list;
+    this.#template = template;
+    this.#empty = empty;
+    this.#onPath = onPath;
+  }
+
+  start() {
+    this.#timer = setInterval(() => this.update(), EVERY_MS);
+    this.update();
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+    for (const section of this.#sections.values()) section.root.remove();
+    this.#sections.clear();
+  }
+
+  update() {
+    const present = new Set(this.#room.everybody);
+    for (const [participant, section] of this.#sections) {
+      if (present.has(participant)) continue;
+      section.root.remove();
+      this.#sections.delete(participant);
+    }
+    for (const participant of present) this.#updateOne(participant);
+    this.#empty.hidden = present.size > 0;
+  }
+
+  async #updateOne(participant) {
+    let section = this.#sections.get(participant);
+    if (!section) {
+      section = new Section(participant, this.#template);
+      this.#sections.set(participant, section);
+      this.#list.append(section.root);
+    }
+    const pair = await section.update();
+    if (this.#sections.get(participant) === section) this.#onPath(participant, pair);
+  }
+}
+
+/** The part of the panel about one participant. */
+class Section {
+  #participant;
+  #parts;
+  #call = null;
+  #reader = null;
+  #drawn = { local: 0, remote: 0 };
+
+  constructor(participant, template) {
+    this.#participant = participant;
+    this.root = template.content.firstElementChild.cloneNode(true);
+    this.root.dataset.peerName = participant.name;
+    this.#parts = Object.fromEntries(
+      [...this.root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]),
+    );
+    this.#say("name", participant.name);
+  }
+
+  /** Show the state of now; return the selected pair or null. */
+  async update() {
+    const call = this.#participant.live;
+    if (call !== this.#call) this.#begin(call);
+    if (!call) return null;
+    const { pc } = call;
+    this.#say("connection", pc.connectionState);
+    this.#say("ice", pc.iceConnectionState);
+    this.#say("gathering", pc.iceGatheringState);
+    this.#candidates(call.candidates);
+    if (pc.signalingState === "closed") return null;
+    const { pair, inbound, outbound } = await this.#reader.read(pc);
+    if (call !== this.#call) return null;
+    this.#say("pair", pair ? pairWords(pair) : "none yet");
+    this.#say("path", pair ? (pair.relayed ? "relayed" : "direct") : "no path yet");
+    this.#parts.path.dataset.path = pair ? (pair.relayed ? "relayed" : "direct") : "none";
+    this.#say("rtt", pair?.rtt == null ? "–" : `${pair.rtt} ms`);
+    this.#flow("in", inbound);
+    this.#flow("out", outbound);
+    return pair;
+  }
+
+  #begin(call) {
+    this.#call = call;
+    this.#reader = new StatsReader();
+    this.#drawn = { local: 0, remote: 0 };
+    for (const part of ["local", "remote", "errors"]) this.#parts[part].replaceChildren();
+    if (!call) this.#say("connection", this.#participant.away ? "away" : "new");
+  }
+
+  #flow(way, { bitrate, video, audio }) {
+    this.#say(`${way}-rate`, bitrateWords(bitrate));
+    this.#say(`${way}-video`, video ?? "–");
+    this.#say(`${way}-audio`, audio ?? "–");
+  }
+
+  #candidates(log) {
+    for (const side of ["local", "remote"]) {
+      const entries = log.sides[side];
+      for (const entry of entries.slice(this.#drawn[side])) {
+        this.#parts[side].append(
+          row([entry.type, entry.protocol, entry.address, `${entry.at} ms`]),
+        );
+      }
+      this.#drawn[side] = entries.length;
+      const omitted = log.omitted[side] ? `, and ${log.omitted[side]} more` : "";
+      const ended = log.ended[side] === null ? "" : `, complete after ${log.ended[side]} ms`;
+      this.#say(`${side}-count`, `${entries.length}${omitted}${ended}`);
+    }
+    for (const { url, reason, at } of log.errors.slice(this.#parts.errors.children.length)) {
+      const item = document.createElement("li");
+      item.textContent = `${url}: ${reason} (${at} ms)`;
+      this.#parts.errors.append(item);
+    }
+  }
+
+  #say(part, text) {
+    const element = this.#parts[part];
+    if (element.textContent !== text) element.textContent = text;
+  }
+}
+
+function row(cells) {
+  const tr = document.createElement("tr");
+  for (const text of cells) tr.insertCell().textContent = text;
+  return tr;
+}

@@ -1,0 +1,290 @@
+// The room: who is in it, the call with each of them, and which message belongs to which call.
+
+import { Call } from "./call.js";
+
+/** Somebody else in the room, through all the calls and seats they have had. */
+export class Participant {
+  constructor(info, polite) {
+    this.id = info.id;
+    this.name = info.name;
+    /** Whether their signaling connection is broken; a call that runs goes on. */
+    this.away = Boolean(info.away);
+    /** Whether this side was here first, and so gives way. */
+    this.polite = polite;
+    this.call = null;
+    /** The call of an earlier seat, kept running until the new one has connected. */
+    this.previous = null;
+    /** What they say they are sending. */
+    this.sending = { audio: true, video: true };
+    this.restartWhenBack = false;
+  }
+
+  /** The call whose picture and chat count now, or null before the first one. */
+  get live() {
+    return this.call?.connected || !this.previous ? this.call : this.previous;
+  }
+
+  get pc() {
+    return this.live?.pc ?? null;
+  }
+
+  /** An RTCPeerConnectionState, or "new" before the call begins. */
+  get state() {
+    return this.pc?.connectionState ?? "new";
+  }
+}
+
+export class Room {
+  #signaling = null;
+  #media;
+  #ui;
+  #iceServers = [];
+  #id = null;
+  #roster = new Map();
+  #adrift = new Map();
+
+  /** Participants with a tile, by id. */
+  participants = new Map();
+
+  /**
+   * @param {Media} media what to send
+   * @param {object} ui `came(participant)`, `changed(participant)`, `gone(participant)`,
+   *   `chat(participant, text)`, `chatOpen()`, `problem(error)`
+   */
+  constructor(media, ui) {
+    this.#media = media;
+    this.#ui = ui;
+  }
+
+  /** Our own id, or null while not joined. */
+  get id() {
+    return this.#id;
+  }
+
+  /** Everybody with a tile, those included whose new seat is not there yet. */
+  get everybody() {
+    return [...this.participants.values(), ...this.#adrift.values()];
+  }
+
+  /** Whether somebody would read a line of chat now. */
+  get canChat() {
+    return this.everybody.some((participant) => participant.live?.chat);
+  }
+
+  attach(signaling) {
+    this.#signaling = signaling;
+  }
+
+  joined(message, resumed) {
+    this.#iceServers = message.iceServers ?? [];
+    if (resumed && message.id === this.#id) {
+      this.#resumed(message.peers);
+      return;
+    }
+    this.#id = message.id;
+    this.#setAdrift();
+    for (const info of message.peers) {
+      this.#roster.set(info.id, { info, polite: false });
+      const participant = this.#participant(info.id);
+      if (!participant.away) this.#call(participant).start();
+    }
+  }
+
+  /** Take in one message of the server, other than `joined`. */
+  receive(message) {
+    const handler = this.#handlers[message.type];
+    if (handler) handler(message);
+  }
+
+  #handlers = {
+    "peer-joined": ({ peer }) => this.#peerJoined(peer),
+    "peer-away": ({ id }) => this.#setAway(id, true),
+    "peer-back": ({ id }) => this.#setAway(id, false),
+    "peer-left": ({ id }) => {
+      this.#roster.delete(id);
+      this.#remove(this.participants.get(id));
+    },
+    bye: ({ from }) => this.#remove(this.participants.get(from)),
+    description: ({ from, description }) => this.#described(from, description),
+    candidate: ({ from, candidate }) =>
+      this.#apply(this.participants.get(from), (call) => call.candidate(candidate)),
+    message: ({ from, data }) => this.#heard(from, data),
+    error: (error) => this.#ui.problem(error),
+  };
+
+  /** Send a line of chat to everybody who reads it. */
+  chat(text) {
+    for (const participant of this.everybody) participant.live?.chat?.send(text);
+  }
+
+  /** Tell everybody what is being sent, so that they show it. */
+  announceSending() {
+    for (const participant of this.participants.values()) this.#announceTo(participant);
+  }
+
+  replaceTrack(track) {
+    const calls = this.everybody.flatMap(({ call, previous }) => [call, previous]);
+    return Promise.all(calls.map((call) => call?.replaceTrack(track)));
+  }
+
+  /** Say good-bye to everybody, and end all calls. */
+  leave() {
+    for (const participant of [...this.participants.values()]) {
+      this.#signaling.send({ type: "bye", to: participant.id });
+      this.#remove(participant);
+    }
+    for (const participant of this.#adrift.values()) this.#remove(participant);
+    this.#adrift.clear();
+    this.#roster.clear();
+    this.#id = null;
+  }
+
+  #participant(id) {
+    const known = this.participants.get(id);
+    if (known) return known;
+    const { info, polite } = this.#roster.get(id);
+    const returning = this.#adrift.get(info.name);
+    this.#adrift.delete(info.name);
+    const participant = returning ?? new Participant(info, polite);
+    Object.assign(participant, { id, polite, away: Boolean(info.away) });
+    this.participants.set(id, participant);
+    const { audio, video } = this.#media.sending;
+    // Who meets us for the first time takes it that both are on.
+    if (returning || !audio || !video) this.#announceTo(participant);
+    if (!returning) this.#ui.came(participant);
+    this.#ui.changed(participant);
+    return participant;
+  }
+
+  #call(participant) {
+    const { polite } = participant;
+    const call = new Call(
+      { polite, iceServers: this.#iceServers, tracks: () => this.#media.tracks() },
+      {
+        send: (message) => this.#signaling.send({ ...message, to: participant.id }),
+        changed: () => this.#callChanged(participant),
+        iceFailed: () => this.#restart(participant),
+        chat: (text) => this.#ui.chat(participant, text),
+        chatOpen: () => this.#ui.chatOpen(),
+      },
+    );
+    participant.call = call;
+    this.#ui.changed(participant);
+    return call;
+  }
+
+  #callChanged(participant) {
+    const { call, previous } = participant;
+    if (previous && (call?.connected || previous.pc.connectionState === "failed")) {
+      participant.previous = null;
+      previous.close();
+    }
+    if (!participant.call && !participant.previous && this.#adrift.has(participant.name)) {
+      this.#remove(participant);
+      return;
+    }
+    this.#ui.changed(participant);
+  }
+
+  #peerJoined(info) {
+    if (this.#roster.has(info.id)) return;
+    this.#roster.set(info.id, { info, polite: true });
+    this.#call(this.#participant(info.id));
+  }
+
+  #setAway(id, away) {
+    const entry = this.#roster.get(id);
+    if (entry) entry.info = { ...entry.info, away };
+    const participant = this.participants.get(id);
+    if (!participant) return;
+    participant.away = away;
+    if (!away && !participant.call && !participant.polite) this.#call(participant).start();
+    if (!away && participant.restartWhenBack) this.#restart(participant);
+    if (!away) participant.call?.offerAgain();
+    this.#ui.changed(participant);
+  }
+
+  #restart(participant) {
+    participant.restartWhenBack = participant.away;
+    if (!participant.away) participant.call?.restartIce(this.#iceServers);
+    this.#ui.changed(participant);
+  }
+
+  #described(from, description) {
+    let participant = this.participants.get(from);
+    // After a good-bye, or for a seat that was away so far, an offer begins a new call.
+    if (!participant?.call && description.type === "offer" && this.#roster.has(from)) {
+      participant = this.#participant(from);
+      this.#call(participant);
+    }
+    this.#apply(participant, (call) => call.description(description));
+  }
+
+  async #apply(participant, use) {
+    if (!participant?.call) return;
+    try {
+      await use(participant.call);
+    } catch (error) {
+      console.warn(`What ${participant.name} sent could not be applied: ${error.message}`);
+    }
+  }
+
+  #heard(from, data) {
+    const participant = this.participants.get(from);
+    if (!participant || typeof data?.sending !== "object" || data.sending === null) return;
+    const { audio, video } = data.sending;
+    participant.sending = { audio: audio !== false, video: video !== false };
+    this.#ui.changed(participant);
+  }
+
+  #announceTo({ id }) {
+    this.#signaling.send({ type: "message", to: id, data: { sending: this.#media.sending } });
+  }
+
+  /** Our seat is back: look at what may have been lost with the old socket. */
+  #resumed(peers) {
+    const present = new Set(peers.map(({ id }) => id));
+    for (const participant of [...this.participants.values()]) {
+      if (present.has(participant.id)) continue;
+      this.#roster.delete(participant.id);
+      this.#remove(participant);
+    }
+    for (const info of peers) {
+      // Whoever is new came after us.
+      if (!this.#roster.has(info.id)) this.#peerJoined(info);
+      this.#setAway(info.id, Boolean(info.away));
+    }
+  }
+
+  /**
+   * The server has forgotten our seat, and perhaps all seats. The calls are as good as before, so
+   * they run on until their people have a new seat too and are connected anew.
+   */
+  #setAdrift() {
+    this.#roster.clear();
+    for (const participant of this.participants.values()) {
+      if (participant.call?.connected) {
+        participant.previous?.close();
+        participant.previous = participant.call;
+      } else {
+        participant.call?.close();
+      }
+      participant.call = null;
+      participant.away = true;
+      if (participant.previous) this.#adrift.set(participant.name, participant);
+      else this.#ui.gone(participant);
+    }
+    this.participants.clear();
+    for (const participant of this.#adrift.values()) this.#ui.changed(participant);
+  }
+
+  #remove(participant) {
+    if (!participant) return;
+    participant.call?.close();
+    participant.previous?.close();
+    participant.call = participant.previous = null;
+    this.participants.delete(participant.id);
+    if (this.#adrift.get(participant.name) === participant) this.#adrift.delete(participant.name);
+    this.#ui.gone(participant);
+  }
+}

@@ -1,0 +1,91 @@
+// getStats(), read into the few numbers a person wants to know about one call.
+
+import { endpoint } from "./candidates.js";
+
+/**
+ * The pair of candidates the call runs over, or null while there is none.
+ *
+ * @returns {?{local: object, remote: object, relayed: boolean, rtt: ?number}} each side with
+ *   `type`, `protocol`, `address` and `port`; the round-trip time in milliseconds
+ */
+export function selectedPair(report) {
+  const all = [...report.values()];
+  const transport = all.find(({ type }) => type === "transport");
+  const pair =
+    report.get(transport?.selectedCandidatePairId) ??
+    // Firefox marks the pair itself.
+    all.find(({ type, selected }) => type === "candidate-pair" && selected);
+  const local = report.get(pair?.localCandidateId);
+  const remote = report.get(pair?.remoteCandidateId);
+  if (!local || !remote) return null;
+  const rtt = pair.currentRoundTripTime;
+  return {
+    local: side(local),
+    remote: side(remote),
+    relayed: local.candidateType === "relay" || remote.candidateType === "relay",
+    rtt: rtt === undefined ? null : Math.round(rtt * 1000),
+  };
+}
+
+function side({ candidateType, protocol, address, ip, port, relayProtocol }) {
+  return { type: candidateType, protocol, address: address ?? ip ?? null, port, relayProtocol };
+}
+
+/** A pair in one line, such as "host/udp 192.0.2.1:5000 → srflx/udp 198.51.100.7:6000". */
+export function pairWords({ local, remote }) {
+  const words = ({ type, protocol, address, port }) =>
+    `${type}/${protocol} ${endpoint(address, port)}`;
+  return `${words(local)} → ${words(remote)}`;
+}
+
+/** Reads one connection again and again, and turns its counters into rates. */
+export class StatsReader {
+  #last = new Map();
+
+  /**
+   * @param {RTCPeerConnection} pc
+   * @returns {Promise<{pair: ?object, inbound: Flow, outbound: Flow}>} where a flow is
+   *   `{bitrate, audio, video}`: bits per second or null, and descriptions of what flows
+   */
+  async read(pc) {
+    const report = await pc.getStats();
+    const all = [...report.values()];
+    const flow = (type, counter) => {
+      const streams = all.filter((entry) => entry.type === type && entry[counter] > 0);
+      return {
+        bitrate: this.#rate(type, streams, counter),
+        ...Object.fromEntries(streams.map((entry) => [entry.kind, describe(entry, report)])),
+      };
+    };
+    return {
+      pair: selectedPair(report),
+      inbound: flow("inbound-rtp", "bytesReceived"),
+      outbound: flow("outbound-rtp", "bytesSent"),
+    };
+  }
+
+  #rate(key, streams, counter) {
+    if (streams.length === 0) return null;
+    const bytes = streams.reduce((sum, entry) => sum + entry[counter], 0);
+    const at = streams[0].timestamp;
+    const last = this.#last.get(key);
+    this.#last.set(key, { bytes, at });
+    if (!last || at <= last.at || bytes < last.bytes) return null;
+    return ((bytes - last.bytes) * 8000) / (at - last.at);
+  }
+}
+
+function describe(entry, report) {
+  const codec = report.get(entry.codecId)?.mimeType?.split("/")[1];
+  const size = entry.frameWidth ? `${entry.frameWidth}×${entry.frameHeight}` : null;
+  const rate = entry.framesPerSecond ? `${Math.round(entry.framesPerSecond)} fps` : null;
+  const lost = entry.packetsLost > 0 ? `${entry.packetsLost} lost` : null;
+  return [codec, size, rate, lost].filter(Boolean).join(" ");
+}
+
+/** Bits per second as a person reads them. */
+export function bitrateWords(bitrate) {
+  if (bitrate === null) return "–";
+  if (bitrate >= 1e6) return `${(bitrate / 1e6).toFixed(1)} Mbit/s`;
+  return `${Math.round(bitrate / 1000)} kbit/s`;
+}

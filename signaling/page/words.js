@@ -1,0 +1,68 @@
+// What the page says to people: every refusal and every lack in one plain sentence.
+
+const MISSING = {
+  "audio,video": "camera and microphone",
+  audio: "microphone",
+  video: "camera",
+};
+const INSTEAD = {
+  "audio,video": "a drawn picture and a quiet tone",
+  audio: "a quiet tone",
+  video: "a drawn picture",
+};
+const REASONS = {
+  denied: (what) =>
+    `The browser may not use your ${what}; allow it in the site settings, next to the address`,
+  none: (what) => `No ${what} was found; plug one in, and it is used at once`,
+  busy: (what) => `Another program is using your ${what}; close it and try again`,
+  lost: (what) => `Your ${what} went away; plug it in, and it is used at once`,
+  insecure: (what) =>
+    `Browsers share your ${what} only with pages from https or localhost; open this page that way`,
+  unsupported: (what) => `This browser could not open your ${what}; try another browser`,
+};
+
+/** @param {{kinds: string[], reason: string}} missing as in `Media.missing` */
+export function deviceWords({ kinds, reason }) {
+  const key = kinds.join(",");
+  return `${REASONS[reason](MISSING[key])}. Until then, others get ${INSTEAD[key]}.`;
+}
+
+const REFUSALS = {
+  "name-taken": ({ name, room }) =>
+    `Somebody called “${name}” is in “${room}” already. How about the name above?`,
+  "room-full": ({ room }) => `“${room}” is full. Try again later, or take another room.`,
+  unauthorized: ({ room }) =>
+    `“${room}” is open by invitation only. Use the link you were invited with, or ask for a new one.`,
+  version: () => "This page and its server are of different versions. Reload the page.",
+  "rate-limited": () => "The server asks for a little patience. Try again in a minute.",
+};
+
+/** Why joining was refused, and what to do. */
+export function refusalWords(error, { name, room }) {
+  return REFUSALS[error.code]?.({ name, room }) ?? `The server said no: ${error.message}`;
+}
+
+/** The next name to try: "alice" → "alice 2" → "alice 3". */
+export function otherName(name) {
+  const [, stem, number] = name.match(/^(.*?)(?: (\d{1,4}))?$/su);
+  const suffix = ` ${number ? Number(number) + 1 : 2}`;
+  return stem.slice(0, 64 - suffix.length) + suffix;
+}
+
+const QUALITIES = ["Calm", "Bright", "Gentle", "Merry", "Quiet", "Swift", "Sunny", "Curious"];
+const ANIMALS = ["Puffin", "Seal", "Otter", "Narwhal", "Tern", "Fox", "Beluga", "Hare", "Owl"];
+
+/** A friendly name for somebody who has not told theirs. */
+export function randomName() {
+  const pick = (words) => words[Math.floor(Math.random() * words.length)];
+  return `${pick(QUALITIES)} ${pick(ANIMALS)}`;
+}
+
+/** What a tile says while there is no picture; empty when there is one to show. */
+export function tileWords({ state, away }) {
+  if (state === "connected") return "";
+  if (away) return "away, will be back";
+  if (state === "failed") return "no path found, trying again";
+  if (state === "disconnected") return "connection interrupted";
+  return "connecting";
+}
