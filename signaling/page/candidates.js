@@ -72,7 +72,8 @@ export class CandidateLog {
 /** An address and port as one writes them: an IPv6 address goes into brackets. */
 export function endpoint(address, port) {
   if (!address) return "hidden";
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  // Chromium puts the brackets around the address of a candidate, and leaves them out in getStats().
+  return /^[^[]*:/.test(address) ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 function describe(init) {

@@ -158,7 +158,7 @@ class App {
   }
 
   #hangUp() {
-    this.#leave(`You left “${this.#there.room}”.`, "Once more?", "Join again");
+    this.#leave(`You left “${this.#there.room}”.`, "Join again?", "Join again");
     this.media.close();
     this.view.ownPicture(null);
     this.#devicesChanged();

@@ -78,8 +78,8 @@ export class StatsReader {
 function describe(entry, report) {
   const codec = report.get(entry.codecId)?.mimeType?.split("/")[1];
   const size = entry.frameWidth ? `${entry.frameWidth}×${entry.frameHeight}` : null;
-  const rate = entry.framesPerSecond ? `${Math.round(entry.framesPerSecond)} fps` : null;
-  const lost = entry.packetsLost > 0 ? `${entry.packetsLost} lost` : null;
+  const rate = entry.framesPerSecond ? `${Math.round(entry.framesPerSecond)}\u00a0fps` : null;
+  const lost = entry.packetsLost > 0 ? `${entry.packetsLost}\u00a0lost` : null;
   return [codec, size, rate, lost].filter(Boolean).join(" ");
 }
 

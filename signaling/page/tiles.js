@@ -54,6 +54,7 @@ export class Tiles {
   #layOut() {
     const count = this.#tiles.size;
     this.#alone.hidden = count > 0;
+    this.#container.hidden = count === 0;
     const { clientWidth: width, clientHeight: height } = this.#area;
     if (count === 0 || width === 0) return;
     const aspect = width < height ? PORTRAIT : LANDSCAPE;

@@ -1,35 +1,37 @@
 // What the page says to people: every refusal and every lack in one plain sentence.
 
-const MISSING = {
-  "audio,video": "camera and microphone",
-  audio: "microphone",
-  video: "camera",
-};
-const INSTEAD = {
-  "audio,video": "a drawn picture and a quiet tone",
-  audio: "a quiet tone",
-  video: "a drawn picture",
+const WORDS = {
+  "audio,video": {
+    all: "camera and microphone",
+    any: "camera or microphone",
+    are: "are",
+    them: "them",
+    instead: "a drawn picture and a quiet tone",
+  },
+  audio: { all: "microphone", any: "microphone", are: "is", them: "it", instead: "a quiet tone" },
+  video: { all: "camera", any: "camera", are: "is", them: "it", instead: "a drawn picture" },
 };
 const REASONS = {
-  denied: (what) =>
-    `The browser may not use your ${what}; allow it in the site settings, next to the address`,
-  none: (what) => `No ${what} was found; plug one in, and it is used at once`,
-  busy: (what) => `Another program is using your ${what}; close it and try again`,
-  lost: (what) => `Your ${what} went away; plug it in, and it is used at once`,
-  insecure: (what) =>
-    `Browsers share your ${what} only with pages from https or localhost; open this page that way`,
-  unsupported: (what) => `This browser could not open your ${what}; try another browser`,
+  denied: ({ all, are, them }) =>
+    `Your ${all} ${are} blocked; allow ${them} in the site settings, next to the address`,
+  none: ({ any }) => `No ${any} was found; plug one in, and it is used at once`,
+  busy: ({ all, are, them }) =>
+    `Your ${all} ${are} in use by another program; close that, then try again here`,
+  lost: ({ all, them }) => `Your ${all} went away; plug ${them} in, to be used at once`,
+  insecure: ({ all }) =>
+    `Browsers share your ${all} only with a page from https or localhost; open this one that way`,
+  unsupported: ({ all }) => `This browser could not open your ${all}; try another browser`,
 };
 
 /** @param {{kinds: string[], reason: string}} missing as in `Media.missing` */
 export function deviceWords({ kinds, reason }) {
-  const key = kinds.join(",");
-  return `${REASONS[reason](MISSING[key])}. Until then, others get ${INSTEAD[key]}.`;
+  const words = WORDS[kinds.join(",")];
+  return `${REASONS[reason](words)}. Until then, others get ${words.instead}.`;
 }
 
 const REFUSALS = {
   "name-taken": ({ name, room }) =>
-    `Somebody called “${name}” is in “${room}” already. How about the name above?`,
+    `Somebody called “${name}” is in “${room}” already. How about “${otherName(name)}”?`,
   "room-full": ({ room }) => `“${room}” is full. Try again later, or take another room.`,
   unauthorized: ({ room }) =>
     `“${room}” is open by invitation only. Use the link you were invited with, or ask for a new one.`,
