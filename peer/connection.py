@@ -423,21 +423,36 @@ class PeerConnection(PeerConnectionSeam):
             await dtls.transport.addRemoteCandidate(None)
 
     @property
+    def iceTransport(self) -> RTCIceTransport | None:
+        """The ICE transport; of several, where media is not bundled, the first."""
+        local = self._latest("Local") or self._latest("Remote")
+        for media in local.media if local else ():
+            dtls = self._dtls_of(media)
+            if dtls is not None:
+                return dtls.transport
+        return None
+
+    @property
+    def maxMessageSize(self) -> int:
+        """The largest data channel message that the other side takes, in bytes; 0 is no limit."""
+        return self._remote_max_message_size()
+
+    @property
     def selectedCandidatePair(self) -> RTCIceCandidatePair | None:
         """The pair of candidates that carries the data, once there is one."""
-        for ice in self._ice_transports():
-            agent = agent_of(ice)
-            pair = agent.selected_pair
-            if pair is not None:
-                local, remote = (
-                    local_candidate(candidate_from_aioice(c), mid=None, index=None, fragment=f)
-                    for c, f in (
-                        (pair.local_candidate, agent.local_username),
-                        (pair.remote_candidate, agent.remote_username),
-                    )
-                )
-                return RTCIceCandidatePair(local, remote, agent.round_trip_time)
-        return None
+        ice = self.iceTransport
+        agent = agent_of(ice) if ice is not None else None
+        pair = agent.selected_pair if agent is not None else None
+        if agent is None or pair is None:
+            return None
+        local, remote = (
+            local_candidate(candidate_from_aioice(c), mid=None, index=None, fragment=fragment)
+            for c, fragment in (
+                (pair.local_candidate, agent.local_username),
+                (pair.remote_candidate, agent.remote_username),
+            )
+        )
+        return RTCIceCandidatePair(local, remote, agent.round_trip_time)
 
     # --- what is sent
 
@@ -487,6 +502,10 @@ class PeerConnection(PeerConnectionSeam):
         channel = super().createDataChannel(*args, **kwargs)
         guard(channel)
         return channel
+
+    def negotiateDataChannels(self) -> None:
+        """Have a section for data channels in the next offer, although there is no channel yet."""
+        self._ensure_sctp()
 
     def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:
         """Emit an event; what comes with it is guarded against handlers that raise."""

@@ -1,0 +1,168 @@
+"""The pump between a connection, the negotiation table and signaling."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from aiortc import InvalidStateError, RTCSessionDescription
+from aiortc.exceptions import InternalError, OperationError
+
+from .candidates import RTCIceCandidate, RTCIceCandidateInit
+from .connection import PeerConnection
+from .errors import PeerError
+from .negotiation import Action, Event, Negotiation
+
+logger = logging.getLogger(__name__)
+
+INBOX = 256
+"""Descriptions, candidates and changes that may wait; beyond it whoever brings them waits."""
+
+OUTBOX = 1024
+"""Messages that may wait for signaling; candidates beyond it are dropped, and logged."""
+
+
+class Signaler(Protocol):
+    """How messages reach the other side. Calls are made one at a time, in order, and may wait."""
+
+    async def description(self, description: RTCSessionDescription) -> None:
+        """Send an offer or an answer."""
+
+    async def candidate(self, candidate: RTCIceCandidateInit | None) -> None:
+        """Send a candidate, or with ``None`` the end of them."""
+
+
+class _Needed(Enum):
+    NEGOTIATION = "negotiation"
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    init: Mapping[str, Any] | None
+
+
+class Negotiator:
+    """Keeps two ends of a connection in agreement: one operation at a time, in order.
+
+    Args:
+        connection: The connection; its ``negotiationneeded`` and ``icecandidate`` are listened to.
+        polite: Whether this side takes its offer back when two cross.
+        signaler: How the other side is reached.
+        on_error: Called with what made an operation fail.
+    """
+
+    def __init__(
+        self,
+        connection: PeerConnection,
+        *,
+        polite: bool,
+        signaler: Signaler,
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        self._connection = connection
+        self._polite = polite
+        self._signaler = signaler
+        self._on_error = on_error
+        self._negotiation = Negotiation(polite=polite)
+        self._inbox: asyncio.Queue[RTCSessionDescription | _Candidate | _Needed]
+        self._inbox = asyncio.Queue(INBOX)
+        self._outbox: asyncio.Queue[RTCSessionDescription | _Candidate] = asyncio.Queue(OUTBOX)
+        self._needed_queued = False
+        self._running = True
+        self._operations: dict[Action, Callable[[Any], Awaitable[None]]] = {
+            Action.MAKE_OFFER: self._offer,
+            Action.ANSWER_OFFER: self._answer,
+            Action.ROLL_BACK_AND_ANSWER: self._answer,
+            Action.APPLY_ANSWER: connection.setRemoteDescription,
+            Action.IGNORE: self._ignore,
+            Action.WAIT: self._ignore,
+        }
+        connection.on("negotiationneeded", self._on_negotiation_needed)
+        connection.on("icecandidate", self._on_ice_candidate)
+
+    async def receive_description(self, description: RTCSessionDescription) -> None:
+        """Take a description of the other side; waits while too much waits already."""
+        if self._running:
+            await self._inbox.put(description)
+
+    async def receive_candidate(self, candidate: Mapping[str, Any] | None) -> None:
+        """Take a candidate of the other side, or the end of them; waits likewise."""
+        if self._running:
+            await self._inbox.put(_Candidate(candidate))
+
+    async def run(self) -> None:
+        """Negotiate until cancelled.
+
+        Raises:
+            ExceptionGroup: The signaler raised.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._work(), name="negotiate")
+                group.create_task(self._send(), name="signal")
+        finally:
+            self._running = False
+            while not self._inbox.empty():  # whoever waits to bring something goes on
+                self._inbox.get_nowait()
+
+    async def _work(self) -> None:
+        while True:
+            item = await self._inbox.get()
+            if isinstance(item, _Candidate):
+                await self._add_candidate(item)
+            elif isinstance(item, RTCSessionDescription):
+                await self._operate(Event(item.type), item)
+            else:
+                self._needed_queued = False
+                # The newcomer makes the first offer; after it is asked again whether more is due.
+                if not self._polite or self._connection.remoteDescription is not None:
+                    await self._operate(Event.NEGOTIATION_NEEDED, None)
+
+    async def _operate(self, event: Event, description: RTCSessionDescription | None) -> None:
+        action = self._negotiation.handle(event)
+        logger.debug("%s in %s: %s", event, self._negotiation.state, action)
+        try:
+            await self._operations[action](description)
+        except (PeerError, ValueError, InternalError, InvalidStateError, OperationError) as error:
+            self._negotiation.failed()
+            self._on_error(error)
+
+    async def _add_candidate(self, item: _Candidate) -> None:
+        try:
+            await self._connection.addIceCandidate(item.init)
+        except ValueError as error:
+            logger.warning("ignored: %s", error)
+
+    async def _offer(self, _: None) -> None:
+        await self._connection.setLocalDescription()
+        await self._outbox.put(self._connection.localDescription)
+
+    async def _answer(self, offer: RTCSessionDescription) -> None:
+        await self._connection.setRemoteDescription(offer)
+        await self._connection.setLocalDescription()
+        await self._outbox.put(self._connection.localDescription)
+
+    async def _ignore(self, _: object) -> None:
+        pass
+
+    async def _send(self) -> None:
+        while True:
+            item = await self._outbox.get()
+            if isinstance(item, _Candidate):
+                await self._signaler.candidate(item.init)  # type: ignore[arg-type]
+            else:
+                await self._signaler.description(item)
+
+    def _on_negotiation_needed(self) -> None:
+        if self._needed_queued or self._inbox.full():
+            return  # what fills the inbox ends in another look at whether negotiation is needed
+        self._needed_queued = True
+        self._inbox.put_nowait(_Needed.NEGOTIATION)
+
+    def _on_ice_candidate(self, candidate: RTCIceCandidate | None) -> None:
+        if self._outbox.full():
+            logger.warning("dropped a local candidate: signaling does not keep up")
+            return
+        self._outbox.put_nowait(_Candidate(candidate.toJSON() if candidate else None))

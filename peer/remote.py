@@ -1,0 +1,329 @@
+"""``RemotePeer``: one other participant, and the connection to it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from aiortc import MediaStreamTrack, RTCDataChannel, RTCRtpSender, RTCSessionDescription
+
+from .channels import RECEIVE_BUFFER, SEND_BUFFER, DataChannel
+from .configuration import PeerConfiguration
+from .connection import PeerConnection
+from .errors import ConnectFailed, PeerError, PeerLeft
+from .ice.servers import RTCPeerConnectionIceErrorEvent
+from .negotiator import Negotiator, Signaler
+from .verdict import connect_failed
+
+logger = logging.getLogger(__name__)
+
+ARRIVALS = 256
+"""Tracks and channels of the other side that may wait to be taken; more are turned away."""
+
+T = TypeVar("T")
+
+
+class _Arrivals(Generic[T]):
+    """Things that the other side opens, in order; ends with the connection."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[T | None] = asyncio.Queue(ARRIVALS + 1)
+        self._ended = False
+
+    def put(self, thing: T) -> bool:
+        """Add a thing; return whether there was room for it."""
+        if self._ended or self._queue.qsize() >= ARRIVALS:
+            return False
+        self._queue.put_nowait(thing)
+        return True
+
+    def end(self) -> None:
+        """Let readers stop after what is there."""
+        if not self._ended:
+            self._ended = True
+            self._queue.put_nowait(None)
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        while (thing := await self._queue.get()) is not None:
+            yield thing
+        self._queue.put_nowait(None)  # for whoever else reads
+
+
+class RemotePeer:
+    """Another participant of a room, and the peer connection to it.
+
+    Tracks and channels may be added at any time, by both sides and at the same moment: offers that
+    cross are sorted out (W3C webrtc-pc 10.7). A room makes these, runs and closes them.
+
+    Attributes:
+        id: Its id in the room.
+        name: Its name in the room.
+        polite: Whether *this* side is the polite one, which was in the room first.
+        away: Whether it has lost its signaling connection and may be back; the call goes on.
+        connection: The peer connection, for everything that is not wrapped here.
+    """
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        name: str,
+        polite: bool,
+        signaler: Signaler,
+        configuration: PeerConfiguration | None = None,
+        connect_timeout: float = 30.0,
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.polite = polite
+        self.away = False
+        self.connection = PeerConnection(configuration)
+        self._negotiator = Negotiator(
+            self.connection,
+            polite=polite,
+            signaler=signaler,
+            on_error=self._on_negotiation_error,
+        )
+        self._connect_timeout = connect_timeout
+        self._channels: _Arrivals[DataChannel] = _Arrivals()
+        self._tracks: _Arrivals[MediaStreamTrack] = _Arrivals()
+        self._live: set[DataChannel] = set()
+        loop = asyncio.get_running_loop()
+        self._started_at = loop.time()
+        self._connected: asyncio.Future[None] = loop.create_future()
+        self._ended = asyncio.Event()
+        self._reason = ""
+        self._server_errors: list[str] = []
+        self.connection.on("icecandidateerror", self._on_server_error)
+        self.connection.on("connectionstatechange", self._on_connection_state)
+        self.connection.on("datachannel", self._on_channel)
+        self.connection.on("track", self._on_track)
+
+    def __repr__(self) -> str:
+        return f"<RemotePeer {self.name!r} {self.id} {self.connection.connectionState}>"
+
+    # --- media and data
+
+    def add_track(self, track: MediaStreamTrack) -> RTCRtpSender:
+        """Send a track; may be called at any time.
+
+        Raises:
+            PeerLeft: The peer is gone.
+        """
+        self._assert_here()
+        return self.connection.addTrack(track)
+
+    def remove_track(self, sender: RTCRtpSender) -> None:
+        """Stop sending what :meth:`add_track` added; the track itself goes on.
+
+        Raises:
+            PeerLeft: The peer is gone.
+        """
+        self._assert_here()
+        self.connection.removeTrack(sender)
+
+    async def open_channel(
+        self,
+        label: str,
+        *,
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        max_packet_life_time: int | None = None,
+        protocol: str = "",
+        send_buffer: int = SEND_BUFFER,
+        receive_buffer: int = RECEIVE_BUFFER,
+    ) -> DataChannel:
+        """Open a data channel and wait until it can be used.
+
+        Args:
+            label: Its name, in any language; it need not be unique.
+            ordered: Whether messages arrive in order.
+            max_retransmits: Retransmissions before a message is given up.
+            max_packet_life_time: Milliseconds before a message is given up.
+            protocol: The subprotocol.
+            send_buffer: Bytes that may wait before ``send()`` waits.
+            receive_buffer: Bytes that may wait to be read.
+
+        Raises:
+            ConnectFailed: There is no connection to the peer.
+            PeerLeft: The peer is gone.
+            ChannelClosed: The other side closed it at once.
+
+        Cancellation: safe; the channel is then closed.
+        """
+        self._assert_here()
+        raw = self.connection.createDataChannel(
+            label,
+            ordered=ordered,
+            maxRetransmits=max_retransmits,
+            maxPacketLifeTime=max_packet_life_time,
+            protocol=protocol,
+        )
+        channel = self._wrap(raw, send_buffer=send_buffer, receive_buffer=receive_buffer)
+        try:
+            await self.connected()
+            await channel.opened()
+        except BaseException:
+            channel.close()
+            raise
+        return channel
+
+    def channels(self) -> AsyncIterator[DataChannel]:
+        """Iterate over the data channels that the other side opens, until the peer is gone."""
+        return self._channels.__aiter__()
+
+    def tracks(self) -> AsyncIterator[MediaStreamTrack]:
+        """Iterate over the tracks that the other side sends, until the peer is gone."""
+        return self._tracks.__aiter__()
+
+    # --- the connection
+
+    async def connected(self) -> None:
+        """Wait until the connection works.
+
+        Raises:
+            ConnectFailed: It could not be established, or not within the room's
+                ``connect_timeout``; it says where it stopped, and what to do.
+            PeerLeft: The peer left before.
+
+        Cancellation: safe.
+        """
+        left = self._connect_timeout - self._seconds()
+        await asyncio.wait((self._connected,), timeout=max(left, 0))
+        if not self._connected.done():
+            raise self._failure()
+        await self._connected
+
+    async def ended(self) -> str:
+        """Wait until the connection is over; return why.
+
+        Returns:
+            ``left``, ``timeout`` or ``removed`` as signaling says it, ``bye``, ``failed``,
+            ``closed`` if the other side closed it, or ``room-closed``.
+
+        Cancellation: safe.
+        """
+        await self._ended.wait()
+        return self._reason
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the connection is over."""
+        return self._ended.is_set()
+
+    @property
+    def path(self) -> str | None:
+        """The path in words: ``host/udp -> srflx/udp, rtt 12 ms, direct``; ``None`` before it is
+        known."""
+        pair = self.connection.selectedCandidatePair
+        return str(pair) if pair is not None else None
+
+    # --- what the room does
+
+    async def run(self) -> None:
+        """Negotiate until :meth:`end`, then close the connection.
+
+        Cancellation: closes the connection, within its bounds.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                negotiating = group.create_task(self._negotiator.run(), name=f"peer {self.name}")
+                await self._ended.wait()
+                negotiating.cancel()
+        finally:
+            self.end("room-closed")
+            await self._close()
+
+    def start(self) -> None:
+        """Make the first offer, as the newcomer does; there is a section for data in any case."""
+        self.connection.negotiateDataChannels()
+
+    async def receive_description(self, description: RTCSessionDescription) -> None:
+        """Take a description of the other side."""
+        await self._negotiator.receive_description(description)
+
+    async def receive_candidate(self, candidate: Mapping[str, Any] | None) -> None:
+        """Take a candidate of the other side, or the end of them."""
+        await self._negotiator.receive_candidate(candidate)
+
+    def end(self, reason: str) -> None:
+        """Note that the connection is over, and why; :meth:`run` then returns."""
+        if self._ended.is_set():
+            return
+        self._reason = reason
+        self._ended.set()
+        self._fail(PeerLeft(self.name, reason))
+
+    # --- what the connection tells
+
+    def _on_server_error(self, event: RTCPeerConnectionIceErrorEvent) -> None:
+        self._server_errors.append(f"{event.url}: {event.errorCode} {event.errorText}")
+
+    def _on_connection_state(self) -> None:
+        state = self.connection.connectionState
+        logger.info("%s: %s", self.name, state)
+        if state == "connected" and not self._connected.done():
+            self._connected.set_result(None)
+        elif state == "failed":
+            self._fail(self._failure())
+            self.end("failed")
+        elif state == "closed":
+            self.end("closed")
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        wrapped = self._wrap(channel)
+        if not self._channels.put(wrapped):
+            logger.warning("closed channel %r of %s: nobody takes them", wrapped.label, self.name)
+            wrapped.close()
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        if not self._tracks.put(track):
+            logger.warning("ignored a track of %s: nobody takes them", self.name)
+
+    def _on_negotiation_error(self, error: Exception) -> None:
+        logger.warning("negotiating with %s failed: %s", self.name, error)
+        if not self._connected.done():
+            failure = self._failure()
+            failure.__cause__ = error
+            self._fail(failure)
+            self.end("failed")
+
+    def _wrap(self, channel: RTCDataChannel, **buffers: int) -> DataChannel:
+        wrapped = DataChannel(
+            channel, max_message_size=lambda: self.connection.maxMessageSize, **buffers
+        )
+        self._live.add(wrapped)
+        channel.on("close", lambda: self._live.discard(wrapped))
+        return wrapped
+
+    # --- the end
+
+    def _seconds(self) -> float:
+        return asyncio.get_running_loop().time() - self._started_at
+
+    def _failure(self) -> ConnectFailed:
+        return connect_failed(
+            self.name,
+            self.connection,
+            seconds=self._seconds(),
+            server_errors=self._server_errors,
+        )
+
+    def _fail(self, error: PeerError) -> None:
+        if not self._connected.done():
+            self._connected.set_exception(error)
+            self._connected.exception()  # it is no fault if nobody waits for it
+
+    def _assert_here(self) -> None:
+        if self._ended.is_set():
+            raise PeerLeft(self.name, self._reason)
+
+    async def _close(self) -> None:
+        try:
+            await self.connection.close()
+        finally:
+            for channel in list(self._live):
+                channel.abandon()
+            self._live.clear()
+            self._channels.end()
+            self._tracks.end()
