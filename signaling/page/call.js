@@ -62,7 +62,8 @@ export class Call {
     this.#ignoreOffer = !this.#polite && offerCollision;
     if (this.#ignoreOffer) return;
     // After a resume an offer is sent again, so its answer may come twice.
-    if (description.type === "answer" && pc.signalingState !== "have-local-offer") return;
+    const expected = pc.signalingState === "have-local-offer" && !this.#isSettingRemoteAnswerPending;
+    if (description.type === "answer" && !expected) return;
 
     this.#isSettingRemoteAnswerPending = description.type === "answer";
     this.#described = true;

@@ -120,7 +120,9 @@ export class Chat {
       if (list.length === 0) continue;
       const label = document.createElement("span");
       label.textContent = `Ask ${name}:`;
-      commands.append(label, ...list.map((command) => this.#chip(command)));
+      const group = document.createElement("div");
+      group.append(label, ...list.map((command) => this.#chip(command)));
+      commands.append(group);
     }
     commands.hidden = commands.children.length === 0;
   }

@@ -91,7 +91,8 @@ class App {
     if (!room || !name || this.#signaling) return;
     this.#there = { room, name };
     this.media.name = name;
-    this.media.open();
+    // Nobody is asked again at the moment of joining.
+    if (!this.media.isOpen) this.media.open();
     // The click that joins is what lets sound begin, the tone's included.
     this.media.tracks();
     // A token comes in the fragment, which browsers send to no server and write into no log.
@@ -154,7 +155,6 @@ class App {
       element("name").value = this.media.name = otherName(this.#there.name);
       element("name").select();
     }
-    this.media.open();
   }
 
   #hangUp() {

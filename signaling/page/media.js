@@ -48,6 +48,11 @@ export class Media {
     return this.#opening !== null;
   }
 
+  /** Whether `open()` was called, and `close()` not since. */
+  get isOpen() {
+    return this.#wanted;
+  }
+
   /** Whether the picture is the camera's. */
   get hasCamera() {
     return this.#devices.video !== null;

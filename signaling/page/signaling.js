@@ -7,6 +7,10 @@ const PAUSE_FIRST_MS = 300;
 const PAUSE_MOST_MS = 7000;
 const WAITING_MOST = 256;
 
+/** The credentials of TURN servers are renewed so long before they lapse, and no more often. */
+const RENEW_AHEAD_MS = 60_000;
+const TIMER_MOST_MS = 2 ** 31 - 1;
+
 /** For how long a lost seat may hold this page's name: until the server notices, and 30 s more. */
 const SEAT_KEPT_MS = 95_000;
 
@@ -21,6 +25,7 @@ export class Signaling {
   #state = "closed";
   #resume = null;
   #timer = 0;
+  #renewal = 0;
   #attempts = 0;
   #waiting = [];
   #lostAt = -Infinity;
@@ -72,7 +77,9 @@ export class Signaling {
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
     socket.onopen = () => this.#sendJoin();
-    socket.onmessage = ({ data }) => this.#received(data);
+    socket.onmessage = ({ data }) => {
+      if (socket === this.#socket) this.#received(data);
+    };
     socket.onclose = () => {
       if (socket === this.#socket) this.#broken();
     };
@@ -108,6 +115,16 @@ export class Signaling {
     this.#enter("joined");
     for (const kept of waiting) this.send(kept);
     this.#on.joined(message, resumed);
+    this.#renewBefore(message.expires);
+  }
+
+  /** New credentials come with `joined`, so the seat is resumed over a new socket in time. */
+  #renewBefore(expires) {
+    clearTimeout(this.#renewal);
+    if (typeof expires !== "number") return;
+    const left = expires * 1000 - Date.now() - RENEW_AHEAD_MS;
+    const pause = Math.min(Math.max(left, RENEW_AHEAD_MS), TIMER_MOST_MS);
+    this.#renewal = setTimeout(() => this.#socket?.close(4000, "renewing credentials"), pause);
   }
 
   #joinFailed(error) {
@@ -142,6 +159,7 @@ export class Signaling {
 
   #finish() {
     clearTimeout(this.#timer);
+    clearTimeout(this.#renewal);
     removeEventListener("online", this.#hurry);
     this.#waiting = [];
     this.#resume = null;

@@ -99,7 +99,7 @@ class Tile {
     this.#part(".words").textContent = words;
     this.#part('[data-off="audio"]').toggleAttribute("hidden", sending.audio);
     this.#part('[data-off="video"]').toggleAttribute("hidden", sending.video);
-    this.#part(".away").hidden = !away;
+    this.#part(".away").hidden = !away || words !== "";
     this.root.dataset.state = state;
   }
 

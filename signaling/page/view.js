@@ -24,6 +24,7 @@ export class View {
     for (const button of document.querySelectorAll("[data-closes]")) {
       button.addEventListener("click", () => this.#closeSide(button.dataset.closes));
     }
+    element("notice-close").addEventListener("click", () => (element("notice").hidden = true));
     addEventListener("keydown", ({ key }) => {
       const open = SIDES.find((side) => !element(side).hidden);
       if (key === "Escape" && open) this.#closeSide(open);

@@ -63,7 +63,7 @@ export function randomName() {
 /** What a tile says while there is no picture; empty when there is one to show. */
 export function tileWords({ state, away }) {
   if (state === "connected") return "";
-  if (away) return "away, will be back";
+  if (away) return "away";
   if (state === "failed") return "no path found, trying again";
   if (state === "disconnected") return "connection interrupted";
   return "connecting";
