@@ -16,6 +16,7 @@ export class Call {
   #ignoreOffer = false;
   #isSettingRemoteAnswerPending = false;
   #described = false;
+  #failed = false;
   #early = [];
   #senders = new Map();
   #chats = new Set();
@@ -132,10 +133,17 @@ export class Call {
     pc.ondatachannel = ({ channel }) => {
       if (channel.label === "chat") this.#adoptChat(channel);
     };
-    pc.onconnectionstatechange = () => this.#on.changed();
-    pc.oniceconnectionstatechange = () => {
-      if (pc.iceConnectionState === "failed") this.#on.iceFailed();
-    };
+    pc.onconnectionstatechange = pc.oniceconnectionstatechange = () => this.#stateChanged();
+  }
+
+  #stateChanged() {
+    const { connectionState, iceConnectionState } = this.pc;
+    // Chromium may leave iceConnectionState at "disconnected" for good and fail the other alone.
+    const failed = connectionState === "failed" || iceConnectionState === "failed";
+    const news = failed && !this.#failed;
+    this.#failed = failed;
+    if (news) this.#on.iceFailed();
+    this.#on.changed();
   }
 
   async #offer() {

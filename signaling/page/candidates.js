@@ -1,6 +1,6 @@
 // The candidates of both sides of one call, as they come, for the connection panel.
 
-/** A peer cannot make the page grow: what comes after these is counted, not kept. */
+/** A peer cannot make the page grow: of more than these, the oldest are counted and not kept. */
 const KEPT_MOST = 100;
 
 export class CandidateLog {
@@ -10,7 +10,7 @@ export class CandidateLog {
   constructor() {
     /** Each `{type, protocol, address, at}`, `at` in milliseconds since the call began. */
     this.sides = { local: [], remote: [] };
-    /** How many came beyond those kept. */
+    /** How many older ones there were. */
     this.omitted = { local: 0, remote: 0 };
     /** When each side said that it has no more, in milliseconds since the call began, or null. */
     this.ended = { local: null, remote: null };
@@ -55,13 +55,13 @@ export class CandidateLog {
     }
     const key = `${side} ${init.candidate}`;
     if (this.#seen.has(key)) return;
-    if (this.sides[side].length >= KEPT_MOST) {
-      this.omitted[side] += 1;
-      return;
-    }
-    this.#seen.add(key);
     const entry = describe(init);
-    if (entry) this.sides[side].push({ ...entry, at: this.#now() });
+    if (!entry) return;
+    this.#seen.add(key);
+    this.sides[side].push({ ...entry, key, at: this.#now() });
+    if (this.sides[side].length <= KEPT_MOST) return;
+    this.#seen.delete(this.sides[side].shift().key);
+    this.omitted[side] += 1;
   }
 
   #now() {

@@ -119,13 +119,12 @@ class Section {
   #candidates(log) {
     for (const side of ["local", "remote"]) {
       const entries = log.sides[side];
-      for (const entry of entries.slice(this.#drawn[side])) {
-        this.#parts[side].append(
-          row([entry.type, entry.protocol, entry.address, `${entry.at} ms`]),
-        );
+      const total = entries.length + log.omitted[side];
+      if (total !== this.#drawn[side]) {
+        this.#drawn[side] = total;
+        this.#parts[side].replaceChildren(...entries.map(row));
       }
-      this.#drawn[side] = entries.length;
-      const omitted = log.omitted[side] ? `, and ${log.omitted[side]} more` : "";
+      const omitted = log.omitted[side] ? `, and ${log.omitted[side]} before` : "";
       const ended = log.ended[side] === null ? "" : `, complete after ${log.ended[side]} ms`;
       this.#say(`${side}-count`, `${entries.length}${omitted}${ended}`);
     }
@@ -142,8 +141,8 @@ class Section {
   }
 }
 
-function row(cells) {
+function row({ type, protocol, address, at }) {
   const tr = document.createElement("tr");
-  for (const text of cells) tr.insertCell().textContent = text;
+  for (const text of [type, protocol, address, `${at} ms`]) tr.insertCell().textContent = text;
   return tr;
 }
