@@ -62,9 +62,6 @@ export class Call {
     const offerCollision = description.type === "offer" && !readyForOffer;
     this.#ignoreOffer = !this.#polite && offerCollision;
     if (this.#ignoreOffer) return;
-    // After a resume an offer is sent again, so its answer may come twice.
-    const expected = pc.signalingState === "have-local-offer" && !this.#isSettingRemoteAnswerPending;
-    if (description.type === "answer" && !expected) return;
 
     this.#isSettingRemoteAnswerPending = description.type === "answer";
     this.#described = true;
@@ -104,11 +101,6 @@ export class Call {
     this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
     this.candidates.restarted();
     this.pc.restartIce();
-  }
-
-  /** After the signaling connection broke: an offer without an answer may have been lost. */
-  offerAgain() {
-    if (this.pc.signalingState === "have-local-offer") this.#sendDescription();
   }
 
   replaceTrack(track) {

@@ -200,7 +200,6 @@ export class Room {
     participant.away = away;
     if (!away && !participant.call && !participant.polite) this.#call(participant).start();
     if (!away && participant.restartWhenBack) this.#restart(participant);
-    if (!away) participant.call?.offerAgain();
     this.#ui.changed(participant);
   }
 
@@ -241,7 +240,7 @@ export class Room {
     this.#signaling.send({ type: "message", to: id, data: { sending: this.#media.sending } });
   }
 
-  /** Our seat is back: look at what may have been lost with the old socket. */
+  /** Our seat is back: take in who came, went and was away meanwhile. */
   #resumed(peers) {
     const present = new Set(peers.map(({ id }) => id));
     for (const participant of [...this.participants.values()]) {

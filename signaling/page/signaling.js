@@ -2,10 +2,13 @@
 //
 // It speaks version 1 of the wire protocol and knows nothing of WebRTC. When the socket breaks,
 // it connects again with growing pauses and resumes its seat, so that calls go on undisturbed.
+// Both sides number what goes from peer to peer; what a broken socket took with it is sent again.
 
 const PAUSE_FIRST_MS = 300;
 const PAUSE_MOST_MS = 7000;
-const WAITING_MOST = 256;
+const KEPT_MOST = 256;
+/** The close code after which another connection has the seat, and connecting again is no use. */
+const TAKEN_OVER = 4000;
 
 /** The credentials of TURN servers are renewed so long before they lapse, and no more often. */
 const RENEW_AHEAD_MS = 60_000;
@@ -27,7 +30,9 @@ export class Signaling {
   #timer = 0;
   #renewal = 0;
   #attempts = 0;
-  #waiting = [];
+  #kept = [];
+  #sent = 0;
+  #received = 0;
   #lostAt = -Infinity;
 
   /**
@@ -54,22 +59,22 @@ export class Signaling {
   }
 
   /**
-   * Send a message, or keep it for the moment the seat is resumed.
+   * Send a message to a peer, now or at the moment the seat is resumed.
    *
-   * At most 256 messages wait; what comes after them is dropped. Whoever negotiates looks at each
-   * unfinished call when the seat is resumed, which mends that gap too.
+   * The last 256 messages are kept, to be sent again if they turn out to be lost.
    */
   send(message) {
-    if (this.#state === "joined") {
-      this.#socket.send(JSON.stringify(message));
-    } else if (this.#state !== "closed" && this.#waiting.length < WAITING_MOST) {
-      this.#waiting.push(message);
-    }
+    if (this.#state === "closed") return;
+    this.#sent += 1;
+    const numbered = { ...message, seq: this.#sent };
+    this.#kept.push(numbered);
+    if (this.#kept.length > KEPT_MOST) this.#kept.shift();
+    if (this.#state === "joined") this.#write(numbered);
   }
 
   /** Give the seat back and close; the server answers `leave` by closing the socket. */
   leave() {
-    if (this.#state === "joined") this.send({ type: "leave" });
+    if (this.#state === "joined") this.#write({ type: "leave" });
     this.#finish();
   }
 
@@ -78,10 +83,12 @@ export class Signaling {
     this.#socket = socket;
     socket.onopen = () => this.#sendJoin();
     socket.onmessage = ({ data }) => {
-      if (socket === this.#socket) this.#received(data);
+      if (socket === this.#socket) this.#take(data);
     };
-    socket.onclose = () => {
-      if (socket === this.#socket) this.#broken();
+    socket.onclose = ({ code }) => {
+      if (socket !== this.#socket) return;
+      if (code === TAKEN_OVER) this.#refuse({ code: "taken-over" });
+      else this.#broken();
     };
   }
 
@@ -89,11 +96,15 @@ export class Signaling {
     const { room, name, token } = this.#join;
     const join = { type: "join", version: 1, room, name };
     if (token) join.token = token;
-    if (this.#resume) join.resume = this.#resume;
-    this.#socket.send(JSON.stringify(join));
+    if (this.#resume) Object.assign(join, { resume: this.#resume, ack: this.#received });
+    this.#write(join);
   }
 
-  #received(data) {
+  #write(message) {
+    this.#socket.send(JSON.stringify(message));
+  }
+
+  #take(data) {
     let message;
     try {
       message = JSON.parse(data);
@@ -103,17 +114,28 @@ export class Signaling {
     }
     if (message.type === "joined") this.#joined(message);
     else if (message.type === "error" && this.#state !== "joined") this.#joinFailed(message);
-    else this.#on.message(message);
+    else if (!this.#isRepeated(message)) this.#on.message(message);
+  }
+
+  #isRepeated({ seq }) {
+    if (seq === undefined) return false;
+    if (seq <= this.#received) return true;
+    this.#received = seq;
+    return false;
   }
 
   #joined(message) {
     const resumed = this.#resume !== null;
     this.#resume = message.resume ?? null;
     this.#attempts = 0;
-    const waiting = resumed ? this.#waiting : [];
-    this.#waiting = [];
     this.#enter("joined");
-    for (const kept of waiting) this.send(kept);
+    if (resumed) {
+      this.#kept = this.#kept.filter(({ seq }) => seq > message.ack);
+      for (const numbered of this.#kept) this.#write(numbered);
+    } else {
+      this.#kept = [];
+      this.#sent = this.#received = 0;
+    }
     this.#on.joined(message, resumed);
     this.#renewBefore(message.expires);
   }
@@ -124,7 +146,7 @@ export class Signaling {
     if (typeof expires !== "number") return;
     const left = expires * 1000 - Date.now() - RENEW_AHEAD_MS;
     const pause = Math.min(Math.max(left, RENEW_AHEAD_MS), TIMER_MOST_MS);
-    this.#renewal = setTimeout(() => this.#socket?.close(4000, "renewing credentials"), pause);
+    this.#renewal = setTimeout(() => this.#socket?.close(4001, "renewing credentials"), pause);
   }
 
   #joinFailed(error) {
@@ -135,9 +157,13 @@ export class Signaling {
       // The seat that holds the name is this page's own, and its time runs out.
       this.#socket.close();
     } else if (REFUSALS.has(error.code)) {
-      this.#finish();
-      this.#on.refused(error);
+      this.#refuse(error);
     }
+  }
+
+  #refuse(error) {
+    this.#finish();
+    this.#on.refused(error);
   }
 
   #broken() {
@@ -161,7 +187,7 @@ export class Signaling {
     clearTimeout(this.#timer);
     clearTimeout(this.#renewal);
     removeEventListener("online", this.#hurry);
-    this.#waiting = [];
+    this.#kept = [];
     this.#resume = null;
     const socket = this.#socket;
     this.#socket = null;

@@ -36,6 +36,7 @@ const REFUSALS = {
   unauthorized: ({ room }) =>
     `“${room}” is open by invitation only. Use the link you were invited with, or ask for a new one.`,
   version: () => "This page and its server are of different versions. Reload the page.",
+  "taken-over": () => "Another connection has taken your place. Join again to come back.",
   "rate-limited": () => "The server asks for a little patience. Try again in a minute.",
 };
 
