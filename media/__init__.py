@@ -1,1 +1,45 @@
-"""Audio and video: sources, transforms, newest-frame delivery."""
+"""Audio and video for a peer connection: sources, transforms, fan-out.
+
+Everything here is an aiortc ``MediaStreamTrack`` or makes some, so that it goes wherever such a
+track goes::
+
+    source = await FileSource.open("film.mp4", loop=True)
+    peer.add_track(TransformTrack(source.video, blur))
+
+A track is read with ``await track.recv()`` and ended with ``track.stop()``; at its end ``recv()``
+raises ``aiortc.mediastreams.MediaStreamError``. Nothing here keeps more than a stated number of
+frames, and nothing slow runs on the event loop.
+"""
+
+from .clock import Clock, MonotonicClock
+from .errors import (
+    InvalidParameter,
+    MediaError,
+    SourceError,
+    SourceNotFound,
+    SourceTimeout,
+    SourceUnreadable,
+)
+from .fanout import Fanout, LatestFrame, Subscription
+from .files import FileSource
+from .sources import TestPatternTrack, ToneTrack
+from .transform import TransformFunction, TransformTrack
+
+__all__ = [
+    "Clock",
+    "Fanout",
+    "FileSource",
+    "InvalidParameter",
+    "LatestFrame",
+    "MediaError",
+    "MonotonicClock",
+    "SourceError",
+    "SourceNotFound",
+    "SourceTimeout",
+    "SourceUnreadable",
+    "Subscription",
+    "TestPatternTrack",
+    "ToneTrack",
+    "TransformFunction",
+    "TransformTrack",
+]

@@ -1,0 +1,212 @@
+"""From an open container to frames on one timeline, over any number of passes; for a thread.
+
+Audio comes out as frames of 20 ms without a gap, in 48 kHz stereo ``s16``: silence stands where the
+file has none, and one pass runs on into the next. Video keeps its size and pixel format, with
+timestamps that only grow.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any, Protocol
+
+import av
+from aiortc.mediastreams import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE
+from av import AudioFrame, AudioResampler, Packet, VideoFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.frame import PictureType
+from av.video.stream import VideoStream
+
+SAMPLE_RATE = 48000
+"""Samples a second of all audio."""
+
+FRAME_SAMPLES = SAMPLE_RATE // 50
+
+_SAMPLE_BYTES = 4
+_FRAME_BYTES = FRAME_SAMPLES * _SAMPLE_BYTES
+_GAP_SAMPLES = SAMPLE_RATE // 25
+"""Timestamps may be this far ahead of the samples before silence is put in between: containers
+round them, and the resampler holds some samples back."""
+
+_DEFAULT_RATE = Fraction(25)
+"""Frames a second of a stream that does not say; FFmpeg assumes the same."""
+
+logger = logging.getLogger(__name__)
+
+
+class _TimeBase(Protocol):
+    @property
+    def numerator(self) -> int: ...
+    @property
+    def denominator(self) -> int: ...
+
+
+def _seconds(ticks: int, time_base: _TimeBase) -> Fraction:
+    # PyAV 19 has a rational type of its own, which is no Fraction.
+    return Fraction(ticks * time_base.numerator, time_base.denominator)
+
+
+class AudioTimeline:
+    """Cuts audio of any format into frames of 20 ms without gaps."""
+
+    def __init__(self) -> None:
+        self._resampler: AudioResampler | None = None
+        self._format: tuple[str, str, int] | None = None
+        self._pending = bytearray()
+        self._position = 0
+
+    @property
+    def end(self) -> Fraction:
+        """How many seconds of audio have come so far."""
+        return Fraction(self._position + len(self._pending) // _SAMPLE_BYTES, SAMPLE_RATE)
+
+    def push(self, frame: AudioFrame, at: Fraction | None) -> Iterator[AudioFrame]:
+        """Add a decoded frame that starts ``at`` seconds, or where the one before it ended."""
+        key = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if key != self._format:
+            yield from self.flush()
+            self._format = key
+            self._resampler = AudioResampler("s16", "stereo", SAMPLE_RATE)
+        if at is not None:
+            gap = round((at - self.end) * SAMPLE_RATE)
+            if gap > _GAP_SAMPLES:
+                yield from self._silence(gap)
+        # The resampler would make up for gaps of its own accord, from timestamps that were wrong
+        # by the time it sees them.
+        frame.pts = None
+        yield from self._resample(frame)
+
+    def flush(self) -> Iterator[AudioFrame]:
+        """Get what the resampler holds back; the next pass has a new one."""
+        if self._resampler is not None:
+            yield from self._resample(None)
+        self._resampler = self._format = None
+
+    def finish(self) -> Iterator[AudioFrame]:
+        """Get the last frame, filled up with silence."""
+        yield from self.flush()
+        if self._pending:
+            yield from self._append(bytes(-len(self._pending) % _FRAME_BYTES))
+
+    def _resample(self, frame: AudioFrame | None) -> Iterator[AudioFrame]:
+        assert self._resampler is not None
+        for part in self._resampler.resample(frame):
+            # A plane can be longer than its samples.
+            yield from self._append(bytes(part.planes[0])[: part.samples * _SAMPLE_BYTES])
+
+    def _silence(self, samples: int) -> Iterator[AudioFrame]:
+        for _ in range(samples // FRAME_SAMPLES):
+            yield from self._append(bytes(_FRAME_BYTES))
+        yield from self._append(bytes(samples % FRAME_SAMPLES * _SAMPLE_BYTES))
+
+    def _append(self, samples: bytes) -> Iterator[AudioFrame]:
+        self._pending += samples
+        while len(self._pending) >= _FRAME_BYTES:
+            frame = AudioFrame("s16", "stereo", FRAME_SAMPLES)
+            frame.planes[0].update(bytes(self._pending[:_FRAME_BYTES]))
+            del self._pending[:_FRAME_BYTES]
+            frame.sample_rate = SAMPLE_RATE
+            frame.pts = self._position
+            frame.time_base = Fraction(1, SAMPLE_RATE)
+            self._position += FRAME_SAMPLES
+            yield frame
+
+
+class VideoTimeline:
+    """Gives video frames timestamps in 1/90000 s that only grow."""
+
+    def __init__(self) -> None:
+        self._last = -1
+        self.end = Fraction(0)
+        """When the last frame will have been shown, in seconds."""
+
+    def push(self, frame: VideoFrame, at: Fraction | None, duration: Fraction) -> VideoFrame:
+        """Put a decoded frame ``at`` seconds, or where the one before it ended."""
+        start = self.end if at is None else at
+        self._last = max(self._last + 1, round(start * VIDEO_CLOCK_RATE))
+        frame.pts = self._last
+        frame.time_base = VIDEO_TIME_BASE
+        # An encoder would take the type for a wish, and make a key frame wherever the file has one.
+        frame.pict_type = PictureType.NONE
+        self.end = max(self.end, start + duration)
+        return frame
+
+
+class Decoder:
+    """Decodes the first video and the first audio stream of a container, again and again.
+
+    Args:
+        wanted: Whether anybody still reads the tracks of a kind, ``audio`` or ``video``. What is
+            not wanted is not decoded.
+    """
+
+    def __init__(self, wanted: Callable[[str], bool]) -> None:
+        self._wanted = wanted
+        self._audio = AudioTimeline()
+        self._video = VideoTimeline()
+        self._start = Fraction(0)
+        self._origin = Fraction(0)
+        self._damaged = False
+
+    def play(self, container: InputContainer) -> Iterator[AudioFrame | VideoFrame]:
+        """Decode from the start of the container to its end, with all that decoders hold back.
+
+        What cannot be decoded is left out, and logged once.
+
+        Raises:
+            FFmpegError: The container cannot be read any further.
+        """
+        streams = pick_streams(container)
+        self._origin = Fraction(container.start_time or 0, av.time_base)
+        for packet in container.demux(*streams.values()):
+            kind = packet.stream.type
+            if self._wanted(kind):
+                yield from self._decode(packet, kind)
+        yield from self._audio.flush()
+        self._start = max(self._audio.end, self._video.end)
+
+    def finish(self) -> Iterator[AudioFrame]:
+        """Get what is left after the last pass."""
+        return self._audio.finish()
+
+    def _decode(self, packet: "Packet[Any]", kind: str) -> Iterator[AudioFrame | VideoFrame]:
+        try:
+            frames = packet.decode()
+        except FFmpegError as exc:
+            if not self._damaged:
+                self._damaged = True
+                logger.warning("%s of %s is damaged: %s", kind, packet.stream.container.name, exc)
+            return
+        for frame in frames:
+            if isinstance(frame, VideoFrame):
+                yield self._video.push(frame, self._time(frame), _duration(frame, packet.stream))
+            elif isinstance(frame, AudioFrame):
+                yield from self._audio.push(frame, self._time(frame))
+
+    def _time(self, frame: AudioFrame | VideoFrame) -> Fraction | None:
+        """Return when a frame is to start, in seconds from the start of the first pass."""
+        if frame.pts is None or frame.time_base is None:
+            return None
+        return self._start + max(Fraction(0), _seconds(frame.pts, frame.time_base) - self._origin)
+
+
+def pick_streams(container: InputContainer) -> "dict[str, AudioStream | VideoStream]":
+    """Return the first audio and the first video stream that can be decoded, by their kind."""
+    picked: dict[str, AudioStream | VideoStream] = {}
+    for stream in container.streams:
+        # The cover of a song is a stream of one picture.
+        if stream.disposition & Disposition.attached_pic:
+            continue
+        if isinstance(stream, AudioStream | VideoStream) and stream.codec_context is not None:
+            picked.setdefault(stream.type, stream)
+    return picked
+
+
+def _duration(frame: VideoFrame, stream: AudioStream | VideoStream) -> Fraction:
+    if frame.duration and frame.time_base is not None:
+        return _seconds(frame.duration, frame.time_base)
+    rate = stream.average_rate
+    return 1 / (Fraction(rate.numerator, rate.denominator) if rate else _DEFAULT_RATE)

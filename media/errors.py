@@ -1,0 +1,83 @@
+"""What can go wrong with a source of media.
+
+::
+
+    MediaError
+    ├── InvalidParameter (also ValueError)
+    └── SourceError
+        ├── SourceNotFound (also FileNotFoundError)
+        ├── SourceUnreadable
+        └── SourceTimeout (also TimeoutError)
+
+The end of a track is not in this tree: as everywhere in aiortc, ``recv()`` of an ended track raises
+``aiortc.mediastreams.MediaStreamError``.
+"""
+
+
+class MediaError(Exception):
+    """The root of every error that ``icefloe.media`` defines."""
+
+
+class InvalidParameter(MediaError, ValueError):
+    """A source was asked for something that it cannot make.
+
+    Attributes:
+        name: The parameter.
+        value: What was given for it.
+    """
+
+    def __init__(self, name: str, value: object, demand: str) -> None:
+        self.name = name
+        self.value = value
+        super().__init__(f"{name}={value!r} is refused: {demand}")
+
+
+class SourceError(MediaError):
+    """The root of the errors of files and URLs.
+
+    Attributes:
+        path: The path or URL as it was given.
+    """
+
+    def __init__(self, path: str, sentence: str) -> None:
+        self.path = path
+        super().__init__(sentence)
+
+
+class SourceNotFound(SourceError, FileNotFoundError):
+    """There is nothing at the path or URL."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, f"there is no file {path!r}; check the path")
+
+
+class SourceUnreadable(SourceError):
+    """There is something, and no audio or video can be decoded from it.
+
+    Attributes:
+        reason: What stopped it, as FFmpeg or the system said it.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            path,
+            f"cannot play {path!r}: {reason}. Check it with `ffprobe`, and convert it if FFmpeg "
+            "does not know its format",
+        )
+
+
+class SourceTimeout(SourceError, TimeoutError):
+    """The first frame, or the next bytes, did not come in time.
+
+    Attributes:
+        seconds: How long was waited.
+    """
+
+    def __init__(self, path: str, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(
+            path,
+            f"{path!r} gave no media for {seconds:g} s; check that it can be reached, "
+            "or raise `timeout`",
+        )
