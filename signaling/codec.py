@@ -1,0 +1,208 @@
+"""Reading and writing the messages of the wire protocol, within its limits. No I/O.
+
+Whatever comes in, :func:`decode_client` and :func:`decode_server` return a message or raise
+:exc:`MessageError`.
+"""
+
+import json
+import re
+from typing import Any, get_args
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from .errors import ErrorCode, MessageError
+from .messages import (
+    VERSION,
+    Bye,
+    Candidate,
+    ClientMessage,
+    Description,
+    Id,
+    Join,
+    Leave,
+    Message,
+    Ref,
+    Seq,
+    ServerMessage,
+)
+
+CLIENT_LIMIT = 64 * 1024
+"""The largest message from a client, in bytes of UTF-8."""
+
+SERVER_LIMIT = 1024 * 1024
+"""The largest message from a server, in bytes of UTF-8."""
+
+DEPTH_LIMIT = 64
+"""How deeply objects and arrays may be nested, the message itself included."""
+
+_REASON_LIMIT = 200  # characters of a sentence that quotes what was received
+
+
+class _RawMessage(Struct, frozen=True, tag="message"):
+    to: Id
+    data: Raw
+    ref: Ref = UNSET
+    seq: Seq = UNSET
+
+
+_Received = Join | Description | Candidate | _RawMessage | Bye | Leave
+
+
+class _Outline(Struct):
+    """What can be told of a message that is not valid."""
+
+    type: Any = None
+    version: Any = None
+    ref: Ref = UNSET
+
+
+_client: msgspec.json.Decoder[_Received] = msgspec.json.Decoder(_Received)
+_server: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
+_outline = msgspec.json.Decoder(_Outline)
+_anything = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+_dumps = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
+
+_SERVER_TYPES = {str(member.__struct_config__.tag) for member in get_args(ServerMessage)}
+
+# One that does not end goes to the end of the text: to look for another from each quote in it would
+# take a time that grows with the square of its length.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_BRACES_TO_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def is_too_deep(text: bytes) -> bool:
+    """Tell whether JSON is nested more deeply than :data:`DEPTH_LIMIT`.
+
+    Text that is not JSON gets either answer.
+    """
+    if text.count(b"[") + text.count(b"{") <= DEPTH_LIMIT:
+        return False
+    brackets = _STRING.sub(b"", text).translate(_BRACES_TO_BRACKETS, _NOT_BRACKETS)
+    for _ in range(DEPTH_LIMIT):
+        # Takes away the innermost level, and with it whatever is side by side on it.
+        before, brackets = brackets, brackets.replace(b"[]", b"")
+        if not brackets:
+            return False
+        if len(brackets) == len(before):
+            break
+    return True
+
+
+def decode_client(frame: str | bytes) -> ClientMessage:
+    """Read a message from a client.
+
+    Args:
+        frame: One WebSocket message.
+    Returns:
+        The message; the ``data`` of a :class:`Message` is :class:`msgspec.Raw`.
+    Raises:
+        MessageError: It is none; ``code`` is ``bad-message`` or ``version``.
+    """
+    text = _check(frame, CLIENT_LIMIT)
+    try:
+        message = _from_received(_client.decode(text))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise _explain(text, error) from error
+    if isinstance(message, Join) and message.version != VERSION:
+        raise _wrong_version(message.ref)
+    return message
+
+
+def decode_server(frame: str | bytes) -> ServerMessage:
+    """Read a message from the server.
+
+    Args:
+        frame: One WebSocket message.
+    Raises:
+        MessageError: It is none.
+    """
+    text = _check(frame, SERVER_LIMIT)
+    try:
+        return _server.decode(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise _explain(text, error) from error
+
+
+def is_of_unknown_type(frame: str | bytes) -> bool:
+    """Tell whether a message that :func:`decode_server` refused is of a type not known here.
+
+    A newer server may send such messages; they are to be ignored.
+    """
+    try:
+        outline = _outline.decode(frame)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return isinstance(outline.type, str) and outline.type not in _SERVER_TYPES
+
+
+def encode_client(message: ClientMessage) -> bytes:
+    """Write a message from a client.
+
+    Returns:
+        JSON in UTF-8, which :func:`decode_client` reads.
+    Raises:
+        MessageError: A field or the application's data cannot be sent; the sentence says which.
+    """
+    try:
+        if isinstance(message, Message) and not isinstance(message.data, Raw):
+            # Stricter than msgspec, which turns what JSON lacks (NaN, bytes) into something else.
+            data = _dumps(message.data).encode()
+            message = Message(message.to, Raw(data), message.ref, message.seq)
+        text = _encoder.encode(message)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MessageError(f"This message cannot be expressed in JSON: {error}.") from error
+    decode_client(text)
+    return text
+
+
+def encode_server(message: ServerMessage) -> bytes:
+    """Write a message from the server, as JSON in UTF-8."""
+    return _encoder.encode(message)
+
+
+def _from_received(received: _Received) -> ClientMessage:
+    if not isinstance(received, _RawMessage):
+        return received
+    # A receiver must be able to read whatever is handed on unread.
+    _anything.decode(received.data)
+    return Message(received.to, received.data, received.ref, received.seq)
+
+
+def _check(frame: str | bytes, limit: int) -> bytes:
+    try:
+        text = frame.encode() if isinstance(frame, str) else frame
+    except UnicodeEncodeError as error:
+        raise MessageError("The message is not valid Unicode.") from error
+    if len(text) > limit:
+        raise MessageError(f"The message has {len(text)} bytes; at most {limit} are allowed.")
+    if is_too_deep(text):
+        raise MessageError(f"The message is nested more than {DEPTH_LIMIT} levels deep.")
+    return text
+
+
+def _explain(text: bytes, error: Exception) -> MessageError:
+    try:
+        outline = _outline.decode(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        outline = _Outline()
+    if outline.type == "join" and type(outline.version) is int and outline.version != VERSION:
+        return _wrong_version(outline.ref)
+    reason = str(error).rstrip(".")
+    if len(reason) > _REASON_LIMIT:
+        reason = reason[:_REASON_LIMIT] + "…"
+    return MessageError(f"This is not a message of the protocol: {reason}.", ref=_echo(outline.ref))
+
+
+def _wrong_version(ref: Ref) -> MessageError:
+    return MessageError(
+        f"This server speaks version {VERSION} of the protocol.",
+        code=ErrorCode.VERSION,
+        ref=_echo(ref),
+    )
+
+
+def _echo(ref: Ref) -> str | float | None:
+    return None if isinstance(ref, UnsetType) else ref
