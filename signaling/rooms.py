@@ -1,0 +1,478 @@
+"""Who is where, and who hears what. No I/O: time comes in, effects go out.
+
+:class:`Rooms` knows connections by a number that its user gives them. After each call do the
+effects that it returned, in order. Call :meth:`Rooms.tick` when :meth:`Rooms.next_deadline` comes.
+
+A participant has a *seat*, which outlives its connection for a while: without one it is *away*,
+and what is sent to it waits. What happens in the room meanwhile does not wait: whoever resumes a
+seat is told who is there now.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import takewhile
+from typing import Any, Generic, TypeVar
+
+from msgspec import UNSET, UnsetType
+
+from .codec import encode_server
+from .errors import ErrorCode
+from .messages import (
+    Bye,
+    Candidate,
+    ClientMessage,
+    CloseCode,
+    Description,
+    Error,
+    FromPeer,
+    IceServer,
+    Join,
+    Joined,
+    Leave,
+    LeftReason,
+    Message,
+    PeerAway,
+    PeerBack,
+    PeerBye,
+    PeerCandidate,
+    PeerDescription,
+    PeerInfo,
+    PeerJoined,
+    PeerLeft,
+    PeerMessage,
+    Ref,
+    ServerMessage,
+    ToPeer,
+)
+from .outbox import Outbox
+
+_SWEEP_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much room there is.
+
+    Attributes:
+        members: Participants in one room, those who are away included.
+        rooms: Rooms in all.
+        away_seconds: For how long a seat is kept without a connection.
+        join_seconds: How long a new connection has to join.
+    """
+
+    members: int = 32
+    rooms: int = 1000
+    away_seconds: float = 30.0
+    join_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        if min(self.members, self.rooms) < 1:
+            raise ValueError("`members` and `rooms` must be at least 1")
+        if min(self.away_seconds, self.join_seconds) <= 0:
+            raise ValueError("`away_seconds` and `join_seconds` must be positive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What somebody who may join is given.
+
+    Attributes:
+        ice_servers: The STUN and TURN servers to use.
+        expires: When they lapse, in seconds since the epoch; ``None`` for never.
+    """
+
+    ice_servers: tuple[IceServer, ...] = ()
+    expires: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Write these messages to a connection, in order."""
+
+    connection: int
+    payloads: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close a connection; it is forgotten here, and nothing from it is heard any more."""
+
+    connection: int
+    code: CloseCode
+    reason: str
+
+
+Effect = Send | Close
+
+_Key = TypeVar("_Key")
+_M = TypeVar("_M", bound=ClientMessage)
+
+
+class State(StrEnum):
+    """Where a connection stands."""
+
+    NEW = "new"
+    """It has not joined."""
+
+    JOINED = "joined"
+    """It has a seat."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival(Generic[_M]):
+    connection: int
+    message: _M
+    now: float
+    admission: Admission | None
+
+
+@dataclass(eq=False, slots=True)
+class _Seat:
+    id: str
+    name: str
+    room: "_Room"
+    token: str
+    connection: int | None
+    previous_token: str | None = None
+    outbox: Outbox = field(default_factory=Outbox)
+    received: int = 0
+
+    @property
+    def info(self) -> PeerInfo:
+        return PeerInfo(self.id, self.name, away=self.connection is None)
+
+
+@dataclass(eq=False, slots=True)
+class _Room:
+    name: str
+    seats: dict[str, _Seat] = field(default_factory=dict)
+
+    def others(self, seat: _Seat) -> Iterable[_Seat]:
+        return (other for other in self.seats.values() if other is not seat)
+
+
+class Rooms:
+    """All rooms of one server.
+
+    Args:
+        limits: How much room there is.
+        new_id: Makes an id for a peer; never the same twice.
+        new_token: Makes a secret that cannot be guessed; never the same twice.
+
+    Attributes:
+        routed: How many messages went from peer to peer, by ``type``.
+        refused: How many messages were answered with an error, by ``code``.
+    """
+
+    def __init__(
+        self, limits: Limits, *, new_id: Callable[[], str], new_token: Callable[[], str]
+    ) -> None:
+        self.routed: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self._limits = limits
+        self._new_id = new_id
+        self._new_token = new_token
+        self._rooms: dict[str, _Room] = {}
+        self._seated: dict[int, _Seat] = {}
+        self._tokens: dict[str, _Seat] = {}
+        # Both are in the order of their deadlines, for each kind lasts the same time for everybody.
+        self._joining: dict[int, float] = {}
+        self._away: dict[_Seat, float] = {}
+        self._sweep_at: float | None = None
+
+    @property
+    def rooms(self) -> int:
+        """How many rooms there are."""
+        return len(self._rooms)
+
+    @property
+    def seats(self) -> int:
+        """How many participants there are, those who are away included."""
+        return sum(len(room.seats) for room in self._rooms.values())
+
+    @property
+    def away(self) -> int:
+        """How many participants are away."""
+        return len(self._away)
+
+    def connect(self, connection: int, now: float) -> None:
+        """Note a new connection.
+
+        Args:
+            connection: A number that was not used before.
+            now: Seconds on a monotonic clock, here as everywhere.
+        """
+        self._joining[connection] = now + self._limits.join_seconds
+
+    def receive(
+        self,
+        connection: int,
+        message: ClientMessage,
+        now: float,
+        admission: Admission | None = None,
+    ) -> list[Effect]:
+        """Act upon a message.
+
+        Args:
+            connection: Where it came from; a connection that is not known is not heard.
+            message: The message.
+            now: Seconds on a monotonic clock.
+            admission: For a ``join``, what whoever joins is given; ``None`` if it may not.
+        """
+        state = self._state(connection)
+        if state is None:
+            return []
+        return _TABLE[state, type(message)](self, _Arrival(connection, message, now, admission))
+
+    def refuse(self, connection: int, code: ErrorCode, reason: str, ref: Ref = UNSET) -> Send:
+        """Answer something with an error."""
+        self.refused[code] += 1
+        return _send(connection, Error(code, reason, ref))
+
+    def disconnect(self, connection: int, now: float) -> list[Effect]:
+        """Note that a connection is no more."""
+        self._joining.pop(connection, None)
+        seat = self._seated.pop(connection, None)
+        if seat is None:
+            return []
+        seat.connection = None
+        self._away[seat] = now + self._limits.away_seconds
+        return self._tell_others(seat, PeerAway(seat.id))
+
+    def next_deadline(self) -> float | None:
+        """Tell when :meth:`tick` is due, on the clock of ``now``; ``None`` if nothing is."""
+        first = (next(iter(them.values()), None) for them in (self._joining, self._away))
+        return min((at for at in (*first, self._sweep_at) if at is not None), default=None)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Do what is due."""
+        effects: list[Effect] = []
+        for connection in _due(self._joining, now):
+            del self._joining[connection]
+            reason = f"join within {self._limits.join_seconds:g} seconds"
+            effects.append(Close(connection, CloseCode.POLICY, reason))
+        for seat in _due(self._away, now):
+            effects += self._remove(seat, LeftReason.TIMEOUT)
+        if self._sweep_at is not None and self._sweep_at <= now:
+            self._sweep(now)
+        return effects
+
+    # ---- joining -------------------------------------------------------------------------------
+
+    def _join(self, arrival: _Arrival[Join]) -> list[Effect]:
+        connection, join, admission = arrival.connection, arrival.message, arrival.admission
+        if admission is None:
+            reason = "The token does not admit to this room under this name."
+            return [self.refuse(connection, ErrorCode.UNAUTHORIZED, reason, join.ref)]
+        if isinstance(join.resume, str):
+            return self._resume(connection, join, join.resume, arrival.now, admission)
+        room = self._rooms.get(join.room)
+        if refusal := self._why_not(room, join):
+            return [self.refuse(connection, *refusal, join.ref)]
+        if room is None:
+            room = self._rooms[join.room] = _Room(join.room)
+        seat = _Seat(self._new_id(), join.name, room, self._new_token(), connection)
+        room.seats[seat.id] = seat
+        self._tokens[seat.token] = seat
+        self._seat(connection, seat)
+        return [
+            _send(connection, self._joined(seat, admission)),
+            *self._tell_others(seat, PeerJoined(seat.info)),
+        ]
+
+    def _why_not(self, room: _Room | None, join: Join) -> tuple[ErrorCode, str] | None:
+        if room is None:
+            if len(self._rooms) < self._limits.rooms:
+                return None
+            return ErrorCode.ROOM_FULL, "The server has as many rooms as it may have."
+        if any(seat.name == join.name for seat in room.seats.values()):
+            return ErrorCode.NAME_TAKEN, "Somebody in the room has this name."
+        if len(room.seats) >= self._limits.members:
+            return ErrorCode.ROOM_FULL, "The room has as many participants as it may have."
+        return None
+
+    def _resume(
+        self, connection: int, join: Join, secret: str, now: float, admission: Admission
+    ) -> list[Effect]:
+        seat = self._tokens.get(secret)
+        if seat is None or (seat.room.name, seat.name) != (join.room, join.name):
+            reason = "This seat is gone. Join without `resume`."
+            return [self.refuse(connection, ErrorCode.RESUME_FAILED, reason, join.ref)]
+        effects: list[Effect] = []
+        if seat.connection is not None:
+            del self._seated[seat.connection]
+            reason = "another connection resumed this seat"
+            effects.append(Close(seat.connection, CloseCode.TAKEN_OVER, reason))
+        ack = None if isinstance(join.ack, UnsetType) else join.ack
+        kept = seat.outbox.resume(ack, now)
+        if kept is None:
+            reason = "More was sent than is kept, so the seat was given up. Join without `resume`."
+            effects += self._remove(seat, LeftReason.REMOVED)
+            effects.append(self.refuse(connection, ErrorCode.RESUME_FAILED, reason, join.ref))
+            return effects
+        self._renew_token(seat, secret)
+        was_away = self._away.pop(seat, None) is not None
+        self._seat(connection, seat)
+        joined = self._joined(seat, admission, ack=seat.received)
+        effects.append(Send(connection, (encode_server(joined), *kept)))
+        if was_away:
+            effects += self._tell_others(seat, PeerBack(seat.id))
+        return effects
+
+    def _seat(self, connection: int, seat: _Seat) -> None:
+        seat.connection = connection
+        self._seated[connection] = seat
+        del self._joining[connection]
+
+    def _joined(self, seat: _Seat, admission: Admission, ack: int | UnsetType = UNSET) -> Joined:
+        return Joined(
+            seat.id,
+            [other.info for other in seat.room.others(seat)],
+            seat.token,
+            list(admission.ice_servers),
+            UNSET if admission.expires is None else admission.expires,
+            ack,
+        )
+
+    def _renew_token(self, seat: _Seat, used: str) -> None:
+        # The message that brings the new secret may be lost with its socket, so that the one just
+        # used stays good until the client shows that it heard.
+        for token in {seat.token, seat.previous_token} - {used, None}:
+            del self._tokens[str(token)]
+        seat.previous_token = used
+        seat.token = self._new_token()
+        self._tokens[seat.token] = seat
+
+    def _confirm_token(self, seat: _Seat) -> None:
+        if seat.previous_token is not None:
+            del self._tokens[seat.previous_token]
+            seat.previous_token = None
+
+    # ---- once joined ---------------------------------------------------------------------------
+
+    def _route(self, arrival: _Arrival[ToPeer]) -> list[Effect]:
+        connection, message, now = arrival.connection, arrival.message, arrival.now
+        seat = self._heard(connection)
+        if isinstance(message.seq, int):
+            if message.seq <= seat.received:
+                return []  # sent again after a resume, and it had arrived
+            seat.received = message.seq
+        receiver = seat.room.seats.get(message.to)
+        if receiver is None or receiver is seat:
+            what = "This is your own id." if receiver else "Nobody in the room has this id."
+            return [self.refuse(connection, ErrorCode.PEER_UNAVAILABLE, what, message.ref)]
+        outbox = receiver.outbox
+        payload = encode_server(_from_peer(seat.id, message, outbox.next_seq))
+        if receiver.connection is None:
+            if not outbox.wait(payload):
+                reason = "The peer is away, and more waits for it than is kept."
+                return [self.refuse(connection, ErrorCode.PEER_UNAVAILABLE, reason, message.ref)]
+            effects: list[Effect] = []
+        else:
+            outbox.sent(payload, now)
+            effects = [Send(receiver.connection, (payload,))]
+            if self._sweep_at is None:
+                self._sweep_at = now + _SWEEP_SECONDS
+        self.routed[str(message.__struct_config__.tag)] += 1
+        return effects
+
+    def _leave(self, arrival: _Arrival[Leave]) -> list[Effect]:
+        seat = self._heard(arrival.connection)
+        del self._seated[arrival.connection]
+        close = Close(arrival.connection, CloseCode.NORMAL, "left")
+        return [close, *self._remove(seat, LeftReason.LEFT)]
+
+    def _already_joined(self, arrival: _Arrival[Join]) -> list[Effect]:
+        self._heard(arrival.connection)
+        reason = "This connection has joined already. Open another one for another seat."
+        code = ErrorCode.ALREADY_JOINED
+        return [self.refuse(arrival.connection, code, reason, arrival.message.ref)]
+
+    # ---- before joining ------------------------------------------------------------------------
+
+    def _not_joined(self, arrival: _Arrival[ToPeer]) -> list[Effect]:
+        reason = "The first message must be `join`."
+        code = ErrorCode.NOT_JOINED
+        return [self.refuse(arrival.connection, code, reason, arrival.message.ref)]
+
+    def _go(self, arrival: _Arrival[Leave]) -> list[Effect]:
+        del self._joining[arrival.connection]
+        return [Close(arrival.connection, CloseCode.NORMAL, "left")]
+
+    # ---- helpers -------------------------------------------------------------------------------
+
+    def _state(self, connection: int) -> State | None:
+        if connection in self._seated:
+            return State.JOINED
+        return State.NEW if connection in self._joining else None
+
+    def _heard(self, connection: int) -> _Seat:
+        seat = self._seated[connection]
+        self._confirm_token(seat)
+        return seat
+
+    def _remove(self, seat: _Seat, reason: LeftReason) -> list[Effect]:
+        effects = self._tell_others(seat, PeerLeft(seat.id, reason))
+        self._away.pop(seat, None)
+        self._confirm_token(seat)
+        del self._tokens[seat.token]
+        del seat.room.seats[seat.id]
+        if not seat.room.seats:
+            del self._rooms[seat.room.name]
+        return effects
+
+    def _tell_others(self, seat: _Seat, message: ServerMessage) -> list[Effect]:
+        payloads = (encode_server(message),)
+        return [
+            Send(other.connection, payloads)
+            for other in seat.room.others(seat)
+            if other.connection is not None
+        ]
+
+    def _sweep(self, now: float) -> None:
+        self._sweep_at = None
+        for room in self._rooms.values():
+            for seat in room.seats.values():
+                if seat.connection is not None:
+                    seat.outbox.forget(now)
+                if seat.outbox.keeps_sent:
+                    self._sweep_at = now + _SWEEP_SECONDS
+
+
+_TABLE: dict[tuple[State, type], Callable[[Rooms, Any], list[Effect]]] = {
+    (State.NEW, Join): Rooms._join,
+    (State.NEW, Description): Rooms._not_joined,
+    (State.NEW, Candidate): Rooms._not_joined,
+    (State.NEW, Message): Rooms._not_joined,
+    (State.NEW, Bye): Rooms._not_joined,
+    (State.NEW, Leave): Rooms._go,
+    (State.JOINED, Join): Rooms._already_joined,
+    (State.JOINED, Description): Rooms._route,
+    (State.JOINED, Candidate): Rooms._route,
+    (State.JOINED, Message): Rooms._route,
+    (State.JOINED, Bye): Rooms._route,
+    (State.JOINED, Leave): Rooms._leave,
+}
+"""What each message means, by where its connection stands."""
+
+
+def _from_peer(sender: str, message: ToPeer, seq: int) -> FromPeer:
+    match message:
+        case Description():
+            return PeerDescription(sender, message.description, seq)
+        case Candidate():
+            return PeerCandidate(sender, message.candidate, seq)
+        case Message():
+            return PeerMessage(sender, message.data, seq)
+        case Bye():
+            return PeerBye(sender, seq)
+
+
+def _send(connection: int, message: ServerMessage) -> Send:
+    return Send(connection, (encode_server(message),))
+
+
+def _due(deadlines: dict[_Key, float], now: float) -> list[_Key]:
+    return [key for key, _ in takewhile(lambda item: item[1] <= now, deadlines.items())]
