@@ -1,0 +1,169 @@
+"""The HTTP side of the server: the call page, its state, its metrics. No I/O after loading.
+
+Every file of the page is in memory under its exact path, so that no request reads from the disk and
+none reaches anything else.
+"""
+
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from . import metrics
+
+WEBSOCKET_PATH = "/ws"
+"""Where the WebSocket is."""
+
+_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "ico": "image/x-icon",
+    "js": "text/javascript; charset=utf-8",
+    "json": "application/json",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "txt": "text/plain; charset=utf-8",
+    "webmanifest": "application/manifest+json",
+    "woff2": "font/woff2",
+}
+_TEXT = "text/plain; charset=utf-8"
+_HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Site:
+    """What the server answers to plain HTTP requests.
+
+    Args:
+        is_ready: Tells whether more participants can be taken in.
+        measure: Returns the metrics of now.
+    """
+
+    def __init__(
+        self, *, is_ready: Callable[[], bool], measure: Callable[[], list[metrics.Metric]]
+    ) -> None:
+        self._is_ready = is_ready
+        self._measure = measure
+        self._page = _load_page()
+
+    def respond(self, request: Request) -> Response | None:
+        """Answer a request.
+
+        Returns:
+            The response; ``None`` if the request is for the WebSocket.
+        """
+        path = request.path.partition("?")[0]
+        if path == WEBSOCKET_PATH:
+            return None
+        # websockets 15 reads nothing but GET, and has no such attribute.
+        method = getattr(request, "method", "GET")
+        if method not in ("GET", "HEAD"):
+            response = text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.")
+            response.headers["Allow"] = "GET, HEAD"
+            return response
+        response = self._get(path, "".join(request.headers.get_all("Host")))
+        if method == "HEAD":
+            response.body = b""
+        return response
+
+    def _get(self, path: str, host: str) -> Response:
+        if path in self._page:
+            content, kind = self._page[path]
+            response = _response(HTTPStatus.OK, content, kind)
+            response.headers["Content-Security-Policy"] = _content_security_policy(host)
+            response.headers["Permissions-Policy"] = "camera=(self), microphone=(self)"
+            return response
+        if path == "/healthz":
+            return text(HTTPStatus.OK, "ok")
+        if path == "/readyz":
+            if self._is_ready():
+                return text(HTTPStatus.OK, "ready")
+            return text(HTTPStatus.SERVICE_UNAVAILABLE, "not ready: full or shutting down")
+        if path == "/metrics":
+            content = metrics.render(self._measure()).encode()
+            return _response(HTTPStatus.OK, content, metrics.CONTENT_TYPE)
+        return text(HTTPStatus.NOT_FOUND, f"Nothing is here. The WebSocket is at {WEBSOCKET_PATH}.")
+
+
+def text(status: HTTPStatus, sentence: str) -> Response:
+    """Return a response of one line of text."""
+    return _response(status, f"{sentence}\n".encode(), _TEXT)
+
+
+def is_allowed_origin(headers: Headers, allowed: frozenset[str]) -> bool:
+    """Tell whether a WebSocket may be opened with these headers.
+
+    A program that is no browser sends no ``Origin`` and may. A page may if this server is where it
+    came from, or if its origin is one of those that are allowed.
+
+    Spec: RFC 6454; RFC 6455 section 10.2.
+    """
+    origins, hosts = headers.get_all("Origin"), headers.get_all("Host")
+    if not origins:
+        return True
+    if len(origins) > 1 or len(hosts) > 1:
+        return False
+    if origins[0].lower() in allowed:
+        return True
+    try:
+        origin = urlsplit(origins[0])
+        host = urlsplit(f"{origin.scheme}://{hosts[0] if hosts else ''}")
+        # A proxy may end TLS, so that the own scheme is not known: it is taken as the page's.
+        default = _DEFAULT_PORTS.get(origin.scheme)
+        return (
+            default is not None
+            and bool(origin.hostname)
+            and (origin.hostname, origin.port or default) == (host.hostname, host.port or default)
+        )
+    except ValueError:
+        return False
+
+
+def _load_page() -> dict[str, tuple[bytes, str]]:
+    page: dict[str, tuple[bytes, str]] = {}
+    folder = files(__name__.rpartition(".")[0]) / "page"
+    for file in folder.iterdir() if folder.is_dir() else ():
+        kind = _TYPES.get(file.name.rpartition(".")[2])
+        if kind is not None and file.is_file():
+            page[f"/{file.name}"] = (file.read_bytes(), kind)
+    if "/index.html" in page:
+        page["/"] = page["/index.html"]
+    return page
+
+
+def _content_security_policy(host: str) -> str:
+    # Some browsers do not count a WebSocket to the same host as 'self' (CSP level 2).
+    sockets = f" ws://{host} wss://{host}" if _HOST.fullmatch(host) else ""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self' data: blob:",
+            "font-src 'self'",
+            "media-src 'self' blob: mediastream:",
+            f"connect-src 'self'{sockets}",
+            "manifest-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+def _response(status: HTTPStatus, content: bytes, kind: str) -> Response:
+    headers = Headers(
+        {
+            "Content-Type": kind,
+            "Content-Length": str(len(content)),
+            "Cache-Control": "no-cache",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Connection": "close",
+        }
+    )
+    return Response(status.value, status.phrase, headers, content)

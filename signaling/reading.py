@@ -1,0 +1,155 @@
+"""Reading from many sockets so that none of them holds up the others.
+
+A socket may have hundreds of frames ready at once, and the loop is busy with them all before it
+turns to the next socket. So what was read is worked off in small pieces, one a turn of the loop;
+and each connection pays for its frames from a bucket of tokens. While it is in debt nothing more is
+read from it: TCP makes the sender wait, and nothing is lost.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from websockets.asyncio.server import Server, ServerConnection
+from websockets.frames import DATA_OPCODES, Frame
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from .bucket import TokenBucket
+
+RECEIVE_BUFFER = 16 * 1024
+"""Bytes that the kernel keeps of what was not read yet (``SO_RCVBUF``, which Linux doubles)."""
+
+BYTES_PER_TOKEN = 2048
+"""A frame costs a token, and another one for so many bytes of it."""
+
+_PIECE_OF_THE_QUIET = 4096
+_PIECE_OF_THE_BUSY = 512
+_UNHANDLED = 8  # messages in the queue above which nothing more is worked off
+
+
+class FairConnection(ServerConnection):
+    """A connection to the server that takes its turn.
+
+    Whoever takes a message from it calls :meth:`handled` when done with it.
+
+    Args:
+        number: What it is called.
+        rate: Tokens a second.
+        burst: Tokens at most, and at first.
+        on_throttled: Called when the connection got into debt, once until it was quiet again.
+        on_open: Called when the TCP connection is there; returns whether it may stay.
+        on_lost: Called when it is gone.
+
+    Attributes:
+        received: How many messages have come.
+        answered: How many messages were handled.
+    """
+
+    def __init__(
+        self,
+        protocol: ServerProtocol,
+        server: Server,
+        *,
+        number: int,
+        rate: float,
+        burst: float,
+        on_throttled: Callable[["FairConnection"], None],
+        on_open: Callable[["FairConnection"], bool],
+        on_lost: Callable[["FairConnection"], None],
+        **options: Any,
+    ) -> None:
+        super().__init__(protocol, server, **options)
+        self.number = number
+        self.received = 0
+        self.answered = 0
+        self._bucket = TokenBucket(rate, burst, self.loop.time())
+        self._on_throttled = on_throttled
+        self._on_open = on_open
+        self._on_lost = on_lost
+        self._held = bytearray()
+        self._next_turn: asyncio.Handle | None = None
+        self._is_throttled = False
+
+    def charge(self, tokens: float) -> None:
+        """Let the connection pay extra."""
+        self._bucket.take(tokens, self.loop.time())
+
+    def handled(self) -> None:
+        """Note that a message was handled."""
+        self.answered += 1
+        if self._next_turn is None:
+            self._plan()
+
+    # ---- asyncio.Protocol ----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if not self._on_open(self):
+            self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._held += data
+        if self._next_turn is None:
+            self._take_turn()
+
+    def eof_received(self) -> None:
+        # TLS reports the end together with the last data.
+        while self._held:
+            self._feed(_PIECE_OF_THE_QUIET)
+        super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+        self._held.clear()
+        super().connection_lost(exc)
+        self._on_lost(self)
+
+    # ---- websockets ----------------------------------------------------------------------------
+
+    def process_event(self, event: Request | Response | Frame) -> None:
+        if isinstance(event, Frame):
+            self._bucket.take(1 + len(event.data) // BYTES_PER_TOKEN, self.loop.time())
+            if event.opcode in DATA_OPCODES and event.fin:
+                self.received += 1
+        super().process_event(event)
+
+    # ---- taking turns --------------------------------------------------------------------------
+
+    def _take_turn(self) -> None:
+        self._next_turn = None
+        if self._held:
+            ample = self._bucket.is_ample(self.loop.time())
+            self._feed(_PIECE_OF_THE_QUIET if ample else _PIECE_OF_THE_BUSY)
+        self._plan()
+
+    def _feed(self, size: int) -> None:
+        piece = bytes(self._held[:size])
+        del self._held[:size]
+        super().data_received(piece)
+
+    def _plan(self) -> None:
+        """Settle when the next piece is due, and whether to read from the socket meanwhile."""
+        if self.transport.is_closing():
+            return
+        now = self.loop.time()
+        if wait := self._bucket.wait(now):
+            self.transport.pause_reading()
+            self._next_turn = self.loop.call_later(wait, self._take_turn)
+            self._tell_throttled()
+        elif self.received - self.answered > _UNHANDLED:
+            self.transport.pause_reading()  # until `handled`
+        elif self._held:
+            self.transport.pause_reading()
+            self._next_turn = self.loop.call_soon(self._take_turn)
+        else:
+            self.transport.resume_reading()
+        if self._is_throttled and self._bucket.is_ample(now):
+            self._is_throttled = False
+
+    def _tell_throttled(self) -> None:
+        if not self._is_throttled and self.state is State.OPEN:
+            self._is_throttled = True
+            self._on_throttled(self)
