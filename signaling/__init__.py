@@ -1,1 +1,104 @@
-"""WebSocket signaling: server, client, messages."""
+"""WebSocket signaling: how peers find each other and exchange descriptions and candidates.
+
+A server, with a call page for browsers::
+
+    async with serve("127.0.0.1", 8080) as server:
+        print(server.page_url)
+
+A client, which stays in its room across broken sockets::
+
+    async with connect("ws://127.0.0.1:8080/ws", room="lobby", name="bot") as client:
+        async for message in client:
+            ...
+
+``docs/protocol.md`` specifies what goes over the wire. This package needs neither aiortc nor PyAV.
+"""
+
+from .client import SignalingClient, connect
+from .errors import (
+    ErrorCode,
+    InvalidUrl,
+    JoinRefused,
+    ListenFailed,
+    MessageError,
+    SendQueueFull,
+    SignalingClosed,
+    SignalingError,
+    SignalingLost,
+    Unreachable,
+)
+from .membership import Event, Rejoined
+from .messages import (
+    Bye,
+    Candidate,
+    ClientMessage,
+    CloseCode,
+    Description,
+    Error,
+    IceCandidate,
+    IceServer,
+    Join,
+    Joined,
+    Leave,
+    LeftReason,
+    Message,
+    PeerAway,
+    PeerBack,
+    PeerBye,
+    PeerCandidate,
+    PeerDescription,
+    PeerInfo,
+    PeerJoined,
+    PeerLeft,
+    PeerMessage,
+    ServerMessage,
+    SessionDescription,
+)
+from .rooms import Admission, Limits
+from .server import ServerConfiguration, SignalingServer, serve
+
+__all__ = [
+    "Admission",
+    "Bye",
+    "Candidate",
+    "ClientMessage",
+    "CloseCode",
+    "Description",
+    "Error",
+    "ErrorCode",
+    "Event",
+    "IceCandidate",
+    "IceServer",
+    "InvalidUrl",
+    "Join",
+    "JoinRefused",
+    "Joined",
+    "Leave",
+    "LeftReason",
+    "Limits",
+    "ListenFailed",
+    "Message",
+    "MessageError",
+    "PeerAway",
+    "PeerBack",
+    "PeerBye",
+    "PeerCandidate",
+    "PeerDescription",
+    "PeerInfo",
+    "PeerJoined",
+    "PeerLeft",
+    "PeerMessage",
+    "Rejoined",
+    "SendQueueFull",
+    "ServerConfiguration",
+    "ServerMessage",
+    "SessionDescription",
+    "SignalingClient",
+    "SignalingClosed",
+    "SignalingError",
+    "SignalingLost",
+    "SignalingServer",
+    "Unreachable",
+    "connect",
+    "serve",
+]
