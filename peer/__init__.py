@@ -1,1 +1,60 @@
-"""The peer connection."""
+"""The peer connection: trickle ICE, negotiation, rooms and data channels.
+
+:func:`join` is the way most programs use it::
+
+    async with join("ws://127.0.0.1:8080/ws", room="lobby", name="bot") as room:
+        async for peer in room:
+            chat = await peer.open_channel("chat")
+            await chat.send("hello")
+
+:class:`PeerConnection` is a drop-in for ``aiortc.RTCPeerConnection``, for code with signaling of
+its own.
+"""
+
+from .candidates import RTCIceCandidate, RTCIceCandidatePair
+from .channels import DataChannel
+from .configuration import PeerConfiguration
+from .connection import PeerConnection
+from .errors import (
+    ChannelClosed,
+    ChannelError,
+    ConnectFailed,
+    Evidence,
+    IncompatibleVersions,
+    InvalidCandidate,
+    InvalidServerUrl,
+    MessageTooLarge,
+    PeerError,
+    PeerLeft,
+    PeerNotHere,
+    Phase,
+    ReceiveOverflow,
+)
+from .ice.servers import RTCPeerConnectionIceErrorEvent
+from .remote import RemotePeer
+from .room import Room, join
+
+__all__ = [
+    "ChannelClosed",
+    "ChannelError",
+    "ConnectFailed",
+    "DataChannel",
+    "Evidence",
+    "IncompatibleVersions",
+    "InvalidCandidate",
+    "InvalidServerUrl",
+    "MessageTooLarge",
+    "PeerConfiguration",
+    "PeerConnection",
+    "PeerError",
+    "PeerLeft",
+    "PeerNotHere",
+    "Phase",
+    "RTCIceCandidate",
+    "RTCIceCandidatePair",
+    "RTCPeerConnectionIceErrorEvent",
+    "ReceiveOverflow",
+    "RemotePeer",
+    "Room",
+    "join",
+]

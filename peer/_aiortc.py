@@ -68,6 +68,8 @@ _METHODS: dict[type, tuple[str, ...]] = {
         "_RTCPeerConnection__createSctpTransport",
         "_RTCPeerConnection__createTransceiver",
         "_RTCPeerConnection__setSignalingState",
+        "_RTCPeerConnection__updateConnectionState",
+        "_RTCPeerConnection__updateIceConnectionState",
         "_RTCPeerConnection__updateIceGatheringState",
     ),
     RTCCertificate: ("_create_ssl_context",),
@@ -87,16 +89,25 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_RTCPeerConnection__certificates",
         "_RTCPeerConnection__currentLocalDescription",
         "_RTCPeerConnection__currentRemoteDescription",
+        "_RTCPeerConnection__dtlsTransports",
+        "_RTCPeerConnection__iceTransports",
         "_RTCPeerConnection__pendingLocalDescription",
         "_RTCPeerConnection__pendingRemoteDescription",
         "_RTCPeerConnection__remoteDtls",
         "_RTCPeerConnection__remoteIce",
+        "_RTCPeerConnection__sctp",
         "_RTCPeerConnection__sctp_mline_index",
         "_RTCPeerConnection__transceivers",
     ),
     RTCIceGatherer: ("_connection",),
     RTCIceTransport: ("_connection", "_recv", "_role_set", "_send"),
-    RTCRtpTransceiver: ("_codecs", "_headerExtensions", "_offerDirection", "_preferred_codecs"),
+    RTCRtpTransceiver: (
+        "_bundled",
+        "_codecs",
+        "_headerExtensions",
+        "_offerDirection",
+        "_preferred_codecs",
+    ),
     RTCSctpTransport: ("_data_channel_queue", "_remote_max_message_size"),
     aioice.Connection: (
         "_check_list",
@@ -255,10 +266,15 @@ class Stable:
     """The negotiated state of a connection, to come back to by a rollback."""
 
     transceivers: dict[RTCRtpTransceiver, _Negotiated] = field(default_factory=dict)
+    has_sctp: bool = False
     sctp_mid: str | None = None
     sctp_index: int | None = None
     remote_ice: dict[Any, Any] = field(default_factory=dict)
     remote_dtls: dict[Any, Any] = field(default_factory=dict)
+
+    def knows(self, thing: Any) -> bool:
+        """Whether a transceiver, or the SCTP transport, was there already."""
+        return self.has_sctp if isinstance(thing, RTCSctpTransport) else thing in self.transceivers
 
     def agreed_on(self, transceiver: RTCRtpTransceiver) -> tuple[list[Any], list[Any]]:
         """Return the codecs and header extensions of a transceiver; empty if there are none."""
@@ -368,6 +384,21 @@ class PeerConnectionSeam(RTCPeerConnection):
             if transceiver._get_mline_index() == index and transceiver.mid not in (None, mid):
                 transceiver._set_mline_index(None)  # type: ignore[arg-type]
 
+    def _mark_bundled(self) -> None:
+        """Note who shares a transport, whatever the order in which they were created.
+
+        aiortc closes the transport of a bundle if the one that it was created for does not come
+        first in the bundle.
+        """
+        users: dict[Any, RTCDtlsTransport] = {
+            t: t.receiver.transport for t in self.getTransceivers()
+        }
+        if self.sctp is not None:
+            users[self.sctp] = self.sctp.transport
+        shared = list(users.values())
+        for user, transport in users.items():
+            user._bundled = user._bundled or shared.count(transport) > 1
+
     def _settle_unoffered(self) -> None:
         """Keep transceivers that the offer has no section for out of the answer."""
         for transceiver in self.getTransceivers():
@@ -387,9 +418,6 @@ class PeerConnectionSeam(RTCPeerConnection):
         connect: Callable[[], Awaitable[None]] = self._private("connect")
         return asyncio.ensure_future(connect())
 
-    def _update_gathering_state(self) -> None:
-        self._private("updateIceGatheringState")()
-
     def _stable(self) -> Stable:
         """Note what a rollback comes back to."""
         return Stable(
@@ -404,21 +432,25 @@ class PeerConnectionSeam(RTCPeerConnection):
                 )
                 for t in self.getTransceivers()
             },
+            has_sctp=self.sctp is not None,
             sctp_mid=self.sctp.mid if self.sctp else None,
             sctp_index=self._sctp_index(),
             remote_ice=dict(self._private("remoteIce")),
             remote_dtls=dict(self._private("remoteDtls")),
         )
 
-    def _restore(self, stable: Stable, *, drop: Iterable[RTCRtpTransceiver] = ()) -> None:
+    async def _restore(self, stable: Stable, *, drop: Iterable[Any] = ()) -> None:
         """Undo an offer, local or remote (RFC 9429 section 4.1.10.2).
 
         Args:
             stable: What :meth:`_stable` noted.
-            drop: Transceivers that only the offer called for.
+            drop: Transceivers, and the SCTP transport, that only the offer called for.
         """
-        for transceiver in drop:
-            self._private("transceivers").remove(transceiver)
+        for unwanted in drop:
+            if unwanted is self.sctp:
+                self._set_private("sctp", None)
+            else:
+                self._private("transceivers").remove(unwanted)
         for transceiver in self.getTransceivers():
             was = stable.transceivers.get(transceiver, _Negotiated())
             transceiver._set_mid(was.mid)  # type: ignore[arg-type]
@@ -439,7 +471,21 @@ class PeerConnectionSeam(RTCPeerConnection):
                 # The role goes with who made the offer, and that offer never was.
                 ice._role_set = False
                 ice._connection.ice_controlling = False
-        self._private("setSignalingState")("stable")
+        await self._discard_unused_transports()
+        if self.signalingState != "stable":
+            self._private("setSignalingState")("stable")
+
+    async def _discard_unused_transports(self) -> None:
+        used = {t.receiver.transport for t in self.getTransceivers()}
+        if self.sctp is not None:
+            used.add(self.sctp.transport)
+        for dtls in self._private("dtlsTransports") - used:
+            await dtls.stop()
+            await dtls.transport.stop()
+            self._private("dtlsTransports").discard(dtls)
+            self._private("iceTransports").discard(dtls.transport)
+        for state in ("IceGatheringState", "IceConnectionState", "ConnectionState"):
+            self._private(f"update{state}")()
 
     def _dtls_of(self, media: MediaDescription) -> RTCDtlsTransport | None:
         """Return the transport of a media section of an applied description."""

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -85,6 +86,8 @@ class PeerConnection(PeerConnectionSeam):
         self._found: deque[tuple[RTCIceTransport, aiortc.RTCIceCandidate | None]] = deque()
         self._holding_found = False
         self._negotiation_needed = False
+        self._check_scheduled = False
+        self._channels_created = False
         super().__init__(replace(self._configuration, iceServers=[]))
 
     # --- descriptions
@@ -162,6 +165,23 @@ class PeerConnection(PeerConnectionSeam):
 
     # --- operations
 
+    @asynccontextmanager
+    async def _operation(self) -> AsyncIterator[None]:
+        """One operation of the chain; after it, what it left to negotiate is looked at."""
+        try:
+            async with self._operations:
+                yield
+                if self.signalingState == "stable":
+                    self._settle()
+        finally:
+            self._negotiation_may_be_needed()
+
+    def _settle(self) -> None:
+        self._settle_descriptions()
+        self._writer.learn(self.getTransceivers(), self._latest("Remote"))
+        self._stable_point = self._stable()
+        self._negotiation_needed = False
+
     async def setLocalDescription(
         self, sessionDescription: RTCSessionDescription | None = None
     ) -> None:
@@ -178,9 +198,9 @@ class PeerConnection(PeerConnectionSeam):
             InvalidStateError: It does not fit the state, or the connection is closed.
             ValueError: The description is malformed.
         """
-        async with self._operations:
+        async with self._operation():
             if sessionDescription is not None and sessionDescription.type == "rollback":
-                self._roll_back("have-local-offer")
+                await self._roll_back("have-local-offer")
                 return
             if self.signalingState == "have-remote-offer":
                 self._settle_unoffered()
@@ -191,7 +211,6 @@ class PeerConnection(PeerConnectionSeam):
             finally:
                 self._holding_found = False
                 self._emit_found_soon()
-            self._after_operation()
         if not self.listeners("icecandidate"):
             await self._wait_until_gathered()
 
@@ -209,62 +228,53 @@ class PeerConnection(PeerConnectionSeam):
             OperationError: A media section has no codec that both sides know.
             ValueError: The description is malformed.
         """
-        async with self._operations:
+        async with self._operation():
             kind = sessionDescription.type
             if kind == "rollback":
-                self._roll_back("have-remote-offer")
+                await self._roll_back("have-remote-offer")
                 return
             if kind == "offer" and self.signalingState == "have-local-offer":
-                self._roll_back("have-local-offer")
+                await self._roll_back("have-local-offer")
             text, rejected = sdp.complete_rejected(sessionDescription.sdp)
             text, candidates = sdp.split_candidates(text)
-            before = self.getTransceivers()
             was_stable = self.signalingState == "stable"
             try:
                 self._release_recycled(text)
+                self._mark_bundled()
                 await super().setRemoteDescription(RTCSessionDescription(sdp=text, type=kind))
-            except (AssertionError, AttributeError, KeyError, IndexError) as error:
-                self._undo(was_stable, before)
-                raise ValueError(f"malformed remote description: {error!r}") from error
-            except BaseException:
-                self._undo(was_stable, before)
+            except BaseException as error:
+                if was_stable:
+                    await self._restore(self._stable_point, drop=self._called_for())
+                if isinstance(error, AssertionError | AttributeError | LookupError | TypeError):
+                    # aiortc takes for granted what RFC 8866 and RFC 9429 ask for.
+                    raise ValueError(f"malformed remote description: {error!r}") from error
                 raise
             await self._take_rejections(rejected)
             await self._take_candidates(sdp.fragments(text), candidates)
-            self._after_operation()
 
     def _release_recycled(self, text: str) -> None:
         # RFC 9429 section 5.2.2: a rejected section may be used again, under another mid.
         for index, media in enumerate(SessionDescription.parse(text).media):
             self._release_index(index, media.rtp.muxId)
 
-    def _undo(self, was_stable: bool, before: list[Any]) -> None:
-        if was_stable:
-            created = [t for t in self.getTransceivers() if t not in before]
-            self._restore(self._stable_point, drop=created)
-
-    def _roll_back(self, state: str) -> None:
+    async def _roll_back(self, state: str) -> None:
         if self.signalingState != state:
             raise InvalidStateError(f'Cannot roll back in signaling state "{self.signalingState}"')
-        by_offer = [
-            t
-            for t in self.getTransceivers()
-            if state == "have-remote-offer"
-            and t not in self._stable_point.transceivers
-            and t.direction == "recvonly"
-            and t.sender.track is None
-        ]
-        self._restore(self._stable_point, drop=by_offer)
-        self._after_operation()
+        remote = state == "have-remote-offer"
+        await self._restore(self._stable_point, drop=self._called_for() if remote else ())
 
-    def _after_operation(self) -> None:
-        if self.signalingState != "stable":
-            return
-        self._settle_descriptions()
-        self._writer.learn(self.getTransceivers(), self._latest("Remote"))
-        self._stable_point = self._stable()
-        self._negotiation_needed = False
-        self._negotiation_may_be_needed()
+    def _called_for(self) -> list[Any]:
+        """Return what only the remote offer called for: nothing is sent over it."""
+        unwanted: list[Any] = [
+            transceiver
+            for transceiver in self.getTransceivers()
+            if not self._stable_point.knows(transceiver)
+            and transceiver.direction == "recvonly"
+            and transceiver.sender.track is None
+        ]
+        if self.sctp and not self._stable_point.knows(self.sctp) and not self._channels_created:
+            unwanted.append(self.sctp)
+        return unwanted
 
     async def _take_rejections(self, rejected: set[int]) -> None:
         remote = self._latest("Remote")
@@ -499,12 +509,14 @@ class PeerConnection(PeerConnectionSeam):
         """
         if self.signalingState == "closed":
             raise InvalidStateError("RTCPeerConnection is closed")
+        self._channels_created = True
         channel = super().createDataChannel(*args, **kwargs)
         guard(channel)
         return channel
 
     def negotiateDataChannels(self) -> None:
         """Have a section for data channels in the next offer, although there is no channel yet."""
+        self._channels_created = True
         self._ensure_sctp()
 
     def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:
@@ -516,16 +528,16 @@ class PeerConnection(PeerConnectionSeam):
     # --- negotiation
 
     def _negotiation_may_be_needed(self) -> None:
-        # W3C webrtc-pc 4.7.3: not while something is pending; it is checked again afterwards.
-        if self._closing is None and not self._negotiation_needed and self._is_needed():
-            self._negotiation_needed = True
-            asyncio.get_running_loop().call_soon(self._emit_negotiation_needed)
+        if not self._check_scheduled and self._closing is None:
+            self._check_scheduled = True
+            asyncio.get_running_loop().call_soon(self._check_negotiation)
 
-    def _emit_negotiation_needed(self) -> None:
-        if not self._negotiation_needed or self._closing is not None:
-            return
-        self._negotiation_needed = self._is_needed()
-        if self._negotiation_needed:
+    def _check_negotiation(self) -> None:
+        # W3C webrtc-pc 4.7.3: fired once, until the state is stable again; and not while something
+        # is pending, after which it is looked at again.
+        self._check_scheduled = False
+        if not self._negotiation_needed and self._closing is None and self._is_needed():
+            self._negotiation_needed = True
             self.emit("negotiationneeded")
 
     def _is_needed(self) -> bool:

@@ -8,6 +8,7 @@
     ├── InvalidCandidate (also ValueError)
     ├── ConnectFailed
     ├── PeerLeft
+    ├── PeerNotHere (also LookupError)
     └── ChannelError
         ├── ChannelClosed
         ├── MessageTooLarge (also ValueError)
@@ -141,6 +142,21 @@ class PeerLeft(PeerError):
         self.peer = peer
         self.reason = reason
         super().__init__(f"{peer!r} is gone ({reason})")
+
+
+class PeerNotHere(PeerError, LookupError):
+    """Nobody of this name is in the room.
+
+    Attributes:
+        peer: The name waited for.
+        timeout: Seconds waited; ``None`` if the room was left.
+    """
+
+    def __init__(self, peer: str, timeout: float | None) -> None:
+        self.peer = peer
+        self.timeout = timeout
+        waited = f"within {timeout:g} s" if timeout is not None else "before the room was left"
+        super().__init__(f"{peer!r} did not come {waited}; is it the right room?")
 
 
 class ChannelError(PeerError):

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from aiortc import MediaStreamTrack, RTCDataChannel, RTCRtpSender, RTCSessionDescription
 
+from .arrivals import Arrivals
 from .channels import RECEIVE_BUFFER, SEND_BUFFER, DataChannel
 from .configuration import PeerConfiguration
 from .connection import PeerConnection
@@ -16,37 +17,6 @@ from .negotiator import Negotiator, Signaler
 from .verdict import connect_failed
 
 logger = logging.getLogger(__name__)
-
-ARRIVALS = 256
-"""Tracks and channels of the other side that may wait to be taken; more are turned away."""
-
-T = TypeVar("T")
-
-
-class _Arrivals(Generic[T]):
-    """Things that the other side opens, in order; ends with the connection."""
-
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[T | None] = asyncio.Queue(ARRIVALS + 1)
-        self._ended = False
-
-    def put(self, thing: T) -> bool:
-        """Add a thing; return whether there was room for it."""
-        if self._ended or self._queue.qsize() >= ARRIVALS:
-            return False
-        self._queue.put_nowait(thing)
-        return True
-
-    def end(self) -> None:
-        """Let readers stop after what is there."""
-        if not self._ended:
-            self._ended = True
-            self._queue.put_nowait(None)
-
-    async def __aiter__(self) -> AsyncIterator[T]:
-        while (thing := await self._queue.get()) is not None:
-            yield thing
-        self._queue.put_nowait(None)  # for whoever else reads
 
 
 class RemotePeer:
@@ -85,8 +55,8 @@ class RemotePeer:
             on_error=self._on_negotiation_error,
         )
         self._connect_timeout = connect_timeout
-        self._channels: _Arrivals[DataChannel] = _Arrivals()
-        self._tracks: _Arrivals[MediaStreamTrack] = _Arrivals()
+        self._channels: Arrivals[DataChannel] = Arrivals()
+        self._tracks: Arrivals[MediaStreamTrack] = Arrivals()
         self._live: set[DataChannel] = set()
         loop = asyncio.get_running_loop()
         self._started_at = loop.time()
@@ -198,13 +168,17 @@ class RemotePeer:
         """Wait until the connection is over; return why.
 
         Returns:
-            ``left``, ``timeout`` or ``removed`` as signaling says it, ``bye``, ``failed``,
-            ``closed`` if the other side closed it, or ``room-closed``.
+            ``left``, ``timeout`` or ``removed`` as signaling says it; ``bye`` or ``closed`` if the
+            other side ended it; ``hung-up``, ``failed``, ``rejoined`` or ``room-closed``.
 
         Cancellation: safe.
         """
         await self._ended.wait()
         return self._reason
+
+    def hang_up(self) -> None:
+        """End the connection with this peer, who stays in the room and may call again."""
+        self.end("hung-up")
 
     @property
     def has_ended(self) -> bool:

@@ -1,0 +1,361 @@
+"""``join()`` and ``Room``: everybody in a room, connected with everybody else."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from aiortc import RTCIceServer, RTCSessionDescription
+
+from icefloe.signaling import (
+    Bye,
+    Candidate,
+    Description,
+    Error,
+    IceCandidate,
+    PeerAway,
+    PeerBack,
+    PeerBye,
+    PeerCandidate,
+    PeerDescription,
+    PeerInfo,
+    PeerJoined,
+    PeerLeft,
+    Rejoined,
+    SessionDescription,
+    SignalingClient,
+    SignalingError,
+    connect,
+)
+
+from .arrivals import Arrivals
+from .candidates import RTCIceCandidateInit
+from .configuration import PeerConfiguration
+from .errors import PeerNotHere
+from .remote import RemotePeer
+
+logger = logging.getLogger(__name__)
+
+_TOLD = frozenset({"failed", "hung-up"})
+"""Ends of a connection that the other side cannot know of by itself."""
+
+
+def join(
+    url: str,
+    *,
+    room: str,
+    name: str,
+    token: str | None = None,
+    configuration: PeerConfiguration | None = None,
+    ssl: ssl.SSLContext | None = None,
+    connect_timeout: float = 30.0,
+) -> "Room":
+    """Join a room, and connect with everybody in it; use it with ``async with``.
+
+    Args:
+        url: The signaling server, as ``ws://127.0.0.1:8080/ws``.
+        room: The room, 1 to 64 characters.
+        name: The own name, unique in the room, 1 to 64 characters.
+        token: What the server admits with, if it asks for it.
+        configuration: For every peer connection. Where it names no ``iceServers``, the signaling
+            server's are used.
+        ssl: How the certificate of a ``wss://`` server is verified.
+        connect_timeout: Seconds that a peer has to become connected before waiting for it fails.
+
+    Returns:
+        The room. Entering it raises ``icefloe.signaling.SignalingError`` if the server cannot be
+        reached or refuses; leaving it leaves no task, socket or thread behind.
+    """
+    return Room(
+        url,
+        room=room,
+        name=name,
+        token=token,
+        configuration=configuration,
+        ssl=ssl,
+        connect_timeout=connect_timeout,
+    )
+
+
+class Room:
+    """The participants of a room. Iterating gives each one as it comes, once.
+
+    Calls do not depend on the signaling connection once they run: while it is lost and comes back,
+    they go on. If it is lost for good, iterating raises what signaling raised.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        room: str,
+        name: str,
+        token: str | None,
+        configuration: PeerConfiguration | None,
+        ssl: ssl.SSLContext | None,
+        connect_timeout: float,
+    ) -> None:
+        self._connecting = connect(url, room=room, name=name, token=token, ssl=ssl)
+        self._configuration = configuration or PeerConfiguration()
+        self._connect_timeout = connect_timeout
+        self._client: SignalingClient | None = None
+        self._participants: dict[str, PeerInfo] = {}
+        self._seniors: set[str] = set()
+        self._peers: dict[str, RemotePeer] = {}
+        self._tasks: dict[RemotePeer, asyncio.Task[None]] = {}
+        self._arrivals: Arrivals[RemotePeer] = Arrivals()
+        self._changed = asyncio.Event()
+        self._is_over = False
+        self._pumping: asyncio.Task[None] | None = None
+        self._failure: SignalingError | None = None
+        self._handlers: dict[type, Callable[[Any], Awaitable[None]]] = {
+            PeerJoined: self._on_joined,
+            PeerAway: self._on_away,
+            PeerBack: self._on_back,
+            PeerLeft: self._on_left,
+            PeerDescription: self._on_description,
+            PeerCandidate: self._on_candidate,
+            PeerBye: self._on_bye,
+            Rejoined: self._on_rejoined,
+            Error: self._on_error,
+        }
+
+    # --- for users
+
+    @property
+    def client(self) -> SignalingClient:
+        """The signaling connection.
+
+        Raises:
+            RuntimeError: The room was not entered.
+        """
+        if self._client is None:
+            raise RuntimeError("a room is entered with `async with join(…) as room`")
+        return self._client
+
+    @property
+    def id(self) -> str:
+        """The own id in the room."""
+        return self.client.id
+
+    @property
+    def peers(self) -> tuple[RemotePeer, ...]:
+        """Everybody else to whom there is, or is to be, a connection."""
+        return tuple(self._peers.values())
+
+    async def peer(self, name: str, *, timeout: float | None = None) -> RemotePeer:
+        """Wait for the participant of this name.
+
+        Args:
+            name: Its name.
+            timeout: Seconds to wait at most; ``None`` waits as long as the room is open.
+
+        Raises:
+            PeerNotHere: It did not come in time, or the room was left.
+
+        Cancellation: safe.
+        """
+
+        def here() -> RemotePeer | None:
+            return next((p for p in self._peers.values() if p.name == name), None)
+
+        try:
+            async with asyncio.timeout(timeout):
+                while here() is None and not self._is_over:
+                    await self._changed.wait()
+        except TimeoutError:
+            raise PeerNotHere(name, timeout) from None
+        found = here()
+        if found is None:
+            raise PeerNotHere(name, None) from self._failure
+        return found
+
+    async def __aiter__(self) -> AsyncIterator[RemotePeer]:
+        async for peer in self._arrivals:
+            if not peer.has_ended:
+                yield peer
+        if self._failure is not None:
+            raise self._failure
+
+    async def __aenter__(self) -> Self:
+        self._client = await self._connecting.__aenter__()
+        for info in self._client.peers:
+            self._meet(info, senior=True)
+        self._pumping = asyncio.create_task(self._pump(), name=f"room {self._client.id}")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if self._pumping is not None:
+                self._pumping.cancel()
+                await asyncio.wait((self._pumping,))
+            await self._end_all("room-closed")
+        finally:
+            await self._connecting.__aexit__(kind, error, traceback)
+
+    # --- signaling
+
+    async def _pump(self) -> None:
+        try:
+            async for message in self.client:
+                handler = self._handlers.get(type(message))
+                if handler is not None:
+                    await handler(message)
+        except SignalingError as error:
+            logger.warning("signaling is lost, calls go on: %s", error)
+            self._failure = error
+        finally:
+            self._is_over = True
+            self._arrivals.end()
+            self._notify()
+
+    def _notify(self) -> None:
+        """Let whoever waits for a peer look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _meet(self, info: PeerInfo, *, senior: bool) -> None:
+        self._participants[info.id] = info
+        if senior:
+            self._seniors.add(info.id)
+        peer = self._connect_with(info)
+        if senior and not info.away:
+            peer.start()
+        peer.away = info.away
+
+    def _connect_with(self, info: PeerInfo) -> RemotePeer:
+        configuration = self._configuration
+        if configuration.iceServers is None:
+            configuration = replace(
+                configuration,
+                iceServers=[
+                    RTCIceServer(server.urls, server.username, server.credential)
+                    for server in self.client.ice_servers
+                ],
+            )
+        peer = RemotePeer(
+            id=info.id,
+            name=info.name,
+            polite=info.id not in self._seniors,
+            signaler=_RoomSignaler(self.client, info.id),
+            configuration=configuration,
+            connect_timeout=self._connect_timeout,
+        )
+        self._peers[info.id] = peer
+        self._tasks[peer] = asyncio.create_task(self._run(peer), name=f"peer {info.name}")
+        if not self._arrivals.put(peer):
+            logger.warning("nobody takes the peers of this room; %s is there all the same", peer)
+        self._notify()
+        return peer
+
+    async def _run(self, peer: RemotePeer) -> None:
+        try:
+            await peer.run()
+        finally:
+            self._tasks.pop(peer, None)
+            if self._peers.get(peer.id) is peer:
+                del self._peers[peer.id]
+        if await peer.ended() in _TOLD:
+            await _RoomSignaler(self.client, peer.id).bye()
+
+    async def _end_all(self, reason: str) -> None:
+        tasks = list(self._tasks.values())
+        for peer in list(self._tasks):
+            peer.end(reason)
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _on_joined(self, message: PeerJoined) -> None:
+        self._meet(message.peer, senior=False)
+
+    async def _on_away(self, message: PeerAway) -> None:
+        if peer := self._peers.get(message.id):
+            peer.away = True
+
+    async def _on_back(self, message: PeerBack) -> None:
+        if peer := self._peers.get(message.id):
+            peer.away = False
+            if not peer.polite:
+                peer.start()
+
+    async def _on_left(self, message: PeerLeft) -> None:
+        self._participants.pop(message.id, None)
+        self._seniors.discard(message.id)
+        if peer := self._peers.get(message.id):
+            peer.end(message.reason)
+
+    async def _on_bye(self, message: PeerBye) -> None:
+        if peer := self._peers.pop(message.from_, None):
+            peer.end("bye")
+
+    async def _on_description(self, message: PeerDescription) -> None:
+        peer = self._peers.get(message.from_)
+        info = self._participants.get(message.from_)
+        if (peer is None or peer.has_ended) and info is not None:
+            if message.description.type != "offer":
+                return  # an answer to an offer of a connection that is over
+            peer = self._connect_with(info)
+        if peer is not None:
+            description = RTCSessionDescription(
+                sdp=message.description.sdp, type=message.description.type
+            )
+            await peer.receive_description(description)
+
+    async def _on_candidate(self, message: PeerCandidate) -> None:
+        peer = self._peers.get(message.from_)
+        if peer is None or peer.has_ended:
+            return
+        sent = message.candidate
+        init: RTCIceCandidateInit | None = None
+        if sent is not None:
+            init = {
+                "candidate": sent.candidate,
+                "sdpMid": sent.sdpMid,
+                "sdpMLineIndex": sent.sdpMLineIndex,
+                "usernameFragment": sent.usernameFragment,
+            }
+        await peer.receive_candidate(init)
+
+    async def _on_rejoined(self, message: Rejoined) -> None:
+        # The seat was lost, and the others have hung up: everything begins anew.
+        await self._end_all("rejoined")
+        self._participants.clear()
+        self._seniors.clear()
+        for info in message.joined.peers:
+            self._meet(info, senior=True)
+
+    async def _on_error(self, message: Error) -> None:
+        logger.info("the signaling server says %s: %s", message.code, message.message)
+
+
+class _RoomSignaler:
+    """Sends to one participant. What cannot be sent is logged: the call does not hang on it."""
+
+    def __init__(self, client: SignalingClient, to: str) -> None:
+        self._client = client
+        self._to = to
+
+    async def description(self, description: RTCSessionDescription) -> None:
+        payload = SessionDescription(type=description.type, sdp=description.sdp)  # type: ignore[arg-type]
+        await self._send(Description(to=self._to, description=payload))
+
+    async def candidate(self, candidate: RTCIceCandidateInit | None) -> None:
+        payload = IceCandidate(**candidate) if candidate is not None else None
+        await self._send(Candidate(to=self._to, candidate=payload))
+
+    async def bye(self) -> None:
+        await self._send(Bye(to=self._to))
+
+    async def _send(self, message: Description | Candidate | Bye) -> None:
+        try:
+            await self._client.send(message)
+        except SignalingError as error:
+            logger.warning("not sent to %s: %s", self._to, error)

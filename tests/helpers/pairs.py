@@ -1,0 +1,71 @@
+"""Two peer connections, and what carries their messages from one to the other."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiortc import RTCPeerConnection
+
+from icefloe.peer import PeerConnection, RTCIceCandidate
+
+
+@asynccontextmanager
+async def closing(*connections: RTCPeerConnection) -> AsyncIterator[None]:
+    """Close connections at the end, whatever happened."""
+    try:
+        yield
+    finally:
+        await asyncio.gather(*(connection.close() for connection in connections))
+
+
+async def until(emitter: Any, event: str, condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds, looking again at each event; the test's time limit bounds it."""
+    changed = asyncio.Event()
+
+    def look_again(*_: object) -> None:
+        changed.set()
+
+    emitter.on(event, look_again)
+    try:
+        while not condition():
+            changed.clear()
+            await changed.wait()
+    finally:
+        if look_again in emitter.listeners(event):  # closing removes all of them
+            emitter.remove_listener(event, look_again)
+
+
+async def connected(*connections: RTCPeerConnection) -> None:
+    """Wait until connections are connected."""
+    for connection in connections:
+        await until(
+            connection,
+            "connectionstatechange",
+            lambda c=connection: c.connectionState == "connected",  # type: ignore[misc]
+        )
+
+
+def trickle(source: PeerConnection, sink: RTCPeerConnection) -> list[RTCIceCandidate | None]:
+    """Hand each candidate of one side to the other as it is found; returns the growing list."""
+    seen: list[RTCIceCandidate | None] = []
+
+    async def deliver(candidate: RTCIceCandidate | None) -> None:
+        seen.append(candidate)
+        await sink.addIceCandidate(candidate)
+
+    source.on("icecandidate", deliver)
+    return seen
+
+
+async def negotiate(offerer: RTCPeerConnection, answerer: RTCPeerConnection) -> None:
+    """Offer and answer, each description sent as soon as ``setLocalDescription()`` returns."""
+    await offerer.setLocalDescription(await offerer.createOffer())
+    await answerer.setRemoteDescription(offerer.localDescription)
+    await answerer.setLocalDescription(await answerer.createAnswer())
+    await offerer.setRemoteDescription(answerer.localDescription)
+
+
+async def opened(channel: Any) -> None:
+    """Wait until a data channel is open."""
+    await until(channel, "open", lambda: channel.readyState == "open")
