@@ -19,7 +19,7 @@ check: $(VENV)/.check  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests demos
+	$(BIN)/mypy tests
 	$(BIN)/pyright
 
 format: $(VENV)/.check

@@ -1,0 +1,1 @@
+"""Demonstrations, one folder each. ``icefloe demo`` runs :mod:`icefloe.demos.call`."""

@@ -1,0 +1,1 @@
+"""This demonstrates a video call between browsers and a Python program."""
