@@ -24,8 +24,8 @@ RECEIVE_BUFFER = 16 * 1024
 BYTES_PER_TOKEN = 2048
 """A frame costs a token, and another one for so many bytes of it."""
 
-_PIECE_OF_THE_QUIET = 4096
-_PIECE_OF_THE_BUSY = 512
+_PIECE_OF_THE_QUIET = 1024
+_PIECE_OF_THE_BUSY = 256
 _UNHANDLED = 8  # messages in the queue above which nothing more is worked off
 
 
@@ -116,10 +116,29 @@ class FairConnection(ServerConnection):
                 self.received += 1
         super().process_event(event)
 
+    def send_data(self) -> None:
+        # As one piece: a write for each of the pongs to a flood of pings costs the time of all.
+        pieces = self.protocol.data_to_send()
+        if data := b"".join(pieces):
+            self.transport.write(data)
+        if b"" in pieces:  # the end of the stream
+            self._end_stream()
+
+    def _end_stream(self) -> None:
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        try:
+            self.transport.write_eof()
+        except (OSError, RuntimeError):
+            self.transport.abort()
+
     # ---- taking turns --------------------------------------------------------------------------
 
     def _take_turn(self) -> None:
         self._next_turn = None
+        if self.transport.is_closing():
+            return
         if self._held:
             ample = self._bucket.is_ample(self.loop.time())
             self._feed(_PIECE_OF_THE_QUIET if ample else _PIECE_OF_THE_BUSY)
@@ -132,7 +151,7 @@ class FairConnection(ServerConnection):
 
     def _plan(self) -> None:
         """Settle when the next piece is due, and whether to read from the socket meanwhile."""
-        if self.transport.is_closing():
+        if self.transport.is_closing():  # while working off the piece
             return
         now = self.loop.time()
         if wait := self._bucket.wait(now):

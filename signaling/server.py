@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from socket import SO_RCVBUF, SOL_SOCKET
+from socket import SO_RCVBUF, SOL_SOCKET, fromfd, socket as Socket
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 WRITE_LIMIT = 1024 * 1024
 """Bytes that may wait in the buffer of a socket; a client that does not read them is let go."""
 
+_ACCEPTED_AT_ONCE = 8  # connections, in one turn of the loop
+_BACKLOG = 512  # connections that the kernel keeps until they are accepted
 _EXTRA_SOCKETS = 64  # beyond the limit, so that whoever is too many can be told
 _COST_OF_NONSENSE = 9.0  # tokens, on top of those of the message
 
@@ -174,6 +176,7 @@ class SignalingServer:
                 server_header="icefloe",
                 logger=QuietLogger(f"{__name__}.websockets"),
                 start_serving=False,
+                backlog=_ACCEPTED_AT_ONCE,
             )
         except OSError as error:
             raise ListenFailed(self._host, self._port, error) from error
@@ -183,6 +186,8 @@ class SignalingServer:
                 socket.setsockopt(SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER)
             self._port = self._server.sockets[0].getsockname()[1]
             await self._server.start_serving()
+            for socket in self._server.sockets:
+                _lengthen_queue(socket)
         except BaseException:
             self._server.close()
             raise
@@ -404,3 +409,9 @@ class SignalingServer:
                 values=self._rooms.refused,
             ),
         ]
+
+
+def _lengthen_queue(socket: Socket) -> None:
+    """Let more connections wait to be accepted; asyncio takes one number for this and the other."""
+    with fromfd(socket.fileno(), socket.family, socket.type) as same:
+        same.listen(_BACKLOG)
