@@ -12,7 +12,7 @@ overridden to put an :class:`~icefloe.peer.ice.agent.IceAgent` in the place of t
 import asyncio
 import logging
 import struct
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -118,6 +118,7 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_local_candidates_end",
         "_nominated",
         "_protocols",
+        "_query_consent_task",
         "_queue",
         "_remote_candidates",
     ),
@@ -312,6 +313,7 @@ class PeerConnectionSeam(RTCPeerConnection):
 
     def __init__(self, configuration: RTCConfiguration) -> None:
         super().__init__(configuration)
+        self._connecting: set[asyncio.Task[None]] = set()
         certificates = self._private("certificates")
         certificates[:] = [Certificate(key=c._key, cert=c._cert) for c in certificates]
         guard(self)
@@ -337,7 +339,14 @@ class PeerConnectionSeam(RTCPeerConnection):
         ice._recv, ice._send = agent.recv, agent.send
         for emitter in (gatherer, ice, dtls):
             guard(emitter)
+        dtls.on("statechange", lambda: self._on_dtls_state(dtls))
         return dtls
+
+    def _on_dtls_state(self, dtls: RTCDtlsTransport) -> None:
+        # What was negotiated while the handshake ran was passed over: aiortc starts senders and
+        # receivers once after each description, and only where the transport is connected by then.
+        if dtls.state == "connected":
+            self._resume_connecting()
 
     def _RTCPeerConnection__createSctpTransport(self) -> None:
         _create_sctp_transport(self)
@@ -413,10 +422,12 @@ class PeerConnectionSeam(RTCPeerConnection):
         index: int | None = self._private("sctp_mline_index")
         return index
 
-    def _resume_connecting(self) -> asyncio.Future[None]:
-        """Go on where aiortc stopped for want of a local candidate."""
-        connect: Callable[[], Awaitable[None]] = self._private("connect")
-        return asyncio.ensure_future(connect())
+    def _resume_connecting(self) -> None:
+        """Start what can be started: transports, senders, receivers, the SCTP association."""
+        connect: Callable[[], Coroutine[Any, Any, None]] = self._private("connect")
+        task = asyncio.get_running_loop().create_task(connect())
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
 
     def _stable(self) -> Stable:
         """Note what a rollback comes back to."""
@@ -550,6 +561,12 @@ class IceConnection(aioice.Connection):
     def selected(self) -> CandidatePair | None:
         """The pair that carries the data."""
         return next(iter(self._nominated.values()), None)
+
+    async def end_consent(self) -> None:
+        """Stop the consent checks, which aioice starts even if it was closed meanwhile."""
+        if self._query_consent_task is not None:
+            self._query_consent_task.cancel()
+            await asyncio.wait((self._query_consent_task,))
 
     @property
     def closing(self) -> bool:

@@ -229,6 +229,9 @@ class Generation(IceConnection):
         finally:
             self._patience.cancel()
             self.free_cancelled_pairs()
+        if self.closing:
+            await self.end_consent()
+            raise ConnectionError("the ICE agent was closed")
 
     def _end_patience(self) -> None:
         self._patience_over = True
