@@ -253,15 +253,15 @@ class FileTrack(MediaStreamTrack):
                 continue
             now = self._clock.now()
             media_time = _time(frame)
-            late = now - self._playback.due(media_time, now)
-            if late < 0:
-                await self._lane.changed.wait_until(self._clock, now - late)
+            due = self._playback.due(media_time, now)
+            if now < due:
+                await self._lane.changed.wait_until(self._clock, due)
                 waited = False
                 continue
             skip = self._may_skip(now)
             if not self._lane.take(frame) or skip:
                 continue
-            if late > _PATIENCE and (waited or self.kind == "audio"):
+            if now - due > _PATIENCE and (waited or self.kind == "audio"):
                 self._playback.resume(media_time, now)
             return frame
 

@@ -143,7 +143,7 @@ class _Picture:
             ),
         )
         self._glyphs = scaled_glyphs(self._scale, ink=_WHITE, paper=_BLACK)
-        self._mark = max(4, height // 12)
+        self._mark = max(4, min(width, height) // 12)
         self._box_width = (_TEXT_LENGTH * (GLYPH_WIDTH + 1) + 1) * self._scale
         self._box_left = (width - self._box_width) // 2
         self._box_top = max(0, (height - self._mark) // 2 - (GLYPH_HEIGHT + 1) * self._scale)
