@@ -29,6 +29,7 @@ from aiortc import (
     RTCIceGatherer,
     RTCIceTransport,
     RTCPeerConnection,
+    RTCRtpReceiver,
     RTCRtpTransceiver,
     RTCSctpTransport,
 )
@@ -99,7 +100,9 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_RTCPeerConnection__sctp_mline_index",
         "_RTCPeerConnection__transceivers",
     ),
+    RTCCertificate: ("_cert", "_key"),
     RTCIceGatherer: ("_connection",),
+    RTCRtpReceiver: ("_track",),
     RTCIceTransport: ("_connection", "_recv", "_role_set", "_send"),
     RTCRtpTransceiver: (
         "_bundled",

@@ -83,9 +83,19 @@ def parse_candidate(attribute: str) -> aiortc.RTCIceCandidate:
         candidate = candidate_from_sdp(line)
     except (AssertionError, ValueError) as error:
         raise InvalidCandidate(attribute, "it does not follow RFC 8839 section 5.1") from error
-    if not 0 <= candidate.port <= 65535 or not 1 <= candidate.component <= 256:
-        raise InvalidCandidate(attribute, "its port or component is out of range")
+    if not _in_range(candidate):
+        raise InvalidCandidate(attribute, "a number in it is out of range")
+    candidate.protocol = candidate.protocol.lower()  # Firefox writes UDP, RTCIceProtocol has "udp"
     return candidate
+
+
+def _in_range(candidate: aiortc.RTCIceCandidate) -> bool:
+    return (
+        1 <= candidate.component <= 256
+        and 0 <= candidate.priority < 2**32
+        and 0 <= candidate.port <= 65535
+        and 0 <= (candidate.relatedPort or 0) <= 65535
+    )
 
 
 def parse_remote(
@@ -125,6 +135,8 @@ def _parse_init(given: Mapping[str, Any]) -> RemoteCandidate:
     for value, kind in ((text, str), (mid, str), (index, int), (fragment, str)):
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             raise InvalidCandidate(given, f"{value!r} should be of type {kind.__name__}")
+    if index is not None and not 0 <= index <= 65535:
+        raise InvalidCandidate(given, "sdpMLineIndex is out of range")
     candidate = parse_candidate(text) if text else None
     if text:
         fragment = fragment or _fragment_of(text)

@@ -235,7 +235,9 @@ class PeerConnection(PeerConnectionSeam):
                 return
             if kind == "offer" and self.signalingState == "have-local-offer":
                 await self._roll_back("have-local-offer")
-            text, rejected = sdp.complete_rejected(sessionDescription.sdp)
+            text, rejected = sdp.complete_rejected(
+                sessionDescription.sdp, donor=self._remote_text()
+            )
             text, candidates = sdp.split_candidates(text)
             was_stable = self.signalingState == "stable"
             try:
@@ -252,6 +254,11 @@ class PeerConnection(PeerConnectionSeam):
             await self._take_rejections(rejected)
             await self._take_candidates(sdp.fragments(text), candidates)
 
+    def _remote_text(self) -> str:
+        """Return the remote description in force; empty before there is one."""
+        current = self._description("currentRemote")
+        return str(current) if current is not None else ""
+
     def _release_recycled(self, text: str) -> None:
         # RFC 9429 section 5.2.2: a rejected section may be used again, under another mid.
         for index, media in enumerate(SessionDescription.parse(text).media):
@@ -262,6 +269,8 @@ class PeerConnection(PeerConnectionSeam):
             raise InvalidStateError(f'Cannot roll back in signaling state "{self.signalingState}"')
         remote = state == "have-remote-offer"
         await self._restore(self._stable_point, drop=self._called_for() if remote else ())
+        if remote:
+            self._remote_candidates.rolled_back(sdp.fragments(self._remote_text()))
 
     def _called_for(self) -> list[Any]:
         """Return what only the remote offer called for: nothing is sent over it."""
@@ -385,7 +394,7 @@ class PeerConnection(PeerConnectionSeam):
                 try:
                     parsed = parse_candidate(attribute)
                 except InvalidCandidate as error:
-                    logger.info("ignored in the remote description: %s", error)
+                    logger.debug("ignored in the remote description: %s", error)
                     continue
                 await self._apply(RemoteCandidate(parsed, sdpMLineIndex=index))
         for index, section in enumerate(sections):

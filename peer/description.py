@@ -63,7 +63,7 @@ class DescriptionWriter:
     ) -> None:
         """Note the numbers of what was agreed on."""
         for transceiver in transceivers:
-            if transceiver.mid is not None:
+            if transceiver.mid is not None and not transceiver.stopped:
                 self.numbering.learn(*negotiated_media(transceiver))
         for media in remote.media if remote else ():
             self.numbering.reserve(

@@ -7,6 +7,7 @@ an offer gets the numbers that the session has agreed on, and new things get fre
 
 from collections.abc import Iterable
 from copy import deepcopy
+from typing import Any
 
 from aiortc.codecs import is_rtx
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters
@@ -24,6 +25,8 @@ class Numbering:
     def __init__(self) -> None:
         self._payload_types: dict[object, int] = {}
         self._extension_ids: dict[str, int] = {}
+        self._proposed_payload_types: dict[object, int] = {}
+        self._proposed_extension_ids: dict[str, int] = {}
         self._taken_payload_types: set[int] = set()
         self._taken_extension_ids: set[int] = set()
 
@@ -34,27 +37,41 @@ class Numbering:
     ) -> None:
         """Note what was agreed on for a media section; the first number of a codec counts."""
         by_number = {payload_type(codec): codec for codec in codecs}
-        for number, codec in by_number.items():
-            self._payload_types.setdefault(_identity(codec, by_number), number)
-        for extension in extensions:
-            self._extension_ids.setdefault(extension.uri, extension.id)
-        self.reserve(by_number, (extension.id for extension in extensions))
+        by_id = {extension.id: extension for extension in extensions}
+        self._forget_proposals()
+        _learn(self._payload_types, {n: _identity(c, by_number) for n, c in by_number.items()})
+        _learn(self._extension_ids, {number: x.uri for number, x in by_id.items()})
+        self.reserve(by_number, by_id)
 
     def reserve(self, payload_types: Iterable[int], extension_ids: Iterable[int]) -> None:
         """Note what the other side uses for things that this side does not have."""
-        self._taken_payload_types.update(payload_types)
+        self._forget_proposals()
+        # A static payload type means one codec only: there is nothing to stay clear of.
+        self._taken_payload_types.update(n for n in payload_types if n in _DYNAMIC)
         self._taken_extension_ids.update(extension_ids)
 
+    def _forget_proposals(self) -> None:
+        self._proposed_payload_types.clear()
+        self._proposed_extension_ids.clear()
+
     def codecs(self, codecs: list[RTCRtpCodecParameters]) -> list[RTCRtpCodecParameters]:
-        """Return copies of these codecs under the session's payload types."""
+        """Return copies of these codecs under the session's payload types.
+
+        One for which no number is free is left out. All sections of an offer agree.
+        """
         by_number = {payload_type(codec): codec for codec in codecs}
-        used = set(self._taken_payload_types)
+        proposed = self._proposed_payload_types
+        used = self._taken_payload_types.union(proposed.values())
         renumbered: dict[int, int] = {}
         copies = []
         for was, codec in by_number.items():
-            number = self._payload_types.get(_identity(codec, by_number))
+            identity = _identity(codec, by_number)
+            number = self._payload_types.get(identity, proposed.get(identity))
             if number is None:
                 number = _choose(was, used, _DYNAMIC)
+                if number is None:
+                    continue
+                proposed[identity] = number
             used.add(number)
             renumbered[was] = number
             copy = deepcopy(codec)
@@ -69,13 +86,17 @@ class Numbering:
     def extensions(
         self, extensions: list[RTCRtpHeaderExtensionParameters]
     ) -> list[RTCRtpHeaderExtensionParameters]:
-        """Return copies of these header extensions under the session's ids."""
-        used = set(self._taken_extension_ids)
+        """Return copies of these header extensions under the session's ids; likewise."""
+        proposed = self._proposed_extension_ids
+        used = self._taken_extension_ids.union(proposed.values())
         copies = []
         for extension in extensions:
-            number = self._extension_ids.get(extension.uri)
+            number = self._extension_ids.get(extension.uri, proposed.get(extension.uri))
             if number is None:
                 number = _choose(extension.id, used, _EXTENSION_IDS)
+                if number is None:
+                    continue
+                proposed[extension.uri] = number
             used.add(number)
             copies.append(RTCRtpHeaderExtensionParameters(id=number, uri=extension.uri))
         return copies
@@ -94,14 +115,22 @@ def payload_type(codec: RTCRtpCodecParameters) -> int:
 
 def _identity(codec: RTCRtpCodecParameters, by_number: dict[int, RTCRtpCodecParameters]) -> object:
     """What makes two codecs of a session the same one; for RTX, what it repairs."""
-    if is_rtx(codec):
-        repaired = by_number.get(codec.parameters.get("apt"))  # type: ignore[arg-type]
-        return ("rtx", _identity(repaired, {}) if repaired is not None else codec.parameters)
+    repaired = by_number.get(codec.parameters.get("apt")) if is_rtx(codec) else None  # type: ignore[arg-type]
+    if repaired is not None:
+        return ("rtx", _identity(repaired, {}))
     parameters = tuple(sorted((name, str(value)) for name, value in codec.parameters.items()))
     return (codec.mimeType.lower(), codec.clockRate, codec.channels, parameters)
 
 
-def _choose(wanted: int, used: set[int], pool: Iterable[int]) -> int:
+def _learn(known: dict[Any, int], seen: dict[int, Any]) -> None:
+    numbers = set(known.values())
+    for number, identity in seen.items():
+        if identity not in known and number not in numbers:
+            known[identity] = number
+            numbers.add(number)
+
+
+def _choose(wanted: int, used: set[int], pool: Iterable[int]) -> int | None:
     if wanted not in used:
         return wanted
-    return next((number for number in pool if number not in used), wanted)
+    return next((number for number in pool if number not in used), None)

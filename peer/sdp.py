@@ -8,9 +8,13 @@ accepted one; and stumbles over sections without ICE or DTLS attributes, as reje
 import re
 from dataclasses import dataclass
 
+from aiortc.codecs import CODECS
+from aiortc.sdp import parameters_to_sdp
+
 _CANDIDATE = "a=candidate:"
 _END = "a=end-of-candidates"
 _DIRECTION = re.compile(r"a=(sendrecv|sendonly|recvonly|inactive)")
+_FORMATS = ("a=rtpmap:", "a=fmtp:", "a=rtcp-fb:")
 _TRANSPORT = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
 
 TRICKLE = "trickle"
@@ -74,11 +78,30 @@ def fragments(text: str) -> set[str]:
     return {line[len(prefix) :].strip() for line in _lines(text) if line.startswith(prefix)}
 
 
-def complete_rejected(text: str) -> tuple[str, set[int]]:
+def _with_known_codecs(section: list[str]) -> list[str]:
+    """Give a rejected section aiortc's own codecs; what it lists means nothing (RFC 3264 6)."""
+    kind, port, profile, *_ = section[0].removeprefix("m=").split()
+    codecs = CODECS.get(kind)
+    if not codecs:
+        return section
+    kept = [x for x in section[1:] if not x.startswith(_FORMATS)]
+    for codec in codecs:
+        kept.append(f"a=rtpmap:{codec.payloadType} {codec}")
+        if codec.parameters:
+            kept.append(f"a=fmtp:{codec.payloadType} {parameters_to_sdp(codec.parameters)}")
+    return [f"m={kind} {port} {profile} " + " ".join(str(c.payloadType) for c in codecs), *kept]
+
+
+def complete_rejected(text: str, *, donor: str = "") -> tuple[str, set[int]]:
     """Give rejected media sections what aiortc insists on, and make them inactive.
 
     A section is rejected by port zero (RFC 3264 section 6), unless it says ``bundle-only``
     (RFC 9143 section 6).
+
+    Args:
+        text: The description.
+        donor: The description in force before; it lends its transport where every section is
+            rejected.
 
     Returns:
         The description, and the indices of its rejected sections.
@@ -89,7 +112,8 @@ def complete_rejected(text: str) -> tuple[str, set[int]]:
         for index, section in enumerate(media)
         if section[0].split()[1:2] == ["0"] and "a=bundle-only" not in section
     }
-    donor = next((s for i, s in enumerate(media) if i not in rejected), [])
+    lending = media + _sections(donor)[1:]
+    lender = next((s for i, s in enumerate(lending) if i not in rejected), [])
     for index in rejected:
         section = [x for x in media[index] if not _DIRECTION.fullmatch(x)]
         section.append("a=inactive")
@@ -99,6 +123,6 @@ def complete_rejected(text: str) -> tuple[str, set[int]]:
             section.append("a=rtcp:9 IN IP4 0.0.0.0")
         for attribute in _TRANSPORT:
             if not any(line.startswith(attribute) for line in section + session):
-                section += [line for line in donor if line.startswith(attribute)]
-        media[index] = section
+                section += [line for line in lender if line.startswith(attribute)]
+        media[index] = _with_known_codecs(section)
     return _join([session, *media]), rejected

@@ -27,7 +27,7 @@ class RemoteCandidates:
     def __init__(self) -> None:
         self._waiting: deque[RemoteCandidate] = deque(maxlen=CAPACITY)
         self._current: frozenset[str] = frozenset()
-        self._stale: set[str] = set()
+        self._stale: deque[str] = deque(maxlen=CAPACITY)
 
     def judge(self, candidate: RemoteCandidate) -> Verdict:
         """Tell what to do with a candidate that has just come."""
@@ -49,9 +49,15 @@ class RemoteCandidates:
             The candidates that can be applied now, in the order in which they came.
         """
         if fragments:
-            self._stale |= self._current - fragments
-            self._stale -= fragments
+            self._stale.extend(self._current - fragments)
             self._current = frozenset(fragments)
+        return self._sort()
+
+    def rolled_back(self, fragments: set[str]) -> None:
+        """Note that the latest description was taken back, and these fragments are in force."""
+        self._current = frozenset(fragments)
+
+    def _sort(self) -> list[RemoteCandidate]:
         ready, kept = [], []
         for candidate in self._waiting:
             verdict = self.judge(candidate)

@@ -26,6 +26,12 @@ HIDDEN = {4: ("0.0.0.0", 9), 6: ("::", 9)}
 UDP_RECEIVE_BUFFER = 256 * 1024
 """Bytes; what aioice asks the kernel for."""
 
+_UNUSABLE = {
+    (False, Transport.TLS): "STUN over TLS tells no UDP address; use stun:",
+    (True, Transport.DTLS): "TURN over DTLS is not supported; use turns: with transport=tcp",
+}
+"""By whether it is a TURN server and how it is spoken to: why it gives no candidate."""
+
 OnCandidate = Callable[[Candidate, StunProtocol | None], None]
 OnError = Callable[[RTCPeerConnectionIceErrorEvent], None]
 
@@ -70,12 +76,11 @@ async def gather_from_servers(
     bases = list(sockets)
     async with asyncio.TaskGroup() as group:
         for server in servers:
-            if server.is_turn:
+            if unusable := _UNUSABLE.get((server.is_turn, server.transport)):
+                on_error(RTCPeerConnectionIceErrorEvent(server.url, SERVER_UNREACHABLE, unusable))
+            elif server.is_turn:
                 job = _ask_turn(server, relay, on_candidate)
                 group.create_task(_reported(server, None, timeout, job, on_error))
-            elif server.transport is Transport.TLS:
-                text = "STUN over TLS tells no UDP address; use stun:"
-                on_error(RTCPeerConnectionIceErrorEvent(server.url, SERVER_UNREACHABLE, text))
             else:
                 for base in bases:
                     ask = _ask_stun(server, base, on_candidate)

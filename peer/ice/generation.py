@@ -200,7 +200,7 @@ class Generation(IceConnection):
         try:
             await super().add_remote_candidate(candidate)
         except OSError as error:
-            logger.info("%s not resolved: no multicast DNS here (%s)", candidate.host, error)
+            logger.debug("%s not resolved: no multicast DNS here (%s)", candidate.host, error)
         finally:
             self._resolving -= 1
             if self._remote_ended and not self._resolving and not self.closing:

@@ -1,8 +1,9 @@
 """STUN and TURN servers: their URLs (RFC 7064, RFC 7065) and what they answered."""
 
+import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from aiortc import RTCIceServer
@@ -10,15 +11,14 @@ from aiortc import RTCIceServer
 from ..errors import InvalidServerUrl
 
 _URL = re.compile(
-    r"(?P<scheme>stuns?|turns?):"
-    r"(?:\[(?P<ipv6>[0-9a-fA-F:.]+)\]|(?P<host>[^\[\]:?@/\s]+))"
+    r"(?P<scheme>(?ai:stuns?|turns?)):"
+    r"(?:\[(?P<ipv6>[0-9a-fA-F:.]+)\]|(?P<host>[^\[\]:?#@/\s]+))"
     r"(?::(?P<port>[0-9]{1,5}))?"
-    r"(?:\?transport=(?P<transport>[a-z]+))?",
-    re.IGNORECASE,
+    r"(?:\?(?ai:transport=(?P<transport>[a-z]+)))?"
 )
 
 _DEFAULT_PORT = {"stun": 3478, "turn": 3478, "stuns": 5349, "turns": 5349}
-_TRANSPORTS = {"stun": (), "stuns": (), "turn": ("udp", "tcp"), "turns": ("tcp",)}
+_TRANSPORTS = {"stun": (), "stuns": (), "turn": ("udp", "tcp"), "turns": ("tcp", "udp")}
 
 
 class Transport(StrEnum):
@@ -27,6 +27,7 @@ class Transport(StrEnum):
     UDP = "udp"
     TCP = "tcp"
     TLS = "tls"
+    DTLS = "dtls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Server:
     transport: Transport
     is_turn: bool
     username: str | None = None
-    credential: str | None = None
+    credential: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def parse_url(url: str, username: str | None = None, credential: str | None = No
     if not isinstance(url, str):
         raise InvalidServerUrl(url, "it is not a string")
     match = _URL.fullmatch(url)
-    if match is None:
+    if match is None or not _is_ipv6(match["ipv6"] or "::"):
         raise InvalidServerUrl(url, "it does not follow RFC 7064 or RFC 7065")
     scheme = match["scheme"].lower()
     asked = match["transport"]
@@ -95,7 +96,7 @@ def parse_url(url: str, username: str | None = None, credential: str | None = No
     if not 0 < port < 65536:
         raise InvalidServerUrl(url, "its port is out of range")
     if scheme.endswith("s"):
-        transport = Transport.TLS
+        transport = Transport.DTLS if (asked or "").lower() == "udp" else Transport.TLS
     else:
         transport = Transport(asked.lower() if asked else "udp")
     return Server(
@@ -107,6 +108,14 @@ def parse_url(url: str, username: str | None = None, credential: str | None = No
         username=username,
         credential=credential,
     )
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_servers(servers: Iterable[RTCIceServer] | None) -> tuple[Server, ...]:

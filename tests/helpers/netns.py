@@ -1,7 +1,7 @@
 """A network of the test run's own: loopback and one interface, and no way out.
 
-ICE gathers on every interface and browsers multicast, so where it can (Linux, root) a run moves into
-a network namespace in which nothing else lives. Everything it starts afterwards inherits it.
+ICE gathers on every interface and browsers multicast, so where it can (Linux, root) a run moves
+into a network namespace in which nothing else lives. What it starts afterwards inherits it.
 """
 
 import ctypes

@@ -20,7 +20,7 @@ async def closing(*connections: RTCPeerConnection) -> AsyncIterator[None]:
 
 
 async def until(emitter: Any, event: str, condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds, looking again at each event; the test's time limit bounds it."""
+    """Wait until a condition holds, looking again at each event; the test's time limit holds."""
     changed = asyncio.Event()
 
     def look_again(*_: object) -> None:

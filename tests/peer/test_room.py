@@ -18,7 +18,15 @@ from icefloe.peer import (
     Room,
     join,
 )
-from icefloe.signaling import JoinRefused, SignalingServer, Unreachable, connect, serve
+from icefloe.signaling import (
+    Description,
+    JoinRefused,
+    SessionDescription,
+    SignalingServer,
+    Unreachable,
+    connect,
+    serve,
+)
 
 
 @pytest.fixture
@@ -147,7 +155,7 @@ async def test_the_call_goes_on_while_signaling_is_gone() -> None:
 
 async def test_an_absent_participant_is_waited_for_in_bounds(server: SignalingServer) -> None:
     async with enter(server, "alice") as room:
-        with pytest.raises(PeerNotHere, match="'bob' did not come within 0.05 s"):
+        with pytest.raises(PeerNotHere, match=r"'bob' did not come within 0\.05 s"):
             await room.peer("bob", timeout=0.05)
 
 
@@ -200,8 +208,6 @@ async def test_cancelling_at_any_moment_leaves_nothing_behind(
 
 
 async def test_a_bad_description_ends_that_call_alone(server: SignalingServer) -> None:
-    from icefloe.signaling import Description, SessionDescription
-
     async with enter(server, "bob") as bobs, enter(server, "alice") as alices:
         alice = await bobs.peer("alice")
         await alice.connected()

@@ -164,6 +164,8 @@ def own_names(tree: ast.AST) -> set[str]:
                 defined.add(name)
             case ast.Name(id=name, ctx=ast.Store()):
                 defined.add(name)
+            case ast.AnnAssign(target=ast.Attribute(attr=name)):
+                defined.add(name)
     return set(filter(is_private, defined))
 
 

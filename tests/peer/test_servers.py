@@ -9,7 +9,7 @@ from hypothesis import example, given, strategies as st
 from icefloe.peer.errors import InvalidServerUrl
 from icefloe.peer.ice.servers import Server, Transport, parse_servers, parse_url
 
-UDP, TCP, TLS = Transport
+UDP, TCP, TLS, DTLS = Transport
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,9 @@ def test_a_malformed_url_is_refused(url: Any) -> None:
     assert caught.value.url == url
 
 
-def test_turn_over_dtls_is_refused_with_what_there_is() -> None:
-    # A form of RFC 7065 section 3.1, for RFC 7350, which icefloe does not speak.
-    with pytest.raises(InvalidServerUrl, match="turns takes tcp"):
-        parse_url("turns:turn.example.org?transport=udp")
+def test_turn_over_dtls_is_a_server_that_gives_no_candidate() -> None:
+    # A form of RFC 7065 section 3.1, for RFC 7350: one such URL must not spoil the others.
+    assert parse_url("turns:turn.example.org?transport=udp").transport is DTLS
 
 
 @given(st.text() | st.from_regex(r"(?i)(stun|turn)s?:.*", fullmatch=True))
