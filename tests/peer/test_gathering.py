@@ -1,7 +1,9 @@
 """Candidates from servers: coturn for real, dead ones, wrong ones, all at the same time."""
 
 import asyncio
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -157,15 +159,34 @@ async def test_without_a_listener_the_description_waits_for_servers_that_answer(
 
 async def test_a_name_that_does_not_resolve_costs_only_itself() -> None:
     urls = {
-        "stun:no-such-host.invalid",
+        f"stun:{'x' * 64}.invalid",  # a label over 63 bytes: no resolver takes it
         "stuns:127.0.0.1",
         "turns:127.0.0.1?transport=udp",
     }
-    a = Gathering(*map(turn, urls), serverTimeout=0.5)
+    a = Gathering(*map(turn, urls))
     async with closing(a.connection):
         await a.complete()
     assert "host" in a.types
     assert {error.url for error in a.errors} == urls
+
+
+async def test_a_resolver_that_hangs_costs_only_its_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def hang(*_: object, **__: object) -> list[object]:
+        asked.set()
+        answer.wait()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    a = Gathering(RTCIceServer("stun:slow.invalid"), serverTimeout=0.05)
+    try:
+        async with closing(a.connection):
+            await a.complete()
+        assert asked.is_set()
+        assert [error.errorCode for error in a.errors] == [701] * a.types.count("host")
+    finally:
+        answer.set()
 
 
 async def test_a_refused_connection_is_reported() -> None:
