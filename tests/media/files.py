@@ -1,13 +1,19 @@
 """Real media files, made by PyAV: each video frame's brightness tells its number."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
-from av import AudioFrame, VideoFrame
+from av import AudioFrame, AudioResampler, Packet, VideoFrame
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 
 LOUDNESS = 8000
 
@@ -28,7 +34,7 @@ def pictures(count: int, width: int, height: int, rate: int) -> Iterator[VideoFr
         yield frame
 
 
-def sound(seconds: Fraction, rate: int, samples: int = 1024) -> Iterator[AudioFrame]:
+def sound(seconds: Fraction, rate: int, shift: int, samples: int = 1024) -> Iterator[AudioFrame]:
     """Give frames of a constant, so that any sample tells sound from silence."""
     total = int(seconds * rate)
     for start in range(0, total, samples):
@@ -36,7 +42,7 @@ def sound(seconds: Fraction, rate: int, samples: int = 1024) -> Iterator[AudioFr
         frame = AudioFrame("s16", "stereo", length)
         frame.planes[0].update(LOUDNESS.to_bytes(2, "little") * 2 * length)
         frame.sample_rate = rate
-        frame.pts = start
+        frame.pts = shift + start
         frame.time_base = Fraction(1, rate)
         yield frame
 
@@ -56,40 +62,58 @@ def make(
 ) -> Path:
     """Write a file with so many frames of video and so many seconds of audio."""
     with av.open(str(path), "w") as container:
+        encoders: dict[str, _VideoEncoder | _AudioEncoder] = {}
+        media: list[tuple[float, str, VideoFrame | AudioFrame]] = []
         if frames:
-            video = container.add_stream(codec, rate)
-            assert isinstance(video, av.video.stream.VideoStream)
-            video.width, video.height = size
-            video.pix_fmt = "yuv420p"
-            if codec == "libx264":
-                video.options = {"bf": str(b_frames), "b_strategy": "0", "preset": "ultrafast"}
-            else:
-                video.options = {"deadline": "realtime", "cpu-used": "8"}
+            encoders["video"] = _VideoEncoder(container, codec, size, rate, b_frames)
+            media += [(f.time, "video", f) for f in pictures(frames, *size, rate)]
         if audio:
-            stream = container.add_stream(audio_codec, audio_rate)
-            assert isinstance(stream, av.audio.stream.AudioStream)
-            stream.layout = "stereo"
-            resampler = av.AudioResampler(
-                stream.format, "stereo", audio_rate, stream.frame_size or 0
-            )
-        media = [(f.time or 0.0, f) for f in (pictures(frames, *size, rate) if frames else ())]
-        if audio:
-            media += [(f.time or 0.0, f) for f in sound(audio, audio_rate)]
-        for _, frame in sorted(media, key=lambda item: item[0]):
-            if isinstance(frame, VideoFrame):
-                container.mux(video.encode(frame))
-            else:
-                assert frame.pts is not None
-                frame.pts += int(audio_start * audio_rate)
-                for part in resampler.resample(frame):
-                    container.mux(stream.encode(part))
-        if frames:
-            container.mux(video.encode(None))
-        if audio:
-            for part in resampler.resample(None):
-                container.mux(stream.encode(part))
-            container.mux(stream.encode(None))
+            encoders["audio"] = _AudioEncoder(container, audio_codec, audio_rate)
+            shift = int(audio_start * audio_rate)
+            media += [(f.time or 0.0, "audio", f) for f in sound(audio, audio_rate, shift)]
+        for _, kind, frame in sorted(media, key=lambda item: item[0]):
+            container.mux(encoders[kind].encode(frame))
+        for encoder in encoders.values():
+            container.mux(encoder.encode(None))
     return path
+
+
+class _VideoEncoder:
+    def __init__(
+        self,
+        container: OutputContainer,
+        codec: str,
+        size: tuple[int, int],
+        rate: int,
+        b_frames: int,
+    ) -> None:
+        stream = container.add_stream(codec, rate)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        if codec == "libx264":
+            stream.options = {"bf": str(b_frames), "b_strategy": "0", "preset": "ultrafast"}
+        else:
+            stream.options = {"deadline": "realtime", "cpu-used": "8"}
+        self._stream = stream
+
+    def encode(self, frame: VideoFrame | AudioFrame | None) -> list[Packet[Any]]:
+        assert not isinstance(frame, AudioFrame)
+        return list(self._stream.encode(frame))
+
+
+class _AudioEncoder:
+    def __init__(self, container: OutputContainer, codec: str, rate: int) -> None:
+        stream = container.add_stream(codec, rate)
+        assert isinstance(stream, AudioStream)
+        stream.layout = "stereo"
+        self._stream = stream
+        self._resampler = AudioResampler(stream.format, "stereo", rate, stream.frame_size or 0)
+
+    def encode(self, frame: VideoFrame | AudioFrame | None) -> list[Packet[Any]]:
+        assert not isinstance(frame, VideoFrame)
+        packets = [p for f in self._resampler.resample(frame) for p in self._stream.encode(f)]
+        return packets if frame else [*packets, *self._stream.encode(None)]
 
 
 async def read_video(track: MediaStreamTrack | None, limit: int = 10_000) -> list[VideoFrame]:

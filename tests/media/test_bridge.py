@@ -2,9 +2,8 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from tests.media.tracks import until
-
 from icefloe.media._bridge import Bridge, Lane, Worker
+from tests.media.tracks import until
 
 
 async def take_all(lane: Lane[int]) -> list[int]:

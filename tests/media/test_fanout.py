@@ -5,10 +5,10 @@ import pytest
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
-from tests.media.manual_clock import ManualClock
-from tests.media.tracks import FedTrack, numbers, picture, tone, until
 
 from icefloe.media import Fanout, InvalidParameter, LatestFrame, ToneTrack
+from tests.media.manual_clock import ManualClock
+from tests.media.tracks import FedTrack, numbers, picture, tone, until
 
 
 class BrokenTrack(MediaStreamTrack):

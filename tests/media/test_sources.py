@@ -8,11 +8,11 @@ from fractions import Fraction
 import pytest
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
-from tests.media.manual_clock import ManualClock
-from tests.media.tracks import until
 
 from icefloe.media import InvalidParameter, MediaError, TestPatternTrack, ToneTrack
 from icefloe.media._font import _GLYPHS
+from tests.media.manual_clock import ManualClock
+from tests.media.tracks import until
 
 WHITE = 235
 

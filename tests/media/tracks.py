@@ -1,6 +1,8 @@
 """Tracks that a test feeds by hand."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -63,5 +65,15 @@ async def numbers(track: MediaStreamTrack) -> list[int | None]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop run until something is so; the test's own time limit ends a vain wait."""
-    while not condition():  # noqa: ASYNC110 - much of what is waited for happens in threads
+    while not condition():
         await asyncio.sleep(0.001)
+
+
+async def until_idle(thread: threading.Thread) -> None:
+    """Let the loop run until a thread uses no processor any more, because it waits."""
+    assert thread.ident is not None
+    clock = time.pthread_getcpuclockid(thread.ident)
+    before = -1.0
+    while (spent := time.clock_gettime(clock)) != before:
+        before = spent
+        await asyncio.sleep(0.05)
