@@ -23,19 +23,19 @@ class Metric:
     name: str
     kind: Literal["counter", "gauge"]
     help: str
-    value: float | None = None
+    value: int | None = None
     label: str = ""
-    values: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, int] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """Return the lines of this metric."""
         head = [f"# HELP {self.name} {self.help}", f"# TYPE {self.name} {self.kind}"]
         if self.value is not None:
-            return [*head, f"{self.name} {self.value:g}"]
+            return [*head, f"{self.name} {self.value}"]
         return [
             *head,
             *(
-                f'{self.name}{{{self.label}="{_escape(label)}"}} {value:g}'
+                f'{self.name}{{{self.label}="{_escape(label)}"}} {value}'
                 for label, value in sorted(self.values.items())
             ),
         ]
