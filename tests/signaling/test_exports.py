@@ -1,0 +1,60 @@
+"""The public names of the package."""
+
+import icefloe.signaling
+from icefloe.signaling import errors
+
+
+def test_the_public_names_are_these() -> None:
+    assert icefloe.signaling.__all__ == [
+        "Admission",
+        "Bye",
+        "Candidate",
+        "ClientMessage",
+        "CloseCode",
+        "Description",
+        "Error",
+        "ErrorCode",
+        "Event",
+        "IceCandidate",
+        "IceServer",
+        "InvalidUrl",
+        "Join",
+        "JoinRefused",
+        "Joined",
+        "Leave",
+        "LeftReason",
+        "Limits",
+        "ListenFailed",
+        "Message",
+        "MessageError",
+        "PeerAway",
+        "PeerBack",
+        "PeerBye",
+        "PeerCandidate",
+        "PeerDescription",
+        "PeerInfo",
+        "PeerJoined",
+        "PeerLeft",
+        "PeerMessage",
+        "Rejoined",
+        "SendQueueFull",
+        "ServerConfiguration",
+        "ServerMessage",
+        "SessionDescription",
+        "SignalingClient",
+        "SignalingClosed",
+        "SignalingError",
+        "SignalingLost",
+        "SignalingServer",
+        "Unreachable",
+        "connect",
+        "serve",
+    ]
+
+
+def test_every_error_has_the_root_and_is_in_the_tree() -> None:
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, Exception):
+            assert issubclass(value, errors.SignalingError)
+            assert name in (errors.__doc__ or "")
+            assert name in icefloe.signaling.__all__

@@ -1,0 +1,88 @@
+"""A bounded queue with an end."""
+
+import asyncio
+
+import pytest
+
+from icefloe.signaling.inbox import Inbox
+
+
+async def test_items_come_in_order() -> None:
+    inbox: Inbox[int] = Inbox(3)
+    for item in (1, 2, 3):
+        await inbox.put(item)
+    assert [await inbox.get() for _ in range(3)] == [1, 2, 3]
+
+
+async def test_putting_waits_for_room() -> None:
+    inbox: Inbox[int] = Inbox(1)
+    await inbox.put(1)
+    async with asyncio.TaskGroup() as group:
+        putting = group.create_task(inbox.put(2))
+        await asyncio.sleep(0)
+        assert not putting.done()
+        assert await inbox.get() == 1
+        assert await inbox.get() == 2
+
+
+async def test_getting_waits_for_an_item() -> None:
+    inbox: Inbox[int] = Inbox(1)
+    async with asyncio.TaskGroup() as group:
+        getting = group.create_task(inbox.get())
+        await asyncio.sleep(0)
+        await inbox.put(1)
+    assert getting.result() == 1
+
+
+async def test_the_end_comes_after_the_items() -> None:
+    inbox: Inbox[int] = Inbox(2)
+    await inbox.put(1)
+    inbox.end()
+    await inbox.put(2)  # dropped
+    assert await inbox.get() == 1
+    for _ in range(2):
+        with pytest.raises(StopAsyncIteration):
+            await inbox.get()
+
+
+async def test_the_first_end_is_the_end() -> None:
+    inbox: Inbox[int] = Inbox(2)
+    inbox.end(ValueError("first"))
+    inbox.end()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="first"):
+            await inbox.get()
+
+
+async def test_the_end_wakes_who_waits() -> None:
+    inbox: Inbox[int] = Inbox(1)
+    await inbox.put(1)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(inbox.put(2))
+        await asyncio.sleep(0)
+        inbox.end()
+    empty: Inbox[int] = Inbox(1)
+    getting = asyncio.create_task(empty.get())
+    await asyncio.sleep(0)
+    empty.end(ValueError("over"))
+    with pytest.raises(ValueError, match="over"):
+        await getting
+
+
+async def test_cancelling_loses_no_item() -> None:
+    inbox: Inbox[int] = Inbox(1)
+    getting = asyncio.create_task(inbox.get())
+    await asyncio.sleep(0)
+    await inbox.put(1)
+    getting.cancel()
+    await asyncio.wait((getting,))
+    assert await inbox.get() == 1
+    await inbox.put(2)
+    putting = asyncio.create_task(inbox.put(3))
+    await asyncio.sleep(0)
+    putting.cancel()
+    await asyncio.wait((putting,))
+    assert await inbox.get() == 2
+    inbox.end()
+    with pytest.raises(StopAsyncIteration):
+        await inbox.get()
