@@ -1,0 +1,51 @@
+"""Run every benchmark and write docs/benchmarks.md: ``make bench``."""
+
+import asyncio
+import datetime
+from pathlib import Path
+
+from tests.bench import connect, signaling_flood
+from tests.bench.report import Section, machine
+from tests.helpers import netns
+
+REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+
+INTRO = """\
+# Benchmarks
+
+`make bench` makes this page. It runs icefloe and what one would use instead in turn, in one run, on
+one machine. Machines differ: the ratios say more than the figures.
+
+Taken on {date}: {machine}.
+"""
+
+
+async def measure() -> list[Section]:
+    """Run everything, one after the other."""
+    sections = await connect.measure(rounds=9)
+    result = await signaling_flood.measure(connections=100, seconds=10.0, kind="mixed")
+    quiet = await signaling_flood.measure(connections=0, seconds=5.0, kind="none")
+    sections.append(
+        Section(
+            "A flooded signaling server",
+            "How long the messages of a well-behaved pair take while others send as fast as they "
+            "can; three processes. `python -m tests.bench.signaling_flood`",
+            ("load", "result"),
+            (("none", quiet.describe()), ("100 connections, mixed", result.describe())),
+        )
+    )
+    return sections
+
+
+def main() -> None:
+    """Measure, print, and write the report."""
+    netns.isolate()
+    sections = asyncio.run(measure())
+    intro = INTRO.format(date=datetime.date.today().isoformat(), machine=machine())
+    text = "\n".join([intro, *(section.markdown() for section in sections)])
+    REPORT.write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""What every benchmark gives: a section of docs/benchmarks.md."""
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One benchmark's part of the report.
+
+    Attributes:
+        title: Its heading.
+        intro: What was measured, and with what command.
+        header: The columns of its table.
+        rows: The table.
+    """
+
+    title: str
+    intro: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        """Return the section as Markdown."""
+        lines = [f"## {self.title}", "", self.intro, ""]
+        lines += [_row(self.header), _row(("---",) * len(self.header))]
+        lines += [_row(row) for row in self.rows]
+        return "\n".join(lines) + "\n"
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def seconds(value: float) -> str:
+    """Write a duration so that three digits count."""
+    return f"{value:.1f} s" if value >= 1 else f"{value * 1000:.0f} ms"
+
+
+def machine() -> str:
+    """Describe what the figures were taken on."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("icefloe", "aiortc", "aioice"))
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
