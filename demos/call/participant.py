@@ -1,0 +1,267 @@
+"""The participant: joins a room, and sends everybody in it their own picture with an effect."""
+
+import asyncio
+import logging
+import os
+import ssl as tls
+from collections.abc import Awaitable, Callable
+
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+
+from icefloe.media import (
+    FileSource,
+    LatestFrame,
+    SourceError,
+    TestPatternTrack,
+    ToneTrack,
+    TransformTrack,
+)
+from icefloe.peer import (
+    ChannelError,
+    DataChannel,
+    PeerConfiguration,
+    PeerError,
+    PeerLeft,
+    RemotePeer,
+    join,
+)
+from icefloe.signaling import SignalingError
+
+from . import chat
+from .effects import DEFAULT, effect
+from .switch import Switch
+
+logger = logging.getLogger(__name__)
+
+_SILENCE = -127.0
+"""The level of a tone that nobody hears, in decibels; the sender then needs no other one."""
+
+
+async def take_part(
+    url: str,
+    *,
+    room: str = "lobby",
+    name: str = "python",
+    film: str | os.PathLike[str] | None = None,
+    ssl: tls.SSLContext | None = None,
+    configuration: PeerConfiguration | None = None,
+) -> None:
+    """Take part in a room until cancelled.
+
+    Args:
+        url: The signaling server, as ``ws://127.0.0.1:8080/ws``.
+        room: The room.
+        name: The own name in it.
+        film: The file that ``/play`` plays; without one it plays a test pattern with a tone.
+        ssl: How the certificate of a ``wss://`` server is verified.
+        configuration: For the peer connections.
+
+    Raises:
+        SignalingError: The server cannot be reached, refuses, or is lost for good.
+
+    Cancellation: leaves the room, and nothing behind.
+    """
+    lost: SignalingError | None = None
+    async with (
+        join(url, room=room, name=name, ssl=ssl, configuration=configuration) as joined,
+        asyncio.TaskGroup() as calls,
+    ):
+        try:
+            async for peer in joined:
+                calls.create_task(_hold_call(peer, film), name=f"call with {peer.name}")
+        except SignalingError as error:
+            lost = error  # the calls do not depend on it: they are held to their end
+    if lost is not None:
+        raise lost
+
+
+async def _hold_call(peer: RemotePeer, film: str | os.PathLike[str] | None) -> None:
+    try:
+        await Call(peer, film).run()
+    except Exception:
+        # The call with one participant; those with the others go on.
+        logger.exception("the call with %s broke off", peer.name)
+
+
+class Call:
+    """The call with one participant, from its coming to its leaving.
+
+    What is sent is switched among sources, so that nothing is negotiated anew: the participant's
+    own picture with an effect, a film, or a test pattern for whoever sends no picture.
+    """
+
+    def __init__(self, peer: RemotePeer, film: str | os.PathLike[str] | None = None) -> None:
+        self._peer = peer
+        self._film_path = film
+        self._pattern = TestPatternTrack()
+        self._silence = ToneTrack(level=_SILENCE)
+        self._tone = ToneTrack()
+        self._video = Switch(self._pattern)
+        self._audio = Switch(self._silence)
+        self._received: list[MediaStreamTrack] = []
+        self._picture: TransformTrack | None = None
+        self._film: FileSource | None = None
+        self._effect = DEFAULT
+        self._playing = False
+        self._sounding = False
+        self._chatting = False
+        self._commands: dict[str, Callable[[str], Awaitable[str]]] = {
+            "effect": self._change_effect,
+            "play": self._play,
+            "tone": self._sound,
+            "stop": self._stop,
+            "stats": self._tell_stats,
+            "help": self._help,
+        }
+
+    async def run(self) -> None:
+        """Hold the call until the participant is gone."""
+        try:
+            self._peer.add_track(self._video)
+            self._peer.add_track(self._audio)
+            async with asyncio.TaskGroup() as group:
+                attending = group.create_task(self._attend())
+                reason = await self._peer.ended()
+                attending.cancel()
+            logger.info("the call with %s is over: %s", self._peer.name, reason)
+        except PeerLeft as error:
+            logger.info("%s", error)
+        finally:
+            await self._clean_up()
+
+    async def _attend(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tell_path())
+            group.create_task(self._watch_tracks(group))
+            group.create_task(self._watch_channels(group))
+            if not self._peer.polite:  # whoever came last opens the chat
+                group.create_task(self._open_chat())
+
+    async def _tell_path(self) -> None:
+        try:
+            await self._peer.connected()
+            logger.info("connected with %s: %s", self._peer.name, self._peer.path)
+        except PeerError as error:
+            logger.warning("%s", error)
+
+    async def _clean_up(self) -> None:
+        fixed = (self._video, self._audio, self._pattern, self._silence, self._tone)
+        for track in (*fixed, *self._received):
+            track.stop()
+        if self._film is not None:
+            await self._film.close()
+
+    # --- what comes in
+
+    async def _watch_tracks(self, group: asyncio.TaskGroup) -> None:
+        async for track in self._peer.tracks():
+            if track.kind == "video":
+                group.create_task(self._show_back(track))
+            else:
+                # Nobody listens to it; but what is not read piles up.
+                self._received.append(LatestFrame(track))
+
+    async def _show_back(self, track: MediaStreamTrack) -> None:
+        picture = TransformTrack(track, None)
+        self._received.append(picture)
+        try:
+            await picture.recv()  # until there is a picture, the test pattern stays
+        except MediaStreamError:
+            return
+        if self._picture is not None:
+            self._picture.function = None
+        self._picture = picture
+        self._direct()
+
+    # --- what goes out
+
+    def _direct(self) -> None:
+        """Choose what is sent, by what was asked for and what there is."""
+        video: MediaStreamTrack | None = self._picture
+        audio: MediaStreamTrack | None = self._tone if self._sounding else None
+        if self._playing:
+            video, audio = self._pattern, self._tone
+            if self._film is not None:
+                video, audio = self._film.video or self._pattern, self._film.audio
+        self._video.show(video)
+        self._audio.show(audio)
+        if self._picture is not None:
+            # A picture that nobody sees needs no work.
+            self._picture.function = None if self._playing else effect(self._effect)
+
+    # --- the chat
+
+    async def _watch_channels(self, group: asyncio.TaskGroup) -> None:
+        async for channel in self._peer.channels():
+            if channel.label == chat.LABEL and not self._chatting:
+                self._chatting = True
+                group.create_task(self._talk(channel))
+            else:
+                channel.close()
+
+    async def _open_chat(self) -> None:
+        self._chatting = True
+        try:
+            channel = await self._peer.open_channel(chat.LABEL)
+        except PeerError as error:
+            logger.info("no chat with %s: %s", self._peer.name, error)
+            return
+        await self._talk(channel)
+
+    async def _talk(self, channel: DataChannel) -> None:
+        try:
+            await channel.send(chat.greeting(self._peer.name))
+            async for message in channel:
+                if isinstance(message, bytes):
+                    continue
+                if chat.is_offer(message):
+                    return  # a program like this one: the two would answer each other for ever
+                await channel.send(await self._answer(message))
+        except ChannelError as error:
+            logger.info("the chat with %s is over: %s", self._peer.name, error)
+        finally:
+            self._chatting = False
+
+    async def _answer(self, message: str) -> str:
+        understood = chat.understand(message)
+        if isinstance(understood, chat.Reply):
+            return understood.text
+        return await self._commands[understood.command](understood.choice)
+
+    async def _change_effect(self, name: str) -> str:
+        self._effect = name
+        self._direct()
+        return f"Your picture, {'as it is' if name == 'none' else name}."
+
+    async def _play(self, _: str) -> str:
+        if self._playing:
+            return "It is playing. /stop ends it."
+        if self._film_path is not None:
+            try:
+                self._film = await FileSource.open(self._film_path, loop=True)
+            except SourceError as error:
+                logger.warning("%s", error)
+                return "The film cannot be played; the log says why."
+        self._playing = True
+        self._direct()
+        return "Playing. /stop ends it."
+
+    async def _sound(self, _: str) -> str:
+        self._sounding = True
+        self._direct()
+        return "A tone of 440 Hz. /stop ends it."
+
+    async def _stop(self, _: str) -> str:
+        self._playing = self._sounding = False
+        self._direct()
+        if self._film is not None:
+            await self._film.close()
+            self._film = None
+        return "Stopped. Here is your picture again."
+
+    async def _tell_stats(self, _: str) -> str:
+        return f"Our path: {self._peer.path or 'not known yet'}."
+
+    async def _help(self, _: str) -> str:
+        return chat.help_text()
