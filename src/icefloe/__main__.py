@@ -1,8 +1,216 @@
 """The ``icefloe`` command."""
 
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+from urllib.parse import urlsplit
+
+import typer
+
+from icefloe import __version__
+
+from ._options import (
+    Certificate,
+    Host,
+    IceCredential,
+    IceUrls,
+    IceUsername,
+    Key,
+    Level,
+    LogLevel,
+    Name,
+    Open,
+    Origins,
+    Play,
+    Port,
+    RoomName,
+    SelfSigned,
+)
+
+if TYPE_CHECKING:
+    from icefloe.signaling import IceServer
+
+    from ._serving import Guest, Settings
+
+_EPILOG = (
+    "Every flag is an environment variable as well: for --log-level it is ICEFLOE_LOG_LEVEL.\n\n"
+    "Exit codes: 0 all is well, or ended by SIGTERM; 1 an error; 2 wrong usage; 10 the port cannot "
+    "be had, or signaling failed; 130 ended by Ctrl-C. Ending takes at most two seconds; a second "
+    "Ctrl-C ends at once. Logs go to standard error."
+)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    epilog=_EPILOG,
+    help="Video calls and data between browsers and Python.",
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"icefloe {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def icefloe(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Do what all commands have in common: nothing but the version."""
+
+
+@app.command(epilog=_EPILOG)
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    log_level: Level = LogLevel.INFO,
+    tls_cert: Certificate = None,
+    tls_key: Key = None,
+    tls_self_signed: SelfSigned = False,
+    ice_server: IceUrls = [],  # noqa: B006
+    ice_username: IceUsername = None,
+    ice_credential: IceCredential = None,
+    allowed_origin: Origins = [],  # noqa: B006
+) -> None:
+    """Serve signaling and the call page."""
+    from ._serving import Settings
+
+    settings = Settings(
+        host=host,
+        port=port,
+        certificate=tls_cert,
+        key=_checked_key(tls_cert, tls_key, tls_self_signed),
+        self_signed=tls_self_signed,
+        ice_servers=_ice_servers(ice_server, ice_username, ice_credential),
+        origins=_checked_origins(allowed_origin),
+    )
+    _run(settings, log_level)
+
+
+@app.command(epilog=_EPILOG)
+def demo(
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    log_level: Level = LogLevel.INFO,
+    tls_cert: Certificate = None,
+    tls_key: Key = None,
+    tls_self_signed: SelfSigned = False,
+    ice_server: IceUrls = [],  # noqa: B006
+    ice_username: IceUsername = None,
+    ice_credential: IceCredential = None,
+    allowed_origin: Origins = [],  # noqa: B006
+    room: RoomName = "lobby",
+    name: Name = "python",
+    play: Play = None,
+    open: Open = False,
+) -> None:
+    """Serve, and take part: a video call between a browser and Python.
+
+    Open the page that it names: the participant sends you your own picture with an effect, and
+    takes commands in the chat.
+    """
+    from icefloe.demos.call import take_part
+    from icefloe.peer import PeerConfiguration
+
+    from ._serving import Settings
+
+    settings = Settings(
+        host=host,
+        port=port,
+        certificate=tls_cert,
+        key=_checked_key(tls_cert, tls_key, tls_self_signed),
+        self_signed=tls_self_signed,
+        ice_servers=_ice_servers(ice_server, ice_username, ice_credential),
+        origins=_checked_origins(allowed_origin),
+        room=_checked_name(room, "--room"),
+        open=open,
+    )
+    _checked_name(name, "--name")
+    configuration = PeerConfiguration(closeTimeout=0.5)
+
+    _run(
+        settings,
+        log_level,
+        lambda url, trust: take_part(
+            url, room=room, name=name, film=play, ssl=trust, configuration=configuration
+        ),
+    )
+
+
+def _run(settings: "Settings", log_level: LogLevel, guest: "Guest | None" = None) -> NoReturn:
+    from ._serving import CommandError, run, set_up_logging
+
+    set_up_logging(log_level)
+    try:
+        code = run(settings, guest)
+    except CommandError as error:
+        sys.stderr.write(f"icefloe: {error}\n")
+        code = error.exit_code
+    raise typer.Exit(code)
+
+
+# --- checking what was given --------------------------------------------------------------------
+
+
+def _checked_key(certificate: Path | None, key: Path | None, self_signed: bool) -> Path | None:
+    if self_signed and (certificate or key):
+        raise typer.BadParameter("leave out --tls-cert and --tls-key, or this")
+    if key and not certificate:
+        raise typer.BadParameter("--tls-key is of no use without --tls-cert")
+    return key
+
+
+def _ice_servers(
+    urls: Iterable[str], username: str | None, credential: str | None
+) -> "tuple[IceServer, ...]":
+    if not urls:
+        return ()
+    from icefloe.peer import InvalidServerUrl
+    from icefloe.peer.ice.servers import parse_url
+    from icefloe.signaling import IceServer
+
+    servers = []
+    for url in urls:
+        try:
+            is_turn = parse_url(url).is_turn
+        except InvalidServerUrl as error:
+            raise typer.BadParameter(str(error), param_hint="--ice-server") from error
+        if is_turn and not (username and credential):
+            raise typer.BadParameter(
+                f"{url} needs --ice-username and --ice-credential", param_hint="--ice-server"
+            )
+        secrets = {"username": username, "credential": credential} if is_turn else {}
+        servers.append(IceServer(urls=url, **secrets))
+    return tuple(servers)
+
+
+def _checked_origins(origins: Iterable[str]) -> frozenset[str]:
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or f"{parts.scheme}://{parts.netloc}" != origin:
+            raise typer.BadParameter(
+                f"{origin!r} is no origin; write it like https://example.org",
+                param_hint="--allowed-origin",
+            )
+    return frozenset(origins)
+
+
+def _checked_name(name: str, flag: str) -> str:
+    if not 1 <= len(name) <= 64 or re.search(r"[\x00-\x1f\x7f-\x9f]", name):
+        raise typer.BadParameter("give 1 to 64 characters", param_hint=flag)
+    return name
+
 
 def main() -> None:
     """Run the command line."""
+    app()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,92 @@
+"""The flags of the ``icefloe`` command, each with its environment variable."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
+def _option(flag: str, help: str, **more: Any) -> Any:
+    # --tls-cert is ICEFLOE_TLS_CERT; the help says so once, and not at every flag.
+    name = flag.partition("/")[0].removeprefix("--").replace("-", "_").upper()
+    return typer.Option(flag, envvar=f"ICEFLOE_{name}", show_envvar=False, help=help, **more)
+
+
+def _file(flag: str, help: str) -> Any:
+    return _option(flag, help, metavar="FILE", exists=True, dir_okay=False, readable=True)
+
+
+Host = Annotated[
+    str, _option("--host", "Address to listen at; 0.0.0.0 for all there are.", metavar="ADDRESS")
+]
+Port = Annotated[
+    int, _option("--port", "TCP port; 0 takes a free one.", metavar="PORT", min=0, max=65535)
+]
+Level = Annotated[
+    LogLevel,
+    _option(
+        "--log-level",
+        f"How much is logged: {', '.join(LogLevel)}.",
+        metavar="LEVEL",
+        case_sensitive=False,
+    ),
+]
+Certificate = Annotated[Path | None, _file("--tls-cert", "Certificate for https, in PEM.")]
+Key = Annotated[
+    Path | None, _file("--tls-key", "Its private key, in PEM, unless it is in the same file.")
+]
+SelfSigned = Annotated[
+    bool,
+    _option(
+        "--tls-self-signed",
+        "Make a certificate for localhost and the addresses of this machine, and keep it.",
+    ),
+]
+IceUrls = Annotated[
+    list[str],
+    _option(
+        "--ice-server",
+        "STUN or TURN server for everybody, as stun:host or turn:host?transport=tcp. May be given "
+        "again; in the variable, spaces are in between.",
+        metavar="URL",
+        show_default=False,
+    ),
+]
+IceUsername = Annotated[
+    str | None, _option("--ice-username", "User name for the TURN servers.", metavar="NAME")
+]
+IceCredential = Annotated[
+    str | None,
+    _option(
+        "--ice-credential",
+        "Password for the TURN servers; the variable keeps it out of the list of processes.",
+        metavar="PASSWORD",
+    ),
+]
+Origins = Annotated[
+    list[str],
+    _option(
+        "--allowed-origin",
+        "Whose pages may connect beside this server's own, as https://example.org. May be given "
+        "again.",
+        metavar="ORIGIN",
+        show_default=False,
+    ),
+]
+RoomName = Annotated[str, _option("--room", "Room in which the participant waits.", metavar="ROOM")]
+Name = Annotated[str, _option("--name", "Name of the participant.", metavar="NAME")]
+Play = Annotated[
+    Path | None, _file("--play", "What /play plays; without it a test pattern and a tone.")
+]
+Open = Annotated[bool, _option("--open/--no-open", "Open the page in a browser.")]

@@ -1,0 +1,297 @@
+"""What ``icefloe serve`` and ``icefloe demo`` do: serve until a signal ends it."""
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import signal
+import ssl
+import sys
+import webbrowser
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from icefloe.signaling import (
+    IceServer,
+    ListenFailed,
+    ServerConfiguration,
+    SignalingError,
+    SignalingServer,
+    serve,
+)
+
+EXIT_OK = 0
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+EXIT_SIGNALING = 10
+EXIT_INTERRUPTED = 130
+
+_SHUTDOWN = 1.0
+"""Seconds that the server has for its farewells."""
+
+_EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_OK}
+
+_LEVEL_OF_LIBRARIES = logging.WARNING
+"""aiortc and aioice tell their inner life at INFO."""
+
+Guest = Callable[[str, ssl.SSLContext | None], Awaitable[None]]
+"""A participant in this program: takes the URL of the server, and how to trust it."""
+
+
+class CommandError(Exception):
+    """Something that a person has to be told, without a traceback.
+
+    Attributes:
+        exit_code: What the command returns.
+    """
+
+    def __init__(self, sentence: str, exit_code: int = EXIT_ERROR) -> None:
+        self.exit_code = exit_code
+        super().__init__(sentence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the flags say.
+
+    Attributes:
+        host: Address to listen at.
+        port: TCP port; 0 lets the system choose.
+        certificate: PEM file; with ``None`` the server does without TLS.
+        key: PEM file with the key, if it is not in the same file.
+        self_signed: Whether a certificate is made.
+        ice_servers: STUN and TURN servers for everybody.
+        origins: Whose pages may connect beside the own one.
+        room: The room in which somebody waits, for the page's address; ``None`` if nobody does.
+        open: Whether a browser is opened.
+    """
+
+    host: str
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+    self_signed: bool = False
+    ice_servers: tuple[IceServer, ...] = ()
+    origins: frozenset[str] = frozenset()
+    room: str | None = None
+    open: bool = False
+
+
+def set_up_logging(level: str) -> None:
+    """Log to standard error."""
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    if level != "debug":
+        for library in ("aioice", "aiortc", "websockets"):
+            logging.getLogger(library).setLevel(max(_LEVEL_OF_LIBRARIES, logging.getLogger().level))
+
+
+def run(settings: Settings, guest: Guest | None = None) -> int:
+    """Serve until a signal comes or the guest leaves.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        CommandError: It could not be served, or not any longer.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_run(settings, guest))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _run(settings: Settings, guest: Guest | None) -> int:
+    certificate = _certificate(settings)
+    configuration = ServerConfiguration(
+        ice_servers=settings.ice_servers,
+        origins=settings.origins,
+        shutdown_timeout=_SHUTDOWN,
+    )
+    with _signals() as stopped:
+        try:
+            async with serve(
+                "" if _is_any(settings.host) else settings.host,
+                settings.port,
+                configuration=configuration,
+                ssl=_server_context(certificate, settings.key) if certificate else None,
+            ) as server:
+                _announce(settings, server, certificate)
+                return await _until_over(settings, server, certificate, guest, stopped)
+        except ListenFailed as error:
+            raise CommandError(_why_not_listening(error), EXIT_SIGNALING) from error
+
+
+async def _until_over(
+    settings: Settings,
+    server: SignalingServer,
+    certificate: Path | None,
+    guest: Guest | None,
+    stopped: "asyncio.Future[int]",
+) -> int:
+    if guest is None:
+        return await stopped
+    trust = None
+    if certificate is not None:
+        from ._tls import client_context
+
+        trust = client_context(certificate)
+    url = f"{'wss' if certificate else 'ws'}://{_own_host(settings.host)}:{server.port}/ws"
+    visit = asyncio.ensure_future(guest(url, trust))
+    try:
+        await asyncio.wait((visit, stopped), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        visit.cancel()
+        await asyncio.wait((visit,))
+    if visit.cancelled():
+        return stopped.result()
+    error = visit.exception()
+    if isinstance(error, SignalingError):
+        raise CommandError(str(error), EXIT_SIGNALING) from error
+    if error is not None:
+        raise error
+    return stopped.result() if stopped.done() else EXIT_OK
+
+
+@contextmanager
+def _signals() -> "Iterator[asyncio.Future[int]]":
+    """Give a future that the first SIGINT or SIGTERM resolves; the second one kills."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[int] = loop.create_future()
+    before = {number: signal.getsignal(number) for number in _EXIT_CODES}
+
+    def stop(code: int) -> None:
+        if not stopped.done():
+            stopped.set_result(code)
+
+    def handle(number: int, _: FrameType | None) -> None:
+        for each in _EXIT_CODES:
+            signal.signal(each, signal.SIG_DFL)
+        loop.call_soon_threadsafe(stop, _EXIT_CODES[signal.Signals(number)])
+
+    for number in _EXIT_CODES:
+        signal.signal(number, handle)
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- addresses ----------------------------------------------------------------------------------
+
+
+def _is_any(host: str) -> bool:
+    return host in ("", "0.0.0.0", "::", "*")
+
+
+def _own_host(host: str) -> str:
+    """Return what a client on this machine connects to."""
+    if _is_any(host):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _lan_addresses() -> list[str]:
+    # Loading aioice takes a while, and few need it.
+    from aioice.ice import get_host_addresses
+
+    return get_host_addresses(use_ipv4=True, use_ipv6=True)
+
+
+def _page_urls(settings: Settings, server: SignalingServer, secure: bool) -> list[str]:
+    hosts = [_own_host(settings.host)]
+    if _is_any(settings.host):
+        hosts += [f"[{a}]" if ":" in a else a for a in _lan_addresses()]
+    query = f"?room={settings.room}" if settings.room not in (None, "lobby") else ""
+    return [f"http{'s' if secure else ''}://{host}:{server.port}/{query}" for host in hosts]
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+# --- certificates -------------------------------------------------------------------------------
+
+
+def _certificate(settings: Settings) -> Path | None:
+    if not settings.self_signed:
+        return settings.certificate
+    from ._tls import self_signed
+
+    try:
+        return self_signed(_lan_addresses())
+    except OSError as error:
+        raise CommandError(
+            f"The certificate cannot be kept: {error}. Set XDG_CACHE_HOME to a folder that can be "
+            "written to, or give a certificate with --tls-cert."
+        ) from error
+
+
+def _server_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
+    from ._tls import server_context
+
+    try:
+        return server_context(certificate, key)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        files = f"{certificate} and {key}" if key else str(certificate)
+        raise CommandError(
+            f"{files}: {reason}. Give a certificate as a PEM file with --tls-cert, and its private "
+            "key with --tls-key unless it is in the same file."
+        ) from error
+
+
+# --- what is said -------------------------------------------------------------------------------
+
+
+def _announce(settings: Settings, server: SignalingServer, certificate: Path | None) -> None:
+    urls = _page_urls(settings, server, certificate is not None)
+    lines = [f"Open {urls[0]}", *(f"  or {url}" for url in urls[1:])]
+    if settings.self_signed and certificate is not None:
+        from ._tls import fingerprint
+
+        lines += [
+            "Browsers warn of a certificate that no authority signed. Its SHA-256 fingerprint:",
+            fingerprint(certificate),
+        ]
+    if certificate is None and not _is_local(settings.host):
+        lines.append(
+            "Browsers give camera and microphone to pages from localhost or https alone; for "
+            "other machines add --tls-self-signed."
+        )
+    lines.append("Press Ctrl-C to stop.")
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+    if settings.open:
+        # It may wait for the browser to start.
+        asyncio.get_running_loop().run_in_executor(None, webbrowser.open, urls[0])
+
+
+def _why_not_listening(error: ListenFailed) -> str:
+    cause = error.__cause__
+    number = cause.errno if isinstance(cause, OSError) else None
+    host = error.host or "this machine"
+    if number == errno.EADDRINUSE:
+        return (
+            f"Port {error.port} of {host} is in use by another program. Stop that one, or take "
+            "another port with --port; 0 takes any free one."
+        )
+    if number in (errno.EACCES, errno.EPERM):
+        return f"Port {error.port} is reserved for the system. Take one above 1023 with --port."
+    if number == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine. Take one that is with --host."
+    return str(error)
