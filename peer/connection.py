@@ -1,59 +1,32 @@
 """``PeerConnection``: aiortc's ``RTCPeerConnection`` with what W3C has and it lacks."""
 
 import asyncio
-import logging
-from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-import aiortc
 from aiortc import (
     InvalidAccessError,
     InvalidStateError,
     MediaStreamTrack,
     RTCConfiguration,
     RTCDataChannel,
-    RTCIceTransport,
     RTCRtpSender,
     RTCSessionDescription,
 )
-from aiortc.rtcicetransport import candidate_from_aioice
-from aiortc.sdp import MediaDescription, SessionDescription
 
 from . import sdp
-from ._aiortc import (
-    Gatherer,
-    PeerConnectionSeam,
-    Stable,
-    agent_of,
-    describe_transport,
-    guard,
-)
-from .candidates import (
-    RemoteCandidate,
-    RTCIceCandidateInit,
-    RTCIceCandidatePair,
-    local_candidate,
-    parse_candidate,
-    parse_remote,
-)
+from ._aiortc import guard
 from .configuration import complete
-from .description import DescriptionWriter
-from .errors import InvalidCandidate
-from .ice.agent import IceAgent
-from .ice.generation import Listener
-from .ice.servers import RTCPeerConnectionIceErrorEvent, parse_servers
+from .ice.servers import parse_servers
 from .negotiation import MediaSection, needs_negotiation
-from .trickle import RemoteCandidates, Verdict
-
-logger = logging.getLogger(__name__)
+from .trickling import TricklingConnection
 
 _WITHOUT_SENDING = {"sendrecv": "recvonly", "sendonly": "inactive"}
 
 
-class PeerConnection(PeerConnectionSeam):
+class PeerConnection(TricklingConnection):
     """A WebRTC peer connection; a drop-in for ``aiortc.RTCPeerConnection``.
 
     Beside aiortc's events it emits
@@ -76,92 +49,14 @@ class PeerConnection(PeerConnectionSeam):
     """
 
     def __init__(self, configuration: RTCConfiguration | None = None) -> None:
-        self._configuration = complete(configuration)
-        self._servers = parse_servers(self._configuration.iceServers)
+        own = complete(configuration)
         self._operations = asyncio.Lock()
-        self._closing: asyncio.Task[None] | None = None
-        self._writer = DescriptionWriter()
-        self._stable_point = Stable()
-        self._remote_candidates = RemoteCandidates()
-        self._found: deque[tuple[RTCIceTransport, aiortc.RTCIceCandidate | None]] = deque()
-        self._holding_found = False
         self._negotiation_needed = False
         self._check_scheduled = False
-        self._channels_created = False
-        super().__init__(replace(self._configuration, iceServers=[]))
-
-    # --- descriptions
-
-    @property
-    def localDescription(self) -> RTCSessionDescription:
-        """The local description, with the candidates found so far."""
-        return self._wrap("pendingLocal") or self._wrap("currentLocal")  # type: ignore[return-value]
-
-    @property
-    def currentLocalDescription(self) -> RTCSessionDescription | None:
-        """The local description that was last agreed on (W3C webrtc-pc 4.4.1)."""
-        return self._wrap("currentLocal")
-
-    @property
-    def pendingLocalDescription(self) -> RTCSessionDescription | None:
-        """The local description that is being negotiated."""
-        return self._wrap("pendingLocal")
-
-    @property
-    def currentRemoteDescription(self) -> RTCSessionDescription | None:
-        """The remote description that was last agreed on."""
-        return self._wrap("currentRemote")
-
-    @property
-    def pendingRemoteDescription(self) -> RTCSessionDescription | None:
-        """The remote description that is being negotiated."""
-        return self._wrap("pendingRemote")
-
-    @property
-    def canTrickleIceCandidates(self) -> bool | None:
-        """Whether the other side takes trickled candidates; ``None`` while it said nothing yet."""
-        remote = self._latest("Remote")
-        if remote is None:
-            return None
-        return any(sdp.TRICKLE in (m.ice_options or "").split() for m in remote.media)
-
-    def _latest(self, side: str) -> SessionDescription | None:
-        return self._description(f"pending{side}") or self._description(f"current{side}")
-
-    def _wrap(self, which: str) -> RTCSessionDescription | None:
-        description = self._description(which)
-        if description is None:
-            return None
-        for media in description.media if which.endswith("Local") else ():
-            self._refresh(media)
-        return RTCSessionDescription(sdp=str(description), type=str(description.type))
-
-    def _refresh(self, media: MediaDescription) -> None:
-        dtls = self._dtls_of(media)
-        if dtls is not None:
-            describe_transport(media, dtls)
-        media.ice_options = sdp.TRICKLE
-        if media.rtp.muxId in self._writer.rejected:
-            self._writer.reject(media)
-
-    async def createOffer(self) -> RTCSessionDescription:
-        """Create an offer; what was negotiated keeps its payload types and extension ids.
-
-        Raises:
-            InvalidStateError: The connection is closed.
-        """
-        return self._finish(await super().createOffer())
-
-    async def createAnswer(self) -> RTCSessionDescription:
-        """Create an answer to the offer that was applied.
-
-        Raises:
-            InvalidStateError: There is no offer to answer, or the connection is closed.
-        """
-        return self._finish(await super().createAnswer())
-
-    def _finish(self, created: RTCSessionDescription) -> RTCSessionDescription:
-        return self._writer.finish(created, self._transceivers_by_index(), self._stable_point)
+        # aiortc is told of no server: the agent asks them all.
+        super().__init__(
+            replace(own, iceServers=[]), own=own, servers=parse_servers(own.iceServers)
+        )
 
     # --- operations
 
@@ -173,14 +68,9 @@ class PeerConnection(PeerConnectionSeam):
                 yield
                 if self.signalingState == "stable":
                     self._settle()
+                    self._negotiation_needed = False
         finally:
             self._negotiation_may_be_needed()
-
-    def _settle(self) -> None:
-        self._settle_descriptions()
-        self._writer.learn(self.getTransceivers(), self._latest("Remote"))
-        self._stable_point = self._stable()
-        self._negotiation_needed = False
 
     async def setLocalDescription(
         self, sessionDescription: RTCSessionDescription | None = None
@@ -254,225 +144,6 @@ class PeerConnection(PeerConnectionSeam):
             await self._take_rejections(rejected)
             await self._take_candidates(sdp.fragments(text), candidates)
 
-    def _remote_text(self) -> str:
-        """Return the remote description in force; empty before there is one."""
-        current = self._description("currentRemote")
-        return str(current) if current is not None else ""
-
-    def _release_recycled(self, text: str) -> None:
-        # RFC 9429 section 5.2.2: a rejected section may be used again, under another mid.
-        for index, media in enumerate(SessionDescription.parse(text).media):
-            self._release_index(index, media.rtp.muxId)
-
-    async def _roll_back(self, state: str) -> None:
-        if self.signalingState != state:
-            raise InvalidStateError(f'Cannot roll back in signaling state "{self.signalingState}"')
-        remote = state == "have-remote-offer"
-        await self._restore(self._stable_point, drop=self._called_for() if remote else ())
-        if remote:
-            self._remote_candidates.rolled_back(sdp.fragments(self._remote_text()))
-
-    def _called_for(self) -> list[Any]:
-        """Return what only the remote offer called for: nothing is sent over it."""
-        unwanted: list[Any] = [
-            transceiver
-            for transceiver in self.getTransceivers()
-            if not self._stable_point.knows(transceiver)
-            and transceiver.direction == "recvonly"
-            and transceiver.sender.track is None
-        ]
-        if self.sctp and not self._stable_point.knows(self.sctp) and not self._channels_created:
-            unwanted.append(self.sctp)
-        return unwanted
-
-    async def _take_rejections(self, rejected: set[int]) -> None:
-        remote = self._latest("Remote")
-        by_index = self._transceivers_by_index()
-        for index, media in enumerate(remote.media if remote else ()):
-            transceiver = by_index.get(index)
-            if index in rejected and transceiver is not None:
-                self._writer.rejected.add(media.rtp.muxId)
-                await transceiver.stop()
-
-    async def _wait_until_gathered(self) -> None:
-        deadline = asyncio.get_running_loop().time() + self._configuration.gatheringTimeout
-        for ice in self._ice_transports():
-            left = deadline - asyncio.get_running_loop().time()
-            await agent_of(ice).wait_until_gathered(max(left, 0))
-
-    # --- local candidates
-
-    def _make_agent(self, ice: RTCIceTransport, username: str, password: str) -> IceAgent:
-        listener = Listener(
-            candidate=lambda found: self._on_found(ice, candidate_from_aioice(found)),
-            error=lambda event: self._on_server_error(event),
-            complete=lambda: self._on_found(ice, None),
-        )
-        return IceAgent(
-            self._configuration, self._servers, listener, username=username, password=password
-        )
-
-    def _on_server_error(self, event: RTCPeerConnectionIceErrorEvent) -> None:
-        self.emit("icecandidateerror", event)
-
-    def _on_found(self, ice: RTCIceTransport, candidate: aiortc.RTCIceCandidate | None) -> None:
-        if candidate is None and not self.listeners("icecandidate"):
-            self._complete(ice)  # setLocalDescription() waits for it
-        self._found.append((ice, candidate))
-        if not self._holding_found:
-            self._emit_found_soon()
-            if candidate is not None and ice.state == "new":
-                # aiortc does not start a transport without a local candidate: with the relay
-                # policy the first one comes later.
-                self._resume_connecting()
-
-    def _emit_found_soon(self) -> None:
-        if self._found:
-            asyncio.get_running_loop().call_soon(self._emit_found)
-
-    def _emit_found(self) -> None:
-        while self._found and not self._holding_found and self._closing is None:
-            ice, candidate = self._found.popleft()
-            if candidate is not None:
-                mid, index = self._section_of(ice, "Local")
-                fragment = agent_of(ice).local_username
-                event = local_candidate(candidate, mid=mid, index=index, fragment=fragment)
-                self.emit("icecandidate", event)
-            else:
-                self._complete(ice)
-                if self.iceGatheringState == "complete":
-                    self.emit("icecandidate", None)
-
-    def _complete(self, ice: RTCIceTransport) -> None:
-        gatherer = ice.iceGatherer
-        if isinstance(gatherer, Gatherer):
-            gatherer.finish()
-
-    def _section_of(self, ice: RTCIceTransport, side: str) -> tuple[str | None, int | None]:
-        """Return mid and index of the media section that stands for a transport."""
-        description = self._latest(side)
-        for index, media in enumerate(description.media if description else ()):
-            dtls = self._dtls_of(media)
-            rejected = media.rtp.muxId in self._writer.rejected
-            if dtls is not None and dtls.transport is ice and not rejected:
-                return media.rtp.muxId, index
-        return None, None
-
-    # --- remote candidates
-
-    async def addIceCandidate(
-        self,
-        candidate: aiortc.RTCIceCandidate | RTCIceCandidateInit | Mapping[str, Any] | None = None,
-    ) -> None:
-        """Add a candidate of the other side, or the end of them; never waits for the network.
-
-        What comes before its description is kept until then, and what belongs to an earlier
-        generation is dropped.
-
-        Args:
-            candidate: A candidate, or the dictionary that a browser sends for one. ``None``, or a
-                dictionary whose ``candidate`` is empty, ends the candidates.
-
-        Raises:
-            InvalidCandidate: It cannot be read, or names no media section; a ``ValueError``.
-        """
-        remote = parse_remote(candidate)
-        if self._closing is not None:
-            return
-        verdict = self._remote_candidates.judge(remote)
-        if verdict is Verdict.KEEP or (verdict is Verdict.APPLY and not await self._apply(remote)):
-            self._remote_candidates.keep(remote)
-        elif verdict is Verdict.DROP:
-            logger.info("dropped a candidate of generation %s", remote.usernameFragment)
-
-    async def _take_candidates(
-        self, fragments: set[str], sections: list[sdp.SectionCandidates]
-    ) -> None:
-        ready = self._remote_candidates.described(fragments)
-        for index, section in enumerate(sections):
-            for attribute in section.candidates:
-                try:
-                    parsed = parse_candidate(attribute)
-                except InvalidCandidate as error:
-                    logger.debug("ignored in the remote description: %s", error)
-                    continue
-                await self._apply(RemoteCandidate(parsed, sdpMLineIndex=index))
-        for index, section in enumerate(sections):
-            if section.complete:
-                await self._apply(RemoteCandidate(None, sdpMLineIndex=index))
-        for remote in ready:
-            if not await self._apply(remote):
-                self._remote_candidates.keep(remote)
-
-    async def _apply(self, remote: RemoteCandidate) -> bool:
-        """Hand a candidate to its transport; return whether its media section exists."""
-        description = self._latest("Remote")
-        if description is None:
-            return False
-        if remote.is_for_all:
-            for media in description.media:
-                media.ice_candidates_complete = True
-            for ice in self._ice_transports():
-                await ice.addRemoteCandidate(None)
-            return True
-        for index, media in enumerate(description.media):
-            if remote.sdpMid is not None:
-                named = media.rtp.muxId == remote.sdpMid
-            else:
-                named = index == remote.sdpMLineIndex
-            if named:
-                await self._apply_to(media, remote.candidate)
-                return True
-        return False
-
-    async def _apply_to(
-        self, media: MediaDescription, candidate: aiortc.RTCIceCandidate | None
-    ) -> None:
-        dtls = self._dtls_of(media)
-        if dtls is None:
-            return
-        if candidate is not None:
-            media.ice_candidates.append(candidate)
-            await dtls.transport.addRemoteCandidate(candidate)
-            return
-        media.ice_candidates_complete = True
-        # In a bundle only the section that stands for the transport ends its candidates: Firefox
-        # ends the others' before the first candidate of that one.
-        if self._section_of(dtls.transport, "Remote")[0] == media.rtp.muxId:
-            await dtls.transport.addRemoteCandidate(None)
-
-    @property
-    def iceTransport(self) -> RTCIceTransport | None:
-        """The ICE transport; of several, where media is not bundled, the first."""
-        local = self._latest("Local") or self._latest("Remote")
-        for media in local.media if local else ():
-            dtls = self._dtls_of(media)
-            if dtls is not None:
-                return dtls.transport
-        return None
-
-    @property
-    def maxMessageSize(self) -> int:
-        """The largest data channel message that the other side takes, in bytes; 0 is no limit."""
-        return self._remote_max_message_size()
-
-    @property
-    def selectedCandidatePair(self) -> RTCIceCandidatePair | None:
-        """The pair of candidates that carries the data, once there is one."""
-        ice = self.iceTransport
-        agent = agent_of(ice) if ice is not None else None
-        pair = agent.selected_pair if agent is not None else None
-        if agent is None or pair is None:
-            return None
-        local, remote = (
-            local_candidate(candidate_from_aioice(c), mid=None, index=None, fragment=fragment)
-            for c, fragment in (
-                (pair.local_candidate, agent.local_username),
-                (pair.remote_candidate, agent.remote_username),
-            )
-        )
-        return RTCIceCandidatePair(local, remote, agent.round_trip_time)
-
     # --- what is sent
 
     def addTrack(self, track: MediaStreamTrack) -> RTCRtpSender:
@@ -527,6 +198,11 @@ class PeerConnection(PeerConnectionSeam):
         """Have a section for data channels in the next offer, although there is no channel yet."""
         self._channels_created = True
         self._ensure_sctp()
+
+    @property
+    def maxMessageSize(self) -> int:
+        """The largest data channel message that the other side takes, in bytes; 0 is no limit."""
+        return self._remote_max_message_size()
 
     def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:
         """Emit an event; what comes with it is guarded against handlers that raise."""

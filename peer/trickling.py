@@ -1,0 +1,214 @@
+"""Candidates of both sides, as they come and go one by one (RFC 8838)."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import aiortc
+from aiortc import RTCConfiguration, RTCIceTransport
+from aiortc.rtcicetransport import candidate_from_aioice
+from aiortc.sdp import MediaDescription
+
+from . import sdp
+from ._aiortc import Gatherer, agent_of
+from .candidates import (
+    RemoteCandidate,
+    RTCIceCandidateInit,
+    RTCIceCandidatePair,
+    local_candidate,
+    parse_candidate,
+    parse_remote,
+)
+from .configuration import PeerConfiguration
+from .described import DescribedConnection
+from .errors import InvalidCandidate
+from .ice.agent import IceAgent
+from .ice.generation import Listener
+from .ice.servers import RTCPeerConnectionIceErrorEvent, Server
+from .trickle import RemoteCandidates, Verdict
+
+logger = logging.getLogger(__name__)
+
+
+class TricklingConnection(DescribedConnection):
+    """A connection that tells of its candidates as they are found, and takes the other side's.
+
+    Local candidates are announced after the description that they go with was set, remote ones
+    applied when the description that they go with has come.
+    """
+
+    def __init__(
+        self,
+        configuration: RTCConfiguration,
+        *,
+        own: PeerConfiguration,
+        servers: tuple[Server, ...],
+    ) -> None:
+        self._configuration = own
+        self._servers = servers
+        self._remote_candidates = RemoteCandidates()
+        self._found: deque[tuple[RTCIceTransport, aiortc.RTCIceCandidate | None]] = deque()
+        self._holding_found = False
+        self._closing: asyncio.Task[None] | None = None
+        super().__init__(configuration)
+
+    # --- local candidates
+
+    def _make_agent(self, ice: RTCIceTransport, username: str, password: str) -> IceAgent:
+        listener = Listener(
+            candidate=lambda found: self._on_found(ice, candidate_from_aioice(found)),
+            error=lambda event: self._on_server_error(event),
+            complete=lambda: self._on_found(ice, None),
+        )
+        return IceAgent(
+            self._configuration, self._servers, listener, username=username, password=password
+        )
+
+    def _on_server_error(self, event: RTCPeerConnectionIceErrorEvent) -> None:
+        self.emit("icecandidateerror", event)
+
+    def _on_found(self, ice: RTCIceTransport, candidate: aiortc.RTCIceCandidate | None) -> None:
+        if candidate is None and not self.listeners("icecandidate"):
+            self._complete(ice)  # setLocalDescription() waits for it
+        self._found.append((ice, candidate))
+        if not self._holding_found:
+            self._emit_found_soon()
+            if candidate is not None and ice.state == "new":
+                # aiortc does not start a transport without a local candidate: with the relay
+                # policy the first one comes later.
+                self._resume_connecting()
+
+    def _emit_found_soon(self) -> None:
+        if self._found:
+            asyncio.get_running_loop().call_soon(self._emit_found)
+
+    def _emit_found(self) -> None:
+        while self._found and not self._holding_found and self._closing is None:
+            ice, candidate = self._found.popleft()
+            if candidate is not None:
+                mid, index = self._section_of(ice, "Local")
+                fragment = agent_of(ice).local_username
+                event = local_candidate(candidate, mid=mid, index=index, fragment=fragment)
+                self.emit("icecandidate", event)
+            else:
+                self._complete(ice)
+                if self.iceGatheringState == "complete":
+                    self.emit("icecandidate", None)
+
+    def _complete(self, ice: RTCIceTransport) -> None:
+        gatherer = ice.iceGatherer
+        if isinstance(gatherer, Gatherer):
+            gatherer.finish()
+
+    async def _wait_until_gathered(self) -> None:
+        deadline = asyncio.get_running_loop().time() + self._configuration.gatheringTimeout
+        for ice in self._ice_transports():
+            left = deadline - asyncio.get_running_loop().time()
+            await agent_of(ice).wait_until_gathered(max(left, 0))
+
+    # --- remote candidates
+
+    async def addIceCandidate(
+        self,
+        candidate: aiortc.RTCIceCandidate | RTCIceCandidateInit | Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a candidate of the other side, or the end of them; never waits for the network.
+
+        What comes before its description is kept until then, and what belongs to an earlier
+        generation is dropped.
+
+        Args:
+            candidate: A candidate, or the dictionary that a browser sends for one. ``None``, or a
+                dictionary whose ``candidate`` is empty, ends the candidates.
+
+        Raises:
+            InvalidCandidate: It cannot be read, or names no media section; a ``ValueError``.
+        """
+        remote = parse_remote(candidate)
+        if self._closing is not None:
+            return
+        verdict = self._remote_candidates.judge(remote)
+        if verdict is Verdict.KEEP or (verdict is Verdict.APPLY and not await self._apply(remote)):
+            self._remote_candidates.keep(remote)
+        elif verdict is Verdict.DROP:
+            logger.info("dropped a candidate of generation %s", remote.usernameFragment)
+
+    async def _roll_back(self, state: str) -> None:
+        await super()._roll_back(state)
+        if state == "have-remote-offer":
+            self._remote_candidates.rolled_back(sdp.fragments(self._remote_text()))
+
+    async def _take_candidates(
+        self, fragments: set[str], sections: list[sdp.SectionCandidates]
+    ) -> None:
+        ready = self._remote_candidates.described(fragments)
+        for index, section in enumerate(sections):
+            for attribute in section.candidates:
+                try:
+                    parsed = parse_candidate(attribute)
+                except InvalidCandidate as error:
+                    logger.debug("ignored in the remote description: %s", error)
+                    continue
+                await self._apply(RemoteCandidate(parsed, sdpMLineIndex=index))
+        for index, section in enumerate(sections):
+            if section.complete:
+                await self._apply(RemoteCandidate(None, sdpMLineIndex=index))
+        for remote in ready:
+            if not await self._apply(remote):
+                self._remote_candidates.keep(remote)
+
+    async def _apply(self, remote: RemoteCandidate) -> bool:
+        """Hand a candidate to its transport; return whether its media section exists."""
+        description = self._latest("Remote")
+        if description is None:
+            return False
+        if remote.is_for_all:
+            for media in description.media:
+                media.ice_candidates_complete = True
+            for ice in self._ice_transports():
+                await ice.addRemoteCandidate(None)
+            return True
+        for index, media in enumerate(description.media):
+            if remote.sdpMid is not None:
+                named = media.rtp.muxId == remote.sdpMid
+            else:
+                named = index == remote.sdpMLineIndex
+            if named:
+                await self._apply_to(media, remote.candidate)
+                return True
+        return False
+
+    async def _apply_to(
+        self, media: MediaDescription, candidate: aiortc.RTCIceCandidate | None
+    ) -> None:
+        dtls = self._dtls_of(media)
+        if dtls is None:
+            return
+        if candidate is not None:
+            media.ice_candidates.append(candidate)
+            await dtls.transport.addRemoteCandidate(candidate)
+            return
+        media.ice_candidates_complete = True
+        # In a bundle only the section that stands for the transport ends its candidates: Firefox
+        # ends the others' before the first candidate of that one.
+        if self._section_of(dtls.transport, "Remote")[0] == media.rtp.muxId:
+            await dtls.transport.addRemoteCandidate(None)
+
+    @property
+    def selectedCandidatePair(self) -> RTCIceCandidatePair | None:
+        """The pair of candidates that carries the data, once there is one."""
+        ice = self.iceTransport
+        agent = agent_of(ice) if ice is not None else None
+        pair = agent.selected_pair if agent is not None else None
+        if agent is None or pair is None:
+            return None
+        local, remote = (
+            local_candidate(candidate_from_aioice(c), mid=None, index=None, fragment=fragment)
+            for c, fragment in (
+                (pair.local_candidate, agent.local_username),
+                (pair.remote_candidate, agent.remote_username),
+            )
+        )
+        return RTCIceCandidatePair(local, remote, agent.round_trip_time)
