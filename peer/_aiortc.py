@@ -1,9 +1,9 @@
 """The seam: the one file that touches private names of aiortc and aioice.
 
-It is long because it is the only one: what is private stands in one place, to be looked through
-when aiortc or aioice change. Everything here is a thin, named way to something that aiortc 1.16 or aioice 0.13 keeps to itself;
-what is done with it stands elsewhere. :func:`check` runs at import, so that versions which lack one
-of the names are refused with an error that says so, and not in the middle of a call.
+Everything here is a thin, named way to something that aiortc 1.16 or aioice 0.13 keeps to itself;
+what is done with it stands elsewhere. It is long because it is the only such file: it is what to
+look through when aiortc or aioice change. :func:`check` runs at import, so that versions which lack
+one of the names are refused with an error that says so, and not in the middle of a call.
 
 aiortc builds its ICE objects in one method, ``RTCPeerConnection.__createDtlsTransport``. It is
 overridden to put an :class:`~icefloe.peer.ice.agent.IceAgent` in the place of the
