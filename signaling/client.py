@@ -46,7 +46,7 @@ from .messages import (
     ServerMessage,
     ToPeer,
 )
-from .quiet import QuietLogger
+from .sockets import QuietLogger, cut_off
 
 logger = logging.getLogger(__name__)
 
@@ -213,7 +213,7 @@ class SignalingClient:
         try:
             joined = await self._ask_to_join(socket, self._join)
         except BaseException:
-            socket.transport.abort()
+            cut_off(socket)
             raise
         self._begin(socket, joined)
         self._roster = Roster(joined.peers)
@@ -245,7 +245,7 @@ class SignalingClient:
             finally:
                 socket, self._socket = self._socket, None
                 if socket is not None:
-                    socket.transport.abort()
+                    cut_off(socket)
                 self._inbox.end()
 
     # ---- the life of the seat ------------------------------------------------------------------
@@ -316,7 +316,7 @@ class SignalingClient:
                     raise
             finally:
                 if socket is not None and socket is not self._socket:
-                    socket.transport.abort()
+                    cut_off(socket)
 
     async def _take_seat(self, socket: ClientConnection) -> list[Event] | None:
         """Resume the seat, or join anew if it is gone; return what was missed.

@@ -28,9 +28,9 @@ from .errors import ErrorCode, ListenFailed, MessageError
 from .http import WEBSOCKET_PATH, Site, is_allowed_origin, text
 from .messages import CloseCode, IceServer, Join
 from .metrics import Metric
-from .quiet import QuietLogger
 from .reading import RECEIVE_BUFFER, FairConnection
 from .rooms import Admission, Close, Effect, Limits, Rooms, Send
+from .sockets import QuietLogger, cut_off
 
 logger = logging.getLogger(__name__)
 
@@ -225,7 +225,7 @@ class SignalingServer:
             finally:
                 self._server = self._running = None
                 for socket in list(self._sockets):
-                    socket.transport.abort()
+                    cut_off(socket)
                 running.cancel()
                 await asyncio.wait((running,))
                 await server.wait_closed()
@@ -323,7 +323,7 @@ class SignalingServer:
     def _write(self, socket: FairConnection, payloads: tuple[bytes, ...]) -> None:
         if socket.transport.get_write_buffer_size() > WRITE_LIMIT:
             self._stalled += 1
-            socket.transport.abort()
+            cut_off(socket)
             return
         for payload in payloads:
             # Not send(), which waits for this one client; the limit above takes its place.
