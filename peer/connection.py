@@ -213,9 +213,14 @@ class PeerConnection(TricklingConnection):
     # --- negotiation
 
     def _negotiation_may_be_needed(self) -> None:
-        if not self._check_scheduled and self._closing is None:
-            self._check_scheduled = True
-            asyncio.get_running_loop().call_soon(self._check_negotiation)
+        if self._check_scheduled or self._closing is not None:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # built before its loop runs: the first operation looks at it
+        self._check_scheduled = True
+        loop.call_soon(self._check_negotiation)
 
     def _check_negotiation(self) -> None:
         # W3C webrtc-pc 4.7.3: fired once, until the state is stable again; and not while something

@@ -185,3 +185,22 @@ async def test_a_connection_with_everything_closes_twice_and_at_once() -> None:
         await asyncio.gather(a.close(), a.close())
         assert a.connectionState == "closed"
         await until(b, "connectionstatechange", lambda: b.connectionState == "closed")
+
+
+def test_tracks_may_be_added_before_the_loop_runs() -> None:
+    """aiortc's examples build a connection first, and run a loop with it afterwards."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        a, b = PeerConnection(), PeerConnection()
+        a.addTrack(AudioStreamTrack())
+
+        async def call() -> None:
+            async with closing(a, b):
+                await negotiate(a, b)
+                await connected(a, b)
+
+        loop.run_until_complete(call())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
