@@ -68,7 +68,10 @@ class DescribedConnection(PeerConnectionSeam):
         if dtls is not None:
             describe_transport(media, dtls)
         media.ice_options = sdp.TRICKLE
-        if media.rtp.muxId in self._writer.rejected:
+        mid = media.rtp.muxId
+        if mid in self._writer.rejected or any(
+            transceiver.stopped and transceiver.mid == mid for transceiver in self.getTransceivers()
+        ):
             self._writer.reject(media)
 
     async def createOffer(self) -> RTCSessionDescription:
@@ -94,6 +97,12 @@ class DescribedConnection(PeerConnectionSeam):
 
     def _settle(self) -> None:
         self._settle_descriptions()
+        local = self._description("currentLocal")
+        stopped = {t.mid for t in self.getTransceivers() if t.stopped}
+        for media in local.media if local else ():
+            # It was offered or answered as rejected, whatever the other side made of it.
+            if media.rtp.muxId in stopped and media.direction == "inactive":
+                self._writer.rejected.add(media.rtp.muxId)
         self._writer.learn(self.getTransceivers(), self._latest("Remote"))
         self._stable_point = self._stable()
 

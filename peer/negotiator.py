@@ -34,8 +34,9 @@ class Signaler(Protocol):
         """Send a candidate, or with ``None`` the end of them."""
 
 
-class _Needed(Enum):
-    NEGOTIATION = "negotiation"
+class _Wake(Enum):
+    UP = "up"
+    """There may be something to negotiate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,10 @@ class Negotiator:
         self._signaler = signaler
         self._on_error = on_error
         self._negotiation = Negotiation(polite=polite)
-        self._inbox: asyncio.Queue[RTCSessionDescription | _Candidate | _Needed]
+        self._inbox: asyncio.Queue[RTCSessionDescription | _Candidate | _Wake]
         self._inbox = asyncio.Queue(INBOX)
         self._outbox: asyncio.Queue[RTCSessionDescription | _Candidate] = asyncio.Queue(OUTBOX)
-        self._needed_queued = False
+        self._needed = False
         self._running = True
         self._operations: dict[Action, Callable[[Any], Awaitable[None]]] = {
             Action.MAKE_OFFER: self._offer,
@@ -114,8 +115,8 @@ class Negotiator:
                 await self._add_candidate(item)
             elif isinstance(item, RTCSessionDescription):
                 await self._operate(Event(item.type), item)
-            else:
-                self._needed_queued = False
+            if self._needed and self._inbox.empty():
+                self._needed = False
                 # The newcomer makes the first offer; after it is asked again whether more is due.
                 if not self._polite or self._connection.remoteDescription is not None:
                     await self._operate(Event.NEGOTIATION_NEEDED, None)
@@ -156,10 +157,9 @@ class Negotiator:
                 await self._signaler.description(item)
 
     def _on_negotiation_needed(self) -> None:
-        if self._needed_queued or self._inbox.full():
-            return  # what fills the inbox ends in another look at whether negotiation is needed
-        self._needed_queued = True
-        self._inbox.put_nowait(_Needed.NEGOTIATION)
+        self._needed = True
+        if self._inbox.empty():
+            self._inbox.put_nowait(_Wake.UP)
 
     def _on_ice_candidate(self, candidate: RTCIceCandidate | None) -> None:
         if self._outbox.full():

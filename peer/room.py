@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +16,7 @@ from icefloe.signaling import (
     Description,
     Error,
     IceCandidate,
+    IceServer,
     PeerAway,
     PeerBack,
     PeerBye,
@@ -34,7 +35,8 @@ from icefloe.signaling import (
 from .arrivals import Arrivals
 from .candidates import RTCIceCandidateInit
 from .configuration import PeerConfiguration
-from .errors import PeerNotHere
+from .errors import InvalidServerUrl, PeerNotHere
+from .ice.servers import parse_servers
 from .remote import RemotePeer
 
 logger = logging.getLogger(__name__)
@@ -236,10 +238,7 @@ class Room:
         if configuration.iceServers is None:
             configuration = replace(
                 configuration,
-                iceServers=[
-                    RTCIceServer(server.urls, server.username, server.credential)
-                    for server in self.client.ice_servers
-                ],
+                iceServers=list(_usable(self.client.ice_servers)),
             )
         peer = RemotePeer(
             id=info.id,
@@ -334,6 +333,18 @@ class Room:
 
     async def _on_error(self, message: Error) -> None:
         logger.info("the signaling server says %s: %s", message.code, message.message)
+
+
+def _usable(servers: Iterable[IceServer]) -> Iterator[RTCIceServer]:
+    """Give the servers that the signaling server names, without those that cannot be read."""
+    for named in servers:
+        server = RTCIceServer(named.urls, named.username, named.credential)
+        try:
+            parse_servers([server])
+        except InvalidServerUrl as error:
+            logger.warning("ignored a server that signaling named: %s", error)
+        else:
+            yield server
 
 
 class _RoomSignaler:

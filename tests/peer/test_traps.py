@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from icefloe.peer import PeerConnection
 from tests.helpers.pairs import closing, connected, negotiate, opened, until
 
+NO_SERVERS = aiortc.RTCConfiguration(iceServers=[], bundlePolicy=aiortc.RTCBundlePolicy.MAX_BUNDLE)
 ROLLBACK = RTCSessionDescription(sdp="", type="rollback")
 
 
@@ -291,3 +292,31 @@ async def test_an_empty_datagram_from_anywhere_is_ignored() -> None:
         channel.send("still there")
         assert await answers.get() == "still there"
         stranger.close()
+
+
+@pytest.mark.parametrize("other", ["icefloe", "aiortc"])
+async def test_a_stopped_transceiver_is_rejected_once_and_not_used_again(other: str) -> None:
+    a = PeerConnection()
+    b = PeerConnection() if other == "icefloe" else RTCPeerConnection(NO_SERVERS)
+    a.addTrack(AudioStreamTrack())
+    a.addTrack(VideoStreamTrack())
+    needed: list[str] = []
+    async with closing(a, b):
+        await negotiate(a, b)
+        await connected(a, b)
+        a.on("negotiationneeded", lambda: needed.append("needed"))
+        await a.getTransceivers()[0].stop()
+        await until(a, "negotiationneeded", lambda: bool(needed))
+        await negotiate(a, b)
+        assert "m=audio 0 " in a.localDescription.sdp
+        assert "a=group:BUNDLE 1\r\n" in a.localDescription.sdp
+        assert a._is_needed() is False
+        if other == "icefloe":
+            assert [t.stopped for t in b.getTransceivers()] == [True, False]
+            assert "m=audio 0 " in b.localDescription.sdp
+        a.addTrack(AudioStreamTrack())
+        tracks: list[Any] = []
+        b.on("track", tracks.append)
+        await negotiate(a, b)
+        assert [t.mid for t in a.getTransceivers()] == ["0", "1", "2"]
+        await tracks[0].recv()
