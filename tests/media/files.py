@@ -91,6 +91,8 @@ class _VideoEncoder:
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
+        # The threads of libvpx wait by spinning, which takes seconds on a busy machine.
+        stream.thread_count = 1
         if codec == "libx264":
             stream.options = {"bf": str(b_frames), "b_strategy": "0", "preset": "ultrafast"}
         else:

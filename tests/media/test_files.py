@@ -354,20 +354,18 @@ async def test_after_a_pause_of_the_file_it_goes_on_at_its_pace(tmp_path: Path) 
     clock = ManualClock()
     async with pipe(tmp_path / "pipe.mkv") as writing:
         os.write(writing, content[:60_000])
-        async with await FileSource.open(tmp_path / "pipe.mkv", clock=clock) as source:
-            assert source.audio is not None
-            reader = asyncio.create_task(read_audio(source.audio))
-            await until_idle(source._worker._thread)
-            assert source._lanes["audio"]._starving == 1
-            clock.advance(60)
-            start = clock.now()
-            os.write(writing, content[60_000:])
-            await until(lambda: clock.now() > start + 0.1)
-            waits = [when - start for when in clock.slept if when > start]
-            assert waits[:5] == pytest.approx([0.02 * n for n in range(1, 6)])
-            source.audio.stop()
-            await reader
-            os.write(writing, bytes(60_000))
+        source = await FileSource.open(tmp_path / "pipe.mkv", clock=clock)
+        reader = asyncio.create_task(read_audio(source.audio))
+        await until_idle(source._worker._thread)
+        assert source._lanes["audio"]._starving == 1
+        clock.advance(60)
+        start = clock.now()
+        os.write(writing, content[60_000:])
+        await until(lambda: clock.now() > start + 0.1)
+        waits = [when - start for when in clock.slept if when > start]
+        assert waits[:5] == pytest.approx([0.02 * n for n in range(1, 6)])
+    assert len(await reader) == 50
+    await source.close()
 
 
 async def test_cancelling_recv_loses_no_frame(tmp_path: Path) -> None:
@@ -427,9 +425,13 @@ async def test_opening_can_be_cancelled(tmp_path: Path) -> None:
     async with pipe(tmp_path / "silent.wav"):
         opening = asyncio.create_task(FileSource.open(tmp_path / "silent.wav"))
         await until(lambda: set(threading.enumerate()) > before)
+        (thread,) = set(threading.enumerate()) - before
+        await until_idle(thread)
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opening
+        assert thread.is_alive()
+    await until(lambda: not thread.is_alive())
 
 
 async def test_closing_takes_two_seconds_at_most_while_the_thread_hangs_in_a_read(
