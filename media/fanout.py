@@ -106,7 +106,8 @@ class LatestFrame(QueuedTrack):
 
     It starts at once, so that a source which does not bound its own queue, such as a remote track
     of aiortc, cannot grow. Stopping it stops the source; to keep the source, subscribe to it with
-    ``Fanout`` and wrap the subscription.
+    ``Fanout`` and wrap the subscription. A remote track goes on queueing what it receives even when
+    it is stopped, so for such a source keep this until the connection is closed.
 
     Args:
         track: The source.
