@@ -416,7 +416,6 @@ json_texts = st.recursive(
 ).map(json.dumps)
 
 
-@settings(max_examples=300)
 @given(json_texts)
 def test_any_json_is_a_message_or_an_error(frame: str) -> None:
     for decode in (decode_client, decode_server):

@@ -273,7 +273,7 @@ async def test_a_client_that_does_not_read_is_let_go(
     stack: AsyncExitStack, open_raw: OpenRaw
 ) -> None:
     # So much that neither the buffers of the kernel nor that of the server hold it.
-    configuration = ServerConfiguration(rate=1e6, burst=1e6)
+    configuration = ServerConfiguration(rate=1e6, burst=1e6, shutdown_timeout=0.3)
     server = await stack.enter_async_context(serve(port=0, configuration=configuration))
     alice, bob = await open_raw(server.url), await open_raw(server.url)
     await alice.join("alice")

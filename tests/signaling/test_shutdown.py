@@ -12,7 +12,8 @@ from icefloe.signaling import ServerConfiguration, SignalingServer, serve
 async def test_what_was_received_goes_out_before_the_goodbye(open_raw: Any) -> None:
     server = serve(port=0, configuration=ServerConfiguration(shutdown_timeout=2.0))
     async with server:
-        alice, bob = await open_raw(server.url), await open_raw(server.url)
+        # Without a limit to its queue, it hears the goodbye while the messages wait to be taken.
+        alice, bob = await open_raw(server.url, max_queue=None), await open_raw(server.url)
         to = (await alice.join("alice"))["id"]
         await bob.join("bob")
         await alice.hear_until("peer-joined")
