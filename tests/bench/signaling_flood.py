@@ -292,7 +292,7 @@ async def _flood(url: str, connections: int, kind: str) -> None:
 
 def main() -> None:
     """Run what the arguments say."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--connections", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--kind", choices=(*KINDS, "mixed", "none"), default="mixed")
