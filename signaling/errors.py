@@ -177,9 +177,10 @@ class SignalingLost(SignalingError):
 
 
 class SignalingClosed(SignalingError):
-    """The client is not open: it was closed by this side, or never entered."""
+    """The client is not open: it was closed, has lost its seat for good, or was never entered."""
 
     def __init__(self) -> None:
         super().__init__(
-            "This signaling client is not open. Use it inside `async with connect(...)`"
+            "This signaling client is not open: it was closed, has lost its seat for good, or was "
+            "never entered. Use it inside `async with connect(...)`"
         )
