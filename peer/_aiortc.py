@@ -412,10 +412,10 @@ class PeerConnectionSeam(RTCPeerConnection):
         for user, transport in users.items():
             user._bundled = user._bundled or shared.count(transport) > 1
 
-    def _settle_unoffered(self) -> None:
+    def _settle_unoffered(self, offered: set[str]) -> None:
         """Keep transceivers that the offer has no section for out of the answer."""
         for transceiver in self.getTransceivers():
-            if transceiver.mid is None:
+            if transceiver.mid not in offered:
                 transceiver._offerDirection = "inactive"
 
     def _ensure_sctp(self) -> None:

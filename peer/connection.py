@@ -93,7 +93,8 @@ class PeerConnection(TricklingConnection):
                 await self._roll_back("have-local-offer")
                 return
             if self.signalingState == "have-remote-offer":
-                self._settle_unoffered()
+                offer = self._latest("Remote")
+                self._settle_unoffered({m.rtp.muxId for m in offer.media} if offer else set())
             # Whoever sends the description next sends it before its candidates.
             self._holding_found = True
             try:

@@ -122,7 +122,9 @@ def complete_rejected(text: str, *, donor: str = "") -> tuple[str, set[int]]:
         if not any(line.startswith("a=rtcp:") for line in section):
             section.append("a=rtcp:9 IN IP4 0.0.0.0")
         for attribute in _TRANSPORT:
-            if not any(line.startswith(attribute) for line in section + session):
-                section += [line for line in lender if line.startswith(attribute)]
+            # What a rejected section says of its transport means nothing, least of all its role.
+            lent = [line for line in lender if line.startswith(attribute)]
+            if lent:
+                section = [line for line in section if not line.startswith(attribute)] + lent
         media[index] = _with_known_codecs(section)
     return _join([session, *media]), rejected

@@ -335,6 +335,9 @@ def test_a_rejected_section_has_a_codec_that_aiortc_knows(text: str, index: int)
     assert find_common_codecs(CODECS[refused.kind], refused.rtp.codecs)
 
 
+DIRECTIONS = {"a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"}
+
+
 @LINE_ENDS
 @REJECTING
 def test_only_the_rejected_section_is_completed(text: str, index: int, end: str) -> None:
@@ -352,21 +355,16 @@ def test_completing_twice_changes_nothing_more(text: str) -> None:
     assert list(map(sorted, sections(again))) == list(map(sorted, sections(completed)))
 
 
-def test_what_a_rejected_section_has_is_not_given_again() -> None:
-    own = CHROME_OFFER.replace("a=bundle-only\n", "").replace("Ab3d", "own1", 2)
+def test_a_rejected_section_is_inactive_once() -> None:
+    own = CHROME_OFFER.replace("a=bundle-only\n", "")
     completed, rejected = complete_rejected(own)
     assert rejected == {1}
-    before, after = sections(written(own.splitlines()))[2], sections(completed)[2]
-    assert "a=inactive" in after
-    assert "a=recvonly" not in after
-    transport = ("a=ice-", "a=fingerprint:", "a=setup:", "a=rtcp:", "a=rtcp-mux", "a=mid:")
-    kept = [[line for line in part if line.startswith(transport)] for part in (before, after)]
-    assert kept[0] == kept[1]
+    refused = sections(completed)[2]
+    assert [line for line in refused if line in DIRECTIONS] == ["a=inactive"]
 
 
 def test_attributes_of_the_session_are_not_given_to_a_rejected_section() -> None:
-    accepted = f"a=fingerprint:{SHA}\na=setup:active"
-    completed, _ = complete_rejected(FIREFOX_ANSWER.replace("a=setup:active", accepted))
+    completed, _ = complete_rejected(FIREFOX_ANSWER)
     session, refused, _ = sections(completed)
     assert f"a=fingerprint:{SHA}" in session
     assert not any(line.startswith("a=fingerprint:") for line in refused)
@@ -393,3 +391,17 @@ def test_every_rejected_section_counts() -> None:
 )
 def test_port_zero_rejects(line: str, rejected: set[int]) -> None:
     assert complete_rejected(f"v=0\r\n{line}\r\n")[1] == rejected
+
+
+def test_what_a_rejected_section_says_of_the_transport_is_not_heard() -> None:
+    # Chrome writes its own DTLS role into sections that it rejects; taken at its word it would turn
+    # the role of the whole bundle around.
+    text = (
+        "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=setup:passive\r\na=ice-ufrag:used\r\n"
+        "m=audio 0 UDP/TLS/RTP/SAVPF 0\r\na=mid:1\r\na=setup:active\r\na=ice-ufrag:idle\r\n"
+    )
+    completed, rejected = complete_rejected(text)
+    assert rejected == {1}
+    assert completed.count("a=setup:passive") == 2
+    assert completed.count("a=ice-ufrag:used") == 2
+    assert "a=setup:active" not in completed
