@@ -397,7 +397,8 @@ def test_what_a_rejected_section_says_of_the_transport_is_not_heard() -> None:
     # Chrome writes its own DTLS role into sections that it rejects; taken at its word it would turn
     # the role of the whole bundle around.
     text = (
-        "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=setup:passive\r\na=ice-ufrag:used\r\n"
+        "v=0\r\n"
+        "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=setup:passive\r\na=ice-ufrag:used\r\n"
         "m=audio 0 UDP/TLS/RTP/SAVPF 0\r\na=mid:1\r\na=setup:active\r\na=ice-ufrag:idle\r\n"
     )
     completed, rejected = complete_rejected(text)
