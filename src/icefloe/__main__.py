@@ -161,9 +161,11 @@ def _run(settings: "Settings", log_level: LogLevel, guest: "Guest | None" = None
 
 def _checked_key(certificate: Path | None, key: Path | None, self_signed: bool) -> Path | None:
     if self_signed and (certificate or key):
-        raise typer.BadParameter("leave out --tls-cert and --tls-key, or this")
+        raise typer.BadParameter(
+            "leave it out, or --tls-cert and --tls-key", param_hint="--tls-self-signed"
+        )
     if key and not certificate:
-        raise typer.BadParameter("--tls-key is of no use without --tls-cert")
+        raise typer.BadParameter("give --tls-cert with it", param_hint="--tls-key")
     return key
 
 
