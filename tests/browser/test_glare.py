@@ -1,0 +1,122 @@
+"""Both sides of a call, the page and ``join()``, change something at the same moment."""
+
+import asyncio
+import logging
+import re
+import sys
+
+import pytest
+from aiortc import MediaStreamTrack
+from playwright.async_api import Browser, Page
+
+from icefloe.media import ToneTrack
+from icefloe.peer import RemotePeer, join
+from icefloe.signaling import serve
+from tests.helpers.browser import open_page
+from tests.helpers.pairs import until
+
+pytestmark = [pytest.mark.browser, pytest.mark.system("chromium")]
+
+ROUNDS = 20
+
+_CHANGE = """
+  async ([name, round]) => {
+    const { pc } = [...icefloe.peers.values()].find((peer) => peer.name === name);
+    if (round % 2) {
+      const [added] = pc.getSenders().filter(({ track }) => track).slice(-1);
+      pc.removeTrack(added);
+      return;
+    }
+    const context = (window.context ??= new AudioContext());
+    pc.addTrack(context.createMediaStreamDestination().stream.getAudioTracks()[0]);
+  }
+"""
+
+_SETTLED = """
+  (name) => {
+    const { pc } = [...icefloe.peers.values()].find((peer) => peer.name === name);
+    const negotiated = pc.getTransceivers().every(({ mid, direction, currentDirection }) => {
+      if (mid === null || currentDirection === null) return false;
+      return !direction.startsWith("send") || currentDirection.startsWith("send");
+    });
+    return negotiated && pc.signalingState === "stable" && pc.connectionState === "connected";
+  }
+"""
+
+
+class Collisions(logging.Handler):
+    """Counts the offers that came while an own one was out."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = record.getMessage()
+        self.count += bool(re.match(r"offer .*(roll-back-and-answer|ignore)", said))
+
+
+@pytest.mark.parametrize("python_is_polite", [True, False], ids=["polite", "impolite"])
+async def test_offers_that_cross_leave_both_stable(
+    browser: Browser, python_is_polite: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collisions = Collisions()
+    negotiator = logging.getLogger("icefloe.peer.negotiator")
+    monkeypatch.setattr(negotiator, "level", logging.DEBUG)
+    negotiator.addHandler(collisions)
+    made: list[MediaStreamTrack] = []
+    try:
+        async with serve(port=0) as server:
+            page = await open_page(browser)
+            if not python_is_polite:
+                await page.join(server.page_url, name="alice")
+                await page.page.wait_for_function("() => icefloe.state === 'joined'")
+            async with join(server.url, room="lobby", name="python") as room:
+                if python_is_polite:
+                    await page.join(server.page_url, name="alice")
+                peer = await room.peer("alice")
+                await peer.connected()
+                assert peer.polite is python_is_polite
+                await page.connected("python")
+                for number in range(ROUNDS):
+                    await asyncio.gather(
+                        page.page.evaluate(_CHANGE, ["python", number]),
+                        _change(peer, number, made),
+                    )
+                    await _settled(peer, page.page)
+                chat = await peer.open_channel("after it all")
+                assert not chat.closed
+                assert page.complaints == []
+    finally:
+        negotiator.removeHandler(collisions)
+        for track in made:
+            track.stop()
+    sys.stdout.write(f"{collisions.count} collisions in {ROUNDS} rounds\n")
+    assert collisions.count > 0, "nothing collided, so nothing was tested"
+
+
+async def _change(peer: RemotePeer, number: int, made: list[MediaStreamTrack]) -> None:
+    if number % 2:
+        peer.remove_track([s for s in peer.connection.getSenders() if s.track is not None][-1])
+    else:
+        made.append(ToneTrack())
+        peer.add_track(made[-1])
+
+
+async def _settled(peer: RemotePeer, page: Page) -> None:
+    """Wait until both are stable, and everything that is to be sent may be sent."""
+    pc = peer.connection
+
+    def negotiated() -> bool:
+        return pc.signalingState == "stable" and all(
+            t.mid is not None and (_sends(t.currentDirection) or not _sends(t.direction))
+            for t in pc.getTransceivers()
+        )
+
+    await until(pc, "signalingstatechange", negotiated)
+    await page.wait_for_function(_SETTLED, arg="python")
+    assert (pc.signalingState, pc.connectionState) == ("stable", "connected")
+
+
+def _sends(direction: str | None) -> bool:
+    return direction in ("sendrecv", "sendonly")
