@@ -6,7 +6,7 @@ import os
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import av
 from aiortc import MediaStreamTrack
@@ -34,6 +34,11 @@ _PATIENCE = 0.5
 """Seconds by which media may be late and still be caught up with; beyond that it had paused."""
 
 _CLOSE_TIMEOUT = 2.0
+
+# Titles in another encoding must not keep a file from playing; PyAV 19 has no such option any more.
+_METADATA: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +188,8 @@ class FileSource:
         # FFmpeg would take what is before a colon in a file's name for a protocol.
         is_file = os.path.exists(self.path)
         url = f"file:{os.path.abspath(self.path)}" if is_file else self.path
-        return av.open(url, mode="r", timeout=self._timeout, metadata_errors="replace")
+        container: InputContainer = av.open(url, mode="r", timeout=self._timeout, **_METADATA)
+        return container
 
     def _explain(self, exc: Exception) -> SourceError:
         """Turn whatever came from FFmpeg or the system into an error of ours."""
