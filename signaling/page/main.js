@@ -29,7 +29,7 @@ class App {
       },
       { send: (text) => this.room.chat(text) },
     );
-    this.view = new View((open) => (this.chat.open = open === "chat"));
+    this.view = new View((open) => (this.chat.open = open.includes("chat")));
     this.media = new Media({
       track: (track) => this.#trackChanged(track),
       devices: () => this.#devicesChanged(),

@@ -5,29 +5,38 @@ import { deviceWords } from "./words.js";
 
 /** From this width on the chat has a place beside the pictures. */
 const WIDE = matchMedia("(min-width: 1000px)");
+/** From this one on the connection panel has its own place, too. */
+const WIDER = matchMedia("(min-width: 1240px)");
 const SIDES = ["chat", "panel"];
 
 export const element = (id) => document.getElementById(id);
 
 export class View {
-  #sideChanged;
+  #sidesChanged;
 
-  /** @param {(open: ?string) => void} sideChanged told which of "chat" and "panel" is open */
-  constructor(sideChanged) {
-    this.#sideChanged = sideChanged;
+  /** @param {(open: string[]) => void} sidesChanged told which of "chat" and "panel" are open */
+  constructor(sidesChanged) {
+    this.#sidesChanged = sidesChanged;
     for (const side of SIDES) {
       element(`${side}-toggle`).addEventListener("click", () => {
-        this.openSide(element(side).hidden ? side : null);
-        if (side === "chat" && !element(side).hidden) element("chat-input").focus();
+        if (this.#open.includes(side)) {
+          this.openSides(this.#beside(side));
+        } else {
+          this.openSides([...(WIDER.matches ? this.#beside(side) : []), side]);
+          if (side === "chat") element("chat-input").focus();
+        }
       });
     }
+    WIDER.addEventListener("change", () => this.openSides(this.#open.slice(0, 1)));
     for (const button of document.querySelectorAll("[data-closes]")) {
       button.addEventListener("click", () => this.#closeSide(button.dataset.closes));
     }
     element("notice-close").addEventListener("click", () => (element("notice").hidden = true));
     addEventListener("keydown", ({ key }) => {
-      const open = SIDES.find((side) => !element(side).hidden);
-      if (key === "Escape" && open) this.#closeSide(open);
+      if (key !== "Escape") return;
+      const inside = this.#open.find((side) => element(side).contains(document.activeElement));
+      const side = inside ?? this.#open.at(-1);
+      if (side) this.#closeSide(side);
     });
   }
 
@@ -41,18 +50,18 @@ export class View {
     element(inCall ? "call-media-slot" : "preview-media-slot").append(element("media-buttons"));
     element(inCall ? "call-status-slot" : "join-status-slot").append(element("status"));
     element(inCall ? "call-notice-slot" : "join-notice-slot").append(element("notice"));
-    this.openSide(inCall && WIDE.matches ? "chat" : null);
+    this.openSides(inCall && WIDE.matches ? ["chat"] : []);
     // An element that was moved has stopped playing.
     element("local-video").play().catch(() => {});
   }
 
-  /** @param {?string} open "chat", "panel" or none */
-  openSide(open) {
+  /** @param {string[]} open of "chat" and "panel" */
+  openSides(open) {
     for (const side of SIDES) {
-      element(side).hidden = side !== open;
-      element(`${side}-toggle`).setAttribute("aria-expanded", String(side === open));
+      element(side).hidden = !open.includes(side);
+      element(`${side}-toggle`).setAttribute("aria-expanded", String(open.includes(side)));
     }
-    this.#sideChanged(open);
+    this.#sidesChanged(open);
   }
 
   /** @param {"info"|"busy"|"error"} kind */
@@ -96,8 +105,16 @@ export class View {
     if (missing) element("notice-words").textContent = deviceWords(missing);
   }
 
+  get #open() {
+    return SIDES.filter((side) => !element(side).hidden);
+  }
+
+  #beside(side) {
+    return this.#open.filter((other) => other !== side);
+  }
+
   #closeSide(side) {
-    this.openSide(null);
+    this.openSides(this.#beside(side));
     element(`${side}-toggle`).focus();
   }
 }
