@@ -86,6 +86,8 @@ async def test_the_panel_shows_which_way_the_call_takes(call: CallPage) -> None:
     page = call.page
     await page.get_by_test_id("panel-toggle").click()
     panel = page.get_by_test_id("panel")
+    await expect(panel).to_be_in_viewport(ratio=1)
+    await expect(page.get_by_test_id("chat-log")).to_be_in_viewport(ratio=1)
     await expect(panel.get_by_test_id("connection-state")).to_have_text("connected")
     await expect(panel.get_by_test_id("selected-pair")).to_contain_text("host/udp")
     await expect(panel.get_by_text("direct")).to_be_visible()

@@ -33,10 +33,16 @@ async def test_where_the_camera_is_denied_the_page_says_what_to_do(demo: Command
         await page.until_colours("python", "c.blue > c.red + 30")
 
 
-@pytest.mark.parametrize("size", [(360, 640), (640, 360)], ids=["upright", "sideways"])
+UPRIGHT, SIDEWAYS = (360, 640), (640, 360)
+
+
+@pytest.mark.parametrize("size", [UPRIGHT, SIDEWAYS], ids=["upright", "sideways"])
 async def test_it_works_on_a_telephone(demo: Command, size: tuple[int, int]) -> None:
     async with chromium(*FAKE_DEVICES) as browser:
         page = await open_page(browser, size, has_touch=True, is_mobile=True)
+        await page.page.goto(demo.url)
+        if size == UPRIGHT:
+            await expect(page.page.get_by_test_id("join")).to_be_in_viewport(ratio=1)
         await page.join(demo.url, name="alice")
         await page.plays("python")
         video = await page.page.get_by_test_id("remote-video").bounding_box()
