@@ -127,7 +127,7 @@ async def _in_turn(servers: Servers, ours: int, theirs: int) -> tuple[float, flo
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     netns.isolate()
     for section in asyncio.run(measure(parser.parse_args().rounds)):
