@@ -134,7 +134,8 @@ class Negotiator:
         try:
             await self._connection.addIceCandidate(item.init)
         except ValueError as error:
-            logger.warning("ignored: %s", error)
+            logger.warning("ignored a candidate that cannot be read")
+            logger.debug("%s", error)
 
     async def _offer(self, _: None) -> None:
         await self._connection.setLocalDescription()
