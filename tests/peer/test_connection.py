@@ -199,6 +199,7 @@ def test_tracks_may_be_added_before_the_loop_runs() -> None:
             async with closing(a, b):
                 await negotiate(a, b)
                 await connected(a, b)
+                assert b.getReceivers()[0].track.kind == "audio"
 
         loop.run_until_complete(call())
     finally:

@@ -89,6 +89,7 @@ async def test_three_peers_form_a_mesh(server: SignalingServer) -> None:
             others = {"a", "b", "c"} - {{a: "a", b: "b", c: "c"}[room]}
             for name in others:
                 await (await room.peer(name)).connected()
+            assert {peer.name for peer in room.peers} == others
 
 
 async def test_tracks_flow_both_ways_and_can_be_added_later(server: SignalingServer) -> None:

@@ -84,6 +84,7 @@ async def test_a_state_handler_that_raises_does_no_harm(event: str) -> None:
     async with closing(a, b):
         await negotiate(a, b)
         await connected(a, b)
+        assert a.connectionState == b.connectionState == "connected"
 
 
 @pytest.mark.parametrize("label", ["plain", "Gespräch", "チャット", "🎥" * 20, ""])
@@ -248,6 +249,7 @@ async def test_a_peer_with_an_rsa_certificate_connects(client: str) -> None:
     async with closing(ours, theirs):
         await negotiate(offerer, answerer)
         await connected(ours, theirs)
+        assert ours.connectionState == theirs.connectionState == "connected"
 
 
 async def test_a_track_can_be_removed_and_another_added() -> None:
