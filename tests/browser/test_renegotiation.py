@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from aiortc import MediaStreamTrack, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCRtpTransceiver, RTCSessionDescription
 from playwright.async_api import Browser, Page
 
 from icefloe.media import TestPatternTrack, ToneTrack
@@ -110,6 +110,14 @@ class PythonSide:
             "turn around": lambda _: self._turn_around(),
         }
 
+    async def change(self, what: str, number: int) -> None:
+        """Do one of the changes."""
+        if what == "stop transceiver":
+            for transceiver in self._others()[-1:]:
+                await transceiver.stop()
+        else:
+            self.changes[what](number)
+
     def add(self, track: MediaStreamTrack) -> None:
         self.made.append(track)
         self.pc.addTrack(track)
@@ -123,10 +131,22 @@ class PythonSide:
             self.pc.removeTrack(sending[0])
 
     def _turn_around(self) -> None:
-        others = [t for t in self.pc.getTransceivers()[1:] if not t.stopped and t.mid is not None]
-        if others:
-            was = others[0].direction
-            others[0].direction = "sendrecv" if was == "inactive" else "inactive"
+        for transceiver in self._others()[:1]:
+            was = transceiver.direction
+            transceiver.direction = "sendrecv" if was == "inactive" else "inactive"
+
+    def _others(self) -> list[RTCRtpTransceiver]:
+        return [t for t in self.pc.getTransceivers()[1:] if not t.stopped and t.mid is not None]
+
+
+PYTHON_CHANGES = [
+    "add audio",
+    "add video",
+    "add channel",
+    "remove track",
+    "stop transceiver",
+    "turn around",
+]
 
 
 class Numbers:
@@ -257,8 +277,8 @@ async def test_either_side_offers_anything_in_any_order(pair: Pair, seed: int) -
     for number in range(ROUNDS):
         for change in chance.sample(BROWSER_CHANGES, chance.randint(0, 2)):
             await pair.page.evaluate("([change, n]) => { changes[change](n); }", [change, number])
-        for change in chance.sample(sorted(pair.python.changes), chance.randint(0, 2)):
-            pair.python.changes[change](number)
+        for change in chance.sample(PYTHON_CHANGES, chance.randint(0, 2)):
+            await pair.python.change(change, number)
         offer: Callable[[], Awaitable[None]] = chance.choice(
             [pair.offer_from_browser, pair.offer_from_python]
         )
@@ -285,4 +305,20 @@ async def test_a_stopped_section_is_used_again(pair: Pair) -> None:
         await pair.is_as_good_as_before()
     sections = await pair.page.evaluate("pc.currentLocalDescription.sdp.match(/^m=audio/gm).length")
     assert sections == 1
+    await pair.still_works()
+
+
+@pytest.mark.parametrize("kind", ["audio", "video"])
+@pytest.mark.parametrize("first", ["browser", "python"])
+async def test_what_python_stopped_the_browser_uses_again(
+    pair: Pair, first: str, kind: str
+) -> None:
+    await pair.python.change("add audio", 0)
+    await pair.offer_from_python()
+    await pair.python.change("stop transceiver", 0)
+    await (pair.offer_from_browser() if first == "browser" else pair.offer_from_python())
+    await pair.is_as_good_as_before()
+    await pair.page.evaluate("change => { changes[change](); }", f"add {kind}")
+    await pair.offer_from_browser()
+    await pair.is_as_good_as_before()
     await pair.still_works()
