@@ -22,9 +22,9 @@ _FILTERS: dict[str, tuple[tuple[str, str], ...]] = {
     "blur": (("avgblur", "10"),),
     # Edges on smooth areas; it works on RGB, at half the size to cost no more than the others.
     "cartoon": (
-        ("scale", "iw/2:-2"),
+        ("scale", "{width}/2:{height}/2"),
         ("edgedetect", "mode=colormix:low=0.05:high=0.15"),
-        ("scale", "iw*2:-2"),
+        ("scale", "{width}:{height}"),
     ),
 }
 
@@ -77,7 +77,10 @@ class _Filtered:
         source = graph.add_buffer(
             width=width, height=height, format=VideoFormat(pixels), time_base=_TIME_BASE
         )
-        chain = [graph.add(name, arguments or None) for name, arguments in self._filters]
+        chain = [
+            graph.add(name, arguments.format(width=width, height=height) or None)
+            for name, arguments in self._filters
+        ]
         sink = (graph.add("format", _PIXELS), graph.add("buffersink"))
         graph.link_nodes(source, *chain, *sink).configure()
         return graph
