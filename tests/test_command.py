@@ -150,18 +150,27 @@ async def test_every_flag_is_an_environment_variable() -> None:
         assert "secret" not in logged
 
 
+async def test_a_room_of_any_name_is_in_the_address() -> None:
+    async with icefloe("demo", "--room", "grün & 1") as running:
+        assert running.url.endswith("/?room=gr%C3%BCn+%26+1")
+
+
 async def test_a_wrong_environment_variable_is_explained() -> None:
     code, _, err = await run("serve", ICEFLOE_PORT="many")
     assert code == 2
     assert "--port" in err
 
 
-async def test_all_addresses_are_named_with_a_word_about_cameras() -> None:
-    async with icefloe("serve", "--host", "0.0.0.0") as running:
-        text = "\n".join(running.output)
-        assert re.search(r"Open http://127\.0\.0\.1:\d+/", text)
-        assert "--tls-self-signed" in text
-        assert await _get(running.url) == 200
+@pytest.mark.parametrize(
+    ("host", "own"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("", "127.0.0.1")]
+)
+async def test_all_addresses_are_named_with_a_word_about_cameras(host: str, own: str) -> None:
+    async with icefloe("serve", "--host", host) as running:
+        urls = re.findall(r"http://\S+/", "\n".join(running.output))
+        assert urls[0].startswith(f"http://{own}:")
+        assert "--tls-self-signed" in running.output[-2]
+        for url in urls:
+            assert await _get(url) == 200
 
 
 async def test_a_self_signed_certificate_is_kept(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlencode
 
 from icefloe.signaling import (
     IceServer,
@@ -121,7 +122,7 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
     with _signals() as stopped:
         try:
             async with serve(
-                "" if _is_any(settings.host) else settings.host,
+                settings.host,
                 settings.port,
                 configuration=configuration,
                 ssl=_server_context(certificate, settings.key) if certificate else None,
@@ -191,29 +192,32 @@ def _signals() -> "Iterator[asyncio.Future[int]]":
 # --- addresses ----------------------------------------------------------------------------------
 
 
-def _is_any(host: str) -> bool:
-    return host in ("", "0.0.0.0", "::", "*")
+_LOOPBACK_OF_ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Hosts that mean all addresses of a kind, and how a client on this machine reaches them."""
 
 
 def _own_host(host: str) -> str:
-    """Return what a client on this machine connects to."""
-    if _is_any(host):
-        return "127.0.0.1"
+    """Return what a client on this machine connects to, as it stands in a URL."""
+    return _bracketed(_LOOPBACK_OF_ANY.get(host, host))
+
+
+def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _lan_addresses() -> list[str]:
+def _lan_addresses(host: str = "") -> list[str]:
+    """Return the addresses of this machine that such a host means, other than loopback."""
     # Loading aioice takes a while, and few need it.
     from aioice.ice import get_host_addresses
 
-    return get_host_addresses(use_ipv4=True, use_ipv6=True)
+    return get_host_addresses(use_ipv4=host != "::", use_ipv6=host != "0.0.0.0")
 
 
 def _page_urls(settings: Settings, server: SignalingServer, secure: bool) -> list[str]:
     hosts = [_own_host(settings.host)]
-    if _is_any(settings.host):
-        hosts += [f"[{a}]" if ":" in a else a for a in _lan_addresses()]
-    query = f"?room={settings.room}" if settings.room not in (None, "lobby") else ""
+    if settings.host in _LOOPBACK_OF_ANY:
+        hosts += map(_bracketed, _lan_addresses(settings.host))
+    query = f"?{urlencode({'room': settings.room})}" if settings.room not in (None, "lobby") else ""
     return [f"http{'s' if secure else ''}://{host}:{server.port}/{query}" for host in hosts]
 
 
