@@ -24,7 +24,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         lacking = system.missing(*mark.args)
         if lacking:
             _lacking.update(lacking)
-            pytest.skip(f"needs {', '.join(lacking)}")
+            pytest.skip(f"needs {', '.join(lacking)}; `make system` installs what Debian has")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
