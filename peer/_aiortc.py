@@ -396,6 +396,8 @@ class PeerConnectionSeam(RTCPeerConnection):
         for transceiver in self.getTransceivers():
             if transceiver._get_mline_index() == index and transceiver.mid not in (None, mid):
                 transceiver._set_mline_index(None)  # type: ignore[arg-type]
+                # aiortc starts whatever it has remote credentials for, by its index.
+                self._private("remoteIce").pop(transceiver, None)
 
     def _mark_bundled(self) -> None:
         """Note who shares a transport, whatever the order in which they were created.
