@@ -424,10 +424,6 @@ class PeerConnectionSeam(RTCPeerConnection):
         if self.sctp is None:
             self._RTCPeerConnection__createSctpTransport()
 
-    def _sctp_index(self) -> int | None:
-        index: int | None = self._private("sctp_mline_index")
-        return index
-
     def _resume_connecting(self) -> None:
         """Start what can be started: transports, senders, receivers, the SCTP association."""
         connect: Callable[[], Coroutine[Any, Any, None]] = self._private("connect")
@@ -451,7 +447,7 @@ class PeerConnectionSeam(RTCPeerConnection):
             },
             has_sctp=self.sctp is not None,
             sctp_mid=self.sctp.mid if self.sctp else None,
-            sctp_index=self._sctp_index(),
+            sctp_index=self._private("sctp_mline_index"),
             remote_ice=dict(self._private("remoteIce")),
             remote_dtls=dict(self._private("remoteDtls")),
         )

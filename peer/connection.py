@@ -160,9 +160,7 @@ class PeerConnection(TricklingConnection):
         )
         if reused is not None and reused.stopped:
             return self.addTransceiver(track).sender  # aiortc would revive the stopped one
-        sender = super().addTrack(track)
-        self._negotiation_may_be_needed()
-        return sender
+        return super().addTrack(track)
 
     def removeTrack(self, sender: RTCRtpSender) -> None:
         """Stop sending a track; the track itself is not stopped (W3C webrtc-pc 5.1).
@@ -250,10 +248,10 @@ class PeerConnection(TricklingConnection):
             )
             for t in self.getTransceivers()
         ]
-        has_channels = self.sctp is not None
-        negotiated = self.sctp is not None and self.sctp.mid in locals_
         return needs_negotiation(
-            sections, has_channels=has_channels, channels_negotiated=negotiated
+            sections,
+            has_channels=self.sctp is not None,
+            channels_negotiated=self.sctp is not None and self.sctp.mid in locals_,
         )
 
     # --- the end

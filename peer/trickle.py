@@ -51,13 +51,6 @@ class RemoteCandidates:
         if fragments:
             self._stale.extend(self._current - fragments)
             self._current = frozenset(fragments)
-        return self._sort()
-
-    def rolled_back(self, fragments: set[str]) -> None:
-        """Note that the latest description was taken back, and these fragments are in force."""
-        self._current = frozenset(fragments)
-
-    def _sort(self) -> list[RemoteCandidate]:
         ready, kept = [], []
         for candidate in self._waiting:
             verdict = self.judge(candidate)
@@ -68,3 +61,7 @@ class RemoteCandidates:
         self._waiting.clear()
         self._waiting.extend(kept)
         return ready
+
+    def rolled_back(self, fragments: set[str]) -> None:
+        """Note that the latest description was taken back, and these fragments are in force."""
+        self._current = frozenset(fragments)

@@ -59,7 +59,7 @@ class TricklingConnection(DescribedConnection):
     def _make_agent(self, ice: RTCIceTransport, username: str, password: str) -> IceAgent:
         listener = Listener(
             candidate=lambda found: self._on_found(ice, candidate_from_aioice(found)),
-            error=lambda event: self._on_server_error(event),
+            error=self._on_server_error,
             complete=lambda: self._on_found(ice, None),
         )
         return IceAgent(

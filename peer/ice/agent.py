@@ -39,11 +39,6 @@ class IceAgent:
             configuration, servers, listener, username=username, password=password
         )
 
-    @property
-    def generation(self) -> Generation:
-        """The generation in use."""
-        return self._generation
-
     # --- local
 
     @property
@@ -163,7 +158,7 @@ class IceAgent:
     @property
     def selected_pair(self) -> CandidatePair | None:
         """The candidate pair that carries the data, once there is one."""
-        return self._generation.selected_pair
+        return self._generation.selected
 
     @property
     def round_trip_time(self) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aioice import Candidate, TransportPolicy, mdns, stun
 from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.ice import CandidatePair, StunProtocol
+from aioice.ice import StunProtocol
 from aiortc import RTCIceTransportPolicy
 
 from .._aiortc import IceConnection, abort_relay
@@ -236,11 +236,6 @@ class Generation(IceConnection):
     def _end_patience(self) -> None:
         self._patience_over = True
         self.reconsider()
-
-    @property
-    def selected_pair(self) -> CandidatePair | None:
-        """The pair that carries the data, once there is one."""
-        return self.selected
 
     @property
     def round_trip_time(self) -> float | None:
