@@ -113,8 +113,8 @@ class DescribedConnection(PeerConnectionSeam):
 
     def _release_recycled(self, text: str) -> None:
         # RFC 9429 section 5.2.2: a rejected section may be used again, under another mid.
-        for index, media in enumerate(SessionDescription.parse(text).media):
-            self._release_index(index, media.rtp.muxId)
+        for index, mid in enumerate(sdp.mids(text)):
+            self._release_index(index, mid)
 
     async def _roll_back(self, state: str) -> None:
         if self.signalingState != state:

@@ -72,6 +72,15 @@ def split_candidates(text: str) -> tuple[str, list[SectionCandidates]]:
     return _join(kept), found
 
 
+def mids(text: str) -> list[str]:
+    """Return the mid of each media section; empty where it has none."""
+    prefix = "a=mid:"
+    return [
+        next((line[len(prefix) :].strip() for line in section if line.startswith(prefix)), "")
+        for section in _sections(text)[1:]
+    ]
+
+
 def fragments(text: str) -> set[str]:
     """Return the ICE username fragments in a description."""
     prefix = "a=ice-ufrag:"

@@ -6,7 +6,13 @@ from aiortc.rtcpeerconnection import find_common_codecs
 from aiortc.sdp import SessionDescription
 from hypothesis import given, strategies as st
 
-from icefloe.peer.sdp import SectionCandidates, complete_rejected, fragments, split_candidates
+from icefloe.peer.sdp import (
+    SectionCandidates,
+    complete_rejected,
+    fragments,
+    mids,
+    split_candidates,
+)
 
 SHA = "sha-256 " + ":".join(["5B"] * 32)
 
@@ -406,3 +412,8 @@ def test_what_a_rejected_section_says_of_the_transport_is_not_heard() -> None:
     assert completed.count("a=setup:passive") == 2
     assert completed.count("a=ice-ufrag:used") == 2
     assert "a=setup:active" not in completed
+
+
+def test_mids_are_read_section_by_section() -> None:
+    text = "v=0\na=mid:none\nm=audio 9 X 0\na=mid:a\nm=video 0 X 0\nm=video 9 X 0\na=mid:2\n"
+    assert mids(text) == ["a", "", "2"]
