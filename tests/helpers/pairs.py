@@ -5,9 +5,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiortc import RTCPeerConnection
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection
 
 from icefloe.peer import PeerConnection, RTCIceCandidate
+
+
+def make(kind: str) -> RTCPeerConnection:
+    """Make an ``icefloe`` or a plain ``aiortc`` connection, bundled and without servers."""
+    if kind == "icefloe":
+        return PeerConnection()
+    return RTCPeerConnection(
+        RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+    )
 
 
 @asynccontextmanager

@@ -9,13 +9,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack, VideoStreamTrack
 
 from icefloe.peer import PeerConfiguration, PeerConnection, RTCIceCandidate
-from tests.helpers.pairs import closing, connected, negotiate, opened, trickle, until
-
-NO_SERVERS = RTCConfiguration(iceServers=[], bundlePolicy=aiortc.RTCBundlePolicy.MAX_BUNDLE)
-
-
-def make(kind: str) -> RTCPeerConnection:
-    return PeerConnection() if kind == "icefloe" else RTCPeerConnection(NO_SERVERS)
+from tests.helpers.pairs import closing, connected, make, negotiate, opened, trickle, until
 
 
 async def echo_over(offerer: RTCPeerConnection, answerer: RTCPeerConnection) -> str:

@@ -8,16 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
-from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from aiortc.sdp import SessionDescription
 
 from icefloe.peer import PeerConnection
 from icefloe.peer.candidates import RTCIceCandidateInit
 from icefloe.peer.negotiator import Negotiator
-from tests.helpers.pairs import closing, connected, negotiate, until
-
-NO_SERVERS = RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+from tests.helpers.pairs import closing, connected, make, negotiate, until
 
 # An offer as Chrome makes it: other payload types and extension ids than aiortc's.
 CHROME_NUMBERS = {96: 111, 97: 108, 98: 109, 99: 114, 100: 115, 101: 125, 102: 107}
@@ -89,8 +87,7 @@ async def test_an_offer_after_a_browsers_keeps_its_numbers() -> None:
 @pytest.mark.parametrize("other", ["icefloe", "aiortc"])
 async def test_either_side_offers_again_ten_times_over(other: str, seed: int) -> None:
     rng = random.Random(seed)
-    a: RTCPeerConnection = PeerConnection()
-    b = PeerConnection() if other == "icefloe" else RTCPeerConnection(NO_SERVERS)
+    a, b = make("icefloe"), make(other)
     a.createDataChannel("first")
     seen: list[str] = []
     mids: list[list[str]] = []

@@ -16,9 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from icefloe.peer import PeerConnection
-from tests.helpers.pairs import closing, connected, negotiate, opened, until
+from tests.helpers.pairs import closing, connected, make, negotiate, opened, until
 
-NO_SERVERS = aiortc.RTCConfiguration(iceServers=[], bundlePolicy=aiortc.RTCBundlePolicy.MAX_BUNDLE)
 ROLLBACK = RTCSessionDescription(sdp="", type="rollback")
 
 
@@ -299,7 +298,7 @@ async def test_an_empty_datagram_from_anywhere_is_ignored() -> None:
 @pytest.mark.parametrize("other", ["icefloe", "aiortc"])
 async def test_a_stopped_transceiver_is_rejected_once_and_not_used_again(other: str) -> None:
     a = PeerConnection()
-    b = PeerConnection() if other == "icefloe" else RTCPeerConnection(NO_SERVERS)
+    b = make(other)
     a.addTrack(AudioStreamTrack())
     a.addTrack(VideoStreamTrack())
     needed: list[str] = []
