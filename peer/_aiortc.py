@@ -18,22 +18,22 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-import aioice
-from aioice.candidate import Candidate
-from aioice.ice import CandidatePair, StunProtocol
 from aioice.turn import TurnTransport
 from aiortc import (
     RTCCertificate,
     RTCConfiguration,
     RTCDataChannel,
     RTCDtlsTransport,
+    RTCIceCandidate,
     RTCIceGatherer,
+    RTCIceParameters,
     RTCIceTransport,
     RTCPeerConnection,
     RTCRtpReceiver,
     RTCRtpTransceiver,
     RTCSctpTransport,
 )
+from aiortc.rtcicetransport import candidate_to_aioice
 from aiortc.rtcpeerconnection import add_transport_description
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.sdp import MediaDescription, SessionDescription
@@ -45,23 +45,17 @@ from .errors import IncompatibleVersions
 logger = logging.getLogger(__name__)
 
 AGENT_CONTRACT = (
-    "add_remote_candidate",
-    "close",
-    "connect",
     "gather_candidates",
-    "get_event",
     "ice_controlling",
     "local_candidates",
     "local_password",
     "local_username",
     "recv",
     "remote_candidates",
-    "remote_is_lite",
-    "remote_password",
-    "remote_username",
     "send",
 )
-"""What aiortc uses of ``RTCIceTransport._connection``."""
+"""What aiortc uses of ``RTCIceTransport._connection``, where :class:`IceTransport` does not take
+its place."""
 
 _METHODS: dict[type, tuple[str, ...]] = {
     RTCPeerConnection: (
@@ -77,22 +71,19 @@ _METHODS: dict[type, tuple[str, ...]] = {
     RTCCertificate: ("_create_ssl_context",),
     RTCRtpTransceiver: ("_get_mline_index", "_set_mid", "_set_mline_index"),
     RTCSctpTransport: ("_data_channel_open", "_data_channel_receive"),
-    aioice.Connection: (
-        "_check_list_maybe_complete",
-        "_check_list_maybe_fail",
-        "_pair_remote_candidate",
-        "_remote_candidates_expected",
-        "data_received",
-    ),
 }
 
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
     RTCPeerConnection: (
         "_RTCPeerConnection__certificates",
+        "_RTCPeerConnection__closeTask",
+        "_RTCPeerConnection__connectionState",
         "_RTCPeerConnection__currentLocalDescription",
         "_RTCPeerConnection__currentRemoteDescription",
         "_RTCPeerConnection__dtlsTransports",
+        "_RTCPeerConnection__iceConnectionState",
         "_RTCPeerConnection__iceTransports",
+        "_RTCPeerConnection__isClosed",
         "_RTCPeerConnection__pendingLocalDescription",
         "_RTCPeerConnection__pendingRemoteDescription",
         "_RTCPeerConnection__remoteDtls",
@@ -113,19 +104,6 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_preferred_codecs",
     ),
     RTCSctpTransport: ("_data_channel_queue", "_remote_max_message_size"),
-    aioice.Connection: (
-        "_check_list",
-        "_check_list_done",
-        "_closing",
-        "_early_checks_done",
-        "_local_candidates",
-        "_local_candidates_end",
-        "_nominated",
-        "_protocols",
-        "_query_consent_task",
-        "_queue",
-        "_remote_candidates",
-    ),
     TurnTransport: (
         "_TurnTransport__close_task",
         "_TurnTransport__inner_protocol",
@@ -174,7 +152,7 @@ class Gatherer(RTCIceGatherer):
         return self._state
 
     async def gather(self) -> None:
-        if self._state == "new":
+        if self._connection.wants_to_gather:
             self._enter("gathering")
             await self._connection.gather_candidates()
 
@@ -184,8 +162,48 @@ class Gatherer(RTCIceGatherer):
             self._enter("completed")
 
     def _enter(self, state: str) -> None:
-        self._state = state
+        if state != self._state:
+            self._state = state
+            self.emit("statechange")
+
+
+class IceTransport(RTCIceTransport):
+    """``RTCIceTransport`` whose states are the agent's, and which can be started again.
+
+    aiortc's knows neither ``disconnected`` nor a restart, and is over once its path is lost.
+    """
+
+    _connection: Any
+
+    @property
+    def state(self) -> str:
+        return str(self._connection.state)
+
+    def begin(self, remote: RTCIceParameters) -> None:
+        """Begin to check with the other side's credentials; those in use change nothing."""
+        username, password = str(remote.usernameFragment), str(remote.password)
+        self._connection.start(username, password, lite=remote.iceLite)
+
+    async def start(self, remoteParameters: RTCIceParameters) -> None:
+        self.begin(remoteParameters)
+        await self._connection.usable()
+
+    async def stop(self) -> None:
+        if self.state == "closed":
+            await self._connection.close()
+            return
+        closing = asyncio.ensure_future(self._connection.close())
+        # The agent is closed once its task has begun; who listens is told then, as by aiortc.
+        await asyncio.sleep(0)
         self.emit("statechange")
+        self.iceGatherer.remove_all_listeners()
+        self.remove_all_listeners()
+        await closing
+
+    async def addRemoteCandidate(self, candidate: RTCIceCandidate | None) -> None:
+        await self._connection.add_remote_candidate(
+            candidate_to_aioice(candidate) if candidate is not None else None
+        )
 
 
 class Certificate(RTCCertificate):
@@ -338,6 +356,7 @@ class PeerConnectionSeam(RTCPeerConnection):
         gatherer = ice.iceGatherer
         parameters = gatherer.getLocalParameters()
         gatherer.__class__ = Gatherer
+        ice.__class__ = IceTransport
         agent = self._make_agent(ice, str(parameters.usernameFragment), str(parameters.password))
         gatherer._connection = ice._connection = agent
         ice._recv, ice._send = agent.recv, agent.send
@@ -346,11 +365,57 @@ class PeerConnectionSeam(RTCPeerConnection):
         dtls.on("statechange", lambda: self._on_dtls_state(dtls))
         return dtls
 
+    async def _RTCPeerConnection__connect(self) -> None:
+        if not self._private("isClosed"):
+            self._begin_checks()
+        await _connect(self)
+
     def _on_dtls_state(self, dtls: RTCDtlsTransport) -> None:
         # What was negotiated while the handshake ran was passed over: aiortc starts senders and
         # receivers once after each description, and only where the transport is connected by then.
         if dtls.state == "connected":
             self._resume_connecting()
+
+    def _RTCPeerConnection__updateIceConnectionState(self) -> None:
+        # W3C webrtc-pc 5.6.4, "RTCIceConnectionState"; aiortc knows no ``disconnected``.
+        states = {transport.state for transport in self._private("iceTransports")}
+        live = states - {"closed"}
+        if self._private("isClosed"):
+            state = "closed"
+        elif named := next((s for s in ("failed", "disconnected") if s in states), None):
+            state = named
+        elif live == {"completed"}:
+            state = "completed"
+        else:
+            state = "checking" if live & {"checking", "completed"} else "new"
+        self._change("iceConnectionState", state)
+
+    def _RTCPeerConnection__updateConnectionState(self) -> None:
+        # W3C webrtc-pc 4.3.3, "RTCPeerConnectionState", likewise.
+        dtls = {transport.state for transport in self._private("dtlsTransports")}
+        ice = {transport.state for transport in self._private("iceTransports")}
+        if self._private("isClosed"):
+            state = "closed"
+        elif "failed" in ice | dtls:
+            state = "failed"
+        elif "disconnected" in ice:
+            state = "disconnected"
+        elif ice | dtls <= {"new", "closed"}:
+            state = "new"
+        elif "checking" in ice or dtls & {"new", "connecting"}:
+            state = "connecting"
+        else:
+            state = "connected"
+        self._change("connectionState", state)
+        is_closing = self._private("isClosed") or self._private("closeTask") is not None
+        if dtls == {"closed"} and not is_closing:
+            # The other side has closed the connection.
+            self._set_private("closeTask", asyncio.ensure_future(self.close()))
+
+    def _change(self, name: str, state: str) -> None:
+        if state != self._private(name):
+            self._set_private(name, state)
+            self.emit(name.lower() + "change")
 
     def _RTCPeerConnection__createSctpTransport(self) -> None:
         _create_sctp_transport(self)
@@ -424,6 +489,16 @@ class PeerConnectionSeam(RTCPeerConnection):
         if self.sctp is None:
             self._RTCPeerConnection__createSctpTransport()
 
+    def _begin_checks(self) -> None:
+        """Have the ICE transports check, as far as the other side's credentials are known."""
+        remote: dict[RTCIceTransport, RTCIceParameters] = {}
+        for user, parameters in self._private("remoteIce").items():
+            owner = user.receiver if isinstance(user, RTCRtpTransceiver) else user
+            remote.setdefault(owner.transport.transport, parameters)
+        for ice, parameters in remote.items():
+            if isinstance(ice, IceTransport) and ice in self._private("iceTransports"):
+                ice.begin(parameters)
+
     def _resume_connecting(self) -> None:
         """Start what can be started: transports, senders, receivers, the SCTP association."""
         connect: Callable[[], Coroutine[Any, Any, None]] = self._private("connect")
@@ -480,6 +555,10 @@ class PeerConnectionSeam(RTCPeerConnection):
         for side in ("Local", "Remote"):
             self._set_private(f"pending{side}Description", None)
         for ice in self._ice_transports():
+            agent = agent_of(ice)
+            agent.discard_next()
+            if agent.has_gathered and isinstance(ice.iceGatherer, Gatherer):
+                ice.iceGatherer.finish()
             if ice.state == "new":
                 # The role goes with who made the offer, and that offer never was.
                 ice._role_set = False
@@ -518,6 +597,7 @@ class PeerConnectionSeam(RTCPeerConnection):
         return self.sctp._remote_max_message_size if self.sctp is not None else 0
 
 
+_connect = RTCPeerConnection.__dict__["_RTCPeerConnection__connect"]
 _create_dtls_transport = RTCPeerConnection.__dict__["_RTCPeerConnection__createDtlsTransport"]
 _create_sctp_transport = RTCPeerConnection.__dict__["_RTCPeerConnection__createSctpTransport"]
 _create_transceiver = RTCPeerConnection.__dict__["_RTCPeerConnection__createTransceiver"]
@@ -534,85 +614,6 @@ def agent_of(ice: RTCIceTransport) -> Any:
 
 
 # --- aioice -------------------------------------------------------------------------------------
-
-
-class IceConnection(aioice.Connection):
-    """``aioice.Connection`` whose gathering and failing a subclass decides."""
-
-    RECEIVE_QUEUE = 2048
-    """Datagrams that may wait to be read; more are dropped, as a full socket buffer drops them."""
-
-    def more_candidates_expected(self) -> bool:
-        """Whether the checks must go on although all pairs have failed."""
-        raise NotImplementedError
-
-    def _remote_candidates_expected(self) -> bool:
-        return self.more_candidates_expected()
-
-    def data_received(self, data: bytes, component: int) -> None:
-        # An empty datagram is nobody's packet, and aiortc's DTLS pump would stumble over it.
-        if data and self._queue.qsize() < self.RECEIVE_QUEUE:
-            super().data_received(data, component)
-
-    @property
-    def sockets(self) -> list[StunProtocol]:
-        """The protocols of local candidates: one a host or relay candidate."""
-        return self._protocols
-
-    @property
-    def selected(self) -> CandidatePair | None:
-        """The pair that carries the data."""
-        return next(iter(self._nominated.values()), None)
-
-    async def end_consent(self) -> None:
-        """Stop the consent checks, which aioice starts even if it was closed meanwhile."""
-        if self._query_consent_task is not None:
-            self._query_consent_task.cancel()
-            await asyncio.wait((self._query_consent_task,))
-
-    @property
-    def closing(self) -> bool:
-        """Whether :meth:`close` was called."""
-        return self._closing
-
-    @property
-    def checking(self) -> bool:
-        """Whether connectivity checks run."""
-        return self._early_checks_done and not self._check_list_done
-
-    @property
-    def finished(self) -> bool:
-        """Whether connectivity checks are over, well or not."""
-        return self._check_list_done
-
-    def publish(self, candidate: Candidate) -> None:
-        """Count a candidate among the local ones."""
-        self._local_candidates.append(candidate)
-
-    def allow_connect(self) -> None:
-        """Let :meth:`connect` run although candidates are still being gathered."""
-        self._local_candidates_end = True
-
-    def pair_late(self) -> None:
-        """Pair local candidates that came after the checks began."""
-        if self._early_checks_done:
-            for candidate in self._remote_candidates:
-                self._pair_remote_candidate(candidate)
-            self.sort_check_list()
-
-    def reconsider(self) -> None:
-        """End the checks if what happened was the last thing they waited for."""
-        if self.checking and not self._check_list_maybe_complete():
-            self._check_list_maybe_fail()
-
-    def free_cancelled_pairs(self) -> None:
-        """Let pairs whose check was cancelled at completion be checked and nominated again.
-
-        aioice leaves them In-Progress with a dead task, which no triggered check can revive.
-        """
-        for pair in self._check_list:
-            if pair.state == CandidatePair.State.IN_PROGRESS:
-                pair.state, pair.task = CandidatePair.State.FAILED, None
 
 
 def abort_relay(transport: Any) -> None:

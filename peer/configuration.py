@@ -29,6 +29,22 @@ class PeerConfiguration(RTCConfiguration):
     and after which no further remote candidates are waited for. RFC 8863 section 4 asks for at
     least the length of a STUN transaction, which is 39.5 s."""
 
+    checkingTimeout: float = 60.0
+    """Seconds after the start of connectivity checks after which they fail, whatever is still
+    pending; at least :attr:`patience`."""
+
+    disconnectedTimeout: float = 1.5
+    """Seconds of silence before a path that worked is ``disconnected``. It is probed twice a second
+    when nothing else is heard, so a path that is lost is noticed after as long."""
+
+    failedTimeout: float = 25.0
+    """Seconds after that before the connection has ``failed``. It still comes back if the path
+    does, or another one is found."""
+
+    restartAutomatically: bool = True
+    """Whether an ICE restart is asked for, by ``negotiationneeded``, when the path is
+    ``disconnected``, the machine's addresses change or a TURN server drops the allocation."""
+
     closeTimeout: float = 1.0
     """Seconds that closing waits at most for TURN servers to free their allocations."""
 
@@ -37,9 +53,20 @@ class PeerConfiguration(RTCConfiguration):
     certification authorities."""
 
     def __post_init__(self) -> None:
-        for name in ("gatheringTimeout", "serverTimeout", "patience", "closeTimeout"):
+        for name in _TIMES:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
+
+
+_TIMES = (
+    "gatheringTimeout",
+    "serverTimeout",
+    "patience",
+    "checkingTimeout",
+    "disconnectedTimeout",
+    "failedTimeout",
+    "closeTimeout",
+)
 
 
 def complete(configuration: RTCConfiguration | None) -> PeerConfiguration:

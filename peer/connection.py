@@ -21,12 +21,12 @@ from ._aiortc import guard
 from .configuration import complete
 from .ice.servers import parse_servers
 from .negotiation import MediaSection, needs_negotiation
-from .trickling import TricklingConnection
+from .restarting import RestartingConnection
 
 _WITHOUT_SENDING = {"sendrecv": "recvonly", "sendonly": "inactive"}
 
 
-class PeerConnection(TricklingConnection):
+class PeerConnection(RestartingConnection):
     """A WebRTC peer connection; a drop-in for ``aiortc.RTCPeerConnection``.
 
     Beside aiortc's events it emits
@@ -98,6 +98,11 @@ class PeerConnection(TricklingConnection):
             # Whoever sends the description next sends it before its candidates.
             self._holding_found = True
             try:
+                if sessionDescription is None:
+                    answering = self.signalingState == "have-remote-offer"
+                    create = self.createAnswer if answering else self.createOffer
+                    sessionDescription = await create()
+                self._adopt_offered(sessionDescription.sdp)
                 await super().setLocalDescription(sessionDescription)
             finally:
                 self._holding_found = False
@@ -134,6 +139,7 @@ class PeerConnection(TricklingConnection):
             try:
                 self._release_recycled(text)
                 self._mark_bundled()
+                self._adopt_remote(text, kind)
                 await super().setRemoteDescription(RTCSessionDescription(sdp=text, type=kind))
             except BaseException as error:
                 if was_stable:
@@ -248,7 +254,7 @@ class PeerConnection(TricklingConnection):
             )
             for t in self.getTransceivers()
         ]
-        return needs_negotiation(
+        return bool(self._replacing) or needs_negotiation(
             sections,
             has_channels=self.sctp is not None,
             channels_negotiated=self.sctp is not None and self.sctp.mid in locals_,
@@ -266,4 +272,5 @@ class PeerConnection(TricklingConnection):
         if self._closing is None:
             self._closing = asyncio.create_task(super().close(), name="PeerConnection.close")
             self._found.clear()
+            self._stop_recovering()
         await asyncio.shield(self._closing)

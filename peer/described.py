@@ -59,8 +59,9 @@ class DescribedConnection(PeerConnectionSeam):
         description = self._description(which)
         if description is None:
             return None
-        for media in description.media if which.endswith("Local") else ():
-            self._refresh(media)
+        if which.endswith("Local") and description is self._latest("Local"):
+            for media in description.media:
+                self._refresh(media)
         return RTCSessionDescription(sdp=str(description), type=str(description.type))
 
     def _refresh(self, media: MediaDescription) -> None:

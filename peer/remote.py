@@ -61,6 +61,7 @@ class RemotePeer:
         loop = asyncio.get_running_loop()
         self._started_at = loop.time()
         self._connected: asyncio.Future[None] = loop.create_future()
+        self._was_connected = False
         self._ended = asyncio.Event()
         self._reason = ""
         self._server_errors: list[str] = []
@@ -169,7 +170,9 @@ class RemotePeer:
 
         Returns:
             ``left``, ``timeout`` or ``removed`` as signaling says it; ``bye`` or ``closed`` if the
-            other side ended it; ``hung-up``, ``failed``, ``rejoined`` or ``room-closed``.
+            other side ended it; ``hung-up``, ``rejoined`` or ``room-closed``; ``failed`` if it
+            never came about. A connection that was there and is lost does not end while the other
+            side is in the room: it comes back when there is a path again.
 
         Cancellation: safe.
         """
@@ -236,11 +239,16 @@ class RemotePeer:
     def _on_connection_state(self) -> None:
         state = self.connection.connectionState
         logger.info("%s: %s", self.name, state)
-        if state == "connected" and not self._connected.done():
-            self._connected.set_result(None)
-        elif state == "failed":
+        if state == "connected":
+            self._was_connected = True
+            if not self._connected.done():
+                self._connected.set_result(None)
+        elif state == "failed" and not self._was_connected:
             self._fail(self._failure())
             self.end("failed")
+        elif state == "failed":
+            # The participant is still in the room: the call goes on when there is a path again.
+            logger.warning("%s cannot be reached any more; waiting for a path", self.name)
         elif state == "closed":
             self.end("closed")
 

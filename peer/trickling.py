@@ -24,8 +24,7 @@ from .candidates import (
 from .configuration import PeerConfiguration
 from .described import DescribedConnection
 from .errors import InvalidCandidate
-from .ice.agent import IceAgent
-from .ice.generation import Listener
+from .ice.agent import AgentListener, IceAgent
 from .ice.servers import RTCPeerConnectionIceErrorEvent, Server
 from .trickle import RemoteCandidates, Verdict
 
@@ -49,7 +48,7 @@ class TricklingConnection(DescribedConnection):
         self._configuration = own
         self._servers = servers
         self._remote_candidates = RemoteCandidates()
-        self._found: deque[tuple[RTCIceTransport, aiortc.RTCIceCandidate | None]] = deque()
+        self._found: deque[tuple[RTCIceTransport, aiortc.RTCIceCandidate | None, str]] = deque()
         self._holding_found = False
         self._closing: asyncio.Task[None] | None = None
         super().__init__(configuration)
@@ -57,25 +56,37 @@ class TricklingConnection(DescribedConnection):
     # --- local candidates
 
     def _make_agent(self, ice: RTCIceTransport, username: str, password: str) -> IceAgent:
-        listener = Listener(
-            candidate=lambda found: self._on_found(ice, candidate_from_aioice(found)),
+        listener = AgentListener(
+            candidate=lambda found, of: self._on_found(ice, candidate_from_aioice(found), of),
             error=self._on_server_error,
-            complete=lambda: self._on_found(ice, None),
+            complete=lambda of: self._on_found(ice, None, of),
+            state=lambda: self._on_ice_state(ice),
+            trouble=self._on_trouble,
         )
         return IceAgent(
             self._configuration, self._servers, listener, username=username, password=password
         )
 
+    def _on_ice_state(self, ice: RTCIceTransport) -> None:
+        ice.emit("statechange")
+
+    def _on_trouble(self, reason: str, *, silent: bool) -> None:
+        raise NotImplementedError
+
     def _on_server_error(self, event: RTCPeerConnectionIceErrorEvent) -> None:
         self.emit("icecandidateerror", event)
 
-    def _on_found(self, ice: RTCIceTransport, candidate: aiortc.RTCIceCandidate | None) -> None:
+    def _on_found(
+        self, ice: RTCIceTransport, candidate: aiortc.RTCIceCandidate | None, fragment: str
+    ) -> None:
+        if fragment != agent_of(ice).local_username:
+            return  # of a generation that another has replaced
         if candidate is None and not self.listeners("icecandidate"):
             self._complete(ice)  # setLocalDescription() waits for it
-        self._found.append((ice, candidate))
+        self._found.append((ice, candidate, fragment))
         if not self._holding_found:
             self._emit_found_soon()
-            if candidate is not None and ice.state == "new":
+            if candidate is not None and len(agent_of(ice).local_candidates) == 1:
                 # aiortc does not start a transport without a local candidate: with the relay
                 # policy the first one comes later.
                 self._resume_connecting()
@@ -86,10 +97,11 @@ class TricklingConnection(DescribedConnection):
 
     def _emit_found(self) -> None:
         while self._found and not self._holding_found and self._closing is None:
-            ice, candidate = self._found.popleft()
+            ice, candidate, fragment = self._found.popleft()
+            if fragment != agent_of(ice).local_username:
+                continue
             if candidate is not None:
                 mid, index = self._section_of(ice, "Local")
-                fragment = agent_of(ice).local_username
                 event = local_candidate(candidate, mid=mid, index=index, fragment=fragment)
                 self.emit("icecandidate", event)
             else:
@@ -204,11 +216,12 @@ class TricklingConnection(DescribedConnection):
         pair = agent.selected_pair if agent is not None else None
         if agent is None or pair is None:
             return None
+        credentials = agent.generation.checks.credentials
         local, remote = (
             local_candidate(candidate_from_aioice(c), mid=None, index=None, fragment=fragment)
             for c, fragment in (
-                (pair.local_candidate, agent.local_username),
-                (pair.remote_candidate, agent.remote_username),
+                (pair.valid_local, credentials.local_username),
+                (pair.remote.candidate, credentials.remote_username),
             )
         )
-        return RTCIceCandidatePair(local, remote, agent.round_trip_time)
+        return RTCIceCandidatePair(local, remote, pair.current_round_trip_time)

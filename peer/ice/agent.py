@@ -1,18 +1,62 @@
 """The ICE agent that takes the place of aiortc's ``aioice.Connection``.
 
 It is a facade over *generations*: each has its own credentials, candidates and checks, and under
-all of them live the same DTLS, SCTP and SRTP. Today there is one generation; an ICE restart
-(RFC 8445 section 9) is another one that takes over when it works.
+all of them live the same DTLS, SCTP and SRTP. An ICE restart (RFC 8445 section 9) makes another
+generation; the one before it carries the data until the new one works, and still receives for a
+while after that, since the other side may switch later.
 """
 
 import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
-from aioice import Candidate, ConnectionClosed
-from aioice.ice import CandidatePair, ConnectionEvent
+from aioice import Candidate
+from aioice.utils import random_string
 
 from ..configuration import PeerConfiguration
+from .binding import Credentials, Role
+from .checks import Failure, IceState
 from .generation import Generation, Listener
-from .servers import Server
+from .local import LocalCandidate
+from .pair import Pair
+from .servers import RTCPeerConnectionIceErrorEvent, Server
+
+logger = logging.getLogger(__name__)
+
+RECEIVE_QUEUE = 2048
+"""Datagrams that may wait to be read; more are dropped, as a full socket buffer drops them."""
+
+LINGER = 5.0
+"""Seconds for which a generation that was replaced still receives."""
+
+
+class Trouble(Protocol):
+    """Takes word of a path in danger."""
+
+    def __call__(self, reason: str, *, silent: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentListener:
+    """Whom the agent tells.
+
+    Attributes:
+        candidate: Called with each local candidate and the username fragment it belongs to.
+        error: Called for each server that gave none.
+        complete: Called when a generation has no further candidate to come, with its fragment.
+        state: Called when :attr:`IceAgent.state` has changed.
+        trouble: Called when the path in use is in danger, with the reason, and whether all that
+            is known is its silence, which the other side notices too.
+    """
+
+    candidate: Callable[[LocalCandidate, str], None]
+    error: Callable[[RTCPeerConnectionIceErrorEvent], None]
+    complete: Callable[[str], None]
+    state: Callable[[], None]
+    trouble: Trouble
 
 
 class IceAgent:
@@ -21,7 +65,7 @@ class IceAgent:
     Args:
         configuration: The peer connection's configuration.
         servers: Its STUN and TURN servers.
-        listener: Whom to tell of local candidates.
+        listener: Whom to tell.
         username: Local username fragment; random if ``None``.
         password: Local password; random if ``None``.
     """
@@ -30,44 +74,159 @@ class IceAgent:
         self,
         configuration: PeerConfiguration,
         servers: tuple[Server, ...],
-        listener: Listener,
+        listener: AgentListener,
         *,
         username: str | None = None,
         password: str | None = None,
     ) -> None:
-        self._generation = Generation(
-            configuration, servers, listener, username=username, password=password
+        self._configuration = configuration
+        self.servers = servers
+        """The servers that the next generation asks."""
+        self._listener = listener
+        self._role = Role.controlled()
+        self._current: Generation | None = None
+        self._next: Generation | None = None
+        self._prepared: Credentials | None = None
+        self._describes_prepared = False
+        self._first = Credentials(username or random_string(4), password or random_string(22))
+        self._remote_is_lite = False
+        self._retired: dict[Generation, asyncio.TimerHandle] = {}
+        self._closings: set[asyncio.Task[None]] = set()
+        self._packets: deque[bytes] = deque()
+        self._arrived: asyncio.Future[None] | None = None
+        self._usable = asyncio.Event()
+        self._is_closed = False
+        self.state = IceState.NEW
+        """The state of the transport."""
+
+    # --- generations
+
+    @property
+    def _newest(self) -> Generation:
+        if self._next is not None:
+            return self._next
+        if self._current is None:
+            # Made when it is needed: a connection may be built before its loop runs.
+            self._current = self._make(self._first, is_restart=False)
+        return self._current
+
+    def _make(self, credentials: Credentials, *, is_restart: bool) -> Generation:
+        fragment = credentials.local_username
+        generation = Generation(
+            self._configuration,
+            self.servers,
+            Listener(
+                candidate=lambda found: self._listener.candidate(found, fragment),
+                error=self._listener.error,
+                complete=lambda: self._listener.complete(fragment),
+                changed=self._on_changed,
+                packet=self._on_packet,
+                relay_lost=self._on_relay_lost,
+            ),
+            credentials=credentials,
+            role=self._role,
+            is_restart=is_restart,
         )
+        generation.checks.remote_is_lite = self._remote_is_lite
+        return generation
+
+    @property
+    def _credentials(self) -> Credentials:
+        if self._describes_prepared and self._prepared is not None:
+            return self._prepared
+        if self._next is not None:
+            return self._next.checks.credentials
+        return self._first if self._current is None else self._current.checks.credentials
+
+    def prepare_restart(self) -> None:
+        """Think up credentials for another generation, to be offered."""
+        if self._prepared is None:
+            self._prepared = Credentials(random_string(4), random_string(22))
+
+    def describe_prepared(self, wanted: bool) -> None:
+        """Have :attr:`local_username` and :attr:`local_password` be those that are prepared."""
+        self._describes_prepared = wanted
+
+    def adopt(self, fragment: str | None = None) -> bool:
+        """Make the generation that was prepared, to be gathered and checked.
+
+        Args:
+            fragment: Only if it has this username fragment.
+
+        Returns:
+            Whether there is a new generation.
+        """
+        prepared = self._prepared
+        if prepared is None or fragment not in (None, prepared.local_username):
+            return False
+        self._prepared = None
+        self.discard_next()
+        self._next = self._make(prepared, is_restart=True)
+        logger.info("ICE restart: generation %s", prepared.local_username)
+        return True
+
+    def discard_next(self) -> None:
+        """Give up a generation that does not work yet; the one in use stays."""
+        if self._next is not None:
+            self._retire(self._next, 0)
+            self._next = None
+
+    @property
+    def is_restarting(self) -> bool:
+        """Whether there is a generation that does not work yet beside the one in use."""
+        return self._next is not None
+
+    def _retire(self, generation: Generation, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._retired[generation] = loop.call_later(seconds, self._end, generation)
+
+    def _end(self, generation: Generation) -> None:
+        self._retired.pop(generation).cancel()
+        task = asyncio.get_running_loop().create_task(generation.close(), name="ICE retired")
+        self._closings.add(task)
+        task.add_done_callback(self._closings.discard)
 
     # --- local
 
     @property
     def local_username(self) -> str:
-        """The username fragment of the generation in use."""
-        return self._generation.local_username
+        """The username fragment of the newest generation."""
+        return self._credentials.local_username
 
     @property
     def local_password(self) -> str:
         """Its password."""
-        return self._generation.local_password
+        return self._credentials.local_password
 
     @property
     def local_candidates(self) -> list[Candidate]:
-        """The local candidates found so far."""
-        return self._generation.local_candidates
+        """The newest generation's local candidates so far, as they are announced."""
+        if self._current is None or (self._describes_prepared and self._prepared is not None):
+            return []
+        return list(self._newest.local_candidates)
 
     @property
     def ice_controlling(self) -> bool:
         """Whether this side nominates (RFC 8445 section 6.1.1)."""
-        return self._generation.ice_controlling
+        return self._role.controlling
 
     @ice_controlling.setter
     def ice_controlling(self, controlling: bool) -> None:
-        self._generation.ice_controlling = controlling
+        self._role.controlling = controlling
+
+    @property
+    def wants_to_gather(self) -> bool:
+        """Whether the newest generation has not begun to gather."""
+        return not self._newest.is_gathering
 
     async def gather_candidates(self) -> None:
         """Gather host candidates, and ask the servers in the background."""
-        await self._generation.gather_candidates()
+        await self._newest.gather()
+
+    @property
+    def has_gathered(self) -> bool:
+        """Whether the newest generation has no further candidate to come."""
+        return self._newest.gathered.is_set()
 
     async def wait_until_gathered(self, timeout: float) -> None:
         """Wait until no further local candidate will come.
@@ -79,7 +238,7 @@ class IceAgent:
         """
         try:
             async with asyncio.timeout(timeout):
-                await self._generation.gathered.wait()
+                await self._newest.gathered.wait()
         except TimeoutError:
             return
 
@@ -87,80 +246,186 @@ class IceAgent:
 
     @property
     def remote_candidates(self) -> list[Candidate]:
-        """The remote candidates known so far, peer-reflexive ones included."""
-        return self._generation.remote_candidates
+        """The other side's candidates known so far, peer-reflexive ones included."""
+        return [remote.candidate for remote in self._newest.checks.list.remotes.values()]
 
     @property
     def remote_username(self) -> str | None:
         """The other side's username fragment."""
-        return self._generation.remote_username
-
-    @remote_username.setter
-    def remote_username(self, username: str | None) -> None:
-        self._generation.remote_username = username
-
-    @property
-    def remote_password(self) -> str | None:
-        """The other side's password."""
-        return self._generation.remote_password
-
-    @remote_password.setter
-    def remote_password(self, password: str | None) -> None:
-        self._generation.remote_password = password
-
-    @property
-    def remote_is_lite(self) -> bool:
-        """Whether the other side is an ICE-lite implementation (RFC 8445 section 2.5)."""
-        return self._generation.remote_is_lite
-
-    @remote_is_lite.setter
-    def remote_is_lite(self, lite: bool) -> None:
-        self._generation.remote_is_lite = lite
+        return self._newest.checks.credentials.remote_username
 
     async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
-        """Take a remote candidate, or with ``None`` the end of them."""
-        await self._generation.add_remote_candidate(remote_candidate)
+        """Take a candidate of the other side's latest description, or the end of them."""
+        if not self._is_closed:
+            self._newest.add_remote_candidate(remote_candidate)
 
     # --- the connection
 
-    async def connect(self) -> None:
-        """Run connectivity checks.
+    def start(self, username: str, password: str, *, lite: bool) -> None:
+        """Begin to check with the other side's credentials; those in use change nothing.
 
-        Raises:
-            ConnectionError: No pair works.
+        Args:
+            username: Its username fragment.
+            password: Its password.
+            lite: Whether it is an ICE-lite implementation (RFC 8445 section 2.5).
         """
-        await self._generation.connect()
+        newest = self._newest
+        if self._is_closed or newest.is_started or not newest.is_gathering:
+            return
+        current = self._current
+        if (
+            current is not None
+            and current is not newest
+            and current.checks.credentials.remote_username == username
+        ):
+            return  # not answered yet: these are of the generation in use
+        self._remote_is_lite = lite
+        newest.start(username, password, lite=lite)
 
-    async def get_event(self) -> ConnectionEvent | None:
-        """Return :class:`aioice.ConnectionClosed` when the connection is lost or closed."""
-        return await self._generation.get_event() or ConnectionClosed()
+    def is_refused(self, username: str) -> bool:
+        """Tell whether the other side has answered a restart with the credentials it had."""
+        current = self._current
+        return (
+            self._next is not None
+            and not self._next.is_started
+            and current is not None
+            and current.checks.credentials.remote_username == username
+        )
+
+    def is_new(self, username: str) -> bool:
+        """Tell whether the other side restarts: these are not the credentials it has now."""
+        known = self._newest.checks.credentials.remote_username
+        return known is not None and known != username
+
+    async def usable(self) -> bool:
+        """Wait until there is a path for the first time; return whether there is.
+
+        Cancellation: safe.
+        """
+        await self._usable.wait()
+        return not self._is_closed
 
     async def recv(self) -> bytes:
         """Receive the next datagram.
 
         Raises:
-            ConnectionError: The connection is lost or closed.
+            ConnectionError: The agent is closed.
         """
-        return await self._generation.recv()
+        while not self._packets:
+            if self._is_closed:
+                raise ConnectionError("the ICE agent is closed")
+            self._arrived = asyncio.get_running_loop().create_future()
+            try:
+                await self._arrived
+            finally:
+                self._arrived = None
+        return self._packets.popleft()
 
     async def send(self, data: bytes) -> None:
-        """Send a datagram.
+        """Send a datagram; while there is no path it is lost, as on any network.
 
         Raises:
-            ConnectionError: The connection is not established.
+            ConnectionError: The agent is closed.
         """
-        await self._generation.send(data)
+        if self._is_closed:
+            raise ConnectionError("the ICE agent is closed")
+        if self._current is not None:
+            self._current.send(data)
 
     async def close(self) -> None:
-        """Free everything; takes at most the configuration's ``closeTimeout``."""
-        await self._generation.close()
+        """Free everything; takes at most the configuration's ``closeTimeout``, and a little."""
+        first = not self._is_closed
+        self._is_closed = True
+        self._usable.set()
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
+        for handle in self._retired.values():
+            handle.cancel()
+        generations = {g for g in (self._current, self._next, *self._retired) if g is not None}
+        if first:
+            self.state = IceState.CLOSED
+        await asyncio.gather(*(generation.close() for generation in generations))
+        if self._closings:
+            await asyncio.wait(self._closings)
+
+    # --- the path
 
     @property
-    def selected_pair(self) -> CandidatePair | None:
+    def generation(self) -> Generation | None:
+        """The generation that carries the data, or is to."""
+        return self._current
+
+    @property
+    def selected_pair(self) -> Pair | None:
         """The candidate pair that carries the data, once there is one."""
-        return self._generation.selected
+        return self._current.selected if self._current is not None else None
 
     @property
-    def round_trip_time(self) -> float | None:
-        """Seconds that the latest answered check over the selected pair took."""
-        return self._generation.round_trip_time
+    def failure(self) -> Failure | None:
+        """Why there is no connection, if the state is ``failed``."""
+        return self._current.checks.failure if self._current is not None else None
+
+    def addresses_changed(self, addresses: set[str]) -> None:
+        """Note that the machine has these addresses now."""
+        before = {c.host for c in self._newest.local_candidates if c.type == "host"}
+        if self._is_closed or not self._newest.is_gathering:
+            return
+        for generation in (self._current, self._next):
+            if generation is not None:
+                generation.drop_addresses(addresses)
+        if addresses - before:
+            self._listener.trouble("the machine has new addresses", silent=False)
+
+    def suspect(self) -> None:
+        """Look at the path in use at once."""
+        if self._current is not None and self._current.is_started:
+            self._current.suspect()
+
+    def _on_relay_lost(self, reason: str) -> None:
+        logger.info("relay lost: %s", reason)
+        selected = self.selected_pair
+        if selected is None or selected.is_relayed:
+            self._listener.trouble(reason, silent=False)
+
+    def _on_packet(self, data: bytes) -> None:
+        if len(self._packets) < RECEIVE_QUEUE:
+            self._packets.append(data)
+            if self._arrived is not None and not self._arrived.done():
+                self._arrived.set_result(None)
+
+    def _on_changed(self) -> None:
+        if self._is_closed:
+            return
+        if self._next is not None:
+            self._maybe_switch(self._next)
+        current = self._current
+        if current is None:
+            return
+        state = current.checks.state
+        if state is not self.state:
+            before, self.state = self.state, state
+            logger.info("ICE %s -> %s", before, state)
+            if state is IceState.COMPLETED:
+                self._usable.set()
+            self._listener.state()
+            if state is IceState.DISCONNECTED:
+                self._listener.trouble("the path is silent", silent=True)
+
+    def _maybe_switch(self, candidate: Generation) -> None:
+        replaced, pair = self._current, candidate.selected
+        if candidate.checks.state is IceState.FAILED:
+            self.discard_next()
+        if pair is None:
+            return
+        if (
+            replaced is not None
+            and replaced.checks.state is IceState.COMPLETED
+            and pair is not candidate.checks.nominated
+            and pair.is_relayed
+            and not (replaced.selected is not None and replaced.selected.is_relayed)
+        ):
+            return  # a direct path is not left for a relay before the checks have settled for it
+        self._current, self._next = candidate, None
+        if replaced is not None:
+            self._retire(replaced, LINGER)
+        logger.info("ICE restart done: %s", pair)

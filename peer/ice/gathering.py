@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from aioice import stun, turn
-from aioice.candidate import Candidate, candidate_foundation, candidate_priority
+from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import StunProtocol
 
-from .network import family, resolve
+from .local import LocalCandidate
+from .network import family, host_addresses, resolve
 from .servers import SERVER_UNREACHABLE, RTCPeerConnectionIceErrorEvent, Server, Transport
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ _UNUSABLE = {
 }
 """By whether it is a TURN server and how it is spoken to: why it gives no candidate."""
 
-OnCandidate = Callable[[Candidate, StunProtocol | None], None]
+OnCandidate = Callable[[LocalCandidate], None]
 OnError = Callable[[RTCPeerConnectionIceErrorEvent], None]
 
 
@@ -133,18 +134,17 @@ async def _ask_stun(server: Server, base: StunProtocol, on_candidate: OnCandidat
     if mapped is None:
         raise ConnectionError("the Binding response has no XOR-MAPPED-ADDRESS")
     on_candidate(
-        Candidate(
+        LocalCandidate(
             foundation=candidate_foundation("srflx", "udp", f"{local.host}|{same_family[0]}"),
-            component=local.component,
-            transport="udp",
+            base=base,
+            url=server.url,
             priority=candidate_priority(local.component, "srflx"),
             host=mapped[0],
             port=mapped[1],
             type="srflx",
             related_address=local.host,
             related_port=local.port,
-        ),
-        None,
+        )
     )
 
 
@@ -168,10 +168,11 @@ async def _ask_turn(server: Server, relay: Relay, on_candidate: OnCandidate) -> 
     related = transport.get_extra_info("related_address")
     if relay.hide_related_address:
         related = HIDDEN[family(address)]
-    protocol.local_candidate = Candidate(
+    found = protocol.local_candidate = LocalCandidate(
+        base=protocol,
+        url=server.url,
+        relay_protocol=server.transport,
         foundation=candidate_foundation("relay", server.transport, f"{address}|{host}"),
-        component=1,
-        transport="udp",
         priority=candidate_priority(1, "relay"),
         host=address,
         port=port,
@@ -179,4 +180,67 @@ async def _ask_turn(server: Server, relay: Relay, on_candidate: OnCandidate) -> 
         related_address=related[0],
         related_port=related[1],
     )
-    on_candidate(protocol.local_candidate, protocol)
+    on_candidate(found)
+
+
+class Gathering:
+    def __init__(
+        self, configuration, servers, *, protocol_factory, on_candidate, on_error, on_relay_lost
+    ):
+        self.c, self.servers, self.f, self.oc, self.oe = (
+            configuration,
+            servers,
+            protocol_factory,
+            on_candidate,
+            on_error,
+        )
+        self.bases = []
+        self.seen = []
+
+    def _found(self, c):
+        if c.type == "srflx" and (c.host, c.port) == (c.related_address, c.related_port):
+            return
+        if any((k.host, k.port, k.type) == (c.host, c.port, c.type) for k in self.seen):
+            return
+        self.seen.append(c)
+        self.oc(c)
+
+    async def open_host_sockets(self):
+        loop = asyncio.get_running_loop()
+        for address in host_addresses():
+            try:
+                transport, protocol = await loop.create_datagram_endpoint(
+                    self.f, local_addr=(address, 0)
+                )
+            except OSError:
+                continue
+            import socket
+
+            transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER
+            )
+            host, port = transport.get_extra_info("sockname")[:2]
+            c = protocol.local_candidate = LocalCandidate(
+                foundation=candidate_foundation("host", "udp", address),
+                priority=candidate_priority(1, "host"),
+                host=host,
+                port=port,
+                type="host",
+                base=protocol,
+            )
+            self.bases.append(protocol)
+            self._found(c)
+
+    async def ask_servers(self):
+        relay = Relay(self.f, self.c.iceTransportPolicy.value == "relay", self.c.tlsContext)
+        await gather_from_servers(
+            self.servers,
+            sockets=self.bases,
+            relay=relay,
+            timeout=self.c.serverTimeout,
+            on_candidate=self._found,
+            on_error=self.oe,
+        )
+
+    async def keep_alive(self):
+        await asyncio.Event().wait()

@@ -1,32 +1,37 @@
-"""One generation of ICE: the candidates and checks between two restarts (RFC 8445 section 9)."""
+"""One generation of ICE: candidates and checks between two restarts (RFC 8445 section 9).
+
+The asyncio shell of :class:`~.checks.Checks`: sockets, timers, names.
+"""
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from aioice import Candidate, TransportPolicy, mdns, stun
-from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.ice import StunProtocol
+from aioice import mdns, stun
+from aioice.candidate import Candidate
+from aioice.ice import get_or_create_mdns_protocol, unref_mdns_protocol
 from aiortc import RTCIceTransportPolicy
 
-from .._aiortc import IceConnection, abort_relay
+from .._aiortc import abort_relay
 from ..configuration import PeerConfiguration
-from .gathering import UDP_RECEIVE_BUFFER, Relay, gather_from_servers
-from .network import host_addresses
+from .binding import Credentials, Role
+from .checks import Checks, IceState, Settings
+from .gathering import Gathering
+from .liveness import Limits
+from .local import LocalCandidate
+from .pair import Address, Pair
 from .servers import RTCPeerConnectionIceErrorEvent, Server
+from .socket import IceSocket
 
 logger = logging.getLogger(__name__)
 
-_POLICIES = {
-    RTCIceTransportPolicy.ALL: TransportPolicy.ALL,
-    RTCIceTransportPolicy.RELAY: TransportPolicy.RELAY,
-}
+MAX_RESOLVING = 64
+"""mDNS names looked up at a time; more are ignored."""
 
-MAX_REMOTE_CANDIDATES = 256
-"""Remote candidates kept; more are ignored. Browsers send a few dozen at most."""
+RETRY = 1.0
+"""The longest between two sends of a check after a restart, in seconds: the path is needed now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +42,28 @@ class Listener:
         candidate: Called with each local candidate as it is found.
         error: Called for each server that gave none.
         complete: Called once, when no further local candidate will come.
+        changed: Called when the state or the selected pair may have changed.
+        packet: Called with each datagram of the other side.
+        relay_lost: Called when a TURN server has dropped an allocation, with the reason.
     """
 
-    candidate: Callable[[Candidate], None]
+    candidate: Callable[[LocalCandidate], None]
     error: Callable[[RTCPeerConnectionIceErrorEvent], None]
     complete: Callable[[], None]
+    changed: Callable[[], None]
+    packet: Callable[[bytes], None]
+    relay_lost: Callable[[str], None]
 
 
-class _Socket(StunProtocol):
-    """``StunProtocol`` that keeps the round-trip time of its latest check, in seconds."""
+class Generation:
+    """Gathers, checks, and carries datagrams over the path that it finds.
 
-    round_trip_time: float | None = None
-
-    async def request(
-        self,
-        request: stun.Message,
-        addr: tuple[str, int],
-        integrity_key: bytes | None = None,
-        retransmissions: int | None = None,
-    ) -> tuple[stun.Message, tuple[str, int]]:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        answer = await super().request(request, addr, integrity_key, retransmissions)
-        taken = loop.time() - started
-        # A retransmitted request does not tell which of its copies was answered.
-        if integrity_key is not None and taken < stun.RETRY_RTO:
-            self.round_trip_time = taken
-        return answer
-
-
-class Generation(IceConnection):
-    """``aioice.Connection`` that trickles: checks begin with the first candidate of either side.
-
-    Host candidates are there when :meth:`gather_candidates` returns. Servers are asked in the
-    background, and what they bring joins the running checks.
+    Args:
+        configuration: The peer connection's configuration.
+        servers: Its STUN and TURN servers.
+        credentials: This side's user name and password.
+        role: Who nominates.
+        is_restart: Whether another generation went before.
     """
 
     def __init__(
@@ -79,216 +72,261 @@ class Generation(IceConnection):
         servers: tuple[Server, ...],
         listener: Listener,
         *,
-        username: str | None = None,
-        password: str | None = None,
+        credentials: Credentials,
+        role: Role,
+        is_restart: bool = False,
     ) -> None:
-        super().__init__(
-            ice_controlling=False,
-            transport_policy=_POLICIES[configuration.iceTransportPolicy],
-            local_username=username,
-            local_password=password,
-        )
         self._configuration = configuration
-        self._servers = servers
         self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        limits = Limits(configuration.disconnectedTimeout, configuration.failedTimeout)
+        settings = Settings(
+            patience=configuration.patience,
+            ceiling=max(configuration.checkingTimeout, configuration.patience),
+            limits=limits,
+        )
+        if is_restart:
+            settings = Settings(settings.patience, settings.ceiling, RETRY, limits)
+        self.checks = Checks(credentials, role, settings)
+        self._gathering = Gathering(
+            configuration,
+            servers,
+            protocol_factory=lambda: IceSocket(self),
+            on_candidate=self._add_local,
+            on_error=listener.error,
+            on_relay_lost=self._on_relay_lost,
+        )
         self._relay_only = configuration.iceTransportPolicy is RTCIceTransportPolicy.RELAY
+        self._sockets: set[Any] = set()
+        self._discarded: set[Any] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._discarded: list[StunProtocol] = []
-        self._remote_ended = False
+        self._timer: asyncio.TimerHandle | None = None
         self._resolving = 0
-        self._patience: asyncio.TimerHandle | None = None
-        self._patience_over = False
-        self._started = False
+        self._remote_ended = False
+        self._closing: asyncio.Task[None] | None = None
+        self.is_gathering = False
+        """Whether gathering has begun."""
         self.gathered = asyncio.Event()
         """Set when no further local candidate will come."""
+        self.local_candidates: list[LocalCandidate] = []
+        """The local candidates found so far."""
 
     # --- gathering
 
-    async def gather_candidates(self) -> None:
+    async def gather(self) -> None:
         """Open the host candidates' sockets and begin to ask the servers; a second call does
         nothing."""
-        if self._started:
+        if self.is_gathering:
             return
-        self._started = True
+        self.is_gathering = True
         if not self._relay_only:
-            await self._open_host_sockets()
-        self.allow_connect()
-        self._spawn(self._gather_from_servers())
+            await self._gathering.open_host_sockets()
+        self._spawn(self._ask_servers())
 
-    async def _open_host_sockets(self) -> None:
-        loop = asyncio.get_running_loop()
-        for address in host_addresses():
-            try:
-                transport, protocol = await loop.create_datagram_endpoint(
-                    lambda: _Socket(self), local_addr=(address, 0)
-                )
-            except OSError as error:
-                logger.info("no host candidate on %s: %s", address, error)
-                continue
-            sock: socket.socket = transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER)
-            protocol.local_candidate = host_candidate(*transport.get_extra_info("sockname")[:2])
-            self._add_local(protocol.local_candidate, protocol)
-
-    async def _gather_from_servers(self) -> None:
-        relay = Relay(
-            protocol_factory=lambda: _Socket(self),
-            hide_related_address=self._relay_only,
-            tls_context=self._configuration.tlsContext,
-        )
+    async def _ask_servers(self) -> None:
         try:
-            await gather_from_servers(
-                self._servers,
-                sockets=tuple(self.sockets),
-                relay=relay,
-                timeout=self._configuration.serverTimeout,
-                on_candidate=self._add_local,
-                on_error=self._listener.error,
-            )
+            await self._gathering.ask_servers()
         finally:
             self.gathered.set()
         self._listener.complete()
+        self.checks.end_local(self._loop.time())
+        self._flush()
+        await self._gathering.keep_alive()
 
-    def _add_local(self, candidate: Candidate, protocol: StunProtocol | None) -> None:
-        if protocol is not None:
-            if self.closing or self.finished:
-                # A path is chosen, or there will be none: an allocation would only cost.
-                protocol.transport.close()
-                self._discarded.append(protocol)
+    def _add_local(self, candidate: LocalCandidate) -> None:
+        if candidate.base not in self._sockets:
+            if self._closing is not None or self._is_settled(candidate):
+                candidate.base.transport.close()
+                self._discarded.add(candidate.base)
                 return
-            self.sockets.append(protocol)
-        elif self._is_redundant(candidate):
-            return
-        self.publish(candidate)
+            self._sockets.add(candidate.base)
+        self.local_candidates.append(candidate)
         self._listener.candidate(candidate)
-        if protocol is not None:
-            self.pair_late()
+        self.checks.add_local(candidate, self._loop.time())
+        self._flush()
 
-    def _is_redundant(self, candidate: Candidate) -> bool:
-        # RFC 8445 section 5.1.3: same transport address and same base. A server-reflexive
-        # candidate's base is its host candidate, whatever server told of it.
-        base = (candidate.related_address, candidate.related_port)
-        return any(
-            (known.host, known.port) == (candidate.host, candidate.port)
-            and ((known.host, known.port) == base or known.type == candidate.type)
-            for known in self.local_candidates
-        )
+    def _is_settled(self, candidate: LocalCandidate) -> bool:
+        # A direct path works: an allocation would only cost.
+        nominated = self.checks.nominated
+        return candidate.type == "relay" and nominated is not None and not nominated.is_relayed
+
+    def _on_relay_lost(self, base: Any, reason: str) -> None:
+        self.socket_lost(base)
+        if self._closing is None:
+            self._listener.relay_lost(reason)
 
     # --- remote candidates
 
-    async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
+    def add_remote_candidate(self, candidate: Candidate | None) -> None:
         """Take a remote candidate, or with ``None`` the end of them; never waits.
 
         An mDNS name is resolved in the background. What comes after the end is ignored
-        (RFC 8838 section 14), and so is what is beyond :data:`MAX_REMOTE_CANDIDATES`.
+        (RFC 8838 section 14).
         """
-        if self.closing or self._remote_ended:
+        if self._closing is not None or self._remote_ended:
             return
-        if remote_candidate is None:
+        if candidate is None:
             self._remote_ended = True
-            if not self._resolving:
-                await super().add_remote_candidate(None)
-        elif len(self.remote_candidates) + self._resolving >= MAX_REMOTE_CANDIDATES:
-            logger.info("ignored a remote candidate: %d are known", MAX_REMOTE_CANDIDATES)
-        elif mdns.is_mdns_hostname(remote_candidate.host):
+            self._maybe_end_remote()
+        elif not mdns.is_mdns_hostname(candidate.host):
+            self._add_remote(candidate, candidate.host)
+        elif not self._relay_only and self._resolving < MAX_RESOLVING:
+            # With the relay policy a name would be paired with nothing
+            # (draft-ietf-mmusic-mdns-ice-candidates section 3.2).
             self._resolving += 1
-            self._spawn(self._resolve_and_add(remote_candidate))
-        else:
-            await super().add_remote_candidate(remote_candidate)
+            self._spawn(self._resolve(candidate))
 
-    async def _resolve_and_add(self, candidate: Candidate) -> None:
+    def _add_remote(self, candidate: Candidate, host: str, *, named: bool = False) -> None:
+        if candidate.type == "prflx" or not 0 < candidate.port < 65536:
+            return
         try:
-            await super().add_remote_candidate(candidate)
+            self.checks.add_remote(
+                candidate, (host, candidate.port), self._loop.time(), named=named
+            )
+        except ValueError:
+            logger.debug("ignored a remote candidate that has no IP address: %s", host)
+            return
+        self._flush()
+
+    async def _resolve(self, candidate: Candidate) -> None:
+        try:
+            protocol = await get_or_create_mdns_protocol(self)
+            host = await protocol.resolve(candidate.host)
+            if host is not None and self._closing is None:
+                self._add_remote(candidate, host, named=True)
         except OSError as error:
             logger.debug("%s not resolved: no multicast DNS here (%s)", candidate.host, error)
         finally:
             self._resolving -= 1
-            if self._remote_ended and not self._resolving and not self.closing:
-                await super().add_remote_candidate(None)
+            self._maybe_end_remote()
 
-    def more_candidates_expected(self) -> bool:
-        """Whether the checks must go on although all pairs have failed.
-
-        RFC 8863 section 4: not before the patience is over, since a peer-reflexive candidate may
-        still turn up; and not for ever after it, whatever the other side leaves unsaid.
-        """
-        return not self._patience_over
+    def _maybe_end_remote(self) -> None:
+        if self._remote_ended and not self._resolving and self._closing is None:
+            self.checks.end_remote(self._loop.time())
+            self._flush()
 
     # --- checks
 
-    async def connect(self) -> None:
-        """Run connectivity checks until a pair is nominated.
+    @property
+    def is_started(self) -> bool:
+        """Whether the checks run: the other side's credentials are known."""
+        return self.checks.state is not IceState.NEW
 
-        Raises:
-            ConnectionError: There is no working pair, or the agent was closed.
-        """
-        loop = asyncio.get_running_loop()
-        self._patience = loop.call_later(self._configuration.patience, self._end_patience)
-        try:
-            await super().connect()
-        finally:
-            self._patience.cancel()
-            self.free_cancelled_pairs()
-        if self.closing:
-            await self.end_consent()
-            raise ConnectionError("the ICE agent was closed")
+    def start(self, username: str, password: str, *, lite: bool) -> None:
+        """Begin to check, see :meth:`Checks.start`."""
+        self.checks.start(username, password, lite=lite, now=self._loop.time())
+        self._flush()
 
-    def _end_patience(self) -> None:
-        self._patience_over = True
-        self.reconsider()
+    def suspect(self) -> None:
+        """Look at the path at once."""
+        self.checks.suspect(self._loop.time())
+        self._flush()
+
+    def drop_addresses(self, kept: set[str]) -> bool:
+        """Close the host sockets whose address is gone; return whether there were any."""
+        gone = [
+            candidate.base
+            for candidate in self.local_candidates
+            if candidate.type == "host" and candidate.host not in kept
+        ]
+        for base in gone:
+            base.transport.close()
+            self.socket_lost(base)
+        return bool(gone)
+
+    def _flush(self) -> None:
+        outgoing = self.checks.outgoing
+        while outgoing:
+            item = outgoing.popleft()
+            item.base.send(item.message, item.address)
+        self._arm()
+        self._listener.changed()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.checks.deadline < float("inf") and self._closing is None:
+            self._timer = self._loop.call_at(self.checks.deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self.checks.tick(self._loop.time())
+        self._flush()
+
+    # --- what the sockets tell
+
+    def stun_received(self, message: stun.Message, source: Address, base: IceSocket) -> None:
+        """Take a STUN message."""
+        if self._closing is None:
+            self.checks.receive(message, source, base, self._loop.time())
+            self._flush()
+
+    def packet_received(self, data: bytes, source: Address, base: IceSocket) -> None:
+        """Take a datagram; what is not from the other side is dropped."""
+        if data and self.checks.heard(base, source, len(data), self._loop.time()):
+            self._listener.packet(data)
+
+    def socket_lost(self, base: Any) -> None:
+        """Note that a socket is closed."""
+        if base in self._sockets and self._closing is None:
+            self._sockets.discard(base)
+            self.checks.remove_base(base, self._loop.time())
+            self._flush()
+
+    # --- data
+
+    def send(self, data: bytes) -> bool:
+        """Send a datagram over the selected pair; return whether there is one to send over."""
+        now = self._loop.time()
+        pair = self.checks.path(now)
+        if pair is None:
+            return False
+        pair.packets_sent += 1
+        pair.bytes_sent += len(data)
+        pair.last_packet_sent_at = now
+        pair.local.base.transport.sendto(data, pair.remote.address)
+        return True
 
     @property
-    def round_trip_time(self) -> float | None:
-        """Seconds that the latest check over the selected pair's socket took."""
-        pair = self.selected
-        return getattr(pair.protocol, "round_trip_time", None) if pair else None
+    def selected(self) -> Pair | None:
+        """The pair that carries the data."""
+        return self.checks.selected
 
     # --- the end
 
     async def close(self) -> None:
-        """Free every socket and allocation.
+        """Free every socket and allocation; a second call waits for the first.
 
-        Bounded by the configuration's ``closeTimeout``: a TURN server that does not answer is
+        Takes at most the configuration's ``closeTimeout``: a TURN server that does not answer is
         left to expire the allocation by itself (RFC 8656 section 6).
         """
-        loop = asyncio.get_running_loop()
-        if self._patience is not None:
-            self._patience.cancel()
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
+        if self._closing is None:
+            self._closing = self._loop.create_task(self._close(), name="ICE generation close")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
             task.cancel()
-        transports = [protocol.transport for protocol in (*self.sockets, *self._discarded)]
-        for transport in transports:
-            transport.close()  # all of them at once; aioice goes one by one
-        watchdog = loop.call_later(self._configuration.closeTimeout, _abort_all, transports)
+        bases = self._sockets | self._discarded
+        for base in bases:
+            base.transport.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         try:
-            if tasks:
-                await asyncio.wait(tasks)
-            await super().close()
-            for protocol in self._discarded:
-                await protocol.close()
-        finally:
-            watchdog.cancel()
+            async with asyncio.timeout(self._configuration.closeTimeout):
+                for base in bases:
+                    await base.lost()
+        except TimeoutError:
+            for base in bases:
+                abort_relay(base.transport)
+            for base in bases:
+                await base.lost()
+        self.gathered.set()
+        await unref_mdns_protocol(self)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
+        task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _abort_all(transports: list[Any]) -> None:
-    for transport in transports:
-        abort_relay(transport)
-
-
-def host_candidate(address: str, port: int) -> Candidate:
-    """Make the host candidate of a bound UDP socket (RFC 8445 section 5.1.1.1)."""
-    return Candidate(
-        foundation=candidate_foundation("host", "udp", address),
-        component=1,
-        transport="udp",
-        priority=candidate_priority(1, "host"),
-        host=address,
-        port=port,
-        type="host",
-    )
