@@ -27,7 +27,7 @@ from .errors import (
     SignalingLost,
     Unreachable,
 )
-from .membership import Event, Rejoined
+from .membership import Event, Rejoined, Renewed
 from .messages import (
     Bye,
     Candidate,
@@ -89,6 +89,7 @@ __all__ = [
     "PeerLeft",
     "PeerMessage",
     "Rejoined",
+    "Renewed",
     "SendQueueFull",
     "ServerConfiguration",
     "ServerMessage",

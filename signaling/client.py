@@ -34,7 +34,7 @@ from .errors import (
     Unreachable,
 )
 from .inbox import Inbox
-from .membership import Event, Membership, Rejoined, Roster
+from .membership import Event, Membership, Rejoined, Renewed, Roster
 from .messages import (
     CloseCode,
     Error,
@@ -57,6 +57,7 @@ _CLOSE_TIMEOUT = 2.0
 _PING_INTERVAL = 20.0
 _PING_TIMEOUT = 40.0
 _INBOX = 256  # messages
+_VERIFY_TIMEOUT = 1.0
 _RENEW_AHEAD = 60.0  # seconds before the ICE servers lapse, and at least between two renewals
 
 _SEAT_KEPT = 95.0
@@ -132,7 +133,9 @@ class SignalingClient:
         self._membership: Membership | None = None
         self._socket: ClientConnection | None = None
         self._running: asyncio.Task[None] | None = None
+        self._verifying: asyncio.Task[None] | None = None
         self._closing = asyncio.Lock()
+        self._hurry = asyncio.Event()
         self._renew_at: float | None = None
 
     # ---- for users -----------------------------------------------------------------------------
@@ -198,6 +201,20 @@ class SignalingClient:
         except ConnectionClosed:
             logger.debug("signaling: the socket broke; message %s is sent again", message.seq)
 
+    def suspect(self) -> None:
+        """Look at once whether the server still answers: something about the network has changed.
+
+        If it does not within a second, the client connects again; if it is about to, it does so
+        now. Otherwise a dead socket is noticed by its pings alone, which takes up to a minute.
+        """
+        socket = self._socket
+        if socket is None or socket.state is not State.OPEN:
+            self._hurry.set()
+        else:
+            if self._verifying is not None:
+                self._verifying.cancel()  # what it learns is of the time before
+            self._verifying = asyncio.create_task(_verify(socket), name="signaling verify")
+
     def __aiter__(self) -> Self:
         return self
 
@@ -237,9 +254,11 @@ class SignalingClient:
             running, self._running = self._running, None
             if running is None:
                 return
+            tasks = [task for task in (running, self._verifying) if task is not None]
             try:
-                running.cancel()
-                await asyncio.wait((running,))
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
                 if self._socket is not None:
                     await self._leave(self._socket)
             finally:
@@ -300,7 +319,8 @@ class SignalingClient:
         lost_at = now()
         pause = pauses()
         while True:
-            await asyncio.sleep(next(pause))
+            if await self._hurried(next(pause)):
+                pause = pauses()
             socket = None
             try:
                 socket = await self._open()
@@ -317,6 +337,15 @@ class SignalingClient:
             finally:
                 if socket is not None and socket is not self._socket:
                     cut_off(socket)
+
+    async def _hurried(self, seconds: float) -> bool:
+        """Wait for so long, or until :meth:`suspect`; return whether that was it."""
+        self._hurry.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._hurry.wait()
+        except TimeoutError:
+            return False
 
     async def _take_seat(self, socket: ClientConnection) -> list[Event] | None:
         """Resume the seat, or join anew if it is gone; return what was missed.
@@ -336,17 +365,21 @@ class SignalingClient:
             self._begin(socket, joined)
             logger.info("signaling: joined %s anew", self._url)
             return [Rejoined(joined, seat.outbox.waiting)]
+        before = seat.joined.iceServers
         resumed = seat.resume(joined, asyncio.get_running_loop().time())
         if resumed is None:
             # Something is lost on the way to the server: only a new seat is a clean one.
             await self._leave(socket)
             return None
-        changes, payloads = resumed
+        changes: list[Event] = list(resumed[0])
+        payloads = resumed[1]
         for payload in payloads:
             broadcast((socket,), payload.decode())
         self._use(socket, joined)
         logger.info("signaling: resumed at %s", self._url)
-        return list(changes)
+        if joined.iceServers != before:
+            changes.append(Renewed(tuple(joined.iceServers)))
+        return changes
 
     def _begin(self, socket: ClientConnection, joined: Joined) -> None:
         self._membership = Membership(joined)
@@ -392,6 +425,17 @@ class SignalingClient:
                 await socket.wait_closed()
         except (TimeoutError, ConnectionClosed) as error:
             logger.debug("signaling: the server was not told of leaving: %r", error)
+
+
+async def _verify(socket: ClientConnection) -> None:
+    try:
+        async with asyncio.timeout(_VERIFY_TIMEOUT):
+            await (await socket.ping())
+    except TimeoutError:
+        logger.info("signaling: the server does not answer; connecting again")
+        cut_off(socket)
+    except ConnectionClosed:
+        return
 
 
 def _socket_options(url: str, ssl: ssl.SSLContext | None) -> dict[str, Any]:

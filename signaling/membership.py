@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from msgspec import UnsetType
 
 from .messages import (
+    IceServer,
     Joined,
     LeftReason,
     PeerAway,
@@ -35,7 +36,18 @@ class Rejoined:
     dropped: int
 
 
-Event = ServerMessage | Rejoined
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The server has named other ICE servers, or new credentials for them.
+
+    Attributes:
+        iceServers: What to use from now on.
+    """
+
+    iceServers: tuple[IceServer, ...]
+
+
+Event = ServerMessage | Rejoined | Renewed
 """What a client hears."""
 
 

@@ -22,6 +22,7 @@ from icefloe.signaling import (
     PeerLeft,
     PeerMessage,
     Rejoined,
+    Renewed,
     SendQueueFull,
     ServerConfiguration,
     SignalingClient,
@@ -280,5 +281,45 @@ async def test_the_servers_are_renewed_by_a_resume(proxy_to: Any) -> None:
             proxy.cut()
             await until(alice, PeerBack)
             await alice.send(Message(bob.id, "hello"))
+            assert (await until(bob, Renewed))[-1] == Renewed((IceServer("stun:s2"),))
             assert await data(bob, 1) == ["hello"]
             assert bob.ice_servers == [IceServer("stun:s2")]
+
+
+async def test_a_server_that_went_silent_is_left_at_once_when_told_to_look(
+    server: SignalingServer, proxy: Any
+) -> None:
+    async with (
+        connect(server.url, room="lobby", name="alice") as alice,
+        connect(proxy.url, room="lobby", name="bob") as bob,
+    ):
+        await until(alice, PeerJoined)
+        bob.suspect()
+        await alice.send(Message(bob.id, "still the same socket"))
+        assert await data(bob, 1) == ["still the same socket"]
+        proxy.swallows = True
+        bob.suspect()
+        bob.suspect()
+        while bob.is_connected:
+            await asyncio.sleep(0.01)
+        proxy.swallows = False
+        await until(alice, PeerBack)
+        await alice.send(Message(bob.id, "another socket"))
+        assert await data(bob, 1) == ["another socket"]
+
+
+async def test_a_client_that_waits_to_connect_goes_on_when_told_to_look(
+    monkeypatch: pytest.MonkeyPatch, server: SignalingServer, proxy: Any
+) -> None:
+    monkeypatch.setattr("icefloe.signaling.client.pauses", lambda: iter([3600.0] * 9))
+    async with (
+        connect(server.url, room="lobby", name="alice") as alice,
+        connect(proxy.url, room="lobby", name="bob") as bob,
+    ):
+        await until(alice, PeerJoined)
+        proxy.cut()
+        await until(alice, PeerAway)
+        bob.suspect()
+        await until(alice, PeerBack)
+        await alice.send(Message(bob.id, "back"))
+        assert await data(bob, 1) == ["back"]
