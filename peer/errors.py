@@ -6,6 +6,7 @@
     ├── IncompatibleVersions (also ImportError)
     ├── InvalidServerUrl (also ValueError)
     ├── InvalidCandidate (also ValueError)
+    ├── InvalidModification (also ValueError)
     ├── ConnectFailed
     ├── PeerLeft
     ├── PeerNotHere (also LookupError)
@@ -66,6 +67,20 @@ class InvalidCandidate(PeerError, ValueError):
     def __init__(self, candidate: object, reason: str) -> None:
         self.candidate = candidate
         super().__init__(f"{candidate!r} is not an ICE candidate: {reason}")
+
+
+class InvalidModification(PeerError, ValueError):
+    """Something of a configuration cannot be changed any more (W3C webrtc-pc, setConfiguration).
+
+    Attributes:
+        field: The name of the field.
+    """
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+        super().__init__(
+            f"{field} of a peer connection cannot be changed; give it when the connection is made"
+        )
 
 
 class Phase(StrEnum):

@@ -26,6 +26,7 @@ from icefloe.signaling import (
     PeerJoined,
     PeerLeft,
     Rejoined,
+    Renewed,
     SessionDescription,
     SignalingClient,
     SignalingError,
@@ -122,6 +123,7 @@ class Room:
             PeerCandidate: self._on_candidate,
             PeerBye: self._on_bye,
             Rejoined: self._on_rejoined,
+            Renewed: self._on_renewed,
             Error: self._on_error,
         }
 
@@ -248,6 +250,7 @@ class Room:
             configuration=configuration,
             connect_timeout=self._connect_timeout,
         )
+        peer.connection.on("connectionstatechange", lambda: self._on_state(peer))
         self._peers[info.id] = peer
         self._tasks[peer] = asyncio.create_task(self._run(peer), name=f"peer {info.name}")
         if not self._arrivals.put(peer):
@@ -330,6 +333,20 @@ class Room:
         self._seniors.clear()
         for info in message.joined.peers:
             self._meet(info, senior=True)
+
+    async def _on_renewed(self, message: Renewed) -> None:
+        if self._configuration.iceServers is not None:
+            return
+        servers = list(_usable(message.iceServers))
+        for peer in self._peers.values():
+            if not peer.has_ended:
+                held = peer.connection.getConfiguration()
+                peer.connection.setConfiguration(replace(held, iceServers=servers))
+
+    def _on_state(self, peer: RemotePeer) -> None:
+        # What cuts a call off may have cut off signaling as well, which its recovery needs.
+        if peer.connection.connectionState == "disconnected":
+            self.client.suspect()
 
     async def _on_error(self, message: Error) -> None:
         logger.info("the signaling server says %s: %s", message.code, message.message)

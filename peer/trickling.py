@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import aiortc
-from aiortc import RTCConfiguration, RTCIceTransport
+from aiortc import InvalidStateError, RTCConfiguration, RTCIceTransport
 from aiortc.rtcicetransport import candidate_from_aioice
 from aiortc.sdp import MediaDescription
 
@@ -21,11 +22,11 @@ from .candidates import (
     parse_candidate,
     parse_remote,
 )
-from .configuration import PeerConfiguration
+from .configuration import PeerConfiguration, complete
 from .described import DescribedConnection
-from .errors import InvalidCandidate
+from .errors import InvalidCandidate, InvalidModification
 from .ice.agent import AgentListener, IceAgent
-from .ice.servers import RTCPeerConnectionIceErrorEvent, Server
+from .ice.servers import RTCPeerConnectionIceErrorEvent, Server, parse_servers
 from .trickle import RemoteCandidates, Verdict
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,36 @@ class TricklingConnection(DescribedConnection):
         self._holding_found = False
         self._closing: asyncio.Task[None] | None = None
         super().__init__(configuration)
+
+    # --- configuration
+
+    def getConfiguration(self) -> PeerConfiguration:
+        """Return the configuration in force (W3C webrtc-pc, getConfiguration)."""
+        return replace(self._configuration)
+
+    def setConfiguration(self, configuration: RTCConfiguration) -> None:
+        """Set another configuration (W3C webrtc-pc, setConfiguration).
+
+        New servers and policies hold from the next gathering on, which is the next ICE restart;
+        new credentials of TURN servers in use hold at once.
+
+        Args:
+            configuration: All of it; what is left out takes its default.
+
+        Raises:
+            InvalidModification: ``bundlePolicy`` differs from what it was; a ``ValueError``.
+            InvalidServerUrl: A URL in ``iceServers`` is malformed.
+            InvalidStateError: The connection is closed.
+        """
+        if self._closing is not None:
+            raise InvalidStateError("RTCPeerConnection is closed")
+        own = complete(configuration)
+        if own.bundlePolicy is not self._configuration.bundlePolicy:
+            raise InvalidModification("bundlePolicy")
+        servers = parse_servers(own.iceServers)
+        self._configuration, self._servers = own, servers
+        for ice in self._ice_transports():
+            agent_of(ice).configure(own, servers)
 
     # --- local candidates
 

@@ -80,8 +80,7 @@ class IceAgent:
         password: str | None = None,
     ) -> None:
         self._configuration = configuration
-        self.servers = servers
-        """The servers that the next generation asks."""
+        self._servers = servers
         self._listener = listener
         self._role = Role.controlled()
         self._current: Generation | None = None
@@ -99,6 +98,10 @@ class IceAgent:
         self.state = IceState.NEW
         """The state of the transport."""
 
+    def configure(self, configuration: PeerConfiguration, servers: tuple[Server, ...]) -> None:
+        """Have the next generation go by another configuration and ask other servers."""
+        self._configuration, self._servers = configuration, servers
+
     # --- generations
 
     @property
@@ -114,7 +117,7 @@ class IceAgent:
         fragment = credentials.local_username
         generation = Generation(
             self._configuration,
-            self.servers,
+            self._servers,
             Listener(
                 candidate=lambda found: self._listener.candidate(found, fragment),
                 error=self._listener.error,
