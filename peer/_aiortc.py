@@ -70,7 +70,7 @@ _METHODS: dict[type, tuple[str, ...]] = {
     ),
     RTCCertificate: ("_create_ssl_context",),
     RTCRtpTransceiver: ("_get_mline_index", "_set_mid", "_set_mline_index"),
-    RTCSctpTransport: ("_data_channel_open", "_data_channel_receive"),
+    RTCSctpTransport: ("_data_channel_open", "_data_channel_receive", "_t3_expired"),
 }
 
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
@@ -103,7 +103,7 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_offerDirection",
         "_preferred_codecs",
     ),
-    RTCSctpTransport: ("_data_channel_queue", "_remote_max_message_size"),
+    RTCSctpTransport: ("_data_channel_queue", "_remote_max_message_size", "_t3_handle"),
     TurnTransport: (
         "_TurnTransport__close_task",
         "_TurnTransport__inner_protocol",
@@ -236,6 +236,12 @@ class SctpTransport(RTCSctpTransport):
         lengths = struct.pack("!HH", len(channel.label.encode()), len(channel.protocol.encode()))
         fixed = message[:8] + lengths + message[12:]
         self._data_channel_queue.append((queued, protocol_id, fixed))
+
+    def retransmit_now(self) -> None:
+        """Send again what is not acknowledged: the path is back, so no timer need be waited for."""
+        if self._t3_handle is not None:
+            self._t3_handle.cancel()
+            self._t3_expired()
 
     async def _data_channel_receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
         try:
@@ -591,6 +597,10 @@ class PeerConnectionSeam(RTCPeerConnection):
         if self.sctp is not None:
             transports.add(self.sctp.transport.transport)
         return transports
+
+    def _retransmit_now(self) -> None:
+        if isinstance(self.sctp, SctpTransport):
+            self.sctp.retransmit_now()
 
     def _remote_max_message_size(self) -> int:
         """Return the largest message that the other side takes, in bytes; 0 is no limit."""

@@ -113,6 +113,7 @@ class RestartingConnection(TricklingConnection):
         super()._on_ice_state(ice)
         if agent_of(ice).state is IceState.COMPLETED and not self._is_in_trouble():
             self._recovery.healthy(self._now())
+            self._retransmit_now()
             self._arm_recovery()
 
     def _on_trouble(self, reason: str, *, silent: bool) -> None:
