@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 
 from aiortc import RTCConfiguration, RTCIceTransport, RTCSessionDescription
 
@@ -81,18 +82,30 @@ class RestartingConnection(TricklingConnection):
 
     def _adopt_remote(self, text: str, kind: str) -> None:
         """Make another generation where the other side's description has new credentials."""
-        offered = sdp.fragments(text)
-        for agent in self._agents():
-            if kind == "offer" and offered and agent.remote_username is not None:
-                if agent.remote_username not in offered:
-                    agent.prepare_restart()
-                    agent.adopt()
-                    self._recovery.restarted(self._now(), still_in_trouble=self._is_in_trouble())
-                    self._arm_recovery()
-            elif kind == "answer" and any(agent.is_refused(name) for name in offered):
+        by_mid = sdp.fragments_by_mid(text)
+        for ice in self._ice_transports():
+            agent = agent_of(ice)
+            fragment = next((by_mid[mid] for mid in self._mids_of(ice) if mid in by_mid), None)
+            if fragment is None:
+                continue
+            if kind == "offer" and agent.remote_username not in (None, fragment):
+                agent.prepare_restart()
+                agent.adopt()
+                self._recovery.restarted(self._now(), still_in_trouble=self._is_in_trouble())
+                self._arm_recovery()
+            elif kind == "answer" and agent.is_refused(fragment):
                 logger.info("the other side does not restart ICE")
                 agent.discard_next()
                 self._replacing = frozenset()
+            agent.expect(fragment)
+
+    def _mids_of(self, ice: RTCIceTransport) -> Iterator[str]:
+        """Give the media sections that go over a transport."""
+        for transceiver in self.getTransceivers():
+            if transceiver.mid is not None and transceiver.receiver.transport.transport is ice:
+                yield transceiver.mid
+        if self.sctp is not None and self.sctp.mid and self.sctp.transport.transport is ice:
+            yield self.sctp.mid
 
     def _settle(self) -> None:
         super()._settle()

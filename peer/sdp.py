@@ -72,19 +72,31 @@ def split_candidates(text: str) -> tuple[str, list[SectionCandidates]]:
     return _join(kept), found
 
 
+def _value(section: list[str], attribute: str, default: str = "") -> str:
+    prefix = f"a={attribute}:"
+    found = next((line for line in section if line.startswith(prefix)), prefix + default)
+    return found[len(prefix) :].strip()
+
+
 def mids(text: str) -> list[str]:
     """Return the mid of each media section; empty where it has none."""
-    prefix = "a=mid:"
-    return [
-        next((line[len(prefix) :].strip() for line in section if line.startswith(prefix)), "")
-        for section in _sections(text)[1:]
-    ]
+    return [_value(section, "mid") for section in _sections(text)[1:]]
 
 
 def fragments(text: str) -> set[str]:
     """Return the ICE username fragments in a description."""
-    prefix = "a=ice-ufrag:"
-    return {line[len(prefix) :].strip() for line in _lines(text) if line.startswith(prefix)}
+    return set(fragments_by_mid(text).values())
+
+
+def fragments_by_mid(text: str) -> dict[str, str]:
+    """Return the ICE username fragment of each media section that has one.
+
+    One on the session level holds for all sections that have none (RFC 8839 section 5.4).
+    """
+    session, *media = _sections(text)
+    default = _value(session, "ice-ufrag")
+    found = {_value(section, "mid"): _value(section, "ice-ufrag", default) for section in media}
+    return {mid: fragment for mid, fragment in found.items() if fragment}
 
 
 def _with_known_codecs(section: list[str]) -> list[str]:

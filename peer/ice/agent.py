@@ -163,10 +163,19 @@ class IceAgent:
         if prepared is None or fragment not in (None, prepared.local_username):
             return False
         self._prepared = None
+        if self._current is None or not self._current.is_gathering:
+            self._first = prepared  # nothing has begun that could be restarted
+            self._current = None
+            return True
         self.discard_next()
         self._next = self._make(prepared, is_restart=True)
         logger.info("ICE restart: generation %s", prepared.local_username)
         return True
+
+    def expect(self, fragment: str) -> None:
+        """Note whose candidates come from now on: those with the other side's fragment."""
+        if self._next is not None and not self._next.is_started:
+            self._next.checks.credentials.remote_username = fragment
 
     def discard_next(self) -> None:
         """Give up a generation that does not work yet; the one in use stays."""
@@ -259,8 +268,12 @@ class IceAgent:
 
     async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
         """Take a candidate of the other side's latest description, or the end of them."""
-        if not self._is_closed:
-            self._newest.add_remote_candidate(remote_candidate)
+        if self._is_closed:
+            return
+        generation = self._newest
+        if self._current is not None and generation.checks.credentials.remote_username is None:
+            generation = self._current  # the restart that was offered is not answered yet
+        generation.add_remote_candidate(remote_candidate)
 
     # --- the connection
 
@@ -286,7 +299,7 @@ class IceAgent:
         newest.start(username, password, lite=lite)
 
     def is_refused(self, username: str) -> bool:
-        """Tell whether the other side has answered a restart with the credentials it had."""
+        """Tell whether a restart was answered with the credentials that the other side had."""
         current = self._current
         return (
             self._next is not None
@@ -294,11 +307,6 @@ class IceAgent:
             and current is not None
             and current.checks.credentials.remote_username == username
         )
-
-    def is_new(self, username: str) -> bool:
-        """Tell whether the other side restarts: these are not the credentials it has now."""
-        known = self._newest.checks.credentials.remote_username
-        return known is not None and known != username
 
     async def usable(self) -> bool:
         """Wait until there is a path for the first time; return whether there is.
@@ -376,6 +384,7 @@ class IceAgent:
         for generation in (self._current, self._next):
             if generation is not None:
                 generation.drop_addresses(addresses)
+        self.suspect()
         if addresses - before:
             self._listener.trouble("the machine has new addresses", silent=False)
 

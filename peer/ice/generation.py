@@ -4,6 +4,7 @@ The asyncio shell of :class:`~.checks.Checks`: sockets, timers, names.
 """
 
 import asyncio
+import ipaddress
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -177,15 +178,14 @@ class Generation:
             self._spawn(self._resolve(candidate))
 
     def _add_remote(self, candidate: Candidate, host: str, *, named: bool = False) -> None:
-        if candidate.type == "prflx" or not 0 < candidate.port < 65536:
-            return
         try:
-            self.checks.add_remote(
-                candidate, (host, candidate.port), self._loop.time(), named=named
-            )
+            address = (str(ipaddress.ip_address(host)), candidate.port)
         except ValueError:
             logger.debug("ignored a remote candidate that has no IP address: %s", host)
             return
+        if candidate.transport.lower() != "udp" or candidate.component != 1 or not candidate.port:
+            return  # nothing here could be paired with it
+        self.checks.add_remote(candidate, address, self._loop.time(), named=named)
         self._flush()
 
     async def _resolve(self, candidate: Candidate) -> None:
