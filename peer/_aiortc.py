@@ -19,9 +19,9 @@ from importlib.metadata import version
 from typing import Any
 
 import aioice
+from aioice import stun
 from aioice.candidate import Candidate
 from aioice.ice import CandidatePair, StunProtocol
-from aioice.turn import TurnTransport
 from aiortc import (
     RTCCertificate,
     RTCConfiguration,
@@ -125,11 +125,6 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_query_consent_task",
         "_queue",
         "_remote_candidates",
-    ),
-    TurnTransport: (
-        "_TurnTransport__close_task",
-        "_TurnTransport__inner_protocol",
-        "_TurnTransport__send_tasks",
     ),
 }
 
@@ -535,6 +530,13 @@ def agent_of(ice: RTCIceTransport) -> Any:
 
 # --- aioice -------------------------------------------------------------------------------------
 
+REQUESTED_ADDRESS_FAMILY = "REQUESTED-ADDRESS-FAMILY"
+"""The attribute of RFC 8656 section 18.6, which aioice does not know of itself."""
+
+_FAMILY_ATTRIBUTE = (0x0017, REQUESTED_ADDRESS_FAMILY, stun.pack_unsigned, stun.unpack_unsigned)
+stun.ATTRIBUTES_BY_TYPE.setdefault(0x0017, _FAMILY_ATTRIBUTE)
+stun.ATTRIBUTES_BY_NAME.setdefault(REQUESTED_ADDRESS_FAMILY, _FAMILY_ATTRIBUTE)
+
 
 class IceConnection(aioice.Connection):
     """``aioice.Connection`` whose gathering and failing a subclass decides."""
@@ -613,14 +615,3 @@ class IceConnection(aioice.Connection):
         for pair in self._check_list:
             if pair.state == CandidatePair.State.IN_PROGRESS:
                 pair.state, pair.task = CandidatePair.State.FAILED, None
-
-
-def abort_relay(transport: Any) -> None:
-    """End a TURN client at once, whatever its server does; other transports are left alone."""
-    if not isinstance(transport, TurnTransport):
-        return
-    close_task = getattr(transport, "_TurnTransport__close_task")  # noqa: B009
-    for task in (close_task, *getattr(transport, "_TurnTransport__send_tasks")):  # noqa: B009
-        if task is not None:
-            task.cancel()
-    getattr(transport, "_TurnTransport__inner_protocol").transport.abort()  # noqa: B009
