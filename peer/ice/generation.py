@@ -2,20 +2,19 @@
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 from aioice import Candidate, TransportPolicy, mdns, stun
-from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import StunProtocol
 from aiortc import RTCIceTransportPolicy
 
-from .._aiortc import IceConnection, abort_relay
+from .._aiortc import IceConnection
 from ..configuration import PeerConfiguration
-from .gathering import UDP_RECEIVE_BUFFER, Relay, gather_from_servers
-from .network import host_addresses
+from .gathering import Gathering
+from .local import LocalCandidate
+from .relay import RelayTransport
 from .servers import RTCPeerConnectionIceErrorEvent, Server
 
 logger = logging.getLogger(__name__)
@@ -99,6 +98,14 @@ class Generation(IceConnection):
         self._patience: asyncio.TimerHandle | None = None
         self._patience_over = False
         self._started = False
+        self._gathering = Gathering(
+            configuration,
+            servers,
+            protocol_factory=lambda: _Socket(self),
+            on_candidate=self._add_local,
+            on_error=listener.error,
+            on_relay_lost=lambda protocol, reason: None,  # aioice looks at connection_lost()
+        )
         self.gathered = asyncio.Event()
         """Set when no further local candidate will come."""
 
@@ -111,68 +118,32 @@ class Generation(IceConnection):
             return
         self._started = True
         if not self._relay_only:
-            await self._open_host_sockets()
+            await self._gathering.open_host_sockets()
         self.allow_connect()
         self._spawn(self._gather_from_servers())
 
-    async def _open_host_sockets(self) -> None:
-        loop = asyncio.get_running_loop()
-        for address in host_addresses():
-            try:
-                transport, protocol = await loop.create_datagram_endpoint(
-                    lambda: _Socket(self), local_addr=(address, 0)
-                )
-            except OSError as error:
-                logger.info("no host candidate on %s: %s", address, error)
-                continue
-            sock: socket.socket = transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER)
-            protocol.local_candidate = host_candidate(*transport.get_extra_info("sockname")[:2])
-            self._add_local(protocol.local_candidate, protocol)
-
     async def _gather_from_servers(self) -> None:
-        relay = Relay(
-            protocol_factory=lambda: _Socket(self),
-            hide_related_address=self._relay_only,
-            tls_context=self._configuration.tlsContext,
-        )
         try:
-            await gather_from_servers(
-                self._servers,
-                sockets=tuple(self.sockets),
-                relay=relay,
-                timeout=self._configuration.serverTimeout,
-                on_candidate=self._add_local,
-                on_error=self._listener.error,
-            )
+            await self._gathering.ask_servers()
         finally:
             self.gathered.set()
         self._listener.complete()
+        await self._gathering.keep_alive()
 
-    def _add_local(self, candidate: Candidate, protocol: StunProtocol | None) -> None:
-        if protocol is not None:
-            if self.closing or self.finished:
-                # A path is chosen, or there will be none: an allocation would only cost.
-                protocol.transport.close()
-                self._discarded.append(protocol)
-                return
-            self.sockets.append(protocol)
-        elif self._is_redundant(candidate):
+    def _add_local(self, candidate: LocalCandidate) -> None:
+        if candidate.type == "relay" and (self.closing or self.finished):
+            # A path is chosen, or there will be none: an allocation would only cost.
+            candidate.base.transport.close()
+            self._discarded.append(candidate.base)
             return
-        self.publish(candidate)
-        self._listener.candidate(candidate)
-        if protocol is not None:
+        if candidate.type != "srflx":
+            self.sockets.append(candidate.base)
+        announced = candidate.announced()
+        if announced is not None:
+            self.publish(announced)
+            self._listener.candidate(announced)
+        if candidate.type == "relay":
             self.pair_late()
-
-    def _is_redundant(self, candidate: Candidate) -> bool:
-        # RFC 8445 section 5.1.3: same transport address and same base. A server-reflexive
-        # candidate's base is its host candidate, whatever server told of it.
-        base = (candidate.related_address, candidate.related_port)
-        return any(
-            (known.host, known.port) == (candidate.host, candidate.port)
-            and ((known.host, known.port) == base or known.type == candidate.type)
-            for known in self.local_candidates
-        )
 
     # --- remote candidates
 
@@ -265,6 +236,7 @@ class Generation(IceConnection):
             if tasks:
                 await asyncio.wait(tasks)
             await super().close()
+            await self._gathering.close()
             for protocol in self._discarded:
                 await protocol.close()
         finally:
@@ -278,17 +250,5 @@ class Generation(IceConnection):
 
 def _abort_all(transports: list[Any]) -> None:
     for transport in transports:
-        abort_relay(transport)
-
-
-def host_candidate(address: str, port: int) -> Candidate:
-    """Make the host candidate of a bound UDP socket (RFC 8445 section 5.1.1.1)."""
-    return Candidate(
-        foundation=candidate_foundation("host", "udp", address),
-        component=1,
-        transport="udp",
-        priority=candidate_priority(1, "host"),
-        host=address,
-        port=port,
-        type="host",
-    )
+        if isinstance(transport, RelayTransport):
+            transport.abort()
