@@ -182,7 +182,6 @@ async def tls_context(ca_file: str | Path | None) -> ssl.SSLContext:
     Cancellation: safe.
     """
 
-
     def load() -> ssl.SSLContext:
         # A file that was replaced is read again.
         stamp = Path(ca_file).stat().st_mtime_ns if ca_file is not None else 0
