@@ -98,7 +98,6 @@ class Bindings:
             self._hosts[peer[0]] = self._hosts.get(peer[0], 0) + 1
         known.under_way = True
         known.bound_at = now
-        self._used.add(peer)
         return known.number
 
     def succeed(self, peer: Peer) -> None:

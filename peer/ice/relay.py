@@ -9,7 +9,8 @@ import errno
 import ipaddress
 import logging
 import struct
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from aioice import stun
@@ -71,7 +72,7 @@ class RelayTransport(asyncio.DatagramTransport):
         self._close_timeout = close_timeout
         self._on_lost = on_lost
         self._bindings = Bindings()
-        self._waiting: dict[Peer, list[bytes]] = {}
+        self._waiting: dict[Peer, deque[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._protocol: asyncio.DatagramProtocol | None = None
@@ -202,13 +203,11 @@ class RelayTransport(asyncio.DatagramTransport):
                 return
             self._spawn(self._bind(peer, number), "bind")
         if self._bindings.is_under_way(peer):
-            waiting = self._waiting.setdefault(peer, [])
-            del waiting[: len(waiting) + 1 - MAX_WAITING]
-            waiting.append(data)
+            self._waiting.setdefault(peer, deque(maxlen=MAX_WAITING)).append(data)
 
     async def _bind(self, peer: Peer, number: int) -> None:
         attributes = {"CHANNEL-NUMBER": number, "XOR-PEER-ADDRESS": peer}
-        waiting: list[bytes] = []
+        waiting: Iterable[bytes] = ()
         try:
             await self._transactions.request(stun.Method.CHANNEL_BIND, attributes)
         except stun.TransactionError as error:
@@ -222,7 +221,7 @@ class RelayTransport(asyncio.DatagramTransport):
             self._report(ConnectionError(f"no channel for {peer[0]}:{peer[1]}: {error}"))
         else:
             self._bindings.succeed(peer)
-            waiting = self._waiting.get(peer, [])
+            waiting = self._waiting.get(peer, ())
         finally:
             self._waiting.pop(peer, None)
         for data in waiting:
