@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from aioice.turn import TurnTransport
+from aioice import stun
 from aiortc import (
     RTCCertificate,
     RTCConfiguration,
@@ -104,11 +104,6 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_preferred_codecs",
     ),
     RTCSctpTransport: ("_data_channel_queue", "_remote_max_message_size", "_t3_handle"),
-    TurnTransport: (
-        "_TurnTransport__close_task",
-        "_TurnTransport__inner_protocol",
-        "_TurnTransport__send_tasks",
-    ),
 }
 
 
@@ -625,13 +620,9 @@ def agent_of(ice: RTCIceTransport) -> Any:
 
 # --- aioice -------------------------------------------------------------------------------------
 
+REQUESTED_ADDRESS_FAMILY = "REQUESTED-ADDRESS-FAMILY"
+"""The attribute of RFC 8656 section 18.6, which aioice does not know of itself."""
 
-def abort_relay(transport: Any) -> None:
-    """End a TURN client at once, whatever its server does; other transports are left alone."""
-    if not isinstance(transport, TurnTransport):
-        return
-    close_task = getattr(transport, "_TurnTransport__close_task")  # noqa: B009
-    for task in (close_task, *getattr(transport, "_TurnTransport__send_tasks")):  # noqa: B009
-        if task is not None:
-            task.cancel()
-    getattr(transport, "_TurnTransport__inner_protocol").transport.abort()  # noqa: B009
+_FAMILY_ATTRIBUTE = (0x0017, REQUESTED_ADDRESS_FAMILY, stun.pack_unsigned, stun.unpack_unsigned)
+stun.ATTRIBUTES_BY_TYPE.setdefault(0x0017, _FAMILY_ATTRIBUTE)
+stun.ATTRIBUTES_BY_NAME.setdefault(REQUESTED_ADDRESS_FAMILY, _FAMILY_ATTRIBUTE)

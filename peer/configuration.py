@@ -1,9 +1,16 @@
 """What a peer connection can be told: ``PeerConfiguration``."""
 
+import ipaddress
 import ssl
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Literal
 
 from aiortc import RTCBundlePolicy, RTCConfiguration
+
+from .errors import InvalidConfiguration
+from .ice.interfaces import Selection
 
 
 @dataclass
@@ -52,10 +59,132 @@ class PeerConfiguration(RTCConfiguration):
     """How the certificates of ``turns:`` servers are verified; by default with the system's
     certification authorities."""
 
+    tlsCaFile: str | Path | None = None
+    """For a TURN server of one's own: a PEM file of certification authorities that are trusted
+    beside the system's. Not together with ``tlsContext``."""
+
+    interfaces: Sequence[str] | Callable[[str], bool] = ()
+    """For a machine with networks that calls must not use, or only these: names of interfaces,
+    with the wildcards of a shell. ``("eth*", "wlan0")`` gathers on no others, ``("!docker*",
+    "!tun0")`` on all others; a name that is denied stays denied. Or a function that is given a
+    name. It decides which addresses are offered; how a TURN server is reached is the routing
+    table's matter."""
+
+    addresses: Sequence[str] = ()
+    """The same by address: networks such as ``("10.0.0.0/8",)``, of which alone addresses are
+    offered, or ``("!fd00::/8", "!192.168.122.0/24")``, of which none are."""
+
+    includeLoopback: bool = False
+    """For two programs on one machine that has a network, too: gather on ``127.0.0.1`` and ``::1``
+    as well. A machine that has nothing else gathers on them anyhow."""
+
+    portRange: tuple[int, int] | None = None
+    """For a firewall that lets a range of UDP ports in, or a container that publishes one: the
+    first and the last port that host candidates may use. Each connection takes one on each address,
+    and an ICE restart takes others beside those in use, so have twice as many. The sockets that
+    speak to TURN servers are not bound by it, since nothing comes in to them unasked."""
+
+    externalAddresses: Mapping[str, str] | Sequence[str] = ()
+    """For a cloud machine behind a 1:1 NAT, or a container whose ports are published: the address
+    that others see instead of the local one, as ``{"10.0.0.4": "203.0.113.4"}``; or just
+    ``("203.0.113.4",)``, one for each IP version, which then stands for all local addresses of it.
+    Ports must be the same on both sides."""
+
+    externalAddressType: Literal["host", "srflx"] = "host"
+    """What an external address becomes: ``host`` announces it in the place of the local one, so
+    that nobody tries to reach that; ``srflx`` announces both, for a machine that has peers on its
+    own network, too."""
+
+    hideHostAddresses: bool = False
+    """For who should not learn the local addresses: announce names in their place that only the
+    local network can resolve, by multicast DNS (draft-ietf-mmusic-mdns-ice-candidates), as browsers
+    do it. What cannot be published is not announced; the address that a STUN server sees is."""
+
     def __post_init__(self) -> None:
         for name in _TIMES:
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative")
+                raise InvalidConfiguration(name, getattr(self, name), "it must not be negative")
+        if self.tlsCaFile is not None:
+            if self.tlsContext is not None:
+                problem = "give tlsContext or tlsCaFile, not both"
+                raise InvalidConfiguration("tlsCaFile", self.tlsCaFile, problem)
+            if not Path(self.tlsCaFile).is_file():
+                raise InvalidConfiguration("tlsCaFile", self.tlsCaFile, "there is no such file")
+        self._check_patterns()
+        self._check_ports()
+        self._check_external()
+
+    def _check_patterns(self) -> None:
+        for name in ("interfaces", "addresses"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                problem = f"give a sequence of strings, as ({value!r},)"
+                raise InvalidConfiguration(name, value, problem)
+            try:
+                Selection(**{name: value})
+            except (TypeError, ValueError, AttributeError) as error:
+                raise InvalidConfiguration(name, value, str(error)) from error
+
+    def _check_ports(self) -> None:
+        if self.portRange is None:
+            return
+        try:
+            first, last = self.portRange
+            valid = 1 <= first <= last <= 65535
+        except (TypeError, ValueError):
+            valid = False
+        if not valid:
+            problem = "give the first and the last port, as (50000, 50100)"
+            raise InvalidConfiguration("portRange", self.portRange, problem)
+
+    def _check_external(self) -> None:
+        given = self.externalAddresses
+        try:
+            pairs = external_pairs(given)
+        except (TypeError, ValueError) as error:
+            raise InvalidConfiguration("externalAddresses", given, str(error)) from error
+        if self.externalAddressType not in ("host", "srflx"):
+            problem = "it is either 'host' or 'srflx'"
+            raise InvalidConfiguration("externalAddressType", self.externalAddressType, problem)
+        if pairs and self.hideHostAddresses and self.externalAddressType == "host":
+            problem = (
+                "hideHostAddresses puts a name where the external address would go; "
+                "set externalAddressType='srflx' to announce both"
+            )
+            raise InvalidConfiguration("externalAddresses", given, problem)
+
+    @property
+    def selection(self) -> Selection:
+        """The interfaces and addresses that ``interfaces`` and so on leave."""
+        return Selection(self.interfaces, self.addresses, self.includeLoopback)
+
+
+def external_pairs(addresses: Mapping[str, str] | Sequence[str]) -> dict[str | int, str]:
+    """Read ``externalAddresses``.
+
+    Returns:
+        External addresses in canonical form, by local address, or by IP version for those that
+        stand for all local addresses.
+
+    Raises:
+        ValueError: One of them is no IP address, or the two of a pair are of different versions.
+    """
+    pairs: dict[str | int, str] = {}
+    if isinstance(addresses, str):
+        raise ValueError(f"give a sequence of addresses, as ({addresses!r},)")
+    if isinstance(addresses, Mapping):
+        for local, external in addresses.items():
+            inside, outside = ipaddress.ip_address(local), ipaddress.ip_address(external)
+            if inside.version != outside.version:
+                raise ValueError(f"{local} and {external} are of different IP versions")
+            pairs[str(inside)] = str(outside)
+        return pairs
+    for external in addresses:
+        outside = ipaddress.ip_address(external)
+        if outside.version in pairs:
+            raise ValueError(f"there are two for IPv{outside.version}; give a mapping")
+        pairs[outside.version] = str(outside)
+    return pairs
 
 
 _TIMES = (

@@ -103,6 +103,7 @@ class PeerConnection(RestartingConnection):
                     create = self.createAnswer if answering else self.createOffer
                     sessionDescription = await create()
                 self._adopt_offered(sessionDescription.sdp)
+                self._watch_addresses()
                 await super().setLocalDescription(sessionDescription)
             finally:
                 self._holding_found = False
@@ -273,4 +274,5 @@ class PeerConnection(RestartingConnection):
             self._closing = asyncio.create_task(super().close(), name="PeerConnection.close")
             self._found.clear()
             self._stop_recovering()
+            self._stop_watching()
         await asyncio.shield(self._closing)

@@ -4,6 +4,7 @@
 
     PeerError
     ├── IncompatibleVersions (also ImportError)
+    ├── InvalidConfiguration (also ValueError)
     ├── InvalidServerUrl (also ValueError)
     ├── InvalidCandidate (also ValueError)
     ├── InvalidModification (also ValueError)
@@ -40,6 +41,20 @@ class IncompatibleVersions(PeerError, ImportError):
             f"{versions} lack what icefloe builds on: {', '.join(missing)}. "
             "Install the versions that icefloe asks for: pip install --upgrade icefloe"
         )
+
+
+class InvalidConfiguration(PeerError, ValueError):
+    """A field of a ``PeerConfiguration`` has a value that makes no sense.
+
+    Attributes:
+        field: Name of the field.
+        value: What it was given.
+    """
+
+    def __init__(self, field: str, value: object, problem: str) -> None:
+        self.field = field
+        self.value = value
+        super().__init__(f"{field}={value!r}: {problem}")
 
 
 class InvalidServerUrl(PeerError, ValueError):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from aiortc import RTCConfiguration, RTCIceTransport, RTCSessionDescription
 
@@ -11,6 +11,8 @@ from ._aiortc import agent_of
 from .configuration import PeerConfiguration
 from .ice.agent import IceAgent
 from .ice.checks import IceState
+from .ice.interfaces import Address
+from .ice.monitor import watch
 from .ice.servers import Server
 from .recovery import Recovery
 from .trickling import TricklingConnection
@@ -35,6 +37,7 @@ class RestartingConnection(TricklingConnection):
         """The username fragments to be replaced; W3C calls it [[LocalIceCredentialsToReplace]]."""
         self._recovery = Recovery()
         self._recovery_timer: asyncio.TimerHandle | None = None
+        self._unwatch: Callable[[], None] | None = None
         super().__init__(configuration, own=own, servers=servers)
 
     def restartIce(self) -> None:
@@ -148,6 +151,20 @@ class RestartingConnection(TricklingConnection):
         self._recovery_timer = None
         if self._closing is None:
             self.restartIce()
+
+    def _watch_addresses(self) -> None:
+        """Follow the machine's addresses, from the first gathering on until the end."""
+        if self._unwatch is None and self._closing is None:
+            self._unwatch = watch(self._configuration.selection, self._on_addresses)
+
+    def _on_addresses(self, addresses: frozenset[Address]) -> None:
+        for agent in self._agents():
+            agent.addresses_changed({str(address) for address in addresses})
+
+    def _stop_watching(self) -> None:
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
 
     def _stop_recovering(self) -> None:
         if self._recovery_timer is not None:

@@ -34,6 +34,7 @@ PUBLIC = {
         Evidence
         IncompatibleVersions
         InvalidCandidate
+        InvalidConfiguration
         InvalidServerUrl
         MessageTooLarge
         PeerConfiguration

@@ -20,7 +20,6 @@ from ..configuration import PeerConfiguration
 from .binding import Credentials, Role
 from .checks import Failure, IceState
 from .generation import Generation, Listener
-from .local import LocalCandidate
 from .pair import Pair
 from .servers import RTCPeerConnectionIceErrorEvent, Server
 
@@ -52,7 +51,7 @@ class AgentListener:
             is known is its silence, which the other side notices too.
     """
 
-    candidate: Callable[[LocalCandidate, str], None]
+    candidate: Callable[[Candidate, str], None]
     error: Callable[[RTCPeerConnectionIceErrorEvent], None]
     complete: Callable[[str], None]
     state: Callable[[], None]
@@ -120,6 +119,7 @@ class IceAgent:
             self._servers,
             Listener(
                 candidate=lambda found: self._listener.candidate(found, fragment),
+                credentials=self._latest_credentials,
                 error=self._listener.error,
                 complete=lambda: self._listener.complete(fragment),
                 changed=self._on_changed,
@@ -132,6 +132,11 @@ class IceAgent:
         )
         generation.checks.remote_is_lite = self._remote_is_lite
         return generation
+
+    def _latest_credentials(self, server: Server) -> tuple[str | None, str | None]:
+        """Return the TURN credentials in force for a server that was named before."""
+        named = next((s for s in self._servers if s.url == server.url), server)
+        return named.username, named.credential
 
     @property
     def _credentials(self) -> Credentials:
@@ -215,7 +220,8 @@ class IceAgent:
         """The newest generation's local candidates so far, as they are announced."""
         if self._current is None or (self._describes_prepared and self._prepared is not None):
             return []
-        return list(self._newest.local_candidates)
+        told = (candidate.announced() for candidate in self._newest.local_candidates)
+        return [candidate for candidate in told if candidate is not None]
 
     @property
     def ice_controlling(self) -> bool:

@@ -71,7 +71,7 @@ class CheckList:
 
     def _take_reflexive(self, candidate: LocalCandidate) -> None:
         for known in self.reflexive:
-            if known.base is candidate.base and known.address == candidate.address:
+            if known.base is candidate.base and known.is_seen_as((candidate.host, candidate.port)):
                 # It was learned from a check before the STUN server told of it.
                 self.reflexive.remove(known)
                 for pair in self:
@@ -124,7 +124,11 @@ class CheckList:
     def seen_as(self, base: object, address: Address) -> LocalCandidate | None:
         """Return the local candidate that has this address and this base."""
         return next(
-            (c for c in (*self.locals, *self.reflexive) if c.base is base and c.address == address),
+            (
+                c
+                for c in (*self.locals, *self.reflexive)
+                if c.base is base and c.is_seen_as(address)
+            ),
             None,
         )
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from aioice import stun
-from aioice.candidate import Candidate, candidate_foundation, candidate_priority
+from aioice.candidate import Candidate, candidate_foundation
 
 from . import binding
 from .binding import Credentials, Role
@@ -337,16 +337,13 @@ class Checks:
         if known is not None:
             return known
         found = LocalCandidate(
-            foundation=candidate_foundation("prflx", "udp", local.host),
-            priority=candidate_priority(1, "prflx", local.local_preference),
-            host=address[0],
-            port=address[1],
-            type="prflx",
             base=local.base,
-            related_address=local.host,
-            related_port=local.port,
-            network_type=local.network_type,
+            foundation=candidate_foundation("prflx", "udp", local.host),
+            type="prflx",
+            address=address,
             local_preference=local.local_preference,
+            related=(local.host, local.port),
+            network_type=local.network_type,
         )
         self.list.add_local(found)
         return found

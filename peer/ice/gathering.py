@@ -1,246 +1,302 @@
-"""Asking STUN and TURN servers for candidates: every server, each with its own deadline.
+"""Gathering: the candidates of one generation, from the machine and from every server.
 
-A server that is dead, refuses, or has a name that does not resolve costs only itself, and is
-reported as W3C's ``icecandidateerror`` has it.
+Host candidates come at once. Servers are asked all at the same time, each with its own deadline:
+one that is dead, refuses, or has a name that does not resolve costs only itself, and is reported as
+W3C's ``icecandidateerror`` has it.
 """
 
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
-from aioice import stun, turn
-from aioice.candidate import candidate_foundation, candidate_priority
+from aioice import stun
 from aioice.ice import StunProtocol
+from aiortc import RTCIceTransportPolicy
 
-from .local import LocalCandidate
-from .network import family, host_addresses, resolve
+from ..configuration import PeerConfiguration
+from .asking import (
+    FAILURES,
+    Allocation,
+    Relaying,
+    describe_failure,
+    mapped_address,
+    tls_context,
+    unusable,
+)
+from .hosts import SHARES_OF_PREFERENCE, HostSockets, gatherable
+from .interfaces import Kind, read_interfaces
+from .local import Foundations, LocalCandidate, network_type
+from .resolver import family, resolve
 from .servers import SERVER_UNREACHABLE, RTCPeerConnectionIceErrorEvent, Server, Transport
 
 logger = logging.getLogger(__name__)
 
-HIDDEN = {4: ("0.0.0.0", 9), 6: ("::", 9)}
-"""The related address where the real one is not to be shown (RFC 8839 section 5.1)."""
+KEEPALIVE = 15.0
+"""Seconds between two packets that keep a NAT's binding (RFC 8445 section 11)."""
 
-UDP_RECEIVE_BUFFER = 256 * 1024
-"""Bytes; what aioice asks the kernel for."""
+LAST_CHANCE = 1.0
+"""Seconds that a server's other IP version has once one of them gave a relay."""
 
-_UNUSABLE = {
-    (False, Transport.TLS): "STUN over TLS tells no UDP address; use stun:",
-    (True, Transport.DTLS): "TURN over DTLS is not supported; use turns: with transport=tcp",
-}
-"""By whether it is a TURN server and how it is spoken to: why it gives no candidate."""
-
-OnCandidate = Callable[[LocalCandidate], None]
-OnError = Callable[[RTCPeerConnectionIceErrorEvent], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Relay:
-    """How relayed candidates are made.
-
-    Attributes:
-        protocol_factory: Makes the protocol that speaks ICE over the allocation.
-        hide_related_address: Whether the own address is left out of the candidate, as RFC 9429
-            section 3.5.3 asks under the ``relay`` policy.
-        tls_context: How the certificates of ``turns:`` servers are verified.
-    """
-
-    protocol_factory: Callable[[], StunProtocol]
-    hide_related_address: bool
-    tls_context: ssl.SSLContext | None
-
-
-async def gather_from_servers(
-    servers: Iterable[Server],
-    *,
-    sockets: Iterable[StunProtocol],
-    relay: Relay,
-    timeout: float,
-    on_candidate: OnCandidate,
-    on_error: OnError,
-) -> None:
-    """Ask all servers at the same time and report what each brings, as it comes.
-
-    Args:
-        servers: The servers to ask.
-        sockets: The host candidates' sockets, from which STUN servers are asked.
-        relay: How relayed candidates are made.
-        timeout: Seconds that each server has.
-        on_candidate: Called with each candidate, and with its protocol if it brings one.
-        on_error: Called for each server, and for STUN each socket, that brought none.
-
-    Cancellation: safe; allocations under way are given up.
-    """
-    bases = list(sockets)
-    async with asyncio.TaskGroup() as group:
-        for server in servers:
-            if unusable := _UNUSABLE.get((server.is_turn, server.transport)):
-                on_error(RTCPeerConnectionIceErrorEvent(server.url, SERVER_UNREACHABLE, unusable))
-            elif server.is_turn:
-                job = _ask_turn(server, relay, on_candidate)
-                group.create_task(_reported(server, None, timeout, job, on_error))
-            else:
-                for base in bases:
-                    ask = _ask_stun(server, base, on_candidate)
-                    group.create_task(_reported(server, base, timeout, ask, on_error))
-
-
-async def _reported(
-    server: Server,
-    base: StunProtocol | None,
-    timeout: float,
-    job: Coroutine[Any, Any, None],
-    on_error: OnError,
-) -> None:
-    try:
-        async with asyncio.timeout(timeout):
-            await job
-        return
-    except stun.TransactionFailed as error:
-        code, reason = error.response.attributes.get(
-            "ERROR-CODE", (SERVER_UNREACHABLE, "error response without a code")
-        )
-    except (TimeoutError, stun.TransactionTimeout):
-        code, reason = SERVER_UNREACHABLE, f"no answer within {timeout:g} s"
-    except (OSError, stun.TransactionError) as error:
-        code, reason = SERVER_UNREACHABLE, str(error) or type(error).__name__
-    except ValueError as error:
-        code, reason = SERVER_UNREACHABLE, f"malformed answer: {error}"
-    local = base.local_candidate if base is not None else None
-    event = RTCPeerConnectionIceErrorEvent(
-        url=server.url,
-        errorCode=code,
-        errorText=reason,
-        address=local.host if local else None,
-        port=local.port if local else None,
-    )
-    logger.info("no candidate from %s: %d %s", event.url, event.errorCode, event.errorText)
-    on_error(event)
-
-
-async def _ask_stun(server: Server, base: StunProtocol, on_candidate: OnCandidate) -> None:
-    """Learn the server-reflexive candidate of one socket (RFC 8445 section 5.1.1.2)."""
-    local = base.local_candidate
-    addresses = await resolve(server.host, server.port)
-    same_family = [a for a in addresses if family(a) == family(local.host)]
-    if not same_family:
-        return  # an IPv4 server has nothing to say about an IPv6 address, and the other way round
-    request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-    response, _ = await base.request(request, (same_family[0], server.port))
-    mapped = response.attributes.get("XOR-MAPPED-ADDRESS")
-    if mapped is None:
-        raise ConnectionError("the Binding response has no XOR-MAPPED-ADDRESS")
-    on_candidate(
-        LocalCandidate(
-            foundation=candidate_foundation("srflx", "udp", f"{local.host}|{same_family[0]}"),
-            base=base,
-            url=server.url,
-            priority=candidate_priority(local.component, "srflx"),
-            host=mapped[0],
-            port=mapped[1],
-            type="srflx",
-            related_address=local.host,
-            related_port=local.port,
-        )
-    )
-
-
-async def _ask_turn(server: Server, relay: Relay, on_candidate: OnCandidate) -> None:
-    """Get an allocation and its relayed candidate (RFC 8656 section 7)."""
-    is_udp = server.transport is Transport.UDP
-    # A TLS server is named by its host name, against which its certificate is checked.
-    host = (await resolve(server.host, server.port))[0] if is_udp else server.host
-    context: ssl.SSLContext | bool = False
-    if server.transport is Transport.TLS:
-        context = relay.tls_context or True
-    transport, protocol = await turn.create_turn_endpoint(
-        relay.protocol_factory,
-        server_addr=(host, server.port),
-        username=server.username,
-        password=server.credential,
-        ssl=context,
-        transport="udp" if is_udp else "tcp",
-    )
-    address, port = transport.get_extra_info("sockname")
-    related = transport.get_extra_info("related_address")
-    if relay.hide_related_address:
-        related = HIDDEN[family(address)]
-    found = protocol.local_candidate = LocalCandidate(
-        base=protocol,
-        url=server.url,
-        relay_protocol=server.transport,
-        foundation=candidate_foundation("relay", server.transport, f"{address}|{host}"),
-        priority=candidate_priority(1, "relay"),
-        host=address,
-        port=port,
-        type="relay",
-        related_address=related[0],
-        related_port=related[1],
-    )
-    on_candidate(found)
+_RELAY_PREFERENCE = {Transport.UDP: 49151, Transport.TCP: 32767, Transport.TLS: 16383}
+"""Local preferences: each layer between server and client adds delay."""
 
 
 class Gathering:
+    """Gathers the candidates of one generation.
+
+    Args:
+        configuration: The connection's. Under the ``relay`` policy there are no host candidates,
+            and STUN servers are not asked (RFC 9429 section 3.5.3).
+        servers: Its STUN and TURN servers.
+        protocol_factory: Makes the protocol that speaks ICE over a socket or an allocation.
+        on_candidate: Called with each candidate as it is found. Whoever is called owns the
+            candidate's base from then on, and closes its transport; that a candidate is not wanted
+            any more is no mistake.
+        on_error: Called for each server that gave no candidate, for STUN once for each socket.
+        on_relay_lost: Called with the base of a relay candidate and a sentence, if its server ends
+            the allocation before it is closed. Its transport is closed then.
+        credentials: Returns user name and password for a server; asked each time that a server
+            wants them, so that new ones can replace those that expire. By default what the server's
+            configuration says.
+    """
+
     def __init__(
-        self, configuration, servers, *, protocol_factory, on_candidate, on_error, on_relay_lost
-    ):
-        self.c, self.servers, self.f, self.oc, self.oe = (
-            configuration,
-            servers,
-            protocol_factory,
-            on_candidate,
-            on_error,
+        self,
+        configuration: PeerConfiguration,
+        servers: tuple[Server, ...],
+        *,
+        protocol_factory: Callable[[], StunProtocol],
+        on_candidate: Callable[[LocalCandidate], None],
+        on_error: Callable[[RTCPeerConnectionIceErrorEvent], None],
+        on_relay_lost: Callable[[StunProtocol, str], None],
+        credentials: Callable[[Server], tuple[str | None, str | None]] | None = None,
+    ) -> None:
+        self._configuration = configuration
+        self._servers = servers
+        self._protocol_factory = protocol_factory
+        self._on_candidate = on_candidate
+        self._on_error = on_error
+        self._on_relay_lost = on_relay_lost
+        self._credentials = credentials or (lambda server: (server.username, server.credential))
+        self._relay_only = configuration.iceTransportPolicy is RTCIceTransportPolicy.RELAY
+        self._foundations = Foundations()
+        self._hosts = HostSockets(configuration, self._foundations, protocol_factory)
+        self._bases: list[StunProtocol] = []
+        self._found: set[tuple[str, int, StunProtocol]] = set()
+        self._shares: dict[StunProtocol, int] = {}
+        self._kinds: dict[str, Kind] = {}
+        self._mapped: dict[tuple[StunProtocol, tuple[str, int]], None] = {}
+
+    async def open_host_sockets(self) -> None:
+        """Open the sockets of the host candidates; never waits for the network.
+
+        Cancellation: safe; candidates that were reported stay open.
+        """
+        if self._relay_only:
+            return
+        addresses = gatherable(self._configuration)
+        self._kinds = {str(address): address.kind for address in addresses}
+        await self._hosts.open(addresses, self._take_host)
+
+    async def ask_servers(self) -> None:
+        """Ask all servers at the same time; returns when all have answered or were given up.
+
+        Cancellation: safe; allocations under way are given up.
+        """
+        if not self._kinds:
+            self._kinds = {str(address): address.kind for address in read_interfaces()}
+        async with asyncio.TaskGroup() as group:
+            for index, server in enumerate(self._servers):
+                if self._relay_only and not server.is_turn:
+                    continue
+                group.create_task(self._ask(server, index), name="icefloe-ask-server")
+
+    async def keep_alive(self) -> None:
+        """Keep the NAT bindings of server-reflexive candidates until cancelled.
+
+        Every 15 s a Binding request goes from each of their sockets to the server that told the
+        address (RFC 8445 section 11), so that the binding lives until a slow answer comes.
+        """
+        while True:
+            await asyncio.sleep(KEEPALIVE)
+            self._mapped = {key: None for key in self._mapped if not key[0].transport.is_closing()}
+            async with asyncio.TaskGroup() as group:
+                for base, server in self._mapped:
+                    group.create_task(_remind(base, server), name="icefloe-keep-alive")
+
+    async def close(self) -> None:
+        """Take back the mDNS names; sockets belong to who was told of them.
+
+        A second call does nothing.
+        """
+        await self._hosts.names.close()
+
+    # --- candidates
+
+    def _take_host(self, candidate: LocalCandidate) -> None:
+        if candidate.type == "host":
+            self._bases.append(candidate.base)
+        self._take(candidate)
+
+    def _take(self, candidate: LocalCandidate) -> None:
+        """Report a candidate unless it is redundant (RFC 8445 section 5.1.3)."""
+        announced = candidate.announced()
+        addresses = {(candidate.host, candidate.port, candidate.base)}
+        if announced is not None:
+            addresses.add((announced.host, announced.port, candidate.base))
+        if self._found.isdisjoint(addresses):
+            self._found |= addresses
+            self._on_candidate(candidate)
+
+    def _report(self, server: Server, code: int, text: str, base: StunProtocol | None) -> None:
+        event = RTCPeerConnectionIceErrorEvent(server.url, code, text, *_shown(base))
+        logger.info("no candidate from %s: %d %s", event.url, event.errorCode, event.errorText)
+        self._on_error(event)
+
+    # --- servers
+
+    async def _ask(self, server: Server, index: int) -> None:
+        timeout = self._configuration.serverTimeout
+        deadline = asyncio.get_running_loop().time() + timeout
+        if problem := unusable(server):
+            self._report(server, SERVER_UNREACHABLE, problem, None)
+            return
+        try:
+            async with asyncio.timeout_at(deadline):
+                addresses = await resolve(server.host, server.port)
+                context = await self._context_for(server)
+        except FAILURES as error:
+            self._report(server, *describe_failure(error, timeout), None)
+            return
+        if server.is_turn:
+            await self._ask_turn(server, index, addresses, context, deadline)
+        else:
+            await self._ask_stun(server, addresses, deadline)
+
+    async def _context_for(self, server: Server) -> ssl.SSLContext | None:
+        if server.transport is not Transport.TLS:
+            return None
+        return self._configuration.tlsContext or await tls_context(self._configuration.tlsCaFile)
+
+    async def _ask_stun(self, server: Server, addresses: list[str], deadline: float) -> None:
+        asked = False
+        async with asyncio.TaskGroup() as group:
+            for base in self._bases:
+                version = family(base.local_candidate.host)
+                same = [a for a in addresses if family(a) == version]
+                if same and not base.transport.is_closing():
+                    asked = True
+                    job = self._ask_stun_from(base, server, same, deadline)
+                    group.create_task(job, name="icefloe-ask-stun")
+        if self._bases and not asked:
+            versions = " and ".join(f"IPv{v}" for v in sorted({family(a) for a in addresses}))
+            text = f"it has {versions} only, and this machine has not"
+            self._report(server, SERVER_UNREACHABLE, text, None)
+
+    async def _ask_stun_from(
+        self, base: StunProtocol, server: Server, addresses: list[str], deadline: float
+    ) -> None:
+        try:
+            async with asyncio.timeout_at(deadline):
+                mapped, address = await mapped_address(base, addresses, server.port)
+        except FAILURES as error:
+            failure = describe_failure(error, self._configuration.serverTimeout)
+            self._report(server, *failure, base)
+            return
+        local = base.local_candidate
+        assert isinstance(local, LocalCandidate)
+        share = self._shares[base] = self._shares.get(base, -1) + 1
+        candidate = LocalCandidate(
+            base=base,
+            foundation=self._foundations.of("srflx", "udp", local.host, address),
+            type="srflx",
+            address=mapped,
+            local_preference=max(local.local_preference - share * SHARES_OF_PREFERENCE, 0),
+            related=(local.host, local.port),
+            url=server.url,
+            network_type=local.network_type,
+            hides_related=_shown(base) == (None, None),
         )
-        self.bases = []
-        self.seen = []
+        self._mapped[base, (address, server.port)] = None
+        self._take(candidate)
 
-    def _found(self, c):
-        if c.type == "srflx" and (c.host, c.port) == (c.related_address, c.related_port):
-            return
-        if any((k.host, k.port, k.type) == (c.host, c.port, c.type) for k in self.seen):
-            return
-        self.seen.append(c)
-        self.oc(c)
-
-    async def open_host_sockets(self):
+    async def _ask_turn(
+        self,
+        server: Server,
+        index: int,
+        addresses: list[str],
+        context: ssl.SSLContext | None,
+        deadline: float,
+    ) -> None:
+        relaying = Relaying(
+            server,
+            addresses,
+            context=context,
+            credentials=lambda: self._credentials(server),
+            protocol_factory=self._protocol_factory,
+            on_lost=self._on_relay_lost,
+            close_timeout=self._configuration.closeTimeout,
+        )
         loop = asyncio.get_running_loop()
-        for address in host_addresses():
+        failures: list[Exception] = []
+        succeeded = asyncio.Event()
+
+        async def ask(version: int) -> None:
             try:
-                transport, protocol = await loop.create_datagram_endpoint(
-                    self.f, local_addr=(address, 0)
-                )
-            except OSError:
-                continue
-            import socket
+                async with asyncio.timeout_at(deadline) as limits[version]:
+                    allocation = await relaying.allocate(version)
+            except FAILURES as error:
+                failures.append(error)
+                return
+            finally:
+                del limits[version]
+            succeeded.set()
+            for limit in limits.values():
+                if not limit.expired():
+                    limit.reschedule(min(deadline, loop.time() + LAST_CHANCE))
+            self._take_relay(allocation, server, index * 2 + (version == 4))
 
-            transport.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER
-            )
-            host, port = transport.get_extra_info("sockname")[:2]
-            c = protocol.local_candidate = LocalCandidate(
-                foundation=candidate_foundation("host", "udp", address),
-                priority=candidate_priority(1, "host"),
-                host=host,
-                port=port,
-                type="host",
-                base=protocol,
-            )
-            self.bases.append(protocol)
-            self._found(c)
+        limits: dict[int, asyncio.Timeout] = {}
+        async with asyncio.TaskGroup() as group:
+            for version in relaying.wanted():
+                group.create_task(ask(version), name=f"icefloe-ask-turn-ipv{version}")
+        if not succeeded.is_set():
+            failure = describe_failure(failures[-1], self._configuration.serverTimeout)
+            self._report(server, *failure, None)
 
-    async def ask_servers(self):
-        relay = Relay(self.f, self.c.iceTransportPolicy.value == "relay", self.c.tlsContext)
-        await gather_from_servers(
-            self.servers,
-            sockets=self.bases,
-            relay=relay,
-            timeout=self.c.serverTimeout,
-            on_candidate=self._found,
-            on_error=self.oe,
+    def _take_relay(self, allocation: Allocation, server: Server, rank: int) -> None:
+        transport, protocol = allocation
+        relayed = transport.get_extra_info("sockname")
+        local = transport.get_extra_info("local_address")
+        candidate = LocalCandidate(
+            base=protocol,
+            foundation=self._foundations.of("relay", server.transport, relayed[0], server.host),
+            type="relay",
+            address=relayed,
+            local_preference=max(_RELAY_PREFERENCE[server.transport] - rank, 0),
+            related=transport.get_extra_info("related_address"),
+            url=server.url,
+            relay_protocol=server.transport,
+            network_type=network_type(self._kinds.get(local[0]) if local else None),
+            hides_related=self._relay_only,
         )
+        protocol.local_candidate = candidate
+        self._take(candidate)
 
-    async def keep_alive(self):
-        await asyncio.Event().wait()
+
+def _shown(base: StunProtocol | None) -> tuple[str | None, int | None]:
+    """Return the address and port of a socket as far as the other side is told of them."""
+    local = base.local_candidate if base is not None else None
+    announced = local.announced() if isinstance(local, LocalCandidate) else None
+    if local is None or announced is None or announced.host != local.host:
+        return None, None
+    return local.host, local.port
+
+
+async def _remind(base: StunProtocol, server: tuple[str, int]) -> None:
+    request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+    try:
+        await base.request(request, server, retransmissions=1)
+    except (OSError, stun.TransactionError) as error:
+        logger.debug("no answer to a keepalive from %s: %s", server, error)

@@ -15,7 +15,6 @@ from aioice.candidate import Candidate
 from aioice.ice import get_or_create_mdns_protocol, unref_mdns_protocol
 from aiortc import RTCIceTransportPolicy
 
-from .._aiortc import abort_relay
 from ..configuration import PeerConfiguration
 from .binding import Credentials, Role
 from .checks import Checks, IceState, Settings
@@ -40,20 +39,22 @@ class Listener:
     """Whom a generation tells.
 
     Attributes:
-        candidate: Called with each local candidate as it is found.
+        candidate: Called with what the other side is told of each local candidate.
         error: Called for each server that gave none.
         complete: Called once, when no further local candidate will come.
         changed: Called when the state or the selected pair may have changed.
         packet: Called with each datagram of the other side.
         relay_lost: Called when a TURN server has dropped an allocation, with the reason.
+        credentials: Returns user name and password for a TURN server, whenever it wants them.
     """
 
-    candidate: Callable[[LocalCandidate], None]
+    candidate: Callable[[Candidate], None]
     error: Callable[[RTCPeerConnectionIceErrorEvent], None]
     complete: Callable[[], None]
     changed: Callable[[], None]
     packet: Callable[[bytes], None]
     relay_lost: Callable[[str], None]
+    credentials: Callable[[Server], tuple[str | None, str | None]]
 
 
 class Generation:
@@ -96,6 +97,7 @@ class Generation:
             on_candidate=self._add_local,
             on_error=listener.error,
             on_relay_lost=self._on_relay_lost,
+            credentials=listener.credentials,
         )
         self._relay_only = configuration.iceTransportPolicy is RTCIceTransportPolicy.RELAY
         self._sockets: set[Any] = set()
@@ -120,8 +122,7 @@ class Generation:
         if self.is_gathering:
             return
         self.is_gathering = True
-        if not self._relay_only:
-            await self._gathering.open_host_sockets()
+        await self._gathering.open_host_sockets()
         self._spawn(self._ask_servers())
 
     async def _ask_servers(self) -> None:
@@ -142,7 +143,9 @@ class Generation:
                 return
             self._sockets.add(candidate.base)
         self.local_candidates.append(candidate)
-        self._listener.candidate(candidate)
+        announced = candidate.announced()
+        if announced is not None:
+            self._listener.candidate(announced)
         self.checks.add_local(candidate, self._loop.time())
         self._flush()
 
@@ -320,10 +323,11 @@ class Generation:
                     await base.lost()
         except TimeoutError:
             for base in bases:
-                abort_relay(base.transport)
+                base.transport.abort()
             for base in bases:
                 await base.lost()
         self.gathered.set()
+        await self._gathering.close()
         await unref_mdns_protocol(self)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:

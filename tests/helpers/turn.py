@@ -25,26 +25,36 @@ class Coturn:
 
     @property
     def stun(self) -> str:
-        return f"stun:{self.host}:{self.port}"
+        return f"stun:{self._bracketed}:{self.port}"
 
     def turn(self, transport: str) -> str:
         """Return the TURN URL for ``udp``, ``tcp`` or ``tls``."""
         if transport == "tls":
-            return f"turns:{self.host}:{self.tls_port}"
-        return f"turn:{self.host}:{self.port}?transport={transport}"
+            return f"turns:{self._bracketed}:{self.tls_port}"
+        return f"turn:{self._bracketed}:{self.port}?transport={transport}"
+
+    @property
+    def _bracketed(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
 
 
 def free_port(host: str, kind: int = socket.SOCK_DGRAM) -> int:
     """Return a port that nobody uses at the moment."""
-    with socket.socket(socket.AF_INET, kind) as sock:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as sock:
         sock.bind((host, 0))
         port: int = sock.getsockname()[1]
         return port
 
 
 @asynccontextmanager
-async def coturn(folder: Path, host: str) -> AsyncIterator[Coturn]:
-    """Run coturn at an address of this machine until the end of the block."""
+async def coturn(folder: Path, host: str, *options: str) -> AsyncIterator[Coturn]:
+    """Run coturn at an address of this machine until the end of the block.
+
+    Args:
+        folder: Where its files go.
+        host: The address.
+        options: Further lines of its configuration file.
+    """
     ca = trustme.CA()
     certificate = ca.issue_cert(host)
     certificate.private_key_pem.write_to_path(folder / "key.pem")
@@ -56,6 +66,7 @@ async def coturn(folder: Path, host: str) -> AsyncIterator[Coturn]:
         f"lt-cred-mech\nuser={USER}:{PASSWORD}\ncert={folder}/cert.pem\npkey={folder}/key.pem\n"
         f"userdb={folder}/turndb\npidfile={folder}/turn.pid\nlog-file=stdout\n"
         "no-cli\nno-multicast-peers\nallow-loopback-peers\nrelay-threads=1\n"
+        + "".join(f"{option}\n" for option in options)
     )
     program = system.find("turnserver")
     assert program is not None
