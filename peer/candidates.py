@@ -30,7 +30,7 @@ class RTCIceCandidate(aiortc.RTCIceCandidate):
     url: str | None = None
     """Of a local one, the server that it was learned from (W3C webrtc-pc 4.8.1)."""
     relayProtocol: str | None = None
-    """Of a local relayed one, how its server is spoken to: ``udp``, ``tcp``, ``tls`` or ``dtls``."""
+    """Of a local relayed one, how it is spoken to: ``udp``, ``tcp``, ``tls`` or ``dtls``."""
 
     @property
     def candidate(self) -> str:

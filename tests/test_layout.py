@@ -42,9 +42,14 @@ PUBLIC = {
         PeerLeft
         PeerNotHere
         Phase
+        RTCDataChannelStats
         RTCIceCandidate
         RTCIceCandidatePair
+        RTCIceCandidatePairStats
+        RTCIceCandidateStats
         RTCPeerConnectionIceErrorEvent
+        RTCPeerConnectionStats
+        RTCTransportStats
         ReceiveOverflow
         RemotePeer
         Room
