@@ -41,6 +41,8 @@ from tests.helpers.pairs import closing, connected, negotiate, opened, until
 from tests.helpers.proxy import HOST, Proxy, proxy
 from tests.helpers.turn import PASSWORD, USER, coturn
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "statistics.md"
+
 Entry = TypeVar("Entry", bound=RTCStats)
 
 W3C: dict[type, str] = {
@@ -74,6 +76,14 @@ W3C: dict[type, str] = {
 def test_every_field_has_a_name_of_w3c(cls: type[RTCStats]) -> None:
     names = {field.name for field in fields(cls)}
     assert names - {"timestamp", "type", "id"} <= set(W3C[cls].split())
+
+
+@pytest.mark.parametrize("cls", W3C)
+def test_every_field_is_in_the_document(cls: type[RTCStats]) -> None:
+    row = next(line for line in DOCUMENT.read_text().splitlines() if f"`{cls.__name__}`" in line)
+    assert {field.name for field in fields(cls)} - {"timestamp", "type", "id"} == set(
+        re.findall(r"`(\w+)`", row.split("|")[3])
+    )
 
 
 # --- helpers
