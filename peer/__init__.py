@@ -35,6 +35,13 @@ from .errors import (
 from .ice.servers import RTCPeerConnectionIceErrorEvent
 from .remote import RemotePeer
 from .room import Room, join
+from .stats import (
+    RTCDataChannelStats,
+    RTCIceCandidatePairStats,
+    RTCIceCandidateStats,
+    RTCPeerConnectionStats,
+    RTCTransportStats,
+)
 
 __all__ = [
     "ChannelClosed",
@@ -54,9 +61,14 @@ __all__ = [
     "PeerLeft",
     "PeerNotHere",
     "Phase",
+    "RTCDataChannelStats",
     "RTCIceCandidate",
     "RTCIceCandidatePair",
+    "RTCIceCandidatePairStats",
+    "RTCIceCandidateStats",
     "RTCPeerConnectionIceErrorEvent",
+    "RTCPeerConnectionStats",
+    "RTCTransportStats",
     "ReceiveOverflow",
     "RemotePeer",
     "Room",

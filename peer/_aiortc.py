@@ -32,11 +32,20 @@ from aiortc import (
     RTCRtpReceiver,
     RTCRtpTransceiver,
     RTCSctpTransport,
+    RTCStatsReport,
+    RTCTransportStats,
 )
 from aiortc.rtcicetransport import candidate_to_aioice
 from aiortc.rtcpeerconnection import add_transport_description
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
+from aiortc.rtcsctptransport import (
+    WEBRTC_BINARY,
+    WEBRTC_BINARY_EMPTY,
+    WEBRTC_STRING,
+    WEBRTC_STRING_EMPTY,
+)
 from aiortc.sdp import MediaDescription, SessionDescription
+from aiortc.stats import RTCInboundRtpStreamStats
 from OpenSSL import SSL
 from pyee.asyncio import AsyncIOEventEmitter
 
@@ -69,8 +78,16 @@ _METHODS: dict[type, tuple[str, ...]] = {
         "_RTCPeerConnection__updateIceGatheringState",
     ),
     RTCCertificate: ("_create_ssl_context",),
+    RTCDataChannel: ("_setReadyState",),
+    RTCDtlsTransport: ("_get_stats",),
     RTCRtpTransceiver: ("_get_mline_index", "_set_mid", "_set_mline_index"),
-    RTCSctpTransport: ("_data_channel_open", "_data_channel_receive", "_t3_expired"),
+    RTCSctpTransport: (
+        "_data_channel_add_negotiated",
+        "_data_channel_open",
+        "_data_channel_receive",
+        "_send",
+        "_t3_expired",
+    ),
 }
 
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
@@ -94,7 +111,11 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
     ),
     RTCCertificate: ("_cert", "_key"),
     RTCIceGatherer: ("_connection",),
-    RTCRtpReceiver: ("_track",),
+    RTCRtpReceiver: (
+        "_RTCRtpReceiver__remote_streams",
+        "_RTCRtpReceiver__rtx_ssrc",
+        "_track",
+    ),
     RTCIceTransport: ("_connection", "_recv", "_role_set", "_send"),
     RTCRtpTransceiver: (
         "_bundled",
@@ -103,7 +124,12 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_offerDirection",
         "_preferred_codecs",
     ),
-    RTCSctpTransport: ("_data_channel_queue", "_remote_max_message_size", "_t3_handle"),
+    RTCSctpTransport: (
+        "_data_channel_queue",
+        "_data_channels",
+        "_remote_max_message_size",
+        "_t3_handle",
+    ),
 }
 
 
@@ -221,8 +247,85 @@ class Certificate(RTCCertificate):
         return context
 
 
+class CountedChannel(RTCDataChannel):
+    """``RTCDataChannel`` that counts its messages, as W3C webrtc-stats has it."""
+
+    messages_sent = 0
+    bytes_sent = 0
+    messages_received = 0
+    bytes_received = 0
+
+    def sent(self, size: int) -> None:
+        """Count a message that has left the buffer."""
+        self.messages_sent += 1
+        self.bytes_sent += size
+
+    def received(self, size: int) -> None:
+        """Count a message that came."""
+        self.messages_received += 1
+        self.bytes_received += size
+
+    def _setReadyState(self, state: str) -> None:
+        before = self.readyState
+        if state != before and isinstance(self.transport, SctpTransport):
+            self.transport.channel_changes(self, before, state)
+        super()._setReadyState(state)
+
+
+_EMPTY = (WEBRTC_STRING_EMPTY, WEBRTC_BINARY_EMPTY)
+"""A message of these types has one byte, which stands for none (RFC 8831 section 6.6)."""
+
+_MESSAGES = (WEBRTC_STRING, WEBRTC_BINARY, *_EMPTY)
+
+
 class SctpTransport(RTCSctpTransport):
-    """``RTCSctpTransport`` that counts labels in bytes and survives malformed messages."""
+    """``RTCSctpTransport`` that counts, takes labels in bytes, and survives malformed messages."""
+
+    channels: dict[CountedChannel, None]
+    """Those that are not closed, in the order in which they were made."""
+    channels_opened: int
+    """How many were ever open."""
+    channels_closed: int
+    """How many of them no longer are."""
+
+    def begin_counting(self) -> None:
+        """Start from nothing."""
+        self.channels = {}
+        self.channels_opened = self.channels_closed = 0
+
+    def channel_changes(self, channel: CountedChannel, before: str, after: str) -> None:
+        """Count a channel that enters or leaves ``open``."""
+        if after == "open":
+            self.channels_opened += 1
+        elif before == "open":
+            self.channels_closed += 1
+        if after == "closed":
+            self.channels.pop(channel, None)
+
+    def _count(self, channel: RTCDataChannel) -> None:
+        if not isinstance(channel, CountedChannel):
+            channel.__class__ = CountedChannel
+            assert isinstance(channel, CountedChannel)
+            self.channels[channel] = None
+            if channel.readyState == "open":  # by the other side, or by a transport that was there
+                self.channels_opened += 1
+
+    def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:
+        if event == "datachannel":
+            self._count(args[0])
+        return super().emit(event, *args, **kwargs)
+
+    def _data_channel_add_negotiated(self, channel: RTCDataChannel) -> None:
+        super()._data_channel_add_negotiated(channel)
+        self._count(channel)
+
+    async def _send(
+        self, stream_id: int, pp_id: int, user_data: bytes, *args: Any, **kwargs: Any
+    ) -> None:
+        channel = self._data_channels.get(stream_id)
+        if pp_id in _MESSAGES and isinstance(channel, CountedChannel):
+            channel.sent(0 if pp_id in _EMPTY else len(user_data))
+        await super()._send(stream_id, pp_id, user_data, *args, **kwargs)
 
     def _data_channel_open(self, channel: RTCDataChannel) -> None:
         super()._data_channel_open(channel)
@@ -231,6 +334,7 @@ class SctpTransport(RTCSctpTransport):
         lengths = struct.pack("!HH", len(channel.label.encode()), len(channel.protocol.encode()))
         fixed = message[:8] + lengths + message[12:]
         self._data_channel_queue.append((queued, protocol_id, fixed))
+        self._count(channel)
 
     def retransmit_now(self) -> None:
         """Send again what is not acknowledged: the path is back, so no timer need be waited for."""
@@ -239,11 +343,39 @@ class SctpTransport(RTCSctpTransport):
             self._t3_expired()
 
     async def _data_channel_receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
+        channel = self._data_channels.get(stream_id)
         try:
             await super()._data_channel_receive(stream_id, pp_id, data)
         except (AssertionError, ValueError, struct.error) as error:
             # A message that breaks RFC 8832, or is not UTF-8: it must not end the association.
             logger.warning("dropped a malformed data channel message: %r", error)
+            return
+        if pp_id in _MESSAGES and isinstance(channel, CountedChannel):
+            channel.received(0 if pp_id in _EMPTY else len(data))
+
+
+class Receiver(RTCRtpReceiver):
+    """``RTCRtpReceiver`` whose statistics are those of the media.
+
+    aiortc writes every stream under one id: retransmissions (RFC 4588) hide what they repair.
+    """
+
+    async def getStats(self) -> RTCStatsReport:
+        report = await super().getStats()
+        streams = getattr(self, "_RTCRtpReceiver__remote_streams")  # noqa: B009
+        repairing = getattr(self, "_RTCRtpReceiver__rtx_ssrc")  # noqa: B009
+        media = [ssrc for ssrc in streams if ssrc not in repairing]
+        for id, stats in list(report.items()):
+            if not isinstance(stats, RTCInboundRtpStreamStats) or stats.ssrc not in repairing:
+                continue
+            if not media:
+                del report[id]
+                continue
+            stats.ssrc, stream = media[-1], streams[media[-1]]
+            stats.packetsReceived = stream.packets_received
+            stats.packetsLost = stream.packets_lost
+            stats.jitter = stream.jitter
+        return report
 
 
 class Transceiver(RTCRtpTransceiver):
@@ -422,12 +554,15 @@ class PeerConnectionSeam(RTCPeerConnection):
         _create_sctp_transport(self)
         assert self.sctp is not None
         self.sctp.__class__ = SctpTransport
+        assert isinstance(self.sctp, SctpTransport)
+        self.sctp.begin_counting()
         guard(self.sctp)
         self._negotiation_may_be_needed()
 
     def _RTCPeerConnection__createTransceiver(self, *args: Any, **kwargs: Any) -> RTCRtpTransceiver:
         transceiver: RTCRtpTransceiver = _create_transceiver(self, *args, **kwargs)
         transceiver.__class__ = Transceiver
+        transceiver.receiver.__class__ = Receiver
         assert isinstance(transceiver, Transceiver)
         transceiver.on_change = self._negotiation_may_be_needed
         self._negotiation_may_be_needed()
@@ -587,11 +722,15 @@ class PeerConnectionSeam(RTCPeerConnection):
             return self.sctp.transport
         return next((t.receiver.transport for t in self.getTransceivers() if t.mid == mid), None)
 
-    def _ice_transports(self) -> set[RTCIceTransport]:
-        transports = {t.receiver.transport.transport for t in self.getTransceivers()}
+    def _dtls_in_use(self) -> list[RTCDtlsTransport]:
+        """Return the transports that carry something, each once."""
+        transports = [t.receiver.transport for t in self.getTransceivers()]
         if self.sctp is not None:
-            transports.add(self.sctp.transport.transport)
-        return transports
+            transports.append(self.sctp.transport)
+        return list(dict.fromkeys(transports))
+
+    def _ice_transports(self) -> set[RTCIceTransport]:
+        return {dtls.transport for dtls in self._dtls_in_use()}
 
     def _retransmit_now(self) -> None:
         if isinstance(self.sctp, SctpTransport):
@@ -611,6 +750,13 @@ _create_transceiver = RTCPeerConnection.__dict__["_RTCPeerConnection__createTran
 def describe_transport(media: MediaDescription, dtls: RTCDtlsTransport) -> None:
     """Write the transport's candidates and credentials, as they are now, into a media section."""
     add_transport_description(media, dtls)
+
+
+def transport_stats(dtls: RTCDtlsTransport) -> RTCTransportStats:
+    """Return what aiortc has counted of a transport."""
+    (stats,) = dtls._get_stats().values()
+    assert isinstance(stats, RTCTransportStats)
+    return stats
 
 
 def agent_of(ice: RTCIceTransport) -> Any:

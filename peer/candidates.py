@@ -27,6 +27,10 @@ class RTCIceCandidate(aiortc.RTCIceCandidate):
 
     usernameFragment: str | None = None
     """The username fragment of the ICE generation (RFC 8839 section 5.4)."""
+    url: str | None = None
+    """Of a local one, the server that it was learned from (W3C webrtc-pc 4.8.1)."""
+    relayProtocol: str | None = None
+    """Of a local relayed one, how it is spoken to: ``udp``, ``tcp``, ``tls`` or ``dtls``."""
 
     @property
     def candidate(self) -> str:
@@ -151,12 +155,20 @@ def _fragment_of(attribute: str) -> str | None:
 
 
 def local_candidate(
-    candidate: aiortc.RTCIceCandidate, *, mid: str | None, index: int | None, fragment: str
+    candidate: aiortc.RTCIceCandidate,
+    *,
+    mid: str | None,
+    index: int | None,
+    fragment: str,
+    url: str | None = None,
+    relay_protocol: str | None = None,
 ) -> RTCIceCandidate:
     """Add to a gathered candidate what the ``icecandidate`` event carries."""
     known = {field.name: getattr(candidate, field.name) for field in fields(aiortc.RTCIceCandidate)}
     known.update(sdpMid=mid, sdpMLineIndex=index)
-    return RTCIceCandidate(**known, usernameFragment=fragment)
+    return RTCIceCandidate(
+        **known, usernameFragment=fragment, url=url, relayProtocol=relay_protocol
+    )
 
 
 def describe(candidate: Any) -> str:
@@ -187,7 +199,14 @@ class RTCIceCandidatePair:
         return "relay" in (self.local.type, self.remote.type)
 
     def __str__(self) -> str:
-        local, remote = (f"{c.type}/{c.protocol}" for c in (self.local, self.remote))
+        local, remote = (_path_end(candidate) for candidate in (self.local, self.remote))
         rtt = self.currentRoundTripTime
         known = f", rtt {rtt * 1000:.0f} ms" if rtt is not None else ""
         return f"{local} -> {remote}{known}, {'relayed' if self.relayed else 'direct'}"
+
+
+def _path_end(candidate: RTCIceCandidate) -> str:
+    if candidate.type != "relay":
+        return f"{candidate.type}/{candidate.protocol}"
+    server = f" ({candidate.url})" if candidate.url else ""
+    return f"relay/{candidate.relayProtocol or candidate.protocol}{server}"

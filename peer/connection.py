@@ -14,14 +14,16 @@ from aiortc import (
     RTCDataChannel,
     RTCRtpSender,
     RTCSessionDescription,
+    RTCStatsReport,
 )
 
 from . import sdp
-from ._aiortc import guard
+from ._aiortc import SctpTransport, agent_of, guard, transport_stats
 from .configuration import complete
 from .ice.servers import parse_servers
 from .negotiation import MediaSection, needs_negotiation
 from .restarting import RestartingConnection
+from .stats import StatsWriter
 
 _WITHOUT_SENDING = {"sendrecv": "recvonly", "sendonly": "inactive"}
 
@@ -35,7 +37,9 @@ class PeerConnection(RestartingConnection):
       with ``None`` at the end,
     * ``icecandidateerror`` with an :class:`RTCPeerConnectionIceErrorEvent` for each STUN or TURN
       server that gave none,
-    * ``negotiationneeded``, without an argument.
+    * ``negotiationneeded``, without an argument,
+    * ``selectedcandidatepairchange``, without an argument, when :attr:`selectedCandidatePair` is
+      another one.
 
     A handler that raises is logged and does no harm to the connection. Operations that are called
     while another one runs wait for it (W3C webrtc-pc 4.4.1.2, "operations chain").
@@ -53,6 +57,7 @@ class PeerConnection(RestartingConnection):
         self._operations = asyncio.Lock()
         self._negotiation_needed = False
         self._check_scheduled = False
+        self._stats = StatsWriter()
         # aiortc is told of no server: the agent asks them all.
         super().__init__(
             replace(own, iceServers=[]), own=own, servers=parse_servers(own.iceServers)
@@ -215,6 +220,32 @@ class PeerConnection(RestartingConnection):
         if event in ("datachannel", "track"):
             guard(args[0])
         return super().emit(event, *args, **kwargs)
+
+    # --- statistics
+
+    async def getStats(self) -> RTCStatsReport:
+        """Return what is known and was counted so far, in any state of the connection.
+
+        aiortc's entries for what is sent and received, and those of :mod:`icefloe.peer.stats`.
+
+        Cancellation: safe.
+        """
+        report = await super().getStats()
+        # A sender's or receiver's report may still have the transport from before it was bundled.
+        for id in [id for id, stats in report.items() if stats.type == "transport"]:
+            del report[id]
+        now = asyncio.get_running_loop().time()
+        for dtls in self._dtls_in_use():
+            agent = agent_of(dtls.transport)
+            for stats in self._stats.transport(transport_stats(dtls), agent, now):
+                report.add(stats)
+        opened = closed = 0
+        if isinstance(self.sctp, SctpTransport):
+            opened, closed = self.sctp.channels_opened, self.sctp.channels_closed
+            for channel in self.sctp.channels:
+                report.add(self._stats.channel(channel))
+        report.add(self._stats.connection(opened, closed))
+        return report
 
     # --- negotiation
 

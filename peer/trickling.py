@@ -16,6 +16,7 @@ from . import sdp
 from ._aiortc import Gatherer, agent_of
 from .candidates import (
     RemoteCandidate,
+    RTCIceCandidate,
     RTCIceCandidateInit,
     RTCIceCandidatePair,
     local_candidate,
@@ -26,6 +27,7 @@ from .configuration import PeerConfiguration, complete
 from .described import DescribedConnection
 from .errors import InvalidCandidate, InvalidModification
 from .ice.agent import AgentListener, IceAgent
+from .ice.local import LocalCandidate
 from .ice.servers import RTCPeerConnectionIceErrorEvent, Server, parse_servers
 from .trickle import RemoteCandidates, Verdict
 
@@ -49,7 +51,7 @@ class TricklingConnection(DescribedConnection):
         self._configuration = own
         self._servers = servers
         self._remote_candidates = RemoteCandidates()
-        self._found: deque[tuple[RTCIceTransport, aiortc.RTCIceCandidate | None, str]] = deque()
+        self._found: deque[tuple[RTCIceTransport, LocalCandidate | None, str]] = deque()
         self._holding_found = False
         self._closing: asyncio.Task[None] | None = None
         super().__init__(configuration)
@@ -88,10 +90,11 @@ class TricklingConnection(DescribedConnection):
 
     def _make_agent(self, ice: RTCIceTransport, username: str, password: str) -> IceAgent:
         listener = AgentListener(
-            candidate=lambda found, of: self._on_found(ice, candidate_from_aioice(found), of),
+            candidate=lambda found, of: self._on_found(ice, found, of),
             error=self._on_server_error,
             complete=lambda of: self._on_found(ice, None, of),
             state=lambda: self._on_ice_state(ice),
+            selected=lambda: self._on_selected(ice),
             trouble=self._on_trouble,
         )
         return IceAgent(
@@ -101,6 +104,12 @@ class TricklingConnection(DescribedConnection):
     def _on_ice_state(self, ice: RTCIceTransport) -> None:
         ice.emit("statechange")
 
+    def _on_selected(self, ice: RTCIceTransport) -> None:
+        # W3C has the event on the transport; with one transport the connection is at hand.
+        ice.emit("selectedcandidatepairchange")
+        if ice is self.iceTransport:
+            self.emit("selectedcandidatepairchange")
+
     def _on_trouble(self, reason: str, *, silent: bool) -> None:
         raise NotImplementedError
 
@@ -108,7 +117,7 @@ class TricklingConnection(DescribedConnection):
         self.emit("icecandidateerror", event)
 
     def _on_found(
-        self, ice: RTCIceTransport, candidate: aiortc.RTCIceCandidate | None, fragment: str
+        self, ice: RTCIceTransport, candidate: LocalCandidate | None, fragment: str
     ) -> None:
         if fragment != agent_of(ice).local_username:
             return  # of a generation that another has replaced
@@ -133,7 +142,7 @@ class TricklingConnection(DescribedConnection):
                 continue
             if candidate is not None:
                 mid, index = self._section_of(ice, "Local")
-                event = local_candidate(candidate, mid=mid, index=index, fragment=fragment)
+                event = _as_found(candidate, mid=mid, index=index, fragment=fragment)
                 self.emit("icecandidate", event)
             else:
                 self._complete(ice)
@@ -248,11 +257,24 @@ class TricklingConnection(DescribedConnection):
         if agent is None or pair is None:
             return None
         credentials = agent.generation.checks.credentials
-        local, remote = (
-            local_candidate(candidate_from_aioice(c), mid=None, index=None, fragment=fragment)
-            for c, fragment in (
-                (pair.valid_local, credentials.local_username),
-                (pair.remote.candidate, credentials.remote_username),
-            )
+        local = _as_found(pair.valid_local, fragment=credentials.local_username)
+        remote = local_candidate(
+            candidate_from_aioice(pair.remote.candidate),
+            mid=None,
+            index=None,
+            fragment=credentials.remote_username,
         )
         return RTCIceCandidatePair(local, remote, pair.current_round_trip_time)
+
+
+def _as_found(
+    found: LocalCandidate, *, mid: str | None = None, index: int | None = None, fragment: str
+) -> RTCIceCandidate:
+    return local_candidate(
+        candidate_from_aioice(found.announced() or found),
+        mid=mid,
+        index=index,
+        fragment=fragment,
+        url=found.url,
+        relay_protocol=found.relay_protocol,
+    )

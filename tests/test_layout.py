@@ -35,6 +35,7 @@ PUBLIC = {
         IncompatibleVersions
         InvalidCandidate
         InvalidConfiguration
+        InvalidModification
         InvalidServerUrl
         MessageTooLarge
         PeerConfiguration
@@ -43,9 +44,14 @@ PUBLIC = {
         PeerLeft
         PeerNotHere
         Phase
+        RTCDataChannelStats
         RTCIceCandidate
         RTCIceCandidatePair
+        RTCIceCandidatePairStats
+        RTCIceCandidateStats
         RTCPeerConnectionIceErrorEvent
+        RTCPeerConnectionStats
+        RTCTransportStats
         ReceiveOverflow
         RemotePeer
         Room

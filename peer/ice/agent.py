@@ -20,6 +20,7 @@ from ..configuration import PeerConfiguration
 from .binding import Credentials, Role
 from .checks import Failure, IceState
 from .generation import Generation, Listener
+from .local import LocalCandidate
 from .pair import Pair
 from .servers import RTCPeerConnectionIceErrorEvent, Server
 
@@ -47,14 +48,16 @@ class AgentListener:
         error: Called for each server that gave none.
         complete: Called when a generation has no further candidate to come, with its fragment.
         state: Called when :attr:`IceAgent.state` has changed.
+        selected: Called when :attr:`IceAgent.selected_pair` has changed.
         trouble: Called when the path in use is in danger, with the reason, and whether all that
             is known is its silence, which the other side notices too.
     """
 
-    candidate: Callable[[Candidate, str], None]
+    candidate: Callable[[LocalCandidate, str], None]
     error: Callable[[RTCPeerConnectionIceErrorEvent], None]
     complete: Callable[[str], None]
     state: Callable[[], None]
+    selected: Callable[[], None]
     trouble: Trouble
 
 
@@ -94,8 +97,11 @@ class IceAgent:
         self._arrived: asyncio.Future[None] | None = None
         self._usable = asyncio.Event()
         self._is_closed = False
+        self._announced: Pair | None = None
         self.state = IceState.NEW
         """The state of the transport."""
+        self.selected_pair_changes = 0
+        """How often another pair came to be in use, or none (W3C webrtc-stats)."""
 
     def configure(self, configuration: PeerConfiguration, servers: tuple[Server, ...]) -> None:
         """Have the next generation go by another configuration and ask other servers."""
@@ -373,6 +379,11 @@ class IceAgent:
         return self._current
 
     @property
+    def generations(self) -> tuple[Generation, ...]:
+        """The generation in use, and the one that is to replace it, if they exist."""
+        return tuple(g for g in (self._current, self._next) if g is not None)
+
+    @property
     def selected_pair(self) -> Pair | None:
         """The candidate pair that carries the data, once there is one."""
         return self._current.selected if self._current is not None else None
@@ -419,6 +430,7 @@ class IceAgent:
         current = self._current
         if current is None:
             return
+        self._announce_selected(current.selected)
         state = current.checks.state
         if state is not self.state:
             before, self.state = self.state, state
@@ -428,6 +440,12 @@ class IceAgent:
             self._listener.state()
             if state is IceState.DISCONNECTED:
                 self._listener.trouble("the path is silent", silent=True)
+
+    def _announce_selected(self, pair: Pair | None) -> None:
+        if pair is not self._announced:
+            self._announced = pair
+            self.selected_pair_changes += 1
+            self._listener.selected()
 
     def _maybe_switch(self, candidate: Generation) -> None:
         replaced, pair = self._current, candidate.selected

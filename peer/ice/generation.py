@@ -39,7 +39,7 @@ class Listener:
     """Whom a generation tells.
 
     Attributes:
-        candidate: Called with what the other side is told of each local candidate.
+        candidate: Called with each local candidate that the other side is told of.
         error: Called for each server that gave none.
         complete: Called once, when no further local candidate will come.
         changed: Called when the state or the selected pair may have changed.
@@ -48,7 +48,7 @@ class Listener:
         credentials: Returns user name and password for a TURN server, whenever it wants them.
     """
 
-    candidate: Callable[[Candidate], None]
+    candidate: Callable[[LocalCandidate], None]
     error: Callable[[RTCPeerConnectionIceErrorEvent], None]
     complete: Callable[[], None]
     changed: Callable[[], None]
@@ -143,9 +143,8 @@ class Generation:
                 return
             self._sockets.add(candidate.base)
         self.local_candidates.append(candidate)
-        announced = candidate.announced()
-        if announced is not None:
-            self._listener.candidate(announced)
+        if candidate.announced() is not None:
+            self._listener.candidate(candidate)
         self.checks.add_local(candidate, self._loop.time())
         self._flush()
 

@@ -28,7 +28,7 @@ PENDING = frozenset({PairState.FROZEN, PairState.WAITING, PairState.IN_PROGRESS}
 """A pair of which nobody can say yet whether it works."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Remote:
     """A candidate of the other side, and where it is really reached.
 
@@ -47,7 +47,7 @@ class Remote:
         self.version = ipaddress.ip_address(self.address[0]).version
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Pair:
     """A local and a remote candidate, and what is known of the path between them.
 

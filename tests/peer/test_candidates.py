@@ -470,6 +470,23 @@ def pair(local: str, remote: str, rtt: float | None = None) -> RTCIceCandidatePa
     return RTCIceCandidatePair(one, other, rtt)
 
 
+def test_a_relayed_pair_names_its_server_and_how_it_is_reached() -> None:
+    local = local_candidate(
+        parse_candidate(CHROME_RELAY),
+        mid=None,
+        index=None,
+        fragment="Ab3d",
+        url="turns:turn.example.org",
+        relay_protocol="tls",
+    )
+    remote = local_candidate(
+        parse_candidate(CHROME_SRFLX), mid=None, index=None, fragment="Ab3d", url="stun:a.example"
+    )
+    assert str(RTCIceCandidatePair(local, remote, 0.02)) == (
+        "relay/tls (turns:turn.example.org) -> srflx/udp, rtt 20 ms, relayed"
+    )
+
+
 @pytest.mark.parametrize(
     ("local", "remote", "rtt", "relayed", "text"),
     [

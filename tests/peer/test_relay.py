@@ -488,7 +488,7 @@ async def test_aborting_waits_for_nothing(transport: Transport) -> None:
         client.sendto(b"waits for its channel", PEER)
         client.abort()
         assert await got.closed is None
-        assert got.reasons == got.errors == []
+        assert (got.reasons, got.errors) == ([], [])
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has these options")
