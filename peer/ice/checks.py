@@ -308,8 +308,9 @@ class Checks:
     def _take_error(self, message: stun.Message, transaction: Transaction, now: float) -> None:
         if message.error_code == binding.ROLE_CONFLICT[0]:
             # RFC 8445 section 7.2.5.1
-            self.role.controlling = not transaction.controlling
-            if transaction.purpose is Purpose.CHECK:
+            if self.role.controlling is transaction.controlling:
+                self.role.give_way()
+            if transaction.pair.state is PairState.IN_PROGRESS:
                 self.list.trigger(transaction.pair)
         else:
             self._fail(transaction, now)

@@ -12,9 +12,12 @@ from icefloe.peer.ice.checks import Checks, IceState, Settings
 from icefloe.peer.ice.local import LocalCandidate
 from icefloe.peer.ice.pair import Address, Pair
 
-from .network import PEER_NETWORK, STUN_SERVER, Driven, Nat, Network, Socket
+from .network import APDF, EIM, PEER_NETWORK, STUN_SERVER, Driven, Nat, Network, Socket
 
 TURN_SERVER = "203.0.113.2"
+
+SIGNALING = 0.05
+"""Seconds that signaling takes from one side to the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +223,7 @@ def types(pair: Pair | None) -> str:
     return f"{pair.valid_local.type} -> {pair.remote.candidate.type}" if pair else "none"
 
 
-def trickle(one: Side, other: Side, delay: float = 0.05) -> None:
+def trickle(one: Side, other: Side, delay: float = SIGNALING) -> None:
     """Have each side's candidates told to the other, so many seconds later, in order."""
     for source, target in ((one, other), (other, one)):
         source.on_candidate = lambda candidate, target=target: (  # type: ignore[misc]
@@ -236,4 +239,45 @@ def agree(one: Side, other: Side) -> bool:
     return (
         pairs[0].valid_local.address == pairs[1].remote.address
         and pairs[1].valid_local.address == pairs[0].remote.address
+    )
+
+
+def call(
+    network: Network,
+    left_nat: Nat | None = None,
+    right_nat: Nat | None = None,
+    *,
+    stun: bool = True,
+    turn: bool = False,
+    settings: Settings | None = None,
+) -> tuple[Side, Side]:
+    """Make a call: the left side offered and nominates, the right side has just answered.
+
+    Args:
+        network: Where they are.
+        left_nat: What the left side is behind.
+        right_nat: What the right side is behind.
+        stun: Whether they have a STUN server.
+        turn: Whether they have a TURN server.
+        settings: Both engines'.
+    """
+    left = Side(network, "left", nat=left_nat, controlling=True, tie_breaker=1, settings=settings)
+    right = Side(network, "right", nat=right_nat, controlling=False, settings=settings)
+    trickle(left, right)
+    for side in (left, right):
+        side.gather(stun=stun, turn=turn)
+    right.start(left)
+    network.at(SIGNALING, lambda: left.start(right))
+    return left, right
+
+
+def port_restricted(address: str) -> Nat:
+    """Make the NAT that most homes have."""
+    return Nat(address, EIM, APDF)
+
+
+def home_call(network: Network, **options: Any) -> tuple[Side, Side]:
+    """Make a call between two homes: :func:`call` behind port-restricted NATs."""
+    return call(
+        network, port_restricted("203.0.113.10"), port_restricted("203.0.113.20"), **options
     )

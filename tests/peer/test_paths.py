@@ -18,10 +18,7 @@ from tests.helpers.network import (
     Nat,
     Network,
 )
-from tests.helpers.side import Side, agree, trickle
-
-SIGNALING = 0.05
-"""Seconds that signaling takes from one side to the other."""
+from tests.helpers.side import SIGNALING, Side, agree, call
 
 LONG = 90.0
 """Seconds after which nothing more is to be expected."""
@@ -65,18 +62,12 @@ def can_connect(one: Behaviour, other: Behaviour) -> bool:
     return not all(hidden) and seen.filtering is not APDF
 
 
-def call(
+def between(
     network: Network, one: Behaviour, other: Behaviour, *, turn: bool = False
 ) -> tuple[Side, Side]:
-    """Make a call between hosts behind two NATs, each with a STUN server."""
-    left = Side(network, "left", nat=one.build("203.0.113.10"), controlling=True, tie_breaker=1)
-    right = Side(network, "right!", nat=other.build("203.0.113.20"), controlling=False)
-    trickle(left, right, SIGNALING)
-    for side in (left, right):
-        side.gather(turn=turn)
-    left.start(right)
-    network.at(SIGNALING, lambda: right.start(left))
-    return left, right
+    """Make a call between hosts behind two NATs."""
+    nats = one.build("203.0.113.10"), other.build("203.0.113.20")
+    return call(network, *nats, turn=turn)
 
 
 PAIRS = [pytest.param(*pair, id=f"{pair[0]}/{pair[1]}") for pair in product(BEHAVIOURS, repeat=2)]
@@ -85,7 +76,7 @@ PAIRS = [pytest.param(*pair, id=f"{pair[0]}/{pair[1]}") for pair in product(BEHA
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_a_direct_path_is_found_wherever_there_is_one(one: Behaviour, other: Behaviour) -> None:
     network = Network()
-    left, right = call(network, one, other)
+    left, right = between(network, one, other)
     found = network.run(LONG, lambda: left.is_connected and right.is_connected)
     assert found is can_connect(one, other)
     if not found:
@@ -97,7 +88,7 @@ def test_a_direct_path_is_found_wherever_there_is_one(one: Behaviour, other: Beh
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_a_relay_is_used_only_where_nothing_else_works(one: Behaviour, other: Behaviour) -> None:
     network = Network()
-    left, right = call(network, one, other, turn=True)
+    left, right = between(network, one, other, turn=True)
     assert network.run(2.0, lambda: left.is_connected and right.is_connected)
     network.run(30.0)
     assert agree(left, right)
@@ -115,7 +106,7 @@ def test_port_restricted_nats_are_crossed_within_three_round_trips(delay: float)
     # The first check of either side may be filtered. The first that gets in triggers another, also
     # where one is under way already (RFC 8445 section 7.3.1.4): no retransmission is waited for.
     network = Network(delay=delay)
-    left, right = call(network, PORT_RESTRICTED, PORT_RESTRICTED)
+    left, right = between(network, PORT_RESTRICTED, PORT_RESTRICTED)
     assert network.run(LONG, lambda: left.is_connected and right.is_connected)
     pacing = TA * max(len(side.checks.list) for side in (left, right))
     assert network.now - START <= SIGNALING + 3 * 2 * delay + pacing
