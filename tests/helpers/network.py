@@ -149,7 +149,7 @@ class Network:
         self.sent: list[tuple[float, Socket, Address]] = []
         self._random = random.Random(seed)
         self._order = itertools.count()
-        self._coming: list[tuple[float, int, Callable[[], None]]] = []
+        self._coming: list[tuple[float, int, Callable[[], object]]] = []
         self._sockets: dict[Address, Socket] = {}
         self._nats: dict[str, Nat] = {}
         self._ports = itertools.count(50001)
@@ -173,7 +173,7 @@ class Network:
         """Have something called at its deadlines."""
         self._drivers.append(driven)
 
-    def at(self, seconds: float, action: Callable[[], None]) -> None:
+    def at(self, seconds: float, action: Callable[[], object]) -> None:
         """Do something so many seconds from now."""
         heapq.heappush(self._coming, (self.now + seconds, next(self._order), action))
 

@@ -218,6 +218,14 @@ def _without_repeats(states: Iterator[IceState]) -> Iterator[IceState]:
         last = state
 
 
+def settled(side: Side) -> Pair:
+    """Return the pair that a side sends over, which is to be the nominated one."""
+    pair = side.checks.selected
+    assert pair is not None
+    assert pair is side.checks.nominated, f"{types(pair)} is not nominated"
+    return pair
+
+
 def types(pair: Pair | None) -> str:
     """Return the types of a pair's candidates, as this side knows them."""
     return f"{pair.valid_local.type} -> {pair.remote.candidate.type}" if pair else "none"
