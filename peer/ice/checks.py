@@ -356,16 +356,17 @@ class Checks:
         """Follow the controlling side (RFC 8445 section 7.3.1.5).
 
         One that nominates with every check, as RFC 5245 allowed, nominates several at a time: of
-        those the highest priority counts. What comes later is a change of mind.
+        those the highest priority counts. What comes later is a change of mind; what was asked for
+        long before and became valid only now is none.
         """
         current = self.nominated
         if self.role.controlling:
             return
-        if (
-            current is None
-            or pair in self.list.outdo(current)
-            or now - current.remote_nominated_at > CHANGE_OF_MIND
-        ):
+        if current is None or self._is_dead(current, now):
+            self._nominate(pair)
+            return
+        lead = pair.remote_nominated_at - current.remote_nominated_at
+        if lead > CHANGE_OF_MIND or (lead > -CHANGE_OF_MIND and pair in self.list.outdo(current)):
             self._nominate(pair)
 
     def _nominate(self, pair: Pair) -> None:
