@@ -109,6 +109,7 @@ class Puppet:
 
     def wait(self, seconds: float) -> None:
         """Let time go by."""
+        self._take()
         end = self.now + seconds
         while (deadline := self.checks.deadline) <= end:
             self.now = max(self.now, deadline)
