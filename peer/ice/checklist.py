@@ -1,4 +1,4 @@
-"""The check list: which pairs there are, and which is checked next (RFC 8445 section 6.1). No I/O."""
+"""The check list: which pairs there are, and which is next (RFC 8445 section 6.1). No I/O."""
 
 import ipaddress
 from collections import deque

@@ -1,8 +1,8 @@
 """Connectivity checks of one generation: RFC 8445 sections 6.1.4 to 8, and RFC 7675. No I/O.
 
 What comes in is told by calling, with the time; what is to be sent is taken from
-:attr:`Checks.outgoing`, and :meth:`Checks.tick` is called at :attr:`Checks.deadline`. Every call may
-change :attr:`Checks.state` and :attr:`Checks.selected`.
+:attr:`Checks.outgoing`, and :meth:`Checks.tick` is called at :attr:`Checks.deadline`. Every call
+may change :attr:`Checks.state` and :attr:`Checks.selected`.
 """
 
 import logging
