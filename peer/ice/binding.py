@@ -47,6 +47,14 @@ class Role:
         """Make the role that a side has before there was an offer."""
         return cls(False, secrets.randbits(64))
 
+    def give_way(self) -> None:
+        """Switch after a 487, which asks for another tie-breaker too (RFC 8445 section 16.1).
+
+        Two sides with the same one would otherwise switch for ever.
+        """
+        self.controlling = not self.controlling
+        self.tie_breaker = secrets.randbits(64)
+
 
 def request(
     credentials: Credentials, role: Role, *, local_preference: int, use_candidate: bool = False

@@ -1,5 +1,6 @@
 """The check list: which pairs there are, and which is next (RFC 8445 section 6.1). No I/O."""
 
+import ipaddress
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -93,8 +94,13 @@ class CheckList:
         """Take a candidate of the other side and pair it.
 
         One that was learned from a check becomes what signaling says it is (RFC 8445 section
-        7.3.1.3); one that is known is ignored.
+        7.3.1.3); one that is known is ignored. However the address is spelled, it is kept as
+        sockets tell it.
+
+        Raises:
+            ValueError: It has no IP address.
         """
+        address = (str(ipaddress.ip_address(address[0])), address[1])
         known = self.remotes.get(address)
         if known is not None:
             if known.candidate.type == "prflx":

@@ -308,8 +308,9 @@ class Checks:
     def _take_error(self, message: stun.Message, transaction: Transaction, now: float) -> None:
         if message.error_code == binding.ROLE_CONFLICT[0]:
             # RFC 8445 section 7.2.5.1
-            self.role.controlling = not transaction.controlling
-            if transaction.purpose is Purpose.CHECK:
+            if self.role.controlling is transaction.controlling:
+                self.role.give_way()
+            if transaction.pair.state is PairState.IN_PROGRESS:
                 self.list.trigger(transaction.pair)
         else:
             self._fail(transaction, now)
@@ -352,16 +353,17 @@ class Checks:
         """Follow the controlling side (RFC 8445 section 7.3.1.5).
 
         One that nominates with every check, as RFC 5245 allowed, nominates several at a time: of
-        those the highest priority counts. What comes later is a change of mind.
+        those the highest priority counts. What comes later is a change of mind; what was asked for
+        long before and became valid only now is none.
         """
         current = self.nominated
         if self.role.controlling:
             return
-        if (
-            current is None
-            or pair in self.list.outdo(current)
-            or now - current.remote_nominated_at > CHANGE_OF_MIND
-        ):
+        if current is None or self._is_dead(current, now):
+            self._nominate(pair)
+            return
+        lead = pair.remote_nominated_at - current.remote_nominated_at
+        if lead > CHANGE_OF_MIND or (lead > -CHANGE_OF_MIND and pair in self.list.outdo(current)):
             self._nominate(pair)
 
     def _nominate(self, pair: Pair) -> None:
