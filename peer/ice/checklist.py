@@ -72,7 +72,7 @@ class CheckList:
 
     def _take_reflexive(self, candidate: LocalCandidate) -> None:
         for known in self.reflexive:
-            if known.base is candidate.base and known.is_seen_as((candidate.host, candidate.port)):
+            if known.base is candidate.base and known.is_seen_as(candidate.address):
                 # It was learned from a check before the STUN server told of it.
                 self.reflexive.remove(known)
                 for pair in self:

@@ -107,9 +107,14 @@ class LocalCandidate(Candidate):
         self._announced_host = self.host if announced_host == "" else announced_host
         self._hides_related = hides_related
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """The real address and port."""
+        return self.host, self.port
+
     def is_seen_as(self, address: tuple[str, int]) -> bool:
         """Whether others see this candidate at an address: the real one, or the external one."""
-        return address in ((self.host, self.port), (self._announced_host, self.port))
+        return address in (self.address, (self._announced_host, self.port))
 
     def announced(self) -> Candidate | None:
         """Return what is told to the other side; ``None`` if it is told nothing.

@@ -24,10 +24,9 @@ def local_candidate(
     """Make a local candidate."""
     return LocalCandidate(
         foundation=candidate_foundation(kind, "udp", HERE[0]),
-        priority=candidate_priority(1, kind),
-        host=address[0],
-        port=address[1],
         type=kind,
+        address=address,
+        local_preference=65535,
         base=cast(Any, base),
     )
 

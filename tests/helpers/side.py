@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from aioice import stun
-from aioice.candidate import Candidate, candidate_foundation, candidate_priority
+from aioice.candidate import Candidate, candidate_foundation
 
 from icefloe.peer.ice.binding import Credentials, Role
 from icefloe.peer.ice.checks import Checks, IceState, Settings
@@ -118,10 +118,9 @@ class Side(Driven):
     def _tell(self, socket: Socket, kind: str, address: Address) -> None:
         candidate = LocalCandidate(
             foundation=candidate_foundation(kind, "udp", socket.address[0]),
-            priority=candidate_priority(1, kind),
-            host=address[0],
-            port=address[1],
             type=kind,
+            address=address,
+            local_preference=65535,
             base=cast(Any, socket),
         )
         self.candidates.append(candidate)
