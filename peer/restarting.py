@@ -89,10 +89,13 @@ class RestartingConnection(TricklingConnection):
                     agent.adopt()
                     self._recovery.restarted(self._now(), still_in_trouble=self._is_in_trouble())
                     self._arm_recovery()
-            elif kind == "answer" and any(agent.is_refused(name) for name in offered):
-                logger.info("the other side does not restart ICE")
-                agent.discard_next()
-                self._replacing = frozenset()
+            elif kind == "answer":
+                if any(agent.is_refused(name) for name in offered):
+                    logger.info("the other side does not restart ICE")
+                    agent.discard_next()
+                    self._replacing = frozenset()
+                else:
+                    agent.take_answer()
 
     def _settle(self) -> None:
         super()._settle()
