@@ -67,10 +67,13 @@ class RestartingConnection(TricklingConnection):
             agent.prepare_restart()
             agent.describe_prepared(True)
         try:
-            return await super().createOffer()
+            offer = await super().createOffer()
         finally:
             for agent in restarting:
                 agent.describe_prepared(False)
+        if restarting:  # of what was prepared there are no candidates yet
+            offer.sdp = sdp.without_end(offer.sdp)
+        return offer
 
     def _adopt_offered(self, text: str) -> None:
         """Make the generations that a local description speaks of."""

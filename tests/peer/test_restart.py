@@ -360,6 +360,19 @@ async def test_an_offer_taken_back_during_a_restart_does_not_take_the_restart_ba
         await passes(here, there, "on the new path")
 
 
+async def test_an_offer_of_a_restart_has_no_candidates_and_does_not_say_that_these_are_all() -> (
+    None
+):
+    one, other = PeerConnection(), PeerConnection()
+    async with closing(one, other):
+        await standing(one, other)
+        assert "end-of-candidates" in (await one.createOffer()).sdp
+        one.restartIce()
+        offer = await one.createOffer()
+        assert sdp.fragments(offer.sdp) != {fragment(one)}
+        assert "candidate" not in offer.sdp
+
+
 async def test_restarting_what_was_never_started_or_is_closed_does_nothing() -> None:
     pc = PeerConnection()
     needed: list[bool] = []
