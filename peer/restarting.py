@@ -71,10 +71,13 @@ class RestartingConnection(TricklingConnection):
             agent.prepare_restart()
             agent.describe_prepared(True)
         try:
-            return await super().createOffer()
+            offer = await super().createOffer()
         finally:
             for agent in restarting:
                 agent.describe_prepared(False)
+        if restarting:  # of what was prepared there are no candidates yet
+            offer.sdp = sdp.without_end(offer.sdp)
+        return offer
 
     def _adopt_offered(self, text: str) -> None:
         """Make the generations that a local description speaks of."""
@@ -100,7 +103,8 @@ class RestartingConnection(TricklingConnection):
                 logger.info("the other side does not restart ICE")
                 agent.discard_next()
                 self._replacing = frozenset()
-            agent.expect(fragment)
+            elif kind == "answer":
+                agent.take_answer()
 
     def _mids_of(self, ice: RTCIceTransport) -> Iterator[str]:
         """Give the media sections that go over a transport."""

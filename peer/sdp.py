@@ -72,6 +72,11 @@ def split_candidates(text: str) -> tuple[str, list[SectionCandidates]]:
     return _join(kept), found
 
 
+def without_end(text: str) -> str:
+    """Take out that the candidates in a description are all."""
+    return _join([[line for line in section if line != _END] for section in _sections(text)])
+
+
 def _value(section: list[str], attribute: str, default: str = "") -> str:
     prefix = f"a={attribute}:"
     found = next((line for line in section if line.startswith(prefix)), prefix + default)

@@ -86,7 +86,9 @@ class IceAgent:
         self._listener = listener
         self._role = Role.controlled()
         self._current: Generation | None = None
-        self._next: Generation | None = None
+        self._pending: list[Generation] = []
+        self._answered: Generation | None = None
+        self._remote_username: str | None = None
         self._prepared: Credentials | None = None
         self._describes_prepared = False
         self._first = Credentials(username or random_string(4), password or random_string(22))
@@ -111,8 +113,8 @@ class IceAgent:
 
     @property
     def _newest(self) -> Generation:
-        if self._next is not None:
-            return self._next
+        if self._pending:
+            return self._pending[-1]
         if self._current is None:
             # Made when it is needed: a connection may be built before its loop runs.
             self._current = self._make(self._first, is_restart=False)
@@ -145,11 +147,22 @@ class IceAgent:
         return named.username, named.credential
 
     @property
+    def _described(self) -> Generation:
+        """The generation that the other side's latest description is about.
+
+        An offer made here is about another one, as long as it is not answered.
+        """
+        newest = self._newest
+        if newest.is_started or newest is self._answered or self._current is None:
+            return newest
+        return next((g for g in reversed(self._pending) if g.is_started), self._current)
+
+    @property
     def _credentials(self) -> Credentials:
         if self._describes_prepared and self._prepared is not None:
             return self._prepared
-        if self._next is not None:
-            return self._next.checks.credentials
+        if self._pending:
+            return self._pending[-1].checks.credentials
         return self._first if self._current is None else self._current.checks.credentials
 
     def prepare_restart(self) -> None:
@@ -165,7 +178,8 @@ class IceAgent:
         """Make the generation that was prepared, to be gathered and checked.
 
         Args:
-            fragment: Only if it has this username fragment.
+            fragment: Only if it has this username fragment, as one has that is offered here;
+                without, it is made for an offer of the other side.
 
         Returns:
             Whether there is a new generation.
@@ -179,25 +193,26 @@ class IceAgent:
             self._current = None
             return True
         self.discard_next()
-        self._next = self._make(prepared, is_restart=True)
+        generation = self._make(prepared, is_restart=True)
+        self._pending.append(generation)
+        self._answered = generation if fragment is None else None
         logger.info("ICE restart: generation %s", prepared.local_username)
         return True
 
-    def expect(self, fragment: str) -> None:
-        """Note whose candidates come from now on: those with the other side's fragment."""
-        if self._next is not None and not self._next.is_started:
-            self._next.checks.credentials.remote_username = fragment
+    def take_answer(self) -> None:
+        """Note that what was offered is answered: candidates that follow belong to it."""
+        self._answered = self._newest
 
     def discard_next(self) -> None:
-        """Give up a generation that does not work yet; the one in use stays."""
-        if self._next is not None:
-            self._retire(self._next, 0)
-            self._next = None
+        """Give up a generation that was not agreed on yet; the others stay."""
+        self._answered = None
+        if self._pending and not self._pending[-1].is_started:
+            self._retire(self._pending.pop(), 0)
 
     @property
     def is_restarting(self) -> bool:
         """Whether there is a generation that does not work yet beside the one in use."""
-        return self._next is not None
+        return bool(self._pending)
 
     def _retire(self, generation: Generation, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -271,21 +286,17 @@ class IceAgent:
     @property
     def remote_candidates(self) -> list[Candidate]:
         """The other side's candidates known so far, peer-reflexive ones included."""
-        return [remote.candidate for remote in self._newest.checks.list.remotes.values()]
+        return [remote.candidate for remote in self._described.checks.list.remotes.values()]
 
     @property
     def remote_username(self) -> str | None:
-        """The other side's username fragment."""
-        return self._newest.checks.credentials.remote_username
+        """The other side's username fragment, as it was last agreed on."""
+        return self._remote_username
 
     async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
         """Take a candidate of the other side's latest description, or the end of them."""
-        if self._is_closed:
-            return
-        generation = self._newest
-        if self._current is not None and generation.checks.credentials.remote_username is None:
-            generation = self._current  # the restart that was offered is not answered yet
-        generation.add_remote_candidate(remote_candidate)
+        if not self._is_closed:
+            self._described.add_remote_candidate(remote_candidate)
 
     # --- the connection
 
@@ -300,24 +311,20 @@ class IceAgent:
         newest = self._newest
         if self._is_closed or newest.is_started or not newest.is_gathering:
             return
-        current = self._current
-        if (
-            current is not None
-            and current is not newest
-            and current.checks.credentials.remote_username == username
-        ):
-            return  # not answered yet: these are of the generation in use
+        if username == self._remote_username:
+            return  # not answered yet: these go with the generation before
         self._remote_is_lite = lite
+        self._remote_username = username
         newest.start(username, password, lite=lite)
+        while self._pending and self._pending[0] is not newest:
+            self._retire(self._pending.pop(0), LINGER)  # replaced before it worked
 
     def is_refused(self, username: str) -> bool:
         """Tell whether a restart was answered with the credentials that the other side had."""
-        current = self._current
         return (
-            self._next is not None
-            and not self._next.is_started
-            and current is not None
-            and current.checks.credentials.remote_username == username
+            bool(self._pending)
+            and not self._pending[-1].is_started
+            and username == self._remote_username
         )
 
     async def usable(self) -> bool:
@@ -364,7 +371,9 @@ class IceAgent:
             self._arrived.set_result(None)
         for handle in self._retired.values():
             handle.cancel()
-        generations = {g for g in (self._current, self._next, *self._retired) if g is not None}
+        generations = {*self._pending, *self._retired}
+        if self._current is not None:
+            generations.add(self._current)
         if first:
             self.state = IceState.CLOSED
         await asyncio.gather(*(generation.close() for generation in generations))
@@ -380,8 +389,8 @@ class IceAgent:
 
     @property
     def generations(self) -> tuple[Generation, ...]:
-        """The generation in use, and the one that is to replace it, if they exist."""
-        return tuple(g for g in (self._current, self._next) if g is not None)
+        """The generation in use, and those that are to replace it, as far as they exist."""
+        return tuple(g for g in (self._current, *self._pending) if g is not None)
 
     @property
     def selected_pair(self) -> Pair | None:
@@ -398,7 +407,7 @@ class IceAgent:
         before = {c.host for c in self._newest.local_candidates if c.type == "host"}
         if self._is_closed or not self._newest.is_gathering:
             return
-        for generation in (self._current, self._next):
+        for generation in (self._current, *self._pending):
             if generation is not None:
                 generation.drop_addresses(addresses)
         self.suspect()
@@ -425,8 +434,8 @@ class IceAgent:
     def _on_changed(self) -> None:
         if self._is_closed:
             return
-        if self._next is not None:
-            self._maybe_switch(self._next)
+        for generation in list(self._pending):
+            self._maybe_switch(generation)
         current = self._current
         if current is None:
             return
@@ -450,7 +459,9 @@ class IceAgent:
     def _maybe_switch(self, candidate: Generation) -> None:
         replaced, pair = self._current, candidate.selected
         if candidate.checks.state is IceState.FAILED:
-            self.discard_next()
+            self._pending.remove(candidate)
+            self._retire(candidate, 0)
+            return
         if pair is None:
             return
         if (
@@ -461,7 +472,8 @@ class IceAgent:
             and not (replaced.selected is not None and replaced.selected.is_relayed)
         ):
             return  # a direct path is not left for a relay before the checks have settled for it
-        self._current, self._next = candidate, None
+        self._current = candidate
+        self._pending.remove(candidate)
         if replaced is not None:
             self._retire(replaced, LINGER)
         logger.info("ICE restart done: %s", pair)

@@ -7,9 +7,9 @@ from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 
 from icefloe.peer.ice import binding
 from icefloe.peer.ice.binding import Credentials, Role
-from icefloe.peer.ice.checks import Checks, Outgoing, Settings
+from icefloe.peer.ice.checks import Checks, IceState, Outgoing, Settings
 from icefloe.peer.ice.local import LocalCandidate
-from icefloe.peer.ice.pair import Address, Pair
+from icefloe.peer.ice.pair import Address, Pair, PairState
 
 HERE: Address = ("198.51.100.1", 1000)
 """Where the socket of the side under test is bound."""
@@ -84,6 +84,14 @@ class Puppet:
         pair = self.checks.list.at(BASE, address)
         assert pair is not None
         return pair
+
+    def state_of(self, pair: Pair) -> PairState:
+        """Return the state of a pair as it is now."""
+        return pair.state
+
+    def state(self) -> IceState:
+        """Return the state of the check list as it is now."""
+        return self.checks.state
 
     def request(self, *, nominate: bool = False) -> stun.Message:
         """Make a check as the puppet makes it."""

@@ -104,7 +104,7 @@ def test_an_answer_from_elsewhere_fails_the_check() -> None:
     pair = puppet.offer(DIRECT)
     request, _ = puppet.requests[-1]
     puppet.answer(request, OTHER)
-    assert pair.state is PairState.FAILED
+    assert puppet.state_of(pair) is PairState.FAILED
     assert puppet.checks.list.at(BASE, OTHER) is None
 
 
@@ -114,10 +114,10 @@ def test_an_answer_with_another_password_is_none() -> None:
     request, address = puppet.requests[-1]
     puppet.credentials.local_password = "a guess"
     puppet.answer(request, address)
-    assert pair.state is PairState.IN_PROGRESS
+    assert puppet.state_of(pair) is PairState.IN_PROGRESS
     puppet.credentials.local_password = "there-password"
     puppet.answer(request, address)
-    assert pair.state is PairState.SUCCEEDED
+    assert puppet.state_of(pair) is PairState.SUCCEEDED
 
 
 def test_a_refusal_counts_only_if_it_is_authentic() -> None:
@@ -127,10 +127,10 @@ def test_a_refusal_counts_only_if_it_is_authentic() -> None:
     for code in (binding.BAD_REQUEST, binding.UNAUTHENTICATED):  # these are not signed
         refusal = binding.error(request, code, puppet.credentials)
         puppet.receive(stun.parse_message(refusal), address)
-    assert pair.state is PairState.IN_PROGRESS
+    assert puppet.state_of(pair) is PairState.IN_PROGRESS
     refusal = binding.error(request, (500, "Server Error"), puppet.credentials)
     puppet.receive(stun.parse_message(refusal), address)
-    assert pair.state is PairState.FAILED
+    assert puppet.state_of(pair) is PairState.FAILED
 
 
 def test_an_answer_counts_once() -> None:
@@ -152,7 +152,7 @@ def test_an_answer_to_a_check_that_another_has_replaced_still_counts() -> None:
     second, _ = puppet.requests[-1]
     assert first.transaction_id != second.transaction_id
     puppet.answer(first, DIRECT)
-    assert pair.state is PairState.SUCCEEDED
+    assert puppet.state_of(pair) is PairState.SUCCEEDED
     sent = len([r for r, _ in puppet.requests if r.transaction_id == second.transaction_id])
     puppet.wait(0.3)
     assert sent == 1
@@ -173,11 +173,11 @@ def test_a_check_revives_a_pair_that_failed() -> None:
     puppet = Puppet(controlling=True)
     pair = puppet.offer(DIRECT)
     puppet.wait(50.0)
-    assert pair.state is PairState.FAILED
+    assert puppet.state_of(pair) is PairState.FAILED
     puppet.answers.add(DIRECT)
     puppet.check(DIRECT)
-    assert pair.state is PairState.SUCCEEDED
-    assert puppet.checks.state is IceState.COMPLETED
+    assert puppet.state_of(pair) is PairState.SUCCEEDED
+    assert puppet.state() is IceState.COMPLETED
 
 
 # --- candidates
@@ -195,7 +195,7 @@ def test_an_ipv6_address_may_be_spelled_in_any_way(spelling: str) -> None:
     assert list(puppet.checks.list.remotes) == [seen]
     puppet.wait(0.1)
     puppet.answer(puppet.requests[-1][0], seen)
-    assert puppet.checks.state is IceState.COMPLETED
+    assert puppet.state() is IceState.COMPLETED
 
 
 def test_a_check_from_an_unknown_address_makes_a_peer_reflexive_candidate() -> None:
@@ -231,11 +231,11 @@ def test_a_socket_that_is_gone_takes_its_pairs_along() -> None:
     puppet = Puppet(controlling=True)
     puppet.offer(DIRECT, answers=True)
     puppet.wait(1.0)
-    assert puppet.checks.state is IceState.COMPLETED
+    assert puppet.state() is IceState.COMPLETED
     puppet.checks.remove_base(BASE, puppet.now)
     assert puppet.checks.selected is puppet.checks.nominated is None
     assert puppet.checks.path(puppet.now) is None
-    assert puppet.checks.state is IceState.DISCONNECTED
+    assert puppet.state() is IceState.DISCONNECTED
     assert len(puppet.checks.list) == 0
     puppet.wait(60.0)
-    assert puppet.checks.state is IceState.FAILED
+    assert puppet.state() is IceState.FAILED

@@ -25,9 +25,9 @@ def nothing(source: Socket, target: Socket) -> bool:
     return False
 
 
-def between_public(**conditions: float) -> tuple[Network, Side, Side]:
+def between_public() -> tuple[Network, Side, Side]:
     """Make a call that has been going on for a while."""
-    network = Network(**conditions)
+    network = Network()
     left, right = call(network)
     network.run(30.0)
     assert left.is_connected

@@ -15,7 +15,7 @@ import pytest
 from aioice import stun
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from icefloe.peer.ice import bindings, links, relay
+from icefloe.peer.ice import bindings, links, relay, turn
 from icefloe.peer.ice.links import Endpoint
 from icefloe.peer.ice.relay import RelayTransport, allocate
 from icefloe.peer.ice.servers import Transport
@@ -277,7 +277,7 @@ async def test_garbage_over_udp_changes_nothing() -> None:
 async def test_no_message_of_a_server_raises(data: bytes) -> None:
     got = Receiver()
     transport = RelayTransport(lifetime=600, close_timeout=0, on_lost=got.lost)
-    transport._transactions = relay.Transactions(lambda _: None, PEER, known, reliable=False)
+    transport._transactions = turn.Transactions(lambda _: None, PEER, known, reliable=False)
     transport._received(data)
     for attribute in range(0x30):
         body = struct.pack("!HH", attribute, len(data)) + data + bytes(-len(data) % 4)
