@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -161,6 +161,22 @@ class Call:
     async def pairs(self) -> tuple[Pair | None, Pair | None]:
         """Return the pairs that both use now, the offerer's first."""
         return await self.offerer.pair(), await self.answerer.pair()
+
+    async def settled(self, right: Callable[[Pair], bool], timeout: float) -> str:
+        """Wait until the pairs of all peers that can tell are right; return them in words.
+
+        Raises:
+            PeerTrouble: They are not within so many seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            pairs = await self.pairs()
+            if all(pair is None or right(pair) for pair in pairs):
+                break
+            if time.monotonic() > deadline:
+                raise self.offerer.trouble(f"uses {pairs[0]}, the other side {pairs[1]}")
+            await asyncio.sleep(0.1)
+        return " | ".join(str(pair) if pair else "not told" for pair in pairs)
 
 
 @asynccontextmanager

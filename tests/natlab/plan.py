@@ -11,6 +11,7 @@ These are the ranges for documentation and benchmarks (RFC 5737, 3849, 2544): no
 for anybody else.
 """
 
+import ipaddress
 from dataclasses import dataclass, field
 
 from tests.natlab.spec import CORE, Ipv6, LabSpec, Peer, Router, Wire
@@ -45,6 +46,11 @@ class Address:
     def is_ipv6(self) -> bool:
         """Whether it is an IPv6 address."""
         return ":" in self.address
+
+    @property
+    def network(self) -> str:
+        """Its prefix."""
+        return str(ipaddress.ip_interface(str(self)).network)
 
     def __str__(self) -> str:
         return f"{self.address}/{self.length}"

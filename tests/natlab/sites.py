@@ -1,4 +1,4 @@
-"""Where a peer may be, and labs with a peer ``a`` in one such place and ``b`` in another. No I/O."""
+"""Where a peer may be, and labs with ``a`` in one such place and ``b`` in another. No I/O."""
 
 from enum import StrEnum
 

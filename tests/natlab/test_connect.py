@@ -17,14 +17,13 @@ from tests.natlab.turn import Credentials, Turn, coturn, dead_stun, dead_turn
 
 pytestmark = pytest.mark.system("iproute2", "nftables", "coturn", "netns")
 
-I, A, C = Kind.ICEFLOE, Kind.AIORTC, Kind.CHROMIUM
-OWN = (I, I)
+OWN = (Kind.ICEFLOE, Kind.ICEFLOE)
 
 WITH_CHROMIUM = [
     pytest.param(kinds, marks=[pytest.mark.browser, pytest.mark.system("chromium")])
-    for kinds in ((I, C), (C, I))
+    for kinds in ((Kind.ICEFLOE, Kind.CHROMIUM), (Kind.CHROMIUM, Kind.ICEFLOE))
 ]
-WITH_AIORTC = [(I, A), (A, I)]
+WITH_AIORTC = [(Kind.ICEFLOE, Kind.AIORTC), (Kind.AIORTC, Kind.ICEFLOE)]
 EVERY = [OWN, *WITH_AIORTC, *WITH_CHROMIUM]
 
 
@@ -112,7 +111,7 @@ async def test_behind_one_carrier_that_does_not_it_is_relayed(note: Note) -> Non
     assert_relayed(connected)
 
 
-@pytest.mark.parametrize("kinds", [OWN, (I, A), *WITH_CHROMIUM])
+@pytest.mark.parametrize("kinds", [OWN, WITH_AIORTC[0], *WITH_CHROMIUM])
 async def test_where_udp_is_blocked_the_relay_is_reached_over_tls(
     kinds: tuple[Kind, Kind], note: Note
 ) -> None:
@@ -187,9 +186,9 @@ async def test_dead_servers_hold_up_nobody(kinds: tuple[Kind, Kind], note: Note)
     async with Lab(spec) as lab, coturn(lab) as turn:
         listed = [dead_stun(), dead_turn(), turn.stun(), turn.turn("udp")]
         async with calling(lab, kinds=kinds, configurations={"iceServers": listed}) as call:
-            connected = await call.connected()
-            note(connected)
-            assert_direct(connected)
+            note(await call.connected())
+            # Chromium takes a relay that answers first, and what is direct after it.
+            note(await call.settled(lambda pair: not pair.relayed, 10))
 
 
 @pytest.mark.parametrize("kinds", [OWN, *WITH_CHROMIUM])

@@ -64,7 +64,7 @@ async def test_a_router_behaves_as_it_is_called(
     nat: Nat, hairpin: bool, mapping: str, filtering: str, keeps_port: bool
 ) -> None:
     async with probing(Router("ra", nat, hairpin=hairpin)) as lab:
-        public = lab.public_address("ra")
+        public = lab.address("ra")
         expected = Behaviour(mapping, filtering, keeps_port, hairpin, public)
         assert await probe(lab) == expected
 
@@ -84,14 +84,14 @@ async def test_two_routers_in_a_row_are_as_strict_as_the_stricter(
     async with probing(*routers) as lab:
         found = await probe(lab)
         assert (found.mapping, found.filtering) == (mapping, filtering)
-        assert found.address == lab.public_address("cgn")
+        assert found.address == lab.address("cgn")
 
 
 async def test_without_a_router_nothing_is_in_between() -> None:
     async with probing() as lab:
         found = await probe(lab)
         assert (found.mapping, found.filtering) == (INDEPENDENT, INDEPENDENT)
-        assert found.address == lab.public_address("a")
+        assert found.address == lab.address("a")
 
 
 async def test_where_udp_is_blocked_only_tcp_443_gets_through() -> None:
@@ -190,12 +190,22 @@ async def test_peers_behind_different_routers_reach_each_other_only_over_public_
             assert server.stdout is not None
             await server.stdout.readline()
             with pytest.raises(CommandFailed):
-                await connect(lab, 9, lab.public_address("b"))
-            await connect(lab, 9, lab.public_address("c"))
+                await connect(lab, 9, lab.address("b"))
+            await connect(lab, 9, lab.address("c"))
         finally:
             await stop(server)
         with pytest.raises(ValueError, match="the core is not between"):
             await lab.cut("a", "a")
+
+
+async def test_in_one_lan_packets_need_no_router() -> None:
+    spec = LabSpec(peers=(Peer("a", ("r",)), Peer("b", ("r",))), routers=(Router("r"),))
+    async with Lab(spec) as lab:
+        own, other = (lab.address(name) for name in ("a", "b"))
+        # From a bound socket too, as those of ICE are.
+        for arguments in ((), ("from", own)):
+            route = await lab.run("a", "ip", "-o", "route", "get", other, *arguments)
+            assert " via " not in route
 
 
 async def test_ipv6_works_is_broken_or_is_not_there() -> None:
@@ -322,4 +332,4 @@ async def test_labs_run_side_by_side() -> None:
 
 async def one_lab() -> None:
     async with probing(Router("ra")) as lab:
-        assert (await probe(lab)).address == lab.public_address("ra")
+        assert (await probe(lab)).address == lab.address("ra")

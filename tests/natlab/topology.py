@@ -138,7 +138,7 @@ class Lab:
             script += _ROUTING
             ip += ["link add lan type bridge", "link set lan up"]
             ip += [f"address add {lan} dev lan{_nodad(lan)}" for lan in self._lan(node)]
-            rules = router_rules(self._routers[node], self.public_address(node))
+            rules = router_rules(self._routers[node], self.address(node))
         for link in self.plan.links:
             if link.upper == node:
                 ip += _upper_end(link)
@@ -153,7 +153,7 @@ class Lab:
 
     # --- addresses
 
-    def public_address(self, node: str) -> str:
+    def address(self, node: str) -> str:
         """Return the IPv4 address of a node's first link; of a router, the one it translates to."""
         return next(a.address for a in self.plan.links_of(node)[0].addresses if not a.is_ipv6)
 
@@ -199,7 +199,7 @@ class Lab:
 
         Where the port is kept, the next packet gets the same mapping again.
         """
-        rules = router_rules(self._routers[router], self.public_address(router))
+        rules = router_rules(self._routers[router], self.address(router))
         await self.run(router, "nft", "-f", "-", stdin=rules)
         await self.run(router, sys.executable, "-m", "tests.natlab.conntrack")
 
@@ -290,6 +290,7 @@ def _bring_up(link: Link) -> list[str]:
         if link.device != "wan":
             # What has an interface's address leaves by it, also where another is preferred.
             commands += [
+                f"route replace {address.network} dev {link.device} table {_table(link)}",
                 f"route replace {default} table {_table(link)}",
                 _rule("add", link, address),
             ]
