@@ -1,0 +1,90 @@
+"""A lab peer that is a real Chromium in a namespace, driven from outside of it."""
+
+import os
+import shlex
+import tempfile
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import Page, async_playwright
+
+from tests.helpers import system
+from tests.helpers.browser import SWITCHES
+from tests.natlab.lab_peer import Kind, LabPeer, Message
+from tests.natlab.topology import Lab
+
+_SCRIPT = Path(__file__).with_name("browser_peer.js")
+_URL = "https://peer.invalid/"
+"""What the page takes for its address; it is answered here, for only secure pages may hash."""
+
+_MORE_SWITCHES = [
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+    "--ignore-certificate-errors",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-dev-shm-usage",
+]
+
+
+class _PageTransport:
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._log: deque[str] = deque(maxlen=60)
+        page.on("console", lambda message: self._log.append(message.text))
+        page.on("pageerror", lambda error: self._log.append(str(error)))
+
+    async def send(self, message: Message) -> None:
+        if message["do"] == "start":
+            message = {**message, "clock": await self._clock()}
+        # Not waited for: what it comes to is reported.
+        await self._page.evaluate("message => { lab.handle(message); }", message)
+
+    def log(self) -> str:
+        return "\n".join(self._log)
+
+    async def _clock(self) -> float:
+        """Return what is to be added to the page's seconds to have this machine's clock."""
+        offsets = []
+        for _ in range(5):
+            before = time.monotonic()
+            seen: float = await self._page.evaluate("() => performance.now() / 1000")
+            after = time.monotonic()
+            offsets.append((after - before, (before + after) / 2 - seen))
+        return min(offsets)[1]
+
+
+def _wrapper(lab: Lab, node: str, folder: Path) -> Path:
+    """Write a program that runs Chromium in a namespace; playwright speaks to it over pipes."""
+    chromium = system.find("chromium")
+    assert chromium is not None
+    path = folder / "chromium"
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(lab[node].command(chromium))} "$@"\n')
+    os.chmod(path, 0o700)
+    return path
+
+
+@asynccontextmanager
+async def chromium_peer(lab: Lab, node: str) -> AsyncIterator[LabPeer]:
+    """Run Chromium at a node until the end of the block."""
+    peer = LabPeer(node, Kind.CHROMIUM)
+    with tempfile.TemporaryDirectory(prefix="icefloe-chromium-") as folder:
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(
+                executable_path=_wrapper(lab, node, Path(folder)), args=[*SWITCHES, *_MORE_SWITCHES]
+            )
+            try:
+                page = await browser.new_page()
+                transport = _PageTransport(page)
+                await page.expose_function("report", peer.receive)
+                await page.route(
+                    _URL, lambda route: route.fulfill(content_type="text/html", body="<p>peer</p>")
+                )
+                await page.goto(_URL)
+                await page.add_script_tag(path=_SCRIPT)
+                peer.attach(transport)
+                yield peer
+            finally:
+                await browser.close()
