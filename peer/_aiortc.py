@@ -43,6 +43,8 @@ from aiortc.rtcsctptransport import (
     WEBRTC_BINARY_EMPTY,
     WEBRTC_STRING,
     WEBRTC_STRING_EMPTY,
+    Chunk,
+    InitChunk,
 )
 from aiortc.sdp import MediaDescription, SessionDescription
 from aiortc.stats import RTCInboundRtpStreamStats
@@ -86,6 +88,7 @@ _METHODS: dict[type, tuple[str, ...]] = {
         "_data_channel_open",
         "_data_channel_receive",
         "_send",
+        "_send_chunk",
         "_t3_expired",
     ),
 }
@@ -128,6 +131,8 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_data_channel_queue",
         "_data_channels",
         "_remote_max_message_size",
+        "_remote_verification_tag",
+        "_rto",
         "_t3_handle",
     ),
 }
@@ -281,6 +286,9 @@ _MESSAGES = (WEBRTC_STRING, WEBRTC_BINARY, *_EMPTY)
 class SctpTransport(RTCSctpTransport):
     """``RTCSctpTransport`` that counts, takes labels in bytes, and survives malformed messages."""
 
+    INITIAL_RTO = 1.0
+    """Seconds (RFC 9260 section 16); aiortc waits for the 3 s of RFC 4960."""
+
     channels: dict[CountedChannel, None]
     """Those that are not closed, in the order in which they were made."""
     channels_opened: int
@@ -326,6 +334,18 @@ class SctpTransport(RTCSctpTransport):
         if pp_id in _MESSAGES and isinstance(channel, CountedChannel):
             channel.sent(0 if pp_id in _EMPTY else len(user_data))
         await super()._send(stream_id, pp_id, user_data, *args, **kwargs)
+
+    async def _send_chunk(self, chunk: Chunk) -> None:
+        tag = self._remote_verification_tag
+        if isinstance(chunk, InitChunk):
+            # RFC 9260 section 8.5.1; aiortc sends an INIT again with the tag of the other side's,
+            # which refuses it: where two cross and an answer is lost, no association comes about.
+            self._remote_verification_tag = 0
+        try:
+            await super()._send_chunk(chunk)
+        finally:
+            if isinstance(chunk, InitChunk):
+                self._remote_verification_tag = tag
 
     def _data_channel_open(self, channel: RTCDataChannel) -> None:
         super()._data_channel_open(channel)
@@ -554,6 +574,7 @@ class PeerConnectionSeam(RTCPeerConnection):
         _create_sctp_transport(self)
         assert self.sctp is not None
         self.sctp.__class__ = SctpTransport
+        self.sctp._rto = SctpTransport.INITIAL_RTO
         assert isinstance(self.sctp, SctpTransport)
         self.sctp.begin_counting()
         guard(self.sctp)
