@@ -14,7 +14,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -22,11 +22,13 @@ import aioice
 from aioice import stun
 from aioice.candidate import Candidate
 from aioice.ice import CandidatePair, StunProtocol
+from aioice.mdns import is_mdns_hostname
 from aiortc import (
     RTCCertificate,
     RTCConfiguration,
     RTCDataChannel,
     RTCDtlsTransport,
+    RTCIceCandidate,
     RTCIceGatherer,
     RTCIceTransport,
     RTCPeerConnection,
@@ -158,6 +160,20 @@ check()
 # --- aiortc -------------------------------------------------------------------------------------
 
 
+class _Candidates(list[RTCIceCandidate]):
+    """Candidates of which the one at index 0 is the default candidate (RFC 8839 section 4.2.1.2).
+
+    aiortc writes its address into the ``c=`` line, which takes no mDNS name: where all are names,
+    that is the address that stands for none (draft-ietf-mmusic-mdns-ice-candidates section 3.1.4).
+    """
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        if index == 0 and is_mdns_hostname(found.ip):
+            return replace(found, ip="0.0.0.0", port=9)
+        return found
+
+
 class Gatherer(RTCIceGatherer):
     """``RTCIceGatherer`` that is complete when the agent says so, not when ``gather()`` returns."""
 
@@ -172,6 +188,10 @@ class Gatherer(RTCIceGatherer):
         if self._state == "new":
             self._enter("gathering")
             await self._connection.gather_candidates()
+
+    def getLocalCandidates(self) -> list[RTCIceCandidate]:
+        found = super().getLocalCandidates()
+        return _Candidates(sorted(found, key=lambda candidate: is_mdns_hostname(candidate.ip)))
 
     def finish(self) -> None:
         """Note that no further candidate will come."""
