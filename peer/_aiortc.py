@@ -161,10 +161,10 @@ check()
 
 
 class _Candidates(list[RTCIceCandidate]):
-    """Candidates of which the one at index 0 is the default candidate (RFC 8839 section 4.2.1.2).
+    """Candidates of which the one at index 0 is the default candidate of RFC 8839.
 
     aiortc writes its address into the ``c=`` line, which takes no mDNS name: where all are names,
-    that is the address that stands for none (draft-ietf-mmusic-mdns-ice-candidates section 3.1.4).
+    that is the address and port that stand for none.
     """
 
     def __getitem__(self, index: Any) -> Any:

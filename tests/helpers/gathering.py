@@ -24,6 +24,8 @@ class Owner:
         self.lost: list[tuple[StunProtocol, str]] = []
         self.received: list[bytes] = []
         self.changed = asyncio.Event()
+        self.refuse_late = False
+        """Whether relays are closed as soon as they come."""
         self.gathering: Gathering
 
     def of_type(self, kind: str) -> list[LocalCandidate]:
@@ -36,6 +38,8 @@ class Owner:
 
     def take(self, candidate: LocalCandidate) -> None:
         self.candidates.append(candidate)
+        if self.refuse_late and candidate.type == "relay":
+            candidate.base.transport.close()
         self.changed.set()
 
     def relay_lost(self, base: StunProtocol, reason: str) -> None:

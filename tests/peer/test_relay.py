@@ -19,6 +19,7 @@ from icefloe.peer.ice import bindings, links, relay
 from icefloe.peer.ice.links import Endpoint
 from icefloe.peer.ice.relay import RelayTransport, allocate
 from icefloe.peer.ice.servers import Transport
+from icefloe.peer.ice.turn import Transactions
 from tests.helpers.netns import ADDRESS
 from tests.helpers.turn import PASSWORD, USER, coturn
 from tests.helpers.turnserver import MAPPED, RELAYED, TurnServer, turn_server
@@ -277,7 +278,7 @@ async def test_garbage_over_udp_changes_nothing() -> None:
 async def test_no_message_of_a_server_raises(data: bytes) -> None:
     got = Receiver()
     transport = RelayTransport(lifetime=600, close_timeout=0, on_lost=got.lost)
-    transport._transactions = relay.Transactions(lambda _: None, PEER, known, reliable=False)
+    transport._transactions = Transactions(lambda _: None, PEER, known, reliable=False)
     transport._received(data)
     for attribute in range(0x30):
         body = struct.pack("!HH", attribute, len(data)) + data + bytes(-len(data) % 4)
@@ -488,7 +489,7 @@ async def test_aborting_waits_for_nothing(transport: Transport) -> None:
         client.sendto(b"waits for its channel", PEER)
         client.abort()
         assert await got.closed is None
-        assert got.reasons == got.errors == []
+        assert (got.reasons, got.errors) == ([], [])
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has these options")
