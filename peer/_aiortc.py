@@ -14,11 +14,12 @@ import asyncio
 import logging
 import struct
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
 from aioice import stun
+from aioice.mdns import is_mdns_hostname
 from aiortc import (
     RTCCertificate,
     RTCConfiguration,
@@ -167,6 +168,20 @@ check()
 # --- aiortc -------------------------------------------------------------------------------------
 
 
+class _Candidates(list[RTCIceCandidate]):
+    """Candidates of which the one at index 0 is the default candidate of RFC 8839.
+
+    aiortc writes its address into the ``c=`` line, which takes no mDNS name: where all are names,
+    that is the address and port that stand for none.
+    """
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        if index == 0 and is_mdns_hostname(found.ip):
+            return replace(found, ip="0.0.0.0", port=9)
+        return found
+
+
 class Gatherer(RTCIceGatherer):
     """``RTCIceGatherer`` that is complete when the agent says so, not when ``gather()`` returns."""
 
@@ -181,6 +196,10 @@ class Gatherer(RTCIceGatherer):
         if self._connection.wants_to_gather:
             self._enter("gathering")
             await self._connection.gather_candidates()
+
+    def getLocalCandidates(self) -> list[RTCIceCandidate]:
+        found = super().getLocalCandidates()
+        return _Candidates(sorted(found, key=lambda candidate: is_mdns_hostname(candidate.ip)))
 
     def finish(self) -> None:
         """Note that no further candidate will come."""

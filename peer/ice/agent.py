@@ -464,14 +464,9 @@ class IceAgent:
             return
         if pair is None:
             return
-        if (
-            replaced is not None
-            and replaced.checks.state is IceState.COMPLETED
-            and pair is not candidate.checks.nominated
-            and pair.is_relayed
-            and not (replaced.selected is not None and replaced.selected.is_relayed)
-        ):
-            return  # a direct path is not left for a relay before the checks have settled for it
+        is_settled = pair is candidate.checks.nominated or not pair.is_relayed
+        if replaced is not None and not is_settled and replaced.has_direct_path:
+            return  # it is not left for a relay before the checks have settled for that
         self._current = candidate
         self._pending.remove(candidate)
         if replaced is not None:

@@ -19,7 +19,7 @@ from ..configuration import PeerConfiguration
 from .binding import Credentials, Role
 from .checks import Checks, IceState, Settings
 from .gathering import Gathering
-from .liveness import Limits
+from .liveness import Limits, is_doubtful
 from .local import LocalCandidate
 from .pair import Address, Pair
 from .servers import RTCPeerConnectionIceErrorEvent, Server
@@ -293,6 +293,17 @@ class Generation:
     def selected(self) -> Pair | None:
         """The pair that carries the data."""
         return self.checks.selected
+
+    @property
+    def has_direct_path(self) -> bool:
+        """Whether data goes over a path without a relay, about which there is no doubt."""
+        pair = self.checks.selected
+        return (
+            self.checks.state is IceState.COMPLETED
+            and pair is not None
+            and not pair.is_relayed
+            and not is_doubtful(pair, self._loop.time())
+        )
 
     # --- the end
 

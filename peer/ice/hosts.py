@@ -49,6 +49,7 @@ class Names:
         name = mdns.create_mdns_hostname()
         try:
             if self._responder is None:
+                _try_mdns_port()
                 self._responder = await get_or_create_mdns_protocol(self)
             await self._responder.publish(name, address)
         except OSError as error:
@@ -176,3 +177,16 @@ class HostSockets:
                 )
             )
         return candidates
+
+
+def _try_mdns_port() -> None:
+    """Bind the port of multicast DNS as aioice does, which leaks its socket where that fails.
+
+    Raises:
+        OSError: Another program has it to itself.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "SO_REUSEPORT"):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(("", mdns.MDNS_PORT))

@@ -9,12 +9,12 @@ import logging
 import socket
 import ssl
 import struct
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
 from .servers import Transport
+from .tcp import Persistence
 
 logger = logging.getLogger(__name__)
 
@@ -23,12 +23,6 @@ MAX_QUEUED = 1024 * 1024
 
 UDP_RECEIVE_BUFFER = 256 * 1024
 """Bytes asked of the kernel for what arrives while the event loop is busy."""
-
-TCP_OUTAGE = 90.0
-"""Seconds that a TCP connection may be without an acknowledgement before it is given up."""
-
-_TCP_RTO_MAX_MS = 44
-"""Linux 6.15, linux/tcp.h; Python has no name for it yet."""
 
 _MAGIC_COOKIE = 0x2112A442
 
@@ -177,6 +171,7 @@ class StreamLink(Link, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
         self._transport = cast(asyncio.Transport, transport)
+        self._persistence = Persistence(self._transport)
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -191,6 +186,17 @@ class StreamLink(Link, asyncio.Protocol):
         if urgent or transport.get_write_buffer_size() <= MAX_QUEUED:
             # RFC 8656 section 12.5: over a stream ChannelData is padded to four bytes.
             transport.write(message + bytes(-len(message) % 4))
+            self._persistence.sent()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by asyncio, once."""
+        self._persistence.close()
+        super().connection_lost(exc)
+
+    def close(self) -> None:
+        """Close at once; what was handed to the kernel is still sent."""
+        self._persistence.close()
+        super().close()
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
@@ -229,35 +235,14 @@ async def open_link(
         datagrams, udp = await loop.create_datagram_endpoint(
             lambda: UdpLink(receive, lost), remote_addr=address
         )
-        _set(datagrams, socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER)
+        sock: socket.socket = datagrams.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER)
         return udp
     secure = endpoint.transport is Transport.TLS
-    stream, tcp = await loop.create_connection(
+    _, tcp = await loop.create_connection(
         lambda: StreamLink(receive, lost),
         *address,
         ssl=endpoint.context if secure else None,
         server_hostname=endpoint.name if secure else None,
     )
-    _set_tcp_options(stream)
     return tcp
-
-
-def _set_tcp_options(transport: asyncio.BaseTransport) -> None:
-    _set(transport, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if sys.platform != "linux":
-        return
-    # Retransmit every second at the latest, so that media goes on a second after the network is
-    # back, and not after as long again as it was away. The kernel reckons the number of
-    # retransmissions it makes with that maximum, so the time for them has to be said as well.
-    _set(transport, socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, 1000)
-    _set(transport, socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(TCP_OUTAGE * 1000))
-
-
-def _set(transport: asyncio.BaseTransport, level: int, option: int, value: int) -> None:
-    sock: socket.socket | None = transport.get_extra_info("socket")
-    if sock is None:
-        return
-    try:
-        sock.setsockopt(level, option, value)
-    except OSError as error:
-        logger.debug("socket option %d not set: %s", option, error)

@@ -17,10 +17,10 @@ from aioice import stun
 from aioice.turn import UDP_TRANSPORT
 
 from .._aiortc import REQUESTED_ADDRESS_FAMILY
-from .bindings import Bindings, NoChannelLeft, Peer
 from .links import Endpoint, Link, UdpLink, open_link
 from .servers import Transport
 from .turn import ALLOCATION_MISMATCH, Credentials, Transactions, binding_indication, parse, within
+from .turn_channels import Bindings, NoChannelLeft, Peer
 
 logger = logging.getLogger(__name__)
 

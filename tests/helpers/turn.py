@@ -2,12 +2,14 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import trustme
+from aioice import stun
 
 from tests.helpers import system
 
@@ -120,15 +122,20 @@ class Silent:
 
 
 @asynccontextmanager
-async def silent(host: str) -> AsyncIterator[Silent]:
-    """Listen on UDP and TCP, and say nothing, until the end of the block."""
+async def silent(host: str, port: int = 0) -> AsyncIterator[Silent]:
+    """Listen on UDP and TCP, and say nothing, until the end of the block.
+
+    Args:
+        host: The address to listen at.
+        port: The port to listen on; any that is free if it is 0.
+    """
     loop = asyncio.get_running_loop()
 
     class Sink(asyncio.DatagramProtocol):
         def datagram_received(self, data: bytes, addr: object) -> None:
             server.received += 1
 
-    transport, _ = await loop.create_datagram_endpoint(Sink, local_addr=(host, 0))
+    transport, _ = await loop.create_datagram_endpoint(Sink, local_addr=(host, port))
     connections: set[asyncio.StreamWriter] = set()
 
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -140,7 +147,7 @@ async def silent(host: str) -> AsyncIterator[Silent]:
             writer.close()
             connections.discard(writer)
 
-    listener = await asyncio.start_server(hold, host, 0)
+    listener = await asyncio.start_server(hold, host, port)
     server = Silent(
         host, transport.get_extra_info("sockname")[1], listener.sockets[0].getsockname()[1]
     )
@@ -152,3 +159,49 @@ async def silent(host: str) -> AsyncIterator[Silent]:
         for writer in list(connections):
             writer.transport.abort()
         await listener.wait_closed()
+
+
+class StunServer(asyncio.DatagramProtocol):
+    """A STUN server behind a NAT of its own invention: what it sees is what it is told to see."""
+
+    def __init__(self, mapped: tuple[str, int]) -> None:
+        self.mapped = mapped
+        self.requests: list[tuple[str, int]] = []
+        self.changed = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+        self.host, self.port = transport.get_extra_info("sockname")[:2]
+
+    @property
+    def url(self) -> str:
+        return f"stun:{self.host}:{self.port}"
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        request = stun.parse_message(data)
+        self.requests.append(addr[:2])
+        answer = stun.Message(request.message_method, stun.Class.RESPONSE, request.transaction_id)
+        answer.attributes["XOR-MAPPED-ADDRESS"] = self.mapped
+        self.transport.sendto(bytes(answer), addr)
+        self.changed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds, looking again at each request."""
+        while not condition():
+            self.changed.clear()
+            await self.changed.wait()
+
+
+@asynccontextmanager
+async def stun_server(
+    host: str, mapped: tuple[str, int], port: int = 0
+) -> AsyncIterator[StunServer]:
+    """Run a STUN server that tells everybody the same address, until the end of the block."""
+    loop = asyncio.get_running_loop()
+    transport, server = await loop.create_datagram_endpoint(
+        lambda: StunServer(mapped), local_addr=(host, port)
+    )
+    try:
+        yield server
+    finally:
+        transport.close()

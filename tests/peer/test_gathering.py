@@ -3,12 +3,14 @@
 import asyncio
 import socket
 import ssl
+import subprocess
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aioice import stun
 from aiortc import RTCIceServer, RTCIceTransportPolicy
 
 from icefloe.peer import (
@@ -17,11 +19,26 @@ from icefloe.peer import (
     PeerConnection,
     RTCPeerConnectionIceErrorEvent,
 )
+from icefloe.peer.ice import gathering
+from icefloe.peer.ice.servers import Server, Transport
+from tests.helpers.gathering import gathered, owning
 from tests.helpers.netns import ADDRESS
 from tests.helpers.pairs import closing, negotiate, opened, trickle, until
-from tests.helpers.turn import PASSWORD, USER, Coturn, Silent, coturn, silent
+from tests.helpers.turn import PASSWORD, USER, Coturn, Silent, coturn, silent, stun_server
+from tests.helpers.turnserver import turn_server
 
 needs_coturn = pytest.mark.system("coturn", "netns")
+ADDRESS6 = "2001:db8:77::1"
+
+
+@pytest.fixture
+def ipv6() -> Iterator[str]:
+    """An IPv6 address for the tests' interface."""
+    subprocess.run(["ip", "addr", "add", f"{ADDRESS6}/64", "dev", "lan0", "nodad"], check=True)
+    try:
+        yield ADDRESS6
+    finally:
+        subprocess.run(["ip", "addr", "del", f"{ADDRESS6}/64", "dev", "lan0"], check=True)
 
 
 @pytest.fixture
@@ -184,7 +201,7 @@ async def test_a_resolver_that_hangs_costs_only_its_server(monkeypatch: pytest.M
         async with closing(a.connection):
             await a.complete()
         assert asked.is_set()
-        assert [error.errorCode for error in a.errors] == [701] * a.types.count("host")
+        assert [error.errorCode for error in a.errors] == [701]
     finally:
         answer.set()
 
@@ -224,3 +241,237 @@ async def test_closing_while_a_dead_server_is_asked_leaves_nothing(
 def test_a_malformed_url_is_refused_at_once(url: str) -> None:
     with pytest.raises(InvalidServerUrl, match="not a STUN or TURN URL"):
         PeerConnection(PeerConfiguration(iceServers=[RTCIceServer(url)]))
+
+
+# --- without a connection around it
+
+
+def names(monkeypatch: pytest.MonkeyPatch, **known: list[str]) -> None:
+    """Let names with an underscore for each dot resolve to addresses."""
+    look_up = socket.getaddrinfo
+
+    def resolve(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        found = known.get(str(host).replace(".", "_"))
+        if found is None:
+            return look_up(host, port, *args, **kwargs)
+        return [(None, None, None, "", (address, port)) for address in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+
+async def test_a_reflexive_candidate_tells_base_server_and_network() -> None:
+    async with stun_server("127.0.0.1", mapped=("203.0.113.9", 4567)) as server:
+        options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",)}
+        async with gathered(RTCIceServer(server.url), **options) as owner:
+            host, reflexive = owner.candidates
+            assert reflexive.base is host.base
+            assert (reflexive.host, reflexive.port) == ("203.0.113.9", 4567)
+            assert (reflexive.related_address, reflexive.related_port) == (host.host, host.port)
+            assert reflexive.url == server.url
+            assert reflexive.priority < host.priority
+            assert owner.errors == []
+
+
+async def test_two_servers_that_see_the_same_address_give_one_candidate() -> None:
+    mapped = ("203.0.113.9", 4567)
+    async with stun_server("127.0.0.1", mapped) as a, stun_server("127.0.0.1", mapped) as b:
+        both = [RTCIceServer([a.url, b.url])]
+        options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",)}
+        async with gathered(*both, **options) as owner:
+            assert [c.type for c in owner.candidates] == ["host", "srflx"]
+
+
+async def test_two_servers_that_see_different_addresses_give_different_priorities() -> None:
+    async with (
+        stun_server("127.0.0.1", ("203.0.113.9", 1)) as a,
+        stun_server("127.0.0.1", ("203.0.113.9", 2)) as b,
+    ):
+        options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",)}
+        async with gathered(RTCIceServer([a.url, b.url]), **options) as owner:
+            assert len({c.priority for c in owner.of_type("srflx")}) == 2
+
+
+@pytest.mark.system("iproute2", "netns")
+async def test_a_name_with_both_families_is_asked_over_both(
+    monkeypatch: pytest.MonkeyPatch, ipv6: str
+) -> None:
+    async with stun_server(ADDRESS, ("203.0.113.9", 1)) as over_ipv4:
+        port = over_ipv4.port
+        async with stun_server(ipv6, ("2001:db8:9::9", 2), port=port):
+            names(monkeypatch, stun_invalid=[ipv6, ADDRESS])
+            async with gathered(RTCIceServer(f"stun:stun.invalid:{port}")) as owner:
+                found = {c.host: c.related_address for c in owner.of_type("srflx")}
+                assert found == {"203.0.113.9": ADDRESS, "2001:db8:9::9": ipv6}
+
+
+async def test_a_dead_address_of_a_server_costs_half_a_second(
+    monkeypatch: pytest.MonkeyPatch, dead: Silent
+) -> None:
+    async with stun_server("127.0.0.2", ("203.0.113.9", 1), port=dead.udp_port):
+        names(monkeypatch, stun_invalid=["127.0.0.1", "127.0.0.2"])
+        options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",), "serverTimeout": 30}
+        url = f"stun:stun.invalid:{dead.udp_port}"
+        async with gathered(RTCIceServer(url), **options) as owner:
+            assert owner.announced("srflx") == [("203.0.113.9", 1)]
+            assert dead.received
+
+
+async def test_a_server_of_another_family_is_reported() -> None:
+    options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",)}
+    async with gathered(RTCIceServer("stun:[2001:db8::1]"), **options) as owner:
+        assert [(error.errorCode, "IPv6 only" in error.errorText) for error in owner.errors] == [
+            (701, True)
+        ]
+
+
+async def test_an_error_names_the_socket_unless_its_address_is_hidden(dead: Silent) -> None:
+    server = RTCIceServer(dead.stun)
+    options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",), "serverTimeout": 0.05}
+    async with gathered(server, **options) as owner:
+        host = owner.candidates[0]
+        assert [(e.address, e.port) for e in owner.errors] == [(host.host, host.port)]
+    async with gathered(server, hideHostAddresses=True, **options) as owner:
+        assert [(e.address, e.port) for e in owner.errors] == [(None, None)]
+
+
+async def test_bindings_are_kept_until_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "KEEPALIVE", 0.05)
+    async with stun_server("127.0.0.1", mapped=("203.0.113.9", 1)) as server:
+        options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",)}
+        async with gathered(RTCIceServer(server.url), **options) as owner:
+            keeping = asyncio.create_task(owner.gathering.keep_alive())
+            await server.until(lambda: len(server.requests) == 4)
+            assert set(server.requests) == {("127.0.0.1", owner.candidates[0].port)}
+            keeping.cancel()
+            await asyncio.wait([keeping])
+
+
+# --- relays
+
+
+@needs_coturn
+async def test_a_relay_candidate_tells_how_its_server_is_spoken_to(server: Coturn) -> None:
+    async with gathered(turn(server.turn("udp")), turn(server.turn("tcp"))) as owner:
+        relays = {c.relay_protocol: c for c in owner.of_type("relay")}
+        assert set(relays) == {"udp", "tcp"}
+        assert relays[Transport.UDP].priority > relays[Transport.TCP].priority
+        assert relays[Transport.UDP].url == server.turn("udp")
+        assert {c.base.local_candidate for c in relays.values()} == set(relays.values())
+
+
+@needs_coturn
+async def test_a_ca_file_is_trusted_beside_the_systems(tmp_path: Path, server: Coturn) -> None:
+    server.ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    async with gathered(turn(server.turn("tls")), tlsCaFile=tmp_path / "ca.pem") as owner:
+        assert [c.relay_protocol for c in owner.of_type("relay")] == ["tls"]
+
+
+@needs_coturn
+async def test_a_certificate_must_be_for_the_name_in_the_url(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: Coturn
+) -> None:
+    server.ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    names(monkeypatch, other_invalid=[ADDRESS])
+    url = f"turns:other.invalid:{server.tls_port}"
+    async with gathered(turn(url), tlsCaFile=tmp_path / "ca.pem") as owner:
+        assert owner.of_type("relay") == []
+        assert "other.invalid" in owner.errors[0].errorText
+
+
+@needs_coturn
+async def test_a_server_reached_over_ipv6_relays_ipv6(tmp_path: Path, ipv6: str) -> None:
+    async with (
+        coturn(tmp_path, ipv6) as running,
+        gathered(turn(running.turn("udp")), turn(running.turn("tcp"))) as owner,
+    ):
+        assert [c.host for c in owner.of_type("relay")] == [ipv6, ipv6]
+        assert owner.errors == []
+
+
+@needs_coturn
+async def test_a_server_reached_over_ipv6_relays_ipv4_too_if_it_can(
+    tmp_path: Path, ipv6: str
+) -> None:
+    async with (
+        coturn(tmp_path, ipv6, f"relay-ip={ADDRESS}") as running,
+        gathered(turn(running.turn("udp"))) as owner,
+    ):
+        assert {c.host for c in owner.of_type("relay")} == {ipv6, ADDRESS}
+
+
+@needs_coturn
+async def test_broken_ipv6_costs_no_more_than_a_last_chance(
+    monkeypatch: pytest.MonkeyPatch, server: Coturn, ipv6: str
+) -> None:
+    async with silent(ipv6, port=server.port):
+        names(monkeypatch, turn_invalid=[ipv6, ADDRESS])
+        url = f"turn:turn.invalid:{server.port}"
+        async with gathered(turn(url), serverTimeout=1000) as owner:
+            assert [c.host for c in owner.of_type("relay")] == [ADDRESS]
+            assert owner.errors == []
+
+
+@pytest.mark.parametrize("code", [403, 440, 441, 442, 486, 508])
+async def test_what_a_server_refuses_is_reported_with_its_code(code: int) -> None:
+    async with turn_server(Transport.UDP) as server:
+        server.refuse[stun.Method.ALLOCATE] = [code]
+        async with gathered(turn(server.url)) as owner:
+            assert [(error.url, error.errorCode, error.errorText) for error in owner.errors] == [
+                (server.url, code, "as told")
+            ]
+
+
+async def test_a_mismatch_is_tried_again_from_another_port() -> None:
+    async with turn_server(Transport.UDP) as server:
+        server.refuse[stun.Method.ALLOCATE] = [437]
+        async with gathered(turn(server.url)) as owner:
+            assert len(owner.of_type("relay")) == 1
+            assert len(server.clients) == 2
+            assert owner.errors == []
+
+
+async def test_a_relay_that_its_server_drops_is_told_with_its_base() -> None:
+    async with turn_server(Transport.UDP) as server:
+        server.lifetime = 1
+        async with gathered(turn(server.url)) as owner:
+            (candidate,) = owner.of_type("relay")
+            server.refuse[stun.Method.REFRESH] = [437]
+            await owner.until(lambda: bool(owner.lost))
+            assert owner.lost[0][0] is candidate.base
+            assert "437" in owner.lost[0][1]
+
+
+async def test_a_relay_that_nobody_wants_is_just_closed() -> None:
+    async with turn_server(Transport.UDP) as server, owning(turn(server.url)) as owner:
+        owner.refuse_late = True
+        await owner.gathering.ask_servers()
+        await server.until(lambda: bool(server.seen(stun.Method.REFRESH)))
+        assert server.seen(stun.Method.REFRESH)[0].attributes["LIFETIME"] == 0
+        assert owner.lost == []
+
+
+async def test_credentials_come_from_who_supplies_them() -> None:
+    asked: list[str] = []
+
+    def newest(server: Server) -> tuple[str, str]:
+        asked.append(server.url)
+        return USER, PASSWORD
+
+    async with (
+        turn_server(Transport.UDP) as server,
+        gathered(turn(server.url, "expired"), credentials=newest) as owner,
+    ):
+        assert len(owner.of_type("relay")) == 1
+        assert asked == [server.url]
+
+
+async def test_cancelling_leaves_nothing(dead: Silent) -> None:
+    servers = [RTCIceServer(dead.stun), *(turn(dead.turn(t)) for t in ("udp", "tcp", "tls"))]
+    async with owning(*servers) as owner:
+        await owner.gathering.open_host_sockets()
+        asking = asyncio.create_task(owner.gathering.ask_servers())
+        while dead.received < 2:
+            await asyncio.sleep(0.001)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert asking.cancelled()

@@ -15,10 +15,11 @@ import pytest
 from aioice import stun
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from icefloe.peer.ice import bindings, links, relay, turn
+from icefloe.peer.ice import links, relay
 from icefloe.peer.ice.links import Endpoint
 from icefloe.peer.ice.relay import RelayTransport, allocate
 from icefloe.peer.ice.servers import Transport
+from icefloe.peer.ice.turn import Transactions
 from tests.helpers.netns import ADDRESS
 from tests.helpers.turn import PASSWORD, USER, coturn
 from tests.helpers.turnserver import MAPPED, RELAYED, TurnServer, turn_server
@@ -199,7 +200,7 @@ async def test_a_server_that_does_not_read_bounds_what_waits() -> None:
 async def test_a_refused_channel_is_reported_and_asked_for_again_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bindings, "HOLD_OFF", 0.0)
+    monkeypatch.setattr(turn_channels, "HOLD_OFF", 0.0)
     async with turn_server(Transport.UDP) as server, allocated(server.endpoint) as (client, got):
         server.refuse[stun.Method.CHANNEL_BIND] = [403]
         client.sendto(b"lost", PEER)
@@ -277,7 +278,7 @@ async def test_garbage_over_udp_changes_nothing() -> None:
 async def test_no_message_of_a_server_raises(data: bytes) -> None:
     got = Receiver()
     transport = RelayTransport(lifetime=600, close_timeout=0, on_lost=got.lost)
-    transport._transactions = turn.Transactions(lambda _: None, PEER, known, reliable=False)
+    transport._transactions = Transactions(lambda _: None, PEER, known, reliable=False)
     transport._received(data)
     for attribute in range(0x30):
         body = struct.pack("!HH", attribute, len(data)) + data + bytes(-len(data) % 4)
@@ -373,7 +374,7 @@ async def test_a_server_error_is_not_the_end_of_an_allocation(
 async def test_a_channel_in_use_is_bound_again_and_an_idle_one_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bindings, "REBIND_AFTER", 0.1)
+    monkeypatch.setattr(turn_channels, "REBIND_AFTER", 0.1)
     idle = ("198.51.100.2", 4000)
     async with turn_server(Transport.UDP) as server, allocated(server.endpoint) as (client, _):
         client.sendto(b"x", idle)

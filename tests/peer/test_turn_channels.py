@@ -2,7 +2,7 @@
 
 import pytest
 
-from icefloe.peer.ice.bindings import (
+from icefloe.peer.ice.turn_channels import (
     CHANNEL_LIFETIME,
     FIRST,
     HOLD_OFF,

@@ -1,0 +1,111 @@
+"""``PeerConfiguration``: what is refused, and what says why."""
+
+import ssl
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer
+
+from icefloe.peer import InvalidConfiguration, PeerConfiguration
+from icefloe.peer.configuration import complete, external_pairs
+
+DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "configuration.md"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("serverTimeout", -1, "negative"),
+        ("closeTimeout", -0.1, "negative"),
+        ("interfaces", "eth0", "sequence"),
+        ("interfaces", ("",), "empty"),
+        ("interfaces", (1,), "interfaces=(1,)"),
+        ("addresses", "10.0.0.0/8", "sequence"),
+        ("addresses", ("ten",), "ten"),
+        ("addresses", ("!10.0.0.0/33",), "10.0.0.0/33"),
+        ("portRange", (0, 10), "first and the last"),
+        ("portRange", (10, 9), "first and the last"),
+        ("portRange", (1, 65536), "first and the last"),
+        ("portRange", 5000, "first and the last"),
+        ("portRange", ("a", "b"), "first and the last"),
+        ("externalAddresses", "203.0.113.1", "sequence"),
+        ("externalAddresses", ("somewhere",), "somewhere"),
+        ("externalAddresses", ("203.0.113.1", "203.0.113.2"), "mapping"),
+        ("externalAddresses", {"10.0.0.1": "2001:db8::1"}, "different IP versions"),
+        ("externalAddresses", {"10.0.0.1": ""}, "externalAddresses="),
+        ("externalAddressType", "relay", "'host' or 'srflx'"),
+        ("tlsCaFile", "/nowhere/ca.pem", "no such file"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(field: str, value: Any, said: str) -> None:
+    with pytest.raises(InvalidConfiguration) as refused:
+        PeerConfiguration(**{field: value})
+    assert isinstance(refused.value, ValueError)
+    assert refused.value.field == field
+    assert refused.value.value == value
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "fits",
+    [
+        {"interfaces": ("eth*", "!eth1")},
+        {"interfaces": lambda name: name == "eth0"},
+        {"addresses": ["10.0.0.0/8", "!fd00::/8", "192.0.2.1"]},
+        {"portRange": (50000, 50000)},
+        {"externalAddresses": {"10.0.0.4": "203.0.113.4", "fd00::4": "2001:db8::4"}},
+        {"externalAddresses": ("203.0.113.4", "2001:db8::4"), "externalAddressType": "srflx"},
+        {"hideHostAddresses": True, "includeLoopback": True},
+        {"tlsContext": ssl.create_default_context()},
+    ],
+)
+def test_what_makes_sense_is_taken_and_survives_a_copy(fits: dict[str, Any]) -> None:
+    copy = complete(PeerConfiguration(**fits))
+    assert {name: getattr(copy, name) for name in fits} == fits
+
+
+def test_a_name_and_an_external_address_cannot_both_stand_for_the_local_one() -> None:
+    external = ("203.0.113.4",)
+    with pytest.raises(InvalidConfiguration, match="srflx"):
+        PeerConfiguration(externalAddresses=external, hideHostAddresses=True)
+    PeerConfiguration(
+        externalAddresses=external, hideHostAddresses=True, externalAddressType="srflx"
+    )
+
+
+def test_a_certificate_file_and_a_context_exclude_each_other(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    PeerConfiguration(tlsCaFile=tmp_path / "ca.pem")
+    with pytest.raises(InvalidConfiguration, match="not both"):
+        PeerConfiguration(tlsCaFile=tmp_path / "ca.pem", tlsContext=ssl.create_default_context())
+
+
+def test_external_addresses_are_read_in_canonical_form() -> None:
+    assert external_pairs({"10.0.0.4": "203.0.113.4"}) == {"10.0.0.4": "203.0.113.4"}
+    assert external_pairs({"FD00:0::4": "2001:DB8::4"}) == {"fd00::4": "2001:db8::4"}
+    assert external_pairs(["203.0.113.4", "2001:db8:0::4"]) == {4: "203.0.113.4", 6: "2001:db8::4"}
+
+
+def test_the_selection_is_made_of_the_three_fields() -> None:
+    selection = PeerConfiguration(
+        interfaces=("eth*",), addresses=("10.0.0.0/8",), includeLoopback=True
+    ).selection
+    assert (selection.interfaces, selection.addresses) == (("eth*",), ("10.0.0.0/8",))
+    assert selection.loopback
+
+
+def test_aiortcs_configuration_is_completed_and_bundled() -> None:
+    servers = [RTCIceServer("stun:127.0.0.1")]
+    own = complete(RTCConfiguration(iceServers=servers))
+    assert own.iceServers == servers
+    assert own.bundlePolicy is RTCBundlePolicy.MAX_BUNDLE
+    wanted = complete(PeerConfiguration(bundlePolicy=RTCBundlePolicy.BALANCED))
+    assert wanted.bundlePolicy is RTCBundlePolicy.BALANCED
+
+
+def test_every_field_has_its_row_in_the_documentation() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    own = {f.name for f in fields(PeerConfiguration)} - {f.name for f in fields(RTCConfiguration)}
+    assert {name for name in own if f"| `{name}` |" not in text} == set()
