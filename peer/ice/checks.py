@@ -17,7 +17,15 @@ from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from . import binding
 from .binding import Credentials, Role
 from .checklist import CheckList
-from .liveness import Health, Limits, Liveness, has_consent, is_doubtful, next_probe
+from .liveness import (
+    CONSENT,
+    Health,
+    Limits,
+    Liveness,
+    has_consent,
+    is_doubtful,
+    next_probe,
+)
 from .local import LocalCandidate
 from .nomination import Decision, Outlook, best_of, decide
 from .pair import NEVER, Address, Pair, PairState
@@ -287,7 +295,10 @@ class Checks:
             )
             if not self.list.learn_remote(candidate, source):
                 return None
-        return self.list.ensure(base, source)
+        pair = self.list.ensure(base, source)
+        if pair is None:
+            self.list.forget_unpaired(source)
+        return pair
 
     def _receive_answer(
         self, message: stun.Message, source: Address, base: Any, now: float
@@ -297,6 +308,8 @@ class Checks:
             return
         pair = transaction.pair
         self._transactions.remove(transaction)
+        if self.list.at(pair.local.base, pair.remote.address) is not pair:
+            return  # it has made room for another
         if message.message_class is stun.Class.ERROR:
             self._take_error(message, transaction, now)
         elif pair.local.base is not base or pair.remote.address != source:
@@ -434,6 +447,7 @@ class Checks:
             transaction.pair.requests_sent += 1
             pair = transaction.pair
             self._reply(pair.local.base, transaction.request, pair.remote.address)
+        self._give_up_backups(now)
         self._check_next(now)
         self._consider_nomination(now)
         self._select(now)
@@ -441,12 +455,23 @@ class Checks:
         self._update_state(now)
         self.deadline = self._next_time(now)
 
+    def _give_up_backups(self, now: float) -> None:
+        """Let pairs fail that work no more while another does: a NAT may leave many behind."""
+        liveness = self._liveness
+        if liveness is None or liveness.health is not Health.CONNECTED:
+            return
+        for pair in self.list.valid:
+            if pair is not self.selected and now - max(pair.answered_at, liveness.since) >= CONSENT:
+                pair.state, pair.failed_at = PairState.FAILED, now
+                if pair is self.nominated:
+                    self.nominated = None
+
     def _check_next(self, now: float) -> None:
         for pair in self.list:
             if (
                 pair.state is PairState.FAILED
                 and now - pair.failed_at >= RECHECK
-                and self._would_be_better(pair)
+                and self._deserves_another_try(pair)
             ):
                 pair.state = PairState.WAITING
         if now < self._next_check_at or self._has_given_up:
@@ -463,7 +488,10 @@ class Checks:
         failed = self.state is IceState.FAILED and self._liveness is None
         return failed and not self.list.has_triggered
 
-    def _would_be_better(self, pair: Pair) -> bool:
+    def _deserves_another_try(self, pair: Pair) -> bool:
+        if self._liveness is not None and self._liveness.health is not Health.CONNECTED:
+            # What was signalled may work again; an address that was only seen is one of the past.
+            return pair.remote.candidate.type != "prflx"
         return self.selected is not None and self.selected.is_relayed and not pair.is_relayed
 
     def _consider_nomination(self, now: float) -> None:
@@ -549,7 +577,9 @@ class Checks:
             times.append(self._liveness.next_look(self.selected, now))
             health = self._liveness.health
             times += [self._next_probe(pair, health, now) for pair in self.list.valid]
-            if any(p.state is PairState.FAILED and self._would_be_better(p) for p in self.list):
+            if any(
+                p.state is PairState.FAILED and self._deserves_another_try(p) for p in self.list
+            ):
                 times.append(now + RECHECK)
         elif self.state is IceState.CHECKING and self._started_at is not None:
             for limit in (self.settings.patience, self.settings.ceiling):
