@@ -144,6 +144,7 @@ class Checks:
         self._liveness: Liveness | None = None
         self._refused: deque[float] = deque(maxlen=REFUSALS)
         self._decision = Decision()
+        self._is_retired = False
 
     # --- what is told
 
@@ -208,6 +209,16 @@ class Checks:
             if pair is self.selected:
                 self.selected = None
         self.tick(now)
+
+    def retire(self) -> None:
+        """Only answer from now on: another generation has taken over.
+
+        Above all nothing is nominated any more: to a browser the path nominated last is the one to
+        use, of whichever generation.
+        """
+        self._is_retired = True
+        self._transactions = Transactions()
+        self.deadline = float("inf")
 
     def suspect(self, now: float) -> None:
         """Look at the path in use at once: something about the network has changed."""
@@ -438,7 +449,7 @@ class Checks:
 
     def tick(self, now: float) -> None:
         """Do what is due, and set :attr:`deadline` to when to call again."""
-        if self._started_at is None:
+        if self._started_at is None or self._is_retired:
             return
         for transaction in self._transactions.expired(now):
             self._fail(transaction, now)
