@@ -454,7 +454,7 @@ class Checks:
         for transaction in self._transactions.expired(now):
             self._fail(transaction, now)
         for transaction in self._transactions.due(now):
-            transaction.sent_again()
+            transaction.sent_again(now)
             transaction.pair.requests_sent += 1
             pair = transaction.pair
             self._reply(pair.local.base, transaction.request, pair.remote.address)
