@@ -36,6 +36,7 @@ from aiortc import (
 from aiortc.rtcicetransport import candidate_to_aioice
 from aiortc.rtcpeerconnection import add_transport_description
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
+from aiortc.rtcsctptransport import Chunk, InitChunk, serialize_packet
 from aiortc.sdp import MediaDescription, SessionDescription
 from OpenSSL import SSL
 from pyee.asyncio import AsyncIOEventEmitter
@@ -69,8 +70,9 @@ _METHODS: dict[type, tuple[str, ...]] = {
         "_RTCPeerConnection__updateIceGatheringState",
     ),
     RTCCertificate: ("_create_ssl_context",),
+    RTCDtlsTransport: ("_send_data",),
     RTCRtpTransceiver: ("_get_mline_index", "_set_mid", "_set_mline_index"),
-    RTCSctpTransport: ("_data_channel_open", "_data_channel_receive"),
+    RTCSctpTransport: ("_data_channel_open", "_data_channel_receive", "_send_chunk"),
 }
 
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
@@ -103,7 +105,12 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_offerDirection",
         "_preferred_codecs",
     ),
-    RTCSctpTransport: ("_data_channel_queue", "_remote_max_message_size"),
+    RTCSctpTransport: (
+        "_data_channel_queue",
+        "_local_port",
+        "_remote_max_message_size",
+        "_remote_port",
+    ),
     TurnTransport: (
         "_TurnTransport__close_task",
         "_TurnTransport__inner_protocol",
@@ -227,7 +234,17 @@ class Certificate(RTCCertificate):
 
 
 class SctpTransport(RTCSctpTransport):
-    """``RTCSctpTransport`` that counts labels in bytes and survives malformed messages."""
+    """``RTCSctpTransport`` that counts labels in bytes, survives malformed messages, and connects
+    although its first packets were lost."""
+
+    async def _send_chunk(self, chunk: Chunk) -> None:
+        if not isinstance(chunk, InitChunk) or self._remote_port is None:
+            await super()._send_chunk(chunk)
+            return
+        # RFC 9260 section 8.5.1: the tag of an INIT is zero. aiortc sends one again with the tag
+        # that it has learned meanwhile, which the other side drops, so that neither would connect.
+        packet = serialize_packet(self._local_port, self._remote_port, 0, chunk)
+        await self.transport._send_data(packet)
 
     def _data_channel_open(self, channel: RTCDataChannel) -> None:
         super()._data_channel_open(channel)
