@@ -46,6 +46,7 @@ from aiortc.rtcsctptransport import (
     WEBRTC_STRING_EMPTY,
     Chunk,
     InitChunk,
+    serialize_packet,
 )
 from aiortc.sdp import MediaDescription, SessionDescription
 from aiortc.stats import RTCInboundRtpStreamStats
@@ -82,7 +83,7 @@ _METHODS: dict[type, tuple[str, ...]] = {
     ),
     RTCCertificate: ("_create_ssl_context",),
     RTCDataChannel: ("_setReadyState",),
-    RTCDtlsTransport: ("_get_stats",),
+    RTCDtlsTransport: ("_get_stats", "_send_data"),
     RTCRtpTransceiver: ("_get_mline_index", "_set_mid", "_set_mline_index"),
     RTCSctpTransport: (
         "_data_channel_add_negotiated",
@@ -132,7 +133,8 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_data_channel_queue",
         "_data_channels",
         "_remote_max_message_size",
-        "_remote_verification_tag",
+        "_local_port",
+        "_remote_port",
         "_rto",
         "_t3_handle",
     ),
@@ -355,16 +357,13 @@ class SctpTransport(RTCSctpTransport):
         await super()._send(stream_id, pp_id, user_data, *args, **kwargs)
 
     async def _send_chunk(self, chunk: Chunk) -> None:
-        tag = self._remote_verification_tag
-        if isinstance(chunk, InitChunk):
-            # RFC 9260 section 8.5.1; aiortc sends an INIT again with the tag of the other side's,
-            # which refuses it: where two cross and an answer is lost, no association comes about.
-            self._remote_verification_tag = 0
-        try:
+        if not isinstance(chunk, InitChunk) or self._remote_port is None:
             await super()._send_chunk(chunk)
-        finally:
-            if isinstance(chunk, InitChunk):
-                self._remote_verification_tag = tag
+            return
+        # RFC 9260 section 8.5.1: the tag of an INIT is zero. aiortc sends one again with the tag
+        # that it has learned meanwhile, which the other side drops, so that neither would connect.
+        packet = serialize_packet(self._local_port, self._remote_port, 0, chunk)
+        await self.transport._send_data(packet)
 
     def _data_channel_open(self, channel: RTCDataChannel) -> None:
         super()._data_channel_open(channel)

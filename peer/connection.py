@@ -110,6 +110,8 @@ class PeerConnection(RestartingConnection):
                 self._adopt_offered(sessionDescription.sdp)
                 self._watch_addresses()
                 await super().setLocalDescription(sessionDescription)
+                if sessionDescription.type == "answer":
+                    self._begin_checks()  # in this operation: the next may be another restart
             finally:
                 self._holding_found = False
                 self._emit_found_soon()
@@ -147,6 +149,8 @@ class PeerConnection(RestartingConnection):
                 self._mark_bundled()
                 self._adopt_remote(text, kind)
                 await super().setRemoteDescription(RTCSessionDescription(sdp=text, type=kind))
+                if kind == "answer":
+                    self._begin_checks()  # likewise
             except BaseException as error:
                 if was_stable:
                     await self._restore(self._stable_point, drop=self._called_for())

@@ -153,7 +153,12 @@ class RestartingConnection(TricklingConnection):
 
     def _recover(self) -> None:
         self._recovery_timer = None
-        if self._closing is None:
+        if self._closing is not None:
+            return
+        if self._replacing:  # the restart before is not agreed on yet: another would not help
+            self._recovery.restarted(self._now(), still_in_trouble=self._is_in_trouble())
+            self._arm_recovery()
+        else:
             self.restartIce()
 
     def _watch_addresses(self) -> None:

@@ -215,6 +215,7 @@ class IceAgent:
         return bool(self._pending)
 
     def _retire(self, generation: Generation, seconds: float) -> None:
+        generation.retire()
         loop = asyncio.get_running_loop()
         self._retired[generation] = loop.call_later(seconds, self._end, generation)
 

@@ -118,6 +118,16 @@ class CheckList:
             self.remotes[address] = Remote(candidate, address)
         return address in self.remotes
 
+    def forget_unpaired(self, address: Address) -> None:
+        """Drop a peer-reflexive candidate that no pair has: its address may never be seen again."""
+        remote = self.remotes.get(address)
+        if (
+            remote is not None
+            and remote.candidate.type == "prflx"
+            and not any(pair.remote is remote for pair in self)
+        ):
+            del self.remotes[address]
+
     def ensure(self, base: object, address: Address) -> Pair | None:
         """Return the pair between a socket and a known remote address; form it if need be."""
         pair = self.at(base, address)
@@ -153,6 +163,10 @@ class CheckList:
         return pair
 
     def _make_room_for(self, pair: Pair) -> bool:
+        failed = [p for p in self if p.state is PairState.FAILED]
+        if failed:
+            self._remove(min(failed, key=lambda p: p.failed_at))
+            return True
         unchecked = [p for p in self if p.state in (PairState.FROZEN, PairState.WAITING)]
         lowest = min(unchecked, key=self._priority, default=None)
         if lowest is None or self._priority(lowest) >= self._priority(pair):
@@ -164,6 +178,7 @@ class CheckList:
         del self._pairs[pair.local.base, pair.remote.address]
         if pair in self._triggered:
             self._triggered.remove(pair)
+        self.forget_unpaired(pair.remote.address)
 
     # --- order
 

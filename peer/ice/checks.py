@@ -17,7 +17,15 @@ from aioice.candidate import Candidate, candidate_foundation
 from . import binding
 from .binding import Credentials, Role
 from .checklist import CheckList
-from .liveness import Health, Limits, Liveness, has_consent, is_doubtful, next_probe
+from .liveness import (
+    CONSENT,
+    Health,
+    Limits,
+    Liveness,
+    has_consent,
+    is_doubtful,
+    next_probe,
+)
 from .local import LocalCandidate
 from .nomination import Decision, Outlook, best_of, decide
 from .pair import NEVER, Address, Pair, PairState
@@ -136,6 +144,7 @@ class Checks:
         self._liveness: Liveness | None = None
         self._refused: deque[float] = deque(maxlen=REFUSALS)
         self._decision = Decision()
+        self._is_retired = False
 
     # --- what is told
 
@@ -200,6 +209,16 @@ class Checks:
             if pair is self.selected:
                 self.selected = None
         self.tick(now)
+
+    def retire(self) -> None:
+        """Only answer from now on: another generation has taken over.
+
+        Above all nothing is nominated any more: to a browser the path nominated last is the one to
+        use, of whichever generation.
+        """
+        self._is_retired = True
+        self._transactions = Transactions()
+        self.deadline = float("inf")
 
     def suspect(self, now: float) -> None:
         """Look at the path in use at once: something about the network has changed."""
@@ -287,7 +306,10 @@ class Checks:
             )
             if not self.list.learn_remote(candidate, source):
                 return None
-        return self.list.ensure(base, source)
+        pair = self.list.ensure(base, source)
+        if pair is None:
+            self.list.forget_unpaired(source)
+        return pair
 
     def _receive_answer(
         self, message: stun.Message, source: Address, base: Any, now: float
@@ -297,6 +319,8 @@ class Checks:
             return
         pair = transaction.pair
         self._transactions.remove(transaction)
+        if self.list.at(pair.local.base, pair.remote.address) is not pair:
+            return  # it has made room for another
         if message.message_class is stun.Class.ERROR:
             self._take_error(message, transaction, now)
         elif pair.local.base is not base or pair.remote.address != source:
@@ -422,15 +446,16 @@ class Checks:
 
     def tick(self, now: float) -> None:
         """Do what is due, and set :attr:`deadline` to when to call again."""
-        if self._started_at is None:
+        if self._started_at is None or self._is_retired:
             return
         for transaction in self._transactions.expired(now):
             self._fail(transaction, now)
         for transaction in self._transactions.due(now):
-            transaction.sent_again()
+            transaction.sent_again(now)
             transaction.pair.requests_sent += 1
             pair = transaction.pair
             self._reply(pair.local.base, transaction.request, pair.remote.address)
+        self._give_up_backups(now)
         self._check_next(now)
         self._consider_nomination(now)
         self._select(now)
@@ -438,12 +463,23 @@ class Checks:
         self._update_state(now)
         self.deadline = self._next_time(now)
 
+    def _give_up_backups(self, now: float) -> None:
+        """Let pairs fail that work no more while another does: a NAT may leave many behind."""
+        liveness = self._liveness
+        if liveness is None or liveness.health is not Health.CONNECTED:
+            return
+        for pair in self.list.valid:
+            if pair is not self.selected and now - max(pair.answered_at, liveness.since) >= CONSENT:
+                pair.state, pair.failed_at = PairState.FAILED, now
+                if pair is self.nominated:
+                    self.nominated = None
+
     def _check_next(self, now: float) -> None:
         for pair in self.list:
             if (
                 pair.state is PairState.FAILED
                 and now - pair.failed_at >= RECHECK
-                and self._would_be_better(pair)
+                and self._deserves_another_try(pair)
             ):
                 pair.state = PairState.WAITING
         if now < self._next_check_at or self._has_given_up:
@@ -460,7 +496,10 @@ class Checks:
         failed = self.state is IceState.FAILED and self._liveness is None
         return failed and not self.list.has_triggered
 
-    def _would_be_better(self, pair: Pair) -> bool:
+    def _deserves_another_try(self, pair: Pair) -> bool:
+        if self._liveness is not None and self._liveness.health is not Health.CONNECTED:
+            # What was signalled may work again; an address that was only seen is one of the past.
+            return pair.remote.candidate.type != "prflx"
         return self.selected is not None and self.selected.is_relayed and not pair.is_relayed
 
     def _consider_nomination(self, now: float) -> None:
@@ -546,7 +585,9 @@ class Checks:
             times.append(self._liveness.next_look(self.selected, now))
             health = self._liveness.health
             times += [self._next_probe(pair, health, now) for pair in self.list.valid]
-            if any(p.state is PairState.FAILED and self._would_be_better(p) for p in self.list):
+            if any(
+                p.state is PairState.FAILED and self._deserves_another_try(p) for p in self.list
+            ):
                 times.append(now + RECHECK)
         elif self.state is IceState.CHECKING and self._started_at is not None:
             for limit in (self.settings.patience, self.settings.ceiling):

@@ -307,6 +307,11 @@ class Generation:
 
     # --- the end
 
+    def retire(self) -> None:
+        """Receive and answer, but begin nothing any more."""
+        self.checks.retire()
+        self._arm()
+
     async def close(self) -> None:
         """Free every socket and allocation; a second call waits for the first.
 

@@ -68,7 +68,8 @@ class Liveness:
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
-        self._since = now
+        self.since = now
+        """When :attr:`health` last became what it is; *failed* follows on *disconnected*."""
         self._looked_at = now
         self._stalled_at = NEVER
         self.health = Health.CONNECTED
@@ -86,12 +87,12 @@ class Liveness:
         works = pair is not None and not self._is_silent(pair, now) and not is_one_way(pair, now)
         if self.health is not Health.CONNECTED:
             # Hearing something is not enough: whether the way out works, only an answer shows.
-            works = works and pair is not None and pair.answered_at >= self._since
+            works = works and pair is not None and pair.answered_at >= self.since
         if works:
             self._enter(Health.CONNECTED, now)
         elif self.health is Health.CONNECTED:
             self._enter(Health.DISCONNECTED, now)
-        elif self.health is Health.DISCONNECTED and now - self._since >= self._limits.failed:
+        elif self.health is Health.DISCONNECTED and now - self.since >= self._limits.failed:
             self.health = Health.FAILED
         return self.health
 
@@ -100,7 +101,7 @@ class Liveness:
         if self.health is Health.FAILED:
             return now + LOST_INTERVAL
         if self.health is Health.DISCONNECTED:
-            return min(now + QUIET_INTERVAL, self._since + self._limits.failed)
+            return min(now + QUIET_INTERVAL, self.since + self._limits.failed)
         if pair is None:
             return now
         silent_at = max(pair.heard_at, self._stalled_at) + self._limits.disconnected
@@ -111,7 +112,7 @@ class Liveness:
 
     def _enter(self, health: Health, now: float) -> None:
         if health is not self.health:
-            self.health, self._since = health, now
+            self.health, self.since = health, now
 
 
 def is_one_way(pair: Pair, now: float) -> bool:

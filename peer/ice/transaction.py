@@ -66,11 +66,11 @@ class Transaction:
     sends: int = 1
     superseded: bool = False
 
-    def sent_again(self) -> None:
-        """Note that the request was sent again."""
+    def sent_again(self, now: float) -> None:
+        """Note that the request was sent again; what a stalled process missed is not made up."""
         self.sends += 1
         self.rto = min(self.rto * 2, self.longest)
-        self.again_at += self.rto
+        self.again_at = now + self.rto
 
     def supersede(self) -> None:
         """Stop sending; an answer still counts."""

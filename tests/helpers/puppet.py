@@ -71,12 +71,16 @@ class Puppet:
         self.checks.add_local(local_candidate(), self.now)
         self.checks.start("there", "there-password", lite=False, now=self.now)
 
+    def offer_quietly(self, address: Address, kind: str = "host") -> None:
+        """Signal a candidate, of which nothing may come."""
+        self.checks.add_remote(remote_candidate(address, kind), address, self.now)
+        self._take()
+
     def offer(self, address: Address, kind: str = "host", *, answers: bool = False) -> Pair:
         """Signal a candidate; return its pair."""
         if answers:
             self.answers.add(address)
-        self.checks.add_remote(remote_candidate(address, kind), address, self.now)
-        self._take()
+        self.offer_quietly(address, kind)
         return self.pair(address)
 
     def pair(self, address: Address) -> Pair:

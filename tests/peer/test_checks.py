@@ -239,3 +239,18 @@ def test_a_socket_that_is_gone_takes_its_pairs_along() -> None:
     assert len(puppet.checks.list) == 0
     puppet.wait(60.0)
     assert puppet.state() is IceState.FAILED
+
+
+def test_what_another_generation_has_replaced_answers_and_nominates_nothing() -> None:
+    puppet = Puppet(controlling=True)
+    puppet.offer(RELAY, "relay", answers=True)
+    puppet.wait(0.5)
+    assert puppet.checks.nominated is None
+    puppet.checks.retire()
+    sent, answered = len(puppet.requests), len(puppet.replies)
+    for address in (RELAY, OTHER):
+        puppet.check(address)
+        puppet.wait(10.0)
+    assert len(puppet.requests) == sent
+    assert len(puppet.replies) == answered + 2
+    assert puppet.checks.heard(BASE, RELAY, 100, puppet.now)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from icefloe.peer.ice.checklist import MAX_PAIRS
 from icefloe.peer.ice.checks import IceState
 from icefloe.peer.ice.liveness import (
     BACKUP_INTERVAL,
@@ -11,7 +12,7 @@ from icefloe.peer.ice.liveness import (
     Limits,
 )
 from tests.helpers.network import Network, Socket
-from tests.helpers.side import Side, agree, call, home_call, settled
+from tests.helpers.side import Side, agree, call, home_call, port_restricted, settled
 
 LIMITS = Limits()
 CONNECTED, LOST, FAILED = IceState.COMPLETED, IceState.DISCONNECTED, IceState.FAILED
@@ -138,6 +139,45 @@ def test_a_backup_pair_takes_over_without_a_word() -> None:
         moved = next(m.at for m in side.history if m.at > cut_at and m.selected)
         assert moved - cut_at <= LIMITS.disconnected + 0.1
     assert agree(left, right)
+
+
+def test_a_backup_that_was_given_up_is_tried_again_when_it_is_needed() -> None:
+    network = Network()
+    left, right = home_call(network, turn=True)
+    network.run(30.0)
+    network.conditions.is_cut = through_a_relay
+    network.run(2 * CONSENT + BACKUP_INTERVAL)
+    for side in (left, right):
+        assert not any(pair.is_relayed for pair in side.checks.list.valid)
+    network.conditions.is_cut = lambda source, target: not through_a_relay(source, target)
+    assert network.run(10.0, lambda: not left.is_connected)
+    assert network.run(10.0, lambda: left.is_connected and right.is_connected)
+    network.run(30.0)
+    for side in (left, right):
+        assert settled(side).is_relayed
+    assert agree(left, right)
+
+
+def through_a_relay(source: Socket, target: Socket) -> bool:
+    return source.relayed or target.relayed
+
+
+def test_a_nat_that_maps_anew_all_the_time_wears_nothing_out() -> None:
+    network = Network()
+    nat = port_restricted("203.0.113.10")
+    left, right = call(network, nat)
+    network.run(30.0)
+    usual = per_minute(network, right)
+    for _ in range(MAX_PAIRS + 20):
+        nat.forget()
+        assert network.run(3.0, lambda: agree(left, right))
+        network.run(40.0)
+        assert left.is_connected
+        assert right.is_connected
+    assert LOST not in left.states() + right.states()
+    assert per_minute(network, right) <= usual + 60 / STEADY_INTERVAL
+    assert len(right.checks.list) <= MAX_PAIRS
+    assert len(right.checks.list.remotes) <= MAX_PAIRS + len(left.candidates)
 
 
 def test_nothing_is_sent_without_consent() -> None:

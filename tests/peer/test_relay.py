@@ -15,7 +15,7 @@ import pytest
 from aioice import stun
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from icefloe.peer.ice import links, relay
+from icefloe.peer.ice import links, relay, turn_channels
 from icefloe.peer.ice.links import Endpoint
 from icefloe.peer.ice.relay import RelayTransport, allocate
 from icefloe.peer.ice.servers import Transport

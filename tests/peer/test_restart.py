@@ -373,6 +373,27 @@ async def test_an_offer_of_a_restart_has_no_candidates_and_does_not_say_that_the
         assert "candidate" not in offer.sdp
 
 
+async def test_an_offer_right_after_the_answer_to_a_restart_restarts_nothing() -> None:
+    one, other = PeerConnection(), PeerConnection()
+    async with closing(one, other):
+        here, there = await standing(one, other)
+        one.restartIce()
+        await one.setLocalDescription()
+        offered = fragment_of(one)
+        await other.setRemoteDescription(one.localDescription)
+        await other.setLocalDescription()
+        answer = other.localDescription
+        other.addTransceiver("audio")
+        await other.setLocalDescription()
+        await one.setRemoteDescription(answer)
+        await one.setRemoteDescription(other.localDescription)
+        await one.setLocalDescription()
+        await other.setRemoteDescription(one.localDescription)
+        await eventually(lambda: fragment(one) == offered)
+        assert fragment_of(one) == offered
+        await passes(here, there, "on the new path")
+
+
 async def test_restarting_what_was_never_started_or_is_closed_does_nothing() -> None:
     pc = PeerConnection()
     needed: list[bool] = []
