@@ -201,7 +201,7 @@ def _short(message: Message) -> str:
 class _ProcessTransport:
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._log: deque[str] = deque(maxlen=60)
+        self._log: deque[str] = deque(maxlen=200)
 
     async def send(self, message: Message) -> None:
         assert self._process.stdin is not None

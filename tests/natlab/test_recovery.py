@@ -53,14 +53,17 @@ async def connected(
     kinds: tuple[Kind, Kind] = OWN,
 ) -> AsyncIterator[Run]:
     """A call from ``a`` to ``b`` over which data flows."""
-    async with Lab(spec) as lab, coturn(lab) as turn:
-        async with calling(lab, kinds=kinds, configurations=configure(turn)) as call:
-            await call.connected()
-            await call.flows(10)
-            yield lab, turn, call
-            for peer in call.peers:
-                assert peer.told("ended") == []
-                assert "closed" not in peer.states()
+    async with (
+        Lab(spec) as lab,
+        coturn(lab) as turn,
+        calling(lab, kinds=kinds, configurations=configure(turn)) as call,
+    ):
+        await call.connected()
+        await call.flows(10)
+        yield lab, turn, call
+        for peer in call.peers:
+            assert peer.told("ended") == []
+            assert "closed" not in peer.states()
 
 
 async def recovers(call: Call, event: Awaitable[object], note: Note, timeout: float = 30) -> None:
