@@ -2,16 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.natlab.browser_peer import chromium_peer
 from tests.natlab.lab_peer import Kind, LabPeer, Message, Pair, PeerTrouble, python_peer
 from tests.natlab.topology import Lab
 
+T = TypeVar("T")
+
 CONNECT_TIMEOUT = 30.0
+"""Seconds that a connection is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +120,7 @@ class Call:
         return Connected(max(m["at"] for m in ends) - self.exchanged_at, (offerer, answerer))
 
     async def _both(self, event: str, timeout: float) -> list[Message]:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(peer.until(event, timeout)) for peer in self.peers]
-        return [task.result() for task in tasks]
+        return await _together([peer.until(event, timeout) for peer in self.peers])
 
     async def _any_failed(self) -> dict[str, Message]:
         waiting = [asyncio.create_task(peer.until("failed", 600)) for peer in self.peers]
@@ -154,9 +155,7 @@ class Call:
             PeerTrouble: It does not.
         """
         since = time.monotonic() if after is None else after
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(peer.flows(timeout, since)) for peer in self.peers]
-        return max(task.result() for task in tasks)
+        return max(await _together([peer.flows(timeout, since) for peer in self.peers]))
 
     async def pairs(self) -> tuple[Pair | None, Pair | None]:
         """Return the pairs that both use now, the offerer's first."""
@@ -177,6 +176,17 @@ class Call:
                 raise self.offerer.trouble(f"uses {pairs[0]}, the other side {pairs[1]}")
             await asyncio.sleep(0.1)
         return " | ".join(str(pair) if pair else "not told" for pair in pairs)
+
+
+async def _together(waiting: list[Coroutine[Any, Any, T]]) -> list[T]:
+    """Wait for all of them; the first that raises ends the others, and is raised by itself."""
+    tasks = [asyncio.create_task(job) for job in waiting]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -64,9 +64,11 @@ class Transport(Protocol):
 
     async def send(self, message: Message) -> None:
         """Hand it a message."""
+        ...
 
     def log(self) -> str:
         """Return the end of what it logged."""
+        ...
 
 
 class LabPeer:
