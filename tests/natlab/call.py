@@ -23,11 +23,13 @@ class Connected:
 
     Attributes:
         seconds: From the exchange of descriptions to the data channel that is open at both ends.
+        whole: The same from when the peers were told to call.
         pairs: The selected pairs, as the offerer and the answerer report them; ``None`` where a
             peer cannot tell.
     """
 
     seconds: float
+    whole: float
     pairs: tuple[Pair | None, Pair | None]
 
     def __str__(self) -> str:
@@ -53,12 +55,14 @@ class Call:
     Attributes:
         offerer: The one that makes the first offer.
         answerer: The other one.
+        begun_at: When the peers were told to call.
         exchanged_at: When the first answer was handed to the offerer; before that, infinite.
     """
 
     def __init__(self, offerer: LabPeer, answerer: LabPeer) -> None:
         self.offerer = offerer
         self.answerer = answerer
+        self.begun_at = time.monotonic()
         self.exchanged_at = float("inf")
         self._running = asyncio.Event()
         self._running.set()
@@ -117,7 +121,10 @@ class Call:
                 task.cancel()
             await asyncio.gather(opened, failed, return_exceptions=True)
         offerer, answerer = [await peer.pair() for peer in self.peers]
-        return Connected(max(m["at"] for m in ends) - self.exchanged_at, (offerer, answerer))
+        opened_at = max(message["at"] for message in ends)
+        return Connected(
+            opened_at - self.exchanged_at, opened_at - self.begun_at, (offerer, answerer)
+        )
 
     async def _both(self, event: str, timeout: float) -> list[Message]:
         return await _together([peer.until(event, timeout) for peer in self.peers])

@@ -38,20 +38,20 @@ INTRO = """\
 `make nat-matrix` makes this page. Each row is a network built of Linux namespaces with the kernel's
 own NAT, coturn in the middle, and two peers that call each other; the NATs are probed by RFC 4787's
 terms in `tests/natlab/test_lab.py`. Seconds go from the exchange of the descriptions to a data
-channel that is open at both ends, on a machine that runs {jobs} such networks at a time. A pair is
-written as `local → remote` for the caller, then for the called. Without a connection after
-{give_up:g} s the verdict is given, as the application gets it.
+channel that is open at both ends; "with gathering", from the moment that both were told to call.
+{jobs} such networks ran at a time on this machine. A pair is written as `local → remote`, for the
+caller and then for the called. Where there is no connection after {give_up:g} s the verdict stands,
+as the application gets it.
 
 TURN means a server over UDP, over TCP and over TLS at port 443. aiortc uses the first URL of a
-server alone, waits up to 5 s for servers before it answers, which is not in its seconds, and does
-not tell its pair.
+server alone, and waits for servers, at most 5 s, before it sends its description.
 
 {places}
 
 Taken on {date}: {machine}.
 """
 
-NOT_TOLD = "–"
+NOT_TOLD, FAILS = "–", "fails"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,12 @@ class Outcome:
     @property
     def seconds(self) -> str:
         """The seconds, or that there are none."""
-        return f"{self.connected.seconds:.2f}" if self.connected else "fails"
+        return f"{self.connected.seconds:.2f}" if self.connected else FAILS
+
+    @property
+    def whole(self) -> str:
+        """The seconds of the whole call."""
+        return f"{self.connected.whole:.2f}" if self.connected else NOT_TOLD
 
     @property
     def pairs(self) -> str:
@@ -208,19 +213,29 @@ OURS, THEIRS = (Kind.ICEFLOE, Kind.ICEFLOE), (Kind.AIORTC, Kind.AIORTC)
 THERE, HERE = (Kind.CHROMIUM, Kind.ICEFLOE), (Kind.ICEFLOE, Kind.CHROMIUM)
 
 
+_HEADER = (
+    "caller / called",
+    "icefloe, s",
+    "aiortc, s",
+    "icefloe, with gathering",
+    "aiortc, with gathering",
+    "icefloe's pairs, or its verdict",
+)
+
+
 def sections(outcomes: dict[Case, Outcome]) -> list[Section]:
     """Make the tables."""
     by_key = {(c.name, c.kinds, c.relay): outcome for c, outcome in outcomes.items()}
     names = list(dict.fromkeys(case.name for case in outcomes))
     tables = []
     for relay, title in ((True, "With STUN and TURN"), (False, "With STUN alone")):
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for name in names:
             own, other = by_key.get((name, OURS, relay)), by_key.get((name, THEIRS, relay))
             if own is not None and other is not None:
-                rows.append((name, own.seconds, own.pairs, other.seconds))
-        header = ("caller / called", "icefloe, s", "its pairs, or its verdict", "aiortc, s")
-        tables.append(Section(title, _count(rows), header, tuple(rows)))
+                times = (own.seconds, other.seconds, own.whole, other.whole)
+                rows.append((name, *times, own.pairs))
+        tables.append(Section(title, _count(rows), _HEADER, tuple(rows)))
     tables.append(
         Section(
             "Chromium and icefloe",
@@ -237,9 +252,8 @@ def sections(outcomes: dict[Case, Outcome]) -> list[Section]:
     return [table for table in tables if table.rows]
 
 
-def _count(rows: list[tuple[str, str, str, str]]) -> str:
-    ours = sum(row[1] != "fails" for row in rows)
-    theirs = sum(row[3] != "fails" for row in rows)
+def _count(rows: list[tuple[str, ...]]) -> str:
+    ours, theirs = (sum(row[column] != FAILS for row in rows) for column in (1, 2))
     return f"Of {len(rows)}, icefloe connects {ours}, aiortc {theirs}."
 
 
