@@ -10,6 +10,8 @@ from tests.natlab.rules import What, cut_rules, router_rules
 from tests.natlab.sites import Site, apart, same_carrier
 from tests.natlab.spec import Ipv6, LabSpec, Nat, Peer, Router
 
+PLACES = list(itertools.combinations_with_replacement(Site, 2))
+
 
 @pytest.mark.parametrize("nat", [Nat.PORT_RESTRICTED, Nat.SYMMETRIC, Nat.UDP_BLOCKED])
 def test_only_a_router_that_learns_can_hairpin(nat: Nat) -> None:
@@ -26,7 +28,7 @@ def test_what_hangs_off_nothing_is_refused() -> None:
         Router("home", uplink="carrier", ipv6=Ipv6.WORKING)
 
 
-@pytest.mark.parametrize(("first", "second"), itertools.combinations_with_replacement(Site, 2))
+@pytest.mark.parametrize(("first", "second"), PLACES)
 def test_no_two_interfaces_have_the_same_address(first: Site, second: Site) -> None:
     addresses = [a.address for link in plan(apart(first, second)).links for a in link.addresses]
     assert len(addresses) == len(set(addresses))
