@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.bench.report import Section, machine
 from tests.helpers import netns, system
 from tests.natlab.call import Connected, NotConnected, calling
-from tests.natlab.lab_peer import Kind, Message, PeerTrouble
+from tests.natlab.lab_peer import Kind, Message, Pair, PeerTrouble
 from tests.natlab.sites import MEANING, Site, apart, same_carrier, same_lan
 from tests.natlab.spec import Ipv6, LabSpec, Peer
 from tests.natlab.topology import Lab
@@ -30,7 +30,12 @@ GIVE_UP = 15.0
 """Seconds after which a connection counts as one that does not come about. aiortc itself takes a
 minute to say so."""
 
+SETTLE = 3.0
+"""Seconds after which it is looked at once more which pairs are in use."""
+
 MOST_JOBS = 3
+
+Pairs = tuple[Pair | None, Pair | None]
 
 INTRO = """\
 # Who connects with whom
@@ -40,8 +45,8 @@ own NAT, coturn in the middle, and two peers that call each other; the NATs are 
 terms in `tests/natlab/test_lab.py`. Seconds go from the exchange of the descriptions to a data
 channel that is open at both ends; "with gathering", from the moment that both were told to call.
 {jobs} such networks ran at a time on this machine. A pair is written as `local → remote`, for the
-caller and then for the called. Where there is no connection after {give_up:g} s the verdict stands,
-as the application gets it.
+caller and then for the called; if they moved to others within {settle:g} s, those follow. Where
+there is no connection after {give_up:g} s the verdict stands, as the application gets it.
 
 TURN means a server over UDP, over TCP and over TLS at port 443. aiortc uses the first URL of a
 server alone, and waits for servers, at most 5 s, before it sends its description.
@@ -77,10 +82,12 @@ class Outcome:
 
     Attributes:
         connected: How it connected, if it did.
+        settled: Its pairs in words, and those that it moved to after them.
         verdict: What was said of it if it did not.
     """
 
     connected: Connected | None = None
+    settled: str = ""
     verdict: str = ""
 
     @property
@@ -96,9 +103,7 @@ class Outcome:
     @property
     def pairs(self) -> str:
         """The pairs of both, or the verdict."""
-        if self.connected is None:
-            return self.verdict
-        return ", ".join(str(pair) if pair else NOT_TOLD for pair in self.connected.pairs)
+        return self.settled if self.connected else self.verdict
 
 
 async def run(case: Case) -> Outcome:
@@ -119,7 +124,9 @@ async def run(case: Case) -> Outcome:
             connect_timeout=GIVE_UP,
         ) as call:
             try:
-                return Outcome(connected=await call.connected(GIVE_UP + 2))
+                connected = await call.connected(GIVE_UP + 2)
+                await asyncio.sleep(SETTLE)
+                return Outcome(connected, _moves(connected.pairs, await call.pairs()))
             except NotConnected as failure:
                 return Outcome(verdict=_verdict(failure))
             except PeerTrouble:
@@ -130,9 +137,21 @@ def _configuration(servers: list[Message], ca: str) -> Message:
     return {"iceServers": servers, "tlsCa": ca}
 
 
+def _moves(first: Pairs, settled: Pairs) -> str:
+    words = [
+        ", ".join(str(pair) if pair else NOT_TOLD for pair in pairs) for pairs in (first, settled)
+    ]
+    return ", then ".join(dict.fromkeys(words))
+
+
 def _verdict(failure: NotConnected) -> str:
     verdict = next(iter(failure.verdicts.values()))
-    return f"{verdict['phase']}: {verdict['text']}" if verdict["phase"] else str(verdict["text"])
+    text: str = verdict["text"]
+    if not verdict["phase"]:
+        return text
+    # What the table says itself is left out: who, after how long, how many candidates.
+    advice = text.partition(f"{verdict['phase']}. ")[2].partition(" (")[0]
+    return "; ".join([f"{verdict['phase']}: {advice}", *verdict["serverErrors"]])
 
 
 # --- what is run
@@ -262,6 +281,7 @@ def page(outcomes: dict[Case, Outcome], jobs: int) -> str:
     intro = INTRO.format(
         jobs=jobs,
         give_up=GIVE_UP,
+        settle=SETTLE,
         places="\n".join(f"- **{site}**: {meaning}" for site, meaning in MEANING.items()),
         date=datetime.date.today().isoformat(),
         machine=machine(),
