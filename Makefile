@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check format bench system clean
+.PHONY: demo test check format bench nat-matrix system clean
 
 demo: $(VENV)/.run  ## a video call between a browser and Python
 	@$(BIN)/icefloe demo --port $(PORT)
@@ -28,6 +28,9 @@ format: $(VENV)/.check
 
 bench: $(VENV)/.test  ## icefloe and plain aiortc in turn; writes docs/benchmarks.md
 	@$(BIN)/python -m tests.bench
+
+nat-matrix: $(VENV)/.test  ## who connects with whom across NATs; writes docs/nat-matrix.md
+	@$(BIN)/python -m tests.natlab.matrix
 
 system: $(VENV)/.test  ## install the parts of the system that tests need
 	@$(BIN)/python -m tests.helpers.system --install

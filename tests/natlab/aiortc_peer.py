@@ -5,7 +5,6 @@ servers it uses the first of each kind. It cannot tell its selected pair, nor re
 """
 
 import asyncio
-import logging
 import os
 from typing import Any
 
@@ -26,6 +25,7 @@ from tests.natlab.program import (
     emit,
     ice_servers,
     ice_transport_policy,
+    log_to_stderr,
 )
 from tests.natlab.traffic import BULK, PULSE, Traffic
 
@@ -128,5 +128,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(relativeCreated)d %(name)s %(message)s")
+    log_to_stderr()
     asyncio.run(main())

@@ -2,16 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.natlab.browser_peer import chromium_peer
 from tests.natlab.lab_peer import Kind, LabPeer, Message, Pair, PeerTrouble, python_peer
 from tests.natlab.topology import Lab
 
+T = TypeVar("T")
+
 CONNECT_TIMEOUT = 30.0
+"""Seconds that a connection is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +23,13 @@ class Connected:
 
     Attributes:
         seconds: From the exchange of descriptions to the data channel that is open at both ends.
+        whole: The same from when the peers were told to call.
         pairs: The selected pairs, as the offerer and the answerer report them; ``None`` where a
             peer cannot tell.
     """
 
     seconds: float
+    whole: float
     pairs: tuple[Pair | None, Pair | None]
 
     def __str__(self) -> str:
@@ -50,12 +55,14 @@ class Call:
     Attributes:
         offerer: The one that makes the first offer.
         answerer: The other one.
+        begun_at: When the peers were told to call.
         exchanged_at: When the first answer was handed to the offerer; before that, infinite.
     """
 
     def __init__(self, offerer: LabPeer, answerer: LabPeer) -> None:
         self.offerer = offerer
         self.answerer = answerer
+        self.begun_at = time.monotonic()
         self.exchanged_at = float("inf")
         self._running = asyncio.Event()
         self._running.set()
@@ -114,12 +121,13 @@ class Call:
                 task.cancel()
             await asyncio.gather(opened, failed, return_exceptions=True)
         offerer, answerer = [await peer.pair() for peer in self.peers]
-        return Connected(max(m["at"] for m in ends) - self.exchanged_at, (offerer, answerer))
+        opened_at = max(message["at"] for message in ends)
+        return Connected(
+            opened_at - self.exchanged_at, opened_at - self.begun_at, (offerer, answerer)
+        )
 
     async def _both(self, event: str, timeout: float) -> list[Message]:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(peer.until(event, timeout)) for peer in self.peers]
-        return [task.result() for task in tasks]
+        return await _together([peer.until(event, timeout) for peer in self.peers])
 
     async def _any_failed(self) -> dict[str, Message]:
         waiting = [asyncio.create_task(peer.until("failed", 600)) for peer in self.peers]
@@ -154,9 +162,7 @@ class Call:
             PeerTrouble: It does not.
         """
         since = time.monotonic() if after is None else after
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(peer.flows(timeout, since)) for peer in self.peers]
-        return max(task.result() for task in tasks)
+        return max(await _together([peer.flows(timeout, since) for peer in self.peers]))
 
     async def pairs(self) -> tuple[Pair | None, Pair | None]:
         """Return the pairs that both use now, the offerer's first."""
@@ -177,6 +183,17 @@ class Call:
                 raise self.offerer.trouble(f"uses {pairs[0]}, the other side {pairs[1]}")
             await asyncio.sleep(0.1)
         return " | ".join(str(pair) if pair else "not told" for pair in pairs)
+
+
+async def _together(waiting: list[Coroutine[Any, Any, T]]) -> list[T]:
+    """Wait for all of them; the first that raises ends the others, and is raised by itself."""
+    tasks = [asyncio.create_task(job) for job in waiting]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """A lab peer that is icefloe's ``RemotePeer``; see :mod:`tests.natlab.program`."""
 
 import asyncio
-import logging
 import ssl
 from typing import Any
 
@@ -24,6 +23,7 @@ from tests.natlab.program import (
     emit,
     ice_servers,
     ice_transport_policy,
+    log_to_stderr,
 )
 from tests.natlab.traffic import BULK, PULSE, Traffic
 
@@ -185,5 +185,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(relativeCreated)d %(name)s %(message)s")
+    log_to_stderr()
     asyncio.run(main())

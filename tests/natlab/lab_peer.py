@@ -64,9 +64,11 @@ class Transport(Protocol):
 
     async def send(self, message: Message) -> None:
         """Hand it a message."""
+        ...
 
     def log(self) -> str:
         """Return the end of what it logged."""
+        ...
 
 
 class LabPeer:
@@ -201,7 +203,7 @@ def _short(message: Message) -> str:
 class _ProcessTransport:
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._log: deque[str] = deque(maxlen=60)
+        self._log: deque[str] = deque(maxlen=200)
 
     async def send(self, message: Message) -> None:
         assert self._process.stdin is not None

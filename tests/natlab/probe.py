@@ -48,7 +48,7 @@ def serve(addresses: tuple[str, str]) -> None:
         readable, _, _ = select.select([*sockets.values(), sys.stdin], [], [])
         if sys.stdin in readable:
             return
-        for receiver in readable:
+        for receiver in (sock for sock in sockets.values() if sock in readable):
             data, source = receiver.recvfrom(2000)
             address, port = receiver.getsockname()
             other_address = next(a for a in addresses if a != address)

@@ -16,6 +16,8 @@ machine's monotonic clock. The end of the input ends the peer.
 
 import asyncio
 import json
+import logging
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -33,6 +35,13 @@ def emit(event: str, **details: Any) -> None:
     """Write an event to standard output."""
     line = json.dumps({"event": event, "at": time.monotonic(), **details}, ensure_ascii=False)
     print(line, flush=True)  # noqa: T201
+
+
+def log_to_stderr() -> None:
+    """Log what icefloe does, at the level that ``ICEFLOE_LAB_LOG`` says, ``INFO`` by default."""
+    style = "%(asctime)s.%(msecs)03d %(name)s %(message)s"
+    logging.basicConfig(level=logging.WARNING, format=style, datefmt="%H:%M:%S")
+    logging.getLogger("icefloe").setLevel(os.environ.get("ICEFLOE_LAB_LOG", "INFO"))
 
 
 class Jobs:

@@ -3,12 +3,13 @@
 Who connects with whom, and over what, is asserted; how long it takes is printed.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from icefloe.peer import Phase
-from tests.natlab.call import Connected, Kind, calling
+from tests.natlab.call import Kind, Pair, calling
 from tests.natlab.conftest import Note
 from tests.natlab.sites import Site, apart, same_carrier, same_lan
 from tests.natlab.spec import Ipv6, LabSpec, Peer, Wire
@@ -34,43 +35,53 @@ def servers(turn: Turn, *, relay: bool = True, stun: bool = True) -> dict[str, o
 
 
 async def connect(
-    spec: LabSpec, kinds: tuple[Kind, Kind] = OWN, *, relay: bool = False
-) -> Connected:
-    """Connect ``a`` with ``b``, see that data arrives intact, and return how it went."""
+    spec: LabSpec,
+    note: Note,
+    *,
+    kinds: tuple[Kind, Kind] = OWN,
+    relay: bool = False,
+    right: Callable[[Pair], bool],
+) -> None:
+    """Connect ``a`` with ``b``, see that data arrives intact, and that the pairs are right.
+
+    The relay may answer first: a peer has some seconds to find what is better.
+    """
     async with Lab(spec) as lab, coturn(lab) as turn:
         configuration = servers(turn, relay=relay)
         async with calling(lab, kinds=kinds, configurations=configuration) as call:
             connected = await call.connected()
             assert (await call.offerer.transfer(200_000, 20))["intact"]
             assert (await call.answerer.transfer(200_000, 20))["intact"]
-            return connected
+            note(f"{connected}; later {await call.settled(right, 10)}")
+            assert any(await call.pairs())
 
 
-def assert_direct(connected: Connected) -> None:
-    for pair in connected.pairs:
-        assert pair is None or not pair.relayed
+def direct(pair: Pair) -> bool:
+    return not pair.relayed
 
 
-def assert_relayed(connected: Connected) -> None:
-    told = [pair for pair in connected.pairs if pair is not None]
-    assert told
-    assert any(pair.relayed for pair in told)
+def relayed(pair: Pair) -> bool:
+    return pair.relayed
+
+
+def of_types(local: str, remote: str) -> Callable[[Pair], bool]:
+    return lambda pair: pair.types == (local, remote)
 
 
 @pytest.mark.parametrize("kinds", EVERY)
 async def test_port_restricted_to_port_restricted_is_direct(
     kinds: tuple[Kind, Kind], note: Note
 ) -> None:
-    connected = await connect(apart(Site.PORT_RESTRICTED, Site.PORT_RESTRICTED), kinds)
-    note(connected)
-    assert_direct(connected)
+    await connect(
+        apart(Site.PORT_RESTRICTED, Site.PORT_RESTRICTED), note, kinds=kinds, right=direct
+    )
 
 
 @pytest.mark.parametrize("kinds", EVERY)
 async def test_symmetric_to_symmetric_is_relayed(kinds: tuple[Kind, Kind], note: Note) -> None:
-    connected = await connect(apart(Site.SYMMETRIC, Site.SYMMETRIC), kinds, relay=True)
-    note(connected)
-    assert_relayed(connected)
+    await connect(
+        apart(Site.SYMMETRIC, Site.SYMMETRIC), note, kinds=kinds, relay=True, right=relayed
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,27 +99,19 @@ async def test_symmetric_to_symmetric_is_relayed(kinds: tuple[Kind, Kind], note:
 async def test_there_is_a_direct_path_and_it_is_taken(
     first: Site, second: Site, note: Note
 ) -> None:
-    connected = await connect(apart(first, second), relay=True)
-    note(connected)
-    assert_direct(connected)
+    await connect(apart(first, second), note, relay=True, right=direct)
 
 
 async def test_in_one_home_packets_stay_there(note: Note) -> None:
-    connected = await connect(same_lan(), relay=True)
-    note(connected)
-    assert [pair.types if pair else None for pair in connected.pairs] == [("host", "host")] * 2
+    await connect(same_lan(), note, relay=True, right=of_types("host", "host"))
 
 
 async def test_behind_one_carrier_that_hairpins_it_is_direct(note: Note) -> None:
-    connected = await connect(same_carrier(hairpin=True), relay=True)
-    note(connected)
-    assert_direct(connected)
+    await connect(same_carrier(hairpin=True), note, relay=True, right=direct)
 
 
 async def test_behind_one_carrier_that_does_not_it_is_relayed(note: Note) -> None:
-    connected = await connect(same_carrier(hairpin=False), relay=True)
-    note(connected)
-    assert_relayed(connected)
+    await connect(same_carrier(hairpin=False), note, relay=True, right=relayed)
 
 
 @pytest.mark.parametrize("kinds", [OWN, WITH_AIORTC[0], *WITH_CHROMIUM])
@@ -116,15 +119,16 @@ async def test_where_udp_is_blocked_the_relay_is_reached_over_tls(
     kinds: tuple[Kind, Kind], note: Note
 ) -> None:
     spec = apart(Site.UDP_BLOCKED, Site.PORT_RESTRICTED)
-    connected = await connect(spec, kinds, relay=True)
-    note(connected)
-    assert_relayed(connected)
+    await connect(spec, note, kinds=kinds, relay=True, right=relayed)
 
 
 async def test_udp_blocked_on_both_sides_goes_through_two_relays(note: Note) -> None:
-    connected = await connect(apart(Site.UDP_BLOCKED, Site.UDP_BLOCKED), relay=True)
-    note(connected)
-    assert [pair.types if pair else None for pair in connected.pairs] == [("relay", "relay")] * 2
+    await connect(
+        apart(Site.UDP_BLOCKED, Site.UDP_BLOCKED),
+        note,
+        relay=True,
+        right=of_types("relay", "relay"),
+    )
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
@@ -148,8 +152,7 @@ async def test_time_limited_credentials_work_until_they_lapse(note: Note) -> Non
     async with Lab(spec) as lab, coturn(lab, Credentials.TIME_LIMITED, number=1) as turn:
         async with calling(lab, configurations={"iceServers": [turn.turn("udp")]}) as call:
             connected = await call.connected()
-            note(connected)
-            assert_relayed(connected)
+            note(f"{connected}; later {await call.settled(relayed, 10)}")
         lapsed = {"iceServers": [turn.turn("udp", lifetime=-60)], "iceTransportPolicy": "relay"}
         async with calling(lab, configurations=lapsed, connect_timeout=4) as call:
             verdicts = await call.not_connected(20)
@@ -162,7 +165,7 @@ async def test_without_a_relay_symmetric_to_port_restricted_fails_and_says_why(n
         configuration = servers(turn, relay=False)
         async with calling(lab, configurations=configuration, connect_timeout=5) as call:
             verdicts = await call.not_connected(20)
-            note(verdicts)
+            note({name: verdict["text"] for name, verdict in verdicts.items()})
             for verdict in verdicts.values():
                 assert verdict["phase"] == Phase.CHECKS
                 assert "TURN" in verdict["text"]
@@ -174,7 +177,7 @@ async def test_a_dead_relay_with_nothing_else_allowed_fails_and_names_it(note: N
         both = (dead, servers(turn))
         async with calling(lab, configurations=both, connect_timeout=9) as call:
             verdict = (await call.not_connected(25))["a"]
-            note(verdict)
+            note(verdict["text"])
             assert verdict["phase"] == Phase.GATHERING
             for url in dead["iceServers"][0]["urls"]:  # type: ignore[index]
                 assert any(error.startswith(url) for error in verdict["serverErrors"])
@@ -187,18 +190,13 @@ async def test_dead_servers_hold_up_nobody(kinds: tuple[Kind, Kind], note: Note)
         listed = [dead_stun(), dead_turn(), turn.stun(), turn.turn("udp")]
         async with calling(lab, kinds=kinds, configurations={"iceServers": listed}) as call:
             note(await call.connected())
-            # Chromium takes a relay that answers first, and what is direct after it.
-            note(await call.settled(lambda pair: not pair.relayed, 10))
+            note(await call.settled(direct, 10))
 
 
 @pytest.mark.parametrize("kinds", [OWN, *WITH_CHROMIUM])
 async def test_with_nothing_but_ipv6_it_is_direct(kinds: tuple[Kind, Kind], note: Note) -> None:
     a, b = (Peer(name, ipv4=False, ipv6=Ipv6.WORKING) for name in ("a", "b"))
-    connected = await connect(LabSpec(peers=(a, b)), kinds)
-    note(connected)
-    assert_direct(connected)
-    told = [pair for pair in connected.pairs if pair is not None]
-    assert all(":" in pair.local["address"] for pair in told)
+    await connect(LabSpec(peers=(a, b)), note, kinds=kinds, right=direct)
 
 
 async def test_from_ipv6_alone_to_ipv4_alone_it_goes_through_the_relay(note: Note) -> None:
@@ -207,22 +205,17 @@ async def test_from_ipv6_alone_to_ipv4_alone_it_goes_through_the_relay(note: Not
         six = {"iceServers": [turn.stun(ipv6=True), turn.turn("udp", ipv6=True)]}
         async with calling(lab, configurations=(six, servers(turn))) as call:
             connected = await call.connected()
-            note(connected)
-            assert_relayed(connected)
+            note(f"{connected}; later {await call.settled(relayed, 10)}")
 
 
 @pytest.mark.parametrize("kinds", [OWN, *WITH_CHROMIUM])
 async def test_ipv6_that_goes_nowhere_holds_up_nobody(kinds: tuple[Kind, Kind], note: Note) -> None:
     spec = LabSpec(peers=(Peer("a", ipv6=Ipv6.BROKEN), Peer("b", ipv6=Ipv6.WORKING)))
-    connected = await connect(spec, kinds)
-    note(connected)
-    assert_direct(connected)
+    await connect(spec, note, kinds=kinds, right=direct)
 
 
 async def test_a_slow_and_lossy_line_connects(note: Note) -> None:
     spec = apart(Site.PORT_RESTRICTED, Site.PORT_RESTRICTED)
     wire = Wire(delay=0.04, jitter=0.005, loss=0.03)
     spec = replace(spec, routers=tuple(replace(router, wire=wire) for router in spec.routers))
-    connected = await connect(spec)
-    note(connected)
-    assert_direct(connected)
+    await connect(spec, note, right=direct)

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from enum import StrEnum
 
 import pytest
 
@@ -53,14 +54,17 @@ async def connected(
     kinds: tuple[Kind, Kind] = OWN,
 ) -> AsyncIterator[Run]:
     """A call from ``a`` to ``b`` over which data flows."""
-    async with Lab(spec) as lab, coturn(lab) as turn:
-        async with calling(lab, kinds=kinds, configurations=configure(turn)) as call:
-            await call.connected()
-            await call.flows(10)
-            yield lab, turn, call
-            for peer in call.peers:
-                assert peer.told("ended") == []
-                assert "closed" not in peer.states()
+    async with (
+        Lab(spec) as lab,
+        coturn(lab) as turn,
+        calling(lab, kinds=kinds, configurations=configure(turn)) as call,
+    ):
+        await call.connected()
+        await call.flows(10)
+        yield lab, turn, call
+        for peer in call.peers:
+            assert peer.told("ended") == []
+            assert "closed" not in peer.states()
 
 
 async def recovers(call: Call, event: Awaitable[object], note: Note, timeout: float = 30) -> None:
@@ -74,18 +78,33 @@ async def recovers(call: Call, event: Awaitable[object], note: Note, timeout: fl
     note(f"data again {flowing - happened:.2f} s after it, {pairs}, states {states}")
 
 
-PATHS = [
-    pytest.param(Site.PORT_RESTRICTED, everything, id="direct"),
-    pytest.param(Site.SYMMETRIC, lambda turn: relay_only(turn, "udp"), id="relay-udp"),
-    pytest.param(Site.SYMMETRIC, lambda turn: relay_only(turn, "tls"), id="relay-tls"),
-]
+class Path(StrEnum):
+    """What the data of a call goes over."""
+
+    DIRECT = "direct"
+    RELAY_UDP = "relay-udp"
+    RELAY_TLS = "relay-tls"
+
+    @property
+    def site(self) -> Site:
+        """Where ``a`` is."""
+        return Site.PORT_RESTRICTED if self is Path.DIRECT else Site.SYMMETRIC
 
 
-@pytest.mark.parametrize(("site", "configure"), PATHS)
-async def test_a_new_public_address(
-    site: Site, configure: Callable[[Turn], Message], note: Note
-) -> None:
-    async with connected(apart(site, Site.PORT_RESTRICTED), configure) as (lab, _, call):
+PATHS: dict[Path, Callable[[Turn], Message]] = {
+    Path.DIRECT: everything,
+    Path.RELAY_UDP: lambda turn: relay_only(turn, "udp"),
+    Path.RELAY_TLS: lambda turn: relay_only(turn, "tls"),
+}
+
+LONG = 30.0
+"""Seconds of an outage after which a connection has failed, by the default configuration."""
+
+
+@pytest.mark.parametrize("path", Path)
+async def test_a_new_public_address(path: Path, note: Note) -> None:
+    configure = PATHS[path]
+    async with connected(apart(path.site, Site.PORT_RESTRICTED), configure) as (lab, _, call):
         await recovers(call, lab.new_public_address("ra"), note)
 
 
@@ -96,6 +115,7 @@ async def test_a_new_public_address_in_a_call_with_chromium(
     spec = apart(Site.PORT_RESTRICTED, Site.PORT_RESTRICTED)
     async with connected(spec, everything, kinds) as (lab, _, call):
         await recovers(call, lab.new_public_address("ra"), note)
+        note(await call.settled(lambda pair: not pair.relayed, 15))
 
 
 @pytest.mark.parametrize("configure", [everything, lambda turn: relay_only(turn, "udp")])
@@ -196,12 +216,32 @@ async def cut_for(call: Call, lab: Lab, seconds: float, note: Note) -> None:
     assert (await call.offerer.transfer(100_000, 30))["intact"]
 
 
-@pytest.mark.parametrize(("site", "configure"), PATHS)
-async def test_a_cut_of_five_seconds(
-    site: Site, configure: Callable[[Turn], Message], note: Note
-) -> None:
-    async with connected(apart(site, Site.PORT_RESTRICTED), configure) as (lab, _, call):
-        await cut_for(call, lab, 5, note)
+async def cut_path(path: Path, seconds: float, note: Note) -> None:
+    """Connect over a path and cut it for a time."""
+    configure = PATHS[path]
+    async with connected(apart(path.site, Site.PORT_RESTRICTED), configure) as (lab, _, call):
+        await cut_for(call, lab, seconds, lambda seen: note(f"{path}: {seen}"))
+        for peer in call.peers:
+            await peer.until(
+                "connectionState", 10, since=peer.told("open")[0]["at"], state="connected"
+            )
+            if seconds > LONG:
+                assert "failed" in peer.states()
+
+
+async def test_a_cut_of_five_seconds(note: Note) -> None:
+    async with asyncio.TaskGroup() as group:
+        for path in Path:
+            group.create_task(cut_path(path, 5, note))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_cuts_of_twenty_and_of_forty_seconds(note: Note) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(cut_path(Path.DIRECT, 20, note))
+        for path in Path:
+            group.create_task(cut_path(path, 40, note))
 
 
 @pytest.mark.parametrize("kinds", WITH_CHROMIUM)
@@ -220,32 +260,12 @@ async def test_a_cut_of_five_seconds_in_a_call_with_plain_aiortc(note: Note) -> 
         await cut_for(call, lab, 5, note)
 
 
-async def test_a_cut_of_twenty_seconds(note: Note) -> None:
-    async with connected(apart(Site.PORT_RESTRICTED, Site.PORT_RESTRICTED)) as (lab, _, call):
-        await cut_for(call, lab, 20, note)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize(("site", "configure"), PATHS)
-async def test_a_cut_of_forty_seconds(
-    site: Site, configure: Callable[[Turn], Message], note: Note
-) -> None:
-    async with connected(apart(site, Site.PORT_RESTRICTED), configure) as (lab, _, call):
-        await cut_for(call, lab, 40, note)
-        for peer in call.peers:
-            assert peer.states()[-1] == "connected"
-            assert "failed" in peer.states()
-
-
-@pytest.mark.parametrize(("site", "configure"), PATHS)
-async def test_a_cut_for_good_is_told_and_ends_nothing(
-    site: Site, configure: Callable[[Turn], Message], note: Note
-) -> None:
+@pytest.mark.parametrize("path", Path)
+async def test_a_cut_for_good_is_told_and_ends_nothing(path: Path, note: Note) -> None:
     def impatient(turn: Turn) -> Message:
-        return {**configure(turn), "failedTimeout": 3}
+        return {**PATHS[path](turn), "failedTimeout": 3}
 
-    async with connected(apart(site, Site.PORT_RESTRICTED), impatient) as (lab, _, call):
+    async with connected(apart(path.site, Site.PORT_RESTRICTED), impatient) as (lab, _, call):
         begun = time.monotonic()
         await lab.cut("a")
         for peer in call.peers:
