@@ -35,6 +35,9 @@ logger = logging.getLogger(__name__)
 KEEPALIVE = 15.0
 """Seconds between two packets that keep a NAT's binding (RFC 8445 section 11)."""
 
+AGAIN = 0.5
+"""Seconds before a TURN server that was not reached is asked again."""
+
 LAST_CHANCE = 1.0
 """Seconds that a server's other IP version has once one of them gave a relay."""
 
@@ -86,6 +89,7 @@ class Gathering:
         self._found: set[tuple[str, int, StunProtocol]] = set()
         self._shares: dict[StunProtocol, int] = {}
         self._kinds: dict[str, Kind] = {}
+        self._unreached: set[Server] = set()
         self._mapped: dict[tuple[StunProtocol, tuple[str, int]], None] = {}
 
     async def open_host_sockets(self) -> None:
@@ -99,8 +103,12 @@ class Gathering:
         self._kinds = {str(address): address.kind for address in addresses}
         await self._hosts.open(addresses, self._take_host)
 
-    async def ask_servers(self) -> None:
+    async def ask_servers(self, *, go_on: Callable[[], bool] = lambda: False) -> None:
         """Ask all servers at the same time; returns when all have answered or were given up.
+
+        Args:
+            go_on: Whether TURN servers that were not reached are asked again: in an outage their
+                answer is the first sign that it is over. It is reported once.
 
         Cancellation: safe; allocations under way are given up.
         """
@@ -110,7 +118,8 @@ class Gathering:
             for index, server in enumerate(self._servers):
                 if self._relay_only and not server.is_turn:
                     continue
-                group.create_task(self._ask(server, index), name="icefloe-ask-server")
+                job = self._ask_until_reached(server, index, go_on)
+                group.create_task(job, name="icefloe-ask-server")
 
     async def keep_alive(self) -> None:
         """Keep the NAT bindings of server-reflexive candidates until cancelled.
@@ -150,29 +159,42 @@ class Gathering:
             self._on_candidate(candidate)
 
     def _report(self, server: Server, code: int, text: str, base: StunProtocol | None) -> None:
+        if server in self._unreached:
+            return
+        if code == SERVER_UNREACHABLE and server.is_turn:
+            self._unreached.add(server)
         event = RTCPeerConnectionIceErrorEvent(server.url, code, text, *_shown(base))
         logger.info("no candidate from %s: %d %s", event.url, event.errorCode, event.errorText)
         self._on_error(event)
 
     # --- servers
 
-    async def _ask(self, server: Server, index: int) -> None:
+    async def _ask_until_reached(
+        self, server: Server, index: int, go_on: Callable[[], bool]
+    ) -> None:
+        reached = await self._ask(server, index)
+        while not reached and server in self._unreached and go_on():
+            await asyncio.sleep(AGAIN)
+            reached = await self._ask(server, index)
+
+    async def _ask(self, server: Server, index: int) -> bool:
+        """Ask a server; return whether a TURN server gave a relay."""
         timeout = self._configuration.serverTimeout
         deadline = asyncio.get_running_loop().time() + timeout
         if problem := unusable(server):
             self._report(server, SERVER_UNREACHABLE, problem, None)
-            return
+            return True  # asking again would change nothing
         try:
             async with asyncio.timeout_at(deadline):
                 addresses = await resolve(server.host, server.port)
                 context = await self._context_for(server)
         except FAILURES as error:
             self._report(server, *describe_failure(error, timeout), None)
-            return
+            return False
         if server.is_turn:
-            await self._ask_turn(server, index, addresses, context, deadline)
-        else:
-            await self._ask_stun(server, addresses, deadline)
+            return await self._ask_turn(server, index, addresses, context, deadline)
+        await self._ask_stun(server, addresses, deadline)
+        return False
 
     async def _context_for(self, server: Server) -> ssl.SSLContext | None:
         if server.transport is not Transport.TLS:
@@ -228,7 +250,7 @@ class Gathering:
         addresses: list[str],
         context: ssl.SSLContext | None,
         deadline: float,
-    ) -> None:
+    ) -> bool:
         relaying = Relaying(
             server,
             addresses,
@@ -264,6 +286,7 @@ class Gathering:
         if not succeeded.is_set():
             failure = describe_failure(failures[-1], self._configuration.serverTimeout)
             self._report(server, *failure, None)
+        return succeeded.is_set()
 
     def _take_relay(self, allocation: Allocation, server: Server, rank: int) -> None:
         transport, protocol = allocation

@@ -79,6 +79,7 @@ class Generation:
         is_restart: bool = False,
     ) -> None:
         self._configuration = configuration
+        self._is_restart = is_restart
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         limits = Limits(configuration.disconnectedTimeout, configuration.failedTimeout)
@@ -127,13 +128,17 @@ class Generation:
 
     async def _ask_servers(self) -> None:
         try:
-            await self._gathering.ask_servers()
+            await self._gathering.ask_servers(go_on=self._is_needed)
         finally:
             self.gathered.set()
         self._listener.complete()
         self.checks.end_local(self._loop.time())
         self._flush()
         await self._gathering.keep_alive()
+
+    def _is_needed(self) -> bool:
+        """Whether this is a restart, and there is no path yet."""
+        return self._is_restart and self.checks.selected is None and self._closing is None
 
     def _add_local(self, candidate: LocalCandidate) -> None:
         if candidate.base not in self._sockets:
