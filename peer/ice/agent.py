@@ -20,6 +20,7 @@ from ..configuration import PeerConfiguration
 from .binding import Credentials, Role
 from .checks import Failure, IceState
 from .generation import Generation, Listener
+from .interfaces import read_interfaces
 from .local import LocalCandidate
 from .pair import Pair
 from .servers import RTCPeerConnectionIceErrorEvent, Server
@@ -403,16 +404,20 @@ class IceAgent:
         """Why there is no connection, if the state is ``failed``."""
         return self._current.checks.failure if self._current is not None else None
 
-    def addresses_changed(self, addresses: set[str]) -> None:
-        """Note that the machine has these addresses now."""
-        before = {c.host for c in self._newest.local_candidates if c.type == "host"}
+    def addresses_changed(self, gatherable: set[str]) -> None:
+        """Note that the machine has other addresses.
+
+        Args:
+            gatherable: Those that host candidates may have.
+        """
         if self._is_closed or not self._newest.is_gathering:
             return
-        for generation in (self._current, *self._pending):
-            if generation is not None:
-                generation.drop_addresses(addresses)
+        before = {c.host for c in self._newest.local_candidates if c.type == "host"}
+        present = {str(address) for address in read_interfaces()}
+        for generation in self.generations:
+            generation.drop_addresses(present)
         self.suspect()
-        if addresses - before:
+        if gatherable - before:
             self._listener.trouble("the machine has new addresses", silent=False)
 
     def suspect(self) -> None:
@@ -427,6 +432,8 @@ class IceAgent:
             self._listener.trouble(reason, silent=False)
 
     def _on_packet(self, data: bytes) -> None:
+        if self._pending:
+            self._on_changed()
         if len(self._packets) < RECEIVE_QUEUE:
             self._packets.append(data)
             if self._arrived is not None and not self._arrived.done():
@@ -465,7 +472,11 @@ class IceAgent:
             return
         if pair is None:
             return
-        is_settled = pair is candidate.checks.nominated or not pair.is_relayed
+        is_settled = (
+            pair is candidate.checks.nominated
+            or not pair.is_relayed
+            or pair.packets_received > 0  # the other side has left the path before
+        )
         if replaced is not None and not is_settled and replaced.has_direct_path:
             return  # it is not left for a relay before the checks have settled for that
         self._current = candidate

@@ -229,17 +229,17 @@ class Generation:
         self.checks.suspect(self._loop.time())
         self._flush()
 
-    def drop_addresses(self, kept: set[str]) -> bool:
-        """Close the host sockets whose address is gone; return whether there were any."""
-        gone = [
-            candidate.base
-            for candidate in self.local_candidates
-            if candidate.type == "host" and candidate.host not in kept
-        ]
-        for base in gone:
-            base.transport.close()
-            self.socket_lost(base)
-        return bool(gone)
+    def drop_addresses(self, present: set[str]) -> None:
+        """Close the sockets whose address the machine has no more.
+
+        Args:
+            present: All its addresses.
+        """
+        for candidate in self.local_candidates:
+            base = candidate.base
+            if base in self._sockets and _own_address(candidate) not in present | {None}:
+                base.transport.close()
+                self.socket_lost(base)
 
     def _flush(self) -> None:
         outgoing = self.checks.outgoing
@@ -354,3 +354,11 @@ class Generation:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _own_address(candidate: LocalCandidate) -> str | None:
+    """Return the address of this machine that packets of a candidate leave from, if it is known."""
+    if candidate.type != "relay":
+        return candidate.base.local_candidate.host
+    local = candidate.base.transport.get_extra_info("local_address")
+    return local[0] if local else None
