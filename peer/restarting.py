@@ -10,10 +10,10 @@ from . import sdp
 from ._aiortc import agent_of
 from .configuration import PeerConfiguration
 from .ice.agent import IceAgent
-from .ice.checks import IceState
 from .ice.interfaces import Address
 from .ice.monitor import watch
 from .ice.servers import Server
+from .ice.state import IceState
 from .recovery import Recovery
 from .trickling import TricklingConnection
 

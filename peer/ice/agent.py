@@ -18,12 +18,12 @@ from aioice.utils import random_string
 
 from ..configuration import PeerConfiguration
 from .binding import Credentials, Role
-from .checks import Failure, IceState
 from .generation import Generation, Listener
 from .interfaces import read_interfaces
 from .local import LocalCandidate
 from .pair import Pair
 from .servers import RTCPeerConnectionIceErrorEvent, Server
+from .state import Failure, IceState
 
 logger = logging.getLogger(__name__)
 

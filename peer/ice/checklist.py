@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from aioice.candidate import Candidate
+from aioice.candidate import Candidate, candidate_foundation
 
 from .binding import Role
 from .local import LocalCandidate
@@ -112,11 +112,55 @@ class CheckList:
             for local in self.locals:
                 self._pair(local, remote)
 
-    def learn_remote(self, candidate: Candidate, address: Address) -> bool:
-        """Take a peer-reflexive candidate, without pairing it; return whether it is known now."""
-        if address not in self.remotes and len(self.remotes) < MAX_REMOTES:
+    def learn(self, base: object, address: Address, *, priority: int) -> Pair | None:
+        """Learn a candidate of the other side from a check (RFC 8445 section 7.3.1.3).
+
+        Args:
+            base: The socket that the check came to.
+            address: Where it came from.
+            priority: What the check says of its candidate's priority.
+
+        Returns:
+            The pair of the two; ``None`` if there is no room for it.
+        """
+        if address not in self.remotes:
+            if len(self.remotes) >= MAX_REMOTES:
+                return None
+            candidate = Candidate(
+                foundation=candidate_foundation("prflx", "udp", address[0]),
+                component=1,
+                transport="udp",
+                priority=priority,
+                host=address[0],
+                port=address[1],
+                type="prflx",
+            )
             self.remotes[address] = Remote(candidate, address)
-        return address in self.remotes
+        pair = self.ensure(base, address)
+        if pair is None:
+            self.forget_unpaired(address)
+        return pair
+
+    def mapped(self, pair: Pair, address: Address) -> LocalCandidate:
+        """Return the local candidate that the other side sees at an address.
+
+        One that nobody has told of yet is a peer-reflexive one (RFC 8445 section 7.2.5.3.1).
+        """
+        local = pair.local
+        known = self.seen_as(local.base, address)
+        if known is not None:
+            return known
+        found = LocalCandidate(
+            base=local.base,
+            foundation=candidate_foundation("prflx", "udp", local.host),
+            type="prflx",
+            address=address,
+            local_preference=local.local_preference,
+            related=(local.host, local.port),
+            network_type=local.network_type,
+        )
+        self.add_local(found)
+        return found
 
     def forget_unpaired(self, address: Address) -> None:
         """Drop a peer-reflexive candidate that no pair has: its address may never be seen again."""

@@ -7,12 +7,11 @@ may change :attr:`Checks.state` and :attr:`Checks.selected`.
 
 import logging
 from collections import deque
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Any
 
 from aioice import stun
-from aioice.candidate import Candidate, candidate_foundation
+from aioice.candidate import Candidate
 
 from . import binding
 from .binding import Credentials, Role
@@ -20,7 +19,6 @@ from .checklist import CheckList
 from .liveness import (
     CONSENT,
     Health,
-    Limits,
     Liveness,
     has_consent,
     is_doubtful,
@@ -29,6 +27,7 @@ from .liveness import (
 from .local import LocalCandidate
 from .nomination import Decision, Outlook, best_of, decide
 from .pair import NEVER, Address, Pair, PairState
+from .state import STATE_OF, Failure, IceState, Settings
 from .transaction import DURATION, PROBE_DURATION, RTO, Purpose, Transaction, Transactions
 
 logger = logging.getLogger(__name__)
@@ -52,51 +51,7 @@ REFUSALS = 20
 """Error responses a second to requests that are not authentic; more are not answered."""
 
 
-class IceState(StrEnum):
-    """The state of an ICE transport (W3C webrtc-pc, RTCIceTransportState).
-
-    ``completed`` stands for W3C's ``connected`` as well, as it does in aiortc.
-    """
-
-    NEW = "new"
-    CHECKING = "checking"
-    COMPLETED = "completed"
-    DISCONNECTED = "disconnected"
-    FAILED = "failed"
-    CLOSED = "closed"
-
-
-_STATE_OF = {
-    Health.CONNECTED: IceState.COMPLETED,
-    Health.DISCONNECTED: IceState.DISCONNECTED,
-    Health.FAILED: IceState.FAILED,
-}
-
-
-class Failure(StrEnum):
-    """Why there is no connection."""
-
-    NO_LOCAL_CANDIDATE = "no local candidate"
-    NO_PAIR_WORKS = "no pair of candidates works"
-    TOO_LONG = "no pair of candidates answered in time"
-    PATH_LOST = "the path does not work any more"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How the checks go about it, in seconds.
-
-    Attributes:
-        patience: Before this there is no failure for want of pairs (RFC 8863 section 4).
-        ceiling: After this there is, whatever is still pending.
-        longest_rto: The longest between two sends of one check.
-        limits: How much silence means what, once there is a path.
-    """
-
-    patience: float = DURATION
-    ceiling: float = 60.0
-    longest_rto: float = 16.0
-    limits: Limits = field(default_factory=Limits)
+_ACTIVE = frozenset({PairState.WAITING, PairState.IN_PROGRESS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +227,9 @@ class Checks:
             self.tick(now)
 
     def _take_check(self, message: stun.Message, source: Address, base: Any, now: float) -> None:
-        pair = self.list.at(base, source) or self._learn(message, source, base)
+        pair = self.list.at(base, source) or self.list.learn(
+            base, source, priority=message.attributes["PRIORITY"]
+        )
         if pair is None:
             return
         pair.requests_received += 1
@@ -291,25 +248,6 @@ class Checks:
             pair.remote_nominated_at = now
             if pair.is_valid:
                 self._take_nomination(pair, now)
-
-    def _learn(self, message: stun.Message, source: Address, base: Any) -> Pair | None:
-        # Peer-reflexive candidates of the other side (RFC 8445 section 7.3.1.3).
-        if source not in self.list.remotes:
-            candidate = Candidate(
-                foundation=candidate_foundation("prflx", "udp", source[0]),
-                component=1,
-                transport="udp",
-                priority=message.attributes["PRIORITY"],
-                host=source[0],
-                port=source[1],
-                type="prflx",
-            )
-            if not self.list.learn_remote(candidate, source):
-                return None
-        pair = self.list.ensure(base, source)
-        if pair is None:
-            self.list.forget_unpaired(source)
-        return pair
 
     def _receive_answer(
         self, message: stun.Message, source: Address, base: Any, now: float
@@ -344,7 +282,7 @@ class Checks:
         pair.answered(now, transaction.round_trip_time(now))
         mapped = message.attributes.get("XOR-MAPPED-ADDRESS")
         if mapped is not None:
-            pair.mapped = self._mapped(pair, mapped)
+            pair.mapped = self.list.mapped(pair, mapped)
         if pair.state is not PairState.SUCCEEDED:
             pair.state = PairState.SUCCEEDED
             self.list.unfreeze(pair.foundation)
@@ -354,24 +292,6 @@ class Checks:
             self._nominate(pair)
         elif pair.remote_nominated_at > NEVER and not pair.nominated:
             self._take_nomination(pair, now)
-
-    def _mapped(self, pair: Pair, address: Address) -> LocalCandidate:
-        # Peer-reflexive candidates of this side (RFC 8445 section 7.2.5.3.1).
-        local = pair.local
-        known = self.list.seen_as(local.base, address)
-        if known is not None:
-            return known
-        found = LocalCandidate(
-            base=local.base,
-            foundation=candidate_foundation("prflx", "udp", local.host),
-            type="prflx",
-            address=address,
-            local_preference=local.local_preference,
-            related=(local.host, local.port),
-            network_type=local.network_type,
-        )
-        self.list.add_local(found)
-        return found
 
     def _take_nomination(self, pair: Pair, now: float) -> None:
         """Follow the controlling side (RFC 8445 section 7.3.1.5).
@@ -428,7 +348,7 @@ class Checks:
                 again_at=float("inf") if once else now + rto,
                 until=now + (PROBE_DURATION if once else DURATION),
                 rto=rto,
-                longest=self._longest_rto(pair),
+                longest=self.settings.longest_rto if self.selected is None else HUNT,
             )
         )
         pair.probed_at = now
@@ -438,9 +358,6 @@ class Checks:
         else:
             pair.requests_sent += 1
         self._reply(pair.local.base, message, pair.remote.address)
-
-    def _longest_rto(self, pair: Pair) -> float:
-        return self.settings.longest_rto if self.selected is None else HUNT
 
     # --- time
 
@@ -557,7 +474,7 @@ class Checks:
                 self._maybe_fail(now)
                 return
             self._liveness = Liveness(self.settings.limits, now)
-        self.state = _STATE_OF[self._liveness.look(self.selected, now)]
+        self.state = STATE_OF[self._liveness.look(self.selected, now)]
         self.failure = Failure.PATH_LOST if self.state is IceState.FAILED else None
 
     def _maybe_fail(self, now: float) -> None:
@@ -594,6 +511,3 @@ class Checks:
                 if self._started_at + limit > now:
                     times.append(self._started_at + limit)
         return min(times)
-
-
-_ACTIVE = frozenset({PairState.WAITING, PairState.IN_PROGRESS})

@@ -17,13 +17,14 @@ from aiortc import RTCIceTransportPolicy
 
 from ..configuration import PeerConfiguration
 from .binding import Credentials, Role
-from .checks import Checks, IceState, Settings
+from .checks import Checks
 from .gathering import Gathering
 from .liveness import Limits, is_doubtful
 from .local import LocalCandidate
 from .pair import Address, Pair
 from .servers import RTCPeerConnectionIceErrorEvent, Server
 from .socket import IceSocket
+from .state import IceState, Settings
 
 logger = logging.getLogger(__name__)
 

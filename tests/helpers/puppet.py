@@ -7,9 +7,10 @@ from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 
 from icefloe.peer.ice import binding
 from icefloe.peer.ice.binding import Credentials, Role
-from icefloe.peer.ice.checks import Checks, IceState, Outgoing, Settings
+from icefloe.peer.ice.checks import Checks, Outgoing
 from icefloe.peer.ice.local import LocalCandidate
 from icefloe.peer.ice.pair import Address, Pair, PairState
+from icefloe.peer.ice.state import IceState, Settings
 
 HERE: Address = ("198.51.100.1", 1000)
 """Where the socket of the side under test is bound."""

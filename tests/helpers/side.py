@@ -8,9 +8,10 @@ from aioice import stun
 from aioice.candidate import Candidate, candidate_foundation
 
 from icefloe.peer.ice.binding import Credentials, Role
-from icefloe.peer.ice.checks import Checks, IceState, Settings
+from icefloe.peer.ice.checks import Checks
 from icefloe.peer.ice.local import LocalCandidate
 from icefloe.peer.ice.pair import Address, Pair
+from icefloe.peer.ice.state import IceState, Settings
 
 from .network import APDF, EIM, PEER_NETWORK, STUN_SERVER, Driven, Nat, Network, Socket
 

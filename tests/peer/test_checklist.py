@@ -225,7 +225,7 @@ def test_the_pair_that_failed_first_makes_room() -> None:
 def test_a_peer_reflexive_candidate_goes_with_its_last_pair() -> None:
     checklist = make()
     checklist.add_local(local_candidate(base="another"))
-    assert checklist.learn_remote(remote_candidate(OTHER, "prflx"), OTHER)
+    assert checklist.learn(BASE, OTHER, priority=1) is not None
     for base in (BASE, "another"):
         assert checklist.ensure(base, OTHER) is not None
     checklist.remove_base(BASE)
@@ -238,7 +238,7 @@ def test_a_peer_reflexive_candidate_goes_with_its_last_pair() -> None:
 def test_remote_candidates_are_limited() -> None:
     checklist = make(*addresses(MAX_REMOTES + 10))
     assert len(checklist.remotes) == MAX_REMOTES
-    assert not checklist.learn_remote(remote_candidate(RELAY, "prflx"), RELAY)
+    assert checklist.learn(BASE, RELAY, priority=1) is None
 
 
 def test_of_reflexive_candidates_the_latest_are_kept() -> None:

@@ -4,8 +4,9 @@ import pytest
 from aioice import stun
 
 from icefloe.peer.ice import binding
-from icefloe.peer.ice.checks import CHANGE_OF_MIND, IceState
+from icefloe.peer.ice.checks import CHANGE_OF_MIND
 from icefloe.peer.ice.pair import PairState
+from icefloe.peer.ice.state import IceState
 from tests.helpers.puppet import BASE, HERE, Puppet, remote_candidate
 
 DIRECT = ("198.51.100.2", 2000)

@@ -2,9 +2,10 @@
 
 import pytest
 
-from icefloe.peer.ice.checks import TA, IceState
+from icefloe.peer.ice.checks import TA
 from icefloe.peer.ice.nomination import PATIENCE
 from icefloe.peer.ice.pair import PairState
+from icefloe.peer.ice.state import IceState
 from tests.helpers.network import START, Network, Socket
 from tests.helpers.side import (
     SIGNALING,

@@ -12,9 +12,10 @@ from hypothesis import given, strategies as st
 from icefloe.peer.ice import binding
 from icefloe.peer.ice.binding import Credentials, Role
 from icefloe.peer.ice.checklist import MAX_PAIRS, MAX_REFLEXIVE, MAX_REMOTES
-from icefloe.peer.ice.checks import REFUSALS, IceState
+from icefloe.peer.ice.checks import REFUSALS
 from icefloe.peer.ice.pair import Address
 from icefloe.peer.ice.socket import IceSocket, is_stun
+from icefloe.peer.ice.state import IceState
 from tests.helpers.puppet import BASE, Puppet, local_candidate
 
 FRIEND: Address = ("198.51.100.2", 2000)

@@ -3,7 +3,6 @@
 import pytest
 
 from icefloe.peer.ice.checklist import MAX_PAIRS
-from icefloe.peer.ice.checks import IceState
 from icefloe.peer.ice.liveness import (
     BACKUP_INTERVAL,
     CONSENT,
@@ -11,6 +10,7 @@ from icefloe.peer.ice.liveness import (
     STEADY_INTERVAL,
     Limits,
 )
+from icefloe.peer.ice.state import IceState
 from tests.helpers.network import Network, Socket
 from tests.helpers.side import Side, agree, call, home_call, port_restricted, settled
 

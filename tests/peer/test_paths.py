@@ -5,7 +5,8 @@ from itertools import product
 
 import pytest
 
-from icefloe.peer.ice.checks import TA, IceState
+from icefloe.peer.ice.checks import TA
+from icefloe.peer.ice.state import IceState
 from tests.helpers.network import (
     ADF,
     APDF,

@@ -5,8 +5,9 @@ from aioice import stun
 
 from icefloe.peer.ice import binding
 from icefloe.peer.ice.binding import Credentials, Role
-from icefloe.peer.ice.checks import EARLY_CHECKS, IceState
+from icefloe.peer.ice.checks import EARLY_CHECKS
 from icefloe.peer.ice.pair import Address, PairState
+from icefloe.peer.ice.state import IceState
 from tests.helpers.network import Driven, Network, Socket
 from tests.helpers.side import Side, agree, trickle
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from hypothesis import given, strategies as st
 
-from icefloe.peer.ice.checks import IceState
 from icefloe.peer.ice.local import LocalCandidate
+from icefloe.peer.ice.state import IceState
 from tests.helpers.network import Nat, Network
 from tests.helpers.side import Side, agree, port_restricted, settled
 

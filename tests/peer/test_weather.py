@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from icefloe.peer.ice.checks import Failure, IceState, Settings
+from icefloe.peer.ice.state import Failure, IceState, Settings
 from tests.helpers.network import START, Network
 from tests.helpers.side import Side, agree, call, home_call, settled, trickle
 
