@@ -122,6 +122,12 @@ _ADVICE = {
 }
 
 
+_RELAY_ONLY = {
+    Phase.GATHERING: "No TURN server gave a relay, and iceTransportPolicy allows nothing else.",
+    Phase.CHECKS: "The relay did not reach the other side: does it allow its addresses as peers?",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What was known when a connection failed.
@@ -131,12 +137,14 @@ class Evidence:
         local: Local candidates, as ``type/protocol address:port``.
         remote: Remote candidates, likewise.
         server_errors: What STUN and TURN servers answered, as ``url: code text``.
+        relay_only: Whether ``iceTransportPolicy`` allows relays alone.
     """
 
     seconds: float
     local: tuple[str, ...] = ()
     remote: tuple[str, ...] = ()
     server_errors: tuple[str, ...] = ()
+    relay_only: bool = False
 
 
 class ConnectFailed(PeerError):
@@ -154,9 +162,10 @@ class ConnectFailed(PeerError):
         self.evidence = evidence
         details = [f"{len(evidence.local)} local and {len(evidence.remote)} remote candidates"]
         details += evidence.server_errors
+        advice = _RELAY_ONLY if evidence.relay_only and phase in _RELAY_ONLY else _ADVICE
         super().__init__(
             f"No connection to {peer!r} after {evidence.seconds:.1f} s, stopped at {phase}. "
-            f"{_ADVICE[phase]} ({'; '.join(details)})"
+            f"{advice[phase]} ({'; '.join(details)})"
         )
 
 

@@ -1,6 +1,6 @@
 """Why a connection did not come about."""
 
-from aiortc import RTCIceTransport
+from aiortc import RTCIceTransport, RTCIceTransportPolicy
 
 from .candidates import describe
 from .connection import PeerConnection
@@ -26,6 +26,7 @@ def connect_failed(
         local=tuple(map(describe, local)),
         remote=tuple(map(describe, remote)),
         server_errors=tuple(server_errors),
+        relay_only=connection.getConfiguration().iceTransportPolicy is RTCIceTransportPolicy.RELAY,
     )
     return ConnectFailed(peer, _phase(connection, ice, bool(local)), evidence)
 

@@ -27,6 +27,7 @@ async def test_a_dead_relay_is_named_and_is_not_waited_for() -> None:
                 await bob.connected()
             assert caught.value.phase is Phase.GATHERING
             assert dead.turn("udp") in str(caught.value)
+            assert "No TURN server gave a relay" in str(caught.value)
             assert "no answer within 0.3 s" in str(caught.value)
             assert await bob.ended() == "failed"
             assert await (await bobs.peer("alice")).ended() in {"bye", "closed"}
