@@ -167,7 +167,7 @@ class RestartingConnection(TricklingConnection):
             self._unwatch = watch(self._configuration.selection, self._on_addresses)
 
     def _on_addresses(self, addresses: frozenset[Address]) -> None:
-        logger.info("the machine's addresses: %s", ", ".join(sorted(map(str, addresses))) or "none")
+        logger.info("the machine has %d other addresses", len(addresses))
         for agent in self._agents():
             agent.addresses_changed({str(address) for address in addresses})
 

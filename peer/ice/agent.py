@@ -483,4 +483,4 @@ class IceAgent:
         self._pending.remove(candidate)
         if replaced is not None:
             self._retire(replaced, LINGER)
-        logger.info("ICE restart done: %s", pair)
+        logger.info("ICE restart done: %s", pair.kind)

@@ -313,7 +313,8 @@ class Checks:
     def _nominate(self, pair: Pair) -> None:
         pair.nominated = True
         if pair is not self.nominated:
-            logger.info("nominated %s", pair)
+            logger.info("nominated %s", pair.kind)
+            logger.debug("nominated %s", pair)
         self.nominated = pair
 
     def _fail(self, transaction: Transaction, now: float) -> None:
@@ -447,7 +448,8 @@ class Checks:
         if self.nominated is not None and (self.nominated in working or best is None):
             best = self.nominated
         if best is not None and best is not self.selected:
-            logger.info("selected %s", best)
+            logger.info("selected %s", best.kind)
+            logger.debug("selected %s", best)
             self.selected = best
 
     def _probe(self, now: float) -> None:

@@ -123,6 +123,11 @@ class Pair:
         g, d = (own, others) if controlling else (others, own)
         return (min(g, d) << 32) + 2 * max(g, d) + (g > d)
 
+    @property
+    def kind(self) -> str:
+        """The types of its candidates, as ``srflx -> relay``: what a log may say of it."""
+        return f"{self.valid_local.type} -> {self.remote.candidate.type}"
+
     def answered(self, now: float, round_trip_time: float | None) -> None:
         """Note an answered check."""
         self.responses_received += 1
