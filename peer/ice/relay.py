@@ -328,7 +328,7 @@ class RelayTransport(asyncio.DatagramTransport):
         self._transactions.fail(reason)
         self._finish(ConnectionError(reason))
         if was_up:
-            logger.info("allocation %s lost: %s", self._relayed, reason)
+            logger.info("a TURN allocation is lost: %s", reason)
             self._on_lost(reason)
 
     def _stop(self) -> None:

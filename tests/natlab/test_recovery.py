@@ -32,6 +32,9 @@ EVERY = [OWN, *WITH_CHROMIUM]
 
 Run = tuple[Lab, Turn, Call]
 
+FILE = 8_000_000
+"""Bytes that are on their way when something happens, and have to arrive whole."""
+
 
 def everything(turn: Turn) -> Message:
     """STUN, and TURN over all transports."""
@@ -68,7 +71,9 @@ async def connected(
 
 
 async def recovers(call: Call, event: Awaitable[object], note: Note, timeout: float = 30) -> None:
-    """Let something happen, and wait until data that left after it has arrived both ways."""
+    """Let something happen, and wait until data that left after it has arrived both ways, and
+    what was being sent when it happened has arrived whole."""
+    sending = asyncio.create_task(call.offerer.transfer(FILE, 60))
     happened = time.monotonic()
     await event
     after = time.monotonic()
@@ -76,6 +81,7 @@ async def recovers(call: Call, event: Awaitable[object], note: Note, timeout: fl
     states = {peer.name: peer.states(since=happened) for peer in call.peers}
     pairs = " | ".join(str(pair) if pair else "not told" for pair in await call.pairs())
     note(f"data again {flowing - happened:.2f} s after it, {pairs}, states {states}")
+    assert (await sending)["intact"]
 
 
 class Path(StrEnum):
@@ -162,6 +168,25 @@ async def test_the_direct_path_is_lost_and_the_relay_is_left(note: Note) -> None
         await recovers(call, lab.cut("a", "b"), note)
         note(await call.settled(lambda pair: pair.relayed, 5))
         await lab.mend()
+
+
+async def test_a_direct_path_that_opens_later_is_taken_without_a_gap(note: Note) -> None:
+    spec = apart(Site.PORT_RESTRICTED, Site.PORT_RESTRICTED)
+    async with Lab(spec) as lab, coturn(lab) as turn:
+        await lab.cut("a", "b")  # each reaches the relay, and not the other
+        async with calling(lab, kinds=OWN, configurations=everything(turn)) as call:
+            await call.connected()
+            note(await call.settled(lambda pair: pair.relayed, 5))
+            sending = asyncio.create_task(call.offerer.transfer(2_000_000, 60))
+            mended = time.monotonic()
+            await lab.mend()
+            pairs = await call.settled(lambda pair: not pair.relayed, 30)
+            note(f"{pairs}, {time.monotonic() - mended:.1f} s after there was a way")
+            assert (await sending)["intact"]
+            await call.flows(5)
+            for peer in call.peers:
+                assert peer.told("gap") == []
+                assert "disconnected" not in peer.states()
 
 
 async def test_udp_is_lost_and_tls_is_left(note: Note) -> None:
