@@ -91,6 +91,7 @@ _METHODS: dict[type, tuple[str, ...]] = {
         "_data_channel_receive",
         "_send",
         "_send_chunk",
+        "_send_sack",
         "_t3_expired",
     ),
 }
@@ -374,9 +375,19 @@ class SctpTransport(RTCSctpTransport):
         self._data_channel_queue.append((queued, protocol_id, fixed))
         self._count(channel)
 
-    def retransmit_now(self) -> None:
-        """Send again what is not acknowledged: the path is back, so no timer need be waited for."""
-        if self._t3_handle is not None:
+    async def path_changed(self, *, was_lost: bool) -> None:
+        """Make the most of a path that is new, or back.
+
+        Args:
+            was_lost: Whether there was none before: then what is not acknowledged is sent again at
+                once, and no timer waited for.
+        """
+        if self.state != "connected":
+            return
+        # An acknowledgement may have gone over the path that was left, and its loss would cost the
+        # other side a timer.
+        await self._send_sack()
+        if was_lost and self._t3_handle is not None:
             self._t3_handle.cancel()
             self._t3_expired()
 
@@ -771,9 +782,9 @@ class PeerConnectionSeam(RTCPeerConnection):
     def _ice_transports(self) -> set[RTCIceTransport]:
         return {dtls.transport for dtls in self._dtls_in_use()}
 
-    def _retransmit_now(self) -> None:
+    async def _path_changed(self, *, was_lost: bool) -> None:
         if isinstance(self.sctp, SctpTransport):
-            self.sctp.retransmit_now()
+            await self.sctp.path_changed(was_lost=was_lost)
 
     def _remote_max_message_size(self) -> int:
         """Return the largest message that the other side takes, in bytes; 0 is no limit."""

@@ -94,7 +94,7 @@ class TricklingConnection(DescribedConnection):
             error=self._on_server_error,
             complete=lambda of: self._on_found(ice, None, of),
             state=lambda: self._on_ice_state(ice),
-            selected=lambda: self._on_selected(ice),
+            selected=lambda was_lost: self._on_selected(ice, was_lost=was_lost),
             trouble=self._on_trouble,
         )
         return IceAgent(
@@ -104,7 +104,7 @@ class TricklingConnection(DescribedConnection):
     def _on_ice_state(self, ice: RTCIceTransport) -> None:
         ice.emit("statechange")
 
-    def _on_selected(self, ice: RTCIceTransport) -> None:
+    def _on_selected(self, ice: RTCIceTransport, *, was_lost: bool) -> None:
         # W3C has the event on the transport; with one transport the connection is at hand.
         ice.emit("selectedcandidatepairchange")
         if ice is self.iceTransport:

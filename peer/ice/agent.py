@@ -20,6 +20,7 @@ from ..configuration import PeerConfiguration
 from .binding import Credentials, Role
 from .generation import Generation, Listener
 from .interfaces import read_interfaces
+from .liveness import is_doubtful
 from .local import LocalCandidate
 from .pair import Pair
 from .servers import RTCPeerConnectionIceErrorEvent, Server
@@ -49,7 +50,8 @@ class AgentListener:
         error: Called for each server that gave none.
         complete: Called when a generation has no further candidate to come, with its fragment.
         state: Called when :attr:`IceAgent.state` has changed.
-        selected: Called when :attr:`IceAgent.selected_pair` has changed.
+        selected: Called when :attr:`IceAgent.selected_pair` has changed, with whether the
+            one before had fallen silent.
         trouble: Called when the path in use is in danger, with the reason, and whether all that
             is known is its silence, which the other side notices too.
     """
@@ -58,7 +60,7 @@ class AgentListener:
     error: Callable[[RTCPeerConnectionIceErrorEvent], None]
     complete: Callable[[str], None]
     state: Callable[[], None]
-    selected: Callable[[], None]
+    selected: Callable[[bool], None]
     trouble: Trouble
 
 
@@ -460,9 +462,10 @@ class IceAgent:
 
     def _announce_selected(self, pair: Pair | None) -> None:
         if pair is not self._announced:
-            self._announced = pair
+            before, self._announced = self._announced, pair
             self.selected_pair_changes += 1
-            self._listener.selected()
+            now = asyncio.get_running_loop().time()
+            self._listener.selected(before is not None and is_doubtful(before, now))
 
     def _maybe_switch(self, candidate: Generation) -> None:
         replaced, pair = self._current, candidate.selected
