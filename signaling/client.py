@@ -58,7 +58,8 @@ _PING_INTERVAL = 20.0
 _PING_TIMEOUT = 40.0
 _INBOX = 256  # messages
 _VERIFY_TIMEOUT = 1.0
-_RENEW_AHEAD = 60.0  # seconds before the ICE servers lapse, and at least between two renewals
+_RENEW_AHEAD = 60.0  # seconds before the ICE servers lapse
+_RENEW_PAUSE = 1.0  # seconds, at least between two renewals
 
 _SEAT_KEPT = 95.0
 """Seconds for which a lost seat may hold the name: until the server notices, and 30 s more."""
@@ -102,6 +103,20 @@ def pauses(rng: Callable[[], float] = random.random) -> Iterator[float]:
     while True:
         yield most / 2 + rng() * most / 2
         most = min(most * 2, _LONGEST_PAUSE)
+
+
+def until_renewal(left: float) -> float:
+    """Return after how many seconds ICE servers are renewed.
+
+    A minute before they lapse, or after half of their time if that is later. Where they seem to
+    have lapsed already it is this machine's clock that is wrong, and there is no hurry.
+
+    Args:
+        left: Seconds until they lapse.
+    """
+    if left <= 0:
+        return _RENEW_AHEAD
+    return max(left - _RENEW_AHEAD, left / 2, _RENEW_PAUSE)
 
 
 class SignalingClient:
@@ -389,8 +404,8 @@ class SignalingClient:
         self._socket = socket
         self._renew_at = None
         if isinstance(joined.expires, int):
-            left = max(joined.expires - time.time() - _RENEW_AHEAD, _RENEW_AHEAD)
-            self._renew_at = asyncio.get_running_loop().time() + left
+            seconds = until_renewal(joined.expires - time.time())
+            self._renew_at = asyncio.get_running_loop().time() + seconds
 
     # ---- one socket ----------------------------------------------------------------------------
 
