@@ -37,10 +37,16 @@ from .arrivals import Arrivals
 from .candidates import RTCIceCandidateInit
 from .configuration import PeerConfiguration
 from .errors import InvalidServerUrl, PeerNotHere
+from .ice.interfaces import Selection
+from .ice.monitor import watch
 from .ice.servers import parse_servers
 from .remote import RemotePeer
 
 logger = logging.getLogger(__name__)
+
+_INSIST = 3.0
+"""Seconds between two looks for the signaling server while a call has no path: its recovery needs
+signaling, and the pauses of the client are longer."""
 
 _TOLD = frozenset({"failed", "hung-up"})
 """Ends of a connection that the other side cannot know of by itself."""
@@ -114,6 +120,8 @@ class Room:
         self._is_over = False
         self._pumping: asyncio.Task[None] | None = None
         self._failure: SignalingError | None = None
+        self._unwatch: Callable[[], None] | None = None
+        self._insisting: asyncio.TimerHandle | None = None
         self._handlers: dict[type, Callable[[Any], Awaitable[None]]] = {
             PeerJoined: self._on_joined,
             PeerAway: self._on_away,
@@ -185,10 +193,11 @@ class Room:
             raise self._failure
 
     async def __aenter__(self) -> Self:
-        self._client = await self._connecting.__aenter__()
-        for info in self._client.peers:
+        client = self._client = await self._connecting.__aenter__()
+        for info in client.peers:
             self._meet(info, senior=True)
-        self._pumping = asyncio.create_task(self._pump(), name=f"room {self._client.id}")
+        self._pumping = asyncio.create_task(self._pump(), name=f"room {client.id}")
+        self._unwatch = watch(Selection(), lambda _: client.suspect())
         return self
 
     async def __aexit__(
@@ -198,6 +207,9 @@ class Room:
         traceback: TracebackType | None,
     ) -> None:
         try:
+            self._stop_looking()
+            for peer in list(self._tasks):  # at once, lest being cancelled here leaves any of them
+                peer.end("room-closed")
             if self._pumping is not None:
                 self._pumping.cancel()
                 await asyncio.wait((self._pumping,))
@@ -347,6 +359,27 @@ class Room:
         # What cuts a call off may have cut off signaling as well, which its recovery needs.
         if peer.connection.connectionState == "disconnected":
             self.client.suspect()
+            if self._insisting is None:
+                self._insist_later()
+
+    def _insist_later(self) -> None:
+        self._insisting = asyncio.get_running_loop().call_later(_INSIST, self._insist)
+
+    def _insist(self) -> None:
+        self._insisting = None
+        states = {peer.connection.connectionState for peer in self._peers.values()}
+        if states & {"disconnected", "failed"} and not self._is_over:
+            if not self.client.is_connected:
+                self.client.suspect()
+            self._insist_later()
+
+    def _stop_looking(self) -> None:
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+        self._is_over = True
+        if self._insisting is not None:
+            self._insisting.cancel()
 
     async def _on_error(self, message: Error) -> None:
         logger.info("the signaling server says %s: %s", message.code, message.message)

@@ -108,12 +108,10 @@ class RoomPeer:
         room = join(message["url"], room="lab", name=message["name"], configuration=configuration)
         self._room = await self._stack.enter_async_context(room)
         self._jobs.start(self._meet(self._room))
+        self._before = Snapshot.take()
         emit("joined", id=self._room.id)
 
     async def _meet(self, room: Room) -> None:
-        if not room.peers:
-            await asyncio.sleep(0)  # this task is running by now
-            self._before = Snapshot.take()
         async for peer in room:
             emit("peer", name=peer.name)
             self._peer = peer
