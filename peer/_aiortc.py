@@ -36,6 +36,7 @@ from aiortc import (
     RTCStatsReport,
     RTCTransportStats,
 )
+from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtcicetransport import candidate_to_aioice
 from aiortc.rtcpeerconnection import add_transport_description
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
@@ -48,12 +49,15 @@ from aiortc.rtcsctptransport import (
     InitChunk,
     serialize_packet,
 )
+from aiortc.rtp import RtpPacket
 from aiortc.sdp import MediaDescription, SessionDescription
 from aiortc.stats import RTCInboundRtpStreamStats
+from aiortc.utils import uint16_add
 from OpenSSL import SSL
 from pyee.asyncio import AsyncIOEventEmitter
 
 from .errors import IncompatibleVersions
+from .repair import Repair, Step
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +88,7 @@ _METHODS: dict[type, tuple[str, ...]] = {
     RTCCertificate: ("_create_ssl_context",),
     RTCDataChannel: ("_setReadyState",),
     RTCDtlsTransport: ("_get_stats", "_send_data"),
+    RTCRtpReceiver: ("_handle_rtp_packet", "_send_rtcp_nack", "_send_rtcp_pli"),
     RTCRtpTransceiver: ("_get_mline_index", "_set_mid", "_set_mline_index"),
     RTCSctpTransport: (
         "_data_channel_add_negotiated",
@@ -117,7 +122,10 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
     ),
     RTCCertificate: ("_cert", "_key"),
     RTCIceGatherer: ("_connection",),
+    JitterBuffer: ("_origin", "_packets"),
     RTCRtpReceiver: (
+        "_RTCRtpReceiver__jitter_buffer",
+        "_RTCRtpReceiver__nack_generator",
         "_RTCRtpReceiver__remote_streams",
         "_RTCRtpReceiver__rtx_ssrc",
         "_track",
@@ -404,10 +412,33 @@ class SctpTransport(RTCSctpTransport):
 
 
 class Receiver(RTCRtpReceiver):
-    """``RTCRtpReceiver`` whose statistics are those of the media.
+    """``RTCRtpReceiver`` that insists on lost pictures, and whose statistics are the media's.
 
     aiortc writes every stream under one id: retransmissions (RFC 4588) hide what they repair.
     """
+
+    _repair: Repair | None = None
+
+    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        await super()._handle_rtp_packet(packet, arrival_time_ms)
+        nacks = getattr(self, "_RTCRtpReceiver__nack_generator")  # noqa: B009
+        buffer = getattr(self, "_RTCRtpReceiver__jitter_buffer")  # noqa: B009
+        if nacks is None or nacks.max_seq is None or buffer._origin is None:
+            return  # audio, or nothing yet
+        if self._repair is None:
+            self._repair = Repair()
+        now = asyncio.get_running_loop().time()
+        has_gap = any(kept is None for kept in _waiting(buffer, nacks.max_seq))
+        ssrc = getattr(self, "_RTCRtpReceiver__rtx_ssrc").get(packet.ssrc, packet.ssrc)  # noqa: B009
+        match self._repair.look(now, buffer._origin, has_gap=has_gap):
+            case Step.ASK_AGAIN if nacks.missing:
+                await self._send_rtcp_nack(ssrc, sorted(nacks.missing))
+            case Step.SKIP:
+                buffer.remove(_unusable(_waiting(buffer, nacks.max_seq)))
+                nacks.missing.clear()
+                await self._send_rtcp_pli(ssrc)
+            case Step.ASK_FOR_KEY_FRAME:
+                await self._send_rtcp_pli(ssrc)
 
     async def getStats(self) -> RTCStatsReport:
         report = await super().getStats()
@@ -425,6 +456,22 @@ class Receiver(RTCRtpReceiver):
             stats.packetsLost = stream.packets_lost
             stats.jitter = stream.jitter
         return report
+
+
+def _waiting(buffer: JitterBuffer, newest: int) -> list[RtpPacket | None]:
+    """Return what a jitter buffer holds up to the newest packet, in order; ``None`` for gaps."""
+    origin = buffer._origin
+    ahead = uint16_add(newest, 1 - (origin or 0))
+    if origin is None or ahead > buffer.capacity:  # the newest one was dropped
+        return []
+    return [buffer._packets[(origin + i) % buffer.capacity] for i in range(ahead)]
+
+
+def _unusable(waiting: list[RtpPacket | None]) -> int:
+    """Return how many of these come before the first frame that is whole at its beginning."""
+    after_gap = len(waiting) - waiting[::-1].index(None)
+    stamps = [packet.timestamp for packet in waiting[after_gap:] if packet is not None]
+    return after_gap + stamps.count(stamps[0])  # that frame may lack its beginning
 
 
 class Transceiver(RTCRtpTransceiver):

@@ -1,7 +1,9 @@
 """What the other side opens, in order, until there is no other side."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 CAPACITY = 256
@@ -14,23 +16,32 @@ class Arrivals(Generic[T]):
     """A bounded queue that ends: tracks, channels or peers, each handed out once."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[T | None] = asyncio.Queue(CAPACITY + 1)
+        self._waiting: deque[T] = deque()
         self._ended = False
+        self._changed = asyncio.Event()
 
     def put(self, thing: T) -> bool:
         """Add a thing; return whether there was room for it."""
-        if self._ended or self._queue.qsize() >= CAPACITY:
+        if self._ended or len(self._waiting) >= CAPACITY:
             return False
-        self._queue.put_nowait(thing)
+        self._waiting.append(thing)
+        self._changed.set()
         return True
+
+    def withdraw(self, thing: T) -> None:
+        """Take a thing back that nobody has taken; do nothing if somebody has."""
+        with suppress(ValueError):
+            self._waiting.remove(thing)
 
     def end(self) -> None:
         """Let readers stop after what is there."""
-        if not self._ended:
-            self._ended = True
-            self._queue.put_nowait(None)
+        self._ended = True
+        self._changed.set()
 
     async def __aiter__(self) -> AsyncIterator[T]:
-        while (thing := await self._queue.get()) is not None:
-            yield thing
-        self._queue.put_nowait(None)  # for whoever else reads
+        while self._waiting or not self._ended:
+            if self._waiting:
+                yield self._waiting.popleft()
+            else:
+                self._changed.clear()
+                await self._changed.wait()

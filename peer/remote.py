@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ from .negotiator import Negotiator, Signaler
 from .verdict import connect_failed
 
 logger = logging.getLogger(__name__)
+
+SERVER_ERRORS = 32
+"""How many of the latest reports of STUN and TURN servers are kept for the verdict."""
 
 
 class RemotePeer:
@@ -64,7 +68,7 @@ class RemotePeer:
         self._was_connected = False
         self._ended = asyncio.Event()
         self._reason = ""
-        self._server_errors: list[str] = []
+        self._server_errors: deque[str] = deque(maxlen=SERVER_ERRORS)
         self.connection.on("icecandidateerror", self._on_server_error)
         self.connection.on("connectionstatechange", self._on_connection_state)
         self.connection.on("datachannel", self._on_channel)
@@ -200,6 +204,8 @@ class RemotePeer:
     async def run(self) -> None:
         """Negotiate until :meth:`end`, then close the connection.
 
+        An error that nothing is known to do about is logged, and ends it as ``failed``.
+
         Cancellation: closes the connection, within its bounds.
         """
         try:
@@ -207,6 +213,11 @@ class RemotePeer:
                 negotiating = group.create_task(self._negotiator.run(), name=f"peer {self.name}")
                 await self._ended.wait()
                 negotiating.cancel()
+        except Exception:
+            # Without negotiation the connection could never be restarted.
+            logger.exception("negotiating with %s has ended", self.name)
+            self._fail(self._failure())
+            self.end("failed")
         finally:
             self.end("room-closed")
             await self._close()
@@ -288,7 +299,7 @@ class RemotePeer:
             self.name,
             self.connection,
             seconds=self._seconds(),
-            server_errors=self._server_errors,
+            server_errors=list(self._server_errors),
         )
 
     def _fail(self, error: PeerError) -> None:

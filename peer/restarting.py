@@ -156,7 +156,7 @@ class RestartingConnection(TricklingConnection):
 
     def _arm_recovery(self) -> None:
         self._stop_recovering()
-        due = self._recovery.due
+        due = self._recovery.due if self._closing is None else float("inf")
         if due < float("inf") and self._configuration.restartAutomatically:
             loop = asyncio.get_running_loop()
             self._recovery_timer = loop.call_at(due, self._recover)

@@ -3,20 +3,17 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from aiortc import RTCIceServer, RTCSessionDescription
+from aiortc import InvalidStateError, RTCSessionDescription
 
 from icefloe.signaling import (
-    Bye,
-    Candidate,
-    Description,
     Error,
-    IceCandidate,
-    IceServer,
     PeerAway,
     PeerBack,
     PeerBye,
@@ -27,7 +24,6 @@ from icefloe.signaling import (
     PeerLeft,
     Rejoined,
     Renewed,
-    SessionDescription,
     SignalingClient,
     SignalingError,
     connect,
@@ -36,11 +32,18 @@ from icefloe.signaling import (
 from .arrivals import Arrivals
 from .candidates import RTCIceCandidateInit
 from .configuration import PeerConfiguration
-from .errors import InvalidServerUrl, PeerNotHere
+from .errors import PeerNotHere
+from .ice.interfaces import Selection
+from .ice.monitor import watch
 from .ice.servers import parse_servers
 from .remote import RemotePeer
+from .room_signaler import RoomSignaler, usable_servers
 
 logger = logging.getLogger(__name__)
+
+_INSIST = 3.0
+"""Seconds between two looks for the signaling server while a call has no path: its recovery needs
+signaling, and the pauses of the client are longer."""
 
 _TOLD = frozenset({"failed", "hung-up"})
 """Ends of a connection that the other side cannot know of by itself."""
@@ -67,6 +70,9 @@ def join(
             server's are used.
         ssl: How the certificate of a ``wss://`` server is verified.
         connect_timeout: Seconds that a peer has to become connected before waiting for it fails.
+
+    Raises:
+        InvalidServerUrl: A URL in the configuration's ``iceServers`` is malformed.
 
     Returns:
         The room. Entering it raises ``icefloe.signaling.SignalingError`` if the server cannot be
@@ -103,6 +109,7 @@ class Room:
     ) -> None:
         self._connecting = connect(url, room=room, name=name, token=token, ssl=ssl)
         self._configuration = configuration or PeerConfiguration()
+        parse_servers(self._configuration.iceServers)
         self._connect_timeout = connect_timeout
         self._client: SignalingClient | None = None
         self._participants: dict[str, PeerInfo] = {}
@@ -113,7 +120,9 @@ class Room:
         self._changed = asyncio.Event()
         self._is_over = False
         self._pumping: asyncio.Task[None] | None = None
-        self._failure: SignalingError | None = None
+        self._failure: Exception | None = None
+        self._unwatch: Callable[[], None] | None = None
+        self._insisting: asyncio.TimerHandle | None = None
         self._handlers: dict[type, Callable[[Any], Awaitable[None]]] = {
             PeerJoined: self._on_joined,
             PeerAway: self._on_away,
@@ -164,7 +173,8 @@ class Room:
         """
 
         def here() -> RemotePeer | None:
-            return next((p for p in self._peers.values() if p.name == name), None)
+            living = (peer for peer in self._peers.values() if not peer.has_ended)
+            return next((peer for peer in living if peer.name == name), None)
 
         try:
             async with asyncio.timeout(timeout):
@@ -185,10 +195,15 @@ class Room:
             raise self._failure
 
     async def __aenter__(self) -> Self:
-        self._client = await self._connecting.__aenter__()
-        for info in self._client.peers:
-            self._meet(info, senior=True)
-        self._pumping = asyncio.create_task(self._pump(), name=f"room {self._client.id}")
+        client = self._client = await self._connecting.__aenter__()
+        try:
+            for info in client.peers:
+                self._meet(info, senior=True)
+            self._unwatch = watch(Selection(), lambda _: client.suspect())
+        except BaseException:
+            await self.__aexit__(*sys.exc_info())
+            raise
+        self._pumping = asyncio.create_task(self._pump(), name=f"room {client.id}")
         return self
 
     async def __aexit__(
@@ -198,6 +213,9 @@ class Room:
         traceback: TracebackType | None,
     ) -> None:
         try:
+            self._stop_looking()
+            for peer in list(self._tasks):  # at once, lest being cancelled here leaves any of them
+                peer.end("room-closed")
             if self._pumping is not None:
                 self._pumping.cancel()
                 await asyncio.wait((self._pumping,))
@@ -215,6 +233,10 @@ class Room:
                     await handler(message)
         except SignalingError as error:
             logger.warning("signaling is lost, calls go on: %s", error)
+            self._failure = error
+        except Exception as error:
+            # A fault here must not look like the end of the room.
+            logger.exception("the room has failed, calls go on")
             self._failure = error
         finally:
             self._is_over = True
@@ -240,13 +262,13 @@ class Room:
         if configuration.iceServers is None:
             configuration = replace(
                 configuration,
-                iceServers=list(_usable(self.client.ice_servers)),
+                iceServers=list(usable_servers(self.client.ice_servers)),
             )
         peer = RemotePeer(
             id=info.id,
             name=info.name,
             polite=info.id not in self._seniors,
-            signaler=_RoomSignaler(self.client, info.id),
+            signaler=RoomSignaler(self.client, info.id),
             configuration=configuration,
             connect_timeout=self._connect_timeout,
         )
@@ -261,12 +283,13 @@ class Room:
     async def _run(self, peer: RemotePeer) -> None:
         try:
             await peer.run()
+            if await peer.ended() in _TOLD:
+                await RoomSignaler(self.client, peer.id).bye()
         finally:
+            self._arrivals.withdraw(peer)
             self._tasks.pop(peer, None)
             if self._peers.get(peer.id) is peer:
                 del self._peers[peer.id]
-        if await peer.ended() in _TOLD:
-            await _RoomSignaler(self.client, peer.id).bye()
 
     async def _end_all(self, reason: str) -> None:
         tasks = list(self._tasks.values())
@@ -337,53 +360,37 @@ class Room:
     async def _on_renewed(self, message: Renewed) -> None:
         if self._configuration.iceServers is not None:
             return
-        servers = list(_usable(message.iceServers))
+        servers = list(usable_servers(message.iceServers))
         for peer in self._peers.values():
-            if not peer.has_ended:
-                held = peer.connection.getConfiguration()
+            held = peer.connection.getConfiguration()
+            with suppress(InvalidStateError):  # it is being closed
                 peer.connection.setConfiguration(replace(held, iceServers=servers))
 
     def _on_state(self, peer: RemotePeer) -> None:
         # What cuts a call off may have cut off signaling as well, which its recovery needs.
         if peer.connection.connectionState == "disconnected":
             self.client.suspect()
+            if self._insisting is None:
+                self._insist_later()
+
+    def _insist_later(self) -> None:
+        self._insisting = asyncio.get_running_loop().call_later(_INSIST, self._insist)
+
+    def _insist(self) -> None:
+        self._insisting = None
+        states = {peer.connection.connectionState for peer in self._peers.values()}
+        if states & {"disconnected", "failed"} and not self._is_over:
+            if not self.client.is_connected:
+                self.client.suspect()
+            self._insist_later()
+
+    def _stop_looking(self) -> None:
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+        self._is_over = True
+        if self._insisting is not None:
+            self._insisting.cancel()
 
     async def _on_error(self, message: Error) -> None:
         logger.info("the signaling server says %s: %s", message.code, message.message)
-
-
-def _usable(servers: Iterable[IceServer]) -> Iterator[RTCIceServer]:
-    """Give the servers that the signaling server names, without those that cannot be read."""
-    for named in servers:
-        server = RTCIceServer(named.urls, named.username, named.credential)
-        try:
-            parse_servers([server])
-        except InvalidServerUrl as error:
-            logger.warning("ignored a server that signaling named: %s", error)
-        else:
-            yield server
-
-
-class _RoomSignaler:
-    """Sends to one participant. What cannot be sent is logged: the call does not hang on it."""
-
-    def __init__(self, client: SignalingClient, to: str) -> None:
-        self._client = client
-        self._to = to
-
-    async def description(self, description: RTCSessionDescription) -> None:
-        payload = SessionDescription(type=description.type, sdp=description.sdp)  # type: ignore[arg-type]
-        await self._send(Description(to=self._to, description=payload))
-
-    async def candidate(self, candidate: RTCIceCandidateInit | None) -> None:
-        payload = IceCandidate(**candidate) if candidate is not None else None
-        await self._send(Candidate(to=self._to, candidate=payload))
-
-    async def bye(self) -> None:
-        await self._send(Bye(to=self._to))
-
-    async def _send(self, message: Description | Candidate | Bye) -> None:
-        try:
-            await self._client.send(message)
-        except SignalingError as error:
-            logger.warning("not sent to %s: %s", self._to, error)

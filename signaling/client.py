@@ -46,7 +46,7 @@ from .messages import (
     ServerMessage,
     ToPeer,
 )
-from .sockets import QuietLogger, cut_off
+from .sockets import QuietLogger, cut_off, is_own_address
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,8 @@ _PING_INTERVAL = 20.0
 _PING_TIMEOUT = 40.0
 _INBOX = 256  # messages
 _VERIFY_TIMEOUT = 1.0
-_RENEW_AHEAD = 60.0  # seconds before the ICE servers lapse, and at least between two renewals
+_RENEW_AHEAD = 60.0  # seconds before the ICE servers lapse
+_RENEW_PAUSE = 1.0  # seconds, at least between two renewals
 
 _SEAT_KEPT = 95.0
 """Seconds for which a lost seat may hold the name: until the server notices, and 30 s more."""
@@ -102,6 +103,20 @@ def pauses(rng: Callable[[], float] = random.random) -> Iterator[float]:
     while True:
         yield most / 2 + rng() * most / 2
         most = min(most * 2, _LONGEST_PAUSE)
+
+
+def until_renewal(left: float) -> float:
+    """Return after how many seconds ICE servers are renewed.
+
+    A minute before they lapse, or after half of their time if that is later. Where they seem to
+    have lapsed already it is this machine's clock that is wrong, and there is no hurry.
+
+    Args:
+        left: Seconds until they lapse.
+    """
+    if left <= 0:
+        return _RENEW_AHEAD
+    return max(left - _RENEW_AHEAD, left / 2, _RENEW_PAUSE)
 
 
 class SignalingClient:
@@ -204,12 +219,18 @@ class SignalingClient:
     def suspect(self) -> None:
         """Look at once whether the server still answers: something about the network has changed.
 
-        If it does not within a second, the client connects again; if it is about to, it does so
-        now. Otherwise a dead socket is noticed by its pings alone, which takes up to a minute.
+        If it does not within a second, or the machine has lost the address of the socket, the
+        client connects again; if it is about to, it does so now, and an attempt that has taken
+        longer than a second begins anew. Otherwise a dead socket is noticed by its pings alone,
+        which takes up to a minute.
         """
         socket = self._socket
         if socket is None or socket.state is not State.OPEN:
             self._hurry.set()
+        elif not is_own_address(socket.local_address):
+            logger.info("signaling: the address of the socket is gone; connecting again")
+            self._hurry.set()
+            cut_off(socket)
         else:
             if self._verifying is not None:
                 self._verifying.cancel()  # what it learns is of the time before
@@ -323,7 +344,7 @@ class SignalingClient:
                 pause = pauses()
             socket = None
             try:
-                socket = await self._open()
+                socket = await self._open_unless_hurried()
                 missed = await self._take_seat(socket)
                 if missed is not None:
                     return socket, missed
@@ -340,12 +361,13 @@ class SignalingClient:
 
     async def _hurried(self, seconds: float) -> bool:
         """Wait for so long, or until :meth:`suspect`; return whether that was it."""
-        self._hurry.clear()
         try:
             async with asyncio.timeout(seconds):
                 return await self._hurry.wait()
         except TimeoutError:
             return False
+        finally:
+            self._hurry.clear()
 
     async def _take_seat(self, socket: ClientConnection) -> list[Event] | None:
         """Resume the seat, or join anew if it is gone; return what was missed.
@@ -389,8 +411,8 @@ class SignalingClient:
         self._socket = socket
         self._renew_at = None
         if isinstance(joined.expires, int):
-            left = max(joined.expires - time.time() - _RENEW_AHEAD, _RENEW_AHEAD)
-            self._renew_at = asyncio.get_running_loop().time() + left
+            seconds = until_renewal(joined.expires - time.time())
+            self._renew_at = asyncio.get_running_loop().time() + seconds
 
     # ---- one socket ----------------------------------------------------------------------------
 
@@ -401,6 +423,29 @@ class SignalingClient:
             raise InvalidUrl(self._url) from error
         except (OSError, WebSocketException) as error:
             raise Unreachable(self._url, str(error) or type(error).__name__) from error
+
+    async def _open_unless_hurried(self) -> ClientConnection:
+        """Open a socket; give up at :meth:`suspect`, for the way may be another one by now.
+
+        Raises:
+            Unreachable: There is no server, or it has not answered so far.
+        """
+        opening = asyncio.create_task(self._open(), name="signaling open")
+        hurried = asyncio.create_task(self._hurry.wait(), name="signaling hurry")
+        try:
+            await asyncio.wait((opening,), timeout=_VERIFY_TIMEOUT)
+            await asyncio.wait((opening, hurried), return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                raise Unreachable(self._url, "it does not answer, and another attempt is due")
+            return opening.result()
+        except asyncio.CancelledError:
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                cut_off(opening.result())
+            raise
+        finally:
+            for task in (opening, hurried):
+                task.cancel()
+            await asyncio.wait((opening, hurried))
 
     async def _ask_to_join(self, socket: ClientConnection, join: Join) -> Joined:
         try:

@@ -1,6 +1,8 @@
 """What both the client and the server need of a WebSocket."""
 
 import logging
+import socket
+from typing import Any
 
 from websockets.asyncio.connection import Connection
 from websockets.protocol import State
@@ -26,3 +28,18 @@ def cut_off(connection: Connection) -> None:
     # asyncio's transports cannot always be aborted again once they are closed.
     if connection.state is not State.CLOSED:
         connection.transport.abort()
+
+
+def is_own_address(address: tuple[Any, ...]) -> bool:
+    """Tell whether this machine has an address now; never waits.
+
+    Args:
+        address: As sockets have it: host, port, and for IPv6 flow information and scope.
+    """
+    family = socket.AF_INET6 if len(address) > 2 else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address[0], 0, *address[2:]))
+    except OSError:
+        return False
+    return True

@@ -264,7 +264,8 @@ class IceAgent:
 
     async def gather_candidates(self) -> None:
         """Gather host candidates, and ask the servers in the background."""
-        await self._newest.gather()
+        if not self._is_closed:
+            await self._newest.gather()
 
     @property
     def has_gathered(self) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 
 from aioice import mdns, stun
 from aioice.candidate import Candidate
-from aioice.ice import get_or_create_mdns_protocol, unref_mdns_protocol
 from aiortc import RTCIceTransportPolicy
 
 from ..configuration import PeerConfiguration
@@ -21,6 +20,7 @@ from .checks import Checks
 from .gathering import Gathering
 from .liveness import Limits, is_doubtful
 from .local import LocalCandidate
+from .multicast import MulticastDns
 from .pair import Address, Pair
 from .servers import RTCPeerConnectionIceErrorEvent, Server
 from .socket import IceSocket
@@ -106,6 +106,7 @@ class Generation:
         self._discarded: set[Any] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._multicast = MulticastDns()
         self._resolving = 0
         self._remote_ended = False
         self._closing: asyncio.Task[None] | None = None
@@ -121,11 +122,14 @@ class Generation:
     async def gather(self) -> None:
         """Open the host candidates' sockets and begin to ask the servers; a second call does
         nothing."""
-        if self.is_gathering:
+        if self.is_gathering or self._closing is not None:
             return
         self.is_gathering = True
         await self._gathering.open_host_sockets()
-        self._spawn(self._ask_servers())
+        if self._closing is None:
+            self._spawn(self._ask_servers())
+        else:  # closed meanwhile, when not all of this was there
+            await self._gathering.close()
 
     async def _ask_servers(self) -> None:
         try:
@@ -198,8 +202,7 @@ class Generation:
 
     async def _resolve(self, candidate: Candidate) -> None:
         try:
-            protocol = await get_or_create_mdns_protocol(self)
-            host = await protocol.resolve(candidate.host)
+            host = await self._multicast.resolve(candidate.host)
             if host is not None and self._closing is None:
                 self._add_remote(candidate, host, named=True)
         except OSError as error:
@@ -278,6 +281,7 @@ class Generation:
         """Note that a socket is closed."""
         if base in self._sockets and self._closing is None:
             self._sockets.discard(base)
+            self._discarded.add(base)  # a relay that is given up may take a while to be closed
             self.checks.remove_base(base, self._loop.time())
             self._flush()
 
@@ -349,7 +353,7 @@ class Generation:
                 await base.lost()
         self.gathered.set()
         await self._gathering.close()
-        await unref_mdns_protocol(self)
+        await self._multicast.close()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 
 import dns.name
 from aioice import mdns
-from aioice.ice import StunProtocol, get_or_create_mdns_protocol, unref_mdns_protocol
+from aioice.ice import StunProtocol
 
 from ..configuration import PeerConfiguration, external_pairs
 from .interfaces import Address, choose, local_preference, read_interfaces
 from .links import UDP_RECEIVE_BUFFER
 from .local import Foundations, LocalCandidate, network_type
+from .multicast import MulticastDns
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Names:
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
+        self._multicast = MulticastDns()
         self._responder: mdns.MDnsProtocol | None = None
 
     async def publish(self, address: str) -> str | None:
@@ -48,9 +50,7 @@ class Names:
             return self._names[address]
         name = mdns.create_mdns_hostname()
         try:
-            if self._responder is None:
-                _try_mdns_port()
-                self._responder = await get_or_create_mdns_protocol(self)
+            self._responder = await self._multicast.open()
             await self._responder.publish(name, address)
         except OSError as error:
             logger.info("no mDNS name for %s, so it is not announced: %s", address, error)
@@ -66,7 +66,7 @@ class Names:
             self._responder.zone.delete_node(dns.name.from_text(name))
         self._names.clear()
         self._responder = None
-        await unref_mdns_protocol(self)
+        await self._multicast.close()
 
 
 class HostSockets:
@@ -177,16 +177,3 @@ class HostSockets:
                 )
             )
         return candidates
-
-
-def _try_mdns_port() -> None:
-    """Bind the port of multicast DNS as aioice does, which leaks its socket where that fails.
-
-    Raises:
-        OSError: Another program has it to itself.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "SO_REUSEPORT"):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind(("", mdns.MDNS_PORT))

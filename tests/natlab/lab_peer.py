@@ -24,6 +24,11 @@ class Kind(StrEnum):
     ICEFLOE = "icefloe"
     AIORTC = "aiortc"
     CHROMIUM = "chromium"
+    ROOM = "room"
+    """icefloe's ``join()``; its signaling is a real server's."""
+
+    SIGNALING = "signaling"
+    """No peer, but that server."""
 
 
 class PeerTrouble(Exception):
@@ -228,7 +233,7 @@ class _ProcessTransport:
 
 @asynccontextmanager
 async def python_peer(lab: Lab, node: str, kind: Kind) -> AsyncIterator[LabPeer]:
-    """Run an icefloe or aiortc peer at a node until the end of the block."""
+    """Run any peer but Chromium at a node until the end of the block."""
     peer = LabPeer(node, kind)
     process = await lab[node].start(
         sys.executable,

@@ -104,12 +104,12 @@ async def lines() -> AsyncIterator[Message]:
         transport.close()
 
 
-async def drive(program: PeerProgram, traffic: Traffic) -> None:
+async def drive(program: PeerProgram, traffic: Traffic | None = None) -> None:
     """Run a peer until standard input ends."""
-    emit("ready")
+    emit("ready", pid=os.getpid())
     try:
         async for message in lines():
-            if message["do"] == "flows":
+            if message["do"] == "flows" and traffic is not None:
                 traffic.tell_when_flowing(message["after"])
             else:
                 await program.handle(message)

@@ -221,14 +221,15 @@ class Lab:
 
         Args:
             node: Whose packets.
-            other: Only those from and to this node; ``None`` is all of them, the servers' too.
+            other: Only those from and to this node or address; ``None`` is all of them, the
+                servers' too.
             what: Whether all packets or only UDP.
 
         Raises:
             ValueError: Both are behind the same public address: the core is not between them.
         """
         ours = self._prefixes(node)
-        theirs = self._prefixes(other) if other is not None else None
+        theirs = None if other is None else self._prefixes(other) or (other,)
         if theirs is not None and set(ours) & set(theirs):
             raise ValueError(f"the core is not between {node} and {other}")
         self._cuts.append((ours, theirs, what))

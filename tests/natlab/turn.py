@@ -30,6 +30,13 @@ IceServer = dict[str, Any]
 """W3C's ``RTCIceServer`` as JSON has it."""
 
 
+def time_limited(lifetime: float) -> tuple[str, str]:
+    """Return a user name and password that hold for so many seconds."""
+    username = f"{time.time() + lifetime:.0f}:{USER}"
+    digest = hmac.digest(SECRET.encode(), username.encode(), hashlib.sha1)
+    return username, base64.b64encode(digest).decode()
+
+
 class Credentials(StrEnum):
     """How the server knows its users."""
 
@@ -140,9 +147,7 @@ class Turn:
         host = self._host(ipv6)
         username, credential = USER, PASSWORD
         if self.credentials is Credentials.TIME_LIMITED:
-            username = f"{time.time() + lifetime:.0f}:{USER}"
-            digest = hmac.digest(SECRET.encode(), username.encode(), hashlib.sha1)
-            credential = base64.b64encode(digest).decode()
+            username, credential = time_limited(lifetime)
         urls = [_url(host, transport) for transport in transports or ("udp", "tcp", "tls")]
         return {"urls": urls, "username": username, "credential": credential}
 

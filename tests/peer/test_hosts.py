@@ -6,13 +6,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
+import dns.name
 import pytest
 from aioice import mdns
-from aioice.ice import get_or_create_mdns_protocol, unref_mdns_protocol
 from aiortc import RTCIceTransportPolicy
 
 from icefloe.peer import PeerConfiguration, PeerConnection
 from icefloe.peer.ice.local import HIDDEN
+from icefloe.peer.ice.multicast import MulticastDns
 from tests.helpers.gathering import gathered, owning
 from tests.helpers.netns import ADDRESS
 from tests.helpers.pairs import closing, connected, negotiate, trickle
@@ -191,11 +192,30 @@ async def test_two_peers_that_hide_their_addresses_meet() -> None:
 
 
 async def test_names_go_with_the_last_who_uses_them() -> None:
-    me = object()
-    responder = await get_or_create_mdns_protocol(me)
+    mine = MulticastDns()
+    responder = await mine.open()
     try:
         async with gathered(hideHostAddresses=True):
+            assert await mine.open() is responder
             assert len(list(responder.zone)) == 1
         assert list(responder.zone) == []
+        assert not responder.transport.is_closing()
     finally:
-        await unref_mdns_protocol(me)
+        await mine.close()
+    assert responder.transport.is_closing()
+    await mine.close()
+
+
+async def test_a_query_that_is_lost_is_sent_again() -> None:
+    asking, name = MulticastDns(), mdns.create_mdns_hostname()
+    responder = await asking.open()
+    asked = asyncio.create_task(asking.resolve(name))
+    try:
+        while dns.name.from_text(name) not in responder.queries:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.2)  # the first query finds nobody
+        await responder.publish(name, ADDRESS)
+        assert await asked == ADDRESS
+        assert await asking.resolve(mdns.create_mdns_hostname()) is None
+    finally:
+        await asking.close()

@@ -219,3 +219,24 @@ async def test_a_bad_description_ends_that_call_alone(server: SignalingServer) -
             assert await mallorys.ended() == "failed"
         channel = await greet(await alices.peer("bob"))
         assert not channel.closed
+
+
+@pytest.mark.system("iproute2", "netns")
+async def test_a_new_address_of_the_machine_makes_a_room_look_for_signaling(
+    server: SignalingServer,
+) -> None:
+    async with enter(server, "alice") as room, enter(server, "bob") as bobs:
+        await room.peer("bob")
+        looked = asyncio.Event()
+        room.client.suspect = looked.set  # type: ignore[method-assign]
+        await ip("address add 198.18.77.1/24 dev lo")
+        try:
+            await looked.wait()
+        finally:
+            await ip("address del 198.18.77.1/24 dev lo")
+        assert bobs.id
+
+
+async def ip(arguments: str) -> None:
+    process = await asyncio.create_subprocess_exec("ip", *arguments.split())
+    assert await process.wait() == 0

@@ -40,13 +40,18 @@ class RawClient:
 
 
 class Proxy:
-    """A TCP proxy whose connections can be broken, and made to swallow what is sent over them."""
+    """A TCP proxy whose connections can be broken, and made to swallow what is sent over them.
+
+    Attributes:
+        swallowed: Can be acquired once for each piece that was swallowed.
+    """
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = 0
         self.swallows = False
         self.refuses = False
+        self.swallowed = asyncio.Semaphore(0)
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -101,6 +106,8 @@ class Proxy:
                 if not self.swallows:
                     writer.write(data)
                     await writer.drain()
+                else:
+                    self.swallowed.release()
         except ConnectionError:
             pass
         finally:

@@ -46,7 +46,7 @@ from icefloe.signaling import (
     connect,
     serve,
 )
-from icefloe.signaling.client import pauses
+from icefloe.signaling.client import pauses, until_renewal
 
 
 async def take(client: SignalingClient, count: int) -> list[Event]:
@@ -386,6 +386,16 @@ async def test_ice_servers_are_renewed_before_they_lapse(monkeypatch: pytest.Mon
             assert await take(watcher, 2) == [PeerAway(bob.id), PeerBack(bob.id)]
         assert bob.ice_servers[0].username == "3"
         assert bob.id == first
+
+
+@pytest.mark.parametrize(
+    ("left", "seconds"),
+    [(86400.0, 86340.0), (120.0, 60.0), (60.0, 30.0), (3.0, 1.5), (0.5, 1.0), (-1.0, 60.0)],
+)
+def test_ice_servers_of_any_lifetime_are_renewed_while_they_hold(
+    left: float, seconds: float
+) -> None:
+    assert until_renewal(left) == seconds
 
 
 def test_pauses_grow_to_seven_seconds_and_half_of_each_is_random() -> None:

@@ -31,6 +31,7 @@ from icefloe.signaling import (
     connect,
     serve,
 )
+from icefloe.signaling.sockets import is_own_address
 
 
 async def until(client: SignalingClient, kind: type[Event]) -> list[Event]:
@@ -323,3 +324,29 @@ async def test_a_client_that_waits_to_connect_goes_on_when_told_to_look(
         await until(alice, PeerBack)
         await alice.send(Message(bob.id, "back"))
         assert await data(bob, 1) == ["back"]
+
+
+async def test_an_attempt_that_gets_no_answer_is_given_up_when_told_to_look(
+    monkeypatch: pytest.MonkeyPatch, server: SignalingServer, proxy: Any
+) -> None:
+    monkeypatch.setattr("icefloe.signaling.client.pauses", lambda: iter([0.0] + [3600.0] * 9))
+    async with (
+        connect(server.url, room="lobby", name="alice") as alice,
+        connect(proxy.url, room="lobby", name="bob") as bob,
+    ):
+        await until(alice, PeerJoined)
+        proxy.swallows = True
+        proxy.cut()
+        await proxy.swallowed.acquire()
+        proxy.swallows = False
+        bob.suspect()
+        await until(alice, PeerBack)
+        await alice.send(Message(bob.id, "back"))
+        assert await data(bob, 1) == ["back"]
+
+
+@pytest.mark.parametrize("address", [("127.0.0.1", 80), ("::1", 80, 0, 0)])
+def test_whether_the_machine_has_an_address(address: tuple[Any, ...]) -> None:
+    assert is_own_address(address)
+    foreign = "203.0.113.77" if len(address) == 2 else "2001:db8::77"
+    assert not is_own_address((foreign, *address[1:]))

@@ -1,0 +1,85 @@
+"""How a room speaks to one participant, and which servers named by signaling are of use."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator
+
+from aiortc import RTCIceServer, RTCSessionDescription
+
+from icefloe.signaling import (
+    Bye,
+    Candidate,
+    Description,
+    IceCandidate,
+    IceServer,
+    SendQueueFull,
+    SessionDescription,
+    SignalingClient,
+    SignalingError,
+)
+
+from .candidates import RTCIceCandidateInit
+from .errors import InvalidServerUrl
+from .ice.servers import parse_servers
+
+logger = logging.getLogger(__name__)
+
+_SEND_AGAIN = 0.5
+"""Seconds after which it is tried again to send what signaling has no room for."""
+
+_BYE_TIMEOUT = 1.0
+"""Seconds that telling the other side of an end may take."""
+
+
+def usable_servers(servers: Iterable[IceServer]) -> Iterator[RTCIceServer]:
+    """Give the servers that the signaling server names, without those that cannot be read."""
+    for named in servers:
+        server = RTCIceServer(named.urls, named.username, named.credential)
+        try:
+            parse_servers([server])
+        except InvalidServerUrl as error:
+            logger.warning("ignored a server that signaling named: %s", error)
+        else:
+            yield server
+
+
+class RoomSignaler:
+    """Sends to one participant. What cannot be sent is logged: the call does not hang on it.
+
+    While too much waits for signaling to come back, descriptions and candidates wait here: a
+    description that is lost is one that nobody ever answers.
+    """
+
+    def __init__(self, client: SignalingClient, to: str) -> None:
+        self._client = client
+        self._to = to
+
+    async def description(self, description: RTCSessionDescription) -> None:
+        payload = SessionDescription(type=description.type, sdp=description.sdp)  # type: ignore[arg-type]
+        await self._send(Description(to=self._to, description=payload))
+
+    async def candidate(self, candidate: RTCIceCandidateInit | None) -> None:
+        payload = IceCandidate(**candidate) if candidate is not None else None
+        await self._send(Candidate(to=self._to, candidate=payload))
+
+    async def bye(self) -> None:
+        try:
+            async with asyncio.timeout(_BYE_TIMEOUT):
+                await self._try_to_send(Bye(to=self._to))
+        except (SendQueueFull, TimeoutError):
+            logger.warning("%s was not told that the call is over", self._to)
+
+    async def _send(self, message: Description | Candidate) -> None:
+        while True:
+            try:
+                return await self._try_to_send(message)
+            except SendQueueFull:
+                await asyncio.sleep(_SEND_AGAIN)
+
+    async def _try_to_send(self, message: Description | Candidate | Bye) -> None:
+        try:
+            await self._client.send(message)
+        except SendQueueFull:
+            raise
+        except SignalingError as error:
+            logger.warning("not sent to %s: %s", self._to, error)
