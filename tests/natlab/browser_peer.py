@@ -21,12 +21,13 @@ _URL = "https://peer.invalid/"
 """What the page takes for its address; it is answered here, for only secure pages may hash."""
 
 _MORE_SWITCHES = [
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
     "--ignore-certificate-errors",
     "--disable-background-timer-throttling",
     "--disable-renderer-backgrounding",
     "--disable-dev-shm-usage",
 ]
+
+_SHOW_ADDRESSES = "--disable-features=WebRtcHideLocalIpsWithMdns"
 
 
 class _PageTransport:
@@ -67,13 +68,16 @@ def _wrapper(lab: Lab, node: str, folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def chromium_peer(lab: Lab, node: str) -> AsyncIterator[LabPeer]:
-    """Run Chromium at a node until the end of the block."""
-    peer = LabPeer(node, Kind.CHROMIUM)
+async def chromium_peer(lab: Lab, node: str, kind: Kind = Kind.CHROMIUM) -> AsyncIterator[LabPeer]:
+    """Run Chromium, of one kind or the other, at a node until the end of the block."""
+    peer = LabPeer(node, kind)
+    switches = [*SWITCHES, *_MORE_SWITCHES]
+    if kind is not Kind.HIDING_CHROMIUM:
+        switches.append(_SHOW_ADDRESSES)
     with tempfile.TemporaryDirectory(prefix="icefloe-chromium-") as folder:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
-                executable_path=_wrapper(lab, node, Path(folder)), args=[*SWITCHES, *_MORE_SWITCHES]
+                executable_path=_wrapper(lab, node, Path(folder)), args=switches
             )
             try:
                 page = await browser.new_page()

@@ -66,9 +66,9 @@ class Call:
         self.exchanged_at = float("inf")
         self._running = asyncio.Event()
         self._running.set()
-        self._ways: dict[str, asyncio.Queue[Message]] = {}
+        self._ways: dict[LabPeer, asyncio.Queue[Message]] = {}
         for source in (offerer, answerer):
-            queue = self._ways[source.name] = asyncio.Queue(4096)
+            queue = self._ways[source] = asyncio.Queue(4096)
             source.on_signal = queue.put_nowait
 
     @property
@@ -88,7 +88,7 @@ class Call:
 
     async def carry(self, source: LabPeer, sink: LabPeer) -> None:
         """Hand what one says to the other, until cancelled."""
-        queue = self._ways[source.name]
+        queue = self._ways[source]
         while True:
             message = await queue.get()
             await self._running.wait()
@@ -199,7 +199,8 @@ async def _together(waiting: list[Coroutine[Any, Any, T]]) -> list[T]:
 @asynccontextmanager
 async def run_peer(lab: Lab, node: str, kind: Kind) -> AsyncIterator[LabPeer]:
     """Run a peer of any kind at a node until the end of the block."""
-    running = chromium_peer(lab, node) if kind is Kind.CHROMIUM else python_peer(lab, node, kind)
+    is_chromium = kind in (Kind.CHROMIUM, Kind.HIDING_CHROMIUM)
+    running = (chromium_peer if is_chromium else python_peer)(lab, node, kind)
     async with running as peer:
         yield peer
 

@@ -24,6 +24,9 @@ class Kind(StrEnum):
     ICEFLOE = "icefloe"
     AIORTC = "aiortc"
     CHROMIUM = "chromium"
+    HIDING_CHROMIUM = "hiding-chromium"
+    """Chromium as it is by default, which tells names in the place of local addresses."""
+
     ROOM = "room"
     """icefloe's ``join()``; its signaling is a real server's."""
 
