@@ -14,6 +14,7 @@ from aiortc import InvalidStateError, RTCSessionDescription
 
 from icefloe.signaling import (
     Error,
+    LeftReason,
     PeerAway,
     PeerBack,
     PeerBye,
@@ -36,6 +37,7 @@ from .errors import PeerNotHere
 from .ice.interfaces import Selection
 from .ice.monitor import watch
 from .ice.servers import parse_servers
+from .outlived import Outlived
 from .remote import RemotePeer
 from .room_signaler import RoomSignaler, usable_servers
 
@@ -115,6 +117,7 @@ class Room:
         self._participants: dict[str, PeerInfo] = {}
         self._seniors: set[str] = set()
         self._peers: dict[str, RemotePeer] = {}
+        self._outlived = Outlived()
         self._tasks: dict[RemotePeer, asyncio.Task[None]] = {}
         self._arrivals: Arrivals[RemotePeer] = Arrivals()
         self._changed = asyncio.Event()
@@ -157,7 +160,7 @@ class Room:
     @property
     def peers(self) -> tuple[RemotePeer, ...]:
         """Everybody else to whom there is, or is to be, a connection."""
-        return tuple(self._peers.values())
+        return (*self._peers.values(), *self._outlived)
 
     async def peer(self, name: str, *, timeout: float | None = None) -> RemotePeer:
         """Wait for the participant of this name.
@@ -173,7 +176,7 @@ class Room:
         """
 
         def here() -> RemotePeer | None:
-            living = (peer for peer in self._peers.values() if not peer.has_ended)
+            living = (peer for peer in self.peers if not peer.has_ended)
             return next((peer for peer in living if peer.name == name), None)
 
         try:
@@ -288,6 +291,7 @@ class Room:
         finally:
             self._arrivals.withdraw(peer)
             self._tasks.pop(peer, None)
+            self._outlived.forget(peer)
             if self._peers.get(peer.id) is peer:
                 del self._peers[peer.id]
 
@@ -314,7 +318,10 @@ class Room:
     async def _on_left(self, message: PeerLeft) -> None:
         self._participants.pop(message.id, None)
         self._seniors.discard(message.id)
-        if peer := self._peers.get(message.id):
+        peer = self._peers.pop(message.id, None)
+        if peer is not None and message.reason == LeftReason.TIMEOUT:
+            self._outlived.keep_or_end(peer, message.reason)
+        elif peer is not None:
             peer.end(message.reason)
 
     async def _on_bye(self, message: PeerBye) -> None:
@@ -350,8 +357,10 @@ class Room:
         await peer.receive_candidate(init)
 
     async def _on_rejoined(self, message: Rejoined) -> None:
-        # The seat was lost, and the others have hung up: everything begins anew.
-        await self._end_all("rejoined")
+        # The seat was lost, and signaling begins anew; calls that work go on until the new ones do.
+        for peer in self._peers.values():
+            self._outlived.keep_or_end(peer, "rejoined")
+        self._peers.clear()
         self._participants.clear()
         self._seniors.clear()
         for info in message.joined.peers:
@@ -367,6 +376,7 @@ class Room:
                 peer.connection.setConfiguration(replace(held, iceServers=servers))
 
     def _on_state(self, peer: RemotePeer) -> None:
+        self._outlived.look(peer)
         # What cuts a call off may have cut off signaling as well, which its recovery needs.
         if peer.connection.connectionState == "disconnected":
             self.client.suspect()

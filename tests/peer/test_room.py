@@ -154,6 +154,39 @@ async def test_the_call_goes_on_while_signaling_is_gone() -> None:
         await bobs.__aexit__(None, None, None)
 
 
+async def test_a_call_outlives_the_server_until_another_one_works() -> None:
+    """A restarted server knows nobody: all take new seats, and no call is cut for that."""
+    async with serve("127.0.0.1", 0) as server:
+        port = server.port
+        bobs, alices = enter(server, "bob"), enter(server, "alice")
+        await bobs.__aenter__()
+        await alices.__aenter__()
+        bob, alice = await alices.peer("bob"), await bobs.peer("alice")
+        channel = await greet(bob)
+        answers = await first(alice.channels())
+        assert await answers.receive() == "hello bob"
+    try:
+        async with serve("127.0.0.1", port):
+            number = 0
+            while not (bob.has_ended or alice.has_ended):
+                try:
+                    await channel.send(str(number))
+                    assert await answers.receive() == str(number)
+                except ChannelClosed:
+                    break
+                number += 1
+            assert {await bob.ended(), await alice.ended()} <= {"rejoined", "closed"}
+            assert number > 0
+            again = await alices.peer("bob")
+            assert again is not bob
+            assert again.connection.connectionState == "connected"
+            assert alices.peers == (again,)
+            await greet(again)
+    finally:
+        await alices.__aexit__(None, None, None)
+        await bobs.__aexit__(None, None, None)
+
+
 async def test_an_absent_participant_is_waited_for_in_bounds(server: SignalingServer) -> None:
     async with enter(server, "alice") as room:
         with pytest.raises(PeerNotHere, match=r"'bob' did not come within 0\.05 s"):
