@@ -3,17 +3,25 @@
 Also how long packets wait for others, while something else uses the link.
 """
 
+import asyncio
 import json
 import statistics
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from tests.bench.network import ADDRESSES, Network
+from tests.bench.network import ADDRESSES, Network, network
+from tests.natlab.fast_wire import Counts, FastWire
 from tests.natlab.namespace import PIPE, stop
+from tests.natlab.spec import Wire
+
+_HEADERS = 42
+"""Bytes of the UDP, IPv4 and Ethernet headers, which the rate counts too."""
 
 _PORT = 5000
+_MANY = 300_000
 _PROGRAM = (sys.executable, "-m", "tests.bench.flood")
 
 
@@ -80,3 +88,69 @@ async def probing(link: Network, seconds: float, rate: float = 100.0) -> AsyncIt
             yield arrivals
         finally:
             await stop(process)
+
+
+async def check(program: Path) -> list[tuple[str, str, str]]:
+    """Measure the fast wire itself; return rows of what was asked for and what was seen."""
+    rows = []
+    async with network(Wire(), program) as link:
+        wire = Wire(delay=0.025)
+        arrivals, counts = await _through(link, wire, packets=_MANY, rate=120_000)
+        span = arrivals.packets[-1][1] - arrivals.packets[0][1]
+        rows.append(
+            (
+                "1200-byte packets, 25 ms each way",
+                f"{_MANY:,} at 120,000 a second",
+                f"{counts.written[0]:,} handed on at {counts.written[0] / span:,.0f} a second, "
+                f"{counts.wire_full[0] + counts.not_taken[0]} lost inside",
+            )
+        )
+    async with network(Wire(), program) as link:
+        arrivals, _ = await _through(link, Wire(delay=0.025), packets=2000, rate=1000)
+        delays = arrivals.delays()
+        rows.append(
+            (
+                "delay, 1000 packets a second",
+                "25 ms",
+                f"{delays[len(delays) // 2] * 1000:.2f} ms in the median, at worst "
+                f"{delays[-1] * 1000:.1f} ms",
+            )
+        )
+    async with network(Wire(), program) as link:
+        wire = Wire(loss=0.01)
+        _, counts = await _through(link, wire, packets=100_000, rate=50_000)
+        rows.append(("loss", "1 %", f"{counts.lost[0] / counts.read[0]:.2%} of {counts.read[0]:,}"))
+    async with network(Wire(), program) as link:
+        wire = Wire(rate=100e6, queue=0.05)
+        arrivals, counts = await _through(link, wire, packets=20_000, rate=15_000)
+        delays = arrivals.delays()
+        span = arrivals.packets[-1][2] - arrivals.packets[0][2]
+        bits = len(arrivals.packets) * (1200 + _HEADERS) * 8 / span
+        rows.append(
+            (
+                "rate and queue, with half as much again sent",
+                "100 Mbit/s, 50 ms",
+                f"{bits / 1e6:.1f} Mbit/s, waits of up to {delays[-1] * 1000:.1f} ms, "
+                f"{counts.queue_full[0]} found no room",
+            )
+        )
+    return rows
+
+
+async def _through(
+    link: Network, wire: Wire, *, packets: int, rate: float
+) -> tuple[Arrivals, Counts]:
+    """Send packets over the fast wire; return what came, and the wire's counts."""
+    assert link.wire is not None
+    await link.wire.change(wire)
+    async with receiving(link) as arrivals:
+        await send(link, packets=packets, rate=rate)
+        counts = await link.wire.counts()
+        while (now := await _later(link.wire)) != counts:
+            counts = now
+    return arrivals, counts
+
+
+async def _later(wire: FastWire) -> Counts:
+    await asyncio.sleep(0.2)  # longer than packets are under way
+    return await wire.counts()

@@ -36,13 +36,6 @@ class Network:
         """Return what has become of the packets, where that is counted."""
         return await self.wire.counts() if self.wire is not None else None
 
-    async def counter(self, host: int, name: str) -> int:
-        """Return a counter of a host's device, such as ``tx_packets``."""
-        path = f"/sys/class/net/{DEVICE}/statistics/{name}"
-        # /sys shows the namespace in which it was mounted.
-        script = f"mount -t sysfs bench /sys && cat {path}"
-        return int(await self.hosts[host].run("unshare", "--mount", "sh", "-ec", script))
-
     async def receive_buffer_errors(self, host: int) -> int:
         """Return how many datagrams found no room in the buffer of their socket."""
         lines = (await self.hosts[host].run("cat", "/proc/net/snmp")).splitlines()

@@ -46,9 +46,7 @@ async def install_node(folder: Path) -> str:
     """
     if shutil.which("node") is None or shutil.which("npm") is None:
         return "there is no Node.js with npm"
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in (*_PEERS.glob("*.mjs"), _PEERS / "package.json"):
-        shutil.copy(file, folder)
+    _fill(folder)
     process = await asyncio.create_subprocess_exec(
         *("npm", "install", "--no-audit", "--no-fund", "--no-package-lock"),
         cwd=folder,
@@ -64,3 +62,9 @@ async def install_node(folder: Path) -> str:
         await process.wait()
         return f"npm install took more than {_INSTALL_SECONDS} s"
     return f"npm install failed: {err.decode().strip()[-300:]}" if process.returncode else ""
+
+
+def _fill(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (*_PEERS.glob("*.mjs"), _PEERS / "package.json"):
+        shutil.copy(file, folder)
