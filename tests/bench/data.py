@@ -247,9 +247,9 @@ class Bench:
                     continue
                 row = (
                     stack,
-                    result.rival_name,
+                    rival,
                     f"{result.rate * 8 / 1e6:.1f} Mbit/s",
-                    f"{result.rival * 8 / 1e6:.1f} Mbit/s",
+                    "-" if rival is Rival.NOBODY else f"{result.rival * 8 / 1e6:.1f} Mbit/s",
                     "-" if rival is Rival.NOBODY else f"{result.part:.0%}",
                     " / ".join(f"{wait * 1000:.0f}" for wait in result.wait) + " ms",
                 )

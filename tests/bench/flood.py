@@ -1,8 +1,8 @@
 """Numbered UDP packets at a steady rate from one process to another; they measure a link.
 
 Each carries its number and the time at which it left by the machine's monotonic clock, which is the
-same in every namespace. The receiver runs until its standard input ends, and then prints one line
-of JSON::
+same in every namespace. The sender prints the seconds that it took. The receiver runs until its
+standard input ends, and then prints one line of JSON::
 
     python -m tests.bench.flood receive 5000
     python -m tests.bench.flood send 198.18.7.2 5000 --packets 100000 --rate 100000 --size 1200
@@ -28,8 +28,8 @@ _BUFFER = 64 * 1024 * 1024
 _SO_RCVBUFFORCE, _SO_SNDBUFFORCE = 33, 32
 
 
-def send(address: tuple[str, int], packets: int, rate: float, size: int) -> None:
-    """Send packets.
+def send(address: tuple[str, int], packets: int, rate: float, size: int) -> float:
+    """Send packets; return how many seconds it took.
 
     Args:
         address: To whom.
@@ -50,6 +50,7 @@ def send(address: tuple[str, int], packets: int, rate: float, size: int) -> None
             now = time.monotonic()
             numbers = range(first, min(first + at_once, packets))
             sock.sendto(b"".join(_HEADER.pack(n, now) + padding for n in numbers), address)
+        return time.monotonic() - begun
 
 
 def receive(port: int) -> None:
@@ -91,7 +92,7 @@ def main() -> None:
     if given.role == "receive":
         receive(given.port)
     else:
-        send((given.address, given.port), given.packets, given.rate, given.size)
+        print(send((given.address, given.port), given.packets, given.rate, given.size))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Two hosts in namespaces of their own and the link between them, for benchmarks."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -35,6 +36,14 @@ class Network:
     async def counts(self) -> Counts | None:
         """Return what has become of the packets, where that is counted."""
         return await self.wire.counts() if self.wire is not None else None
+
+    async def dropped(self) -> int:
+        """Return how many packets the hosts' devices lost, because nobody took them in time."""
+        told = [
+            json.loads(await host.run("ip", "-json", "-stats", "link", "show", DEVICE))[0]
+            for host in self.hosts
+        ]
+        return sum(device["stats64"]["tx"]["dropped"] for device in told)
 
     async def receive_buffer_errors(self, host: int) -> int:
         """Return how many datagrams found no room in the buffer of their socket."""

@@ -29,7 +29,8 @@ class Rival(StrEnum):
     """Who uses the link beside the data channel."""
 
     NOBODY = "nobody"
-    TCP = "TCP"
+    RENO = "TCP (reno)"
+    CUBIC = "TCP (cubic)"
     AIORTC = "a data channel of plain aiortc"
 
 
@@ -41,13 +42,11 @@ class Share:
         rate: Bytes a second of the data channel, settled.
         rival: Bytes a second of the other flow.
         wait: Seconds in the queue, median and 95th percentile.
-        rival_name: Who the rival was, with TCP's congestion control.
     """
 
     rate: float
     rival: float
     wait: tuple[float, float]
-    rival_name: str
 
     @property
     def part(self) -> float:
@@ -76,7 +75,7 @@ async def share(
         if rival is Rival.AIORTC:
             aiortc = Stack.AIORTC_UVLOOP
             others = await calls.enter_async_context(calling(link, aiortc, aiortc, node_folder))
-        name, other_rate = str(rival), 0.0
+        other_rate = 0.0
         async with probing(link, seconds + 10) as arrivals:
             await asyncio.sleep(_IDLE)  # the probe goes over the idle link
             ours = asyncio.create_task(transfer(ends, size=64 * KIB, seconds=seconds))
@@ -85,9 +84,8 @@ async def share(
                 if others is not None:
                     theirs = asyncio.create_task(transfer(others, size=64 * KIB, seconds=seconds))
                     other_rate = (await theirs).rate(SETTLED)
-                elif rival is Rival.TCP:
-                    other_rate, congestion_control = await _tcp(link, seconds)
-                    name = f"TCP ({congestion_control})"
+                elif rival is not Rival.NOBODY:
+                    other_rate = await _tcp(link, seconds, rival.name.lower())
                 result = await ours
             finally:
                 for task in (ours, theirs):
@@ -95,11 +93,11 @@ async def share(
                         task.cancel()
                 await asyncio.gather(*(t for t in (ours, theirs) if t), return_exceptions=True)
         wait = arrivals.waits(result.begun + SETTLED, result.ended)
-        return Share(result.rate(SETTLED), other_rate, wait, name)
+        return Share(result.rate(SETTLED), other_rate, wait)
 
 
-async def _tcp(link: Network, seconds: float) -> tuple[float, str]:
-    """Run a TCP flow; return its bytes a second, settled, and its congestion control."""
+async def _tcp(link: Network, seconds: float, congestion_control: str) -> float:
+    """Run a TCP flow; return its bytes a second, settled."""
     receiver = await link.hosts[1].start(
         *_PROGRAM, "receive", str(_PORT), stdin=PIPE, stdout=PIPE, limit=2**24
     )
@@ -107,21 +105,20 @@ async def _tcp(link: Network, seconds: float) -> tuple[float, str]:
     try:
         await receiver.stdout.readline()
         sender = await link.hosts[0].start(
-            *_PROGRAM, "send", ADDRESSES[1], str(_PORT), "--seconds", str(seconds), stdout=PIPE
+            *(*_PROGRAM, "send", ADDRESSES[1], str(_PORT), "--seconds", str(seconds)),
+            *("--congestion-control", congestion_control),
         )
-        assert sender.stdout is not None
         try:
             begun = time.monotonic()
-            congestion_control = (await sender.stdout.readline()).decode().strip()
             await asyncio.sleep(begun + seconds - time.monotonic())  # this long it is measured
         finally:
             await stop(sender)
         receiver.stdin.close()
-        samples = json.loads(await receiver.stdout.readline())
+        samples: list[tuple[float, int]] = json.loads(await receiver.stdout.readline())
     finally:
         await stop(receiver)
     settled = [sample for sample in samples if begun + SETTLED <= sample[0] <= begun + seconds]
     if len(settled) < 2:
-        return 0.0, congestion_control
+        return 0.0
     (first, before), (last, after) = settled[0], settled[-1]
-    return (after - before) / (last - first), congestion_control
+    return (after - before) / (last - first)

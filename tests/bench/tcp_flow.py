@@ -4,7 +4,7 @@ The receiver runs until its standard input ends, and then prints one line of JSO
 the monotonic time and the bytes until then::
 
     python -m tests.bench.tcp_flow receive 5001
-    python -m tests.bench.tcp_flow send 198.18.7.2 5001 --seconds 10
+    python -m tests.bench.tcp_flow send 198.18.7.2 5001 --seconds 10 --congestion-control cubic
 """
 
 import argparse
@@ -19,11 +19,11 @@ _BLOCK = 256 * 1024
 _SAMPLE_EVERY = 0.1
 
 
-def send(address: tuple[str, int], seconds: float) -> None:
-    """Send for so many seconds, and print by which congestion control."""
+def send(address: tuple[str, int], seconds: float, congestion_control: str) -> None:
+    """Send for so many seconds."""
     with socket.create_connection(address) as sock:
-        name = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
-        print(name.rstrip(b"\0").decode(), flush=True)
+        name = congestion_control.encode()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
         until = time.monotonic() + seconds
         sock.settimeout(seconds)
         block = bytes(_BLOCK)
@@ -67,11 +67,12 @@ def main() -> None:
     sending.add_argument("address")
     sending.add_argument("port", type=int)
     sending.add_argument("--seconds", type=float, default=10.0)
+    sending.add_argument("--congestion-control", default="reno")
     given = parser.parse_args()
     if given.role == "receive":
         receive(given.port)
     else:
-        send((given.address, given.port), given.seconds)
+        send((given.address, given.port), given.seconds, given.congestion_control)
 
 
 if __name__ == "__main__":

@@ -107,6 +107,7 @@ class Transfer:
         cpu: Seconds of the processor that the sender and the receiver used.
         peak: Bytes of memory that they had at most.
         buffer_errors: Datagrams that found the sockets' buffers full, at either end.
+        dropped: Packets that the hosts' devices lost before the link; it should be none.
         counts: What the wire did to packets, if that is counted.
     """
 
@@ -116,6 +117,7 @@ class Transfer:
     cpu: tuple[float, float]
     peak: tuple[int, int]
     buffer_errors: int
+    dropped: int
     counts: Counts | None
 
     def until(self, at: float, what: int = 1) -> float:
@@ -151,6 +153,8 @@ class Transfer:
             f"RSS {self.peak[0] / 1e6:.0f} / {self.peak[1] / 1e6:.0f} MB, "
             f"{self.buffer_errors} datagrams lost at full sockets"
         )
+        if self.dropped:
+            text += f", {self.dropped} packets at busy devices"
         if self.counts is not None:
             late = max(self.counts.worst_lateness_ns) / 1e6
             text += (
@@ -186,6 +190,7 @@ async def transfer(ends: Ends, *, size: int, seconds: float) -> Transfer:
         (after[0].cpu - before[0].cpu, after[1].cpu - before[1].cpu),
         (after[0].peak, after[1].peak),
         sum(errors),
+        await ends.link.dropped(),
         await ends.link.counts(),
     )
 

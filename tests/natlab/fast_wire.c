@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -263,6 +264,8 @@ int main(int count, char **words)
         fprintf(stderr, "usage: fast_wire NAMESPACE DEVICE NAMESPACE DEVICE\n");
         return 2;
     }
+    /* What stands for a network is not slowed down by the programs at its ends. */
+    setpriority(PRIO_PROCESS, 0, -15);
     prctl(PR_SET_TIMERSLACK, 1000ul, 0, 0, 0); /* ns; 50 us by default */
     ways[0].source = ways[1].sink = open_tap(words[1], words[2]);
     ways[1].source = ways[0].sink = open_tap(words[3], words[4]);
