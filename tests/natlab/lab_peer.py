@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from tests.natlab.namespace import PIPE, Process
+from tests.natlab.namespace import PIPE, Namespace, Process
 from tests.natlab.topology import Lab
 
 Message = dict[str, Any]
@@ -84,16 +84,18 @@ class LabPeer:
 
     Args:
         name: Its name in the lab.
-        kind: What it is made of.
+        kind: What it is made of; a word for messages.
 
     Attributes:
         events: What it has reported, oldest first.
         on_signal: Called with each description and candidate that it sends.
+        pid: The number of its process, if it is one.
     """
 
-    def __init__(self, name: str, kind: Kind) -> None:
+    def __init__(self, name: str, kind: str) -> None:
         self.name = name
         self.kind = kind
+        self.pid: int | None = None
         self.events: deque[Message] = deque(maxlen=4096)
         self.on_signal: Callable[[Message], None] = lambda message: None
         self._count = 0
@@ -235,22 +237,27 @@ class _ProcessTransport:
 
 
 @asynccontextmanager
-async def python_peer(lab: Lab, node: str, kind: Kind) -> AsyncIterator[LabPeer]:
-    """Run any peer but Chromium at a node until the end of the block."""
-    peer = LabPeer(node, kind)
-    process = await lab[node].start(
-        sys.executable,
-        "-m",
-        f"tests.natlab.{kind}_peer",
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
-        limit=2**20,
-    )
+async def program_peer(
+    namespace: Namespace, name: str, kind: str, *command: str
+) -> AsyncIterator[LabPeer]:
+    """Run a program that speaks as :mod:`tests.natlab.program` says until the end of the block.
+
+    Args:
+        namespace: Where it runs.
+        name: Its name.
+        kind: What it is made of.
+        command: The program and its arguments.
+
+    Raises:
+        PeerTrouble: It is not ``ready`` in time.
+    """
+    peer = LabPeer(name, kind)
+    process = await namespace.start(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=2**20)
+    peer.pid = process.pid
     transport = _ProcessTransport(process)
     async with asyncio.TaskGroup() as group:
-        reading = group.create_task(transport.read(peer), name=f"events of {node}")
-        group.create_task(transport.read_log(), name=f"log of {node}")
+        reading = group.create_task(transport.read(peer), name=f"events of {name}")
+        group.create_task(transport.read_log(), name=f"log of {name}")
         try:
             peer.attach(transport)
             await peer.until("ready", 20)
@@ -258,6 +265,14 @@ async def python_peer(lab: Lab, node: str, kind: Kind) -> AsyncIterator[LabPeer]
         finally:
             await _end(process)
             await reading
+
+
+@asynccontextmanager
+async def python_peer(lab: Lab, node: str, kind: Kind) -> AsyncIterator[LabPeer]:
+    """Run an icefloe or aiortc peer at a node until the end of the block."""
+    command = (sys.executable, "-m", f"tests.natlab.{kind}_peer")
+    async with program_peer(lab[node], node, kind, *command) as peer:
+        yield peer
 
 
 async def _end(process: Process) -> None:
