@@ -128,7 +128,11 @@ class Transfer:
             what: 1 is bytes, 2 messages.
         """
         before = (self.begun, 0, 0)
+        if at <= self.begun:
+            return 0.0
         for sample in self.samples:
+            if sample[0] <= self.begun:
+                continue  # the receiver listened before anything was sent
             if sample[0] >= at:
                 part = (at - before[0]) / (sample[0] - before[0])
                 return before[what] + max(min(part, 1), 0) * (sample[what] - before[what])
