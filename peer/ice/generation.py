@@ -282,16 +282,18 @@ class Generation:
 
     # --- data
 
-    def send(self, data: bytes) -> bool:
-        """Send a datagram over the selected pair; return whether there is one to send over."""
+    def send_all(self, packets: list[bytes]) -> bool:
+        """Send datagrams over the selected pair; return whether there is one to send over."""
         now = self._loop.time()
         pair = self.checks.path(now)
         if pair is None:
             return False
-        pair.packets_sent += 1
-        pair.bytes_sent += len(data)
+        pair.packets_sent += len(packets)
+        pair.bytes_sent += sum(map(len, packets))
         pair.last_packet_sent_at = now
-        pair.local.base.transport.sendto(data, pair.remote.address)
+        send, address = pair.local.base.transport.sendto, pair.remote.address
+        for packet in packets:
+            send(packet, address)
         return True
 
     @property

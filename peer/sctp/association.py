@@ -102,9 +102,15 @@ class StreamsReset:
 
 @dataclass(frozen=True, slots=True)
 class ResetDone:
-    """The reset of these streams, which was asked for here, is over."""
+    """The reset of these streams, which was asked for here, is over.
+
+    Attributes:
+        streams: Their identifiers.
+        performed: Whether the other side has carried it out; it may refuse to.
+    """
 
     streams: tuple[int, ...]
+    performed: bool
 
 
 Event = Established | Closed | StreamsReset | ResetDone
@@ -346,7 +352,10 @@ class Association:
             resets.reset_there.clear()
             for stream in streams:
                 self.queue.clear(stream)
-            self.events.append(ResetDone(streams))
+            self.events.append(ResetDone(streams, performed=True))
+        if resets.refused:
+            self.events.append(ResetDone(tuple(resets.refused), performed=False))
+            resets.refused.clear()
 
     def _receive_sack(self, body: bytes, now: float) -> None:
         if self._sender is not None:

@@ -131,6 +131,8 @@ class SendQueue:
     Attributes:
         interleaves: Whether fragments of several messages may be mixed (I-DATA).
         size: Bytes that wait.
+        freed: Bytes of each stream that wait no more, since last taken.
+        dropped: Messages that were given up before anything of them was sent, likewise.
     """
 
     def __init__(self) -> None:
@@ -138,7 +140,8 @@ class SendQueue:
         self.size = 0
         self._streams: dict[int, _Stream] = {}
         self._turns: deque[int] = deque()
-        self._dropped: list[Message] = []
+        self.freed: dict[int, int] = {}
+        self.dropped: list[Message] = []
 
     def put(self, message: Message) -> None:
         """Add a message to its stream."""
@@ -198,6 +201,7 @@ class SendQueue:
             message.fragments += 1
             message.position = position + size
             self.size -= size
+            self.freed[message.stream] = self.freed.get(message.stream, 0) + size
             return fragment
         return None
 
@@ -217,16 +221,16 @@ class SendQueue:
             self._turns.popleft()
 
     def _drop_first(self, stream: _Stream) -> None:
-        message = stream.waiting.popleft()
-        self.size -= len(message.data) - message.position
-        message.abandoned = True
-        self._dropped.append(message)
+        self._forget(stream.waiting.popleft())
         self._turn(stream, bool(stream.waiting))
 
-    def dropped(self) -> list[Message]:
-        """Return the messages that were given up before all of them was sent, once."""
-        dropped, self._dropped = self._dropped, []
-        return dropped
+    def _forget(self, message: Message) -> None:
+        rest = len(message.data) - message.position
+        self.size -= rest
+        self.freed[message.stream] = self.freed.get(message.stream, 0) + rest
+        if not message.abandoned:
+            message.abandoned = True
+            self.dropped.append(message)
 
     def expire(self, now: float) -> None:
         """Give up the messages that wait and have expired, also behind others."""
@@ -236,9 +240,7 @@ class SendQueue:
             for message in stream.waiting:
                 late = message.expires is not None and message.expires <= now
                 if message.abandoned or (late and not message.position):
-                    message.abandoned = True
-                    self.size -= len(message.data) - message.position
-                    self._dropped.append(message)
+                    self._forget(message)
                 else:
                     kept.append(message)
             stream.waiting = kept

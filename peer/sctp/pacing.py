@@ -3,6 +3,9 @@
 QUANTUM = 0.001
 """Seconds that one burst may stand for: event loops' timers are no finer."""
 
+SLACK = 0.004
+"""Seconds by which a busy event loop may be late without the rate suffering."""
+
 LEAST_BURST = 12 * 1024
 """Bytes that may leave at once at any rate: the initial window of RFC 6928, and a little."""
 
@@ -27,7 +30,7 @@ class Pacer:
         rate = self.rate
         if rate == float("inf"):
             return MOST_BURST
-        burst = min(max(LEAST_BURST, 2 * QUANTUM * rate), MOST_BURST)
+        burst = min(max(LEAST_BURST, SLACK * rate), MOST_BURST)
         self._credit = min(self._credit + (now - self._at) * rate, burst)
         self._at = now
         return self._credit

@@ -38,13 +38,15 @@ class Resets:
     Attributes:
         outgoing: RE-CONFIG chunks that are to be sent; whoever drives this takes them.
         reset_here: Streams that the other side has reset, since last taken.
-        reset_there: Streams whose reset from here it has answered, since last taken.
+        reset_there: Streams whose reset from here it has carried out, since last taken.
+        refused: Streams whose reset from here it has refused, since last taken.
     """
 
     def __init__(self, tsn: int, peer_tsn: int) -> None:
         self.outgoing: list[bytes] = []
         self.reset_here: list[int] = []
         self.reset_there: list[int] = []
+        self.refused: list[int] = []
         self._queue: list[int] = []
         self._number = tsn
         self._peer_number = peer_tsn - 1
@@ -169,8 +171,8 @@ class Resets:
             self._is_waiting = True
             self.deadline = now + rto
             return
-        # One that is refused is over as well: the application wants the channel closed.
-        self.reset_there += self._request[1]
+        done = result in (Result.NOTHING_TO_DO, Result.PERFORMED)
+        (self.reset_there if done else self.refused).extend(self._request[1])
         self._request = None
         self.deadline = float("inf")
 

@@ -46,8 +46,7 @@ class Sender:
         interleaves: Whether I-DATA is used.
 
     Attributes:
-        freed: Bytes of each stream that have left the queue; whoever drives this takes them.
-        finished: Messages whose last byte has left it, likewise.
+        finished: Messages whose last byte has left the queue; whoever drives this takes them.
         abandoned: Messages that were given up, likewise.
         recovery: What is not acknowledged.
         controller: The congestion control.
@@ -79,7 +78,6 @@ class Sender:
         self._skip_told = self.recovery.advanced
         self._skip_told_at = 0.0
         self._probing: Fragment | None = None
-        self.freed: dict[int, int] = {}
         self.finished: list[Message] = []
         self.abandoned: list[Message] = []
         self.size_changed()
@@ -221,7 +219,8 @@ class Sender:
                         parts, room = [], most
                         continue
                     break
-                self._left(fragment)
+                if fragment.flags & LAST:
+                    self.finished.append(fragment.message)
             elif fragment.size + chunk_size > room and room < most:
                 outgoing.append(header.seal(b"".join(parts)))
                 parts, room = [], most
@@ -245,15 +244,9 @@ class Sender:
                 recovery.limited_by_application()
         elif self._expiry_at == float("inf"):
             self._expiry_at = now + EXPIRY_CHECK
-        if dropped := queue.dropped():
-            self.abandoned += dropped
-
-    def _left(self, fragment: Fragment) -> None:
-        message = fragment.message
-        stream = message.stream
-        self.freed[stream] = self.freed.get(stream, 0) + fragment.size
-        if fragment.flags & LAST:
-            self.finished.append(message)
+        if queue.dropped:
+            self.abandoned += queue.dropped
+            queue.dropped.clear()
 
     def _encode(self, fragment: Fragment, parts: list[bytes], now: float) -> None:
         message, flags, size = fragment.message, fragment.flags, fragment.size

@@ -163,10 +163,9 @@ class World:
                 side.on_message(arrival)
         side.events += association.events
         association.events.clear()
-        if association.sender is not None:
-            for stream, size in association.sender.freed.items():
-                side.freed[stream] = side.freed.get(stream, 0) + size
-            association.sender.freed.clear()
+        for stream, size in association.queue.freed.items():
+            side.freed[stream] = side.freed.get(stream, 0) + size
+        association.queue.freed.clear()
 
     def _carry(self, packet: bytes, link: Link, other: Side) -> None:
         size = len(packet) + OVERHEAD
