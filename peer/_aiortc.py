@@ -338,11 +338,11 @@ class SctpTransport(RTCSctpTransport):
         if after == "closed":
             self.channels.pop(channel, None)
 
-    def _counted(self, channel: RTCDataChannel) -> CountedChannel:
+    def _with(self, channel: RTCDataChannel, add: Callable[[Channel], None]) -> None:
         channel.__class__ = CountedChannel
         assert isinstance(channel, CountedChannel)
+        add(channel)
         self.channels[channel] = None
-        return channel
 
     # What aiortc calls.
 
@@ -369,10 +369,10 @@ class SctpTransport(RTCSctpTransport):
         self.shell.receive(data)
 
     def _data_channel_add_negotiated(self, channel: RTCDataChannel) -> None:
-        self.shell.add_negotiated(self._counted(channel))
+        self._with(channel, self.shell.add_negotiated)
 
     def _data_channel_open(self, channel: RTCDataChannel) -> None:
-        self.shell.open(self._counted(channel))
+        self._with(channel, self.shell.open)
 
     def _data_channel_close(self, channel: RTCDataChannel) -> None:
         assert isinstance(channel, CountedChannel)
@@ -403,7 +403,8 @@ class SctpTransport(RTCSctpTransport):
             protocol=opened.protocol,
             id=id,
         )
-        channel = self._counted(RTCDataChannel(self, parameters, False))
+        channel = CountedChannel(self, parameters, False)
+        self.channels[channel] = None
         channel.change("open")
         return channel
 

@@ -197,6 +197,7 @@ class Channels:
             return
         try:
             self._hand_out(association)
+            self._open_all()
         finally:
             association.flush(time.monotonic())
             self._transmit(association)
@@ -276,7 +277,7 @@ class Channels:
         """
         self._register(channel)
         self._unopened.append(channel)
-        self._open_all()
+        self._schedule()
 
     def add_negotiated(self, channel: Channel) -> None:
         """Add a channel that both sides know of.
@@ -318,7 +319,6 @@ class Channels:
             )
             association.send(Message(id, dcep.Protocol.DCEP, opened.encode()))
         self._unopened.clear()
-        self._schedule()
 
     def _free_id(self, streams: int) -> int | None:
         # RFC 8832 section 6: the DTLS client's are even, the server's odd.
@@ -388,7 +388,6 @@ class Channels:
                 for channel in list(self._by_id.values()):
                     if channel.negotiated and channel.readyState == "connecting":
                         channel.change("open")
-                self._open_all()
             case Closed(reason):
                 logger.debug("the SCTP association is over: %s", reason)
                 self._end()
