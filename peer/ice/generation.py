@@ -24,6 +24,7 @@ from .local import LocalCandidate
 from .pair import Address, Pair
 from .servers import RTCPeerConnectionIceErrorEvent, Server
 from .socket import IceSocket
+from .udp import UdpTransport
 
 logger = logging.getLogger(__name__)
 
@@ -291,9 +292,12 @@ class Generation:
         pair.packets_sent += len(packets)
         pair.bytes_sent += sum(map(len, packets))
         pair.last_packet_sent_at = now
-        send, address = pair.local.base.transport.sendto, pair.remote.address
-        for packet in packets:
-            send(packet, address)
+        transport, address = pair.local.base.transport, pair.remote.address
+        if isinstance(transport, UdpTransport):
+            transport.send_all(packets, address)
+        else:
+            for packet in packets:
+                transport.sendto(packet, address)
         return True
 
     @property

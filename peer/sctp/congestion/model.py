@@ -43,7 +43,9 @@ PROBE_ROUND_TRIP_TIME = 0.2
 """Seconds for which little is on its way, to see the shortest round trip again."""
 
 HOST_DELAY = 0.003
-"""Seconds that both ends' event loops may add to a round trip: not a queue of the path."""
+"""Seconds that both ends' event loops add to a round trip: not a queue of the path."""
+HOST_STALL = 0.02
+"""Seconds for which they may do something else, without the path running empty."""
 
 QUEUE_DELAY = 0.005
 """Seconds by which round trips must have grown for a loss to mean a full queue, at least."""
@@ -52,8 +54,8 @@ STARTUP_QUEUE = 0.02
 
 YIELD = 0.8
 """What is left of the data on its way after a loss in a full queue."""
-RECOVER_PER_ROUND = 1.0
-"""Packets by which the bound then rises each round."""
+RECOVER = 0.025
+"""Seconds, or a round trip if that is longer, in which the bound then rises by a packet."""
 
 BURSTS_LOST = 0.1
 """The part of a round's data whose loss ends startup: a buffer runs over."""
@@ -105,6 +107,7 @@ class Model:
         # The highest rates of this cycle and of the one before.
         self._rates = [0.0, 0.0]
         self._round_end = 0  # the round ends when what was delivered after this was sent
+        self._round_at = 0.0
         self._round_rtt = float("inf")
         self._last_round_rtt = float("inf")
         self._round_lost = self._round_acked = 0
@@ -186,7 +189,9 @@ class Model:
         self._last_round_rtt, self._round_rtt = self._round_rtt, float("inf")
         self._yielded = False
         if self._bound < float("inf"):
-            self._bound += RECOVER_PER_ROUND * self._segment
+            lasted = ack.now - self._round_at
+            self._bound += min(lasted / RECOVER, 1.0) * self._segment
+        self._round_at = ack.now
         if self.phase is Phase.STARTUP and not ack.app_limited:
             self._watch_startup()
         self._round_lost = self._round_acked = 0
@@ -247,9 +252,10 @@ class Model:
         if self.phase is Phase.ROUND_TRIP:
             wanted = pipe / 2
         elif self.phase is Phase.STARTUP:
-            wanted = max(STARTUP_GAIN * pipe, INITIAL_PACKETS * self._segment)
+            wanted = max(STARTUP_GAIN * pipe + self._extra, INITIAL_PACKETS * self._segment)
         else:
-            wanted = min(WINDOW_GAIN * pipe + self._extra, self._bound)
+            spare = self.rate * HOST_STALL + self._extra
+            wanted = min(WINDOW_GAIN * pipe + spare, self._bound)
         self.window = int(max(wanted, LEAST_PACKETS * self._segment))
 
     def timed_out(self, now: float) -> None:
