@@ -54,7 +54,10 @@ class UdpTransport(asyncio.DatagramTransport):
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: asyncio.DatagramProtocol
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        protocol: asyncio.DatagramProtocol,
     ) -> None:
         super().__init__({"socket": sock, "sockname": sock.getsockname()})
         self._loop = loop
@@ -241,10 +244,11 @@ async def open_udp(protocol_factory: Callable[[], P], address: str, port: int, b
 
 def _bound(address: str, port: int) -> socket.socket:
     ip = ipaddress.ip_address(address)
-    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
-    [(_, _, _, _, name), *_] = socket.getaddrinfo(
-        address, port, family=family, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
-    )
+    family = socket.AF_INET
+    name: Address = (address, port)
+    if isinstance(ip, ipaddress.IPv6Address):
+        scope = socket.if_nametoindex(ip.scope_id) if ip.scope_id else 0
+        family, name = socket.AF_INET6, (address.partition("%")[0], port, 0, scope)
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)

@@ -1,9 +1,9 @@
 """An SCTP association without I/O: packets, messages and the time go in, packets come out.
 
-**Whoever drives it calls** :meth:`Association.flush` **after everything else it calls, takes all of**
+**Whoever drives it calls** :meth:`Association.flush` **after everything else, then takes all of**
 :attr:`~Association.outgoing`, :attr:`~Association.arrived` **and** :attr:`~Association.events`,
-**and calls** :meth:`~Association.tick` **at** :attr:`~Association.deadline`. What was received at once
-may be flushed at once: then one SACK speaks for all of it, and small messages share packets.
+**and calls** :meth:`~Association.tick` **at** :attr:`~Association.deadline`. What was received at
+once may be flushed at once: then one SACK speaks for all of it, and small messages share packets.
 
 RFC 9260, with FORWARD TSN (RFC 3758), stream resets (RFC 6525), I-DATA (RFC 8260), the I bit
 (RFC 7053); loss detection as in RFC 8985, packet sizes as in RFC 8899.
@@ -45,7 +45,7 @@ from .packet import (
     unwrap,
 )
 from .pathmtu import BASE, SIZES, PathMtu
-from .recovery import RTO_INITIAL, RTO_MAX, Recovery
+from .recovery import RTO_INITIAL, RTO_MAX
 from .resets import Resets
 from .sending import Sender
 
@@ -56,6 +56,9 @@ INITIAL_WINDOW = 1024 * 1024
 
 WINDOW = 8 * 1024 * 1024
 """Bytes that SACKs offer to take: 80 MB/s at a round trip of 100 ms."""
+
+PROMPT = 0.001
+"""Seconds by which one waits that was asked for at once: an answer that comes may carry it."""
 
 SACK_DELAY = 0.02
 """Seconds by which a SACK for one packet waits for another or for data (RFC 9260: at most 0.2)."""
@@ -192,9 +195,7 @@ class Association:
         if self.state is not State.CLOSED or self._peer is not None:
             return
         settings = self._settings
-        body = init(
-            settings.tag, settings.tsn, INITIAL_WINDOW, interleaves=settings.interleaves
-        )
+        body = init(settings.tag, settings.tsn, INITIAL_WINDOW, interleaves=settings.interleaves)
         # RFC 9260 section 8.5.1: the tag of an INIT is zero.
         header = Header(settings.local_port, settings.remote_port, 0)
         self._t1_chunk = header.seal(chunk(Kind.INIT, 0, body))
@@ -286,7 +287,7 @@ class Association:
                     raise Malformed(f"a chunk of {length} bytes at {position} of {end}")
                 if kind == Kind.DATA or kind == Kind.I_DATA:
                     had_data = True
-                    self._receive_data(packet, kind, flags, position, following)
+                    self._receive_data(packet, kind, flags, position, following, now)
                 elif kind == Kind.SACK:
                     self._receive_sack(packet[position + 4 : following], now)
                 else:
@@ -298,17 +299,17 @@ class Association:
             self._packets_unacknowledged += 1
             if self._packets_unacknowledged >= 2 or self._tsns.ranges or self._tsns.duplicates:
                 self._sack_now = True
-            elif self._sack_at == float("inf"):
-                self._sack_at = now + SACK_DELAY
+            else:
+                self._sack_at = min(self._sack_at, now + SACK_DELAY)
 
     def _receive_data(
-        self, packet: bytes, kind: int, flags: int, position: int, following: int
+        self, packet: bytes, kind: int, flags: int, position: int, following: int, now: float
     ) -> None:
         tsns = self._tsns
         if tsns is None or self.state not in (State.ESTABLISHED, State.SHUTDOWN_RECEIVED):
             return  # RFC 9260 section 6: in other states it is discarded
         if flags & IMMEDIATE:
-            self._sack_now = True
+            self._sack_at = min(self._sack_at, now + PROMPT)
         if kind == Kind.DATA:
             tsn, stream, number, protocol = data_fields.unpack_from(packet, position + 4)
             data = packet[position + DATA_HEADER : following]
@@ -565,10 +566,11 @@ class Association:
 
     def _confirm(self, body: bytes, now: float) -> None:
         for kind, content in parameters(body):
-            if kind == Parameter.HEARTBEAT_INFO and self._sender is not None:
-                if self.path.confirmed(int.from_bytes(content, "big"), now):
-                    logger.debug("packets may have %d bytes", self.path.size)
-                    self._sender.size_changed()
+            size = int.from_bytes(content, "big")
+            told = kind == Parameter.HEARTBEAT_INFO and self.path.confirmed(size, now)
+            if told and self._sender is not None:
+                logger.debug("packets may have %d bytes", size)
+                self._sender.size_changed()
 
     # --- the end
 

@@ -212,9 +212,7 @@ class Inbound:
         else:
             self._by_last[run.last] = run
 
-    def _complete(
-        self, flags: int, stream: int, sequence: int, protocol: int, data: bytes
-    ) -> None:
+    def _complete(self, flags: int, stream: int, sequence: int, protocol: int, data: bytes) -> None:
         arrival = Arrival(stream, protocol, data)
         if flags & UNORDERED:
             self._give_out(arrival)
@@ -259,10 +257,10 @@ class Inbound:
             state = self._stream(number)
             self._skip_in(state, unwrap(sequence, state.next, 16))
         for first, run in list(self._by_first.items()):
-            # What goes on after the skipped part may still become whole: then it begins before.
-            if run.last < cumulative or (run.last == cumulative and run.last in self._ends):
-                self._forget(first, run)
-            elif first <= cumulative and not run.starts:
+            # What begins before and goes on after it may still become whole.
+            is_over = run.last < cumulative or (run.last == cumulative and run.last in self._ends)
+            has_no_beginning = first <= cumulative and not run.starts
+            if is_over or has_no_beginning:
                 self._forget(first, run)
 
     def _forget(self, first: int, run: _Run) -> None:

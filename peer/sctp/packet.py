@@ -5,6 +5,7 @@ What comes from outside is checked here: whoever reads a chunk may trust its len
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct, error as StructError
 
@@ -173,26 +174,25 @@ def encode_parameters(given: Iterable[tuple[int, bytes]]) -> bytes:
     return written
 
 
+@dataclass(frozen=True, slots=True)
 class Init:
-    """INIT and INIT ACK (RFC 9260 sections 3.3.2 and 3.3.3)."""
+    """INIT and INIT ACK (RFC 9260 sections 3.3.2 and 3.3.3).
 
-    __slots__ = ("inbound", "outbound", "parameters", "tag", "tsn", "window")
+    Attributes:
+        tag: The sender's verification tag.
+        window: Bytes that it takes.
+        outbound: Streams that it sends on.
+        inbound: Streams that it takes.
+        tsn: Its first TSN.
+        parameters: Types and contents of what else it says.
+    """
 
-    def __init__(
-        self,
-        tag: int,
-        window: int,
-        outbound: int,
-        inbound: int,
-        tsn: int,
-        parameters: list[tuple[int, bytes]],
-    ) -> None:
-        self.tag = tag
-        self.window = window
-        self.outbound = outbound
-        self.inbound = inbound
-        self.tsn = tsn
-        self.parameters = parameters
+    tag: int
+    window: int
+    outbound: int
+    inbound: int
+    tsn: int
+    parameters: list[tuple[int, bytes]]
 
     @classmethod
     def decode(cls, body: bytes) -> "Init":
@@ -202,12 +202,13 @@ class Init:
             Malformed: It is too short, or a field has a value that it must not have.
         """
         try:
-            init = cls(*_init_fields.unpack_from(body), parameters(body, _init_fields.size))
+            tag, window, outbound, inbound, tsn = _init_fields.unpack_from(body)
         except StructError as error:
             raise Malformed(str(error)) from error
-        if not init.tag or not init.outbound or not init.inbound:
+        if not tag or not outbound or not inbound:
             raise Malformed("an INIT with a tag or a number of streams of zero")
-        return init
+        rest = parameters(body, _init_fields.size)
+        return cls(tag, window, outbound, inbound, tsn, rest)
 
     def encode(self) -> bytes:
         """Write a body."""

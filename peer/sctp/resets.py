@@ -67,7 +67,9 @@ class Resets:
         """Streams that are to be reset and were not asked for yet."""
         return self._queue if self._request is None else []
 
-    def request(self, last_tsn: int, is_busy: Callable[[int], bool], now: float, rto: float) -> None:
+    def request(
+        self, last_tsn: int, is_busy: Callable[[int], bool], now: float, rto: float
+    ) -> None:
         """Ask for the reset of the streams of which nothing waits to be sent any more."""
         if self._request is not None or not self._queue:
             return

@@ -208,7 +208,7 @@ class Sender:
                     self._paced_until = pacer.ready_at(now)
                     break
             if fragment is None:
-                if flight and flight + full > self._window or recovery.is_full:
+                if (flight and flight + full > self._window) or recovery.is_full:
                     break
                 fragment = queue.take(room - chunk_size, full, now)
                 if fragment is None:

@@ -18,7 +18,6 @@ from .association import (
     Event,
     ResetDone,
     Settings,
-    State,
     StreamsReset,
 )
 from .congestion import Controller

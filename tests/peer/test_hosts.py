@@ -1,10 +1,10 @@
 """Host candidates as the configuration has them: ports, external addresses, names."""
 
-import asyncio
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from aioice import mdns
@@ -12,7 +12,9 @@ from aioice.ice import get_or_create_mdns_protocol, unref_mdns_protocol
 from aiortc import RTCIceTransportPolicy
 
 from icefloe.peer import PeerConfiguration, PeerConnection
+from icefloe.peer.ice import hosts
 from icefloe.peer.ice.local import HIDDEN
+from icefloe.peer.ice.udp import open_udp
 from tests.helpers.gathering import gathered, owning
 from tests.helpers.netns import ADDRESS
 from tests.helpers.pairs import closing, connected, negotiate, trickle
@@ -63,16 +65,13 @@ async def test_relay_only_opens_no_socket() -> None:
 async def test_an_address_that_cannot_be_bound_costs_only_itself(
     monkeypatch: pytest.MonkeyPatch, ipv6: str
 ) -> None:
+    async def refuse(factory: Any, address: str, *rest: int) -> Any:
+        if address == ipv6:
+            raise OSError("gone meanwhile")
+        return await open_udp(factory, address, *rest)
+
+    monkeypatch.setattr(hosts, "open_udp", refuse)
     async with owning() as owner:
-        loop = asyncio.get_running_loop()
-        create = loop.create_datagram_endpoint
-
-        async def refuse(*args: object, **options: object) -> object:
-            if options["local_addr"] == (ipv6, 0):
-                raise OSError("gone meanwhile")
-            return await create(*args, **options)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(loop, "create_datagram_endpoint", refuse)
         await owner.gathering.open_host_sockets()
         assert [candidate.host for candidate in owner.candidates] == [ADDRESS]
 
