@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from .congestion import Ack
 from .outbound import Fragment, Message
+from .packet import LAST
 
 RTO_INITIAL = 1.0
 """Seconds (RFC 9260 section 16)."""
@@ -177,8 +178,8 @@ class Recovery:
         sent, flying = self._sent, self._flying
         for tsn in range(self.cumulative + 1, cumulative + 1):
             fragment = sent.pop(tsn, None)
-            if fragment is None or fragment.acked:
-                continue
+            if fragment is None or fragment.acked or fragment.message.abandoned:
+                continue  # what was given up may be skipped, which says nothing of the path
             if flying.pop(tsn, None) is not None:
                 self.flight -= fragment.size
             ack.acked += fragment.size
@@ -187,7 +188,9 @@ class Recovery:
             if not fragment.lost and fragment.sends == 1:
                 self._overtaken(fragment)
             fragment.acked = True
-        self.cumulative = cumulative
+        if cumulative > self.cumulative:
+            self.cumulative = cumulative
+            self.timeouts = 0
         if gaps or self._blocks:
             newest = self._acknowledge_gaps(cumulative, gaps, ack, newest)
         self._note_duplicates(duplicates)
@@ -214,7 +217,7 @@ class Recovery:
         for first, last in _difference(blocks, self._blocks):
             for tsn in range(first, last + 1):
                 fragment = sent.get(tsn)
-                if fragment is None or fragment.acked:
+                if fragment is None or fragment.acked or fragment.message.abandoned:
                     continue
                 fragment.acked = True
                 if flying.pop(tsn, None) is not None:
@@ -334,6 +337,11 @@ class Recovery:
                 fragment.lost = False
                 if self._flying.pop(fragment.tsn, None) is not None:
                     self.flight -= fragment.size
+        if message.position < len(message.data):
+            # Its end is never sent. Skipping one TSN more tells the other side that, which else
+            # might wait for it with what it has.
+            self._sent[self.next_tsn] = Fragment(message, LAST, message.fragments, b"")
+            self.next_tsn += 1
         self._advance()
 
     def _advance(self) -> None:
