@@ -12,7 +12,6 @@ overridden to put an :class:`~icefloe.peer.ice.agent.IceAgent` in the place of t
 
 import asyncio
 import logging
-import struct
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -24,6 +23,7 @@ from aiortc import (
     RTCCertificate,
     RTCConfiguration,
     RTCDataChannel,
+    RTCDataChannelParameters,
     RTCDtlsTransport,
     RTCIceCandidate,
     RTCIceGatherer,
@@ -37,18 +37,11 @@ from aiortc import (
     RTCTransportStats,
 )
 from aiortc.jitterbuffer import JitterBuffer
+from aiortc.rtcdtlstransport import State as DtlsState
 from aiortc.rtcicetransport import candidate_to_aioice
 from aiortc.rtcpeerconnection import add_transport_description
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
-from aiortc.rtcsctptransport import (
-    WEBRTC_BINARY,
-    WEBRTC_BINARY_EMPTY,
-    WEBRTC_STRING,
-    WEBRTC_STRING_EMPTY,
-    Chunk,
-    InitChunk,
-    serialize_packet,
-)
+from aiortc.rtcsctptransport import RTCSctpCapabilities
 from aiortc.rtp import RtpPacket
 from aiortc.sdp import MediaDescription, SessionDescription
 from aiortc.stats import RTCInboundRtpStreamStats
@@ -58,6 +51,8 @@ from pyee.asyncio import AsyncIOEventEmitter
 
 from .errors import IncompatibleVersions
 from .repair import Repair, Step
+from .sctp.dcep import Open
+from .sctp.transport import Channel, Channels
 
 logger = logging.getLogger(__name__)
 
@@ -86,18 +81,16 @@ _METHODS: dict[type, tuple[str, ...]] = {
         "_RTCPeerConnection__updateIceGatheringState",
     ),
     RTCCertificate: ("_create_ssl_context",),
-    RTCDataChannel: ("_setReadyState",),
-    RTCDtlsTransport: ("_get_stats", "_send_data"),
+    RTCDataChannel: ("_addBufferedAmount", "_setId", "_setReadyState"),
+    RTCDtlsTransport: ("_get_stats", "_register_data_receiver", "_unregister_data_receiver"),
     RTCRtpReceiver: ("_handle_rtp_packet", "_send_rtcp_nack", "_send_rtcp_pli"),
     RTCRtpTransceiver: ("_get_mline_index", "_set_mid", "_set_mline_index"),
     RTCSctpTransport: (
         "_data_channel_add_negotiated",
+        "_data_channel_close",
         "_data_channel_open",
-        "_data_channel_receive",
-        "_send",
-        "_send_chunk",
-        "_send_sack",
-        "_t3_expired",
+        "_data_channel_send",
+        "_handle_data",
     ),
 }
 
@@ -121,6 +114,15 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_RTCPeerConnection__transceivers",
     ),
     RTCCertificate: ("_cert", "_key"),
+    RTCDtlsTransport: (
+        "_RTCDtlsTransport__rx_bytes",
+        "_RTCDtlsTransport__rx_packets",
+        "_RTCDtlsTransport__tx_bytes",
+        "_RTCDtlsTransport__tx_packets",
+        "_data_receiver",
+        "_ssl",
+        "_state",
+    ),
     RTCIceGatherer: ("_connection",),
     JitterBuffer: ("_origin", "_packets"),
     RTCRtpReceiver: (
@@ -138,15 +140,7 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_offerDirection",
         "_preferred_codecs",
     ),
-    RTCSctpTransport: (
-        "_data_channel_queue",
-        "_data_channels",
-        "_remote_max_message_size",
-        "_local_port",
-        "_remote_port",
-        "_rto",
-        "_t3_handle",
-    ),
+    RTCSctpTransport: ("_remote_max_message_size",),
 }
 
 
@@ -289,6 +283,8 @@ class CountedChannel(RTCDataChannel):
     bytes_sent = 0
     messages_received = 0
     bytes_received = 0
+    messages_abandoned = 0
+    """Messages of an unreliable channel that were given up."""
 
     def sent(self, size: int) -> None:
         """Count a message that has left the buffer."""
@@ -300,6 +296,22 @@ class CountedChannel(RTCDataChannel):
         self.messages_received += 1
         self.bytes_received += size
 
+    def abandoned(self, size: int) -> None:
+        """Count a message that was given up."""
+        self.messages_abandoned += 1
+
+    def assign(self, id: int) -> None:
+        """Give it its stream identifier."""
+        self._setId(id)
+
+    def change(self, state: str) -> None:
+        """Change its state."""
+        self._setReadyState(state)
+
+    def buffered(self, amount: int) -> None:
+        """Add to :attr:`bufferedAmount`, in bytes."""
+        self._addBufferedAmount(amount)
+
     def _setReadyState(self, state: str) -> None:
         before = self.readyState
         if state != before and isinstance(self.transport, SctpTransport):
@@ -307,17 +319,8 @@ class CountedChannel(RTCDataChannel):
         super()._setReadyState(state)
 
 
-_EMPTY = (WEBRTC_STRING_EMPTY, WEBRTC_BINARY_EMPTY)
-"""A message of these types has one byte, which stands for none (RFC 8831 section 6.6)."""
-
-_MESSAGES = (WEBRTC_STRING, WEBRTC_BINARY, *_EMPTY)
-
-
 class SctpTransport(RTCSctpTransport):
-    """``RTCSctpTransport`` that counts, takes labels in bytes, and survives malformed messages."""
-
-    INITIAL_RTO = 1.0
-    """Seconds (RFC 9260 section 16); aiortc waits for the 3 s of RFC 4960."""
+    """``RTCSctpTransport`` over icefloe's association; aiortc's is never begun."""
 
     channels: dict[CountedChannel, None]
     """Those that are not closed, in the order in which they were made."""
@@ -325,11 +328,14 @@ class SctpTransport(RTCSctpTransport):
     """How many were ever open."""
     channels_closed: int
     """How many of them no longer are."""
+    shell: Channels
+    """What does the work."""
 
-    def begin_counting(self) -> None:
-        """Start from nothing."""
+    def begin(self) -> None:
+        """Take the place of aiortc's."""
         self.channels = {}
         self.channels_opened = self.channels_closed = 0
+        self.shell = Channels(self, port=self.port)
 
     def channel_changes(self, channel: CountedChannel, before: str, after: str) -> None:
         """Count a channel that enters or leaves ``open``."""
@@ -340,75 +346,153 @@ class SctpTransport(RTCSctpTransport):
         if after == "closed":
             self.channels.pop(channel, None)
 
-    def _count(self, channel: RTCDataChannel) -> None:
-        if not isinstance(channel, CountedChannel):
-            channel.__class__ = CountedChannel
-            assert isinstance(channel, CountedChannel)
-            self.channels[channel] = None
-            if channel.readyState == "open":  # by the other side, or by a transport that was there
-                self.channels_opened += 1
+    def _with(self, channel: RTCDataChannel, add: Callable[[Channel], None]) -> None:
+        channel.__class__ = CountedChannel
+        assert isinstance(channel, CountedChannel)
+        add(channel)
+        self.channels[channel] = None
 
-    def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:
-        if event == "datachannel":
-            self._count(args[0])
-        return super().emit(event, *args, **kwargs)
+    # What aiortc calls.
+
+    @property
+    def state(self) -> str:
+        return self.shell.state
+
+    @property
+    def maxChannels(self) -> int | None:
+        return self.shell.streams or None
+
+    async def start(self, remoteCaps: RTCSctpCapabilities | None, remotePort: int) -> None:
+        if self.state == "new":
+            if remoteCaps is not None:
+                self._remote_max_message_size = remoteCaps.maxMessageSize
+            self.transport._register_data_receiver(self)
+            self.shell.start(remotePort)
+
+    async def stop(self) -> None:
+        self.shell.stop()
+        self.transport._unregister_data_receiver(self)
+
+    async def _handle_data(self, data: bytes) -> None:
+        self.shell.receive(data)
 
     def _data_channel_add_negotiated(self, channel: RTCDataChannel) -> None:
-        super()._data_channel_add_negotiated(channel)
-        self._count(channel)
-
-    async def _send(
-        self, stream_id: int, pp_id: int, user_data: bytes, *args: Any, **kwargs: Any
-    ) -> None:
-        channel = self._data_channels.get(stream_id)
-        if pp_id in _MESSAGES and isinstance(channel, CountedChannel):
-            channel.sent(0 if pp_id in _EMPTY else len(user_data))
-        await super()._send(stream_id, pp_id, user_data, *args, **kwargs)
-
-    async def _send_chunk(self, chunk: Chunk) -> None:
-        if not isinstance(chunk, InitChunk) or self._remote_port is None:
-            await super()._send_chunk(chunk)
-            return
-        # RFC 9260 section 8.5.1: the tag of an INIT is zero. aiortc sends one again with the tag
-        # that it has learned meanwhile, which the other side drops, so that neither would connect.
-        packet = serialize_packet(self._local_port, self._remote_port, 0, chunk)
-        await self.transport._send_data(packet)
+        self._with(channel, self.shell.add_negotiated)
 
     def _data_channel_open(self, channel: RTCDataChannel) -> None:
-        super()._data_channel_open(channel)
-        # RFC 8832 section 5.1 counts bytes, aiortc characters.
-        queued, protocol_id, message = self._data_channel_queue.pop()
-        lengths = struct.pack("!HH", len(channel.label.encode()), len(channel.protocol.encode()))
-        fixed = message[:8] + lengths + message[12:]
-        self._data_channel_queue.append((queued, protocol_id, fixed))
-        self._count(channel)
+        self._with(channel, self.shell.open)
 
-    async def path_changed(self, *, was_lost: bool) -> None:
-        """Make the most of a path that is new, or back.
+    def _data_channel_close(self, channel: RTCDataChannel) -> None:
+        assert isinstance(channel, CountedChannel)
+        self.shell.close(channel)
 
-        Args:
-            was_lost: Whether there was none before: then what is not acknowledged is sent again at
-                once, and no timer waited for.
+    def _data_channel_send(self, channel: RTCDataChannel, data: bytes | str) -> None:
+        assert isinstance(channel, CountedChannel)
+        self.shell.send(channel, data, self._remote_max_message_size)
+
+    # What the channels call.
+
+    def transmit(self, packets: list[bytes]) -> None:
+        """Send packets.
+
+        Raises:
+            ConnectionError: DTLS is not connected.
         """
-        if self.state != "connected":
-            return
-        # An acknowledgement may have gone over the path that was left, and its loss would cost the
-        # other side a timer.
-        await self._send_sack()
-        if was_lost and self._t3_handle is not None:
-            self._t3_handle.cancel()
-            self._t3_expired()
+        assert isinstance(self.transport, DtlsTransport)
+        self.transport.send_all(packets)
 
-    async def _data_channel_receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
-        channel = self._data_channels.get(stream_id)
+    def accept(self, opened: Open, id: int) -> CountedChannel:
+        """Make a channel that the other side has opened."""
+        parameters = RTCDataChannelParameters(
+            label=opened.label,
+            ordered=opened.ordered,
+            maxPacketLifeTime=opened.max_packet_life_time,
+            maxRetransmits=opened.max_retransmits,
+            protocol=opened.protocol,
+            id=id,
+        )
+        channel = CountedChannel(self, parameters, False)
+        self.channels[channel] = None
+        channel.change("open")
+        return channel
+
+    def announce(self, channel: Channel) -> None:
+        """Tell the application of it."""
+        self.emit("datachannel", channel)
+
+    def ended(self) -> None:
+        """Let go of whoever listens: there will be no further event."""
+        self.remove_all_listeners()
+
+
+class DtlsTransport(RTCDtlsTransport):
+    """``RTCDtlsTransport`` that carries data without a coroutine for each packet."""
+
+    _APPLICATION_DATA = 23
+    _RECORD_HEADER = 13
+    """Bytes before a record's content (RFC 6347 section 4.1)."""
+    _AT_ONCE = 40
+    """Packets encrypted before they are sent."""
+
+    def receive_now(self, packet: bytes) -> bool:
+        """Take a datagram if it carries data of a connection that is established.
+
+        Returns:
+            Whether it was taken; otherwise it goes through :meth:`_recv_next`, as media,
+            handshakes and alerts do.
+        """
+        receiver = self._data_receiver
+        if (
+            packet[0] != self._APPLICATION_DATA
+            or self._state is not DtlsState.CONNECTED
+            or not isinstance(receiver, SctpTransport)
+            or self._ssl is None
+            or len(packet) < self._RECORD_HEADER
+        ):
+            return False
+        self._count("rx", 1, len(packet))
+        self._ssl.bio_write(packet)
+        end = self._RECORD_HEADER + (packet[11] << 8 | packet[12])
         try:
-            await super()._data_channel_receive(stream_id, pp_id, data)
-        except (AssertionError, ValueError, struct.error) as error:
-            # A message that breaks RFC 8832, or is not UTF-8: it must not end the association.
-            logger.warning("dropped a malformed data channel message: %r", error)
-            return
-        if pp_id in _MESSAGES and isinstance(channel, CountedChannel):
-            channel.received(0 if pp_id in _EMPTY else len(data))
+            receiver.shell.receive(self._ssl.recv(len(packet)))
+            while end < len(packet):  # a datagram may have several records
+                receiver.shell.receive(self._ssl.recv(len(packet)))
+        except SSL.Error:
+            return True  # not authentic, a replay, or no further record
+        return True
+
+    def send_all(self, packets: list[bytes]) -> None:
+        """Send packets of data, in order.
+
+        Raises:
+            ConnectionError: The transport is not connected.
+        """
+        ssl = self._ssl
+        if self._state is not DtlsState.CONNECTED or ssl is None:
+            raise ConnectionError("DTLS is not connected")
+        agent: Any = agent_of(self.transport)
+        for start in range(0, len(packets), self._AT_ONCE):
+            some = packets[start : start + self._AT_ONCE]
+            for packet in some:
+                ssl.send(packet)
+            size = sum(map(len, some)) + len(some) * 128
+            records = self._records(ssl.bio_read(size))
+            self._count("tx", len(records), sum(map(len, records)))
+            agent.send_all(records)
+
+    def _records(self, written: bytes) -> list[bytes]:
+        """Cut what OpenSSL has written into a datagram for each record."""
+        records, start = [], 0
+        while start + self._RECORD_HEADER <= len(written):
+            end = start + self._RECORD_HEADER + (written[start + 11] << 8 | written[start + 12])
+            records.append(written[start:end])
+            start = end
+        return records
+
+    def _count(self, way: str, packets: int, size: int) -> None:
+        numbers = vars(self)
+        numbers[f"_RTCDtlsTransport__{way}_packets"] += packets
+        numbers[f"_RTCDtlsTransport__{way}_bytes"] += size
 
 
 class Receiver(RTCRtpReceiver):
@@ -588,6 +672,9 @@ class PeerConnectionSeam(RTCPeerConnection):
         ice.__class__ = IceTransport
         agent = self._make_agent(ice, str(parameters.usernameFragment), str(parameters.password))
         gatherer._connection = ice._connection = agent
+        dtls.__class__ = DtlsTransport
+        assert isinstance(dtls, DtlsTransport)
+        agent.take = dtls.receive_now
         ice._recv, ice._send = agent.recv, agent.send
         for emitter in (gatherer, ice, dtls):
             guard(emitter)
@@ -650,9 +737,8 @@ class PeerConnectionSeam(RTCPeerConnection):
         _create_sctp_transport(self)
         assert self.sctp is not None
         self.sctp.__class__ = SctpTransport
-        self.sctp._rto = SctpTransport.INITIAL_RTO
         assert isinstance(self.sctp, SctpTransport)
-        self.sctp.begin_counting()
+        self.sctp.begin()
         guard(self.sctp)
         self._negotiation_may_be_needed()
 
@@ -829,9 +915,9 @@ class PeerConnectionSeam(RTCPeerConnection):
     def _ice_transports(self) -> set[RTCIceTransport]:
         return {dtls.transport for dtls in self._dtls_in_use()}
 
-    async def _path_changed(self, *, was_lost: bool) -> None:
+    def _path_changed(self, *, was_lost: bool) -> None:
         if isinstance(self.sctp, SctpTransport):
-            await self.sctp.path_changed(was_lost=was_lost)
+            self.sctp.shell.path_changed(was_lost=was_lost)
 
     def _remote_max_message_size(self) -> int:
         """Return the largest message that the other side takes, in bytes; 0 is no limit."""

@@ -38,7 +38,6 @@ class RestartingConnection(TricklingConnection):
         self._recovery = Recovery()
         self._recovery_timer: asyncio.TimerHandle | None = None
         self._unwatch: Callable[[], None] | None = None
-        self._telling: set[asyncio.Task[None]] = set()
         super().__init__(configuration, own=own, servers=servers)
 
     def restartIce(self) -> None:
@@ -135,16 +134,11 @@ class RestartingConnection(TricklingConnection):
         if agent_of(ice).state is IceState.COMPLETED and not self._is_in_trouble():
             self._recovery.healthy(self._now())
             self._arm_recovery()
-            self._tell_sctp(was_lost=True)
+            self._path_changed(was_lost=True)
 
     def _on_selected(self, ice: RTCIceTransport, *, was_lost: bool) -> None:
         super()._on_selected(ice, was_lost=was_lost)
-        self._tell_sctp(was_lost=was_lost)
-
-    def _tell_sctp(self, *, was_lost: bool) -> None:
-        task = asyncio.get_running_loop().create_task(self._path_changed(was_lost=was_lost))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        self._path_changed(was_lost=was_lost)
 
     def _on_trouble(self, reason: str, *, silent: bool) -> None:
         if self._closing is not None or not self._configuration.restartAutomatically:

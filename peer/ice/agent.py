@@ -103,6 +103,8 @@ class IceAgent:
         self._usable = asyncio.Event()
         self._is_closed = False
         self._announced: Pair | None = None
+        self.take: Callable[[bytes], bool] = lambda packet: False
+        """Asked first with each datagram whether it is taken at once; others are received."""
         self.state = IceState.NEW
         """The state of the transport."""
         self.selected_pair_changes = 0
@@ -365,7 +367,18 @@ class IceAgent:
         if self._is_closed:
             raise ConnectionError("the ICE agent is closed")
         if self._current is not None:
-            self._current.send(data)
+            self._current.send_all([data])
+
+    def send_all(self, packets: list[bytes]) -> None:
+        """Send datagrams at once; while there is no path they are lost, as on any network.
+
+        Raises:
+            ConnectionError: The agent is closed.
+        """
+        if self._is_closed:
+            raise ConnectionError("the ICE agent is closed")
+        if self._current is not None:
+            self._current.send_all(packets)
 
     async def close(self) -> None:
         """Free everything; takes at most the configuration's ``closeTimeout``, and a little."""
@@ -437,6 +450,8 @@ class IceAgent:
     def _on_packet(self, data: bytes) -> None:
         if self._pending:
             self._on_changed()
+        if self.take(data):
+            return
         if len(self._packets) < RECEIVE_QUEUE:
             self._packets.append(data)
             if self._arrived is not None and not self._arrived.done():

@@ -25,6 +25,7 @@ from .pair import Address, Pair
 from .servers import RTCPeerConnectionIceErrorEvent, Server
 from .socket import IceSocket
 from .state import IceState, Settings
+from .udp import UdpTransport
 
 logger = logging.getLogger(__name__)
 
@@ -287,16 +288,21 @@ class Generation:
 
     # --- data
 
-    def send(self, data: bytes) -> bool:
-        """Send a datagram over the selected pair; return whether there is one to send over."""
+    def send_all(self, packets: list[bytes]) -> bool:
+        """Send datagrams over the selected pair; return whether there is one to send over."""
         now = self._loop.time()
         pair = self.checks.path(now)
         if pair is None:
             return False
-        pair.packets_sent += 1
-        pair.bytes_sent += len(data)
+        pair.packets_sent += len(packets)
+        pair.bytes_sent += sum(map(len, packets))
         pair.last_packet_sent_at = now
-        pair.local.base.transport.sendto(data, pair.remote.address)
+        transport, address = pair.local.base.transport, pair.remote.address
+        if isinstance(transport, UdpTransport):
+            transport.send_all(packets, address)
+        else:
+            for packet in packets:
+                transport.sendto(packet, address)
         return True
 
     @property

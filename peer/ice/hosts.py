@@ -1,10 +1,8 @@
 """Host candidates: one UDP socket on each local address, and what the other side is told of it."""
 
-import asyncio
 import ipaddress
 import logging
 import random
-import socket
 from collections.abc import Callable, Iterator
 
 import dns.name
@@ -16,6 +14,7 @@ from .interfaces import Address, choose, local_preference, read_interfaces
 from .links import UDP_RECEIVE_BUFFER
 from .local import Foundations, LocalCandidate, network_type
 from .multicast import MulticastDns
+from .udp import open_udp
 
 logger = logging.getLogger(__name__)
 
@@ -113,19 +112,12 @@ class HostSockets:
                 found(candidate)
 
     async def _bind(self, address: str) -> StunProtocol | None:
-        loop = asyncio.get_running_loop()
         reason: OSError | None = None
         for port in self._ports():
             try:
-                transport, protocol = await loop.create_datagram_endpoint(
-                    self._protocol_factory, local_addr=(address, port)
-                )
+                return await open_udp(self._protocol_factory, address, port, UDP_RECEIVE_BUFFER)
             except OSError as error:
                 reason = error
-                continue
-            sock: socket.socket = transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER)
-            return protocol
         logger.warning("no host candidate on %s: %s", address, reason)
         return None
 

@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 MAX_QUEUED = 1024 * 1024
 """Bytes that may wait to be sent; more datagrams are dropped."""
 
-UDP_RECEIVE_BUFFER = 256 * 1024
-"""Bytes asked of the kernel for what arrives while the event loop is busy."""
+UDP_RECEIVE_BUFFER = 4 * 1024 * 1024
+"""Bytes asked of the kernel for what arrives while the event loop is busy; it may give less."""
 
 _MAGIC_COOKIE = 0x2112A442
 

@@ -5,6 +5,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import dns.name
 import pytest
@@ -12,8 +13,10 @@ from aioice import mdns
 from aiortc import RTCIceTransportPolicy
 
 from icefloe.peer import PeerConfiguration, PeerConnection
+from icefloe.peer.ice import hosts
 from icefloe.peer.ice.local import HIDDEN
 from icefloe.peer.ice.multicast import MulticastDns
+from icefloe.peer.ice.udp import open_udp
 from tests.helpers.gathering import gathered, owning
 from tests.helpers.netns import ADDRESS
 from tests.helpers.pairs import closing, connected, negotiate, trickle
@@ -64,16 +67,13 @@ async def test_relay_only_opens_no_socket() -> None:
 async def test_an_address_that_cannot_be_bound_costs_only_itself(
     monkeypatch: pytest.MonkeyPatch, ipv6: str
 ) -> None:
+    async def refuse(factory: Any, address: str, *rest: int) -> Any:
+        if address == ipv6:
+            raise OSError("gone meanwhile")
+        return await open_udp(factory, address, *rest)
+
+    monkeypatch.setattr(hosts, "open_udp", refuse)
     async with owning() as owner:
-        loop = asyncio.get_running_loop()
-        create = loop.create_datagram_endpoint
-
-        async def refuse(*args: object, **options: object) -> object:
-            if options["local_addr"] == (ipv6, 0):
-                raise OSError("gone meanwhile")
-            return await create(*args, **options)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(loop, "create_datagram_endpoint", refuse)
         await owner.gathering.open_host_sockets()
         assert [candidate.host for candidate in owner.candidates] == [ADDRESS]
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from icefloe.peer import PeerConnection
+from icefloe.peer._aiortc import SctpTransport
 from tests.helpers.pairs import closing, connected, make, negotiate, opened, until
 
 ROLLBACK = RTCSessionDescription(sdp="", type="rollback")
@@ -120,9 +121,10 @@ async def test_a_malformed_channel_message_does_not_end_the_association(
     async with closing(a, b):
         await negotiate(a, b)
         await opened(channel)
-        assert a.sctp is not None
+        assert isinstance(a.sctp, SctpTransport)
         stream = channel.id if protocol_id == 51 else 101
-        await a.sctp._send(stream, protocol_id, message)  # type: ignore[arg-type]
+        assert stream is not None
+        a.sctp.shell.send_raw(stream, protocol_id, message)
         channel.send("still there")
         assert await answers.get() == "still there"
 

@@ -1,0 +1,601 @@
+"""An SCTP association without I/O: packets, messages and the time go in, packets come out.
+
+**Whoever drives it calls** :meth:`Association.flush` **after everything else, then takes all of**
+:attr:`~Association.outgoing`, :attr:`~Association.arrived` **and** :attr:`~Association.events`,
+**and calls** :meth:`~Association.tick` **at** :attr:`~Association.deadline`. What was received at
+once may be flushed at once: then one SACK speaks for all of it, and small messages share packets.
+
+RFC 9260, with FORWARD TSN (RFC 3758), stream resets (RFC 6525), I-DATA (RFC 8260), the I bit
+(RFC 7053); loss detection as in RFC 8985, packet sizes as in RFC 8899.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from struct import error as StructError
+
+from .congestion import Controller
+from .congestion.model import Model
+from .handshake import Cookies, Peer, init
+from .inbound import Arrival, Inbound, Tsns
+from .outbound import Message, SendQueue
+from .packet import (
+    DATA_HEADER,
+    HEADER,
+    I_DATA_HEADER,
+    IMMEDIATE,
+    Header,
+    Init,
+    Kind,
+    Malformed,
+    Parameter,
+    chunk,
+    chunk_header,
+    chunks,
+    data_fields,
+    decode_forward_tsn,
+    decode_i_forward_tsn,
+    decode_sack,
+    encode_parameters,
+    encode_sack,
+    i_data_fields,
+    parameters,
+    unwrap,
+)
+from .pathmtu import BASE, SIZES, PathMtu
+from .recovery import RTO_INITIAL, RTO_MAX
+from .resets import Resets
+from .sending import Sender
+
+logger = logging.getLogger(__name__)
+
+INITIAL_WINDOW = 1024 * 1024
+"""Bytes that the INIT offers to take: what other stacks begin slow start by."""
+
+WINDOW = 8 * 1024 * 1024
+"""Bytes that SACKs offer to take: 80 MB/s at a round trip of 100 ms."""
+
+PROMPT = 0.001
+"""Seconds by which one waits that was asked for at once: an answer that comes may carry it."""
+
+SACK_DELAY = 0.02
+"""Seconds by which a SACK for one packet waits for another or for data (RFC 9260: at most 0.2)."""
+
+T1_MAX = 5.0
+"""Seconds between two INITs or COOKIE ECHOs at most; ICE and DTLS say when to give up."""
+
+
+class State(StrEnum):
+    """RFC 9260 section 4, less what begins a shutdown: here one side aborts."""
+
+    CLOSED = "closed"
+    COOKIE_WAIT = "cookie-wait"
+    COOKIE_ECHOED = "cookie-echoed"
+    ESTABLISHED = "established"
+    SHUTDOWN_RECEIVED = "shutdown-received"
+    SHUTDOWN_ACK_SENT = "shutdown-ack-sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """Data can be sent, on streams below this number."""
+
+    streams: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The association is over.
+
+    Attributes:
+        reason: Who closed it and why.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsReset:
+    """The other side will send nothing more on these streams."""
+
+    streams: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResetDone:
+    """The reset of these streams, which was asked for here, is over.
+
+    Attributes:
+        streams: Their identifiers.
+        performed: Whether the other side has carried it out; it may refuse to.
+    """
+
+    streams: tuple[int, ...]
+    performed: bool
+
+
+Event = Established | Closed | StreamsReset | ResetDone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How an association is made.
+
+    Attributes:
+        tag: This side's verification tag, random and not 0.
+        tsn: Its first TSN, random.
+        secret: What its cookies are signed with.
+        local_port: Its SCTP port.
+        remote_port: The other side's.
+        window: Bytes that it takes before the application has them.
+        interleaves: Whether it offers I-DATA.
+        controller: Makes the congestion controller, for so many bytes of user data a packet.
+        sizes: Packet sizes to try, in bytes, the largest first.
+    """
+
+    tag: int
+    tsn: int
+    secret: bytes
+    local_port: int = 5000
+    remote_port: int = 5000
+    window: int = WINDOW
+    interleaves: bool = True
+    controller: Callable[[int], Controller] = Model
+    sizes: tuple[int, ...] = SIZES
+
+
+class Association:
+    """One end of an association; see the module for how to drive it.
+
+    Attributes:
+        state: Where it is.
+        outgoing: Packets that are to be sent, in order.
+        arrived: Messages that have arrived.
+        events: What else has happened.
+        unread: Bytes of messages that the application has and has not read: they are not offered to
+            the other side again. Kept by whoever drives it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._cookies = Cookies(settings.secret)
+        self._expected = Header(settings.remote_port, settings.local_port, settings.tag)
+        self._expected_init = Header(settings.remote_port, settings.local_port, 0)
+        self._header = Header(settings.local_port, settings.remote_port, 0)
+        self._peer: Peer | None = None
+        self._control: list[bytes] = []
+        self._t1_at = float("inf")
+        self._t1_chunk = b""
+        self._t1_tries = 0
+        self._init_sent_at: float | None = None
+        # Inbound.
+        self._tsns: Tsns | None = None
+        self._inbound = Inbound()
+        self._packets_unacknowledged = 0
+        self._sack_now = False
+        self._sack_at = float("inf")
+        self._told_window = INITIAL_WINDOW
+        self.unread = 0
+        # Outbound.
+        self.queue = SendQueue()
+        self.path = PathMtu(settings.sizes)
+        self._sender: Sender | None = None
+        self._resets: Resets | None = None
+        self.state = State.CLOSED
+        self.outgoing: deque[bytes] = deque()
+        self.arrived: deque[Arrival] = self._inbound.arrived
+        self.events: deque[Event] = deque()
+
+    # --- what the application does
+
+    def connect(self, now: float) -> None:
+        """Begin (RFC 9260 section 5.1)."""
+        if self.state is not State.CLOSED or self._peer is not None:
+            return
+        settings = self._settings
+        body = init(settings.tag, settings.tsn, INITIAL_WINDOW, interleaves=settings.interleaves)
+        # RFC 9260 section 8.5.1: the tag of an INIT is zero.
+        header = Header(settings.local_port, settings.remote_port, 0)
+        self._t1_chunk = header.seal(chunk(Kind.INIT, 0, body))
+        self._init_sent_at = now
+        self._t1_tries = 0
+        self._repeat_t1(now)
+        self._enter(State.COOKIE_WAIT)
+
+    def send(self, message: Message) -> None:
+        """Queue a message; one may be queued before the association is established."""
+        self.queue.put(message)
+
+    def reset(self, stream: int) -> bool:
+        """Reset a stream once its messages are out; return whether the other side can do that."""
+        if self._resets is None or self._peer is None or not self._peer.resets:
+            return False
+        self._resets.want(stream)
+        return True
+
+    def abort(self) -> None:
+        """End it at once, and say so to the other side (RFC 9260 section 9.1)."""
+        if self.state is not State.CLOSED:
+            self.outgoing.append(self._header.seal(chunk(Kind.ABORT, 0, b"")))
+            self._close("this side closed it")
+
+    def path_changed(self, now: float, *, was_lost: bool) -> None:
+        """Make the most of another path, or of one that is back.
+
+        Args:
+            now: The time.
+            was_lost: Whether there was none before: then what is not acknowledged is sent at once.
+        """
+        if self._sender is None:
+            return
+        # An acknowledgement may have gone over the path that was left, and its loss would cost the
+        # other side a timer.
+        self._sack_at = now
+        if was_lost:
+            self._sender.path_changed(now)
+
+    # --- numbers
+
+    @property
+    def sender(self) -> Sender | None:
+        """What sends the data, once the association is established."""
+        return self._sender
+
+    @property
+    def streams(self) -> int:
+        """Streams that both sides have, 0 until the other side has told."""
+        return min(self._peer.inbound, self._peer.outbound) if self._peer is not None else 0
+
+    @property
+    def window(self) -> int:
+        """Bytes that the other side may send."""
+        return max(self._settings.window - self._inbound.size - self.unread, 0)
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`tick` has something to do."""
+        due = min(self._t1_at, self._sack_at)
+        if self._sender is not None and self._resets is not None:
+            due = min(due, self._sender.deadline, self._resets.deadline, self.path.deadline)
+        return due
+
+    # --- time
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        if now >= self._t1_at:
+            self._repeat_t1(now)
+        if now >= self._sack_at:
+            self._sack_now = True
+        if self._sender is not None and self._resets is not None:
+            self._sender.tick(now)
+            self._resets.tick(now, self._sender.rto, RTO_MAX)
+            self.path.tick(now)
+
+    def _repeat_t1(self, now: float) -> None:
+        self.outgoing.append(self._t1_chunk)
+        self._t1_at = now + min(RTO_INITIAL * 2.0**self._t1_tries, T1_MAX)
+        self._t1_tries = min(self._t1_tries + 1, 16)
+
+    # --- what arrives
+
+    def receive(self, packet: bytes, now: float) -> None:
+        """Take a packet; what breaks the protocol is dropped, here as on any network."""
+        if not self._expected.fits(packet):
+            if self._expected_init.fits(packet):
+                self._receive_init(packet, now)
+            return
+        had_data = False
+        try:
+            position, end = HEADER, len(packet)
+            while position + 4 <= end:
+                kind, flags, length = chunk_header.unpack_from(packet, position)
+                following = position + length
+                if length < 4 or following > end:
+                    raise Malformed(f"a chunk of {length} bytes at {position} of {end}")
+                if kind == Kind.DATA or kind == Kind.I_DATA:
+                    had_data = True
+                    self._receive_data(packet, kind, flags, position, following, now)
+                elif kind == Kind.SACK:
+                    self._receive_sack(packet[position + 4 : following], now)
+                else:
+                    self._receive_other(kind, flags, packet[position + 4 : following], now)
+                position = (following + 3) & ~3
+        except (Malformed, StructError) as error:
+            logger.debug("dropped the rest of a packet: %s", error)
+        if had_data and self._tsns is not None:
+            self._packets_unacknowledged += 1
+            if self._packets_unacknowledged >= 2 or self._tsns.ranges or self._tsns.duplicates:
+                self._sack_now = True
+            else:
+                self._sack_at = min(self._sack_at, now + SACK_DELAY)
+
+    def _receive_data(
+        self, packet: bytes, kind: int, flags: int, position: int, following: int, now: float
+    ) -> None:
+        tsns = self._tsns
+        if tsns is None or self.state not in (State.ESTABLISHED, State.SHUTDOWN_RECEIVED):
+            return  # RFC 9260 section 6: in other states it is discarded
+        if flags & IMMEDIATE:
+            self._sack_at = min(self._sack_at, now + PROMPT)
+        if kind == Kind.DATA:
+            tsn, stream, number, protocol = data_fields.unpack_from(packet, position + 4)
+            data = packet[position + DATA_HEADER : following]
+        else:
+            tsn, stream, _, number, protocol = i_data_fields.unpack_from(packet, position + 4)
+            data = packet[position + I_DATA_HEADER : following]
+        if not data:
+            self._fail("the other side sent a DATA chunk without data")  # section 6.2
+            return
+        tsn = unwrap(tsn, tsns.cumulative)
+        if tsn > tsns.highest and not self._has_room(len(data)):
+            self._sack_now = True
+            return  # section 6.2: beyond the window that it was told
+        if not tsns.add(tsn):
+            return
+        if kind == Kind.DATA:
+            self._inbound.add(tsn, flags, stream, number, protocol, data)
+        else:
+            self._inbound.add_interleaved(flags, stream, number, protocol, data)
+        self._carry_out_resets()
+
+    def _has_room(self, size: int) -> bool:
+        held = self._inbound.size + self.unread
+        # While nothing waits to be read, a message must be let in whole, whatever its size.
+        return held + size <= self._settings.window or not self.unread
+
+    def _carry_out_resets(self) -> None:
+        resets, tsns = self._resets, self._tsns
+        if resets is not None and tsns is not None and resets.arrived(tsns.cumulative):
+            self._take_resets(resets)
+
+    def _take_resets(self, resets: Resets) -> None:
+        if resets.reset_here:
+            streams = tuple(resets.reset_here)
+            resets.reset_here.clear()
+            for stream in streams:
+                self._inbound.reset(stream)
+            self.events.append(StreamsReset(streams))
+        if resets.reset_there:
+            streams = tuple(resets.reset_there)
+            resets.reset_there.clear()
+            for stream in streams:
+                self.queue.clear(stream)
+            self.events.append(ResetDone(streams, performed=True))
+        if resets.refused:
+            self.events.append(ResetDone(tuple(resets.refused), performed=False))
+            resets.refused.clear()
+
+    def _receive_sack(self, body: bytes, now: float) -> None:
+        if self._sender is not None:
+            tsn, window, gaps, duplicates = decode_sack(body)
+            self._sender.acknowledged(tsn, window, gaps, len(duplicates), now)
+
+    def _receive_other(self, kind: int, flags: int, body: bytes, now: float) -> None:
+        match kind:
+            case Kind.HEARTBEAT:
+                self._control.append(chunk(Kind.HEARTBEAT_ACK, flags, body))
+            case Kind.HEARTBEAT_ACK:
+                self._confirm(body, now)
+            case Kind.INIT_ACK:
+                self._receive_init_ack(body, now)
+            case Kind.COOKIE_ECHO:
+                self._receive_cookie_echo(body, now)
+            case Kind.COOKIE_ACK:
+                if self.state is State.COOKIE_ECHOED:
+                    self._establish(now)
+            case Kind.ERROR:
+                self._receive_error(body)
+            case Kind.ABORT:
+                self._close("the other side aborted it")
+            case Kind.SHUTDOWN:
+                if self.state is State.ESTABLISHED:
+                    self._enter(State.SHUTDOWN_RECEIVED)
+            case Kind.SHUTDOWN_COMPLETE:
+                if self.state is State.SHUTDOWN_ACK_SENT:
+                    self._close("the other side shut it down")
+            case Kind.RE_CONFIG:
+                self._receive_resets(body, now)
+            case Kind.FORWARD_TSN:
+                tsn, streams = decode_forward_tsn(body)
+                if (cumulative := self._skip_to(tsn)) is not None:
+                    self._inbound.skip(cumulative, streams)
+                    self._carry_out_resets()
+            case Kind.I_FORWARD_TSN:
+                tsn, skipped = decode_i_forward_tsn(body)
+                if self._skip_to(tsn) is not None:
+                    self._inbound.skip_interleaved(skipped)
+                    self._carry_out_resets()
+            case _:
+                # RFC 9260 section 3.2: the upper bits say whether the rest may be read.
+                if kind < 128:
+                    raise Malformed(f"a chunk of the unknown type {kind}")
+
+    def _skip_to(self, tsn: int) -> int | None:
+        if self._tsns is None:
+            return None
+        self._sack_now = True
+        cumulative = unwrap(tsn, self._tsns.cumulative)
+        return cumulative if self._tsns.skip_to(cumulative) else None
+
+    def _receive_resets(self, body: bytes, now: float) -> None:
+        if self._resets is None or self._tsns is None or self._sender is None:
+            return
+        for kind, content in parameters(body):
+            self._resets.receive(kind, content, self._tsns.cumulative, now, self._sender.rto)
+            self._take_resets(self._resets)
+
+    # --- the beginning (RFC 9260 section 5)
+
+    def _receive_init(self, packet: bytes, now: float) -> None:
+        try:
+            found = list(chunks(packet))
+            if len(found) != 1 or found[0][0] != Kind.INIT:
+                return
+            peer = Peer.told_by(Init.decode(found[0][2]))
+        except Malformed as error:
+            logger.debug("dropped an INIT: %s", error)
+            return
+        settings = self._settings
+        # Section 5.2.1: the same tag and TSN as in this side's INIT, so that both become one.
+        body = init(
+            settings.tag,
+            settings.tsn,
+            INITIAL_WINDOW,
+            interleaves=settings.interleaves,
+            cookie=self._cookies.make(peer, now),
+        )
+        header = Header(settings.local_port, settings.remote_port, peer.tag)
+        self.outgoing.append(header.seal(chunk(Kind.INIT_ACK, 0, body)))
+
+    def _receive_init_ack(self, body: bytes, now: float) -> None:
+        if self.state is not State.COOKIE_WAIT:
+            return
+        answer = Init.decode(body)
+        cookie = answer.get(Parameter.STATE_COOKIE)
+        if cookie is None:
+            raise Malformed("an INIT ACK without a cookie")
+        self._meet(Peer.told_by(answer))
+        self._t1_chunk = self._header.seal(chunk(Kind.COOKIE_ECHO, 0, cookie))
+        self._t1_tries = 0
+        self._repeat_t1(now)
+        self._enter(State.COOKIE_ECHOED)
+
+    def _receive_cookie_echo(self, cookie: bytes, now: float) -> None:
+        peer = self._cookies.read(cookie, now)
+        if peer is None:
+            stale = encode_parameters([(3, bytes(4))])
+            self.outgoing.append(self._header.seal(chunk(Kind.ERROR, 0, stale)))
+            return
+        if self.state in (State.CLOSED, State.COOKIE_WAIT, State.COOKIE_ECHOED):
+            self._meet(peer)
+            self._establish(now)
+        elif self._peer is None or peer.tag != self._peer.tag:
+            return  # the other side began anew: an association lives as long as its DTLS session
+        self._control.append(chunk(Kind.COOKIE_ACK, 0, b""))
+
+    def _receive_error(self, body: bytes) -> None:
+        causes = [cause for cause, _ in parameters(body)]
+        logger.debug("the other side reports the errors %s", causes)
+        if self.state is State.COOKIE_ECHOED and 3 in causes:
+            self._enter(State.CLOSED)  # a stale cookie: begin again
+            self._peer = None
+            self._t1_at = 0.0
+            self.connect(self._init_sent_at or 0.0)
+
+    def _meet(self, peer: Peer) -> None:
+        self._peer = peer
+        settings = self._settings
+        self._header = Header(settings.local_port, settings.remote_port, peer.tag)
+
+    def _establish(self, now: float) -> None:
+        peer, settings = self._peer, self._settings
+        if peer is None:
+            return
+        self._t1_at = float("inf")
+        self._tsns = Tsns(peer.tsn - 1)
+        interleaves = settings.interleaves and peer.interleaves
+        self.queue.interleaves = interleaves
+        self._resets = Resets(settings.tsn, peer.tsn)
+        self._sender = Sender(
+            queue=self.queue,
+            path=self.path,
+            controller=settings.controller(BASE - HEADER - DATA_HEADER),
+            tsn=settings.tsn,
+            window=peer.window,
+            forwards=peer.forwards,
+            interleaves=interleaves,
+        )
+        self.path.begin(now)
+        self._enter(State.ESTABLISHED)
+        self.events.append(Established(min(peer.inbound, peer.outbound)))
+
+    # --- what leaves
+
+    def flush(self, now: float) -> None:
+        """Make packets of all that may be sent now."""
+        control = self._control
+        sender, resets = self._sender, self._resets
+        if sender is None or resets is None or self.state is State.CLOSED:
+            if control:
+                self.outgoing.append(self._header.seal(b"".join(control)))
+                control.clear()
+            return
+        self._maybe_sack(control)
+        if resets.outgoing:
+            control += resets.outgoing
+            resets.outgoing.clear()
+        sender.flush(self._header, control, self.outgoing, now)
+        if resets.wanted:
+            resets.request(sender.last_tsn, self._is_busy, now, sender.rto)
+            if resets.outgoing:
+                self.outgoing.append(self._header.seal(b"".join(resets.outgoing)))
+                resets.outgoing.clear()
+        if self.path.probe is not None:
+            self._probe_path(self.path.probe, sender, now)
+        if self.state is State.SHUTDOWN_RECEIVED and sender.is_done:
+            self.outgoing.append(self._header.seal(chunk(Kind.SHUTDOWN_ACK, 0, b"")))
+            self._enter(State.SHUTDOWN_ACK_SENT)
+
+    def _is_busy(self, stream: int) -> bool:
+        return self.queue.has(stream)
+
+    def _maybe_sack(self, control: list[bytes]) -> None:
+        tsns = self._tsns
+        if tsns is None:
+            return
+        window = self.window
+        # RFC 9260 section 6.2: the other side must hear of it when there is room again.
+        reopened = self._told_window < 65536 <= window - self._told_window
+        if not self._sack_now and not reopened:
+            return
+        sack = encode_sack(
+            tsns.cumulative & 0xFFFFFFFF,
+            window,
+            tsns.gaps() if tsns.ranges else (),
+            [tsn & 0xFFFFFFFF for tsn in tsns.duplicates],
+        )
+        control.insert(0, sack)
+        tsns.duplicates.clear()
+        self._told_window = window
+        self._sack_now = False
+        self._sack_at = float("inf")
+        self._packets_unacknowledged = 0
+
+    def _probe_path(self, size: int, sender: Sender, now: float) -> None:
+        heartbeat = chunk(
+            Kind.HEARTBEAT,
+            0,
+            encode_parameters([(Parameter.HEARTBEAT_INFO, size.to_bytes(4, "big"))]),
+        )
+        rest = size - HEADER - len(heartbeat)
+        self.outgoing.append(self._header.seal(heartbeat + chunk(Kind.PAD, 0, bytes(rest - 4))))
+        self.path.tried(now, sender.rto)
+
+    def _confirm(self, body: bytes, now: float) -> None:
+        for kind, content in parameters(body):
+            size = int.from_bytes(content, "big")
+            told = kind == Parameter.HEARTBEAT_INFO and self.path.confirmed(size, now)
+            if told and self._sender is not None:
+                logger.debug("packets may have %d bytes", size)
+                self._sender.size_changed()
+
+    # --- the end
+
+    def _fail(self, reason: str) -> None:
+        self.outgoing.append(self._header.seal(chunk(Kind.ABORT, 0, b"")))
+        self._close(reason)
+
+    def _close(self, reason: str) -> None:
+        if self.state is State.CLOSED:
+            return
+        self._enter(State.CLOSED)
+        self._t1_at = self._sack_at = float("inf")
+        self._sender = self._resets = self._tsns = None
+        self.events.append(Closed(reason))
+
+    def _enter(self, state: State) -> None:
+        logger.debug("SCTP %s -> %s", self.state, state)
+        self.state = state

@@ -1,0 +1,278 @@
+"""Congestion control by a model of the path: how fast it is, and how long.
+
+BBR's idea (Cardwell et al.; draft-ietf-ccwg-bbr): the highest rate at which data arrived lately and
+the shortest round trip seen are what the path has to offer, so that so much goes out at that rate.
+Loss alone says nothing, as on a radio link or a long one: one packet in twenty may be lost at
+random. Loss while the round trips have grown says that a queue is full; then the model yields as
+NewReno does, by less, so that both get their share.
+
+It probes for more once a cycle and lets the queue drain after that, and looks at the bare round
+trip every ten seconds.
+"""
+
+from enum import StrEnum
+
+from . import Ack
+
+STARTUP_GAIN = 2.77
+"""Doubles what is on its way every round trip (draft-ietf-ccwg-bbr section 2.4)."""
+
+CRUISE_GAIN = 0.98
+"""A little less than the rate, as the highest of many measurements is a little too high."""
+DRAIN_GAIN = 0.5
+PROBE_GAIN = 1.25
+RELAX_GAIN = 0.85
+WINDOW_GAIN = 2.0
+
+FULL_GROWTH = 1.25
+"""The growth of the rate in a round without which startup is near its end."""
+FULL_ROUNDS = 3
+"""Rounds without it that end startup."""
+
+INITIAL_PACKETS = 10
+"""Packets that may be on their way at first (RFC 6928)."""
+LEAST_PACKETS = 4
+"""Packets that always may."""
+
+CRUISE_ROUNDS = 6
+"""Rounds from one probe to the next, at least."""
+CRUISE_TIME = 0.2
+"""Seconds from one probe to the next, at least."""
+
+ROUND_TRIP_MEMORY = 10.0
+"""Seconds for which the shortest round trip holds."""
+PROBE_ROUND_TRIP_TIME = 0.2
+"""Seconds for which little is on its way, to see the shortest round trip again."""
+
+HOST_DELAY = 0.003
+"""Seconds that both ends' event loops add to a round trip: not a queue of the path."""
+HOST_STALL = 0.02
+"""Seconds for which they may do something else, without the path running empty."""
+
+QUEUE_DELAY = 0.005
+"""Seconds by which round trips must have grown for a loss to mean a full queue, at least."""
+STARTUP_QUEUE = 0.02
+"""Seconds of queue that end startup."""
+
+YIELD = 0.8
+"""What is left of the data on its way after a loss in a full queue."""
+RECOVER = 0.025
+"""Seconds, or a round trip if that is longer, in which the bound then rises by a packet."""
+
+BURSTS_LOST = 0.1
+"""The part of a round's data whose loss ends startup: a buffer runs over."""
+
+UNKNOWN_RTT = 0.1
+"""Seconds taken as the round trip before it is known."""
+
+
+class Phase(StrEnum):
+    """What the model is doing."""
+
+    STARTUP = "startup"
+    DRAIN = "drain"
+    CRUISE = "cruise"
+    PROBE = "probe"
+    RELAX = "relax"
+    ROUND_TRIP = "round trip"
+
+
+_GAINS = {
+    Phase.STARTUP: STARTUP_GAIN,
+    Phase.DRAIN: DRAIN_GAIN,
+    Phase.CRUISE: CRUISE_GAIN,
+    Phase.PROBE: PROBE_GAIN,
+    Phase.RELAX: RELAX_GAIN,
+    Phase.ROUND_TRIP: 1.0,
+}
+
+
+class Model:
+    """Keeps as much on its way as the path holds.
+
+    Args:
+        segment: The user data that fits a packet, in bytes.
+
+    Attributes:
+        phase: What it is doing.
+        window: Bytes that may be on their way.
+        pacing_rate: Bytes a second at which they go out.
+    """
+
+    def __init__(self, segment: int) -> None:
+        self._segment = segment
+        self.phase = Phase.STARTUP
+        self.window = INITIAL_PACKETS * segment
+        self.pacing_rate = STARTUP_GAIN * self.window / UNKNOWN_RTT
+        self._least_rtt = float("inf")
+        self._least_rtt_at = 0.0
+        # The highest rates of this cycle and of the one before.
+        self._rates = [0.0, 0.0]
+        self._round_end = 0  # the round ends when what was delivered after this was sent
+        self._round_at = 0.0
+        self._round_rtt = float("inf")
+        self._last_round_rtt = float("inf")
+        self._round_lost = self._round_acked = 0
+        self._full_rate = 0.0
+        self._full_rounds = 0
+        self._phase_at = 0.0
+        self._phase_rounds = 0
+        self._bound = float("inf")  # bytes on their way, after losses in a full queue
+        self._yielded = False  # in this round
+        self._extra = 0.0  # bytes that come acknowledged at once, beyond the rate
+        self._extra_from = 0.0
+        self._extra_acked = 0
+
+    def set_segment(self, size: int) -> None:
+        """See :class:`Controller`."""
+        self._segment = size
+
+    @property
+    def rate(self) -> float:
+        """The path's rate, in bytes a second, as far as it is known."""
+        return max(self._rates)
+
+    def _pipe(self) -> float:
+        """Return the bytes that the path holds."""
+        if self._least_rtt == float("inf"):
+            return INITIAL_PACKETS * self._segment
+        return self.rate * (self._least_rtt + HOST_DELAY)
+
+    def acknowledged(self, ack: Ack) -> None:
+        """See :class:`Controller`."""
+        now = ack.now
+        self._round_lost += ack.lost
+        self._round_acked += ack.acked
+        if ack.rtt is not None:
+            self._take_round_trip(ack.rtt, now)
+        new_round = ack.acked > 0 and ack.prior_delivered >= self._round_end
+        if ack.rate is not None and (not ack.app_limited or ack.rate >= self.rate):
+            self._rates[0] = max(self._rates[0], ack.rate)
+        self._take_aggregation(ack)
+        if ack.lost:
+            self._maybe_yield(ack)
+        if new_round:
+            self._end_round(ack)
+        self._step(ack)
+        self._decide()
+
+    def _take_round_trip(self, rtt: float, now: float) -> None:
+        self._round_rtt = min(self._round_rtt, rtt)
+        if rtt <= self._least_rtt:
+            self._least_rtt, self._least_rtt_at = rtt, now
+
+    def _take_aggregation(self, ack: Ack) -> None:
+        """Measure how much more than the rate gives comes acknowledged at once."""
+        expected = self.rate * (ack.now - self._extra_from)
+        if self._extra_acked <= expected:
+            self._extra_from, self._extra_acked, expected = ack.now, 0, 0.0
+        self._extra_acked += ack.acked
+        extra = min(self._extra_acked - expected, self._pipe())
+        self._extra = max(extra, self._extra * 0.98)
+
+    def _queue(self) -> float:
+        """Return the seconds of queue that the last round trips show."""
+        shortest = min(self._round_rtt, self._last_round_rtt)
+        return shortest - self._least_rtt if shortest < float("inf") else 0.0
+
+    def _maybe_yield(self, ack: Ack) -> None:
+        if self._yielded or ack.in_recovery:
+            return
+        if self._queue() < max(QUEUE_DELAY, self._least_rtt / 8):
+            return
+        self._yielded = True
+        self._bound = max(YIELD * ack.prior_flight, LEAST_PACKETS * self._segment)
+        if self.phase is Phase.PROBE:
+            self._enter(Phase.RELAX, ack.now)
+
+    def _end_round(self, ack: Ack) -> None:
+        self._round_end = ack.delivered
+        self._phase_rounds += 1
+        self._last_round_rtt, self._round_rtt = self._round_rtt, float("inf")
+        self._yielded = False
+        if self._bound < float("inf"):
+            lasted = ack.now - self._round_at
+            self._bound += min(lasted / RECOVER, 1.0) * self._segment
+        self._round_at = ack.now
+        if self.phase is Phase.STARTUP and not ack.app_limited:
+            self._watch_startup()
+        self._round_lost = self._round_acked = 0
+
+    def _watch_startup(self) -> None:
+        if self.rate >= self._full_rate * FULL_GROWTH:
+            self._full_rate, self._full_rounds = self.rate, 0
+        else:
+            self._full_rounds += 1
+        lost = self._round_lost > BURSTS_LOST * (self._round_lost + self._round_acked)
+        queue = self._last_round_rtt - self._least_rtt
+        queued = queue > max(STARTUP_QUEUE, self._least_rtt / 4)
+        if self._full_rounds >= FULL_ROUNDS or lost or (queued and self._full_rounds):
+            self._full_rounds = FULL_ROUNDS
+
+    def _step(self, ack: Ack) -> None:
+        now, phase = ack.now, self.phase
+        lasted = now - self._phase_at
+        if phase is Phase.STARTUP:
+            if self._full_rounds >= FULL_ROUNDS:
+                self._enter(Phase.DRAIN, now)
+        elif phase is Phase.DRAIN:
+            if ack.flight <= self._pipe() or self._phase_rounds >= 3:
+                self._enter(Phase.CRUISE, now)
+        elif phase is Phase.CRUISE:
+            if self._phase_rounds >= CRUISE_ROUNDS and lasted >= CRUISE_TIME:
+                self._enter(Phase.PROBE, now)
+        elif phase is Phase.PROBE:
+            filled = ack.flight >= PROBE_GAIN * self._pipe() or ack.app_limited
+            if self._phase_rounds >= 1 and (filled or self._phase_rounds >= 8):
+                self._enter(Phase.RELAX, now)
+        elif phase is Phase.RELAX:
+            if ack.flight <= self._pipe() or self._phase_rounds >= 2:
+                # A cycle is over: what was seen two cycles ago is forgotten.
+                self._rates = [0.0, self._rates[0]]
+                self._enter(Phase.CRUISE, now)
+        elif self._phase_rounds >= 1 and lasted >= PROBE_ROUND_TRIP_TIME:
+            self._least_rtt = min(self._last_round_rtt, self._round_rtt)
+            self._least_rtt_at = now
+            self._enter(Phase.CRUISE, now)
+        if now - self._least_rtt_at > ROUND_TRIP_MEMORY and self.phase is not Phase.ROUND_TRIP:
+            if ack.app_limited and self._round_rtt < float("inf"):
+                self._least_rtt, self._least_rtt_at = self._round_rtt, now
+            else:
+                self._round_rtt = self._last_round_rtt = float("inf")
+                self._enter(Phase.ROUND_TRIP, now)
+
+    def _enter(self, phase: Phase, now: float) -> None:
+        self.phase = phase
+        self._phase_at = now
+        self._phase_rounds = 0
+
+    def _decide(self) -> None:
+        if not self.rate:
+            return
+        self.pacing_rate = _GAINS[self.phase] * self.rate
+        pipe = self._pipe()
+        if self.phase is Phase.ROUND_TRIP:
+            wanted = pipe / 2
+        elif self.phase is Phase.STARTUP:
+            wanted = max(STARTUP_GAIN * pipe + self._extra, INITIAL_PACKETS * self._segment)
+        else:
+            spare = self.rate * HOST_STALL + self._extra
+            wanted = min(WINDOW_GAIN * pipe + spare, self._bound)
+        self.window = int(max(wanted, LEAST_PACKETS * self._segment))
+
+    def timed_out(self, now: float) -> None:
+        """See :class:`Controller`."""
+        # Nothing came back for a while: the path may be another one. One packet asks; the model
+        # stands as soon as it is answered.
+        self.window = self._segment
+
+    def idle(self, now: float, flight: int) -> None:
+        """See :class:`Controller`."""
+        self._extra_from, self._extra_acked = now, 0
+        if self.phase is Phase.ROUND_TRIP:
+            self._least_rtt_at = now
+            self._enter(Phase.CRUISE, now)
+
+    def path_changed(self, now: float) -> None:
+        """See :class:`Controller`."""
+        self.__init__(self._segment)  # type: ignore[misc]

@@ -1,0 +1,120 @@
+"""The Data Channel Establishment Protocol (RFC 8832), and what kinds of messages there are.
+
+No I/O. Lengths are of bytes, so that labels and protocols may be in any language.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from struct import Struct, error as StructError
+
+from .packet import Malformed
+
+ACK = b"\x02"
+"""DATA_CHANNEL_ACK (RFC 8832 section 5.2)."""
+
+_OPEN = 3
+_PRIORITY = 0
+_UNORDERED = 0x80
+_REXMIT, _TIMED = 1, 2
+_open_fields = Struct("!BBHLHH")
+
+
+class Protocol(IntEnum):
+    """Payload protocol identifiers (RFC 8831 section 8)."""
+
+    DCEP = 50
+    STRING = 51
+    BINARY = 53
+    STRING_EMPTY = 56
+    BINARY_EMPTY = 57
+
+
+EMPTY = (Protocol.STRING_EMPTY, Protocol.BINARY_EMPTY)
+"""A message of these has one byte, which stands for none (RFC 8831 section 6.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """DATA_CHANNEL_OPEN (RFC 8832 section 5.1).
+
+    Attributes:
+        label: The label.
+        protocol: The subprotocol.
+        ordered: Whether messages arrive in order.
+        max_retransmits: How often one is sent again; ``None`` is without limit.
+        max_packet_life_time: Milliseconds for which one is sent; ``None`` is without limit.
+    """
+
+    label: str
+    protocol: str
+    ordered: bool = True
+    max_retransmits: int | None = None
+    max_packet_life_time: int | None = None
+
+    def encode(self) -> bytes:
+        """Write it."""
+        kind, reliability = 0 if self.ordered else _UNORDERED, 0
+        if self.max_retransmits is not None:
+            kind, reliability = kind | _REXMIT, self.max_retransmits
+        elif self.max_packet_life_time is not None:
+            kind, reliability = kind | _TIMED, self.max_packet_life_time
+        label, protocol = self.label.encode(), self.protocol.encode()
+        lengths = len(label), len(protocol)
+        return _open_fields.pack(_OPEN, kind, _PRIORITY, reliability, *lengths) + label + protocol
+
+    @classmethod
+    def decode(cls, message: bytes) -> "Open":
+        """Read it.
+
+        Raises:
+            Malformed: It is cut off, or its texts are not UTF-8.
+        """
+        try:
+            _, kind, _, reliability, length, rest = _open_fields.unpack_from(message)
+            start = _open_fields.size
+            if len(message) < start + length + rest:
+                raise Malformed("a DATA_CHANNEL_OPEN that is cut off")
+            label = message[start : start + length].decode()
+            protocol = message[start + length : start + length + rest].decode()
+        except (StructError, UnicodeDecodeError) as error:
+            raise Malformed(str(error)) from error
+        return cls(
+            label,
+            protocol,
+            ordered=not kind & _UNORDERED,
+            max_retransmits=reliability if kind & 3 == _REXMIT else None,
+            max_packet_life_time=reliability if kind & 3 == _TIMED else None,
+        )
+
+
+def is_open(message: bytes) -> bool:
+    """Whether a DCEP message is a DATA_CHANNEL_OPEN."""
+    return message[:1] == bytes([_OPEN])
+
+
+def encode(message: str | bytes) -> tuple[Protocol, bytes]:
+    """Return the payload protocol and the bytes by which a message goes out."""
+    if isinstance(message, str):
+        return (Protocol.STRING, message.encode()) if message else (Protocol.STRING_EMPTY, b"\0")
+    return (Protocol.BINARY, message) if message else (Protocol.BINARY_EMPTY, b"\0")
+
+
+def decode(protocol: int, data: bytes) -> str | bytes:
+    """Return the message that bytes stand for.
+
+    Raises:
+        Malformed: A text is not UTF-8, or the payload protocol is none of WebRTC's.
+    """
+    match protocol:
+        case Protocol.BINARY:
+            return data
+        case Protocol.STRING:
+            try:
+                return data.decode()
+            except UnicodeDecodeError as error:
+                raise Malformed(str(error)) from error
+        case Protocol.STRING_EMPTY:
+            return ""
+        case Protocol.BINARY_EMPTY:
+            return b""
+    raise Malformed(f"a message of the unknown payload protocol {protocol}")

@@ -1,0 +1,259 @@
+"""What waits to be sent: messages in streams, and whose turn it is.
+
+Streams take turns (RFC 8260 section 3.2, round robin), so that a bulk transfer does not hold up a
+chat message. Where the other side takes I-DATA they do so fragment by fragment; otherwise all
+fragments of a message have consecutive TSNs (RFC 9260 section 6.9), and the turn goes on with the
+message's end.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+from .packet import FIRST, LAST, UNORDERED
+
+
+class Message:
+    """A message on its way, and what is promised about it.
+
+    Attributes:
+        stream: Its stream identifier.
+        protocol: Its payload protocol identifier.
+        data: What it says.
+        ordered: Whether it is to arrive in order.
+        max_retransmits: How often a fragment may be sent again; ``None`` is without limit.
+        expires: When it is given up, by the association's clock.
+        number: Its SSN, or with I-DATA its MID, counted on; given when its first fragment goes.
+        position: How many bytes of it have become fragments.
+        abandoned: Whether it was given up (RFC 3758).
+    """
+
+    __slots__ = (
+        "abandoned",
+        "data",
+        "expires",
+        "fragments",
+        "max_retransmits",
+        "number",
+        "ordered",
+        "position",
+        "protocol",
+        "stream",
+    )
+
+    def __init__(
+        self,
+        stream: int,
+        protocol: int,
+        data: bytes,
+        *,
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        expires: float | None = None,
+    ) -> None:
+        self.stream = stream
+        self.protocol = protocol
+        self.data = data
+        self.ordered = ordered
+        self.max_retransmits = max_retransmits
+        self.expires = expires
+        self.number = -1
+        self.position = 0
+        self.fragments = 0
+        self.abandoned = False
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether it is never given up."""
+        return self.max_retransmits is None and self.expires is None
+
+
+class Fragment:
+    """A message's part, which one chunk carries.
+
+    Attributes:
+        message: What it is a part of.
+        flags: The chunk's flags.
+        index: Which part it is, from 0 (I-DATA's FSN).
+        data: The part.
+        size: Its length in bytes.
+        tsn: Its TSN, counted on.
+    """
+
+    __slots__ = (
+        "acked",
+        "app_limited",
+        "data",
+        "delivered",
+        "delivered_at",
+        "first_sent_at",
+        "flags",
+        "index",
+        "lost",
+        "message",
+        "sends",
+        "sent_at",
+        "size",
+        "transmission",
+        "tsn",
+    )
+
+    tsn: int
+    sent_at: float
+    first_sent_at: float
+    delivered: int
+    delivered_at: float
+    app_limited: bool
+    transmission: int
+
+    def __init__(self, message: Message, flags: int, index: int, data: bytes) -> None:
+        self.message = message
+        self.flags = flags
+        self.index = index
+        self.data = data
+        self.size = len(data)
+        self.sends = 0
+        self.acked = False
+        self.lost = False
+
+
+class _Stream:
+    __slots__ = ("next_ordered", "next_unordered", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[Message] = deque()
+        self.next_ordered = 0
+        self.next_unordered = 0
+
+
+class SendQueue:
+    """The messages that wait in all streams.
+
+    Attributes:
+        interleaves: Whether fragments of several messages may be mixed (I-DATA).
+        size: Bytes that wait.
+        freed: Bytes of each stream that wait no more, since last taken.
+        dropped: Messages that were given up before anything of them was sent, likewise.
+    """
+
+    def __init__(self) -> None:
+        self.interleaves = False
+        self.size = 0
+        self._streams: dict[int, _Stream] = {}
+        self._turns: deque[int] = deque()
+        self.freed: dict[int, int] = {}
+        self.dropped: list[Message] = []
+
+    def put(self, message: Message) -> None:
+        """Add a message to its stream."""
+        stream = self._streams.get(message.stream)
+        if stream is None:
+            stream = self._streams[message.stream] = _Stream()
+        if not stream.waiting:
+            self._turns.append(message.stream)
+        stream.waiting.append(message)
+        self.size += len(message.data)
+
+    def has(self, stream: int) -> bool:
+        """Whether messages of a stream wait."""
+        found = self._streams.get(stream)
+        return found is not None and bool(found.waiting)
+
+    def __bool__(self) -> bool:
+        return bool(self._turns)
+
+    def take(self, room: int, full: int, now: float) -> Fragment | None:
+        """Take the next fragment.
+
+        Args:
+            room: Bytes of user data that a chunk may still have in the packet that is being made.
+            full: What it may have in a packet of its own.
+            now: The time, by which messages expire.
+
+        Returns:
+            The fragment; ``None`` if nothing waits, or what does is better begun in a new packet.
+        """
+        while self._turns:
+            stream = self._streams[self._turns[0]]
+            message = stream.waiting[0]
+            expired = message.expires is not None and message.expires <= now
+            if message.abandoned or (expired and not message.position):
+                self._drop_first(stream)
+                continue
+            data, position = message.data, message.position
+            left = len(data) - position
+            if left > room and room * 2 < full:
+                return None
+            flags = 0 if message.ordered else UNORDERED
+            if not position:
+                flags |= FIRST
+                self._number(stream, message)
+            if left <= room:
+                flags |= LAST
+                part = data[position:] if position else data
+                stream.waiting.popleft()
+                self._turn(stream, bool(stream.waiting))
+            else:
+                part = data[position : position + room]
+                if self.interleaves and len(self._turns) > 1:
+                    self._turns.rotate(-1)
+            size = len(part)
+            fragment = Fragment(message, flags, message.fragments, part)
+            message.fragments += 1
+            message.position = position + size
+            self.size -= size
+            self.freed[message.stream] = self.freed.get(message.stream, 0) + size
+            return fragment
+        return None
+
+    def _number(self, stream: _Stream, message: Message) -> None:
+        if message.ordered:
+            message.number = stream.next_ordered
+            stream.next_ordered += 1
+        else:
+            message.number = stream.next_unordered
+            stream.next_unordered += 1
+
+    def _turn(self, stream: _Stream, goes_on: bool) -> None:
+        if goes_on:
+            if len(self._turns) > 1:
+                self._turns.rotate(-1)
+        else:
+            self._turns.popleft()
+
+    def _drop_first(self, stream: _Stream) -> None:
+        self._forget(stream.waiting.popleft())
+        self._turn(stream, bool(stream.waiting))
+
+    def _forget(self, message: Message) -> None:
+        rest = len(message.data) - message.position
+        self.size -= rest
+        self.freed[message.stream] = self.freed.get(message.stream, 0) + rest
+        if not message.abandoned:
+            message.abandoned = True
+            self.dropped.append(message)
+
+    def expire(self, now: float) -> None:
+        """Give up the messages that wait and have expired, also behind others."""
+        for number in list(self._turns):
+            stream = self._streams[number]
+            kept: deque[Message] = deque()
+            for message in stream.waiting:
+                late = message.expires is not None and message.expires <= now
+                if message.abandoned or (late and not message.position):
+                    self._forget(message)
+                else:
+                    kept.append(message)
+            stream.waiting = kept
+            if not kept:
+                self._turns.remove(number)
+
+    def clear(self, stream: int) -> None:
+        """Forget what waits in a stream, and begin to number at 0: it was reset."""
+        found = self._streams.pop(stream, None)
+        if found is not None and found.waiting:
+            self._turns.remove(stream)
+            self.size -= sum(len(m.data) - m.position for m in found.waiting)
+
+    def __iter__(self) -> Iterator[Message]:
+        for stream in self._streams.values():
+            yield from stream.waiting

@@ -1,0 +1,88 @@
+"""The largest packet that the path carries, found by trying (RFC 8899).
+
+It begins with the size that every path carries (BASE), tries larger ones, and goes back if only
+large packets are lost. A try is a HEARTBEAT padded with a PAD chunk (RFC 4820), so that no data is
+lost with it.
+"""
+
+BASE = 1188
+"""Bytes of an SCTP packet that fit the smallest IPv6 MTU of 1280 with UDP, DTLS and TURN."""
+
+SIZES = (1432, 1412, 1372, 1280)
+"""Sizes that are tried, the largest first: an Ethernet's with IPv4 and IPv6, PPPoE's, a tunnel's.
+
+DTLS adds 37 bytes to each, UDP and IP 28 or 48.
+"""
+
+MAX_TRIES = 3
+"""Times a size is tried (RFC 8899 section 5.1.2)."""
+
+RAISE_AFTER = 600.0
+"""Seconds after which larger sizes are tried again (RFC 8899 section 5.1.1)."""
+
+FIRST_AFTER = 0.02
+"""Seconds after the association's beginning at which the first size is tried."""
+
+
+class PathMtu:
+    """Searches for the largest packet size.
+
+    Attributes:
+        size: Bytes that an SCTP packet may have now.
+        probe: The size that is to be tried now, if there is one; set back by :meth:`tried`.
+        deadline: When :meth:`tick` has something to do.
+    """
+
+    def __init__(self, sizes: tuple[int, ...] = SIZES) -> None:
+        self._sizes = sizes
+        self._index = 0
+        self._tries = 0
+        self._awaited = 0
+        self.size = BASE
+        self.probe: int | None = None
+        self.deadline = float("inf")
+
+    def begin(self, now: float) -> None:
+        """Search from the largest size on."""
+        self._index = self._tries = self._awaited = 0
+        self.probe = None
+        self.deadline = now + FIRST_AFTER
+
+    def tick(self, now: float) -> None:
+        """Try a size, or the next one if it seems too large."""
+        if now < self.deadline:
+            return
+        if self._tries >= MAX_TRIES:
+            self._index += 1
+            self._tries = 0
+        if self._index >= len(self._sizes) or self._sizes[self._index] <= self.size:
+            self.begin(now)
+            self.deadline = now + RAISE_AFTER
+            return
+        self.probe = self._awaited = self._sizes[self._index]
+        self.deadline = float("inf")
+
+    def tried(self, now: float, timeout: float) -> None:
+        """Note that the probe is sent; wait so many seconds for an answer."""
+        self.probe = None
+        self._tries += 1
+        self.deadline = now + timeout
+
+    def confirmed(self, size: int, now: float) -> bool:
+        """Take the answer to a probe; return whether packets may be larger now."""
+        if size != self._awaited or size <= self.size:
+            return False
+        self._awaited = 0
+        self.size = size
+        self._index = self._tries = 0
+        self.deadline = now + RAISE_AFTER
+        return True
+
+    def lost(self, now: float) -> bool:
+        """Note that packets of this size seem to be lost one and all; return whether it shrinks."""
+        if self.size == BASE:
+            return False
+        self.size = BASE
+        self.begin(now)
+        self.deadline = now + RAISE_AFTER
+        return True

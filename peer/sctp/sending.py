@@ -1,0 +1,303 @@
+"""The sending half of an association: fills packets as the windows and the pacing allow."""
+
+from collections import deque
+
+from .congestion import Controller
+from .outbound import Fragment, Message, SendQueue
+from .pacing import Pacer
+from .packet import (
+    DATA_HEADER,
+    HEADER,
+    I_DATA_HEADER,
+    IMMEDIATE,
+    LAST,
+    Header,
+    Kind,
+    data_header,
+    encode_forward_tsn,
+    encode_i_forward_tsn,
+    i_data_header,
+    padding,
+    unwrap,
+)
+from .pathmtu import PathMtu
+from .recovery import Recovery
+
+MAX_SKIPPED = 120
+"""Streams named in a FORWARD TSN, so that it fits a packet."""
+
+EXPIRY_CHECK = 0.05
+"""Seconds between two looks at what waits for messages that have expired."""
+
+BLACK_HOLE = 2
+"""Time-outs in a row by which large packets are taken to be lost for their size."""
+
+
+class Sender:
+    """Sends what waits in a queue.
+
+    Args:
+        queue: What waits.
+        path: The packet size.
+        controller: The congestion control.
+        tsn: This side's first TSN.
+        window: Bytes that the other side takes.
+        forwards: Whether it understands FORWARD TSN.
+        interleaves: Whether I-DATA is used.
+
+    Attributes:
+        finished: Messages whose last byte has left the queue; whoever drives this takes them.
+        abandoned: Messages that were given up, likewise.
+        recovery: What is not acknowledged.
+        controller: The congestion control.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: SendQueue,
+        path: PathMtu,
+        controller: Controller,
+        tsn: int,
+        window: int,
+        forwards: bool,
+        interleaves: bool,
+    ) -> None:
+        self._queue = queue
+        self._path = path
+        self.controller = controller
+        self.recovery = Recovery(tsn, gives_up=forwards)
+        self._pacer = Pacer()
+        self._window = window  # the other side's, as last told
+        self._forwards = forwards
+        self._interleaves = interleaves
+        self._chunk_header = I_DATA_HEADER if interleaves else DATA_HEADER
+        self._paced_until = float("inf")
+        self._expiry_at = float("inf")
+        self._immediate_at = 0.0
+        self._skip_told = self.recovery.advanced
+        self._skip_told_at = 0.0
+        self._probing: Fragment | None = None
+        self.finished: list[Message] = []
+        self.abandoned: list[Message] = []
+        self.size_changed()
+
+    def size_changed(self) -> None:
+        """Note that packets may have another size."""
+        self._full = (self._path.size - HEADER - self._chunk_header) & ~3
+        self.controller.set_segment(self._full)
+
+    # --- numbers
+
+    @property
+    def rto(self) -> float:
+        """The retransmission time-out, in seconds."""
+        return self.recovery.round_trip.rto
+
+    @property
+    def last_tsn(self) -> int:
+        """The last TSN that was used."""
+        return self.recovery.next_tsn - 1
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing waits, and all that was sent is acknowledged."""
+        return not self._queue and not self.recovery.has_unacknowledged
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`tick` has something to do."""
+        return min(self.recovery.deadline, self._paced_until, self._expiry_at)
+
+    # --- what happens
+
+    def acknowledged(
+        self, tsn: int, window: int, gaps: list[tuple[int, int]], duplicates: int, now: float
+    ) -> None:
+        """Take a SACK, see :meth:`Recovery.acknowledge`."""
+        recovery = self.recovery
+        ack = recovery.acknowledge(unwrap(tsn, recovery.cumulative), gaps, duplicates, now)
+        if ack is None:
+            return
+        was_closed = self._window < self._full
+        self._window = window
+        if was_closed and window >= self._full and recovery.flight:
+            recovery.lose_all(now)  # it was sent to ask for room, and there was none
+        if ack.acked or ack.lost:
+            self.controller.acknowledged(ack)
+            recovery.arm_probe(now)
+        self._take_given_up()
+
+    def path_changed(self, now: float) -> None:
+        """Send again all that is not acknowledged, at once, as on a path that is not known."""
+        self.recovery.timeouts = 0
+        self.recovery.lose_all(now)
+        self.controller.path_changed(now)
+        self._take_given_up()
+
+    def tick(self, now: float) -> None:
+        """Do what is due; :meth:`flush` sends it."""
+        self._paced_until = float("inf")
+        recovery = self.recovery
+        if now >= recovery.deadline:
+            self._probing = recovery.probe(now)
+            if self._probing is None:
+                _, timed_out = recovery.tick(now)
+                if timed_out:
+                    self._on_timeout(now)
+                elif recovery.advanced > recovery.cumulative:
+                    self._skip_told = recovery.cumulative
+        if now >= self._expiry_at:
+            self._expiry_at = float("inf")
+            self._queue.expire(now)
+        self._take_given_up()
+
+    def _on_timeout(self, now: float) -> None:
+        if self._window < self._full:
+            # RFC 9260 section 6.3.3: no congestion, the other side has no room.
+            self.recovery.timeouts = min(self.recovery.timeouts, 2)
+            return
+        self.controller.timed_out(now)
+        self._skip_told = self.recovery.cumulative
+        if self.recovery.timeouts >= BLACK_HOLE and self._path.lost(now):
+            self.size_changed()
+
+    def _take_given_up(self) -> None:
+        if self.recovery.gave_up:
+            self.abandoned += self.recovery.gave_up
+            self.recovery.gave_up = []
+
+    # --- packets
+
+    def flush(
+        self, header: Header, control: list[bytes], outgoing: deque[bytes], now: float
+    ) -> None:
+        """Fill packets.
+
+        Args:
+            header: The packets' header.
+            control: Chunks that go first; emptied.
+            outgoing: Takes the packets.
+            now: The time.
+        """
+        recovery, queue, controller = self.recovery, self._queue, self.controller
+        self._maybe_skip(control, now)
+        parts = control[:]
+        control.clear()
+        most = self._path.size - HEADER
+        room = most - sum(map(len, parts))
+        chunk_size = self._chunk_header
+        full = self._full
+        pacer = self._pacer
+        pacer.rate = controller.pacing_rate
+        self._paced_until = float("inf")
+        if not recovery.flight and (queue or recovery.has_unacknowledged):
+            controller.idle(now, 0)
+        credit = pacer.credit(now)
+        sent = False
+        while True:
+            fragment = self._probing or recovery.next_lost()
+            is_probe = self._probing is not None
+            flight = recovery.flight
+            if fragment is None and not queue:
+                break
+            if not is_probe:
+                if flight and flight + full > controller.window:
+                    break
+                if credit <= 0:
+                    self._paced_until = pacer.ready_at(now)
+                    break
+            if fragment is None:
+                if (flight and flight + full > self._window) or recovery.is_full:
+                    break
+                fragment = queue.take(room - chunk_size, full, now)
+                if fragment is None:
+                    if not queue:
+                        break
+                    if room < most:
+                        outgoing.append(header.seal(b"".join(parts)))
+                        parts, room = [], most
+                        continue
+                    break
+                if fragment.flags & LAST:
+                    self.finished.append(fragment.message)
+            elif fragment.size + chunk_size > room and room < most:
+                outgoing.append(header.seal(b"".join(parts)))
+                parts, room = [], most
+            self._probing = None
+            recovery.sent(fragment, now)
+            size = fragment.size
+            credit -= size
+            pacer.spend(size)
+            sent = True
+            self._encode(fragment, parts, now)
+            room -= (size + chunk_size + 3) & ~3
+            if room <= chunk_size:
+                outgoing.append(header.seal(b"".join(parts)))
+                parts, room = [], most
+        if parts:
+            outgoing.append(header.seal(b"".join(parts)))
+        if sent:
+            recovery.arm_probe(now)
+        if not queue:
+            if recovery.flight < controller.window and not recovery.next_lost():
+                recovery.limited_by_application()
+        elif self._expiry_at == float("inf"):
+            self._expiry_at = now + EXPIRY_CHECK
+        if queue.dropped:
+            self.abandoned += queue.dropped
+            queue.dropped.clear()
+
+    def _encode(self, fragment: Fragment, parts: list[bytes], now: float) -> None:
+        message, flags, size = fragment.message, fragment.flags, fragment.size
+        if not self._queue and flags & LAST and now - self._immediate_at > 0.005:
+            # Nothing follows that would make the other side acknowledge it (RFC 7053).
+            self._immediate_at = now
+            flags |= IMMEDIATE
+        if self._interleaves:
+            parts.append(
+                i_data_header.pack(
+                    Kind.I_DATA,
+                    flags,
+                    I_DATA_HEADER + size,
+                    fragment.tsn & 0xFFFFFFFF,
+                    message.stream,
+                    0,
+                    message.number & 0xFFFFFFFF,
+                    fragment.index or message.protocol,
+                )
+            )
+        else:
+            parts.append(
+                data_header.pack(
+                    Kind.DATA,
+                    flags,
+                    DATA_HEADER + size,
+                    fragment.tsn & 0xFFFFFFFF,
+                    message.stream,
+                    message.number & 0xFFFF if message.ordered else 0,
+                    message.protocol,
+                )
+            )
+        parts.append(fragment.data)
+        if size & 3:
+            parts.append(padding(size))
+
+    def _maybe_skip(self, control: list[bytes], now: float) -> None:
+        """Tell the other side what to skip (RFC 3758 section 3.5, C3 to C5)."""
+        recovery = self.recovery
+        if not self._forwards or recovery.advanced <= recovery.cumulative:
+            return
+        wait = recovery.round_trip.smoothed or 0.0
+        if recovery.advanced == self._skip_told and now < self._skip_told_at + wait:
+            return
+        self._skip_told, self._skip_told_at = recovery.advanced, now
+        recovery.told_to_skip(now)
+        skipped = list(recovery.skipped().items())[:MAX_SKIPPED]
+        tsn = recovery.advanced & 0xFFFFFFFF
+        if self._interleaves:
+            told = [(stream, unordered, n & 0xFFFFFFFF) for (stream, unordered), n in skipped]
+            control.append(encode_i_forward_tsn(tsn, told))
+        else:
+            ordered = [(stream, n & 0xFFFF) for (stream, unordered), n in skipped if not unordered]
+            control.append(encode_forward_tsn(tsn, ordered))

@@ -1,0 +1,461 @@
+"""Data channels over an association: the asyncio shell of :mod:`~.association`.
+
+It has the clock, one timer and the channels. All that comes in during one turn of the event loop is
+answered at its end: one SACK for many packets, one packet for many small messages.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from typing import Any, Protocol
+
+from . import dcep
+from .association import (
+    Association,
+    Closed,
+    Established,
+    Event,
+    ResetDone,
+    Settings,
+    StreamsReset,
+)
+from .congestion import Controller
+from .congestion.model import Model
+from .inbound import Arrival
+from .outbound import Message
+from .packet import Malformed
+
+logger = logging.getLogger(__name__)
+
+TIMER_STEP = 0.001
+"""Seconds: timers of event loops are no finer, and early ones are waited for again."""
+
+
+class Channel(Protocol):
+    """What is needed of a data channel."""
+
+    @property
+    def id(self) -> int | None: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def ordered(self) -> bool: ...
+    @property
+    def maxRetransmits(self) -> int | None: ...
+    @property
+    def maxPacketLifeTime(self) -> int | None: ...
+    @property
+    def negotiated(self) -> bool: ...
+    @property
+    def readyState(self) -> str: ...
+    def emit(self, event: str, *args: Any) -> bool: ...
+    def assign(self, id: int) -> None:
+        """Give it its stream identifier."""
+
+    def change(self, state: str) -> None:
+        """Change its state."""
+
+    def buffered(self, amount: int) -> None:
+        """Add to its ``bufferedAmount``, in bytes."""
+
+    def sent(self, size: int) -> None:
+        """Count a message that has left the buffer."""
+
+    def received(self, size: int) -> None:
+        """Count a message that came."""
+
+    def abandoned(self, size: int) -> None:
+        """Count a message that was given up."""
+
+
+class Host(Protocol):
+    """What lies below and above."""
+
+    @property
+    def is_server(self) -> bool:
+        """Whether this is the DTLS server, whose stream identifiers are odd (RFC 8832)."""
+
+    def transmit(self, packets: list[bytes]) -> None:
+        """Send packets.
+
+        Raises:
+            ConnectionError: There is nothing to send over any more.
+        """
+
+    def accept(self, opened: dcep.Open, id: int) -> Channel:
+        """Make a channel that the other side has opened."""
+
+    def announce(self, channel: Channel) -> None:
+        """Tell the application of it."""
+
+    def ended(self) -> None:
+        """Note that there will be no channels any more."""
+
+
+class Channels:
+    """The data channels of one connection.
+
+    Args:
+        host: What lies below and above.
+        controller: Makes the congestion control.
+        port: This side's SCTP port.
+    """
+
+    def __init__(
+        self, host: Host, *, controller: type[Controller] = Model, port: int = 5000
+    ) -> None:
+        self._host = host
+        self._controller = controller
+        self._port = port
+        self._loop = asyncio.get_event_loop()
+        self._association: Association | None = None
+        self._is_scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+        self._by_id: dict[int, Channel] = {}
+        self._unopened: list[Channel] = []  # their OPENs wait for the association
+        self._reset_here: set[int] = set()
+        self._reset_there: set[int] = set()
+        self.state = "new"
+        """``new``, ``connecting``, ``connected`` or ``closed``."""
+
+    # --- the association
+
+    @property
+    def association(self) -> Association | None:
+        """The association, once it is begun."""
+        return self._association
+
+    @property
+    def streams(self) -> int:
+        """Channels that there may be at a time; 0 until the other side has told."""
+        return self._association.streams if self._association is not None else 0
+
+    def start(self, remote_port: int) -> None:
+        """Begin the association; a second call does nothing."""
+        if self.state != "new":
+            return
+        self.state = "connecting"
+        self._association = Association(
+            Settings(
+                tag=int.from_bytes(os.urandom(4), "big") or 1,
+                tsn=int.from_bytes(os.urandom(4), "big"),
+                secret=os.urandom(16),
+                local_port=self._port,
+                remote_port=remote_port,
+                controller=self._controller,
+            )
+        )
+        self._association.connect(time.monotonic())
+        self._schedule()
+
+    def stop(self) -> None:
+        """Abort the association and close all channels; idempotent."""
+        if self._association is not None and self.state != "closed":
+            self._association.abort()
+            self._flush()
+        self._end()
+
+    def receive(self, packet: bytes) -> None:
+        """Take a packet."""
+        if self._association is not None and self.state != "closed":
+            self._association.receive(packet, time.monotonic())
+            self._schedule()
+
+    def path_changed(self, *, was_lost: bool) -> None:
+        """Make the most of another path; see :meth:`Association.path_changed`."""
+        if self._association is not None:
+            self._association.path_changed(time.monotonic(), was_lost=was_lost)
+            self._schedule()
+
+    def hold(self, size: int) -> None:
+        """Note that the application has so many bytes that it has not read yet, or fewer again.
+
+        The other side is offered as much less to send.
+
+        Args:
+            size: Bytes; less than 0 when they are read.
+        """
+        if self._association is not None:
+            self._association.unread += size
+            if size < 0:
+                self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_scheduled = False
+        association = self._association
+        if association is None or self.state == "closed":
+            return
+        try:
+            self._hand_out(association)
+            self._open_all()
+        finally:
+            association.flush(time.monotonic())
+            self._transmit(association)
+            self._account(association)
+            self._arm(association)
+            if association.arrived or association.events:
+                self._schedule()  # a handler raised
+
+    def _hand_out(self, association: Association) -> None:
+        events, arrived = association.events, association.arrived
+        while events and isinstance(events[0], Established):
+            self._take_event(events.popleft())  # before the first message
+        while arrived:
+            self._take(arrived.popleft())
+        while events:
+            self._take_event(events.popleft())
+
+    def _transmit(self, association: Association) -> None:
+        if association.outgoing:
+            packets = list(association.outgoing)
+            association.outgoing.clear()
+            try:
+                self._host.transmit(packets)
+            except ConnectionError as error:
+                logger.debug("%d packets not sent: %s", len(packets), error)
+
+    def _account(self, association: Association) -> None:
+        sender, freed = association.sender, association.queue.freed
+        if sender is not None:
+            for message in sender.finished:
+                channel = self._by_id.get(message.stream)
+                if channel is not None and message.protocol != dcep.Protocol.DCEP:
+                    channel.sent(_size(message))
+            sender.finished.clear()
+            for message in sender.abandoned:
+                channel = self._by_id.get(message.stream)
+                if channel is not None:
+                    channel.abandoned(_size(message))
+            sender.abandoned.clear()
+        if freed:
+            taken = list(freed.items())
+            freed.clear()
+            for stream, size in taken:
+                channel = self._by_id.get(stream)
+                if channel is not None:
+                    channel.buffered(-size)
+
+    def _arm(self, association: Association) -> None:
+        deadline = association.deadline
+        if deadline >= self._timer_at:
+            return  # it fires before, and looks again
+        if self._timer is not None:
+            self._timer.cancel()
+        delay = max(deadline - time.monotonic(), TIMER_STEP)
+        self._timer_at = deadline
+        self._timer = self._loop.call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer, self._timer_at = None, float("inf")
+        association = self._association
+        if association is None or self.state == "closed":
+            return
+        now = time.monotonic()
+        if now >= association.deadline:
+            association.tick(now)
+            self._flush()
+        else:
+            self._arm(association)
+
+    # --- channels
+
+    def open(self, channel: Channel) -> None:
+        """Open a channel: its OPEN is sent as soon as there is an association.
+
+        Raises:
+            ValueError: Its identifier is in use.
+        """
+        self._register(channel)
+        self._unopened.append(channel)
+        self._schedule()
+
+    def add_negotiated(self, channel: Channel) -> None:
+        """Add a channel that both sides know of.
+
+        Raises:
+            ValueError: Its identifier is in use.
+        """
+        self._register(channel)
+        if self.state == "connected":
+            channel.change("open")
+
+    def _register(self, channel: Channel) -> None:
+        if channel.id is None:
+            return
+        if channel.id in self._by_id:
+            raise ValueError(f"Data channel with ID {channel.id} already registered")
+        self._by_id[channel.id] = channel
+
+    def _open_all(self) -> None:
+        association = self._association
+        if association is None or self.state != "connected":
+            return
+        for channel in self._unopened:
+            id = channel.id
+            if id is None:
+                id = self._free_id(association.streams)
+                if id is None:
+                    logger.warning("no stream is left for the data channel %r", channel.label)
+                    channel.change("closed")
+                    continue
+                self._by_id[id] = channel
+                channel.assign(id)
+            opened = dcep.Open(
+                channel.label,
+                channel.protocol,
+                channel.ordered,
+                channel.maxRetransmits,
+                channel.maxPacketLifeTime,
+            )
+            association.send(Message(id, dcep.Protocol.DCEP, opened.encode()))
+        self._unopened.clear()
+
+    def _free_id(self, streams: int) -> int | None:
+        # RFC 8832 section 6: the DTLS client's are even, the server's odd.
+        first = 1 if self._host.is_server else 0
+        return next((id for id in range(first, streams, 2) if id not in self._by_id), None)
+
+    def send(self, channel: Channel, message: str | bytes, limit: int) -> None:
+        """Queue a message.
+
+        Args:
+            channel: An open channel.
+            message: What to send.
+            limit: The largest message that the other side takes, in bytes; 0 is no limit.
+
+        Raises:
+            ValueError: It is larger than that.
+        """
+        protocol, data = dcep.encode(message)
+        if limit and len(data) > limit:
+            raise ValueError(
+                f"Cannot send message of {len(data)} bytes, the remote party "
+                f"only supports messages up to {limit} bytes"
+            )
+        association, id = self._association, channel.id
+        if association is None or id is None:
+            return
+        lifetime = channel.maxPacketLifeTime
+        channel.buffered(len(data))
+        association.send(
+            Message(
+                id,
+                protocol,
+                data,
+                ordered=channel.ordered,
+                max_retransmits=channel.maxRetransmits,
+                expires=time.monotonic() + lifetime / 1000 if lifetime is not None else None,
+            )
+        )
+        self._schedule()
+
+    def send_raw(self, stream: int, protocol: int, data: bytes) -> None:
+        """Queue a message on a stream, with whatever payload protocol."""
+        if self._association is not None:
+            self._association.send(Message(stream, protocol, data))
+            self._schedule()
+
+    def close(self, channel: Channel) -> None:
+        """Close a channel once what was sent is out (W3C webrtc-pc 6.2.4)."""
+        if channel.readyState in ("closing", "closed"):
+            return
+        channel.change("closing")
+        if channel in self._unopened:
+            self._unopened.remove(channel)
+        elif channel.id is not None and self.state == "connected":
+            association = self._association
+            if association is not None and association.reset(channel.id):
+                self._schedule()
+                return
+        if channel.id is not None:
+            self._by_id.pop(channel.id, None)
+        channel.change("closed")
+
+    def _take_event(self, event: Event) -> None:
+        match event:
+            case Established():
+                self.state = "connected"
+                for channel in list(self._by_id.values()):
+                    if channel.negotiated and channel.readyState == "connecting":
+                        channel.change("open")
+            case Closed(reason):
+                logger.debug("the SCTP association is over: %s", reason)
+                self._end()
+            case StreamsReset(streams):
+                for id in streams:
+                    if id in self._by_id:
+                        self._reset_here.add(id)
+                        self.close(self._by_id[id])
+                        self._maybe_closed(id)
+            case ResetDone(streams, performed):
+                for id in streams:
+                    self._reset_there.add(id)
+                    if not performed:
+                        self._reset_here.add(id)
+                    self._maybe_closed(id)
+
+    def _maybe_closed(self, id: int) -> None:
+        # RFC 8831 section 6.7: free again once both directions are reset.
+        if id in self._reset_here and id in self._reset_there:
+            self._reset_here.discard(id)
+            self._reset_there.discard(id)
+            channel = self._by_id.pop(id, None)
+            if channel is not None:
+                channel.change("closed")
+
+    def _take(self, arrival: Arrival) -> None:
+        channel = self._by_id.get(arrival.stream)
+        try:
+            if arrival.protocol == dcep.Protocol.DCEP:
+                self._take_dcep(arrival, channel)
+            elif channel is not None:
+                message = dcep.decode(arrival.protocol, arrival.data)
+                channel.received(len(arrival.data) if message else 0)
+                channel.emit("message", message)
+        except Malformed as error:
+            # It breaks RFC 8831 or 8832: that must not end the association.
+            logger.warning("dropped a malformed data channel message: %s", error)
+
+    def _take_dcep(self, arrival: Arrival, channel: Channel | None) -> None:
+        message, id = arrival.data, arrival.stream
+        if dcep.is_open(message):
+            if channel is not None:
+                raise Malformed(f"an OPEN for the channel {id}, which there is")
+            channel = self._host.accept(dcep.Open.decode(message), id)
+            self._by_id[id] = channel
+            self.send_raw(id, dcep.Protocol.DCEP, dcep.ACK)
+            self._host.announce(channel)
+        elif message == dcep.ACK:
+            if channel is None:
+                raise Malformed(f"an ACK for the channel {id}, which there is not")
+            if channel.readyState == "connecting":
+                channel.change("open")
+        else:
+            raise Malformed("a DCEP message of an unknown type")
+
+    def _end(self) -> None:
+        if self.state == "closed":
+            return
+        self.state = "closed"
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for channel in [*self._by_id.values(), *self._unopened]:
+            channel.change("closed")
+        self._by_id.clear()
+        self._unopened.clear()
+        self._host.ended()
+
+
+def _size(message: Message) -> int:
+    """Return the bytes of a message as the application counts them."""
+    return 0 if message.protocol in dcep.EMPTY else len(message.data)
