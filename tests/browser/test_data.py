@@ -51,7 +51,7 @@ _SEND_BACK = """
     channel.bufferedAmountLowThreshold = 1 << 20;
     for (const part of window.got) {
       if (channel.bufferedAmount > 4 << 20)
-        await new Promise((done) => channel.addEventListener("bufferedamountlow", done, { once: true }));
+        await new Promise((done) => { channel.onbufferedamountlow = done; });
       channel.send(part);
     }
   }
