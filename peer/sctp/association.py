@@ -11,139 +11,51 @@ RFC 9260, with FORWARD TSN (RFC 3758), stream resets (RFC 6525), I-DATA (RFC 826
 
 import logging
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from struct import error as StructError
 
-from .congestion import Controller
-from .congestion.model import Model
 from .handshake import Cookies, Peer, init
-from .inbound import Arrival, Inbound, Tsns
+from .inbound import Arrival
 from .outbound import Message, SendQueue
 from .packet import (
     DATA_HEADER,
     HEADER,
-    I_DATA_HEADER,
-    IMMEDIATE,
     Header,
     Init,
     Kind,
     Malformed,
+    NoUserData,
     Parameter,
     chunk,
     chunk_header,
     chunks,
-    data_fields,
-    decode_forward_tsn,
-    decode_i_forward_tsn,
     decode_sack,
     encode_parameters,
-    encode_sack,
-    i_data_fields,
     parameters,
-    unwrap,
 )
-from .pathmtu import BASE, SIZES, PathMtu
+from .pathmtu import BASE, PathMtu
+from .receiving import Receiver
 from .recovery import RTO_INITIAL, RTO_MAX
 from .resets import Resets
 from .sending import Sender
+from .states import (
+    INITIAL_WINDOW,
+    Closed,
+    Established,
+    Event,
+    ResetDone,
+    Settings,
+    State,
+    StreamsReset,
+)
 
 logger = logging.getLogger(__name__)
 
-INITIAL_WINDOW = 1024 * 1024
-"""Bytes that the INIT offers to take: what other stacks begin slow start by."""
-
-WINDOW = 8 * 1024 * 1024
-"""Bytes that SACKs offer to take: 80 MB/s at a round trip of 100 ms."""
-
-PROMPT = 0.001
-"""Seconds by which one waits that was asked for at once: an answer that comes may carry it."""
-
-SACK_DELAY = 0.02
-"""Seconds by which a SACK for one packet waits for another or for data (RFC 9260: at most 0.2)."""
 
 T1_MAX = 5.0
 """Seconds between two INITs or COOKIE ECHOs at most; ICE and DTLS say when to give up."""
 
-
-class State(StrEnum):
-    """RFC 9260 section 4, less what begins a shutdown: here one side aborts."""
-
-    CLOSED = "closed"
-    COOKIE_WAIT = "cookie-wait"
-    COOKIE_ECHOED = "cookie-echoed"
-    ESTABLISHED = "established"
-    SHUTDOWN_RECEIVED = "shutdown-received"
-    SHUTDOWN_ACK_SENT = "shutdown-ack-sent"
-
-
-@dataclass(frozen=True, slots=True)
-class Established:
-    """Data can be sent, on streams below this number."""
-
-    streams: int
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The association is over.
-
-    Attributes:
-        reason: Who closed it and why.
-    """
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class StreamsReset:
-    """The other side will send nothing more on these streams."""
-
-    streams: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ResetDone:
-    """The reset of these streams, which was asked for here, is over.
-
-    Attributes:
-        streams: Their identifiers.
-        performed: Whether the other side has carried it out; it may refuse to.
-    """
-
-    streams: tuple[int, ...]
-    performed: bool
-
-
-Event = Established | Closed | StreamsReset | ResetDone
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How an association is made.
-
-    Attributes:
-        tag: This side's verification tag, random and not 0.
-        tsn: Its first TSN, random.
-        secret: What its cookies are signed with.
-        local_port: Its SCTP port.
-        remote_port: The other side's.
-        window: Bytes that it takes before the application has them.
-        interleaves: Whether it offers I-DATA.
-        controller: Makes the congestion controller, for so many bytes of user data a packet.
-        sizes: Packet sizes to try, in bytes, the largest first.
-    """
-
-    tag: int
-    tsn: int
-    secret: bytes
-    local_port: int = 5000
-    remote_port: int = 5000
-    window: int = WINDOW
-    interleaves: bool = True
-    controller: Callable[[int], Controller] = Model
-    sizes: tuple[int, ...] = SIZES
+_TAKES_DATA = (State.ESTABLISHED, State.SHUTDOWN_RECEIVED)
+"""RFC 9260 section 6: in other states data is discarded."""
 
 
 class Association:
@@ -154,8 +66,6 @@ class Association:
         outgoing: Packets that are to be sent, in order.
         arrived: Messages that have arrived.
         events: What else has happened.
-        unread: Bytes of messages that the application has and has not read: they are not offered to
-            the other side again. Kept by whoever drives it.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -170,22 +80,14 @@ class Association:
         self._t1_chunk = b""
         self._t1_tries = 0
         self._init_sent_at: float | None = None
-        # Inbound.
-        self._tsns: Tsns | None = None
-        self._inbound = Inbound()
-        self._packets_unacknowledged = 0
-        self._sack_now = False
-        self._sack_at = float("inf")
-        self._told_window = INITIAL_WINDOW
-        self.unread = 0
-        # Outbound.
+        self._receiver = Receiver(settings.window, INITIAL_WINDOW)
         self.queue = SendQueue()
         self.path = PathMtu(settings.sizes)
         self._sender: Sender | None = None
         self._resets: Resets | None = None
         self.state = State.CLOSED
         self.outgoing: deque[bytes] = deque()
-        self.arrived: deque[Arrival] = self._inbound.arrived
+        self.arrived: deque[Arrival] = self._receiver.arrived
         self.events: deque[Event] = deque()
 
     # --- what the application does
@@ -236,6 +138,13 @@ class Association:
         if was_lost:
             self._sender.path_changed(now)
 
+    def hold(self, size: int) -> None:
+        """Note that the application has so many bytes more that it has not read; fewer if < 0.
+
+        They are not offered to the other side again.
+        """
+        self._receiver.unread += size
+
     # --- numbers
 
     @property
@@ -251,12 +160,12 @@ class Association:
     @property
     def window(self) -> int:
         """Bytes that the other side may send."""
-        return max(self._settings.window - self._inbound.size - self.unread, 0)
+        return self._receiver.window
 
     @property
     def deadline(self) -> float:
         """When :meth:`tick` has something to do."""
-        due = min(self._t1_at, self._sack_at)
+        due = min(self._t1_at, self._receiver.deadline)
         if self._sender is not None and self._resets is not None:
             due = min(due, self._sender.deadline, self._resets.deadline, self.path.deadline)
         return due
@@ -267,8 +176,7 @@ class Association:
         """Do what is due."""
         if now >= self._t1_at:
             self._repeat_t1(now)
-        if now >= self._sack_at:
-            self._sack_now = True
+        self._receiver.tick(now)
         if self._sender is not None and self._resets is not None:
             self._sender.tick(now)
             self._resets.tick(now, self._sender.rto, RTO_MAX)
@@ -296,59 +204,25 @@ class Association:
                 if length < 4 or following > end:
                     raise Malformed(f"a chunk of {length} bytes at {position} of {end}")
                 if kind == Kind.DATA or kind == Kind.I_DATA:
-                    had_data = True
-                    self._receive_data(packet, kind, flags, position, following, now)
+                    if self.state in _TAKES_DATA:
+                        had_data = True
+                        self._receiver.receive(packet, kind, flags, position, following, now)
+                        self._carry_out_resets()
                 elif kind == Kind.SACK:
                     self._receive_sack(packet[position + 4 : following], now)
                 else:
                     self._receive_other(kind, flags, packet[position + 4 : following], now)
                 position = (following + 3) & ~3
+        except NoUserData:
+            self._fail("the other side sent a DATA chunk without data")
         except (Malformed, StructError) as error:
             logger.debug("dropped the rest of a packet: %s", error)
-        if had_data and self._tsns is not None:
-            self._packets_unacknowledged += 1
-            if self._packets_unacknowledged >= 2 or self._tsns.ranges or self._tsns.duplicates:
-                self._sack_now = True
-            else:
-                self._sack_at = min(self._sack_at, now + SACK_DELAY)
-
-    def _receive_data(
-        self, packet: bytes, kind: int, flags: int, position: int, following: int, now: float
-    ) -> None:
-        tsns = self._tsns
-        if tsns is None or self.state not in (State.ESTABLISHED, State.SHUTDOWN_RECEIVED):
-            return  # RFC 9260 section 6: in other states it is discarded
-        if flags & IMMEDIATE:
-            self._sack_at = min(self._sack_at, now + PROMPT)
-        if kind == Kind.DATA:
-            tsn, stream, number, protocol = data_fields.unpack_from(packet, position + 4)
-            data = packet[position + DATA_HEADER : following]
-        else:
-            tsn, stream, _, number, protocol = i_data_fields.unpack_from(packet, position + 4)
-            data = packet[position + I_DATA_HEADER : following]
-        if not data:
-            self._fail("the other side sent a DATA chunk without data")  # section 6.2
-            return
-        tsn = unwrap(tsn, tsns.cumulative)
-        if tsn > tsns.highest and not self._has_room(len(data)):
-            self._sack_now = True
-            return  # section 6.2: beyond the window that it was told
-        if not tsns.add(tsn):
-            return
-        if kind == Kind.DATA:
-            self._inbound.add(tsn, flags, stream, number, protocol, data)
-        else:
-            self._inbound.add_interleaved(flags, stream, number, protocol, data)
-        self._carry_out_resets()
-
-    def _has_room(self, size: int) -> bool:
-        held = self._inbound.size + self.unread
-        # While nothing waits to be read, a message must be let in whole, whatever its size.
-        return held + size <= self._settings.window or not self.unread
+        if had_data:
+            self._receiver.packet_ends(now)
 
     def _carry_out_resets(self) -> None:
-        resets, tsns = self._resets, self._tsns
-        if resets is not None and tsns is not None and resets.arrived(tsns.cumulative):
+        resets = self._resets
+        if resets is not None and resets.arrived(self._receiver.cumulative):
             self._take_resets(resets)
 
     def _take_resets(self, resets: Resets) -> None:
@@ -356,7 +230,7 @@ class Association:
             streams = tuple(resets.reset_here)
             resets.reset_here.clear()
             for stream in streams:
-                self._inbound.reset(stream)
+                self._receiver.reset(stream)
             self.events.append(StreamsReset(streams))
         if resets.reset_there:
             streams = tuple(resets.reset_there)
@@ -399,32 +273,22 @@ class Association:
             case Kind.RE_CONFIG:
                 self._receive_resets(body, now)
             case Kind.FORWARD_TSN:
-                tsn, streams = decode_forward_tsn(body)
-                if (cumulative := self._skip_to(tsn)) is not None:
-                    self._inbound.skip(cumulative, streams)
-                    self._carry_out_resets()
+                self._receiver.skip(body)
+                self._carry_out_resets()
             case Kind.I_FORWARD_TSN:
-                tsn, skipped = decode_i_forward_tsn(body)
-                if self._skip_to(tsn) is not None:
-                    self._inbound.skip_interleaved(skipped)
-                    self._carry_out_resets()
+                self._receiver.skip_interleaved(body)
+                self._carry_out_resets()
             case _:
                 # RFC 9260 section 3.2: the upper bits say whether the rest may be read.
                 if kind < 128:
                     raise Malformed(f"a chunk of the unknown type {kind}")
 
-    def _skip_to(self, tsn: int) -> int | None:
-        if self._tsns is None:
-            return None
-        self._sack_now = True
-        cumulative = unwrap(tsn, self._tsns.cumulative)
-        return cumulative if self._tsns.skip_to(cumulative) else None
-
     def _receive_resets(self, body: bytes, now: float) -> None:
-        if self._resets is None or self._tsns is None or self._sender is None:
+        if self._resets is None or self._sender is None:
             return
+        cumulative = self._receiver.cumulative
         for kind, content in parameters(body):
-            self._resets.receive(kind, content, self._tsns.cumulative, now, self._sender.rto)
+            self._resets.receive(kind, content, cumulative, now, self._sender.rto)
             self._take_resets(self._resets)
 
     # --- the beginning (RFC 9260 section 5)
@@ -495,7 +359,7 @@ class Association:
         if peer is None:
             return
         self._t1_at = float("inf")
-        self._tsns = Tsns(peer.tsn - 1)
+        self._receiver.begin(peer.tsn)
         interleaves = settings.interleaves and peer.interleaves
         self.queue.interleaves = interleaves
         self._resets = Resets(settings.tsn, peer.tsn)
@@ -523,7 +387,8 @@ class Association:
                 self.outgoing.append(self._header.seal(b"".join(control)))
                 control.clear()
             return
-        self._maybe_sack(control)
+        if (sack := self._receiver.sack()) is not None:
+            control.insert(0, sack)
         if resets.outgoing:
             control += resets.outgoing
             resets.outgoing.clear()
@@ -541,28 +406,6 @@ class Association:
 
     def _is_busy(self, stream: int) -> bool:
         return self.queue.has(stream)
-
-    def _maybe_sack(self, control: list[bytes]) -> None:
-        tsns = self._tsns
-        if tsns is None:
-            return
-        window = self.window
-        # RFC 9260 section 6.2: the other side must hear of it when there is room again.
-        reopened = self._told_window < 65536 <= window - self._told_window
-        if not self._sack_now and not reopened:
-            return
-        sack = encode_sack(
-            tsns.cumulative & 0xFFFFFFFF,
-            window,
-            tsns.gaps() if tsns.ranges else (),
-            [tsn & 0xFFFFFFFF for tsn in tsns.duplicates],
-        )
-        control.insert(0, sack)
-        tsns.duplicates.clear()
-        self._told_window = window
-        self._sack_now = False
-        self._sack_at = float("inf")
-        self._packets_unacknowledged = 0
 
     def _probe_path(self, size: int, sender: Sender, now: float) -> None:
         heartbeat = chunk(
@@ -592,8 +435,9 @@ class Association:
         if self.state is State.CLOSED:
             return
         self._enter(State.CLOSED)
-        self._t1_at = self._sack_at = float("inf")
-        self._sender = self._resets = self._tsns = None
+        self._t1_at = float("inf")
+        self._receiver.end()
+        self._sender = self._resets = None
         self.events.append(Closed(reason))
 
     def _enter(self, state: State) -> None:

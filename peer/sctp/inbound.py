@@ -156,12 +156,14 @@ class Inbound:
 
     Attributes:
         size: Bytes of what is not given out yet.
+        given_out: Bytes of :attr:`arrived`, counted on while it is not empty.
         arrived: Whole messages, in the order in which they are to be given out; whoever drives this
             takes them from here.
     """
 
     def __init__(self) -> None:
         self.size = 0
+        self.given_out = 0
         self.arrived: deque[Arrival] = deque()
         self._streams: dict[int, _Stream] = {}
         # DATA: runs by the TSN they begin and end with; TSNs tell which fragments belong together.
@@ -237,7 +239,9 @@ class Inbound:
             state.next += 1
 
     def _give_out(self, arrival: Arrival) -> None:
-        self.size -= len(arrival.data)
+        size = len(arrival.data)
+        self.size -= size
+        self.given_out = self.given_out + size if self.arrived else size
         self.arrived.append(arrival)
 
     def _stream(self, number: int) -> _Stream:

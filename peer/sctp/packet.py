@@ -87,6 +87,10 @@ class Malformed(Exception):
     """A packet or chunk that does not keep to its format."""
 
 
+class NoUserData(Malformed):
+    """A DATA chunk without data, which ends the association (RFC 9260 section 6.2)."""
+
+
 class Header:
     """The common header of all packets that go one way.
 

@@ -11,20 +11,13 @@ import time
 from typing import Any, Protocol
 
 from . import dcep
-from .association import (
-    Association,
-    Closed,
-    Established,
-    Event,
-    ResetDone,
-    Settings,
-    StreamsReset,
-)
+from .association import Association
 from .congestion import Controller
 from .congestion.model import Model
 from .inbound import Arrival
 from .outbound import Message
 from .packet import Malformed
+from .states import Closed, Established, Event, ResetDone, Settings, StreamsReset
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +173,7 @@ class Channels:
             size: Bytes; less than 0 when they are read.
         """
         if self._association is not None:
-            self._association.unread += size
+            self._association.hold(size)
             if size < 0:
                 self._schedule()
 

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from icefloe.peer.sctp.association import Association, Event, Settings, State
+from icefloe.peer.sctp.association import Association
 from icefloe.peer.sctp.inbound import Arrival
 from icefloe.peer.sctp.outbound import Message
+from icefloe.peer.sctp.states import Event, Settings, State
 
 START = 1000.0
 """What the clock shows at the beginning, in seconds."""

@@ -1,0 +1,201 @@
+"""The receiving half of an association: takes DATA, and says by SACKs what has arrived."""
+
+from collections import deque
+
+from .inbound import Arrival, Inbound, Tsns
+from .packet import (
+    DATA_HEADER,
+    I_DATA_HEADER,
+    IMMEDIATE,
+    Kind,
+    NoUserData,
+    data_fields,
+    decode_forward_tsn,
+    decode_i_forward_tsn,
+    encode_sack,
+    i_data_fields,
+    unwrap,
+)
+
+PROMPT = 0.001
+"""Seconds by which a SACK waits that was asked for at once: an answer that comes may carry it."""
+
+SACK_DELAY = 0.02
+"""Seconds by which a SACK for one packet waits for another or for data (RFC 9260: at most 0.2)."""
+
+PER_SACK = 2
+"""Packets with data after which one is due (RFC 9260 section 6.2)."""
+
+REOPENING = 65536
+"""Bytes of room of which the other side is told unasked, where there was less before."""
+
+
+class Receiver:
+    """Takes what the other side sends.
+
+    Args:
+        limit: Bytes that may be here before the application has read them.
+        offered: Bytes that the other side was offered in the INIT.
+
+    Attributes:
+        unread: Bytes that the application has and has not read.
+        is_due: Whether a SACK is to be sent.
+        deadline: When one will be.
+    """
+
+    def __init__(self, limit: int, offered: int) -> None:
+        self._limit = limit
+        self._offered = offered
+        self._tsns: Tsns | None = None
+        self._inbound = Inbound()
+        self._packets = 0  # with data, since the last SACK
+        self.unread = 0
+        self.is_due = False
+        self.deadline = float("inf")
+
+    def begin(self, tsn: int) -> None:
+        """Expect data from this TSN on."""
+        self._tsns = Tsns(tsn - 1)
+
+    def end(self) -> None:
+        """Expect none any more."""
+        self._tsns = None
+        self.deadline = float("inf")
+
+    @property
+    def arrived(self) -> deque[Arrival]:
+        """Messages that have arrived; whoever drives this takes them."""
+        return self._inbound.arrived
+
+    @property
+    def window(self) -> int:
+        """Bytes that the other side may send."""
+        return max(self._limit - self._inbound.size - self._not_read(), 0)
+
+    def _not_read(self) -> int:
+        inbound = self._inbound
+        return self.unread + inbound.given_out if inbound.arrived else self.unread
+
+    @property
+    def cumulative(self) -> int:
+        """The TSN, counted on, up to which all has arrived; -1 before the beginning."""
+        return self._tsns.cumulative if self._tsns is not None else -1
+
+    # --- what arrives
+
+    def receive(
+        self, packet: bytes, kind: int, flags: int, position: int, following: int, now: float
+    ) -> None:
+        """Take a DATA or I-DATA chunk.
+
+        Args:
+            packet: The packet that it is in.
+            kind: Its type.
+            flags: Its flags.
+            position: Where it begins.
+            following: Where it ends.
+            now: The time.
+
+        Raises:
+            NoUserData: It has none.
+        """
+        tsns = self._tsns
+        if tsns is None:
+            return
+        if flags & IMMEDIATE:
+            self.deadline = min(self.deadline, now + PROMPT)
+        if kind == Kind.DATA:
+            tsn, stream, number, protocol = data_fields.unpack_from(packet, position + 4)
+            data = packet[position + DATA_HEADER : following]
+        else:
+            tsn, stream, _, number, protocol = i_data_fields.unpack_from(packet, position + 4)
+            data = packet[position + I_DATA_HEADER : following]
+        if not data:
+            raise NoUserData
+        tsn = unwrap(tsn, tsns.cumulative)
+        if tsn > tsns.highest and not self._has_room(len(data)):
+            self.is_due = True
+            return  # RFC 9260 section 6.2: it is beyond the window that was offered
+        if not tsns.add(tsn):
+            return
+        if kind == Kind.DATA:
+            self._inbound.add(tsn, flags, stream, number, protocol, data)
+        else:
+            self._inbound.add_interleaved(flags, stream, number, protocol, data)
+
+    def _has_room(self, size: int) -> bool:
+        # While nothing waits to be read, a message must be let in whole, whatever its size.
+        not_read = self._not_read()
+        return not not_read or self._inbound.size + not_read + size <= self._limit
+
+    def packet_ends(self, now: float) -> None:
+        """Note that a packet with data was taken."""
+        tsns = self._tsns
+        if tsns is None:
+            return
+        self._packets += 1
+        if self._packets >= PER_SACK or tsns.ranges or tsns.duplicates:
+            self.is_due = True
+        else:
+            self.deadline = min(self.deadline, now + SACK_DELAY)
+
+    def skip(self, body: bytes) -> None:
+        """Take a FORWARD TSN.
+
+        Raises:
+            Malformed: It is cut off.
+        """
+        tsn, streams = decode_forward_tsn(body)
+        if (cumulative := self._skip_to(tsn)) is not None:
+            self._inbound.skip(cumulative, streams)
+
+    def skip_interleaved(self, body: bytes) -> None:
+        """Take an I-FORWARD-TSN.
+
+        Raises:
+            Malformed: It is cut off.
+        """
+        tsn, skipped = decode_i_forward_tsn(body)
+        if self._skip_to(tsn) is not None:
+            self._inbound.skip_interleaved(skipped)
+
+    def _skip_to(self, tsn: int) -> int | None:
+        if self._tsns is None:
+            return None
+        self.is_due = True
+        cumulative = unwrap(tsn, self._tsns.cumulative)
+        return cumulative if self._tsns.skip_to(cumulative) else None
+
+    def reset(self, stream: int) -> None:
+        """Number a stream's messages from 0 again."""
+        self._inbound.reset(stream)
+
+    # --- SACKs
+
+    def tick(self, now: float) -> None:
+        """Note that a SACK has waited long enough."""
+        if now >= self.deadline:
+            self.is_due = True
+
+    def sack(self) -> bytes | None:
+        """Return a SACK chunk, if one is to be sent now."""
+        tsns = self._tsns
+        if tsns is None:
+            return None
+        window = self.window
+        # RFC 9260 section 6.2: the other side must hear of it when there is room again.
+        reopened = self._offered < REOPENING <= window - self._offered
+        if not self.is_due and not reopened:
+            return None
+        encoded = encode_sack(
+            tsns.cumulative & 0xFFFFFFFF,
+            window,
+            tsns.gaps() if tsns.ranges else (),
+            [tsn & 0xFFFFFFFF for tsn in tsns.duplicates],
+        )
+        tsns.duplicates.clear()
+        self._offered = window
+        self._packets = 0
+        self.is_due = False
+        self.deadline = float("inf")
+        return encoded
