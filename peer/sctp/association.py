@@ -219,6 +219,13 @@ class Association:
             logger.debug("dropped the rest of a packet: %s", error)
         if had_data:
             self._receiver.packet_ends(now)
+            if self._peer is not None and not self._peer.stretches:
+                self._sack_at_once()
+
+    def _sack_at_once(self) -> None:
+        """Acknowledge every other packet by itself (RFC 9260 section 6.2)."""
+        if self._receiver.is_due and (sack := self._receiver.sack()) is not None:
+            self.outgoing.append(self._header.seal(sack))
 
     def _carry_out_resets(self) -> None:
         resets = self._resets

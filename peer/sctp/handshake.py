@@ -36,6 +36,8 @@ class Peer:
         forwards: Whether it understands FORWARD TSN (RFC 3758).
         resets: Whether it understands RE-CONFIG (RFC 6525).
         interleaves: Whether it understands I-DATA (RFC 8260).
+        stretches: Whether one SACK for many packets is enough for it. Others may send four packets
+            for each (RFC 9260 section 6.1, Max.Burst), and would stand still.
     """
 
     tag: int
@@ -46,6 +48,7 @@ class Peer:
     forwards: bool
     resets: bool
     interleaves: bool
+    stretches: bool
 
     @classmethod
     def told_by(cls, init: Init) -> "Peer":
@@ -61,6 +64,7 @@ class Peer:
             forwards=told or Kind.FORWARD_TSN in extensions,
             resets=Kind.RE_CONFIG in extensions,
             interleaves=all(kind in extensions for kind in _INTERLEAVING),
+            stretches=init.get(Parameter.STRETCHED_SACKS) is not None,
         )
 
 
@@ -72,6 +76,7 @@ def init(
     parameters: list[tuple[int, bytes]] = [
         (Parameter.FORWARD_TSN_SUPPORTED, b""),
         (Parameter.SUPPORTED_EXTENSIONS, extensions),
+        (Parameter.STRETCHED_SACKS, b""),
     ]
     if cookie is not None:
         parameters.insert(0, (Parameter.STATE_COOKIE, cookie))
@@ -90,7 +95,7 @@ class Cookies:
 
     def make(self, peer: Peer, now: float) -> bytes:
         """Return a cookie that stands for what the other side has told."""
-        flags = peer.forwards | peer.resets << 1 | peer.interleaves << 2
+        flags = peer.forwards | peer.resets << 1 | peer.interleaves << 2 | peer.stretches << 3
         fields = _cookie.pack(
             now, peer.tag, peer.tsn, peer.window, peer.outbound, peer.inbound, flags
         )
@@ -108,7 +113,7 @@ class Cookies:
         made, tag, tsn, window, outbound, inbound, flags = _cookie.unpack(fields)
         if not made <= now <= made + COOKIE_LIFETIME:
             return None
-        told = bool(flags & 1), bool(flags & 2), bool(flags & 4)
+        told = bool(flags & 1), bool(flags & 2), bool(flags & 4), bool(flags & 8)
         return Peer(tag, tsn, window, outbound, inbound, *told)
 
     def _mac(self, fields: bytes) -> bytes:

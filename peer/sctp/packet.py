@@ -54,6 +54,8 @@ class Parameter(IntEnum):
     RESET_RESPONSE = 16
     ADD_OUTGOING_STREAMS = 17
     SUPPORTED_EXTENSIONS = 0x8008
+    STRETCHED_SACKS = 0xBFCE
+    """icefloe's own, which others skip and do not report (RFC 9260 section 3.2.1)."""
     FORWARD_TSN_SUPPORTED = 0xC000
 
 
