@@ -12,17 +12,20 @@ its own.
 """
 
 from .candidates import RTCIceCandidate, RTCIceCandidatePair
-from .channels import DataChannel
+from .channels import ChannelCounts, DataChannel, ReceiveWindow
 from .configuration import PeerConfiguration
 from .connection import PeerConnection
 from .errors import (
     ChannelClosed,
     ChannelError,
+    ChannelMisused,
+    ClosedBy,
     ConnectFailed,
     Evidence,
     IncompatibleVersions,
     InvalidCandidate,
     InvalidConfiguration,
+    InvalidMessage,
     InvalidModification,
     InvalidServerUrl,
     MessageTooLarge,
@@ -31,6 +34,8 @@ from .errors import (
     PeerNotHere,
     Phase,
     ReceiveOverflow,
+    RequestFailed,
+    RequestTimeout,
 )
 from .ice.servers import RTCPeerConnectionIceErrorEvent
 from .remote import RemotePeer
@@ -45,13 +50,17 @@ from .stats import (
 
 __all__ = [
     "ChannelClosed",
+    "ChannelCounts",
     "ChannelError",
+    "ChannelMisused",
+    "ClosedBy",
     "ConnectFailed",
     "DataChannel",
     "Evidence",
     "IncompatibleVersions",
     "InvalidCandidate",
     "InvalidConfiguration",
+    "InvalidMessage",
     "InvalidModification",
     "InvalidServerUrl",
     "MessageTooLarge",
@@ -70,7 +79,10 @@ __all__ = [
     "RTCPeerConnectionStats",
     "RTCTransportStats",
     "ReceiveOverflow",
+    "ReceiveWindow",
     "RemotePeer",
+    "RequestFailed",
+    "RequestTimeout",
     "Room",
     "join",
 ]

@@ -101,6 +101,8 @@ class RemotePeer:
         max_retransmits: int | None = None,
         max_packet_life_time: int | None = None,
         protocol: str = "",
+        negotiated: bool = False,
+        id: int | None = None,
         send_buffer: int = SEND_BUFFER,
         receive_buffer: int = RECEIVE_BUFFER,
     ) -> DataChannel:
@@ -111,7 +113,10 @@ class RemotePeer:
             ordered: Whether messages arrive in order.
             max_retransmits: Retransmissions before a message is given up.
             max_packet_life_time: Milliseconds before a message is given up.
-            protocol: The subprotocol.
+            protocol: The subprotocol, in any language.
+            negotiated: Whether the other side opens a channel of the same ``id`` by itself, so that
+                none is announced.
+            id: Its number, 0 to 65534; given by the transport unless ``negotiated``.
             send_buffer: Bytes that may wait before ``send()`` waits.
             receive_buffer: Bytes that may wait to be read.
 
@@ -119,6 +124,7 @@ class RemotePeer:
             ConnectFailed: There is no connection to the peer.
             PeerLeft: The peer is gone.
             ChannelClosed: The other side closed it at once.
+            ValueError: The arguments contradict each other.
 
         Cancellation: safe; the channel is then closed.
         """
@@ -129,6 +135,8 @@ class RemotePeer:
             maxRetransmits=max_retransmits,
             maxPacketLifeTime=max_packet_life_time,
             protocol=protocol,
+            negotiated=negotiated,
+            id=id,
         )
         channel = self._wrap(raw, send_buffer=send_buffer, receive_buffer=receive_buffer)
         try:

@@ -28,13 +28,17 @@ PUBLIC = {
     """,
     "icefloe.peer": """
         ChannelClosed
+        ChannelCounts
         ChannelError
+        ChannelMisused
+        ClosedBy
         ConnectFailed
         DataChannel
         Evidence
         IncompatibleVersions
         InvalidCandidate
         InvalidConfiguration
+        InvalidMessage
         InvalidModification
         InvalidServerUrl
         MessageTooLarge
@@ -53,7 +57,10 @@ PUBLIC = {
         RTCPeerConnectionStats
         RTCTransportStats
         ReceiveOverflow
+        ReceiveWindow
         RemotePeer
+        RequestFailed
+        RequestTimeout
         Room
         join
     """,
