@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from aiortc import MediaStreamTrack, RTCDataChannel, RTCRtpSender, RTCSessionDescription
@@ -14,6 +15,10 @@ from .connection import PeerConnection
 from .errors import ConnectFailed, PeerError, PeerLeft
 from .ice.servers import RTCPeerConnectionIceErrorEvent
 from .negotiator import Negotiator, Signaler
+from .transfer.errors import TransferError
+from .transfer.paths import gather
+from .transfer.protocol import PROTOCOL as TRANSFER
+from .transfer.session import FileOffer, OnProgress, send_sources
 from .verdict import connect_failed
 
 logger = logging.getLogger(__name__)
@@ -57,6 +62,7 @@ class RemotePeer:
         self._connect_timeout = connect_timeout
         self._channels: Arrivals[DataChannel] = Arrivals()
         self._tracks: Arrivals[MediaStreamTrack] = Arrivals()
+        self._transfers: Arrivals[DataChannel] = Arrivals()
         self._live: set[DataChannel] = set()
         loop = asyncio.get_running_loop()
         self._started_at = loop.time()
@@ -154,6 +160,52 @@ class RemotePeer:
     def tracks(self) -> AsyncIterator[MediaStreamTrack]:
         """Iterate over the tracks that the other side sends, until the peer is gone."""
         return self._tracks.__aiter__()
+
+    # --- files
+
+    async def send_file(self, path: Path | str, *, on_progress: OnProgress | None = None) -> int:
+        """Send a file, or a folder with all that is in it; see :meth:`send_files`."""
+        return await self.send_files([path], on_progress=on_progress)
+
+    async def send_files(
+        self, paths: Iterable[Path | str], *, on_progress: OnProgress | None = None
+    ) -> int:
+        """Offer files and folders, and send them if the other side accepts.
+
+        What the other side has from an earlier attempt is not sent again. Links inside of folders
+        are left out.
+
+        Args:
+            paths: Files and folders.
+            on_progress: Called with a :class:`Progress` whenever more is acknowledged.
+
+        Returns:
+            Bytes that were sent.
+
+        Raises:
+            TransferDeclined: The other side does not want them.
+            TransferFailed: It cannot be completed; both sides know why.
+            TransferBroken: The connection ended in the middle; send again to go on.
+            ConnectFailed: As :meth:`open_channel`; so are PeerLeft and ChannelClosed.
+
+        Cancellation: safe; the other side is told, and keeps what it has.
+        """
+        sources, left_out = await asyncio.to_thread(gather, [Path(path) for path in paths])
+        for path in left_out:
+            logger.warning("%s is not sent: it is a link, or no file", path)
+        channel = await self.open_channel("files", protocol=TRANSFER)
+        return await send_sources(channel, sources, on_progress=on_progress)
+
+    async def files(self) -> AsyncIterator[FileOffer]:
+        """Iterate over the files that the other side offers, until the peer is gone."""
+        async for channel in self._transfers:
+            try:
+                offer = await FileOffer.read(channel)
+            except TransferError as error:
+                logger.warning("ignored an offer of %s: %s", self.name, error)
+                channel.close()
+            else:
+                yield offer
 
     # --- the connection
 
@@ -262,7 +314,8 @@ class RemotePeer:
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         wrapped = self._wrap(channel)
-        if not self._channels.put(wrapped):
+        arrivals = self._transfers if wrapped.protocol == TRANSFER else self._channels
+        if not arrivals.put(wrapped):
             logger.warning("closed channel %r of %s: nobody takes them", wrapped.label, self.name)
             wrapped.close()
 
@@ -316,4 +369,5 @@ class RemotePeer:
                 channel.abandon()
             self._live.clear()
             self._channels.end()
+            self._transfers.end()
             self._tracks.end()

@@ -61,7 +61,7 @@ HEADER: Final = struct.Struct("!IQ")
 """Index of the file, and offset of the data in it."""
 
 _Index = Annotated[int, Meta(ge=0, lt=MOST_ENTRIES)]
-_Length = Annotated[int, Meta(ge=0, lt=2**63)]
+_Length = Annotated[int, Meta(ge=0, le=2**53)]  # exact in a JavaScript number
 _Name = Annotated[str, Meta(min_length=1, max_length=4096)]
 _Hash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 _Words = Annotated[str, Meta(max_length=1000)]

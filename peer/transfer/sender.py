@@ -118,10 +118,8 @@ class Sender:
         self._payload = min(block, MESSAGE_LIMIT) - HEADER.size
         self._window = window
         size = sum(entry.size or 0 for entry in self.entries)
-        self._waiting: deque[Step] = deque(
-            Say(message)
-            for message in (*batches(self.entries), Offer(count=len(self.entries), size=size))
-        )
+        self._waiting: deque[Step] = deque(Say(batch) for batch in batches(self.entries))
+        self._waiting.append(Say(Offer(count=len(self.entries), size=size)))
         self._kept: dict[int, Kept] = {}
         self._files = iter([i for i, entry in enumerate(self.entries) if not entry.folder])
         self._open: int | None = None
