@@ -423,6 +423,8 @@ class DataChannel:
 
     def _hand_over(self, payload: str | bytes, size: int) -> None:
         self._check_open()
+        if self._channel.readyState != "open":
+            raise ChannelClosed(self.label, ClosedBy.THEM)  # it is being closed
         self._channel.send(payload)
         self.counts.sent += 1
         self.counts.bytes_sent += size

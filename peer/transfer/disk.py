@@ -186,6 +186,7 @@ class Destination:
         self._folder = folder
         self._entries = entries
         self._overwrite = overwrite
+        self._whole: set[int] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             sensitive = _is_case_sensitive(folder)
@@ -205,6 +206,8 @@ class Destination:
                 kept = _hashed(candidate)
                 if kept is not None and (kept[0] == entry.size or candidate == part):
                     found.append(Kept(index, *kept))
+                    if candidate == path:
+                        self._whole.add(index)
                     break
         return found
 
@@ -237,7 +240,7 @@ class Destination:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             status = _status(path)
-            if offset and offset == entry.size and status is not None:
+            if offset == entry.size and index in self._whole and status is not None:
                 return PartFile(path, path, entry, offset, overwrite=False, is_there=True)
             if status is not None and (not self._overwrite or stat.S_ISDIR(status.st_mode)):
                 raise TransferFailed(

@@ -116,6 +116,8 @@ class _SendingSession:
                     listening.result()
                 await self._wake.wait()
         except ChannelError as error:
+            # The receiver's last words may say why.
+            await asyncio.wait((listening,), timeout=_CLOSE_TIMEOUT)
             raise self._broken(error) from error
         except asyncio.CancelledError:
             machine.fail(TransferFailed(Failure.CANCELLED, "", "the sender stopped it"))
@@ -367,7 +369,8 @@ class _ReceivingSession:
         for step in steps:
             match step:
                 case receiving.Say():
-                    await self._channel.send(encode(step.message))
+                    # Where it cannot be said, what came before may still say why.
+                    await _say_all(self._channel, [step])
                 case receiving.Open():
                     await self._open(step)
                 case receiving.Write():
