@@ -3,20 +3,15 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from aiortc import RTCIceServer, RTCSessionDescription
+from aiortc import RTCSessionDescription
 
 from icefloe.signaling import (
-    Bye,
-    Candidate,
-    Description,
     Error,
-    IceCandidate,
-    IceServer,
     PeerAway,
     PeerBack,
     PeerBye,
@@ -27,18 +22,16 @@ from icefloe.signaling import (
     PeerLeft,
     Rejoined,
     Renewed,
-    SessionDescription,
     SignalingClient,
     SignalingError,
     connect,
 )
 
 from .arrivals import Arrivals
-from .candidates import RTCIceCandidateInit
 from .configuration import PeerConfiguration
-from .errors import InvalidServerUrl, PeerNotHere
-from .ice.servers import parse_servers
+from .errors import PeerNotHere
 from .remote import RemotePeer
+from .seat import SeatSignaler, init_of, usable_servers
 
 logger = logging.getLogger(__name__)
 
@@ -240,13 +233,13 @@ class Room:
         if configuration.iceServers is None:
             configuration = replace(
                 configuration,
-                iceServers=list(_usable(self.client.ice_servers)),
+                iceServers=list(usable_servers(self.client.ice_servers)),
             )
         peer = RemotePeer(
             id=info.id,
             name=info.name,
             polite=info.id not in self._seniors,
-            signaler=_RoomSignaler(self.client, info.id),
+            signaler=SeatSignaler(self.client, info.id),
             configuration=configuration,
             connect_timeout=self._connect_timeout,
         )
@@ -266,7 +259,7 @@ class Room:
             if self._peers.get(peer.id) is peer:
                 del self._peers[peer.id]
         if await peer.ended() in _TOLD:
-            await _RoomSignaler(self.client, peer.id).bye()
+            await SeatSignaler(self.client, peer.id).bye()
 
     async def _end_all(self, reason: str) -> None:
         tasks = list(self._tasks.values())
@@ -315,16 +308,7 @@ class Room:
         peer = self._peers.get(message.from_)
         if peer is None or peer.has_ended:
             return
-        sent = message.candidate
-        init: RTCIceCandidateInit | None = None
-        if sent is not None:
-            init = {
-                "candidate": sent.candidate,
-                "sdpMid": sent.sdpMid,
-                "sdpMLineIndex": sent.sdpMLineIndex,
-                "usernameFragment": sent.usernameFragment,
-            }
-        await peer.receive_candidate(init)
+        await peer.receive_candidate(init_of(message.candidate))
 
     async def _on_rejoined(self, message: Rejoined) -> None:
         # The seat was lost, and the others have hung up: everything begins anew.
@@ -337,7 +321,7 @@ class Room:
     async def _on_renewed(self, message: Renewed) -> None:
         if self._configuration.iceServers is not None:
             return
-        servers = list(_usable(message.iceServers))
+        servers = list(usable_servers(message.iceServers))
         for peer in self._peers.values():
             if not peer.has_ended:
                 held = peer.connection.getConfiguration()
@@ -350,40 +334,3 @@ class Room:
 
     async def _on_error(self, message: Error) -> None:
         logger.info("the signaling server says %s: %s", message.code, message.message)
-
-
-def _usable(servers: Iterable[IceServer]) -> Iterator[RTCIceServer]:
-    """Give the servers that the signaling server names, without those that cannot be read."""
-    for named in servers:
-        server = RTCIceServer(named.urls, named.username, named.credential)
-        try:
-            parse_servers([server])
-        except InvalidServerUrl as error:
-            logger.warning("ignored a server that signaling named: %s", error)
-        else:
-            yield server
-
-
-class _RoomSignaler:
-    """Sends to one participant. What cannot be sent is logged: the call does not hang on it."""
-
-    def __init__(self, client: SignalingClient, to: str) -> None:
-        self._client = client
-        self._to = to
-
-    async def description(self, description: RTCSessionDescription) -> None:
-        payload = SessionDescription(type=description.type, sdp=description.sdp)  # type: ignore[arg-type]
-        await self._send(Description(to=self._to, description=payload))
-
-    async def candidate(self, candidate: RTCIceCandidateInit | None) -> None:
-        payload = IceCandidate(**candidate) if candidate is not None else None
-        await self._send(Candidate(to=self._to, candidate=payload))
-
-    async def bye(self) -> None:
-        await self._send(Bye(to=self._to))
-
-    async def _send(self, message: Description | Candidate | Bye) -> None:
-        try:
-            await self._client.send(message)
-        except SignalingError as error:
-            logger.warning("not sent to %s: %s", self._to, error)
