@@ -47,6 +47,15 @@ from .stats import (
     RTCPeerConnectionStats,
     RTCTransportStats,
 )
+from .transfer.errors import (
+    Failure,
+    TransferBroken,
+    TransferDeclined,
+    TransferError,
+    TransferFailed,
+    UnsafeName,
+)
+from .transfer.session import FileOffer, Progress
 
 __all__ = [
     "ChannelClosed",
@@ -57,6 +66,8 @@ __all__ = [
     "ConnectFailed",
     "DataChannel",
     "Evidence",
+    "Failure",
+    "FileOffer",
     "IncompatibleVersions",
     "InvalidCandidate",
     "InvalidConfiguration",
@@ -70,6 +81,7 @@ __all__ = [
     "PeerLeft",
     "PeerNotHere",
     "Phase",
+    "Progress",
     "RTCDataChannelStats",
     "RTCIceCandidate",
     "RTCIceCandidatePair",
@@ -84,5 +96,10 @@ __all__ = [
     "RequestFailed",
     "RequestTimeout",
     "Room",
+    "TransferBroken",
+    "TransferDeclined",
+    "TransferError",
+    "TransferFailed",
+    "UnsafeName",
     "join",
 ]

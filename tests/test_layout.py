@@ -35,6 +35,8 @@ PUBLIC = {
         ConnectFailed
         DataChannel
         Evidence
+        Failure
+        FileOffer
         IncompatibleVersions
         InvalidCandidate
         InvalidConfiguration
@@ -48,6 +50,7 @@ PUBLIC = {
         PeerLeft
         PeerNotHere
         Phase
+        Progress
         RTCDataChannelStats
         RTCIceCandidate
         RTCIceCandidatePair
@@ -62,6 +65,11 @@ PUBLIC = {
         RequestFailed
         RequestTimeout
         Room
+        TransferBroken
+        TransferDeclined
+        TransferError
+        TransferFailed
+        UnsafeName
         join
     """,
 }
