@@ -186,7 +186,7 @@ async def test_json_and_typed_messages(call: Call) -> None:
         await near.send_json(message)
     seen: list[Move | Say] = []
     with pytest.raises(InvalidMessage, match="jump") as caught:
-        async for message in far.messages(Move | Say):  # type: ignore[arg-type, var-annotated]
+        async for message in far.messages(Move | Say):  # type: ignore[arg-type]
             seen.append(message)  # noqa: PERF401 - the iteration raises
     assert caught.value.message == '{"type":"jump"}'
     assert seen == [Move(1, 2)]
@@ -325,7 +325,7 @@ async def test_whoever_gives_up_a_request_takes_it_back(call: Call, how: str) ->
             await near.request("x", timeout=0.3)
         assert caught.value.timeout == 0.3
     else:
-        asking = asyncio.create_task(near.request("x", timeout=None))
+        asking: asyncio.Task[Any] = asyncio.create_task(near.request("x", timeout=None))
         await begun.wait()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -346,7 +346,9 @@ async def test_too_many_requests_are_refused_and_a_lost_connection_fails_the_res
         await asyncio.Event().wait()
 
     serving = asyncio.create_task(far.serve_requests(never, concurrent=2))
-    asking = [asyncio.create_task(near.request(number, timeout=None)) for number in range(2)]
+    asking: list[asyncio.Task[Any]] = [
+        asyncio.create_task(near.request(number, timeout=None)) for number in range(2)
+    ]
     for _ in asking:
         await begun.acquire()
     with pytest.raises(RequestFailed, match="overloaded"):

@@ -151,7 +151,7 @@ async def test_whoever_stops_tells_the_other(
     sending = asyncio.create_task(send_sources(near, gather([file])[0]))
     offer = await FileOffer.read(far)
     receiving = asyncio.create_task(
-        offer.accept(target, on_progress=lambda p: p.moved > 0 and begun.set())  # type: ignore[func-returns-value, arg-type, return-value]
+        offer.accept(target, on_progress=lambda p: p.moved > 0 and begun.set())  # type: ignore[func-returns-value, arg-type]
     )
     await begun.wait()
     stopped, told = (sending, receiving) if who == "sender" else (receiving, sending)
