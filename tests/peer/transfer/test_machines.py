@@ -133,13 +133,18 @@ def test_whatever_the_order_and_wherever_it_breaks_all_arrives_once(
     files: Files, order: list[int], breaks: list[int]
 ) -> None:
     disk: dict[int, bytes] = {}
-    sent = 0
-    for most in [*breaks, 10_000]:
-        before = sum(map(len, disk.values()))
+    size = sum(len(data or b"") for data in files)
+
+    def attempt(most: int) -> Link:
+        missing = size - sum(map(len, disk.values()))
         link = Link(files, disk, set())
         link.run(order, most)
-        sent = link.sender.sent
-        assert sent <= sum(len(data or b"") for data in files) - before
+        assert link.sender.sent <= missing
+        return link
+
+    for most in breaks:
+        attempt(most)
+    link = attempt(10_000)
     assert link.sender.state is SenderState.FINISHED
     assert link.receiver.state is ReceiverState.FINISHED
     whole = {i: data for i, data in enumerate(files) if data is not None}
