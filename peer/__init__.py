@@ -12,17 +12,20 @@ its own.
 """
 
 from .candidates import RTCIceCandidate, RTCIceCandidatePair
-from .channels import DataChannel
+from .channels import ChannelCounts, DataChannel, ReceiveWindow
 from .configuration import PeerConfiguration
 from .connection import PeerConnection
 from .errors import (
     ChannelClosed,
     ChannelError,
+    ChannelMisused,
+    ClosedBy,
     ConnectFailed,
     Evidence,
     IncompatibleVersions,
     InvalidCandidate,
     InvalidConfiguration,
+    InvalidMessage,
     InvalidModification,
     InvalidServerUrl,
     MessageTooLarge,
@@ -31,6 +34,8 @@ from .errors import (
     PeerNotHere,
     Phase,
     ReceiveOverflow,
+    RequestFailed,
+    RequestTimeout,
 )
 from .ice.servers import RTCPeerConnectionIceErrorEvent
 from .remote import RemotePeer
@@ -42,16 +47,31 @@ from .stats import (
     RTCPeerConnectionStats,
     RTCTransportStats,
 )
+from .transfer.errors import (
+    Failure,
+    TransferBroken,
+    TransferDeclined,
+    TransferError,
+    TransferFailed,
+    UnsafeName,
+)
+from .transfer.session import FileOffer, Progress
 
 __all__ = [
     "ChannelClosed",
+    "ChannelCounts",
     "ChannelError",
+    "ChannelMisused",
+    "ClosedBy",
     "ConnectFailed",
     "DataChannel",
     "Evidence",
+    "Failure",
+    "FileOffer",
     "IncompatibleVersions",
     "InvalidCandidate",
     "InvalidConfiguration",
+    "InvalidMessage",
     "InvalidModification",
     "InvalidServerUrl",
     "MessageTooLarge",
@@ -61,6 +81,7 @@ __all__ = [
     "PeerLeft",
     "PeerNotHere",
     "Phase",
+    "Progress",
     "RTCDataChannelStats",
     "RTCIceCandidate",
     "RTCIceCandidatePair",
@@ -70,7 +91,15 @@ __all__ = [
     "RTCPeerConnectionStats",
     "RTCTransportStats",
     "ReceiveOverflow",
+    "ReceiveWindow",
     "RemotePeer",
+    "RequestFailed",
+    "RequestTimeout",
     "Room",
+    "TransferBroken",
+    "TransferDeclined",
+    "TransferError",
+    "TransferFailed",
+    "UnsafeName",
     "join",
 ]

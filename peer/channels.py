@@ -2,17 +2,67 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import msgspec
 from aiortc import RTCDataChannel
 
-from .errors import ChannelClosed, ChannelError, MessageTooLarge, ReceiveOverflow
+from .errors import (
+    ChannelClosed,
+    ChannelError,
+    ChannelMisused,
+    ClosedBy,
+    InvalidMessage,
+    MessageTooLarge,
+    ReceiveOverflow,
+)
+from .requests import ANYTHING, CONCURRENT, Requests
 
 SEND_BUFFER = 1024 * 1024
 """Bytes that may wait in a channel before :meth:`DataChannel.send` waits."""
 
 RECEIVE_BUFFER = 16 * 1024 * 1024
 """Bytes that may wait to be read before a channel is closed over it."""
+
+_Type = TypeVar("_Type")
+
+
+@runtime_checkable
+class ReceiveWindow(Protocol):
+    """A transport that takes less from the other side while messages wait to be read.
+
+    A channel calls it on ``RTCDataChannel.transport`` if that has both methods. What is held counts
+    against the receive window of the association (RFC 9260 section 3.3.4, ``a_rwnd``), so that a
+    program that stops reading stops the sender. Every byte that is held is released once: when the
+    message is read, or when its channel is closed.
+    """
+
+    def hold(self, size: int) -> None:
+        """Count so many bytes, which were delivered, as still in the receive buffer."""
+
+    def release(self, size: int) -> None:
+        """Take back so many bytes that were held; the window may open, and the sender be told."""
+
+
+@dataclass(slots=True)
+class ChannelCounts:
+    """What a channel did so far; ``getStats()`` has what its transport counted.
+
+    Attributes:
+        sent: Messages handed to the transport.
+        bytes_sent: Their bytes.
+        refused: Messages that :meth:`DataChannel.try_send` did not take.
+        received: Messages that arrived.
+        bytes_received: Their bytes.
+    """
+
+    sent: int = 0
+    bytes_sent: int = 0
+    refused: int = 0
+    received: int = 0
+    bytes_received: int = 0
 
 
 class DataChannel:
@@ -28,6 +78,9 @@ class DataChannel:
             reading ends with :class:`ReceiveOverflow` after what was kept.
         max_message_size: Tells the largest message that the other side takes, in bytes; 0 is no
             limit.
+
+    Attributes:
+        counts: What it did so far.
     """
 
     def __init__(
@@ -38,18 +91,23 @@ class DataChannel:
         receive_buffer: int = RECEIVE_BUFFER,
         max_message_size: Callable[[], int] = lambda: 0,
     ) -> None:
+        self.counts = ChannelCounts()
         self._channel = channel
         self._send_buffer = send_buffer
         self._receive_buffer = receive_buffer
         self._max_message_size = max_message_size
+        transport = channel.transport
+        self._window = transport if isinstance(transport, ReceiveWindow) else None
         self._sending = asyncio.Lock()
         self._open = asyncio.Event()
         self._closed = asyncio.Event()
         self._room = asyncio.Event()
         self._arrived = asyncio.Event()
-        self._messages: deque[str | bytes] = deque()
+        self._messages: deque[tuple[str | bytes, int]] = deque()
         self._waiting_bytes = 0
+        self._closed_by: ClosedBy | None = None
         self._failure: ChannelError | None = None
+        self._requests: Requests | None = None
         channel.on("open", self._open.set)
         channel.on("close", self.abandon)
         channel.on("message", self._on_message)
@@ -76,9 +134,21 @@ class DataChannel:
         return self._channel
 
     @property
+    def max_message_size(self) -> int:
+        """The largest message that the other side takes, in bytes; 0 is no limit."""
+        return self._max_message_size()
+
+    @property
     def closed(self) -> bool:
         """Whether nothing can be sent any more."""
         return self._closed.is_set()
+
+    @property
+    def closed_by(self) -> ClosedBy | None:
+        """Who closed it; ``None`` while nobody did."""
+        return self._closed_by
+
+    # --- sending
 
     async def opened(self) -> None:
         """Wait until the channel is open.
@@ -105,19 +175,70 @@ class DataChannel:
 
         Cancellation: safe; the message was then not sent.
         """
-        payload = message if isinstance(message, str | bytes) else bytes(memoryview(message))
-        size = len(payload.encode()) if isinstance(payload, str) else len(payload)
+        payload, size = _payload(message)
         async with self._sending:
             await self._first_of(self._open)
-            limit = self._max_message_size()
-            if limit and size > limit:
-                raise MessageTooLarge(self.label, size, limit)
+            self._check_size(size)
             while self._channel.bufferedAmount >= self._send_buffer:
-                self._room.clear()
-                await self._first_of(self._room)
-            if self.closed:
-                raise ChannelClosed(self.label)
-            self._channel.send(payload)
+                await self._wait_until_low(self._send_buffer // 2)
+            self._hand_over(payload, size)
+
+    def try_send(self, message: str | bytes | bytearray | memoryview) -> bool:
+        """Send a message if there is room for it now, and nobody waits in :meth:`send`.
+
+        For what is better dropped than late: the newest position of a game, a meter.
+
+        Returns:
+            Whether it was sent; ``False`` is counted in :attr:`counts`.
+
+        Raises:
+            ChannelClosed: The channel is closed.
+            MessageTooLarge: The other side does not take messages of this size.
+            TypeError: The message is neither ``str`` nor bytes-like.
+        """
+        payload, size = _payload(message)
+        self._check_open()
+        if not self._open.is_set() or self._sending.locked():
+            self.counts.refused += 1
+            return False
+        self._check_size(size)
+        if self._channel.bufferedAmount >= self._send_buffer:
+            self.counts.refused += 1
+            return False
+        self._hand_over(payload, size)
+        return True
+
+    async def drain(self) -> None:
+        """Wait until the transport has sent everything that was handed to it.
+
+        The other side may not have all of it yet; only its answer tells that.
+
+        Raises:
+            ChannelClosed: The channel was closed before.
+
+        Cancellation: safe.
+        """
+        async with self._sending:
+            await self._first_of(self._open)
+            while self._channel.bufferedAmount:
+                await self._wait_until_low(0)
+
+    async def send_json(self, value: Any) -> None:
+        """Send a value as JSON text, which a browser reads with ``JSON.parse``.
+
+        Args:
+            value: Anything ``msgspec`` makes JSON of: dictionaries, lists, structs, dataclasses,
+                dates; bytes become base64.
+
+        Raises:
+            TypeError: JSON has no form for it.
+            ChannelClosed: As :meth:`send`; so is MessageTooLarge.
+
+        Cancellation: safe; the message was then not sent.
+        """
+        await self.send(msgspec.json.encode(value).decode())
+
+    # --- receiving
 
     async def receive(self) -> str | bytes:
         """Return the next message.
@@ -125,17 +246,17 @@ class DataChannel:
         Raises:
             ChannelClosed: The channel is closed and all messages were read.
             ReceiveOverflow: The same, because messages came faster than they were read.
+            ChannelMisused: Requests and replies are taken from this channel.
 
         Cancellation: safe; no message is lost.
         """
-        while not self._messages:
-            if self.closed:
-                raise self._failure or ChannelClosed(self.label)
-            self._arrived.clear()
-            await self._arrived.wait()
-        message = self._messages.popleft()
-        self._waiting_bytes -= len(message)
-        return message
+        if self._requests is not None:
+            raise ChannelMisused(
+                self.label,
+                f"channel {self.label!r} carries requests and replies; open another one for "
+                "messages",
+            )
+        return await self._take()
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
@@ -146,31 +267,213 @@ class DataChannel:
         except ChannelClosed:
             raise StopAsyncIteration from None
 
+    async def receive_json(self, type: type[_Type] = ANYTHING) -> _Type:
+        """Return the next message, read as JSON.
+
+        Args:
+            type: What it is to be, as ``msgspec`` takes it: a struct, a union of tagged structs, a
+                dataclass, ``dict[str, int]``; by default anything.
+
+        Raises:
+            InvalidMessage: It is not JSON, or not of this type; it is taken all the same.
+            ChannelClosed: As :meth:`receive`; so is ReceiveOverflow.
+
+        Cancellation: safe; no message is lost.
+        """
+        message = await self.receive()
+        try:
+            return msgspec.json.decode(message, type=type)
+        except msgspec.DecodeError as error:
+            raise InvalidMessage(self.label, message, str(error)) from error
+
+    async def messages(self, type: type[_Type]) -> AsyncIterator[_Type]:
+        """Iterate over the messages as values of a type, until the channel is closed.
+
+        Args:
+            type: As for :meth:`receive_json`.
+
+        Raises:
+            InvalidMessage: A message is not of this type. Iterating anew goes on after it.
+        """
+        while True:
+            try:
+                value = await self.receive_json(type)
+            except ChannelClosed:
+                return
+            yield value
+
+    # --- requests and replies
+
+    async def request(
+        self,
+        value: Any,
+        *,
+        type: type[_Type] = ANYTHING,
+        timeout: float | None = 30.0,
+    ) -> _Type:
+        """Ask the other side, and wait for its reply; many requests may run at the same time.
+
+        From the first request on the channel carries requests and replies alone, in both
+        directions; see :mod:`icefloe.peer.requests` for their form.
+
+        Args:
+            value: Anything :meth:`send_json` takes.
+            type: What the reply is to be, as for :meth:`receive_json`.
+            timeout: Seconds to wait; ``None`` waits as long as the channel is open.
+
+        Raises:
+            RequestFailed: The other side refused, or its handler raised.
+            RequestTimeout: No reply came in time.
+            InvalidMessage: The reply is not of this type.
+            ChannelClosed: The channel is, or becomes, closed.
+            MessageTooLarge: As :meth:`send`.
+
+        Cancellation: safe; the other side's handler is cancelled as well.
+        """
+        return await self._exchange().request(value, type, timeout)
+
+    async def serve_requests(
+        self,
+        handler: Callable[[_Type], Awaitable[Any]],
+        *,
+        type: type[_Type] = ANYTHING,
+        concurrent: int = CONCURRENT,
+    ) -> None:
+        """Answer the other side's requests until the channel is closed.
+
+        Args:
+            handler: Takes a request and returns the reply, anything :meth:`send_json` takes. It may
+                raise :class:`RequestFailed`, and is cancelled when nobody waits for it any more.
+            type: What a request is to be, as for :meth:`receive_json`; others are refused with the
+                code ``invalid``.
+            concurrent: Requests that are handled at the same time; those beyond are refused with
+                the code ``overloaded``.
+
+        Raises:
+            ChannelMisused: Somebody serves the requests of this channel already.
+            ReceiveOverflow: As :meth:`receive`.
+
+        Cancellation: safe; handlers are cancelled, and whoever asked is told.
+        """
+        await self._exchange().serve(handler, type, concurrent)
+
+    def _exchange(self) -> Requests:
+        if self._requests is None:
+            self._check_open()
+            self._requests = Requests(self.label, self.send, self._take)
+        return self._requests
+
+    # --- the end
+
     def close(self) -> None:
         """Close the channel once what was sent is out; closing twice does no harm."""
         if not self.closed:
+            if self._closed_by is None:
+                self._closed_by = ClosedBy.US
             self._channel.close()
+
+    async def aclose(self, timeout: float = 10.0) -> None:
+        """Send what waits, close, and wait until the other side has closed as well.
+
+        Messages that came can still be read. Closing twice does no harm.
+
+        Args:
+            timeout: Seconds after which it is taken as closed whatever the other side does.
+
+        Cancellation: safe; the channel closes all the same.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                if not self.closed and self._open.is_set() and self._closed_by is None:
+                    await self.drain()
+                self.close()
+                await self._closed.wait()
+        except (TimeoutError, ChannelClosed):
+            self.close()
+            self.abandon()
+        finally:
+            self.close()
+            if self._requests is not None:
+                await self._requests.stop()
 
     def abandon(self) -> None:
         """Take the channel as closed, because its connection is; wakes everyone who waits."""
+        if self._closed_by is None:
+            over = getattr(self._channel.transport, "state", "closed") == "closed"
+            there = self._channel.readyState == "closed" and not over
+            self._closed_by = ClosedBy.THEM if there else ClosedBy.CONNECTION
         self._closed.set()
+        if self._window is not None and self._waiting_bytes:
+            # What is left can still be read, but it must not hold up the other channels.
+            self._window.release(self._waiting_bytes)
+        self._window = None
         for event in (self._open, self._room, self._arrived):
             event.set()
+
+    # --- below
+
+    def _check_open(self) -> None:
+        if self.closed or self._closed_by is not None:
+            raise ChannelClosed(self.label, self._closed_by or ClosedBy.CONNECTION)
+
+    def _check_size(self, size: int) -> None:
+        limit = self._max_message_size()
+        if limit and size > limit:
+            raise MessageTooLarge(self.label, size, limit)
+
+    def _hand_over(self, payload: str | bytes, size: int) -> None:
+        self._check_open()
+        if self._channel.readyState != "open":
+            raise ChannelClosed(self.label, ClosedBy.THEM)  # it is being closed
+        self._channel.send(payload)
+        self.counts.sent += 1
+        self.counts.bytes_sent += size
+
+    async def _wait_until_low(self, amount: int) -> None:
+        """Wait until no more bytes than this wait to be sent; one caller at a time."""
+        self._room.clear()
+        self._channel.bufferedAmountLowThreshold = amount
+        if self._channel.bufferedAmount > amount:
+            await self._first_of(self._room)
+
+    async def _take(self) -> str | bytes:
+        while not self._messages:
+            if self.closed:
+                raise self._failure or ChannelClosed(
+                    self.label, self._closed_by or ClosedBy.CONNECTION
+                )
+            self._arrived.clear()
+            await self._arrived.wait()
+        message, size = self._messages.popleft()
+        self._waiting_bytes -= size
+        if self._window is not None:
+            self._window.release(size)
+        return message
 
     def _on_message(self, message: str | bytes) -> None:
         if self._failure is not None:
             return
-        if self._waiting_bytes + len(message) > self._receive_buffer:
+        size = len(message) if isinstance(message, bytes) else len(message.encode())
+        if self._waiting_bytes + size > self._receive_buffer:
             self._failure = ReceiveOverflow(self.label, self._receive_buffer)
-            self._channel.close()
+            self.close()
             self.abandon()
             return
-        self._messages.append(message)
-        self._waiting_bytes += len(message)
+        if self._window is not None:
+            self._window.hold(size)
+        self._messages.append((message, size))
+        self._waiting_bytes += size
+        self.counts.received += 1
+        self.counts.bytes_received += size
         self._arrived.set()
 
     async def _first_of(self, event: asyncio.Event) -> None:
         """Wait for an event that :meth:`abandon` sets as well."""
         await event.wait()
         if self.closed:
-            raise ChannelClosed(self.label)
+            raise ChannelClosed(self.label, self._closed_by or ClosedBy.CONNECTION)
+
+
+def _payload(message: str | bytes | bytearray | memoryview) -> tuple[str | bytes, int]:
+    payload = message if isinstance(message, str | bytes) else bytes(memoryview(message))
+    return payload, len(payload.encode()) if isinstance(payload, str) else len(payload)

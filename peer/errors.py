@@ -13,8 +13,12 @@
     ├── PeerNotHere (also LookupError)
     └── ChannelError
         ├── ChannelClosed
+        ├── ChannelMisused (also RuntimeError)
+        ├── InvalidMessage (also ValueError)
         ├── MessageTooLarge (also ValueError)
-        └── ReceiveOverflow
+        ├── ReceiveOverflow
+        ├── RequestFailed
+        └── RequestTimeout (also TimeoutError)
 
 The errors of the W3C operations themselves (``InvalidStateError`` and its like) are aiortc's, so
 that code written for aiortc catches what it always caught.
@@ -210,11 +214,88 @@ class ChannelError(PeerError):
         super().__init__(sentence)
 
 
-class ChannelClosed(ChannelError):
-    """The channel is closed, so nothing can be sent over it."""
+class ClosedBy(StrEnum):
+    """Who closed a channel."""
 
-    def __init__(self, label: str) -> None:
-        super().__init__(label, f"channel {label!r} is closed")
+    US = "us"
+    """This side: ``close()`` was called."""
+
+    THEM = "them"
+    """The other side closed the channel; the connection stands."""
+
+    CONNECTION = "connection"
+    """The connection is over, and all of its channels with it."""
+
+
+_CLOSED = {
+    ClosedBy.US: "was closed by this side",
+    ClosedBy.THEM: "was closed by the other side",
+    ClosedBy.CONNECTION: "is closed, because its connection is over",
+}
+
+
+class ChannelClosed(ChannelError):
+    """The channel is closed, so nothing can be sent over it.
+
+    Attributes:
+        by: Who closed it.
+    """
+
+    def __init__(self, label: str, by: ClosedBy = ClosedBy.CONNECTION) -> None:
+        self.by = by
+        super().__init__(label, f"channel {label!r} {_CLOSED[by]}")
+
+
+class ChannelMisused(ChannelError, RuntimeError):
+    """The channel is used in two ways that exclude each other."""
+
+
+class InvalidMessage(ChannelError, ValueError):
+    """A message is not of the type that was asked for.
+
+    The channel is as good as before; the next message may be read.
+
+    Attributes:
+        message: What came.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, label: str, message: str | bytes, reason: str) -> None:
+        self.message = message
+        self.reason = reason
+        super().__init__(
+            label, f"a message on channel {label!r} is not what it should be: {reason}"
+        )
+
+
+class RequestFailed(ChannelError):
+    """The other side did not do what it was asked for.
+
+    A handler raises it to refuse; any other error in a handler arrives as one with the code
+    ``error`` and the name of that error's class.
+
+    Attributes:
+        code: A word for programs: ``error``, ``unserved`` if nobody serves requests there,
+            ``overloaded`` if too many run already, or what the handler gave.
+        reason: A sentence.
+    """
+
+    def __init__(self, code: str, reason: str, label: str = "") -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(label, f"the request failed ({code}): {reason}")
+
+
+class RequestTimeout(ChannelError, TimeoutError):
+    """No reply came in time; the other side is told that it need not go on.
+
+    Attributes:
+        timeout: Seconds waited.
+    """
+
+    def __init__(self, label: str, timeout: float) -> None:
+        self.timeout = timeout
+        super().__init__(label, f"no reply on channel {label!r} within {timeout:g} s")
 
 
 class MessageTooLarge(ChannelError, ValueError):

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from aiortc import MediaStreamTrack, RTCDataChannel, RTCRtpSender, RTCSessionDescription
@@ -15,6 +16,10 @@ from .connection import PeerConnection
 from .errors import ConnectFailed, PeerError, PeerLeft
 from .ice.servers import RTCPeerConnectionIceErrorEvent
 from .negotiator import Negotiator, Signaler
+from .transfer.errors import TransferError
+from .transfer.paths import gather
+from .transfer.protocol import PROTOCOL as TRANSFER
+from .transfer.session import FileOffer, OnProgress, send_sources
 from .verdict import connect_failed
 
 logger = logging.getLogger(__name__)
@@ -61,6 +66,7 @@ class RemotePeer:
         self._connect_timeout = connect_timeout
         self._channels: Arrivals[DataChannel] = Arrivals()
         self._tracks: Arrivals[MediaStreamTrack] = Arrivals()
+        self._transfers: Arrivals[DataChannel] = Arrivals()
         self._live: set[DataChannel] = set()
         loop = asyncio.get_running_loop()
         self._started_at = loop.time()
@@ -105,6 +111,8 @@ class RemotePeer:
         max_retransmits: int | None = None,
         max_packet_life_time: int | None = None,
         protocol: str = "",
+        negotiated: bool = False,
+        id: int | None = None,
         send_buffer: int = SEND_BUFFER,
         receive_buffer: int = RECEIVE_BUFFER,
     ) -> DataChannel:
@@ -115,7 +123,10 @@ class RemotePeer:
             ordered: Whether messages arrive in order.
             max_retransmits: Retransmissions before a message is given up.
             max_packet_life_time: Milliseconds before a message is given up.
-            protocol: The subprotocol.
+            protocol: The subprotocol, in any language.
+            negotiated: Whether the other side opens a channel of the same ``id`` by itself, so that
+                none is announced.
+            id: Its number, 0 to 65534; given by the transport unless ``negotiated``.
             send_buffer: Bytes that may wait before ``send()`` waits.
             receive_buffer: Bytes that may wait to be read.
 
@@ -123,6 +134,7 @@ class RemotePeer:
             ConnectFailed: There is no connection to the peer.
             PeerLeft: The peer is gone.
             ChannelClosed: The other side closed it at once.
+            ValueError: The arguments contradict each other.
 
         Cancellation: safe; the channel is then closed.
         """
@@ -133,6 +145,8 @@ class RemotePeer:
             maxRetransmits=max_retransmits,
             maxPacketLifeTime=max_packet_life_time,
             protocol=protocol,
+            negotiated=negotiated,
+            id=id,
         )
         channel = self._wrap(raw, send_buffer=send_buffer, receive_buffer=receive_buffer)
         try:
@@ -150,6 +164,52 @@ class RemotePeer:
     def tracks(self) -> AsyncIterator[MediaStreamTrack]:
         """Iterate over the tracks that the other side sends, until the peer is gone."""
         return self._tracks.__aiter__()
+
+    # --- files
+
+    async def send_file(self, path: Path | str, *, on_progress: OnProgress | None = None) -> int:
+        """Send a file, or a folder with all that is in it; see :meth:`send_files`."""
+        return await self.send_files([path], on_progress=on_progress)
+
+    async def send_files(
+        self, paths: Iterable[Path | str], *, on_progress: OnProgress | None = None
+    ) -> int:
+        """Offer files and folders, and send them if the other side accepts.
+
+        What the other side has from an earlier attempt is not sent again. Links inside of folders
+        are left out.
+
+        Args:
+            paths: Files and folders.
+            on_progress: Called with a :class:`Progress` whenever more is acknowledged.
+
+        Returns:
+            Bytes that were sent.
+
+        Raises:
+            TransferDeclined: The other side does not want them.
+            TransferFailed: It cannot be completed; both sides know why.
+            TransferBroken: The connection ended in the middle; send again to go on.
+            ConnectFailed: As :meth:`open_channel`; so are PeerLeft and ChannelClosed.
+
+        Cancellation: safe; the other side is told, and keeps what it has.
+        """
+        sources, left_out = await asyncio.to_thread(gather, [Path(path) for path in paths])
+        for path in left_out:
+            logger.warning("%s is not sent: it is a link, or no file", path)
+        channel = await self.open_channel("files", protocol=TRANSFER)
+        return await send_sources(channel, sources, on_progress=on_progress)
+
+    async def files(self) -> AsyncIterator[FileOffer]:
+        """Iterate over the files that the other side offers, until the peer is gone."""
+        async for channel in self._transfers:
+            try:
+                offer = await FileOffer.read(channel)
+            except TransferError as error:
+                logger.warning("ignored an offer of %s: %s", self.name, error)
+                channel.close()
+            else:
+                yield offer
 
     # --- the connection
 
@@ -265,7 +325,8 @@ class RemotePeer:
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         wrapped = self._wrap(channel)
-        if not self._channels.put(wrapped):
+        arrivals = self._transfers if wrapped.protocol == TRANSFER else self._channels
+        if not arrivals.put(wrapped):
             logger.warning("closed channel %r of %s: nobody takes them", wrapped.label, self.name)
             wrapped.close()
 
@@ -319,4 +380,5 @@ class RemotePeer:
                 channel.abandon()
             self._live.clear()
             self._channels.end()
+            self._transfers.end()
             self._tracks.end()

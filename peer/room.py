@@ -31,7 +31,6 @@ from icefloe.signaling import (
 )
 
 from .arrivals import Arrivals
-from .candidates import RTCIceCandidateInit
 from .configuration import PeerConfiguration
 from .errors import PeerNotHere
 from .ice.interfaces import Selection
@@ -39,7 +38,7 @@ from .ice.monitor import watch
 from .ice.servers import parse_servers
 from .outlived import Outlived
 from .remote import RemotePeer
-from .room_signaler import RoomSignaler, usable_servers
+from .room_signaler import RoomSignaler, init_of, usable_servers
 
 logger = logging.getLogger(__name__)
 
@@ -345,16 +344,7 @@ class Room:
         peer = self._peers.get(message.from_)
         if peer is None or peer.has_ended:
             return
-        sent = message.candidate
-        init: RTCIceCandidateInit | None = None
-        if sent is not None:
-            init = {
-                "candidate": sent.candidate,
-                "sdpMid": sent.sdpMid,
-                "sdpMLineIndex": sent.sdpMLineIndex,
-                "usernameFragment": sent.usernameFragment,
-            }
-        await peer.receive_candidate(init)
+        await peer.receive_candidate(init_of(message.candidate))
 
     async def _on_rejoined(self, message: Rejoined) -> None:
         # The seat was lost, and signaling begins anew; calls that work go on until the new ones do.

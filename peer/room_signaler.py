@@ -12,6 +12,7 @@ from icefloe.signaling import (
     Description,
     IceCandidate,
     IceServer,
+    Message,
     SendQueueFull,
     SessionDescription,
     SignalingClient,
@@ -69,17 +70,33 @@ class RoomSignaler:
         except (SendQueueFull, TimeoutError):
             logger.warning("%s was not told that the call is over", self._to)
 
-    async def _send(self, message: Description | Candidate) -> None:
+    async def message(self, data: object) -> None:
+        """Send data of the application."""
+        await self._send(Message(to=self._to, data=data))
+
+    async def _send(self, message: Description | Candidate | Message) -> None:
         while True:
             try:
                 return await self._try_to_send(message)
             except SendQueueFull:
                 await asyncio.sleep(_SEND_AGAIN)
 
-    async def _try_to_send(self, message: Description | Candidate | Bye) -> None:
+    async def _try_to_send(self, message: Description | Candidate | Bye | Message) -> None:
         try:
             await self._client.send(message)
         except SendQueueFull:
             raise
         except SignalingError as error:
             logger.warning("not sent to %s: %s", self._to, error)
+
+
+def init_of(sent: IceCandidate | None) -> RTCIceCandidateInit | None:
+    """Return a candidate as ``addIceCandidate`` takes it."""
+    if sent is None:
+        return None
+    return {
+        "candidate": sent.candidate,
+        "sdpMid": sent.sdpMid,
+        "sdpMLineIndex": sent.sdpMLineIndex,
+        "usernameFragment": sent.usernameFragment,
+    }

@@ -28,13 +28,19 @@ PUBLIC = {
     """,
     "icefloe.peer": """
         ChannelClosed
+        ChannelCounts
         ChannelError
+        ChannelMisused
+        ClosedBy
         ConnectFailed
         DataChannel
         Evidence
+        Failure
+        FileOffer
         IncompatibleVersions
         InvalidCandidate
         InvalidConfiguration
+        InvalidMessage
         InvalidModification
         InvalidServerUrl
         MessageTooLarge
@@ -44,6 +50,7 @@ PUBLIC = {
         PeerLeft
         PeerNotHere
         Phase
+        Progress
         RTCDataChannelStats
         RTCIceCandidate
         RTCIceCandidatePair
@@ -53,8 +60,16 @@ PUBLIC = {
         RTCPeerConnectionStats
         RTCTransportStats
         ReceiveOverflow
+        ReceiveWindow
         RemotePeer
+        RequestFailed
+        RequestTimeout
         Room
+        TransferBroken
+        TransferDeclined
+        TransferError
+        TransferFailed
+        UnsafeName
         join
     """,
 }

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 from urllib.parse import urlsplit
@@ -13,20 +13,29 @@ from icefloe import __version__
 
 from ._options import (
     Certificate,
+    CodeWords,
     Host,
     IceCredential,
     IceUrls,
     IceUsername,
+    Json,
     Key,
     Level,
     LogLevel,
     Name,
     Open,
     Origins,
+    Out,
+    Overwrite,
+    Paths,
     Play,
     Port,
+    Qr,
     RoomName,
     SelfSigned,
+    Server,
+    Wait,
+    Yes,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +46,9 @@ if TYPE_CHECKING:
 _EPILOG = (
     "Every flag is an environment variable as well: for --log-level it is ICEFLOE_LOG_LEVEL.\n\n"
     "Exit codes: 0 all is well, or ended by SIGTERM; 1 an error; 2 wrong usage; 10 the port cannot "
-    "be had, or signaling failed; 130 ended by Ctrl-C. Ending takes at most two seconds; a second "
+    "be had, or signaling failed; of transfers: 11 the codes differ, or nobody came; 12 no "
+    "connection; 13 declined; 14 a file could not be read or written; 15 broken off, and the other "
+    "side did not come back; 130 ended by Ctrl-C. Ending takes at most two seconds; a second "
     "Ctrl-C ends at once. Logs go to standard error."
 )
 
@@ -144,12 +155,77 @@ def demo(
     )
 
 
+@app.command(epilog=_EPILOG)
+def send(
+    paths: Paths,
+    server: Server = None,
+    wait: Wait = 3600.0,
+    json: Json = False,
+    qr: Qr = False,
+    log_level: Level = LogLevel.WARNING,
+) -> None:
+    """Send files and folders to another machine.
+
+    It prints a code, and the command for the other side. After a break, give the same command
+    again: it goes on where it stopped.
+    """
+    from ._transfer import SendSettings, send, server_url
+
+    settings = SendSettings(
+        paths=tuple(paths),
+        server=server_url(server) if server else None,
+        wait=wait,
+        json=json,
+        qr=qr,
+    )
+    _end(lambda: send(settings), log_level)
+
+
+@app.command(epilog=_EPILOG)
+def receive(
+    code: CodeWords,
+    server: Server = None,
+    out: Out = ".",
+    yes: Yes = False,
+    overwrite: Overwrite = False,
+    wait: Wait = 60.0,
+    json: Json = False,
+    log_level: Level = LogLevel.WARNING,
+) -> None:
+    """Receive what somebody sends under a code.
+
+    After a break, give the same command again: it goes on where it stopped.
+    """
+    from ._transfer import ReceiveSettings, receive, server_url
+
+    if not server:
+        raise typer.BadParameter("give the one that the sender shows", param_hint="--server")
+    if not yes and not sys.stdin.isatty():
+        raise typer.BadParameter("give it where nobody can be asked", param_hint="--yes")
+    settings = ReceiveSettings(
+        code=code,
+        server=server_url(server),
+        out=out,
+        yes=yes,
+        overwrite=overwrite,
+        wait=wait,
+        json=json,
+    )
+    _end(lambda: receive(settings), log_level)
+
+
 def _run(settings: "Settings", log_level: LogLevel, guest: "Guest | None" = None) -> NoReturn:
-    from ._serving import CommandError, run, set_up_logging
+    from ._serving import run
+
+    _end(lambda: run(settings, guest), log_level)
+
+
+def _end(work: Callable[[], int], log_level: LogLevel) -> NoReturn:
+    from ._serving import CommandError, set_up_logging
 
     set_up_logging(log_level)
     try:
-        code = run(settings, guest)
+        code = work()
     except CommandError as error:
         sys.stderr.write(f"icefloe: {error}\n")
         code = error.exit_code

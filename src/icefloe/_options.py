@@ -90,3 +90,37 @@ Play = Annotated[
     Path | None, _file("--play", "What /play plays; without it a test pattern and a tone.")
 ]
 Open = Annotated[bool, _option("--open/--no-open", "Open the page in a browser.")]
+
+
+# --- send and receive
+
+Paths = Annotated[
+    list[str], typer.Argument(metavar="PATH…", help="Files and folders; - is standard input.")
+]
+CodeWords = Annotated[
+    str, typer.Argument(metavar="CODE", help="What the sender shows, as 7-amber-falcon.")
+]
+Server = Annotated[
+    str | None,
+    _option(
+        "--server",
+        "Signaling server, as ws://host:8080/ws; a sender without one serves by itself.",
+        metavar="URL",
+    ),
+]
+Out = Annotated[
+    str, _option("--out", "Folder to write to; - is standard output.", metavar="FOLDER")
+]
+Yes = Annotated[bool, _option("--yes", "Receive without asking.")]
+Overwrite = Annotated[bool, _option("--overwrite", "Replace files that are there.")]
+Json = Annotated[bool, _option("--json", "Print events as JSON, one a line.")]
+Qr = Annotated[bool, _option("--qr", "Show the command for the other side as a QR code.")]
+Wait = Annotated[
+    float,
+    _option(
+        "--wait",
+        "Seconds to wait for the other side, at first and after a break.",
+        metavar="SECONDS",
+        min=0.1,
+    ),
+]

@@ -1,0 +1,12 @@
+"""Files over a data channel: offered, accepted, verified, and resumed where they stopped.
+
+``await peer.send_file(path)`` sends; ``async for offer in peer.files(): await
+offer.accept(folder)`` receives. The rooms:
+
+* :mod:`.protocol`: what is said, and the limits. No I/O.
+* :mod:`.sender`, :mod:`.receiver`: who says what when. No I/O.
+* :mod:`.paths`: names of files, those to send and those to write. Hardly any I/O.
+* :mod:`.disk`: reading and writing, in a thread.
+* :mod:`.session`: puts these together over a channel.
+* :mod:`.pairing`, :mod:`.words`, :mod:`.meeting`: how two find and trust each other by a code.
+"""

@@ -1,0 +1,298 @@
+"""Two that have the same code meet at a signaling server, and get a connection that nobody is in.
+
+Nobody gets to know an address of this machine before it has shown that it knows the code.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from ssl import SSLContext
+
+from aiortc import RTCSessionDescription
+
+from icefloe.signaling import (
+    PeerBye,
+    PeerCandidate,
+    PeerDescription,
+    PeerInfo,
+    PeerJoined,
+    PeerLeft,
+    PeerMessage,
+    Rejoined,
+    SignalingClient,
+    SignalingError,
+    connect,
+)
+
+from ..arrivals import Arrivals
+from ..configuration import PeerConfiguration
+from ..remote import RemotePeer
+from ..room_signaler import RoomSignaler, init_of, usable_servers
+from .errors import CodeUsedUp, FingerprintMismatch, PairingError, WrongCode
+from .pairing import Code, Confirm, Fingerprints, Pairing, Pake, Refused, Side, read, said
+
+logger = logging.getLogger(__name__)
+
+GUESSES = 3
+"""Wrong codes after which a code is void."""
+
+_STRANGERS = 32
+"""Exchanges that are kept at the same time; the oldest is given up for another."""
+
+
+@dataclass(slots=True)
+class _Other:
+    """Somebody in the room."""
+
+    id: str
+    pairing: Pairing
+    way: RoomSignaler
+    signed: Fingerprints | None = None
+    peer: RemotePeer | None = None
+    running: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
+class _SigningSignaler:
+    """Signs each description before it goes out."""
+
+    def __init__(self, way: RoomSignaler, pairing: Pairing) -> None:
+        self._way, self._pairing = way, pairing
+        self.candidate = way.candidate
+
+    async def description(self, description: RTCSessionDescription) -> None:
+        await self._way.message(said(self._pairing.sign(description.sdp)))
+        await self._way.description(description)
+
+
+@asynccontextmanager
+async def meet(
+    url: str,
+    code: Code,
+    side: Side,
+    *,
+    ssl: SSLContext | None = None,
+    configuration: PeerConfiguration | None = None,
+    connect_timeout: float = 30.0,
+) -> "AsyncIterator[Meeting]":
+    """Be at the place that a code names, until the end of the block.
+
+    Args:
+        url: The signaling server, as ``ws://127.0.0.1:8080/ws``.
+        code: The code.
+        side: Which side this is.
+        ssl: How the certificate of a ``wss://`` server is verified.
+        configuration: For the connections; without ``iceServers`` the server's are used.
+        connect_timeout: Seconds that a connection may take.
+
+    Raises:
+        SignalingError: The server cannot be reached, or refuses.
+
+    Cancellation: safe.
+    """
+    name = f"{side}-{secrets.token_hex(4)}"
+    async with connect(url, room=code.room, name=name, ssl=ssl) as client:
+        meeting = Meeting(client, code, side, configuration, connect_timeout)
+        pumping = asyncio.create_task(meeting.run(), name=f"meeting of a {side}")
+        try:
+            yield meeting
+        finally:
+            pumping.cancel()
+            await asyncio.wait((pumping,))
+            await meeting.close()
+
+
+class Meeting:
+    """Iterating gives the other side, each time that it comes and has shown that it has the code.
+
+    Each one takes the place of the one before, whose connection is ended: it is the same side, in a
+    new process. The iteration raises what ends the meeting: ``PairingError``, or what signaling
+    raised when it is lost for good.
+    """
+
+    def __init__(
+        self,
+        client: SignalingClient,
+        code: Code,
+        side: Side,
+        configuration: PeerConfiguration | None,
+        connect_timeout: float,
+    ) -> None:
+        self._client, self._code, self._side = client, code, side
+        self._configuration = configuration or PeerConfiguration()
+        self._connect_timeout = connect_timeout
+        self._others: dict[str, _Other] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._paired: Arrivals[RemotePeer] = Arrivals()
+        self._failure: PairingError | SignalingError | None = None
+        self._guesses = 0
+
+    @property
+    def others_here(self) -> int:
+        """How many more are at the same place, whoever they are."""
+        return len(self._client.peers)
+
+    async def __aiter__(self) -> AsyncIterator[RemotePeer]:
+        async for peer in self._paired:
+            if not peer.has_ended:
+                yield peer
+        if self._failure is not None:
+            raise self._failure
+
+    async def run(self) -> None:
+        """Take in what comes, until the meeting ends."""
+        try:
+            for info in self._client.peers:
+                await self._greet(info)
+            async for event in self._client:
+                await self._take(event)
+        except (PairingError, SignalingError) as error:
+            self._failure = error
+        finally:
+            self._paired.end()
+
+    async def close(self) -> None:
+        """End all connections."""
+        for other in self._others.values():
+            if other.peer is not None:
+                other.peer.end("closed")
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # --- what comes
+
+    async def _take(self, event: object) -> None:
+        match event:
+            case PeerJoined():
+                await self._greet(event.peer)
+            case PeerMessage():
+                await self._on_message(event.from_, event.data)
+            case PeerDescription():
+                await self._on_description(event)
+            case PeerCandidate():
+                other = self._others.get(event.from_)
+                if other is not None and other.peer is not None:
+                    await other.peer.receive_candidate(init_of(event.candidate))
+            case PeerLeft():
+                self._forget(event.id, event.reason)
+            case PeerBye():
+                self._forget(event.from_, "bye")
+            case Rejoined():
+                for id in list(self._others):
+                    self._forget(id, "rejoined")
+                for info in event.joined.peers:
+                    await self._greet(info)
+
+    async def _greet(self, info: PeerInfo) -> None:
+        # The receiver speaks first, to whoever may be the sender.
+        if self._side is Side.RECEIVER and info.name.startswith(f"{Side.SENDER}-"):
+            other = self._meet(info.id)
+            await other.way.message(said(other.pairing.pake))
+
+    def _meet(self, id: str) -> _Other:
+        self._forget(id, "again")
+        for stranger in [o.id for o in self._others.values() if o.peer is None][: -_STRANGERS + 1]:
+            self._forget(stranger, "crowd")
+        other = _Other(id, Pairing(self._code, self._side), RoomSignaler(self._client, id))
+        self._others[id] = other
+        return other
+
+    def _forget(self, id: str, reason: str) -> None:
+        other = self._others.pop(id, None)
+        if other is not None and other.peer is not None:
+            other.peer.end(reason)
+
+    async def _on_message(self, id: str, data: object) -> None:
+        saying = read(data)
+        other = self._others.get(id)
+        match saying:
+            case Pake() if self._side is Side.SENDER:
+                other = self._meet(id)
+                try:
+                    other.pairing.receive(saying)
+                except WrongCode:
+                    await self._refuse(other, "wrong-code")
+                else:
+                    await other.way.message(said(other.pairing.pake))
+            case Pake() if other is not None and not other.pairing.has_key:
+                await other.way.message(said(other.pairing.receive(saying)))
+            case Confirm() if other is not None and other.pairing.has_key:
+                await self._on_confirm(other, saying)
+            case Fingerprints() if other is not None and other.pairing.is_paired:
+                other.signed = saying
+            case Refused() if other is not None:
+                self._on_refused(other, saying)
+
+    async def _on_confirm(self, other: _Other, confirm: Confirm) -> None:
+        if other.pairing.is_paired:
+            return
+        try:
+            other.pairing.check(confirm)
+        except WrongCode:
+            await self._refuse(other, "wrong-code")
+            return
+        if self._side is Side.SENDER:
+            await other.way.message(said(other.pairing.confirmation))
+        for id in [id for id in self._others if id != other.id]:
+            self._forget(id, "superseded")
+        self._connect(other)
+
+    async def _refuse(self, other: _Other, reason: str) -> None:
+        self._others.pop(other.id, None)
+        self._guesses += 1
+        logger.warning("somebody tried a wrong code: %d of %d", self._guesses, GUESSES)
+        await other.way.message({"pairing": "refused", "reason": reason})
+        if self._side is Side.RECEIVER:
+            raise WrongCode
+        if self._guesses >= GUESSES:
+            raise CodeUsedUp(self._guesses)
+
+    def _on_refused(self, other: _Other, refused: Refused) -> None:
+        # Before it is paired anybody may say so to the sender, who goes on with others.
+        if self._side is Side.RECEIVER or other.pairing.is_paired:
+            self._forget(other.id, "refused")
+            if refused.reason == "fingerprints":
+                raise FingerprintMismatch
+            raise WrongCode
+        self._forget(other.id, "refused")
+
+    async def _on_description(self, event: PeerDescription) -> None:
+        other = self._others.get(event.from_)
+        if other is None or other.peer is None:
+            return
+        if not other.pairing.verify(other.signed, event.description.sdp):
+            self._forget(other.id, "fingerprints")
+            await other.way.message(said(Refused("fingerprints")))
+            raise FingerprintMismatch
+        description = RTCSessionDescription(sdp=event.description.sdp, type=event.description.type)
+        await other.peer.receive_description(description)
+
+    # --- the connection
+
+    def _connect(self, other: _Other) -> None:
+        configuration = self._configuration
+        if configuration.iceServers is None:
+            servers = list(usable_servers(self._client.ice_servers))
+            configuration = replace(configuration, iceServers=servers)
+        peer = other.peer = RemotePeer(
+            id=other.id,
+            name=str(self._side.other),
+            polite=self._side is Side.SENDER,
+            signaler=_SigningSignaler(other.way, other.pairing),
+            configuration=configuration,
+            connect_timeout=self._connect_timeout,
+        )
+        task = asyncio.create_task(peer.run(), name=f"paired {self._side.other}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        other.running = task
+        peer.connection.on("connectionstatechange", lambda: self._on_state(peer))
+        if self._side is Side.RECEIVER:
+            peer.start()
+        self._paired.put(peer)
+
+    def _on_state(self, peer: RemotePeer) -> None:
+        if peer.connection.connectionState == "disconnected":
+            self._client.suspect()

@@ -1,0 +1,258 @@
+"""Names of files: those to send, and what they are called where they arrive.
+
+A name from the other side is not trusted. What would lead out of the chosen folder is refused; what
+is only awkward there (control characters, device names of Windows, a name that is too long) is
+changed, in the same way every time, so that a transfer that goes on finds its parts again.
+"""
+
+import os
+import re
+import stat
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from .errors import Failure, TransferFailed, UnsafeName
+from .protocol import MOST_ENTRIES, Entry
+
+LONGEST_NAME = 255 - len(".0123456789abcdef.part")
+"""Bytes of a name in UTF-8: most file systems take 255, and a part is named longer."""
+
+DEPTH = 64
+"""How deeply folders may be nested."""
+
+_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|:|$)")
+_WINDOWS_ONLY = re.compile(r'[<>:"|?*]')
+_UNTOLD = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, surrogates, unassigned, line breaks
+_TURNING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters that turn the direction of writing, so that ``exe.txt`` may end in ``.exe``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Something to send.
+
+    Attributes:
+        path: Where it is; ``None`` for a stream.
+        entry: What is said of it.
+    """
+
+    path: Path | None
+    entry: Entry
+
+
+def safe_name(name: str, *, windows: bool = sys.platform == "win32") -> str:
+    """Return what a file or folder of this name is called here.
+
+    Args:
+        name: One part of a path.
+        windows: Whether characters that Windows forbids are replaced.
+
+    Returns:
+        A name in Unicode's form NFC that is one part of a path on every system: without
+        separators, control characters, or those that turn the direction of writing; no device of
+        Windows; at most :data:`LONGEST_NAME` bytes. The name of a safe name is the same.
+
+    Raises:
+        UnsafeName: It is empty, ``.`` or ``..``.
+    """
+    if name in ("", ".", ".."):
+        raise UnsafeName(name, "it is no name")
+    name = unicodedata.normalize("NFC", name)
+    told = (c if unicodedata.category(c) not in _UNTOLD else "_" for c in name)
+    name = _TURNING.sub("_", "".join(told)).replace("/", "_").replace("\\", "_")
+    if windows:
+        name = _WINDOWS_ONLY.sub("_", name)
+    if name[-1] in ". ":
+        name = name[:-1] + "_"  # Windows drops them
+    if _DEVICE.match(name):
+        name = f"_{name}"
+    return _shortened(name)
+
+
+def _shortened(name: str) -> str:
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    stem, suffix = os.path.splitext(name)
+    if len(suffix.encode()) > 32:
+        stem, suffix = name, ""
+    mark = "~" + blake2b(name.encode(), digest_size=4).hexdigest()
+    room = LONGEST_NAME - len((mark + suffix).encode())
+    stem = stem.encode()[:room].decode(errors="ignore").rstrip(". ")
+    return unicodedata.normalize("NFC", stem + mark + suffix)
+
+
+def arrange(
+    entries: Sequence[Entry],
+    *,
+    case_sensitive: bool = True,
+    windows: bool = sys.platform == "win32",
+) -> list[tuple[str, ...]]:
+    """Return where each of the offered entries goes, as the parts of a path below the folder.
+
+    Two that would have the same name are told apart by a number, the same every time.
+
+    Args:
+        entries: What is offered.
+        case_sensitive: Whether the folder tells ``a`` from ``A``.
+        windows: Whether characters that Windows forbids are replaced.
+
+    Raises:
+        UnsafeName: A path is absolute, has ``..`` in it, is nested too deeply, or leads through
+            what is a file.
+    """
+    places: list[tuple[str, ...]] = []
+    taken: dict[tuple[str, ...], bool] = {}
+    folders: dict[tuple[str, ...], tuple[str, ...]] = {(): ()}
+    for entry in entries:
+        offered = _parts(entry.path)
+        parent = folders.get(offered[:-1])
+        if parent is None:
+            parent = ()
+            for depth, part in enumerate(offered[:-1], 1):
+                if offered[:depth] not in folders:
+                    place = _free(
+                        (*parent, safe_name(part, windows=windows)), taken, case_sensitive
+                    )
+                    folders[offered[:depth]] = place
+                    taken[_key(place, case_sensitive)] = True
+                parent = folders[offered[:depth]]
+        if entry.folder and offered in folders:
+            places.append(folders[offered])
+            continue
+        place = _free((*parent, safe_name(offered[-1], windows=windows)), taken, case_sensitive)
+        taken[_key(place, case_sensitive)] = entry.folder
+        if entry.folder:
+            folders[offered] = place
+        places.append(place)
+    return places
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    parts = tuple(path.split("/"))
+    if len(parts) > DEPTH:
+        raise UnsafeName(path[:200], "it is nested too deeply")
+    if parts[0] == "" or re.match(r"[A-Za-z]:[\\/]", path):
+        raise UnsafeName(path, "it is absolute")
+    for part in parts:
+        if part in ("", ".", "..") or ".." in part.split("\\"):
+            raise UnsafeName(path, "it leads elsewhere")
+    return parts
+
+
+def _key(place: tuple[str, ...], case_sensitive: bool) -> tuple[str, ...]:
+    # NFC of the folded form: a file system that folds may also decompose.
+    if case_sensitive:
+        return place
+    return tuple(unicodedata.normalize("NFC", part.casefold()) for part in place)
+
+
+def _free(
+    place: tuple[str, ...], taken: dict[tuple[str, ...], bool], case_sensitive: bool
+) -> tuple[str, ...]:
+    wanted, number = place, 1
+    while _key(place, case_sensitive) in taken:
+        number += 1
+        stem, suffix = os.path.splitext(wanted[-1])
+        place = (*wanted[:-1], _shortened(f"{stem} ({number}){suffix}"))
+    return place
+
+
+def part_name(name: str, entry: Entry) -> str:
+    """Return the name under which an entry is written until it is complete.
+
+    It is the same for the same source, so that a transfer that goes on finds it, and another one
+    if the source was changed.
+    """
+    told = f"{entry.path}\0{entry.size}\0{entry.mtime}".encode()
+    return f"{name}.{blake2b(told, digest_size=8).hexdigest()}.part"
+
+
+def check_no_links(folder: Path, place: tuple[str, ...]) -> None:
+    """Refuse a place below a folder that is reached through a link.
+
+    Whoever can make links in the folder at this very moment is not kept out: that is a user of
+    this machine, not the other side.
+
+    Raises:
+        UnsafeName: There is a link, or a file where a folder should be.
+    """
+    path = folder
+    for part in place[:-1]:
+        path /= part
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
+            return
+        if stat.S_ISLNK(mode) or not stat.S_ISDIR(mode):
+            kind = "link" if stat.S_ISLNK(mode) else "file"
+            raise UnsafeName("/".join(place), f"{path.name!r} is a {kind} in the folder")
+
+
+# --- what is sent -------------------------------------------------------------------------------
+
+
+def gather(paths: Iterable[Path]) -> tuple[list[Source], list[Path]]:
+    """Look for what there is to send; may take long, so call it in a thread.
+
+    Args:
+        paths: Files and folders. Links among these are followed, those inside of folders not.
+
+    Returns:
+        What to send, a folder before what is in it, and what is left out: links, sockets, devices.
+
+    Raises:
+        TransferFailed: One of the paths is not there, or cannot be read, or there are too many.
+    """
+    sources: list[Source] = []
+    left_out: list[Path] = []
+    names: set[str] = set()
+    for path in paths:
+        name = _told(path.resolve().name) or "files"
+        base, number = name, 1
+        while name in names:
+            number += 1
+            stem, suffix = os.path.splitext(base)
+            name = f"{stem} ({number}){suffix}"
+        names.add(name)
+        try:
+            _add(path, name, path.stat(), sources, left_out)
+        except OSError as error:
+            raise unreadable(str(error.filename or path), error) from error
+    return sources, left_out
+
+
+def _add(
+    path: Path, name: str, status: os.stat_result, sources: list[Source], left_out: list[Path]
+) -> None:
+    if len(sources) >= MOST_ENTRIES:
+        raise TransferFailed(
+            Failure.UNREADABLE, "", f"there are more than {MOST_ENTRIES} files; send an archive"
+        )
+    mode, mtime = stat.S_IMODE(status.st_mode) & 0o777, status.st_mtime_ns
+    if stat.S_ISREG(status.st_mode):
+        sources.append(Source(path, Entry(name, status.st_size, mode=mode, mtime=mtime)))
+    elif stat.S_ISDIR(status.st_mode):
+        sources.append(Source(path, Entry(name, folder=True, mode=mode, mtime=mtime)))
+        used: set[str] = set()
+        for child in sorted(path.iterdir()):
+            told = _told(child.name)
+            while told in used:
+                told += "_"
+            used.add(told)
+            _add(child, f"{name}/{told}", child.lstat(), sources, left_out)
+    else:
+        left_out.append(path)
+
+
+def _told(name: str) -> str:
+    """Return a name of this system as Unicode; what is none of it is replaced."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def unreadable(path: str, error: OSError) -> TransferFailed:
+    """Return the error for a source that cannot be read."""
+    return TransferFailed(Failure.UNREADABLE, path, error.strerror or str(error))
