@@ -390,6 +390,14 @@ class SctpTransport(RTCSctpTransport):
         assert isinstance(channel, CountedChannel)
         self.shell.send(channel, data, self._remote_max_message_size)
 
+    def hold(self, size: int) -> None:
+        """Note that so many bytes wait to be read: the other side is offered as much less."""
+        self.shell.hold(size)
+
+    def release(self, size: int) -> None:
+        """Note that so many bytes have been read."""
+        self.shell.hold(-size)
+
     # What the channels call.
 
     def transmit(self, packets: list[bytes]) -> None:

@@ -9,6 +9,7 @@ message's end.
 from collections import deque
 from collections.abc import Iterator
 
+from .dcep import Protocol
 from .packet import FIRST, LAST, UNORDERED
 
 
@@ -201,9 +202,14 @@ class SendQueue:
             message.fragments += 1
             message.position = position + size
             self.size -= size
-            self.freed[message.stream] = self.freed.get(message.stream, 0) + size
+            self._free(message, size)
             return fragment
         return None
+
+    def _free(self, message: Message, size: int) -> None:
+        # W3C's bufferedAmount counts the application's messages, not what opens a channel.
+        if message.protocol != Protocol.DCEP:
+            self.freed[message.stream] = self.freed.get(message.stream, 0) + size
 
     def _number(self, stream: _Stream, message: Message) -> None:
         if message.ordered:
@@ -227,7 +233,7 @@ class SendQueue:
     def _forget(self, message: Message) -> None:
         rest = len(message.data) - message.position
         self.size -= rest
-        self.freed[message.stream] = self.freed.get(message.stream, 0) + rest
+        self._free(message, rest)
         if not message.abandoned:
             message.abandoned = True
             self.dropped.append(message)
