@@ -95,7 +95,6 @@ class IceAgent:
         self._prepared: Credentials | None = None
         self._describes_prepared = False
         self._first = Credentials(username or random_string(4), password or random_string(22))
-        self._remote_is_lite = False
         self._retired: dict[Generation, asyncio.TimerHandle] = {}
         self._closings: set[asyncio.Task[None]] = set()
         self._packets: deque[bytes] = deque()
@@ -127,7 +126,7 @@ class IceAgent:
 
     def _make(self, credentials: Credentials, *, is_restart: bool) -> Generation:
         fragment = credentials.local_username
-        generation = Generation(
+        return Generation(
             self._configuration,
             self._servers,
             Listener(
@@ -143,8 +142,6 @@ class IceAgent:
             role=self._role,
             is_restart=is_restart,
         )
-        generation.checks.remote_is_lite = self._remote_is_lite
-        return generation
 
     def _latest_credentials(self, server: Server) -> tuple[str | None, str | None]:
         """Return the TURN credentials in force for a server that was named before."""
@@ -320,7 +317,6 @@ class IceAgent:
             return
         if username == self._remote_username:
             return  # not answered yet: these go with the generation before
-        self._remote_is_lite = lite
         self._remote_username = username
         newest.start(username, password, lite=lite)
         while self._pending and self._pending[0] is not newest:
