@@ -21,15 +21,19 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 from spake2 import SPAKE2_A, SPAKE2_B, SPAKEError
+from spake2.ed25519_basic import NotOnCurve
 
 from .errors import InvalidCode, WrongCode
 from .words import WORDS
 
 _PLACES = 1000
 _IDENTITIES = {"idA": b"icefloe sender", "idB": b"icefloe receiver"}
+_HALF = 33
+"""Bytes of a half: which side it is of, and a point."""
+
 _FINGERPRINT = re.compile(r"^a=fingerprint:(\S+) (\S+)\s*$", re.MULTILINE)
 
-_Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{2,256}\Z")]
+_Hex = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{2}){1,128}\Z")]
 
 
 class Side(StrEnum):
@@ -182,10 +186,12 @@ class Pairing:
         """
         if self._key is not None:
             raise WrongCode
+        half = bytes.fromhex(pake.data)
+        if len(half) != _HALF:
+            raise WrongCode  # the library would take a point that is cut off, or followed by more
         try:
-            self._key = self._spake.finish(bytes.fromhex(pake.data))
-        except (SPAKEError, ValueError, AssertionError) as error:
-            # The library asserts that what it is given is a point of the curve.
+            self._key = self._spake.finish(half)
+        except (SPAKEError, NotOnCurve, ValueError) as error:
             raise WrongCode from error
         return self.confirmation
 

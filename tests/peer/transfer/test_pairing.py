@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 from websockets.asyncio.client import connect as open_websocket
 from websockets.asyncio.server import ServerConnection, serve as serve_websocket
 from websockets.exceptions import ConnectionClosed
@@ -84,7 +84,14 @@ def test_another_code_is_noticed_on_both_sides() -> None:
         receiver.check(sender.receive(receiver.pake))
 
 
-@given(st.binary(min_size=1, max_size=40))
+@given(st.binary(min_size=1, max_size=40) | st.binary(min_size=32, max_size=32).map(b"B".__add__))
+@example(b"B")
+@example(b"B\x07")
+@example(b"B\x07" + bytes(31))  # beside the curve
+@example(b"B\x01" + bytes(31))  # the neutral element
+@example(b"B" + bytes(32))  # of order 4
+@example(b"B" + b"\xff" * 32)
+@example(b"A\x07" + bytes(31))
 def test_nonsense_for_a_half_is_a_wrong_code(data: bytes) -> None:
     pairing = Pairing(CODE, Side.SENDER)
     with pytest.raises(WrongCode):
