@@ -6,7 +6,7 @@ import json
 import select
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +27,7 @@ from icefloe.peer import ConnectFailed, PeerConfiguration, PeerError, RemotePeer
 from icefloe.peer.transfer.errors import (
     CodeUsedUp,
     NobodyThere,
+    NoPlaceFree,
     PairingError,
     TransferBroken,
     TransferDeclined,
@@ -37,7 +38,13 @@ from icefloe.peer.transfer.pairing import Code, Side
 from icefloe.peer.transfer.paths import Source, gather, safe_name
 from icefloe.peer.transfer.protocol import PROTOCOL, Entry
 from icefloe.peer.transfer.session import FileOffer, Progress, send_sources
-from icefloe.signaling import ListenFailed, ServerConfiguration, SignalingError, serve
+from icefloe.signaling import (
+    ListenFailed,
+    ServerConfiguration,
+    SignalingError,
+    SignalingServer,
+    serve,
+)
 
 from ._serving import EXIT_SIGNALING, CommandError, _lan_addresses, _loop_factory, _signals
 from ._tls import cache_folder
@@ -47,6 +54,9 @@ EXIT_CONNECTION = 12
 EXIT_DECLINED = 13
 EXIT_TRANSFER = 14
 EXIT_BROKEN = 15
+
+_PLACES_TRIED = 20
+"""New codes before it is given up to find a place where there is no other sender."""
 
 _STDIN = "stdin"
 _GIVEN_UP = (PairingError, TransferDeclined, TransferFailed)
@@ -168,7 +178,20 @@ async def _send(settings: SendSettings, reporter: _Reporter, stdin: "_Stdin | No
     for path in left_out:
         sys.stderr.write(f"left out: {path} is a link, or no file\n")
     memory = _Memory(settings) if stdin is None else None
-    async with _place(settings, memory) as (url, code, command):
+    known, port = (memory.recall() if memory else None) or (None, 0)
+    async with AsyncExitStack() as stack:
+        if settings.server is not None:
+            url = outside = settings.server
+        else:
+            server = await _own_server(stack, port)
+            known = known if server.port == port else None
+            port, url = server.port, f"ws://127.0.0.1:{server.port}/ws"
+            host = next((a for a in _lan_addresses("0.0.0.0")), "127.0.0.1")
+            outside = f"ws://{host}:{port}/ws"
+        meeting, code = await stack.enter_async_context(_meet(url, known))
+        if memory is not None:
+            memory.keep(code, port)
+        command = f"icefloe receive {code} --server {outside}"
         reporter.tell(
             f"Code: {code}\nOn the other machine: {command}",
             "code",
@@ -180,23 +203,22 @@ async def _send(settings: SendSettings, reporter: _Reporter, stdin: "_Stdin | No
             import segno
 
             segno.make(command, error="l").terminal(out=sys.stderr, compact=True)
-        async with meet(url, code, Side.SENDER, configuration=_configuration()) as meeting:
 
-            async def serve_one(peer: RemotePeer) -> int:
-                channel = await peer.open_channel("files", protocol=PROTOCOL)
-                return await send_sources(
-                    channel,
-                    sources,
-                    stream=cast("BinaryIO | None", stdin),
-                    on_progress=reporter.progress(peer),
-                )
+        async def serve_one(peer: RemotePeer) -> int:
+            channel = await peer.open_channel("files", protocol=PROTOCOL)
+            return await send_sources(
+                channel,
+                sources,
+                stream=cast("BinaryIO | None", stdin),
+                on_progress=reporter.progress(peer),
+            )
 
-            try:
-                sent = await _until_done(meeting, serve_one, settings.wait, again=stdin is None)
-            except CodeUsedUp:
-                if memory is not None:
-                    memory.forget()
-                raise
+        try:
+            sent = await _until_done(meeting, serve_one, settings.wait, again=stdin is None)
+        except CodeUsedUp:
+            if memory is not None:
+                memory.forget()
+            raise
     if memory is not None:
         memory.forget()
     reporter.stop()
@@ -204,34 +226,24 @@ async def _send(settings: SendSettings, reporter: _Reporter, stdin: "_Stdin | No
 
 
 @asynccontextmanager
-async def _place(
-    settings: SendSettings, memory: "_Memory | None"
-) -> "AsyncIterator[tuple[str, Code, str]]":
-    """Give the URL of a signaling server, a code, and the command for the other side."""
-    code, port = (memory.recall() if memory else None) or (Code.make(), 0)
-    if settings.server is not None:
-        if memory is not None:
-            memory.keep(code, 0)
-        yield settings.server, code, f"icefloe receive {code} --server {settings.server}"
-        return
+async def _meet(url: str, known: Code | None) -> "AsyncIterator[tuple[Meeting, Code]]":
+    """Be at the place of a code: a known one, or a new one whose place no other sender has."""
+    for _ in range(_PLACES_TRIED):
+        code = known or Code.make()
+        async with meet(url, code, Side.SENDER, configuration=_configuration()) as meeting:
+            if known is not None or not meeting.is_shared:
+                yield meeting, code
+                return
+    raise NoPlaceFree
+
+
+async def _own_server(stack: AsyncExitStack, port: int) -> SignalingServer:
     limits = ServerConfiguration(shutdown_timeout=0.5)
     try:
-        serving = serve("0.0.0.0", port, configuration=limits)
-        server = await serving.__aenter__()
+        return await stack.enter_async_context(serve("0.0.0.0", port, configuration=limits))
     except ListenFailed:
         # Another program has the port by now, or the same command runs a second time.
-        code = Code.make()
-        serving = serve("0.0.0.0", 0, configuration=limits)
-        server = await serving.__aenter__()
-    try:
-        if memory is not None:
-            memory.keep(code, server.port)
-        host = next((a for a in _lan_addresses("0.0.0.0")), "127.0.0.1")
-        outside = f"ws://{host}:{server.port}/ws"
-        command = f"icefloe receive {code} --server {outside}"
-        yield f"ws://127.0.0.1:{server.port}/ws", code, command
-    finally:
-        await serving.__aexit__(None, None, None)
+        return await stack.enter_async_context(serve("0.0.0.0", 0, configuration=limits))
 
 
 class _Memory:
