@@ -9,8 +9,10 @@ from typing import BinaryIO, assert_never
 from ..channels import DataChannel
 from ..errors import ChannelClosed, ChannelError, ClosedBy
 from . import receiver as receiving, sender as sending
-from .disk import Destination, Disk, PartFile, SourceFile, StreamFile
+from .destination import Destination
+from .disk import Disk
 from .errors import Failure, TransferBroken, TransferError, TransferFailed
+from .part import PartFile, StreamFile
 from .paths import Source
 from .protocol import (
     BLOCK,
@@ -23,6 +25,7 @@ from .protocol import (
 )
 from .receiver import Receiver, ReceiverState
 from .sender import Sender, SenderState
+from .source import SourceFile
 
 _CLOSE_TIMEOUT = 5.0  # seconds for the other side to take the last words
 
