@@ -3,12 +3,16 @@
 import os
 import stat
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 
 from .errors import Failure, TransferFailed
 from .part import BINARY, CHUNK, NO_LINK, PartFile, dress, status_of, unwritable
 from .paths import arrange, check_no_links, part_name
 from .protocol import Entry, Kept, new_hash
+
+_HASHES = 1000
+"""Hashes of what is there that are not computed again when it is gone on with."""
 
 
 class Destination:
@@ -31,6 +35,7 @@ class Destination:
         self._entries = entries
         self._overwrite = overwrite
         self._whole: set[int] = set()
+        self._hashes: dict[int, tuple[int, blake2b]] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             sensitive = _is_case_sensitive(folder)
@@ -49,7 +54,10 @@ class Destination:
             for candidate in (part, path) if self._overwrite else (path, part):
                 kept = _hashed(candidate)
                 if kept is not None and (kept[0] == entry.size or candidate == part):
-                    found.append(Kept(index, *kept))
+                    size, digest = kept
+                    found.append(Kept(index, size, digest.hexdigest()))
+                    if size >= CHUNK and len(self._hashes) < _HASHES:
+                        self._hashes[index] = size, digest
                     if candidate == path:
                         self._whole.add(index)
                     break
@@ -80,18 +88,22 @@ class Destination:
             TransferFailed: It cannot be written.
         """
         entry, path = self._entries[index], self._path(index)
+        size, digest = self._hashes.pop(index, (0, None))
+        hashed = digest if size == offset else None
         check_no_links(self._folder, self.places[index])
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             status = status_of(path)
             if offset == entry.size and index in self._whole and status is not None:
-                return PartFile(path, path, entry, offset, overwrite=False, is_there=True)
+                return PartFile(
+                    path, path, entry, offset, overwrite=False, is_there=True, hashed=hashed
+                )
             if status is not None and (not self._overwrite or stat.S_ISDIR(status.st_mode)):
                 raise TransferFailed(
                     Failure.EXISTS, entry.path, f"{path} is there with another content"
                 )
             part = path.with_name(part_name(path.name, entry))
-            return PartFile(path, part, entry, offset, overwrite=self._overwrite)
+            return PartFile(path, part, entry, offset, overwrite=self._overwrite, hashed=hashed)
         except OSError as error:
             raise unwritable(entry.path, error) from error
 
@@ -119,7 +131,7 @@ class Destination:
         return self._folder.joinpath(*self.places[index])
 
 
-def _hashed(path: Path) -> tuple[int, str] | None:
+def _hashed(path: Path) -> tuple[int, blake2b] | None:
     """Return length and hash of a file; ``None`` if there is none, or it cannot be read."""
     digest, size = new_hash(), 0
     try:
@@ -136,7 +148,7 @@ def _hashed(path: Path) -> tuple[int, str] | None:
         return None
     finally:
         os.close(file)
-    return size, digest.hexdigest()
+    return size, digest
 
 
 def _is_case_sensitive(folder: Path) -> bool:

@@ -3,6 +3,8 @@
 import errno
 import os
 import sys
+from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +30,7 @@ class PartFile:
         part: Where it is written.
         entry: What was offered.
         offset: Where to go on; what is there before it is kept.
+        hashed: The hash of what is before it, if that is known; it is changed.
         overwrite: Whether a file in the final place is replaced.
         is_there: Whether ``part`` is the whole file in its final place, to be left as it is.
     """
@@ -41,15 +44,16 @@ class PartFile:
         *,
         overwrite: bool,
         is_there: bool = False,
+        hashed: blake2b | None = None,
     ) -> None:
         self._path, self._part, self._entry = path, part, entry
         self._overwrite, self._is_there = overwrite, is_there
-        self._hash = new_hash()
+        self._hash = hashed or new_hash()
         self._offset = offset
         flags = os.O_RDONLY if is_there else os.O_RDWR | os.O_CREAT
         self._fd = os.open(part, flags | NO_LINK | BINARY, 0o600)
         try:
-            self._go_to(offset)
+            self._go_to(offset, is_hashed=hashed is not None)
         except BaseException:
             os.close(self._fd)
             raise
@@ -63,11 +67,12 @@ class PartFile:
         try:
             if self._is_there:
                 raise TransferFailed(Failure.PROTOCOL, self._entry.path, "it is complete already")
-            if data == _ZEROS[: len(data)]:
-                os.ftruncate(self._fd, offset + len(data))  # a hole, where holes can be
-            else:
-                os.lseek(self._fd, offset, os.SEEK_SET)
-                view = memoryview(data)
+            for start, end, is_hole in _runs(offset, data):
+                if is_hole:
+                    os.ftruncate(self._fd, offset + end)  # where holes can be
+                    continue
+                os.lseek(self._fd, offset + start, os.SEEK_SET)
+                view = memoryview(data)[start:end]
                 while view:
                     view = view[os.write(self._fd, view) :]
         except OSError as error:
@@ -105,8 +110,10 @@ class PartFile:
             os.close(self._fd)
             self._fd = -1
 
-    def _go_to(self, offset: int) -> None:
+    def _go_to(self, offset: int, *, is_hashed: bool) -> None:
         left = offset
+        if is_hashed and os.fstat(self._fd).st_size >= offset:
+            left = 0
         while left:
             data = os.read(self._fd, min(CHUNK, left))
             if not data:
@@ -176,6 +183,24 @@ class StreamFile:
 
     def close(self) -> None:
         """Do nothing: the stream stays open."""
+
+
+def _runs(offset: int, data: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Divide data into what is written and what is zeros: begin, end, and whether it is zeros.
+
+    Only whole blocks of the file count as zeros, and what there is of the first and the last.
+    """
+    begin = at = 0
+    while at < len(data):
+        end = min(len(data), at + BLOCK - (offset + at) % BLOCK)
+        if data[at] == 0 and data[at:end] == _ZEROS[: end - at]:
+            if begin < at:
+                yield begin, at, False
+            yield at, end, True
+            begin = end
+        at = end
+    if begin < len(data):
+        yield begin, len(data), False
 
 
 def dress(path: Path, entry: Entry) -> None:

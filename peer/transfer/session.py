@@ -28,6 +28,7 @@ from .sender import Sender, SenderState
 from .source import SourceFile
 
 _CLOSE_TIMEOUT = 5.0  # seconds for the other side to take the last words
+_WRITE_AT_ONCE = 512 * 1024  # bytes; see _AT_ONCE of the sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +328,7 @@ class _ReceivingSession:
             try:
                 await self._do(machine.accept(await self._prepare(folder, overwrite)))
                 while machine.state is ReceiverState.RECEIVING:
-                    await self._do(machine.receive(decode_from_sender(await self._next())))
+                    await self._do(await self._next())
             except TransferFailed as error:
                 await _say_all(self._channel, machine.fail(error))
             if machine.error is not None:
@@ -349,8 +350,24 @@ class _ReceivingSession:
             return []
         return list(dict.fromkeys(folder / place[0] for place in self._destination.places))
 
-    async def _next(self) -> str | bytes:
-        return await self._channel.receive()
+    async def _next(self) -> list[receiving.Step]:
+        """Take a message; return what to do. As much data as is here is written in one go."""
+        steps = self._machine.receive(decode_from_sender(await self._channel.receive()))
+        if len(steps) != 1 or not isinstance(steps[0], receiving.Write):
+            return steps
+        first, rest = steps[0], list[receiving.Step]()
+        pieces, size = [first.data], len(first.data)
+        while not rest and size < _WRITE_AT_ONCE:
+            message = self._channel.try_receive()
+            if message is None:
+                break
+            for step in self._machine.receive(decode_from_sender(message)):
+                if isinstance(step, receiving.Write):
+                    pieces.append(step.data)
+                    size += len(step.data)
+                else:
+                    rest.append(step)
+        return [receiving.Write(first.index, first.offset, b"".join(pieces)), *rest]
 
     async def _prepare(self, folder: Path | None, overwrite: bool) -> list[Kept]:
         entries = self._machine.entries
