@@ -169,12 +169,14 @@ async def _send(settings: SendSettings, reporter: _Reporter, stdin: "_Stdin | No
         sys.stderr.write(f"left out: {path} is a link, or no file\n")
     memory = _Memory(settings) if stdin is None else None
     async with _place(settings, memory) as (url, code, command):
+        page = _page(command.rpartition(" ")[2], code)
         reporter.tell(
-            f"Code: {code}\nOn the other machine: {command}",
+            f"Code: {code}\nOn the other machine: {command}\nOr in its browser: {page}",
             "code",
             code=str(code),
             server=url,
             command=command,
+            page=page,
         )
         if settings.qr and not settings.json:
             import segno
@@ -232,6 +234,14 @@ async def _place(
         yield f"ws://127.0.0.1:{server.port}/ws", code, command
     finally:
         await serving.__aexit__(None, None, None)
+
+
+def _page(server: str, code: Code) -> str:
+    """Return the address at which the page of a server receives with a code."""
+    parts = urlsplit(server)
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    path = parts.path.removesuffix("/ws") + "/files"
+    return parts._replace(scheme=scheme, path=path, fragment=str(code)).geturl()
 
 
 class _Memory:

@@ -4,7 +4,7 @@
 import { TransferError } from "./errors.js";
 import { Meeting } from "./meeting.js";
 import { Rate } from "./rate.js";
-import { element, showPath, showProgress } from "./view.js";
+import { element, show, showPath, showProgress } from "./view.js";
 
 const SHOW_EVERY_MS = 200;
 /** What the last words of a transfer may take. */
@@ -18,6 +18,7 @@ export class Flow {
   #rate = new Rate();
   #shownAt = -Infinity;
   #wakeLock = null;
+  #summary = "";
   #hasEnded = false;
 
   /** Stops what is being done. */
@@ -107,7 +108,9 @@ export class Flow {
   }
 
   /** Files begin to flow. */
-  began() {
+  began(title, summary) {
+    this.#summary = summary;
+    show("progress", { title, lead: summary, actions: ["cancel"] });
     this.isBusy = true;
     this.#rate = new Rate();
     this.#shownAt = -Infinity;
@@ -124,8 +127,17 @@ export class Flow {
     if (this.#hasEnded) return;
     this.#link?.close();
     this.#link = link;
+    link.onstate = (state) => this.#stateChanged(state);
     const before = this.#attempt;
     this.#attempt = before.then(() => this.#try(link));
+  }
+
+  #stateChanged(state) {
+    if (!this.isBusy) return;
+    const isBroken = state === "disconnected" || state === "failed";
+    const lead = element("lead");
+    lead.textContent = isBroken ? "Interrupted. Waiting for the other side…" : this.#summary;
+    lead.dataset.kind = isBroken ? "busy" : "info";
   }
 
   async #try(link) {

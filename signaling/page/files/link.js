@@ -29,6 +29,9 @@ export class Link {
   #channel = null;
   #arriving = Promise.withResolvers();
 
+  /** Told each `connectionState`. */
+  onstate = () => {};
+
   /**
    * @param {"sender"|"receiver"} side which side this is
    * @param {Pairing} pairing signs what goes out
@@ -163,6 +166,7 @@ export class Link {
 
   #stateChanged() {
     const { connectionState } = this.pc;
+    this.onstate(connectionState);
     if (connectionState === "connected") {
       this.wasConnected = true;
       clearTimeout(this.#timer);

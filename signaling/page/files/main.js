@@ -73,6 +73,8 @@ class App {
   #followLink() {
     const text = decodeURIComponent(location.hash.slice(1));
     if (text === "" || this.#flow !== null) return;
+    // A code is a secret, and good for one transfer: it is not for the list of pages visited.
+    history.replaceState(null, "", location.pathname + location.search);
     element("code-input").value = text;
     this.#receive(text);
   }
@@ -108,11 +110,7 @@ class App {
 
   #events() {
     return {
-      ended: () => {
-        this.#flow = null;
-        // A code is good for one transfer: nothing is to be started again by reloading.
-        if (location.hash) history.replaceState(null, "", location.pathname + location.search);
-      },
+      ended: () => (this.#flow = null),
       failed: (error) => {
         const { title, text, detail } = errorWords(error);
         show("error", { title, lead: text, actions: ["again"] });

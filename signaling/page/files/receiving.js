@@ -80,15 +80,15 @@ export class ReceiveFlow extends Flow {
       await this.#destination.discard();
       this.#destination = null;
     }
-    this.#destination ??= await this.#ask(offer);
+    try {
+      this.#destination ??= await this.#ask(offer);
+    } catch (error) {
+      if (error.kind === "failed") await offer.fail(error);
+      throw error;
+    }
     if (this.hasEnded) return;
     this.hasSession = true;
-    this.began();
-    show("progress", {
-      title: "Receiving",
-      lead: summary(offer),
-      actions: ["cancel"],
-    });
+    this.began("Receiving", summary(offer));
     await offer.accept(this.#destination, this.stopping.signal, (machine) => {
       if (this.hasEnded) return;
       this.progress({

@@ -91,20 +91,13 @@ export class SendFlow extends Flow {
     });
     showList(this.#listed);
     const limit = link.pc.sctp?.maxMessageSize || Infinity;
-    let last = null;
     await sendFiles(channel, this.#files, limit, this.stopping.signal, (machine) => {
       if (machine.state === "offering" || this.hasEnded) return;
-      if (last === null) this.#showSending();
-      last = machine;
+      if (!this.isBusy) this.began("Sending", this.#summary);
       this.#progress(machine);
     });
     this.#showDone();
     this.succeed();
-  }
-
-  #showSending() {
-    this.began();
-    show("progress", { title: "Sending", lead: this.#summary, actions: ["cancel"] });
   }
 
   #progress(machine) {

@@ -127,6 +127,13 @@ export class Offer {
     await this.#channel.close();
   }
 
+  /** Say why the files cannot be taken. */
+  async fail(error) {
+    this.#isAnswered = true;
+    await this.#run(this.#machine.fail(error), null, () => {});
+    await this.#channel.close();
+  }
+
   /** Wait until the sender has thought better of it, or is gone; for while nobody has answered. */
   async withdrawn() {
     await this.#channel.readable();
