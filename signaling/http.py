@@ -1,6 +1,6 @@
-"""The HTTP side of the server: the call page, its state, its metrics. No I/O after loading.
+"""The HTTP side of the server: the pages, its state, its metrics. No I/O after loading.
 
-Every file of the page is in memory under its exact path, so that no request reads from the disk and
+Every file of the pages is in memory under its exact path, so that no request reads from the disk and
 none reaches anything else.
 """
 
@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
@@ -17,6 +18,9 @@ from . import metrics
 
 WEBSOCKET_PATH = "/ws"
 """Where the WebSocket is."""
+
+FILES_PATH = "/files"
+"""Where the page is that sends and receives files; a code may follow as the fragment."""
 
 _TYPES = {
     "css": "text/css; charset=utf-8",
@@ -71,6 +75,11 @@ class Site:
         return response
 
     def _get(self, path: str, host: str) -> Response:
+        if path == f"{FILES_PATH}/":
+            # Relative, as a proxy may have put the server below a folder; fragments are kept.
+            response = text(HTTPStatus.PERMANENT_REDIRECT, f"The page is at {FILES_PATH}.")
+            response.headers["Location"] = f"..{FILES_PATH}"
+            return response
         if path in self._page:
             content, kind = self._page[path]
             response = _response(HTTPStatus.OK, content, kind)
@@ -125,14 +134,22 @@ def is_allowed_origin(headers: Headers, allowed: frozenset[str]) -> bool:
 
 def _load_page() -> dict[str, tuple[bytes, str]]:
     page: dict[str, tuple[bytes, str]] = {}
-    folder = files(__name__.rpartition(".")[0]) / "page"
-    for file in folder.iterdir() if folder.is_dir() else ():
-        kind = _TYPES.get(file.name.rpartition(".")[2])
-        if kind is not None and file.is_file():
-            page[f"/{file.name}"] = (file.read_bytes(), kind)
+    _load(files(__name__.rpartition(".")[0]) / "page", "", page)
     if "/index.html" in page:
         page["/"] = page["/index.html"]
     return page
+
+
+def _load(folder: Traversable, path: str, page: dict[str, tuple[bytes, str]]) -> None:
+    for file in folder.iterdir() if folder.is_dir() else ():
+        if file.is_dir():
+            _load(file, f"{path}/{file.name}", page)
+            continue
+        kind = _TYPES.get(file.name.rpartition(".")[2])
+        if kind is not None:
+            # A page within a folder has the name of the folder: what it refers to is beside that.
+            is_page = path and file.name == "index.html"
+            page[path if is_page else f"{path}/{file.name}"] = (file.read_bytes(), kind)
 
 
 def _content_security_policy(host: str) -> str:
@@ -142,6 +159,7 @@ def _content_security_policy(host: str) -> str:
         (
             "default-src 'none'",
             "script-src 'self'",
+            "worker-src 'self'",
             "style-src 'self'",
             "img-src 'self' data: blob:",
             "font-src 'self'",

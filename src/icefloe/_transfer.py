@@ -192,12 +192,14 @@ async def _send(settings: SendSettings, reporter: _Reporter, stdin: "_Stdin | No
         if memory is not None:
             memory.keep(code, port)
         command = f"icefloe receive {code} --server {outside}"
+        page = _page(outside, code)
         reporter.tell(
-            f"Code: {code}\nOn the other machine: {command}",
+            f"Code: {code}\nOn the other machine: {command}\nOr in its browser: {page}",
             "code",
             code=str(code),
             server=url,
             command=command,
+            page=page,
         )
         if settings.qr and not settings.json:
             import segno
@@ -244,6 +246,14 @@ async def _own_server(stack: AsyncExitStack, port: int) -> SignalingServer:
     except ListenFailed:
         # Another program has the port by now, or the same command runs a second time.
         return await stack.enter_async_context(serve("0.0.0.0", 0, configuration=limits))
+
+
+def _page(server: str, code: Code) -> str:
+    """Return the address at which the page of a server receives with a code."""
+    parts = urlsplit(server)
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    path = parts.path.removesuffix("/ws") + "/files"
+    return parts._replace(scheme=scheme, path=path, fragment=str(code)).geturl()
 
 
 class _Memory:

@@ -1,0 +1,138 @@
+// The page: what a person does, and the transfer that comes of it.
+
+import { makeCode, parseCode } from "./code.js";
+import { TransferError } from "./errors.js";
+import { ReceiveFlow } from "./receiving.js";
+import { SendFlow } from "./sending.js";
+import { chosenFiles, droppedFiles } from "./sources.js";
+import { Storage } from "./storage.js";
+import { element, show, showDetail, showMark, showStart } from "./view.js";
+import { errorWords } from "./words.js";
+
+class App {
+  #flow = null;
+  #again = () => showStart();
+
+  constructor() {
+    element("choose-files").addEventListener("click", () => element("file-input").click());
+    element("choose-folder").addEventListener("click", () => element("folder-input").click());
+    for (const id of ["file-input", "folder-input"]) {
+      element(id).addEventListener("change", ({ target }) => {
+        this.#send(chosenFiles(target.files));
+        target.value = "";
+      });
+    }
+    element("receive-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#receive(element("code-input").value);
+    });
+    element("cancel").addEventListener("click", () => this.#flow?.cancel());
+    element("again").addEventListener("click", () => this.#again());
+    // Phones have no folders to choose.
+    element("choose-folder").hidden = matchMedia("(pointer: coarse)").matches;
+    if (matchMedia("(pointer: coarse)").matches) {
+      element("drop-words").textContent = "Choose what to send.";
+    }
+    this.#takeDrops();
+    addEventListener("hashchange", () => this.#followLink());
+    addEventListener("beforeunload", (event) => {
+      if (this.#flow?.isBusy) event.preventDefault();
+    });
+    addEventListener("pagehide", () => this.#flow?.close());
+    Storage.clean().catch((error) => console.info(`Nothing was cleaned up: ${error.message}`));
+    showStart();
+    this.#followLink();
+  }
+
+  /** What is going on, for tests: "start", or the screen that is shown. */
+  get state() {
+    return document.body.dataset.screen;
+  }
+
+  #takeDrops() {
+    const drop = element("drop");
+    const isFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files");
+    addEventListener("dragover", (event) => {
+      if (!isFiles(event)) return;
+      event.preventDefault(); // or the browser opens what is dropped
+      const isTaken = this.#flow === null;
+      event.dataTransfer.dropEffect = isTaken ? "copy" : "none";
+      drop.classList.toggle("over", isTaken);
+    });
+    for (const name of ["dragleave", "drop"]) {
+      addEventListener(name, () => drop.classList.remove("over"));
+    }
+    addEventListener("drop", async (event) => {
+      if (!isFiles(event)) return;
+      event.preventDefault();
+      if (this.#flow === null) this.#send(await droppedFiles(event.dataTransfer));
+    });
+  }
+
+  /** A code in the fragment, which browsers send to no server. */
+  #followLink() {
+    const text = decodeURIComponent(location.hash.slice(1));
+    if (text === "" || this.#flow !== null) return;
+    // A code is a secret, and good for one transfer: it is not for the list of pages visited.
+    history.replaceState(null, "", location.pathname + location.search);
+    element("code-input").value = text;
+    this.#receive(text);
+  }
+
+  #send(files) {
+    if (files.length === 0 || this.#flow !== null) return;
+    this.#begin(new SendFlow(socketUrl(), makeCode(), files, this.#events()));
+    this.#again = () => showStart();
+  }
+
+  #receive(text) {
+    if (this.#flow !== null) return;
+    let code;
+    try {
+      code = parseCode(text);
+    } catch (error) {
+      if (!(error instanceof TransferError)) throw error;
+      showStart(errorWords(error).text);
+      element("code-input").focus();
+      return;
+    }
+    this.#begin(new ReceiveFlow(socketUrl(), code, this.#events()));
+    this.#again = () => {
+      showStart();
+      element("code-input").value = "";
+    };
+  }
+
+  #begin(flow) {
+    this.#flow = flow;
+    flow.start();
+  }
+
+  #events() {
+    return {
+      ended: () => (this.#flow = null),
+      failed: (error) => {
+        const { title, text, detail } = errorWords(error);
+        show("error", { title, lead: text, actions: ["again"] });
+        showMark("#icon-error");
+        showDetail(detail);
+      },
+    };
+  }
+}
+
+function socketUrl() {
+  const url = new URL("ws", location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  url.hash = "";
+  return url;
+}
+
+const app = new App();
+
+/** What tests may look at, and nothing else on this page is global. */
+window.icefloe = {
+  get state() {
+    return app.state;
+  },
+};

@@ -1,0 +1,223 @@
+// Two that have the same code meet at a signaling server, and get a connection that nobody is in.
+//
+// Nobody gets to know an address of this device before it has shown that it knows the code.
+
+import { Signaling } from "../signaling.js";
+import { roomOf } from "./code.js";
+import { TransferError } from "./errors.js";
+import { Link } from "./link.js";
+import { Pairing } from "./pairing.js";
+
+/** Wrong codes after which a code is void. */
+const GUESSES = 3;
+/** Exchanges that are kept at the same time; the oldest is given up for another. */
+const STRANGERS_MOST = 32;
+
+export class Meeting {
+  #code;
+  #side;
+  #on;
+  #signaling;
+  #iceServers = [];
+  #others = new Map();
+  #peers = new Map();
+  #guesses = 0;
+  #hasJoined = false;
+  #hasEnded = false;
+
+  /**
+   * @param {URL} url of the signaling WebSocket
+   * @param {string} code
+   * @param {"sender"|"receiver"} side which side this is
+   * @param {object} on
+   *   `paired(link)` each time that the other side comes and has shown that it has the code;
+   *   `changed()` when somebody came or went, or the server did;
+   *   `taken()` when a sender finds another one at the place of its code;
+   *   `failed(error)` once, when no more can come of it
+   */
+  constructor(url, code, side, on) {
+    this.#code = code;
+    this.#side = side;
+    this.#on = on;
+    const random = [...crypto.getRandomValues(new Uint8Array(4))];
+    const name = `${side}-${random.map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+    this.#signaling = new Signaling(url, { room: roomOf(code), name, token: null }, {
+      joined: (message, resumed) => this.#joined(message, resumed),
+      message: (message) => this.#handlers[message.type]?.(message),
+      state: () => on.changed(),
+      refused: (error) => this.#fail(new TransferError("signaling", error.message ?? error.code)),
+    });
+    this.#signaling.open();
+  }
+
+  /** As `Signaling.state`. */
+  get state() {
+    return this.#signaling.state;
+  }
+
+  /** Whether somebody is there who may be the other side. */
+  get isSomebodyHere() {
+    return [...this.#peers.values()].some((name) => !name.startsWith(`${this.#side}-`));
+  }
+
+  get #isTaken() {
+    return [...this.#peers.values()].some((name) => name.startsWith(`${this.#side}-`));
+  }
+
+  /** End it, with all connections. */
+  close() {
+    this.#hasEnded = true;
+    for (const id of [...this.#others.keys()]) this.#forget(id);
+    this.#signaling.leave();
+  }
+
+  #fail(error) {
+    if (this.#hasEnded) return;
+    this.close();
+    this.#on.failed(error);
+  }
+
+  // What the server says.
+
+  #handlers = {
+    "peer-joined": ({ peer }) => this.#greet(peer),
+    "peer-left": ({ id }) => {
+      this.#peers.delete(id);
+      this.#forget(id);
+      this.#on.changed();
+    },
+    bye: ({ from }) => this.#forget(from),
+    message: ({ from, data }) => this.#heard(from, data),
+    description: ({ from, description }) => this.#described(from, description),
+    candidate: ({ from, candidate }) => this.#others.get(from)?.link?.candidate(candidate),
+  };
+
+  #joined(message, resumed) {
+    this.#iceServers = message.iceServers ?? [];
+    const present = new Set(message.peers.map(({ id }) => id));
+    for (const id of [...this.#peers.keys()]) {
+      if (resumed && present.has(id)) continue;
+      this.#peers.delete(id);
+      this.#forget(id);
+    }
+    for (const peer of message.peers) if (!this.#peers.has(peer.id)) this.#greet(peer);
+    const isFirst = !this.#hasJoined;
+    this.#hasJoined = true;
+    if (isFirst && this.#side === "sender" && this.#isTaken) this.#on.taken();
+    else this.#on.changed();
+  }
+
+  /** The receiver speaks first, to whoever may be the sender. */
+  #greet({ id, name }) {
+    this.#peers.set(id, name);
+    this.#on.changed();
+    if (this.#side === "receiver" && name.startsWith("sender-")) {
+      this.#say(id, { pairing: "pake", data: this.#meet(id).pairing.pake });
+    }
+  }
+
+  #meet(id) {
+    this.#forget(id);
+    const strangers = [...this.#others].filter(([, other]) => other.link === null);
+    if (strangers.length >= STRANGERS_MOST) this.#forget(strangers[0][0]);
+    const pairing = new Pairing(this.#code, this.#side);
+    const other = { id, pairing, signed: null, link: null, shown: false };
+    this.#others.set(id, other);
+    return other;
+  }
+
+  #forget(id) {
+    const other = this.#others.get(id);
+    this.#others.delete(id);
+    other?.link?.close();
+  }
+
+  #say(id, data) {
+    this.#signaling.send({ type: "message", to: id, data });
+  }
+
+  // What others say.
+
+  #heard(id, data) {
+    if (this.#hasEnded || typeof data !== "object" || data === null) return;
+    const other = this.#others.get(id);
+    const { pairing, mac } = data;
+    if (pairing === "pake" && typeof data.data === "string") this.#heardPake(id, data.data);
+    else if (!other) return;
+    else if (pairing === "confirm" && other.pairing.hasKey) this.#heardConfirm(other, mac);
+    else if (pairing === "fingerprints" && other.pairing.isPaired) other.signed = mac;
+    else if (pairing === "refused") this.#heardRefused(other, data.reason);
+  }
+
+  #heardPake(id, data) {
+    if (this.#side === "sender") {
+      const other = this.#meet(id);
+      if (other.pairing.receive(data)) {
+        this.#say(id, { pairing: "pake", data: other.pairing.pake });
+      } else {
+        this.#refuse(other);
+      }
+      return;
+    }
+    const other = this.#others.get(id);
+    if (!other || other.pairing.hasKey) return;
+    if (!other.pairing.receive(data)) {
+      this.#refuse(other);
+      return;
+    }
+    // Whoever gets the confirmation can try one code on it, and may then go and come again.
+    this.#guesses += 1;
+    if (this.#guesses > GUESSES) this.#fail(new TransferError("used-up"));
+    else this.#say(id, { pairing: "confirm", mac: other.pairing.confirmation });
+  }
+
+  #heardConfirm(other, mac) {
+    if (other.pairing.isPaired) return;
+    if (!other.pairing.check(mac)) {
+      this.#refuse(other);
+      return;
+    }
+    if (this.#side === "sender") {
+      this.#say(other.id, { pairing: "confirm", mac: other.pairing.confirmation });
+    } else {
+      this.#guesses -= 1;
+    }
+    for (const id of [...this.#others.keys()]) if (id !== other.id) this.#forget(id);
+    other.link = new Link(this.#side, other.pairing, this.#iceServers, (message) =>
+      this.#signaling.send({ ...message, to: other.id }),
+    );
+    this.#on.paired(other.link);
+  }
+
+  #refuse(other) {
+    this.#say(other.id, { pairing: "refused", reason: "wrong-code" });
+    this.#forget(other.id);
+    if (this.#side === "receiver") {
+      this.#fail(new TransferError("wrong-code"));
+      return;
+    }
+    this.#guesses += 1;
+    if (this.#guesses >= GUESSES) this.#fail(new TransferError("used-up"));
+    else this.#on.changed();
+  }
+
+  /** Before it is paired anybody may say so to the sender, who goes on with others. */
+  #heardRefused(other, reason) {
+    const counts = this.#side === "receiver" || other.pairing.isPaired;
+    this.#forget(other.id);
+    if (!counts) return;
+    const kind = reason === "fingerprints" || reason === "used-up" ? reason : "wrong-code";
+    this.#fail(new TransferError(kind));
+  }
+
+  #described(id, description) {
+    const other = this.#others.get(id);
+    if (!other?.link) return;
+    if (!other.pairing.verify(other.signed, description.sdp)) {
+      this.#say(id, { pairing: "refused", reason: "fingerprints" });
+      this.#fail(new TransferError("fingerprints"));
+      return;
+    }
+    other.link.description(description);
+  }
+}

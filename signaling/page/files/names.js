@@ -1,0 +1,94 @@
+// Names of files that arrive. A name from the other side is not trusted: what would lead out of the
+// chosen folder is refused, and what is only awkward on some system is changed.
+
+import { blake2b } from "../vendor/noble-hashes/blake2.js";
+import { bytesToHex, utf8ToBytes } from "../vendor/noble-hashes/utils.js";
+import { failed } from "./errors.js";
+
+/** Bytes of a name; browsers write under a longer one first. */
+const LONGEST = 232;
+const DEPTH = 64;
+const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|:|$)/i;
+/** Controls, line breaks, what is no character, what turns the direction of writing, separators. */
+const UNSAFE =
+  /[\p{Cc}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u200e\u200f\u202a-\u202e\u2066-\u2069/\\<>:"|?*]/gu;
+
+/**
+ * @param {string} name one part of a path
+ * @returns {string} what it is called here; a safe name stays as it is
+ * @throws {TransferError} `unsafe-name`
+ */
+export function safeName(name) {
+  if (["", ".", ".."].includes(name)) throw unsafe(name, "it is no name");
+  let safe = name.normalize("NFC").replace(UNSAFE, "_");
+  if (/[. ]$/.test(safe)) safe = `${safe.slice(0, -1)}_`; // Windows drops them
+  if (DEVICE.test(safe)) safe = `_${safe}`;
+  return shortened(safe);
+}
+
+function shortened(name) {
+  if (utf8ToBytes(name).length <= LONGEST) return name;
+  const dot = name.lastIndexOf(".");
+  const hasSuffix = dot > 0 && utf8ToBytes(name.slice(dot)).length <= 32;
+  const suffix = hasSuffix ? name.slice(dot) : "";
+  const mark = `~${bytesToHex(blake2b(utf8ToBytes(name), { dkLen: 4 }))}${suffix}`;
+  const characters = [...(hasSuffix ? name.slice(0, dot) : name)];
+  while (utf8ToBytes(characters.join("") + mark).length > LONGEST) characters.pop();
+  return characters.join("").replace(/[. ]+$/, "") + mark;
+}
+
+/**
+ * Where each entry goes. Two that would have the same name are told apart by a number.
+ *
+ * @param {{path: string, folder?: boolean}[]} entries what is offered
+ * @param {Set<string>} taken names that are there already, as `keyOf` has them
+ * @returns {string[][]} for each the parts of a path below the folder
+ * @throws {TransferError} `unsafe-name`: a path is absolute, has `..` in it, or is nested too deeply
+ */
+export function arrange(entries, taken = new Set()) {
+  const used = new Set(taken);
+  const folders = new Map([["", []]]);
+  const place = (parent, name) => {
+    const safe = safeName(name);
+    let own = [...parent, safe];
+    for (let number = 2; used.has(keyOf(own)); number += 1) {
+      own = [...parent, numbered(safe, number)];
+    }
+    used.add(keyOf(own));
+    return own;
+  };
+  const folderFor = (parts) => {
+    const key = parts.join("/");
+    if (!folders.has(key)) {
+      folders.set(key, place(folderFor(parts.slice(0, -1)), parts.at(-1)));
+    }
+    return folders.get(key);
+  };
+  return entries.map(({ path, folder }) => {
+    const parts = partsOf(path);
+    return folder ? folderFor(parts) : place(folderFor(parts.slice(0, -1)), parts.at(-1));
+  });
+}
+
+/** Names that differ only in case are the same on many systems. */
+export const keyOf = (parts) => parts.join("/").toLowerCase();
+
+function numbered(name, number) {
+  const dot = name.lastIndexOf(".");
+  const at = dot > 0 ? dot : name.length;
+  return safeName(`${name.slice(0, at)} (${number})${name.slice(at)}`);
+}
+
+function partsOf(path) {
+  const parts = path.split("/");
+  if (parts.length > DEPTH) throw unsafe(path, "it is nested too deeply");
+  if (parts[0] === "" || /^[A-Za-z]:[\\/]/.test(path)) throw unsafe(path, "it is absolute");
+  for (const part of parts) {
+    if (["", ".", ".."].includes(part)) throw unsafe(path, "it leads out of the folder");
+  }
+  return parts;
+}
+
+function unsafe(path, reason) {
+  return failed("unsafe-name", `the name is refused because ${reason}`, path.slice(0, 200));
+}

@@ -1,0 +1,154 @@
+// What the two ends of a transfer say to each other, version 1: reading and writing it. No I/O.
+
+import { TransferError, violation } from "./errors.js";
+
+/** Bytes that may be sent and not acknowledged. */
+export const WINDOW = 4 * 1024 * 1024;
+/** What a file counts in the window until it is done, beside its bytes. */
+export const FILE_COST = 4096;
+/** The largest data message, in bytes, header included; smaller if the other side takes less. */
+export const BLOCK = 64 * 1024;
+/** Bytes of a file after which the receiver acknowledges. */
+export const ACK_EVERY = 256 * 1024;
+/** Index of the file in 32 bits, and offset of the data in it in 64, both big-endian. */
+export const HEADER = 12;
+export const MOST_ENTRIES = 100_000;
+
+/** Characters of entries in one message, about. */
+const BATCH = 24 * 1024;
+const MESSAGE_LIMIT = 256 * 1024;
+const BATCH_MOST = 5000;
+
+const isInteger = (value, most) => Number.isInteger(value) && value >= 0 && value <= most;
+const isIndex = (value) => isInteger(value, MOST_ENTRIES - 1);
+const isLength = (value) => isInteger(value, 2 ** 53 - 1);
+const isText = (value, most) => typeof value === "string" && value.length <= most;
+const isHash = (value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
+const isAbsent = (value) => value === undefined || value === null;
+
+const isEntry = (entry) =>
+  typeof entry === "object" &&
+  entry !== null &&
+  isText(entry.path, 4096) &&
+  entry.path !== "" &&
+  (isAbsent(entry.size) || isLength(entry.size)) &&
+  (isAbsent(entry.folder) || typeof entry.folder === "boolean") &&
+  (isAbsent(entry.mtime) || Number.isInteger(entry.mtime));
+const isKept = (kept) =>
+  typeof kept === "object" &&
+  kept !== null &&
+  isIndex(kept.index) &&
+  isLength(kept.size) &&
+  isHash(kept.hash);
+const isListOf = (value, isOne) =>
+  Array.isArray(value) && value.length <= BATCH_MOST && value.every(isOne);
+
+const isFailed = ({ code, detail, path }) =>
+  isText(code, 64) && (isAbsent(detail) || isText(detail, 1000)) && (isAbsent(path) || isText(path, 4096));
+
+/** For each message who may say it, and whether its fields are what they must be. */
+const FROM_SENDER = {
+  entries: ({ entries }) => isListOf(entries, isEntry),
+  offer: ({ count, size }) => isInteger(count, MOST_ENTRIES) && isLength(size),
+  begin: ({ index, offset }) => isIndex(index) && isLength(offset),
+  end: ({ index, size, hash }) => isIndex(index) && isLength(size) && isHash(hash),
+  finish: () => true,
+  failed: isFailed,
+};
+const FROM_RECEIVER = {
+  decline: ({ reason }) => isAbsent(reason) || isText(reason, 1000),
+  kept: ({ kept }) => isListOf(kept, isKept),
+  accept: () => true,
+  ack: ({ index, offset }) => isIndex(index) && isLength(offset),
+  done: ({ index }) => isIndex(index),
+  finished: () => true,
+  failed: isFailed,
+};
+
+/**
+ * @param {string|ArrayBuffer} message what a sender sent
+ * @returns {object} with a `type`; that of data is "data", with `index`, `offset` and `data`
+ * @throws {TransferError} it is no message of this protocol
+ */
+export function decodeFromSender(message) {
+  if (typeof message === "string") return decode(message, FROM_SENDER);
+  if (message.byteLength <= HEADER || message.byteLength > MESSAGE_LIMIT) {
+    throw violation(`a data message of ${message.byteLength} bytes`);
+  }
+  const view = new DataView(message);
+  const offset = view.getUint32(4) * 2 ** 32 + view.getUint32(8);
+  const data = new Uint8Array(message, HEADER);
+  return { type: "data", index: view.getUint32(0), offset, data };
+}
+
+/**
+ * @param {string|ArrayBuffer} message what a receiver sent
+ * @returns {object} with a `type`
+ * @throws {TransferError} it is no message of this protocol
+ */
+export function decodeFromReceiver(message) {
+  if (typeof message !== "string") throw violation("a receiver sends no data");
+  return decode(message, FROM_RECEIVER);
+}
+
+function decode(text, known) {
+  let message;
+  try {
+    message = text.length > MESSAGE_LIMIT ? null : JSON.parse(text);
+  } catch {
+    message = null;
+  }
+  const isRight = Object.hasOwn(known, message?.type) && known[message.type](message);
+  if (!isRight) throw violation(`a message cannot be read: ${text.slice(0, 200)}`);
+  return message;
+}
+
+/** @returns {string|Uint8Array} a message as it goes over the channel */
+export function encode(message) {
+  if (message.type === "entries") {
+    return `{"type":"entries","entries":[${message.entries.map(encodeEntry).join(",")}]}`;
+  }
+  if (message.type !== "data") return JSON.stringify(message);
+  const { index, offset, data } = message;
+  const bytes = new Uint8Array(HEADER + data.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, index);
+  view.setUint32(4, Math.floor(offset / 2 ** 32));
+  view.setUint32(8, offset % 2 ** 32);
+  bytes.set(data, HEADER);
+  return bytes;
+}
+
+/** Nanoseconds do not fit into a number here, so a file's time is kept in milliseconds. */
+function encodeEntry({ path, size, lastModified }) {
+  const entry = JSON.stringify({ path, size });
+  if (lastModified === undefined) return entry;
+  return `${entry.slice(0, -1)},"mtime":${BigInt(lastModified) * 1_000_000n}}`;
+}
+
+/** @returns {object[]} entries in messages of a moderate size */
+export function batches(entries) {
+  const found = [];
+  let batch = [];
+  let size = 0;
+  for (const entry of entries) {
+    batch.push(entry);
+    size += encodeEntry(entry).length;
+    if (size < BATCH) continue;
+    found.push({ type: "entries", entries: batch });
+    batch = [];
+    size = 0;
+  }
+  if (batch.length > 0) found.push({ type: "entries", entries: batch });
+  return found;
+}
+
+/** The message that tells the other side of an error on this one. */
+export function failedMessage({ code, detail, path }) {
+  return { type: "failed", code, detail: detail.slice(0, 1000), path: path.slice(0, 4096) };
+}
+
+/** What a `failed` of the other side is here. */
+export function errorOf({ code, detail, path }) {
+  return new TransferError("failed", detail ?? "", { code, path: path ?? "", here: false });
+}

@@ -1,0 +1,192 @@
+// The receiving side of a transfer as a state machine. No I/O.
+//
+// Feed `receive()` what the sender says, and do what it returns in this order, each after the one
+// before it is done. What is written is told by `written()`, so that nothing is acknowledged before.
+
+import { TransferError, violation } from "./errors.js";
+import { ACK_EVERY, errorOf, failedMessage, MOST_ENTRIES } from "./protocol.js";
+
+const KEPT_IN_A_MESSAGE = 200;
+
+export class Receiver {
+  #open = null;
+  #offset = 0;
+  #written = 0;
+  #acknowledged = 0;
+  #seen = new Set();
+  #kept = new Map();
+  #toCome = 0;
+  #isFinishing = false;
+
+  /** `listening`, `offered`, `receiving`, `finished` or `failed`. */
+  state = "listening";
+  /** Why it failed. */
+  error = null;
+  /** What is offered, complete in state `offered` and after. */
+  entries = [];
+  /** Bytes that are written, with what was kept from before. */
+  writtenBytes = 0;
+  /** Bytes of these that were kept from before. */
+  resumed = 0;
+  /** The file that is being received, or that was last. */
+  index = 0;
+
+  /** Bytes of all files, or null if one is a stream whose end is not known. */
+  get size() {
+    const files = this.entries.filter(({ folder }) => !folder);
+    return files.some(({ size }) => size === undefined || size === null) ? null : this.#knownSize;
+  }
+
+  get #knownSize() {
+    return this.entries.reduce((sum, { size }) => sum + (size ?? 0), 0);
+  }
+
+  /**
+   * Want the files.
+   *
+   * @param {{index: number, size: number, hash: string}[]} kept what of them is there already
+   * @returns {object[]} what to do
+   */
+  accept(kept) {
+    if (this.state !== "offered") return [];
+    this.state = "receiving";
+    this.#kept = new Map(kept.map(({ index, size }) => [index, size]));
+    this.#toCome = this.entries.filter(({ folder }) => !folder).length;
+    const told = [];
+    for (let i = 0; i < kept.length; i += KEPT_IN_A_MESSAGE) {
+      told.push(say({ type: "kept", kept: kept.slice(i, i + KEPT_IN_A_MESSAGE) }));
+    }
+    return [...told, say({ type: "accept" })];
+  }
+
+  /** Do not want the files; return what to do. */
+  decline(reason) {
+    if (this.state !== "offered") return [];
+    this.state = "failed";
+    return [say({ type: "decline", reason })];
+  }
+
+  /** Note that the open file is written up to an offset; return what to do. */
+  written(index, offset) {
+    this.writtenBytes += offset - this.#written;
+    this.#written = offset;
+    if (offset - this.#acknowledged < ACK_EVERY) return [];
+    this.#acknowledged = offset;
+    return [say({ type: "ack", index, offset })];
+  }
+
+  /** Note that a file is verified and in its place; return what to do. */
+  closed(index) {
+    return [say({ type: "done", index })];
+  }
+
+  /** Note that everything is in its place; return what to do. */
+  completed() {
+    this.state = "finished";
+    return [say({ type: "finished" })];
+  }
+
+  /** Note that it cannot be completed; return what to do. */
+  fail(error) {
+    if (this.state === "finished" || this.state === "failed") return [];
+    this.state = "failed";
+    this.error = error;
+    return error.here ? [say(failedMessage(error))] : [];
+  }
+
+  /**
+   * Take a message of the sender; one that does not belong there fails the transfer.
+   *
+   * @returns {object[]} what to do: `{do: "say", message}`, `{do: "open", index, offset}`;
+   *   `{do: "write", index, offset, data}`, then call `written()`; `{do: "close", index, size,
+   *   hash}`: verify it and put it in its place, then call `closed()`; `{do: "complete"}`, then call
+   *   `completed()`
+   */
+  receive(message) {
+    if (this.state === "finished" || this.state === "failed") return [];
+    try {
+      return this.#receive(message);
+    } catch (error) {
+      if (!(error instanceof TransferError)) throw error;
+      return this.fail(error);
+    }
+  }
+
+  #receive(message) {
+    const { type } = message;
+    const isListening = this.state === "listening";
+    if (type === "failed") return this.fail(errorOf(message));
+    if (type === "entries" && isListening) return this.#add(message.entries);
+    if (type === "offer" && isListening) return this.#offered(message);
+    if (this.state !== "receiving" || this.#isFinishing) {
+      throw violation(`${type} came while ${this.state}`);
+    }
+    if (type === "data") return this.#data(message);
+    if (type === "begin") return this.#begin(message);
+    if (type === "end") return this.#end(message);
+    if (type === "finish") return this.#finish();
+    throw violation("more files are offered after the offer");
+  }
+
+  #add(entries) {
+    this.entries.push(...entries);
+    if (this.entries.length > MOST_ENTRIES) throw violation("too many files are offered");
+    return [];
+  }
+
+  #offered({ count, size }) {
+    if (count !== this.entries.length || size !== this.#knownSize) {
+      throw violation("the offer does not add up");
+    }
+    this.state = "offered";
+    return [];
+  }
+
+  #begin({ index, offset }) {
+    if (this.#open !== null) throw violation("a file begins within another one");
+    const entry = this.entries[index];
+    if (!entry || entry.folder || this.#seen.has(index)) {
+      throw violation(`there is no file ${index} to begin`);
+    }
+    if (offset !== 0 && offset !== this.#kept.get(index)) {
+      throw violation(`file ${index} cannot go on at ${offset}`);
+    }
+    this.#seen.add(index);
+    this.#open = this.index = index;
+    this.#offset = this.#acknowledged = this.#written = offset;
+    this.writtenBytes += offset;
+    this.resumed += offset;
+    return [{ do: "open", index, offset }];
+  }
+
+  #data({ index, offset, data }) {
+    if (index !== this.#open || offset !== this.#offset) {
+      throw violation(`data for file ${index} at ${offset} is out of place`);
+    }
+    this.#offset += data.length;
+    const { size } = this.entries[index];
+    if (size !== undefined && size !== null && this.#offset > size) {
+      throw violation(`file ${index} is longer than it was offered`);
+    }
+    return [{ do: "write", index, offset, data }];
+  }
+
+  #end({ index, size, hash }) {
+    if (index !== this.#open || size !== this.#offset) {
+      throw violation(`file ${index} ends where it should not`);
+    }
+    this.#open = null;
+    this.#toCome -= 1;
+    return [{ do: "close", index, size, hash }];
+  }
+
+  #finish() {
+    if (this.#open !== null || this.#toCome > 0) throw violation("files are missing");
+    this.#isFinishing = true;
+    return [{ do: "complete" }];
+  }
+}
+
+function say(message) {
+  return { do: "say", message };
+}

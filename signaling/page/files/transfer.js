@@ -1,0 +1,216 @@
+// A transfer over a channel: the state machines, the disk and the channel put together.
+
+import { failed, TransferError, violation } from "./errors.js";
+import { BLOCK, decodeFromReceiver, decodeFromSender, encode } from "./protocol.js";
+import { Receiver } from "./receiver.js";
+import { Sender } from "./sender.js";
+import { Source } from "./source.js";
+
+/**
+ * Send files over a channel of their own, and close it.
+ *
+ * @param {Channel} channel opened for this
+ * @param {{path: string, file: File}[]} files
+ * @param {number} limit bytes of a message that the other side takes
+ * @param {AbortSignal} signal stops it; the receiver is told
+ * @param {(machine: Sender) => void} onprogress called when it has begun, and whenever the receiver
+ *   has acknowledged more
+ * @throws {TransferError} `declined`, `failed`, or `broken`: send again to go on
+ */
+export async function sendFiles(channel, files, limit, signal, onprogress) {
+  const entries = files.map(({ path, file }) => {
+    return { path, size: file.size, lastModified: file.lastModified };
+  });
+  const machine = new Sender(entries, Math.min(BLOCK, limit));
+  const source = new Source();
+  const stop = () => {
+    machine.fail(failed("cancelled", "the sender stopped it"));
+    sayLast(channel, machine);
+    channel.stop();
+  };
+  signal.addEventListener("abort", stop);
+  const take = () => {
+    while (channel.hasMore) read(channel, machine);
+    onprogress(machine);
+  };
+  try {
+    while (machine.state !== "finished") {
+      const step = machine.next();
+      if (step !== null) await act(step, { channel, machine, files, source });
+      else if (machine.error) throw machine.error;
+      else await channel.readable();
+      if (channel.hasMore) take();
+      else if (step === null && channel.hasEnded) throw machine.error ?? broken();
+    }
+  } catch (error) {
+    // The receiver's last words may say why.
+    while (channel.hasMore) read(channel, machine);
+    throw machine.error ?? error;
+  } finally {
+    signal.removeEventListener("abort", stop);
+    source.close();
+    await channel.close();
+  }
+}
+
+function read(channel, machine) {
+  try {
+    // There is one: it does not wait.
+    machine.receive(decodeFromReceiver(channel.take()));
+  } catch (error) {
+    if (!(error instanceof TransferError)) throw error;
+    machine.fail(error);
+  }
+}
+
+function sayLast(channel, machine) {
+  for (let step = machine.next(); step !== null; step = machine.next()) {
+    if (step.do === "say" && !channel.hasEnded) channel.trySend(encode(step.message));
+  }
+}
+
+async function act(step, { channel, machine, files, source }) {
+  if (step.do === "say") {
+    await channel.send(encode(step.message));
+    return;
+  }
+  const { path, file } = files[step.index];
+  try {
+    if (step.do === "open") {
+      machine.opened(step.index, await source.open(file, step.kept));
+    } else {
+      const { data, digest } = await source.read(step.size);
+      machine.read(data, digest);
+    }
+  } catch (error) {
+    if (!(error instanceof TransferError)) throw error;
+    machine.fail(failed(error.code, error.detail, path));
+  }
+}
+
+function broken() {
+  return new TransferError("broken", "The connection ended.");
+}
+
+/** Files that the other side wants to send. */
+export class Offer {
+  #channel;
+  #machine;
+  #isAnswered = false;
+  /** The file of which something may wait to be written. */
+  #unwritten = null;
+
+  constructor(channel, machine) {
+    this.#channel = channel;
+    this.#machine = machine;
+    this.entries = machine.entries;
+    this.size = machine.size;
+  }
+
+  /**
+   * Read an offer from a channel that the other side opened for it.
+   *
+   * @throws {TransferError} it is none, or the connection ended before
+   */
+  static async read(channel) {
+    const machine = new Receiver();
+    while (machine.state === "listening") {
+      machine.receive(decodeFromSender(await channel.receive()));
+    }
+    if (machine.error) throw machine.error;
+    return new Offer(channel, machine);
+  }
+
+  async decline(reason) {
+    this.#isAnswered = true;
+    await this.#run(this.#machine.decline(reason), null, () => {});
+    await this.#channel.close();
+  }
+
+  /** Say why the files cannot be taken. */
+  async fail(error) {
+    this.#isAnswered = true;
+    await this.#run(this.#machine.fail(error), null, () => {});
+    await this.#channel.close();
+  }
+
+  /** Wait until the sender has thought better of it, or is gone; for while nobody has answered. */
+  async withdrawn() {
+    await this.#channel.readable();
+    if (this.#isAnswered) return;
+    this.#machine.receive(decodeFromSender(await this.#channel.receive()));
+    throw this.#machine.error ?? violation("a sender went on without an answer");
+  }
+
+  /**
+   * Receive the files.
+   *
+   * @param {Destination} destination where to
+   * @param {AbortSignal} signal stops it; the sender is told
+   * @param {(machine: Receiver) => void} onprogress called whenever more is written
+   * @throws {TransferError} `failed`, or `broken`: what arrived can be gone on with
+   */
+  async accept(destination, signal, onprogress) {
+    this.#isAnswered = true;
+    const channel = this.#channel;
+    const machine = this.#machine;
+    const say = (steps) => {
+      for (const { message } of steps) if (!channel.hasEnded) channel.trySend(encode(message));
+    };
+    const stop = () => {
+      say(machine.fail(failed("cancelled", "the receiver stopped it")));
+      channel.stop();
+    };
+    signal.addEventListener("abort", stop);
+    try {
+      await this.#run(machine.accept(await destination.kept()), destination, onprogress);
+      onprogress(machine);
+      while (machine.state === "receiving") {
+        if (!channel.hasMore) await this.#flush(destination, onprogress);
+        const steps = machine.receive(decodeFromSender(await channel.receive()));
+        await this.#run(steps, destination, onprogress);
+      }
+    } catch (error) {
+      if (!(error instanceof TransferError)) throw error;
+      if (error.kind === "failed") say(machine.fail(error));
+      throw machine.error ?? error;
+    } finally {
+      signal.removeEventListener("abort", stop);
+      await channel.close();
+    }
+    if (machine.error) throw machine.error;
+  }
+
+  async #flush(destination, onprogress) {
+    if (this.#unwritten === null) return;
+    const index = this.#unwritten;
+    this.#unwritten = null;
+    await this.#run(this.#machine.written(index, await destination.flush()), destination, onprogress);
+    onprogress(this.#machine);
+  }
+
+  async #run(steps, destination, onprogress) {
+    const machine = this.#machine;
+    for (const step of steps) {
+      const { index } = step;
+      let more = [];
+      if (step.do === "say") {
+        await this.#channel.send(encode(step.message));
+      } else if (step.do === "open") {
+        await destination.open(index, step.offset);
+      } else if (step.do === "write") {
+        this.#unwritten = index;
+        more = machine.written(index, await destination.write(step.data));
+        onprogress(machine);
+      } else if (step.do === "close") {
+        await this.#flush(destination, onprogress);
+        await destination.close(index, step.size, step.hash);
+        more = machine.closed(index);
+      } else {
+        await destination.complete();
+        more = machine.completed();
+      }
+      await this.#run(more, destination, onprogress);
+    }
+  }
+}
