@@ -40,7 +40,7 @@ class Stack(StrEnum):
             scripts = [_PEERS / script for script in ("page.mjs", "traffic.mjs", "chromium.mjs")]
             return page_peer(place, name, self, scripts)
         if self.is_python:
-            command = (sys.executable, "-m", "tests.bench.peers.program", self)
+            command = (sys.executable, "-m", "tests.bench.peers.program", str(self))
         else:
             command = ("node", str(_PEERS / "main.mjs"), self.replace("-", "_"))
         return program_peer(place, name, self, *command)
