@@ -218,8 +218,9 @@ class Association:
         except (Malformed, StructError) as error:
             logger.debug("dropped the rest of a packet: %s", error)
         if had_data:
-            self._receiver.packet_ends(now)
-            if self._peer is not None and not self._peer.stretches:
+            counts = self._peer is not None and not self._peer.stretches
+            self._receiver.packet_ends(now, counts=counts)
+            if counts:
                 self._sack_at_once()
 
     def _sack_at_once(self) -> None:

@@ -71,11 +71,10 @@ class Open:
         """
         try:
             _, kind, _, reliability, length, rest = _open_fields.unpack_from(message)
-            start = _open_fields.size
-            if len(message) < start + length + rest:
+            texts = message[_open_fields.size :]
+            if len(texts) < length + rest:
                 raise Malformed("a DATA_CHANNEL_OPEN that is cut off")
-            label = message[start : start + length].decode()
-            protocol = message[start + length : start + length + rest].decode()
+            label, protocol = _split(texts, length, rest)
         except (StructError, UnicodeDecodeError) as error:
             raise Malformed(str(error)) from error
         return cls(
@@ -85,6 +84,16 @@ class Open:
             max_retransmits=reliability if kind & 3 == _REXMIT else None,
             max_packet_life_time=reliability if kind & 3 == _TIMED else None,
         )
+
+
+def _split(texts: bytes, length: int, rest: int) -> tuple[str, str]:
+    """Return the label and the protocol, whose lengths are in bytes (RFC 8832 section 5.1)."""
+    if len(texts) > length + rest:
+        # aiortc 1.16 tells the characters instead, which are fewer in most of the world's scripts.
+        characters = texts.decode()
+        if len(characters) == length + rest:
+            return characters[:length], characters[length:]
+    return texts[:length].decode(), texts[length : length + rest].decode()
 
 
 def is_open(message: bytes) -> bool:

@@ -26,6 +26,16 @@ SACK_DELAY = 0.02
 PER_SACK = 2
 """Packets with data after which one is due (RFC 9260 section 6.2)."""
 
+BULK = 1000
+"""Bytes of a chunk that is likely a part of much."""
+
+EXTRA_RATE, EXTRA_BURST = 1000.0, 32.0
+"""SACKs a second, and at once, for single packets of a sender whose window counts SACKs.
+
+Most stacks let their congestion window grow by a packet for each SACK while it is small, at the
+beginning and after a loss. Once there are many packets these are too few to cost anything.
+"""
+
 REOPENING = 65536
 """Bytes of room of which the other side is told unasked, where there was less before."""
 
@@ -49,6 +59,9 @@ class Receiver:
         self._tsns: Tsns | None = None
         self._inbound = Inbound()
         self._packets = 0  # with data, since the last SACK
+        self._has_bulk = False
+        self._extra = EXTRA_BURST
+        self._extra_at = 0.0
         self.unread = 0
         self.is_due = False
         self.deadline = float("inf")
@@ -112,6 +125,8 @@ class Receiver:
             data = packet[position + I_DATA_HEADER : following]
         if not data:
             raise NoUserData
+        if len(data) >= BULK:
+            self._has_bulk = True
         tsn = unwrap(tsn, tsns.cumulative)
         if tsn > tsns.highest and not self._has_room(len(data)):
             self.is_due = True
@@ -128,16 +143,33 @@ class Receiver:
         not_read = self._not_read()
         return not not_read or self._inbound.size + not_read + size <= self._limit
 
-    def packet_ends(self, now: float) -> None:
-        """Note that a packet with data was taken."""
+    def packet_ends(self, now: float, *, counts: bool) -> None:
+        """Note that a packet with data was taken.
+
+        Args:
+            now: The time.
+            counts: Whether the other side's window grows with the number of SACKs.
+        """
         tsns = self._tsns
         if tsns is None:
             return
         self._packets += 1
-        if self._packets >= PER_SACK or tsns.ranges or tsns.duplicates:
+        is_enough = self._packets >= PER_SACK or (
+            counts and self._has_bulk and self._takes_extra(now)
+        )
+        if is_enough or tsns.ranges or tsns.duplicates:
             self.is_due = True
         else:
             self.deadline = min(self.deadline, now + SACK_DELAY)
+
+    def _takes_extra(self, now: float) -> bool:
+        grown = self._extra + (now - self._extra_at) * EXTRA_RATE
+        self._extra = min(grown, EXTRA_BURST)
+        self._extra_at = now
+        if self._extra < 1:
+            return False
+        self._extra -= 1
+        return True
 
     def skip(self, body: bytes) -> None:
         """Take a FORWARD TSN.
@@ -196,6 +228,7 @@ class Receiver:
         tsns.duplicates.clear()
         self._offered = window
         self._packets = 0
+        self._has_bulk = False
         self.is_due = False
         self.deadline = float("inf")
         return encoded

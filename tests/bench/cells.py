@@ -48,14 +48,15 @@ class Cell:
     receiver: Stack | None = None
 
     def ends(self, stack: Stack) -> tuple[Stack, Stack] | None:
-        """Return who sends and who receives; ``None`` where a stack would meet itself twice."""
+        """Return who sends and who receives; ``None`` if the column is no stack in Python.
+
+        What others do with each other is none of the benchmark's business.
+        """
         other = self.sender or self.receiver
         if other is None:
             return stack, stack
         return (self.sender or stack, self.receiver or stack) if stack.is_python else None
 
-
-_NDC = Stack.NODE_DATACHANNEL
 
 CELLS = {
     "veth64": Cell("no delay, 64 KiB", None),
@@ -71,12 +72,29 @@ CELLS = {
     "loss5": Cell("RTT 50 ms, 5 % loss each way", path(0.05, loss=0.05), slow_wire=True),
     "small": Cell("100 bytes one way", None, size=100, unit=Unit.MESSAGES),
     "echo": Cell("100 bytes there and back", None, size=100, unit=Unit.MILLISECONDS),
-    "to-ndc": Cell("to node-datachannel, no delay", None, receiver=_NDC),
-    "from-ndc": Cell("from node-datachannel, no delay", None, sender=_NDC),
-    "to-ndc50": Cell("to node-datachannel, RTT 50 ms", path(0.05), receiver=_NDC),
-    "from-ndc50": Cell("from node-datachannel, RTT 50 ms", path(0.05), sender=_NDC),
 }
-"""What each stack does alone, by the name it has on the command line."""
+"""What each stack does with itself at the other end, by the name it has on the command line."""
+
+_OTHERS = {"aiortc": Stack.AIORTC, "ndc": Stack.NODE_DATACHANNEL, "chromium": Stack.CHROMIUM}
+_LINKS = {
+    "": ("no delay", None),
+    "50": ("RTT 50 ms", path(0.05)),
+    "-loss1": ("RTT 50 ms, 1 % loss each way", path(0.05, loss=0.01)),
+}
+
+MIXED = {
+    f"{way}-{short}{suffix}": Cell(
+        f"{way} {other}, {said}",
+        wire,
+        slow_wire=bool(wire and wire.loss),
+        sender=other if way == "from" else None,
+        receiver=other if way == "to" else None,
+    )
+    for short, other in _OTHERS.items()
+    for suffix, (said, wire) in _LINKS.items()
+    for way in ("to", "from")
+}
+"""What the stacks in Python do with another one at the other end."""
 
 SHARED = path(0.05, rate=20 * _MBIT, queue=0.2)
 """The link that flows share: deep enough to show how much of a queue each makes for itself."""

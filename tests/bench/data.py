@@ -6,8 +6,9 @@ The stacks take turns within each cell; the ratios say more than the figures. Th
 the receiving program got from the moment the sending program began, so slow start counts; ``MB`` is
 a million bytes. It has to run as root, on Linux::
 
-    python -m tests.bench.data                      # everything, about 25 minutes
-    python -m tests.bench.data --quick              # shorter, and without Node.js
+    python -m tests.bench.data                      # everything, about 40 minutes
+    python -m tests.bench.data --quick              # shorter, and stacks in Python alone
+    python -m tests.bench.data --mixed              # with other stacks at the other end
     python -m tests.bench.data --cell rtt50 --cell loss1 --stack icefloe --stack aiortc
     python -m tests.bench.data --cell veth64 --stack icefloe-uvloop --seconds 5 --rounds 3
     python -m tests.bench.data --cell memory --full # all of the 10 GB
@@ -17,8 +18,7 @@ To tune something, choose its cell and the two stacks to compare, ``--rounds 3``
 line that each run writes to standard error: the rate, the processor's seconds per 100 MB of the
 sender and the receiver, their memory at most, the datagrams lost because a socket's buffer was
 full, and what the wire did: packets there and back (a SACK is one), lost by chance and at the full
-queue. Where a cell is limited by the processor, run nothing beside it. ``--node FOLDER`` keeps what
-npm installs for the next time.
+queue. Where a cell is limited by the processor, run nothing beside it.
 """
 
 import argparse
@@ -27,20 +27,20 @@ import statistics
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.bench import link
-from tests.bench.cells import CELLS, Cell, Unit
+from tests.bench.cells import CELLS, MIXED, Cell, Unit
 from tests.bench.memory import ALL, remember
 from tests.bench.network import network
 from tests.bench.report import Section
 from tests.bench.sharing import Rival, share
-from tests.bench.stacks import Stack, install_node
+from tests.bench.stacks import COLUMNS, Stack
 from tests.bench.transfer import Transfer, calling, echo, transfer
-from tests.helpers import netns
+from tests.helpers import netns, node
 from tests.natlab.fast_wire import build, compiler
 from tests.natlab.lab_peer import PeerTrouble
 
@@ -61,20 +61,18 @@ class Plan:
     """What is run.
 
     Attributes:
-        cells: The names of cells, of :data:`CELLS` and :data:`OTHER_CELLS`.
+        cells: The names of cells, of :data:`CELLS`, :data:`MIXED` and :data:`OTHER_CELLS`.
         stacks: The stacks.
         seconds: How long a run is measured.
         rounds: How often each is run; the median counts.
         full: Whether the long transfer has all of its bytes.
-        node_folder: Where the stacks of Node.js are installed; ``None`` is a temporary folder.
     """
 
-    cells: Sequence[str] = (*OTHER_CELLS, *CELLS)
-    stacks: Sequence[Stack] = tuple(Stack)
+    cells: Sequence[str] = (*OTHER_CELLS, *CELLS, *MIXED)
+    stacks: Sequence[Stack] = COLUMNS
     seconds: float = 10.0
     rounds: int = 1
     full: bool = False
-    node_folder: Path | None = None
 
 
 Figures = dict[tuple[str, Stack], list[float]]
@@ -88,13 +86,13 @@ class Bench:
     Attributes:
         plan: What is run.
         program: The compiled wire, where there is a compiler.
-        node_folder: The installed stacks of Node.js, if any.
-        notes: What could not be run, and why.
+        missing: What this machine lacks.
+        notes: That, and what could not be run and why, of the table at work.
     """
 
     plan: Plan
     program: Path | None = None
-    node_folder: Path | None = None
+    missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _figures: Figures = field(default_factory=lambda: defaultdict(list))
     _units: dict[str, Unit] = field(default_factory=dict)
@@ -103,16 +101,24 @@ class Bench:
     async def run(self) -> list[Section]:
         """Run everything, one after the other."""
         sections: list[Section] = []
-        cells = {name: cell for name, cell in CELLS.items() if name in self.plan.cells}
-        for name, cell in cells.items():
-            if cell.wire is not None and self.program is None and not cell.slow_wire:
-                self.notes.append(f"“{cell.title}” needs a C compiler")
-                continue
-            await self._run_cell(name, cell)
+        await self._run_cells(CELLS)
         if self._figures:
-            sections.append(self._table())
+            intro = (
+                f"Two processes, both ends the same stack; 64 KiB messages unless said; "
+                f"{self._often()} of {self.plan.seconds:g} s, from the first byte on unless said. "
+                f"{self._said()}`python -m tests.bench.data`"
+            )
+            sections.append(self._table("Data channels", intro))
         if self._costs:
             sections.append(self._costs_table())
+        await self._run_cells(MIXED)
+        if self._figures:
+            intro = (
+                f"The stack of the column at one end, another at the other, which is the same in "
+                f"the whole row; 64 KiB messages; {self._often()} of {self.plan.seconds:g} s, from "
+                f"the first byte on. {self._said()}`python -m tests.bench.data --mixed`"
+            )
+            sections.append(self._table("Against other stacks", intro))
         if "fair" in self.plan.cells:
             sections.append(await self._fair())
         if "memory" in self.plan.cells:
@@ -126,17 +132,30 @@ class Bench:
 
     # --- what each stack does alone
 
+    async def _run_cells(self, cells: Mapping[str, Cell]) -> None:
+        self._figures.clear()
+        self._units.clear()
+        self.notes = list(self.missing)
+        for name, cell in cells.items():
+            if name not in self.plan.cells:
+                continue
+            if cell.wire is not None and self.program is None and not cell.slow_wire:
+                self.notes.append(f"“{cell.title}” needs a C compiler")
+                continue
+            await self._run_cell(name, cell)
+
     async def _run_cell(self, name: str, cell: Cell) -> None:
         for number in range(self.plan.rounds):
             # Another round meets other losses, and each stack in it the same.
             wire = replace(cell.wire, seed=number + 1) if cell.wire is not None else None
             for stack in self.plan.stacks:
-                if (ends := cell.ends(stack)) is None or not self._is_there(*ends):
+                ends = cell.ends(stack)
+                if ends is None or not all(end.is_there for end in ends):
                     continue
                 try:
                     async with (
                         network(wire, self.program) as hosts,
-                        calling(hosts, *ends, self.node_folder) as peers,
+                        calling(hosts, *ends) as peers,
                     ):
                         if cell.unit is Unit.MILLISECONDS:
                             trips = await echo(
@@ -173,20 +192,17 @@ class Bench:
             self._costs[stack].append(result)
         return f"{text}; {result.describe()}"
 
-    def _is_there(self, *stacks: Stack) -> bool:
-        return self.node_folder is not None or all(stack.is_python for stack in stacks)
-
-    def _table(self) -> Section:
+    def _table(self, title: str, intro: str) -> Section:
         stacks = [s for s in self.plan.stacks if any(key[1] is s for key in self._figures)]
         ratios = [pair for pair in _RATIOS if set(pair) <= set(stacks)]
         rows = []
-        for title, unit in self._units.items():
+        for row_title, unit in self._units.items():
             medians = {
-                stack: statistics.median(self._figures[title, stack])
+                stack: statistics.median(self._figures[row_title, stack])
                 for stack in stacks
-                if (title, stack) in self._figures
+                if (row_title, stack) in self._figures
             }
-            row = [f"{title}, {unit}"]
+            row = [f"{row_title}, {unit}"]
             row += [_figure(medians[s], unit) if s in medians else "-" for s in stacks]
             row += [
                 f"{medians[ours] / medians[theirs]:.2f}"
@@ -195,13 +211,8 @@ class Bench:
                 for ours, theirs in ratios
             ]
             rows.append(tuple(row))
-        intro = (
-            f"Two processes, both ends the same stack unless said; 64 KiB messages unless said; "
-            f"{self._often()} of {self.plan.seconds:g} s, from the first byte on unless said. "
-            f"{self._said()}`python -m tests.bench.data`"
-        )
         header = ("cell", *stacks, *(f"{ours} / {theirs}" for ours, theirs in ratios))
-        return Section("Data channels", intro, header, tuple(rows))
+        return Section(title, intro, header, tuple(rows))
 
     def _often(self) -> str:
         return "one run" if self.plan.rounds == 1 else f"the median of {self.plan.rounds} runs"
@@ -239,7 +250,6 @@ class Bench:
                         rival,
                         seconds=self.plan.seconds + 5,
                         program=self.program,
-                        node_folder=self.node_folder,
                     )
                 except PeerTrouble as trouble:
                     print(f"fair {stack}: failed: {trouble}", file=sys.stderr, flush=True)
@@ -267,15 +277,15 @@ class Bench:
     def _measured(self, *default: Stack) -> list[Stack]:
         """Return the stacks of a long cell: those asked for, or these of all."""
         asked = self.plan.stacks
-        chosen = default if len(asked) >= len(Stack) - 2 else asked
-        return [stack for stack in chosen if self._is_there(stack)]
+        chosen = default if len(asked) >= len(COLUMNS) - 2 else asked
+        return [stack for stack in chosen if stack.is_there]
 
     async def _memory(self) -> Section:
         rows: list[tuple[str, ...]] = []
         seconds = _HOURS if self.plan.full else 2 * self.plan.seconds
         for stack in self._measured(Stack.ICEFLOE_UVLOOP, Stack.AIORTC_UVLOOP):
             try:
-                memory = await remember(stack, seconds=seconds, node_folder=self.node_folder)
+                memory = await remember(stack, seconds=seconds)
             except PeerTrouble as trouble:
                 print(f"memory {stack}: failed: {trouble}", file=sys.stderr, flush=True)
                 rows.append((stack, "failed", "-", "-", "-"))
@@ -321,55 +331,55 @@ async def measure(plan: Plan) -> list[Section]:
         if compiler() is not None:
             bench.program = await build(folder)
         else:
-            bench.notes.append("Without a C compiler the wire is the slow one")
-        if _needs_node(plan):
-            node_folder = plan.node_folder or folder / "node"
-            trouble = await install_node(node_folder)
-            if trouble:
-                bench.notes.append(f"werift and node-datachannel were left out: {trouble}")
-                print(bench.notes[-1], file=sys.stderr, flush=True)
-            else:
-                bench.node_folder = node_folder
+            bench.missing.append("Without a C compiler the wire is the slow one")
+        needed = _needed(plan)
+        if needed & {Stack.WERIFT, Stack.NODE_DATACHANNEL}:
+            # What is not there then is told below, and why not on standard error.
+            print(await asyncio.to_thread(node.install), end="", file=sys.stderr, flush=True)
+        if lacking := sorted(stack for stack in needed if not stack.is_there):
+            bench.missing.append(f"Left out, for this machine lacks them: {', '.join(lacking)}")
         return await bench.run()
 
 
-def _needs_node(plan: Plan) -> bool:
-    cells = [CELLS[name] for name in plan.cells if name in CELLS]
-    ends = [stack for cell in cells for s in plan.stacks for stack in cell.ends(s) or ()]
-    return not all(stack.is_python for stack in (*ends, *plan.stacks))
+def _needed(plan: Plan) -> set[Stack]:
+    every = {**CELLS, **MIXED}
+    cells = [every[name] for name in plan.cells if name in every]
+    return {end for cell in cells for stack in plan.stacks for end in cell.ends(stack) or ()}
 
 
 def _plan(words: Iterable[str] | None = None) -> Plan:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    names = [*CELLS, *OTHER_CELLS]
+    names = [*CELLS, *MIXED, *OTHER_CELLS]
     parser.add_argument("--cell", action="append", choices=names, help="only this; repeatable")
     parser.add_argument("--stack", action="append", choices=[*Stack], help="likewise")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a run")
     parser.add_argument("--rounds", type=int, default=1, help="the median of so many counts")
-    parser.add_argument("--quick", action="store_true", help="4 s a run, without Node.js")
+    parser.add_argument("--quick", action="store_true", help="4 s a run, Python alone")
+    parser.add_argument("--mixed", action="store_true", help="with other stacks at the other end")
     parser.add_argument("--full", action="store_true", help="10 GB in the cell “memory”")
-    parser.add_argument("--node", type=Path, help="keep the stacks of Node.js in this folder")
     parser.add_argument("--list", action="store_true", help="list the cells")
     given = parser.parse_args(words if words is None else list(words))
     if given.list:
-        for name, title in {**{n: c.title for n, c in CELLS.items()}, **OTHER_CELLS}.items():
-            print(f"{name:12} {title}")
+        titles = {name: cell.title for name, cell in (CELLS | MIXED).items()} | OTHER_CELLS
+        for name, title in titles.items():
+            print(f"{name:18} {title}")
         sys.exit()
-    stacks = [Stack(name) for name in given.stack] if given.stack else list(Stack)
-    cells = given.cell or names
+    stacks = [Stack(name) for name in given.stack] if given.stack else list(COLUMNS)
+    cells = given.cell or [*MIXED] if given.mixed else given.cell or names
     if given.quick:
         stacks = [stack for stack in stacks if given.stack or stack.is_python]
-        cells = given.cell or [n for n in names if n not in CELLS or CELLS[n].ends(stacks[0])]
-        if not given.cell:
-            cells = [n for n in cells if not n.partition("-")[2].startswith("ndc")]
+        cells = [n for n in cells if given.cell or n not in MIXED or _is_all_python(MIXED[n])]
     return Plan(
         cells,
         stacks,
         4.0 if given.quick else given.seconds,
         given.rounds,
         given.full,
-        given.node.resolve() if given.node else None,
     )
+
+
+def _is_all_python(cell: Cell) -> bool:
+    return all(end is None or end.is_python for end in (cell.sender, cell.receiver))
 
 
 def main() -> None:

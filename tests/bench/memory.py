@@ -3,7 +3,6 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.bench.cells import KIB
 from tests.bench.network import network
@@ -43,18 +42,17 @@ class Memory:
         return f"{', '.join(f'{rss / 1e6:.0f}' for rss in picked)}; at most {peak / 1e6:.0f} MB"
 
 
-async def remember(stack: Stack, *, seconds: float, node_folder: Path | None) -> Memory:
+async def remember(stack: Stack, *, seconds: float) -> Memory:
     """Send without delay and look at the memory of both ends.
 
     Args:
         stack: Both ends.
         seconds: At most so long, or :data:`ALL` bytes.
-        node_folder: See :func:`tests.bench.stacks.install_node`.
 
     Raises:
         PeerTrouble: A peer did not do as told.
     """
-    async with network(None, None) as link, calling(link, stack, stack, node_folder) as ends:
+    async with network(None, None) as link, calling(link, stack, stack) as ends:
         await ends.receiver.send("receive", bytes=ALL)
         await ends.receiver.until("receiving", REPORT_SECONDS)
         await ends.sender.send("send", size=64 * KIB, seconds=seconds, bytes=ALL)

@@ -86,7 +86,11 @@ async def network(wire: Wire | None, program: Path | None) -> AsyncIterator[Netw
 
 
 def _set_up(number: int) -> str:
-    """Return the shell script for a host: nothing travels but what the programs there send."""
+    """Return the shell script for a host: nothing travels but what the programs there send.
+
+    The way out leads to the other host, which forwards nothing: browsers look which of their
+    addresses would be used for it.
+    """
     other = 1 - number
     return f"""
 echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6
@@ -96,5 +100,6 @@ link set {DEVICE} address {_MACS[number]} txqueuelen {_QUEUE}
 address add {ADDRESSES[number]}/24 dev {DEVICE}
 link set {DEVICE} up
 neighbour add {ADDRESSES[other]} lladdr {_MACS[other]} nud permanent dev {DEVICE}
+route add default via {ADDRESSES[other]}
 END
 """

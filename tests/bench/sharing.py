@@ -54,9 +54,7 @@ class Share:
         return self.rate / (self.rate + self.rival) if self.rate + self.rival else 0.0
 
 
-async def share(
-    stack: Stack, rival: Rival, *, seconds: float, program: Path | None, node_folder: Path | None
-) -> Share:
+async def share(stack: Stack, rival: Rival, *, seconds: float, program: Path | None) -> Share:
     """Let a data channel and a rival use a link at the same time.
 
     Args:
@@ -64,17 +62,16 @@ async def share(
         rival: The rival.
         seconds: How long.
         program: The compiled wire; ``None`` is the slow one, which is fast enough here.
-        node_folder: See :func:`tests.bench.stacks.install_node`.
 
     Raises:
         PeerTrouble: A peer did not do as told.
     """
     async with network(SHARED, program) as link, AsyncExitStack() as calls:
-        ends = await calls.enter_async_context(calling(link, stack, stack, node_folder))
+        ends = await calls.enter_async_context(calling(link, stack, stack))
         others = None
         if rival is Rival.AIORTC:
             aiortc = Stack.AIORTC_UVLOOP
-            others = await calls.enter_async_context(calling(link, aiortc, aiortc, node_folder))
+            others = await calls.enter_async_context(calling(link, aiortc, aiortc))
         other_rate = 0.0
         async with probing(link, seconds + 10) as arrivals:
             await asyncio.sleep(_IDLE)  # the probe goes over the idle link

@@ -1,14 +1,16 @@
 """The stacks that the data benchmark compares, and how their peers are started."""
 
-import asyncio
-import shutil
 import sys
-from asyncio.subprocess import DEVNULL, PIPE
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from pathlib import Path
 
+from tests.helpers import system
+from tests.natlab.browser_peer import page_peer
+from tests.natlab.lab_peer import LabPeer, program_peer
+from tests.natlab.namespace import Place
+
 _PEERS = Path(__file__).with_name("peers")
-_INSTALL_SECONDS = 180
 
 
 class Stack(StrEnum):
@@ -20,51 +22,30 @@ class Stack(StrEnum):
     AIORTC_UVLOOP = "aiortc-uvloop"
     WERIFT = "werift"
     NODE_DATACHANNEL = "node-datachannel"
+    CHROMIUM = "chromium"
 
     @property
     def is_python(self) -> bool:
-        """Whether it runs in Python, otherwise in Node.js."""
-        return self not in (Stack.WERIFT, Stack.NODE_DATACHANNEL)
+        """Whether it runs in Python."""
+        return self not in (Stack.WERIFT, Stack.NODE_DATACHANNEL, Stack.CHROMIUM)
 
-    def command(self, node_folder: Path | None) -> tuple[str, ...]:
-        """Return the command of its peer.
+    @property
+    def is_there(self) -> bool:
+        """Whether this machine has it."""
+        return self.is_python or not system.missing(self)
 
-        Args:
-            node_folder: What :func:`install_node` filled.
-        """
+    def peer(self, place: Place, name: str) -> AbstractAsyncContextManager[LabPeer]:
+        """Run a peer of it somewhere, until the end of the block."""
+        if self is Stack.CHROMIUM:
+            scripts = [_PEERS / script for script in ("page.mjs", "traffic.mjs", "chromium.mjs")]
+            return page_peer(place, name, self, scripts)
+        command: tuple[str, ...]
         if self.is_python:
-            return (sys.executable, "-m", "tests.bench.peers.program", self)
-        if node_folder is None:
-            raise ValueError(f"{self} needs Node.js and what npm installs")
-        return ("node", str(node_folder / "main.mjs"), self.replace("-", "_"))
+            command = (sys.executable, "-m", "tests.bench.peers.program", str(self))
+        else:
+            command = ("node", str(_PEERS / "main.mjs"), self.replace("-", "_"))
+        return program_peer(place, name, self, *command)
 
 
-async def install_node(folder: Path) -> str:
-    """Install the stacks of Node.js into a folder; return what is in the way, if anything.
-
-    What is there already is left as it is, so that a folder can be used again.
-    """
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        return "there is no Node.js with npm"
-    _fill(folder)
-    process = await asyncio.create_subprocess_exec(
-        *("npm", "install", "--no-audit", "--no-fund", "--no-package-lock"),
-        cwd=folder,
-        stdin=DEVNULL,
-        stdout=DEVNULL,
-        stderr=PIPE,
-    )
-    try:
-        async with asyncio.timeout(_INSTALL_SECONDS):
-            _, err = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return f"npm install took more than {_INSTALL_SECONDS} s"
-    return f"npm install failed: {err.decode().strip()[-300:]}" if process.returncode else ""
-
-
-def _fill(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in (*_PEERS.glob("*.mjs"), _PEERS / "package.json"):
-        shutil.copy(file, folder)
+COLUMNS = tuple(stack for stack in Stack if stack is not Stack.CHROMIUM)
+"""The stacks that are compared; a browser is only ever the other side."""

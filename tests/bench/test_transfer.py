@@ -43,13 +43,13 @@ def test_what_stands_still_stays_where_it_is() -> None:
 @pytest.mark.parametrize("stack", [Stack.ICEFLOE, Stack.AIORTC_UVLOOP])
 async def test_two_peers_are_measured_over_the_fast_wire(stack: Stack, tmp_path: Path) -> None:
     program = await build(tmp_path)
-    async with network(path(0.02), program) as link, calling(link, stack, stack, None) as ends:
+    async with network(path(0.02), program) as link, calling(link, stack, stack) as ends:
         measured = await transfer(ends, size=16384, seconds=1.0)
         assert measured.size > 0
         assert min(measured.cpu) > 0
         assert measured.counts is not None
         # Every byte crossed the wire, in packets of at most 1200 bytes each.
         assert measured.counts.read[0] > measured.size / 1500
-    async with network(path(0.02), program) as link, calling(link, stack, stack, None) as ends:
+    async with network(path(0.02), program) as link, calling(link, stack, stack) as ends:
         trips = await echo(ends, size=100, seconds=5.0, count=20)
         assert 0.02 <= trips.p50 <= trips.p99

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.bench.network import Network
 from tests.bench.stacks import Stack
 from tests.natlab.fast_wire import Counts
-from tests.natlab.lab_peer import LabPeer, program_peer
+from tests.natlab.lab_peer import LabPeer
 
 OPEN_SECONDS = 20.0
 """How long a channel may take to open."""
@@ -39,7 +39,9 @@ class Usage:
 
 
 def usage(peer: LabPeer) -> Usage:
-    """Return what a peer's process used so far."""
+    """Return what a peer's process used so far; of a browser's processes nothing is known."""
+    if peer.pid is None:
+        return Usage(0.0, 0, 0)
     folder = Path(f"/proc/{peer.pid}")
     # proc(5): utime and stime are the fields 14 and 15; the second may contain blanks.
     fields = (folder / "stat").read_text().rpartition(")")[2].split()
@@ -66,9 +68,7 @@ class Ends:
 
 
 @asynccontextmanager
-async def calling(
-    link: Network, sender: Stack, receiver: Stack, node_folder: Path | None
-) -> AsyncIterator[Ends]:
+async def calling(link: Network, sender: Stack, receiver: Stack) -> AsyncIterator[Ends]:
     """Let two peers open a channel; they run until the end of the block.
 
     Raises:
@@ -76,9 +76,7 @@ async def calling(
     """
     async with AsyncExitStack() as stack:
         peers = [
-            await stack.enter_async_context(
-                program_peer(link.hosts[host], name, kind, *kind.command(node_folder))
-            )
+            await stack.enter_async_context(kind.peer(link.hosts[host], name))
             for host, (name, kind) in enumerate((("sender", sender), ("receiver", receiver)))
         ]
         described: asyncio.Queue[tuple[LabPeer, object]] = asyncio.Queue(2)

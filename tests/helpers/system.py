@@ -11,15 +11,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.helpers import netns
+from tests.helpers import netns, node
 
 PACKAGES = {
     "chromium": ("chromium", "chromium"),
     "coturn": ("turnserver", "coturn"),
     "iproute2": ("ip", "iproute2"),
     "nftables": ("nft", "nftables"),
+    "nodejs": ("node", "nodejs"),
+    "npm": ("npm", "npm"),
 }
 """Part: the program looked for, and the Debian package that brings it."""
+
+NODE_PACKAGES = ("node-datachannel", "werift")
+"""Parts that npm brings, into ``tests/node_modules``."""
 
 REQUIRED = os.environ.get("ICEFLOE_REQUIRE_SYSTEM") == "1"
 """Whether a test that lacks a part fails instead of being skipped."""
@@ -33,11 +38,15 @@ def find(program: str) -> str | None:
 
 def missing(*parts: str) -> list[str]:
     """Return which of these parts this machine lacks; ``netns`` is the right to make namespaces."""
-    return [
-        part
-        for part in parts
-        if (not netns.can_isolate() if part == "netns" else find(PACKAGES[part][0]) is None)
-    ]
+    return [part for part in parts if _is_missing(part)]
+
+
+def _is_missing(part: str) -> bool:
+    if part == "netns":
+        return not netns.can_isolate()
+    if part in NODE_PACKAGES:
+        return node.lacks(part)
+    return find(PACKAGES[part][0]) is None
 
 
 def install(parts: list[str]) -> int:
@@ -63,16 +72,19 @@ def main() -> int:
     """Install what is missing, if this machine is one on which that is expected."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--install", action="store_true", help="also on a machine in daily use")
-    lacking = missing(*PACKAGES)
-    if not lacking:
-        return 0
+    forced = parser.parse_args().install
     debian = Path("/etc/debian_version").exists() and shutil.which("apt-get") is not None
-    if parser.parse_args().install and not debian:
-        print("Please install by hand:", ", ".join(lacking))  # noqa: T201
-        return 1
-    if not debian or (os.geteuid() != 0 and not parser.parse_args().install):
-        return 0
-    return install(lacking)
+    code = 0
+    if lacking := missing(*PACKAGES):
+        if debian and (os.geteuid() == 0 or forced):
+            code = install(lacking)
+        elif forced:
+            print("Please install by hand:", ", ".join(lacking))  # noqa: T201
+            code = 1
+    # Like the virtual environment this is a folder of the project's own, so it may always be.
+    if trouble := node.install():
+        print(f"Without libdatachannel and werift: {trouble}", file=sys.stderr)  # noqa: T201
+    return code
 
 
 if __name__ == "__main__":

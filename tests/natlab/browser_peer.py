@@ -1,19 +1,20 @@
-"""A lab peer that is a real Chromium in a namespace, driven from outside of it."""
+"""A peer that is a real Chromium, in a namespace of a lab or elsewhere, driven from outside."""
 
 import os
 import shlex
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, Route, async_playwright
 
 from tests.helpers import system
 from tests.helpers.browser import SWITCHES
 from tests.natlab.lab_peer import Kind, LabPeer, Message
+from tests.natlab.namespace import Place
 from tests.natlab.topology import Lab
 
 _SCRIPT = Path(__file__).with_name("browser_peer.js")
@@ -57,38 +58,65 @@ class _PageTransport:
         return min(offsets)[1]
 
 
-def _wrapper(lab: Lab, node: str, folder: Path) -> Path:
+def _wrapper(place: Place, folder: Path) -> Path:
     """Write a program that runs Chromium in a namespace; playwright speaks to it over pipes."""
     chromium = system.find("chromium")
     assert chromium is not None
     path = folder / "chromium"
-    path.write_text(f'#!/bin/sh\nexec {shlex.join(lab[node].command(chromium))} "$@"\n')
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(place.command(chromium))} "$@"\n')
     os.chmod(path, 0o700)
     return path
 
 
+async def _answer(route: Route, scripts: Sequence[Path]) -> None:
+    name = route.request.url.removeprefix(_URL)
+    for script in scripts:
+        if script.name == name:
+            await route.fulfill(content_type="text/javascript", body=script.read_text())
+            return
+    await route.fulfill(content_type="text/html", body="<p>peer</p>")
+
+
 @asynccontextmanager
-async def chromium_peer(lab: Lab, node: str, kind: Kind = Kind.CHROMIUM) -> AsyncIterator[LabPeer]:
-    """Run Chromium, of one kind or the other, at a node until the end of the block."""
-    peer = LabPeer(node, kind)
+async def page_peer(
+    place: Place, name: str, kind: str, scripts: Sequence[Path], *, hiding: bool = False
+) -> AsyncIterator[LabPeer]:
+    """Run Chromium with a page that is a peer until the end of the block.
+
+    Args:
+        place: Where it runs.
+        name: The peer's name.
+        kind: What it is made of.
+        scripts: The page's script, and those that it imports if it is a module. It defines
+            ``lab.handle(message)``, and tells what happens with ``report(event)``.
+        hiding: Whether it tells names in the place of local addresses, as Chromium does by default.
+    """
+    peer = LabPeer(name, kind)
     switches = [*SWITCHES, *_MORE_SWITCHES]
-    if kind is not Kind.HIDING_CHROMIUM:
+    if not hiding:
         switches.append(_SHOW_ADDRESSES)
     with tempfile.TemporaryDirectory(prefix="icefloe-chromium-") as folder:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
-                executable_path=_wrapper(lab, node, Path(folder)), args=switches
+                executable_path=_wrapper(place, Path(folder)), args=switches
             )
             try:
                 page = await browser.new_page()
                 transport = _PageTransport(page)
                 await page.expose_function("report", peer.receive)
-                await page.route(
-                    _URL, lambda route: route.fulfill(content_type="text/html", body="<p>peer</p>")
-                )
+                await page.route(f"{_URL}**", lambda route: _answer(route, scripts))
                 await page.goto(_URL)
-                await page.add_script_tag(path=_SCRIPT)
+                is_module = "module" if scripts[0].suffix == ".mjs" else ""
+                await page.add_script_tag(url=_URL + scripts[0].name, type=is_module)
                 peer.attach(transport)
                 yield peer
             finally:
                 await browser.close()
+
+
+@asynccontextmanager
+async def chromium_peer(lab: Lab, node: str, kind: Kind = Kind.CHROMIUM) -> AsyncIterator[LabPeer]:
+    """Run Chromium, of one kind or the other, at a node until the end of the block."""
+    hiding = kind is Kind.HIDING_CHROMIUM
+    async with page_peer(lab[node], node, kind, [_SCRIPT], hiding=hiding) as peer:
+        yield peer

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from tests.natlab.namespace import PIPE, Namespace, Process
+from tests.natlab.namespace import PIPE, Place, Process
 from tests.natlab.topology import Lab
 
 Message = dict[str, Any]
@@ -237,13 +237,11 @@ class _ProcessTransport:
 
 
 @asynccontextmanager
-async def program_peer(
-    namespace: Namespace, name: str, kind: str, *command: str
-) -> AsyncIterator[LabPeer]:
+async def program_peer(place: Place, name: str, kind: str, *command: str) -> AsyncIterator[LabPeer]:
     """Run a program that speaks as :mod:`tests.natlab.program` says until the end of the block.
 
     Args:
-        namespace: Where it runs.
+        place: Where it runs.
         name: Its name.
         kind: What it is made of.
         command: The program and its arguments.
@@ -252,7 +250,7 @@ async def program_peer(
         PeerTrouble: It is not ``ready`` in time.
     """
     peer = LabPeer(name, kind)
-    process = await namespace.start(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=2**20)
+    process = await place.start(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=2**20)
     peer.pid = process.pid
     transport = _ProcessTransport(process)
     async with asyncio.TaskGroup() as group:

@@ -10,7 +10,7 @@ import ctypes
 import os
 import threading
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from typing import Any
+from typing import Any, Protocol
 
 _CLONE_NEWNET = 0x40000000
 
@@ -27,6 +27,35 @@ class CommandFailed(Exception):
         self.command = command
         self.output = output
         super().__init__(f"{' '.join(command)} ended with {code}: {output}")
+
+
+class Place(Protocol):
+    """Where a program runs."""
+
+    def command(self, *arguments: str) -> tuple[str, ...]:
+        """Return the command that runs another one there."""
+        ...
+
+    async def start(self, *arguments: str, **options: Any) -> Process:
+        """Start a command there; whoever starts it ends it."""
+        ...
+
+
+class Here:
+    """The namespace of this process."""
+
+    def command(self, *arguments: str) -> tuple[str, ...]:
+        """Return the command itself."""
+        return arguments
+
+    async def start(self, *arguments: str, **options: Any) -> Process:
+        """Start a command; whoever starts it ends it.
+
+        Args:
+            arguments: The command.
+            options: What ``asyncio.create_subprocess_exec`` takes.
+        """
+        return await asyncio.create_subprocess_exec(*arguments, **options)
 
 
 class Namespace:
@@ -116,4 +145,4 @@ async def stop(process: Process, patience: float = 5.0) -> None:
     await process.wait()
 
 
-__all__ = ["DEVNULL", "PIPE", "CommandFailed", "Namespace", "Process", "stop"]
+__all__ = ["DEVNULL", "PIPE", "CommandFailed", "Here", "Namespace", "Place", "Process", "stop"]

@@ -1,0 +1,119 @@
+"""icefloe on this side, another stack on the other, and a connection between them."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiortc import RTCDataChannel, RTCSessionDescription
+
+from icefloe.peer import DataChannel, PeerConnection
+from tests.helpers.pairs import closing
+from tests.natlab.browser_peer import page_peer
+from tests.natlab.lab_peer import LabPeer, Message, program_peer
+from tests.natlab.namespace import Here
+
+FARS = ("node-datachannel", "chromium", "aiortc")
+"""The other stacks."""
+
+PATIENCE = 50.0
+"""Seconds that something may take to happen at the other side; the test's time limit is longer."""
+
+_FOLDER = Path(__file__).parent
+
+
+@asynccontextmanager
+async def far_peer(kind: str) -> AsyncIterator[LabPeer]:
+    """Run the other side, one of :data:`FARS`, until the end of the block."""
+    if kind == "chromium":
+        running = page_peer(Here(), "far", kind, [_FOLDER / "page.mjs", _FOLDER / "far.mjs"])
+    elif kind == "node-datachannel":
+        running = program_peer(Here(), "far", kind, "node", str(_FOLDER / "node.mjs"))
+    else:
+        running = program_peer(
+            Here(), "far", kind, sys.executable, "-m", "tests.interop.aiortc_far"
+        )
+    async with running as far:
+        yield far
+
+
+class Meeting:
+    """This side and the other, with a first channel between them.
+
+    Attributes:
+        far: The other side; ``aiortc_far.py`` says what it does and tells.
+        connection: This side.
+        first: A channel that is open, ``"first"``.
+    """
+
+    def __init__(self, far: LabPeer) -> None:
+        self.far = far
+        self.connection = PeerConnection()
+        self.first: DataChannel
+        self._opened: asyncio.Queue[RTCDataChannel] = asyncio.Queue()
+        self.connection.on("datachannel", self._opened.put_nowait)
+
+    async def begin(self, *, offers: bool) -> None:
+        """Connect.
+
+        Args:
+            offers: Whether this side does.
+        """
+        answers: asyncio.Queue[Message] = asyncio.Queue()
+        self.far.on_signal = lambda message: answers.put_nowait(message["description"])
+        if offers:
+            self.first = self._wrap(self.connection.createDataChannel("first"))
+            await self.connection.setLocalDescription(await self.connection.createOffer())
+            await self.far.send("start", label=None)
+            await self._tell()
+            await self.connection.setRemoteDescription(RTCSessionDescription(**await answers.get()))
+        else:
+            await self.far.send("start", label="first")
+            await self.connection.setRemoteDescription(RTCSessionDescription(**await answers.get()))
+            await self.connection.setLocalDescription(await self.connection.createAnswer())
+            await self._tell()
+            self.first = await self.taken()
+        await self.first.opened()
+        await self.far.until("open", PATIENCE, label="first")
+
+    async def open(self, label: str, **options: Any) -> DataChannel:
+        """Open a channel, and wait until the other side has it."""
+        channel = self._wrap(self.connection.createDataChannel(label, **options))
+        await channel.opened()
+        await self.far.until("open", PATIENCE, label=label)
+        return channel
+
+    async def let_open(self, label: str, **options: Any) -> DataChannel:
+        """Let the other side open a channel; return this end of it."""
+        await self.far.send("open", label=label, options=options)
+        channel = await self.taken()
+        await self.far.until("open", PATIENCE, label=label)
+        return channel
+
+    async def taken(self) -> DataChannel:
+        """Return the next channel that the other side opens."""
+        return self._wrap(await self._opened.get())
+
+    async def _tell(self) -> None:
+        mine = self.connection.localDescription
+        await self.far.send("description", description={"type": mine.type, "sdp": mine.sdp})
+
+    def _wrap(self, channel: RTCDataChannel) -> DataChannel:
+        return DataChannel(channel)
+
+
+@asynccontextmanager
+async def meeting(kind: str, *, offers: bool) -> AsyncIterator[Meeting]:
+    """Meet another stack until the end of the block.
+
+    Args:
+        kind: One of :data:`FARS`.
+        offers: Whether this side offers.
+    """
+    async with far_peer(kind) as far:
+        met = Meeting(far)
+        async with closing(met.connection):
+            await met.begin(offers=offers)
+            yield met
