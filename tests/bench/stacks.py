@@ -20,6 +20,8 @@ class Stack(StrEnum):
     AIORTC_UVLOOP = "aiortc-uvloop"
     WERIFT = "werift"
     NODE_DATACHANNEL = "node-datachannel"
+    ICEFLOE_NEWRENO = "icefloe-newreno"
+    """With the congestion control that RFC 9260 describes, for comparison."""
 
     @property
     def is_python(self) -> bool:

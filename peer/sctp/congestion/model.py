@@ -55,6 +55,9 @@ INITIAL_PACKETS = 10
 LEAST_PACKETS = 4
 """Packets that always may."""
 
+PROBE_GROWTH = 1.15
+"""The growth of the rate by a probe that, without a queue, begins startup again."""
+
 CRUISE_ROUNDS = 6
 """Rounds from one probe to the next, at least."""
 CRUISE_TIME = 0.2
@@ -88,6 +91,8 @@ RECOVER = 0.025
 
 BURSTS_LOST = 0.1
 """The part of a round's data whose loss ends startup: a buffer runs over."""
+MOST_LOST = 0.3
+"""The part whose loss in a full queue says that the path has become slower."""
 
 UNKNOWN_RTT = 0.1
 """Seconds taken as the round trip before it is known."""
@@ -142,6 +147,7 @@ class Model:
         self._round_rtt = float("inf")
         self._last_round_rtt = float("inf")
         self._round_lost = self._round_acked = 0
+        self._round_rate = 0.0
         self._full_rate = 0.0
         self._full_rounds = 0
         self._phase_at = 0.0
@@ -155,9 +161,11 @@ class Model:
         self._moment_at = 0.0
         self._standing_from = float("inf")  # since when a long queue stands
         self._look_from = 0.0
+        self._probed_from = 0.0  # the rate before the last probe
         self._most_standing = 0.0  # seconds of queue since it competes
         self._cubic: Cubic | None = None
-        self._losses_before = 0
+        self._losses_before = 0  # those of CUBIC, when it began to compete
+        self._is_longer = False
 
     def set_segment(self, size: int) -> None:
         """See :class:`Controller`."""
@@ -186,6 +194,7 @@ class Model:
         new_round = ack.acked > 0 and ack.prior_delivered >= self._round_end
         if ack.rate is not None and (not ack.app_limited or ack.rate >= self.rate):
             self._rates[0] = max(self._rates[0], ack.rate)
+            self._round_rate = max(self._round_rate, ack.rate)
         self._take_aggregation(ack)
         if self.phase is Phase.COMPETE and self._cubic is not None:
             self._cubic.acknowledged(ack)
@@ -255,17 +264,26 @@ class Model:
             self._standing_from = min(self._standing_from, ack.now)
         else:
             self._standing_from = float("inf")
+        if self._lost_part() > MOST_LOST and self._queue() > QUEUE_DELAY:
+            self._rates = [0.0, self._round_rate or self.rate]
         self._round_lost = self._round_acked = 0
+        self._round_rate = 0.0
+
+    def _lost_part(self) -> float:
+        return self._round_lost / ((self._round_lost + self._round_acked) or 1)
 
     def _watch_startup(self) -> None:
         if self.rate >= self._full_rate * FULL_GROWTH:
             self._full_rate, self._full_rounds = self.rate, 0
         else:
             self._full_rounds += 1
-        lost = self._round_lost > BURSTS_LOST * (self._round_lost + self._round_acked)
         queue = self._last_round_rtt - self._least_rtt
         queued = queue > max(STARTUP_QUEUE, self._least_rtt / 4)
-        if self._full_rounds >= FULL_ROUNDS or lost or (queued and self._full_rounds):
+        if (
+            self._full_rounds >= FULL_ROUNDS
+            or self._lost_part() > BURSTS_LOST
+            or (queued and self._full_rounds)
+        ):
             self._full_rounds = FULL_ROUNDS
 
     def _watch_competition(self, ack: Ack) -> None:
@@ -286,12 +304,16 @@ class Model:
                 self._enter(Phase.CRUISE, now)
         elif phase is Phase.CRUISE:
             if self._phase_rounds >= CRUISE_ROUNDS and lasted >= CRUISE_TIME:
+                self._probed_from = self.rate
                 self._enter(Phase.PROBE, now)
         elif phase is Phase.PROBE:
             enough = min(PROBE_GAIN * self._pipe(), self.window - 2 * self._segment)
             filled = ack.flight >= enough or ack.app_limited
             if self._phase_rounds >= 1 and (filled or self._phase_rounds >= 8):
-                self._enter(Phase.RELAX, now)
+                if not ack.app_limited and self.rate >= PROBE_GROWTH * self._probed_from:
+                    self._begin_again(now)  # the path has become faster, or startup ended early
+                else:
+                    self._enter(Phase.RELAX, now)
         elif phase is Phase.RELAX:
             if ack.flight <= self._pipe() or self._phase_rounds >= 2:
                 # A cycle is over: what was seen two cycles ago is forgotten.
@@ -299,6 +321,9 @@ class Model:
                 self._enter(Phase.CRUISE, now)
         elif phase is Phase.COMPETE:
             if lasted >= ROUND_TRIP_MEMORY:
+                # Nobody fills a queue for so long without a loss: it is the path that is longer.
+                cubic = self._cubic
+                self._is_longer = cubic is not None and cubic.losses == self._losses_before
                 self._look_at_round_trip(ack)
             return
         elif self._phase_rounds >= 2 and lasted >= PROBE_ROUND_TRIP_TIME:
@@ -313,6 +338,14 @@ class Model:
             else:
                 self._look_at_round_trip(ack)
 
+    def _begin_again(self, now: float) -> None:
+        if self._queue() < EARLY_QUEUE[0] and not self._is_filling():
+            self._full_rate, self._full_rounds = self.rate, 0
+            self._bound = float("inf")
+            self._enter(Phase.STARTUP, now)
+        else:
+            self._enter(Phase.RELAX, now)
+
     def _look_at_round_trip(self, ack: Ack) -> None:
         if self.phase is not Phase.COMPETE:
             # As much as if what there was is shared with one other.
@@ -326,14 +359,13 @@ class Model:
         cubic, self._standing_from = self._cubic, float("inf")
         self._look_from = now + LOOK_AGAIN
         is_foreign = FOREIGN_QUEUE < bare - self._least_rtt < float("inf")
-        if cubic is not None and is_foreign and cubic.losses >= self._losses_before:
-            # Next time there must have been losses: a path that has become longer has none.
-            self._losses_before = cubic.losses + 1
+        if cubic is not None and is_foreign and not self._is_longer:
+            self._losses_before = cubic.losses
             cubic.idle(now, 0)
             self._most_standing = 0.0
             self._enter(Phase.COMPETE, now)
             return
-        self._cubic, self._losses_before = None, 0
+        self._cubic, self._is_longer = None, False
         if bare < float("inf"):
             self._least_rtt, self._least_rtt_at = bare, now
         self._enter(Phase.CRUISE, now)
