@@ -51,6 +51,8 @@ from pyee.asyncio import AsyncIOEventEmitter
 
 from .errors import IncompatibleVersions
 from .repair import Repair, Step
+from .sctp.congestion import Controller
+from .sctp.congestion.model import Model
 from .sctp.dcep import Open
 from .sctp.transport import Channel, Channels
 
@@ -330,12 +332,14 @@ class SctpTransport(RTCSctpTransport):
     """How many of them no longer are."""
     shell: Channels
     """What does the work."""
+    controller: type[Controller] = Model
+    """Makes the congestion control."""
 
     def begin(self) -> None:
         """Take the place of aiortc's."""
         self.channels = {}
         self.channels_opened = self.channels_closed = 0
-        self.shell = Channels(self, port=self.port)
+        self.shell = Channels(self, controller=self.controller, port=self.port)
 
     def channel_changes(self, channel: CountedChannel, before: str, after: str) -> None:
         """Count a channel that enters or leaves ``open``."""

@@ -253,7 +253,7 @@ class Bench:
                     )
                 except PeerTrouble as trouble:
                     print(f"fair {stack}: failed: {trouble}", file=sys.stderr, flush=True)
-                    rows.append((stack, rival, "failed", "-", "-", "-"))
+                    rows.append((stack, rival, "failed", *"----"))
                     continue
                 row = (
                     stack,
@@ -262,15 +262,25 @@ class Bench:
                     "-" if rival is Rival.NOBODY else f"{result.rival * 8 / 1e6:.1f} Mbit/s",
                     "-" if rival is Rival.NOBODY else f"{result.part:.0%}",
                     " / ".join(f"{wait * 1000:.0f}" for wait in result.wait) + " ms",
+                    f"{result.begin * 1000:.0f} ms",
                 )
                 rows.append(row)
                 print("fair", *row, file=sys.stderr, flush=True)
         return Section(
             "Sharing a link",
             "A link of 20 Mbit/s with a round trip of 50 ms and 200 ms of queue, without the first "
-            "3 s. The wait is what a small packet is held up beyond the delay of the idle link. "
+            "3 s. The wait is what small packets, 100 a second, are held up beyond the delay of the "
+            "idle link. "
             "`python -m tests.bench.data --cell fair`",
-            ("stack", "beside", "its rate", "the other's", "its share", "wait, median / p95"),
+            (
+                "stack",
+                "beside",
+                "its rate",
+                "the other's",
+                "its share",
+                "wait, median / p95 / most",
+                "most in the first 3 s",
+            ),
             tuple(rows),
         )
 

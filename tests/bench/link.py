@@ -39,14 +39,14 @@ class Arrivals:
         """Return the seconds that those took which left in this time, shortest first."""
         return sorted(came - sent for _, sent, came in self.packets if begin <= sent < end)
 
-    def waits(self, begin: float, end: float) -> tuple[float, float]:
-        """Return the median and the 95th percentile of the queueing delay, in seconds.
+    def waits(self, begin: float, end: float) -> tuple[float, float, float]:
+        """Return the median, the 95th percentile and the most of the queueing delay, in seconds.
 
         It is how much longer packets took than the fastest of all, those of the idle link.
         """
         least = self.delays()[0]
         waits = [delay - least for delay in self.delays(begin, end)]
-        return statistics.median(waits), statistics.quantiles(waits, n=20)[-1]
+        return statistics.median(waits), statistics.quantiles(waits, n=20)[-1], waits[-1]
 
 
 @asynccontextmanager

@@ -32,6 +32,14 @@ class Rival(StrEnum):
     RENO = "TCP (reno)"
     CUBIC = "TCP (cubic)"
     AIORTC = "a data channel of plain aiortc"
+    NEWRENO = "icefloe with NewReno"
+    ITSELF = "another of its own"
+
+    def stack(self, own: Stack) -> Stack | None:
+        """Return the stack of a rival that is a data channel."""
+        if self is Rival.ITSELF:
+            return own
+        return {Rival.AIORTC: Stack.AIORTC_UVLOOP, Rival.NEWRENO: Stack.ICEFLOE_NEWRENO}.get(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +49,14 @@ class Share:
     Attributes:
         rate: Bytes a second of the data channel, settled.
         rival: Bytes a second of the other flow.
-        wait: Seconds in the queue, median and 95th percentile.
+        wait: Seconds in the queue: median, 95th percentile and at most.
+        begin: Seconds in the queue at most before that, when the flows began.
     """
 
     rate: float
     rival: float
-    wait: tuple[float, float]
+    wait: tuple[float, float, float]
+    begin: float
 
     @property
     def part(self) -> float:
@@ -69,9 +79,8 @@ async def share(stack: Stack, rival: Rival, *, seconds: float, program: Path | N
     async with network(SHARED, program) as link, AsyncExitStack() as calls:
         ends = await calls.enter_async_context(calling(link, stack, stack))
         others = None
-        if rival is Rival.AIORTC:
-            aiortc = Stack.AIORTC_UVLOOP
-            others = await calls.enter_async_context(calling(link, aiortc, aiortc))
+        if (other := rival.stack(stack)) is not None:
+            others = await calls.enter_async_context(calling(link, other, other))
         other_rate = 0.0
         async with probing(link, seconds + 10) as arrivals:
             await asyncio.sleep(_IDLE)  # the probe goes over the idle link
@@ -90,7 +99,8 @@ async def share(stack: Stack, rival: Rival, *, seconds: float, program: Path | N
                         task.cancel()
                 await asyncio.gather(*(t for t in (ours, theirs) if t), return_exceptions=True)
         wait = arrivals.waits(result.begun + SETTLED, result.ended)
-        return Share(result.rate(SETTLED), other_rate, wait)
+        begin = arrivals.waits(result.begun, result.begun + SETTLED)[-1]
+        return Share(result.rate(SETTLED), other_rate, wait, begin)
 
 
 async def _tcp(link: Network, seconds: float, congestion_control: str) -> float:

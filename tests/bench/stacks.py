@@ -23,6 +23,8 @@ class Stack(StrEnum):
     WERIFT = "werift"
     NODE_DATACHANNEL = "node-datachannel"
     CHROMIUM = "chromium"
+    ICEFLOE_NEWRENO = "icefloe-newreno"
+    """With the congestion control that RFC 9260 describes, for comparison."""
 
     @property
     def is_python(self) -> bool:
@@ -47,5 +49,5 @@ class Stack(StrEnum):
         return program_peer(place, name, self, *command)
 
 
-COLUMNS = tuple(stack for stack in Stack if stack is not Stack.CHROMIUM)
-"""The stacks that are compared; a browser is only ever the other side."""
+COLUMNS = tuple(s for s in Stack if s not in (Stack.CHROMIUM, Stack.ICEFLOE_NEWRENO))
+"""The stacks that are compared; a browser is only ever the other side, and NewReno a rival."""

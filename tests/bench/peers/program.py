@@ -31,6 +31,8 @@ import uvloop
 from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from icefloe.peer import DataChannel, PeerError
+from icefloe.peer._aiortc import SctpTransport
+from icefloe.peer.sctp.congestion.newreno import NewReno
 from tests.helpers import pairs
 from tests.natlab.program import Jobs, Message, emit, lines, log_to_stderr
 
@@ -230,6 +232,10 @@ async def main(stack: str) -> None:
 
 if __name__ == "__main__":
     log_to_stderr()
-    name, _, loop = sys.argv[1].partition("-")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop else None) as runner:
+    name, _, variant = sys.argv[1].partition("-")
+    if variant == "newreno":
+        SctpTransport.controller = NewReno
+    with asyncio.Runner(
+        loop_factory=uvloop.new_event_loop if variant == "uvloop" else None
+    ) as runner:
         runner.run(main(name))
