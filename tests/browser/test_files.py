@@ -426,10 +426,9 @@ async def test_the_sender_comes_back_after_a_break(
         await event(sender, "progress", done=size // 4)
         sender.kill()
         await sender.wait()
-    async with page.page.expect_download() as arriving:
-        async with command(*arguments) as sender:
-            # What is in the tab already is not sent again.
-            assert (await event(sender, "done"))["sent"] <= size - size // 4
+    async with page.page.expect_download() as arriving, command(*arguments) as sender:
+        # What is in the tab already is not sent again.
+        assert (await event(sender, "done"))["sent"] <= size - size // 4
     assert sha256(Path(await (await arriving.value).path())) == sha256(file)
 
 
