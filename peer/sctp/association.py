@@ -117,6 +117,15 @@ class Association:
         self._resets.want(stream)
         return True
 
+    def used_anew(self, stream: int) -> None:
+        """Note that the other side begins a stream again that was reset there.
+
+        A reset asked for here is then over: :attr:`events` has its :class:`ResetDone`.
+        """
+        if self._resets is not None:
+            self._resets.used_anew(stream)
+            self._take_resets(self._resets)
+
     def abort(self) -> None:
         """End it at once, and say so to the other side (RFC 9260 section 9.1)."""
         if self.state is not State.CLOSED:
@@ -130,13 +139,16 @@ class Association:
             now: The time.
             was_lost: Whether there was none before: then what is not acknowledged is sent at once.
         """
-        if self._sender is None:
+        if self._sender is None or self._resets is None:
+            if was_lost and self._t1_at < float("inf"):
+                self._t1_at = now
             return
         # An acknowledgement may have gone over the path that was left, and its loss would cost the
         # other side a timer.
-        self._sack_at = now
+        self._receiver.acknowledge(now)
         if was_lost:
             self._sender.path_changed(now)
+            self._resets.path_changed(now)
 
     def hold(self, size: int) -> None:
         """Note that the application has so many bytes more that it has not read; fewer if < 0.

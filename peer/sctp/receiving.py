@@ -204,6 +204,11 @@ class Receiver:
 
     # --- SACKs
 
+    def acknowledge(self, now: float) -> None:
+        """Have a SACK sent soon, whatever arrived."""
+        if self._tsns is not None:
+            self.deadline = min(self.deadline, now)
+
     def tick(self, now: float) -> None:
         """Note that a SACK has waited long enough."""
         if now >= self.deadline:

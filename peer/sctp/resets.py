@@ -165,6 +165,27 @@ class Resets:
         self._last_result = result
         self.outgoing.append(_encode(Parameter.RESET_RESPONSE, _response.pack(number, result)))
 
+    def used_anew(self, stream: int) -> None:
+        """Note that the other side begins a stream again, whose reset was asked for here.
+
+        It may do that only once it has carried out the request, with all its streams, so that
+        this says what its answer does, which was lost or is late.
+        """
+        if self._request is not None and stream in self._request[1]:
+            self._done(performed=True)
+
+    def path_changed(self, now: float) -> None:
+        """Ask again at once, if there was no answer."""
+        if self._request is not None:
+            self._failures = 0
+            self.deadline = now
+
+    def _done(self, *, performed: bool) -> None:
+        if self._request is not None:
+            (self.reset_there if performed else self.refused).extend(self._request[1])
+            self._request = None
+            self.deadline = float("inf")
+
     def _take_response(self, number: int, result: int, now: float, rto: float) -> None:
         if self._request is None or number != self._request[0]:
             return
@@ -173,10 +194,7 @@ class Resets:
             self._is_waiting = True
             self.deadline = now + rto
             return
-        done = result in (Result.NOTHING_TO_DO, Result.PERFORMED)
-        (self.reset_there if done else self.refused).extend(self._request[1])
-        self._request = None
-        self.deadline = float("inf")
+        self._done(performed=result in (Result.NOTHING_TO_DO, Result.PERFORMED))
 
 
 def _stream_number(content: bytes) -> int:

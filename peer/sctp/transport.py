@@ -405,6 +405,21 @@ class Channels:
             if channel is not None:
                 channel.change("closed")
 
+    def _is_free(self, id: int) -> bool:
+        """Whether an identifier is, now that the other side opens a channel with it again.
+
+        It may do that once both directions are reset (RFC 8831 section 6.7), which this side knows
+        later: its answer may be lost, or wait for its turn after the messages.
+        """
+        association = self._association
+        if association is None or id not in self._reset_here:
+            return False
+        association.used_anew(id)
+        events = association.events
+        while id in self._by_id and events and not isinstance(events[0], Closed):
+            self._take_event(events.popleft())
+        return id not in self._by_id
+
     def _take(self, arrival: Arrival) -> None:
         channel = self._by_id.get(arrival.stream)
         try:
@@ -421,7 +436,7 @@ class Channels:
     def _take_dcep(self, arrival: Arrival, channel: Channel | None) -> None:
         message, id = arrival.data, arrival.stream
         if dcep.is_open(message):
-            if channel is not None:
+            if channel is not None and not self._is_free(id):
                 raise Malformed(f"an OPEN for the channel {id}, which there is")
             channel = self._host.accept(dcep.Open.decode(message), id)
             self._by_id[id] = channel

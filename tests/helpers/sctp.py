@@ -37,6 +37,7 @@ class Link:
         rate: Bits a second; 0 is without limit.
         queue: Seconds of packets that wait for the rate; more are lost.
         mtu: Bytes that a packet may have, headers included.
+        fragments: Larger ones are fragmented below, and lost if a fragment is, instead.
         is_cut: Nothing arrives.
     """
 
@@ -47,6 +48,7 @@ class Link:
     rate: float = 0.0
     queue: float = 0.05
     mtu: int = 1500
+    fragments: bool = False
     is_cut: bool = False
     free_at: float = 0.0
     dropped: int = 0
@@ -170,7 +172,10 @@ class World:
 
     def _carry(self, packet: bytes, link: Link, other: Side) -> None:
         size = len(packet) + OVERHEAD
-        if link.is_cut or size > link.mtu or self.random.random() < link.loss:
+        pieces = -(-size // link.mtu)
+        if link.is_cut or (pieces > 1 and not link.fragments):
+            return
+        if self.random.random() < 1 - (1 - link.loss) ** pieces:
             return
         leaves = self.now
         if link.rate:

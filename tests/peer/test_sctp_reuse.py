@@ -1,0 +1,91 @@
+"""A channel's stream identifier is used again, whatever the network does to the answers."""
+
+from collections.abc import Callable
+
+import pytest
+from aiortc import RTCDataChannel
+
+from icefloe.peer._aiortc import SctpTransport
+from icefloe.peer.sctp.packet import Kind, Parameter, chunks, parameters
+from tests.helpers.pairs import closing, make, negotiate, opened, until
+
+
+def answers_a_reset(packet: bytes) -> bool:
+    """Whether a packet says that a reset was carried out (RFC 6525 section 4.4)."""
+    return any(
+        parameter == Parameter.RESET_RESPONSE
+        for kind, _, body in chunks(packet)
+        if kind == Kind.RE_CONFIG
+        for parameter, _ in parameters(body)
+    )
+
+
+def has_data(packet: bytes) -> bool:
+    return any(kind in (Kind.DATA, Kind.I_DATA) for kind, _, _ in chunks(packet))
+
+
+@pytest.mark.parametrize("fate", ["lost", "late"])
+async def test_a_stream_is_used_again_before_the_other_side_knows_that_it_is_free(
+    fate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to the reset from there is lost, or comes together with the OPEN."""
+    a, b = make("icefloe"), make("icefloe")
+    made: list[RTCDataChannel] = []
+    got: list[str] = []
+
+    def on_channel(channel: RTCDataChannel) -> None:
+        made.append(channel)
+        channel.on("message", got.append)
+        channel.send(f"welcome to {channel.label}")
+
+    b.on("datachannel", on_channel)
+    async with closing(a, b):
+        channel = a.createDataChannel("first")
+        kept = a.createDataChannel("kept")
+        await negotiate(a, b)
+        await opened(channel)
+        channel.send("hello")
+        here, there = a.sctp, b.sctp
+        assert isinstance(here, SctpTransport) and isinstance(there, SctpTransport)
+        transmit: Callable[[list[bytes]], None] = here.transmit
+        held: list[bytes] = []
+        lost: list[bytes] = []
+
+        def carry(packets: list[bytes]) -> None:
+            for packet in packets:
+                if fate == "lost" and not lost and answers_a_reset(packet):
+                    lost.append(packet)
+                elif fate == "late" and (held or answers_a_reset(packet)):
+                    held.append(packet)
+                else:
+                    transmit([packet])
+            if any(map(has_data, held)):
+                # All in one turn of the event loop.
+                for packet in held:
+                    there.shell.receive(packet)
+                held.clear()
+                monkeypatch.setattr(here, "transmit", transmit)
+
+        monkeypatch.setattr(here, "transmit", carry)
+        channel.close()
+        await until(channel, "close", lambda: channel.readyState == "closed")
+        again = a.createDataChannel("again")
+        welcome: list[str] = []
+        again.on("message", welcome.append)
+        await opened(again)
+        assert again.id == channel.id
+        again.send("hello again")
+        await until(again, "message", lambda: bool(welcome))
+        assert welcome == ["welcome to again"]
+        other = made[-1]
+        await until(other, "message", lambda: "hello again" in got)
+        assert [c.label for c in made] == ["first", "kept", "again"]
+        assert made[0].readyState == "closed" and other.readyState == "open"
+        # Once the answers have been exchanged, all goes on as before.
+        again.close()
+        await until(again, "close", lambda: again.readyState == "closed")
+        await until(other, "close", lambda: other.readyState == "closed")
+        assert kept.readyState == "open"
+        third = a.createDataChannel("third")
+        await opened(third)
+        assert third.id == channel.id
