@@ -1,7 +1,7 @@
 """The HTTP side of the server: the pages, its state, its metrics. No I/O after loading.
 
-Every file of the pages is in memory under its exact path, so that no request reads from the disk and
-none reaches anything else.
+Every file of the pages is in memory under its exact path, so that no request reads from the disk
+and none reaches anything else.
 """
 
 import re
