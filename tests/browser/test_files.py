@@ -228,7 +228,8 @@ async def test_one_browser_sends_to_another(browser: Browser, address: str, tmp_
     files = [random_file(tmp_path / name, size) for name, size in [("a.bin", 5 * MB), ("b", 3)]]
     sender, receiver = await page_of(browser), await page_of(browser, NO_PICKERS)
     await sender.send(address, *files)
-    link = await sender.page.get_by_test_id("link").inner_text()
+    link = await sender.page.get_by_test_id("link").text_content()
+    assert link is not None
     await receiver.page.goto(link)
     await receiver.until("offer")
     await expect(receiver.page.get_by_test_id("file")).to_have_count(2)

@@ -60,7 +60,15 @@ async def test_a_strange_host_does_not_get_into_the_policy(
 
 @pytest.mark.parametrize(
     ("path", "kind"),
-    [("/main.js", "text/javascript"), ("/style.css", "text/css"), ("/icon.svg", "image/svg+xml")],
+    [
+        ("/main.js", "text/javascript"),
+        ("/style.css", "text/css"),
+        ("/icon.svg", "image/svg+xml"),
+        ("/files", "text/html"),
+        ("/files/main.js", "text/javascript"),
+        ("/files/style.css", "text/css"),
+        ("/vendor/noble-hashes/blake2.js", "text/javascript"),
+    ],
 )
 async def test_files_of_the_page_have_their_types(
     server: SignalingServer, path: str, kind: str
@@ -80,6 +88,10 @@ async def test_files_of_the_page_have_their_types(
         "/etc/passwd",
         "/%2e%2e/server.py",
         "/main.js/",
+        "/files/index.html",
+        "/files/../main.js",
+        "/vendor",
+        "/vendor/noble-hashes/",
         "/__init__.py",
         "/ws/",
         "*",
@@ -87,6 +99,15 @@ async def test_files_of_the_page_have_their_types(
 )
 async def test_nothing_else_is_served(server: SignalingServer, path: str) -> None:
     assert (await request(server, path)).status == 404
+
+
+async def test_the_files_page_is_strict_and_found_with_a_slash(server: SignalingServer) -> None:
+    answer = await request(server, "/files")
+    policy = answer.headers["content-security-policy"].split("; ")
+    assert {"default-src 'none'", "script-src 'self'", "worker-src 'self'"} <= set(policy)
+    assert b'src="files/main.js"' in answer.body
+    moved = await request(server, "/files/")
+    assert (moved.status, moved.headers["location"]) == (308, "../files")
 
 
 async def test_a_head_request_has_no_body(server: SignalingServer) -> None:

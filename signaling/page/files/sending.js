@@ -120,7 +120,8 @@ export class SendFlow extends Flow {
 async function copy(button, text) {
   const words = button.querySelector("span");
   const before = (button.dataset.words ??= words.textContent);
-  words.textContent = (await toClipboard(text)) ? "Copied" : "Copy it from below";
+  words.textContent = (await toClipboard(text)) ? "Copied" : "Copy it by hand";
+  element("ways").open ||= words.textContent !== "Copied";
   setTimeout(() => (words.textContent = before), 2500);
 }
 

@@ -36,6 +36,9 @@ export function show(screen, { title, lead, busy = false, actions }) {
   element("lead").dataset.kind = busy ? "busy" : "info";
   for (const part of PARTS) element(part).toggleAttribute("hidden", true);
   for (const action of ACTIONS) element(action).hidden = !actions.includes(action);
+  const again = element("again");
+  again.textContent = screen === "error" ? "Start again" : "Send or receive more";
+  again.className = actions.includes("save-all") ? "plain" : "primary";
   element("list").replaceChildren();
   if (isNew) element("title").focus({ preventScroll: true });
 }
