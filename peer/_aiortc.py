@@ -413,6 +413,15 @@ class SctpTransport(RTCSctpTransport):
         assert isinstance(self.transport, DtlsTransport)
         self.transport.send_all(packets)
 
+    def transmit_probe(self, packet: bytes) -> bool:
+        """Send a packet that is not to be fragmented; return whether its size can be sent at all.
+
+        Raises:
+            ConnectionError: DTLS is not connected.
+        """
+        assert isinstance(self.transport, DtlsTransport)
+        return self.transport.send_probe(packet)
+
     def accept(self, opened: Open, id: int) -> CountedChannel:
         """Make a channel that the other side has opened."""
         parameters = RTCDataChannelParameters(
@@ -445,6 +454,8 @@ class DtlsTransport(RTCDtlsTransport):
     """Bytes before a record's content (RFC 6347 section 4.1)."""
     _AT_ONCE = 40
     """Packets encrypted before they are sent."""
+    _OVERHEAD = 128
+    """Bytes by which a record is longer than its content, at most."""
 
     def receive_now(self, packet: bytes) -> bool:
         """Take a datagram if it carries data of a connection that is established.
@@ -487,10 +498,24 @@ class DtlsTransport(RTCDtlsTransport):
             some = packets[start : start + self._AT_ONCE]
             for packet in some:
                 ssl.send(packet)
-            size = sum(map(len, some)) + len(some) * 128
+            size = sum(map(len, some)) + len(some) * self._OVERHEAD
             records = self._records(ssl.bio_read(size))
             self._count("tx", len(records), sum(map(len, records)))
             agent.send_all(records)
+
+    def send_probe(self, packet: bytes) -> bool:
+        """Send a packet of data that is not to be fragmented; see :meth:`IceAgent.send_probe`.
+
+        Raises:
+            ConnectionError: The transport is not connected.
+        """
+        ssl = self._ssl
+        if self._state is not DtlsState.CONNECTED or ssl is None:
+            raise ConnectionError("DTLS is not connected")
+        ssl.send(packet)
+        record = ssl.bio_read(len(packet) + self._OVERHEAD)
+        self._count("tx", 1, len(record))
+        return bool(agent_of(self.transport).send_probe(record))
 
     def _records(self, written: bytes) -> list[bytes]:
         """Cut what OpenSSL has written into a datagram for each record."""

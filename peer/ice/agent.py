@@ -376,6 +376,19 @@ class IceAgent:
         if self._current is not None:
             self._current.send_all(packets)
 
+    def send_probe(self, packet: bytes) -> bool:
+        """Send a datagram that is not to be fragmented on its way, as far as that can be said.
+
+        Returns:
+            ``False`` if it is too large for this machine's network.
+
+        Raises:
+            ConnectionError: The agent is closed.
+        """
+        if self._is_closed:
+            raise ConnectionError("the ICE agent is closed")
+        return self._current is None or self._current.send_probe(packet)
+
     async def close(self) -> None:
         """Free everything; takes at most the configuration's ``closeTimeout``, and a little."""
         first = not self._is_closed

@@ -305,6 +305,21 @@ class Generation:
                 transport.sendto(packet, address)
         return True
 
+    def send_probe(self, packet: bytes) -> bool:
+        """Send a datagram that is not to be fragmented over the selected pair.
+
+        A relay forwards it as it forwards anything: most do not let datagrams be fragmented.
+
+        Returns:
+            ``False`` if it is too large for this machine's network.
+        """
+        pair = self.checks.path(self._loop.time())
+        if pair is None or not isinstance(pair.local.base.transport, UdpTransport):
+            return self.send_all([packet]) or True
+        pair.packets_sent += 1
+        pair.bytes_sent += len(packet)
+        return pair.local.base.transport.send_probe(packet, pair.remote.address)
+
     @property
     def selected(self) -> Pair | None:
         """The pair that carries the data."""

@@ -12,6 +12,7 @@ import ipaddress
 import logging
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -35,8 +36,17 @@ _MAX_SEGMENTS = 44
 """Datagrams of 1,472 bytes that fit what the kernel takes at once."""
 _ANCILLARY = 64
 
+_PROBE = {
+    # The option, and its values for "never, and whatever is known of the path" and "if it must be".
+    socket.AF_INET: (socket.IPPROTO_IP, 10, 3, 0),  # IP_MTU_DISCOVER
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 23, 3, 0),  # IPV6_MTU_DISCOVER
+}
+"""How Linux is told whether a datagram may be fragmented (ip(7), IP_MTU_DISCOVER)."""
+
 _segment_size = struct.Struct("=H")
-_NO_SEGMENTS = {errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOPROTOOPT}
+_NO_SEGMENTS = {errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT}
+_LONG_SEGMENTS = {errno.EINVAL, errno.EMSGSIZE}
+"""The datagrams are larger than what the path is known to take: each is fragmented by itself."""
 
 Address = tuple[Any, ...]
 
@@ -68,6 +78,8 @@ class UdpTransport(asyncio.DatagramTransport):
         self._is_closing = False
         self._segments = _has(sock, _UDP_SEGMENT, 0)
         self._merges = _has(sock, _UDP_GRO, 1)
+        self._fragments = _PROBE.get(sock.family) if sys.platform == "linux" else None
+        self._may_fragment(True)
         loop.add_reader(sock.fileno(), self._on_readable)
         protocol.connection_made(self)
 
@@ -86,6 +98,38 @@ class UdpTransport(asyncio.DatagramTransport):
             self._wait(bytes(data), addr)
         except OSError as error:
             self._protocol.error_received(error)
+
+    def send_probe(self, data: bytes, addr: Address) -> bool:
+        """Send a datagram that is not to be fragmented, on Linux; elsewhere like any other.
+
+        Returns:
+            ``False`` if it is too large for the network that it goes out to. It is lost like any
+            other, for whatever other reason it is not sent.
+        """
+        if self._is_closing or self._waiting:
+            return True
+        self._may_fragment(False)
+        try:
+            self._sock.sendto(data, addr)
+        except OSError as error:
+            if error.errno == errno.EMSGSIZE:
+                return False
+            if not isinstance(error, BlockingIOError | InterruptedError):
+                self._protocol.error_received(error)
+        finally:
+            self._may_fragment(True)
+        return True
+
+    def _may_fragment(self, may: bool) -> None:
+        """Say whether what is sent from now on may be fragmented."""
+        if self._fragments is None:
+            return
+        level, option, never, must = self._fragments
+        try:
+            self._sock.setsockopt(level, option, must if may else never)
+        except OSError as error:
+            self._fragments = None
+            logger.debug("fragments are left to the system: %s", error)
 
     def send_all(self, datagrams: list[bytes], addr: Address) -> None:
         """Send datagrams, in order; see :meth:`sendto`."""
@@ -115,11 +159,12 @@ class UdpTransport(asyncio.DatagramTransport):
             except (BlockingIOError, InterruptedError):
                 pass  # one by one, some may still find room
             except OSError as error:
-                if error.errno not in _NO_SEGMENTS:
+                if error.errno in _NO_SEGMENTS:
+                    self._segments = False
+                    logger.debug("datagrams are sent one by one: %s", error)
+                elif error.errno not in _LONG_SEGMENTS:
                     self._protocol.error_received(error)
                     return
-                self._segments = False
-                logger.debug("datagrams are sent one by one: %s", error)
         for datagram in train:
             self.sendto(datagram, addr)
 

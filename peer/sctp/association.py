@@ -1,9 +1,10 @@
 """An SCTP association without I/O: packets, messages and the time go in, packets come out.
 
 **Whoever drives it calls** :meth:`Association.flush` **after everything else, then takes all of**
-:attr:`~Association.outgoing`, :attr:`~Association.arrived` **and** :attr:`~Association.events`,
-**and calls** :meth:`~Association.tick` **at** :attr:`~Association.deadline`. What was received at
-once may be flushed at once: then one SACK speaks for all of it, and small messages share packets.
+:attr:`~Association.outgoing`, :attr:`~Association.arrived`, :attr:`~Association.events` **and**
+:attr:`~Association.probe`**, and calls** :meth:`~Association.tick` **at**
+:attr:`~Association.deadline`. What was received at once may be flushed at once: then one SACK
+speaks for all of it, and small messages share packets.
 
 RFC 9260, with FORWARD TSN (RFC 3758), stream resets (RFC 6525), I-DATA (RFC 8260), the I bit
 (RFC 7053); loss detection as in RFC 8985, packet sizes as in RFC 8899.
@@ -64,6 +65,8 @@ class Association:
     Attributes:
         state: Where it is.
         outgoing: Packets that are to be sent, in order.
+        probe: A packet to be sent after those, and not to be fragmented on its way (RFC 8899); if
+            it is too large even for this machine, :meth:`probe_refused` says so.
         arrived: Messages that have arrived.
         events: What else has happened.
     """
@@ -87,6 +90,7 @@ class Association:
         self._resets: Resets | None = None
         self.state = State.CLOSED
         self.outgoing: deque[bytes] = deque()
+        self.probe: bytes | None = None
         self.arrived: deque[Arrival] = self._receiver.arrived
         self.events: deque[Event] = deque()
 
@@ -146,6 +150,8 @@ class Association:
         # An acknowledgement may have gone over the path that was left, and its loss would cost the
         # other side a timer.
         self._receiver.acknowledge(now)
+        if self.path.moved(now):
+            self._sender.size_changed()
         if was_lost:
             self._sender.path_changed(now)
             self._resets.path_changed(now)
@@ -192,7 +198,8 @@ class Association:
         if self._sender is not None and self._resets is not None:
             self._sender.tick(now)
             self._resets.tick(now, self._sender.rto, RTO_MAX)
-            self.path.tick(now)
+            if self.path.tick(now):
+                self._sender.size_changed()
 
     def _repeat_t1(self, now: float) -> None:
         self.outgoing.append(self._t1_chunk)
@@ -434,8 +441,12 @@ class Association:
             encode_parameters([(Parameter.HEARTBEAT_INFO, size.to_bytes(4, "big"))]),
         )
         rest = size - HEADER - len(heartbeat)
-        self.outgoing.append(self._header.seal(heartbeat + chunk(Kind.PAD, 0, bytes(rest - 4))))
+        self.probe = self._header.seal(heartbeat + chunk(Kind.PAD, 0, bytes(rest - 4)))
         self.path.tried(now, sender.rto)
+
+    def probe_refused(self, now: float) -> None:
+        """Note that the probe was too large for this machine's network."""
+        self.path.refused(now)
 
     def _confirm(self, body: bytes, now: float) -> None:
         for kind, content in parameters(body):

@@ -2,7 +2,8 @@
 
 It begins with the size that every path carries (BASE), tries larger ones, and goes back if only
 large packets are lost. A try is a HEARTBEAT padded with a PAD chunk (RFC 4820), so that no data is
-lost with it.
+lost with it. It is the only packet that must not be fragmented on its way: should the path become
+narrower, data that was cut for it before still gets through.
 """
 
 BASE = 1188
@@ -18,7 +19,7 @@ MAX_TRIES = 3
 """Times a size is tried (RFC 8899 section 5.1.2)."""
 
 RAISE_AFTER = 600.0
-"""Seconds after which larger sizes are tried again (RFC 8899 section 5.1.1)."""
+"""Seconds after which the size in use and larger ones are tried again (RFC 8899 section 5.1.1)."""
 
 FIRST_AFTER = 0.02
 """Seconds after the association's beginning at which the first size is tried."""
@@ -48,19 +49,35 @@ class PathMtu:
         self.probe = None
         self.deadline = now + FIRST_AFTER
 
-    def tick(self, now: float) -> None:
-        """Try a size, or the next one if it seems too large."""
+    def moved(self, now: float) -> bool:
+        """Search anew, on another path; return whether packets have to be smaller until then."""
+        shrinks = self.size > BASE
+        self.size = BASE
+        self.begin(now)
+        return shrinks
+
+    def tick(self, now: float) -> bool:
+        """Try a size, or the next one if it seems too large; return whether packets must be
+        smaller, as those of the present size do not get through any more."""
         if now < self.deadline:
-            return
+            return False
         if self._tries >= MAX_TRIES:
+            if self._sizes[self._index] <= self.size:
+                return self.moved(now)
             self._index += 1
             self._tries = 0
-        if self._index >= len(self._sizes) or self._sizes[self._index] <= self.size:
+        if self._index >= len(self._sizes) or self._sizes[self._index] < self.size:
             self.begin(now)
             self.deadline = now + RAISE_AFTER
-            return
+            return False
         self.probe = self._awaited = self._sizes[self._index]
         self.deadline = float("inf")
+        return False
+
+    def refused(self, now: float) -> None:
+        """Note that the probe can't even leave this machine (EMSGSIZE)."""
+        self._tries = MAX_TRIES
+        self.deadline = now
 
     def tried(self, now: float, timeout: float) -> None:
         """Note that the probe is sent; wait so many seconds for an answer."""
@@ -70,13 +87,14 @@ class PathMtu:
 
     def confirmed(self, size: int, now: float) -> bool:
         """Take the answer to a probe; return whether packets may be larger now."""
-        if size != self._awaited or size <= self.size:
+        if size != self._awaited:
             return False
+        grows = size > self.size
         self._awaited = 0
         self.size = size
         self._index = self._tries = 0
         self.deadline = now + RAISE_AFTER
-        return True
+        return grows
 
     def lost(self, now: float) -> bool:
         """Note that packets of this size seem to be lost one and all; return whether it shrinks."""

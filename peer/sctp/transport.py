@@ -78,6 +78,16 @@ class Host(Protocol):
             ConnectionError: There is nothing to send over any more.
         """
 
+    def transmit_probe(self, packet: bytes) -> bool:
+        """Send a packet that is not to be fragmented on its way.
+
+        Returns:
+            ``False`` if it is too large for this machine's network.
+
+        Raises:
+            ConnectionError: There is nothing to send over any more.
+        """
+
     def accept(self, opened: dcep.Open, id: int) -> Channel:
         """Make a channel that the other side has opened."""
 
@@ -215,6 +225,13 @@ class Channels:
                 self._host.transmit(packets)
             except ConnectionError as error:
                 logger.debug("%d packets not sent: %s", len(packets), error)
+        if association.probe is not None:
+            probe, association.probe = association.probe, None
+            try:
+                if not self._host.transmit_probe(probe):
+                    association.probe_refused(time.monotonic())
+            except ConnectionError as error:
+                logger.debug("a probe of the packet size not sent: %s", error)
 
     def _account(self, association: Association) -> None:
         sender, freed = association.sender, association.queue.freed

@@ -271,8 +271,8 @@ class Bench:
         return Section(
             "Sharing a link",
             "A link of 20 Mbit/s with a round trip of 50 ms and 200 ms of queue, without the first "
-            "3 s. The wait is what small packets, 100 a second, are held up beyond the delay of "
-            "the idle link. "
+            "3 s. The wait is how long small packets, 100 a second, are held up beyond the delay "
+            "of the idle link. "
             "`python -m tests.bench.data --cell fair`",
             (
                 "stack",

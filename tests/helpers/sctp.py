@@ -157,6 +157,10 @@ class World:
         while association.outgoing:
             self._carry(association.outgoing.popleft(), link, other)
             side.packets_sent += 1
+        if association.probe is not None:
+            self._carry(association.probe, link, other)
+            association.probe = None
+            side.packets_sent += 1
         while association.arrived:
             arrival = association.arrived.popleft()
             side.bytes_arrived += len(arrival.data)

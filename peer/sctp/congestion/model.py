@@ -329,6 +329,8 @@ class Model:
         elif self._phase_rounds >= 2 and lasted >= PROBE_ROUND_TRIP_TIME:
             self._take_bare_round_trip(now)
             return
+        if self._least_rtt == float("inf"):
+            return
         stands = now - self._standing_from >= STANDING_TIME and now >= self._look_from
         if stands and phase is not Phase.ROUND_TRIP:
             self._look_at_round_trip(ack)
