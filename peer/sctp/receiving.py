@@ -27,7 +27,8 @@ PER_SACK = 2
 """Packets with data after which one is due (RFC 9260 section 6.2)."""
 
 REOPENING = 65536
-"""Bytes of room of which the other side is told unasked, where there was less before."""
+"""Bytes of room of which the other side is told unasked, where there was less before; half of what
+there may be, if that is less (RFC 9293 section 3.8.6.2.2: no silly windows)."""
 
 
 class Receiver:
@@ -189,7 +190,8 @@ class Receiver:
             return None
         window = self.window
         # RFC 9260 section 6.2: the other side must hear of it when there is room again.
-        reopened = self._offered < REOPENING <= window - self._offered
+        much = min(REOPENING, self._limit // 2)
+        reopened = self._offered < much <= window - self._offered
         if not self.is_due and not reopened:
             return None
         encoded = encode_sack(
