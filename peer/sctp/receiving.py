@@ -69,6 +69,11 @@ class Receiver:
         return self._inbound.arrived
 
     @property
+    def skipped(self) -> dict[int, int]:
+        """Messages that the other side gave up, by stream; whoever drives this clears it."""
+        return self._inbound.skipped
+
+    @property
     def window(self) -> int:
         """Bytes that the other side may send."""
         return max(self._limit - self._inbound.size - self._not_read(), 0)

@@ -63,6 +63,9 @@ class Channel(Protocol):
     def abandoned(self, size: int) -> None:
         """Count a message that was given up."""
 
+    def skipped(self, count: int) -> None:
+        """Count messages that the other side gave up."""
+
 
 class Host(Protocol):
     """What lies below and above."""
@@ -229,6 +232,12 @@ class Channels:
                 if channel is not None:
                     channel.abandoned(_size(message))
             sender.abandoned.clear()
+        if association.skipped:
+            for stream, count in association.skipped.items():
+                channel = self._by_id.get(stream)
+                if channel is not None:
+                    channel.skipped(count)
+            association.skipped.clear()
         if freed:
             taken = list(freed.items())
             freed.clear()
