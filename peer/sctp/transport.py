@@ -130,6 +130,14 @@ class Channels:
         """Channels that there may be at a time; 0 until the other side has told."""
         return self._association.streams if self._association is not None else 0
 
+    @property
+    def wakes_at(self) -> float:
+        """When it looks at the association again, by ``time.monotonic()``; never is infinite.
+
+        That is not after the association's ``deadline``.
+        """
+        return 0.0 if self._is_scheduled else self._timer_at
+
     def start(self, remote_port: int) -> None:
         """Begin the association; a second call does nothing."""
         if self.state != "new":
