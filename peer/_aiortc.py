@@ -288,6 +288,9 @@ class CountedChannel(RTCDataChannel):
     messages_abandoned = 0
     """Messages of an unreliable channel that were given up."""
 
+    messages_skipped = 0
+    """Messages of an ordered one that the other side gave up and that never came."""
+
     def sent(self, size: int) -> None:
         """Count a message that has left the buffer."""
         self.messages_sent += 1
@@ -301,6 +304,10 @@ class CountedChannel(RTCDataChannel):
     def abandoned(self, size: int) -> None:
         """Count a message that was given up."""
         self.messages_abandoned += 1
+
+    def skipped(self, count: int) -> None:
+        """Count messages that the other side gave up."""
+        self.messages_skipped += count
 
     def assign(self, id: int) -> None:
         """Give it its stream identifier."""

@@ -24,7 +24,15 @@ SEND_BUFFER = 1024 * 1024
 """Bytes that may wait in a channel before :meth:`DataChannel.send` waits."""
 
 RECEIVE_BUFFER = 16 * 1024 * 1024
-"""Bytes that may wait to be read before a channel is closed over it."""
+"""Bytes that may wait to be read before a channel whose transport has no window is closed."""
+
+LOSSY_BUFFER = 2 * 1024 * 1024
+"""Bytes that may wait in a channel that may lose messages: a quarter of the window that all share,
+so that one channel that nobody reads does not take it all."""
+
+OVERHEAD = 100
+"""Bytes by which a message that waits counts for more than it has: what it takes in memory. Else
+tiny ones without number would fit a window."""
 
 _Type = TypeVar("_Type")
 
@@ -35,7 +43,14 @@ class ReceiveWindow(Protocol):
 
     A channel calls it on ``RTCDataChannel.transport`` if that has both methods. What is held counts
     against the receive window of the association (RFC 9260 section 3.3.4, ``a_rwnd``), so that a
-    program that stops reading stops the sender. Every byte that is held is released once: when the
+    program that stops reading stops the sender.
+
+    SCTP has one window for all streams. A reliable channel that nobody reads therefore takes it all
+    in the end, and then the other channels of the connection stand still as well, until it is read
+    or closed: nothing of it may be dropped, and nothing can tell the other side to stop on one
+    stream alone. Channels that may lose messages take no more than their ``receive_buffer``.
+
+    Every byte that is held is released once: when the
     message is read, or when its channel is closed.
     """
 
@@ -54,15 +69,23 @@ class ChannelCounts:
         sent: Messages handed to the transport.
         bytes_sent: Their bytes.
         refused: Messages that :meth:`DataChannel.try_send` did not take.
+        abandoned: Messages sent that were given up, because their retransmissions or their lifetime
+            were over: some of them may have arrived.
         received: Messages that arrived.
         bytes_received: Their bytes.
+        skipped: Messages that the other side gave up before they arrived, as far as it tells: it
+            does for ordered channels (RFC 3758 section 3.2), once a later message arrives.
+        dropped: Messages that arrived and were dropped, because nobody had read what came before.
     """
 
     sent: int = 0
     bytes_sent: int = 0
     refused: int = 0
+    abandoned: int = 0
     received: int = 0
     bytes_received: int = 0
+    skipped: int = 0
+    dropped: int = 0
 
 
 class DataChannel:
@@ -74,13 +97,14 @@ class DataChannel:
     Args:
         channel: The channel; messages are kept from now on.
         send_buffer: Bytes that may wait to be sent before :meth:`send` waits.
-        receive_buffer: Bytes that may wait to be read. Beyond them the channel is closed, and
-            reading ends with :class:`ReceiveOverflow` after what was kept.
+        receive_buffer: Bytes that may wait to be read, with 100 more for each message. What waits
+            in a reliable channel stops the sender, see :class:`ReceiveWindow`; only over a
+            transport without a window it is closed beyond them, and reading ends with
+            :class:`ReceiveOverflow` after what was kept. Where messages may be lost
+            (``maxRetransmits`` or ``maxPacketLifeTime``) the oldest are dropped beyond them, or
+            beyond 2 MiB, and counted.
         max_message_size: Tells the largest message that the other side takes, in bytes; 0 is no
             limit.
-
-    Attributes:
-        counts: What it did so far.
     """
 
     def __init__(
@@ -91,13 +115,17 @@ class DataChannel:
         receive_buffer: int = RECEIVE_BUFFER,
         max_message_size: Callable[[], int] = lambda: 0,
     ) -> None:
-        self.counts = ChannelCounts()
+        self._counts = ChannelCounts()
         self._channel = channel
         self._send_buffer = send_buffer
-        self._receive_buffer = receive_buffer
         self._max_message_size = max_message_size
         transport = channel.transport
         self._window = transport if isinstance(transport, ReceiveWindow) else None
+        self._has_window = self._window is not None
+        self._may_lose = channel.maxRetransmits is not None or channel.maxPacketLifeTime is not None
+        self._receive_buffer = (
+            min(receive_buffer, LOSSY_BUFFER) if self._may_lose else receive_buffer
+        )
         self._sending = asyncio.Lock()
         self._open = asyncio.Event()
         self._closed = asyncio.Event()
@@ -132,6 +160,13 @@ class DataChannel:
     def channel(self) -> RTCDataChannel:
         """aiortc's channel underneath."""
         return self._channel
+
+    @property
+    def counts(self) -> ChannelCounts:
+        """What it did so far."""
+        self._counts.abandoned = getattr(self._channel, "messages_abandoned", 0)
+        self._counts.skipped = getattr(self._channel, "messages_skipped", 0)
+        return self._counts
 
     @property
     def max_message_size(self) -> int:
@@ -199,11 +234,11 @@ class DataChannel:
         payload, size = _payload(message)
         self._check_open()
         if not self._open.is_set() or self._sending.locked():
-            self.counts.refused += 1
+            self._counts.refused += 1
             return False
         self._check_size(size)
         if self._channel.bufferedAmount >= self._send_buffer:
-            self.counts.refused += 1
+            self._counts.refused += 1
             return False
         self._hand_over(payload, size)
         return True
@@ -262,7 +297,7 @@ class DataChannel:
             ChannelMisused: Requests and replies are taken from this channel.
         """
         self._check_use()
-        return self._take_one() if self._messages else None
+        return self._pop()[0] if self._messages else None
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
@@ -432,8 +467,8 @@ class DataChannel:
         if self._channel.readyState != "open":
             raise ChannelClosed(self.label, ClosedBy.THEM)  # it is being closed
         self._channel.send(payload)
-        self.counts.sent += 1
-        self.counts.bytes_sent += size
+        self._counts.sent += 1
+        self._counts.bytes_sent += size
 
     async def _wait_until_low(self, amount: int) -> None:
         """Wait until no more bytes than this wait to be sent; one caller at a time."""
@@ -458,20 +493,16 @@ class DataChannel:
                 )
             self._arrived.clear()
             await self._arrived.wait()
-        return self._take_one()
-
-    def _take_one(self) -> str | bytes:
-        message, size = self._messages.popleft()
-        self._waiting_bytes -= size
-        if self._window is not None:
-            self._window.release(size)
-        return message
+        return self._pop()[0]
 
     def _on_message(self, message: str | bytes) -> None:
         if self._failure is not None:
             return
-        size = len(message) if isinstance(message, bytes) else len(message.encode())
-        if self._waiting_bytes + size > self._receive_buffer:
+        bare = len(message) if isinstance(message, bytes) else len(message.encode())
+        size = bare + OVERHEAD
+        if self._may_lose:
+            self._drop_oldest(size)
+        elif not self._has_window and self._waiting_bytes + size > self._receive_buffer:
             self._failure = ReceiveOverflow(self.label, self._receive_buffer)
             self.close()
             self.abandon()
@@ -480,9 +511,22 @@ class DataChannel:
             self._window.hold(size)
         self._messages.append((message, size))
         self._waiting_bytes += size
-        self.counts.received += 1
-        self.counts.bytes_received += size
+        self._counts.received += 1
+        self._counts.bytes_received += bare
         self._arrived.set()
+
+    def _drop_oldest(self, size: int) -> None:
+        """Make room for a message where there is too little."""
+        while self._messages and self._waiting_bytes + size > self._receive_buffer:
+            self._pop()
+            self._counts.dropped += 1
+
+    def _pop(self) -> tuple[str | bytes, int]:
+        message, size = self._messages.popleft()
+        self._waiting_bytes -= size
+        if self._window is not None:
+            self._window.release(size)
+        return message, size
 
     async def _first_of(self, event: asyncio.Event) -> None:
         """Wait for an event that :meth:`abandon` sets as well."""

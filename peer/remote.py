@@ -128,7 +128,8 @@ class RemotePeer:
                 none is announced.
             id: Its number, 0 to 65534; given by the transport unless ``negotiated``.
             send_buffer: Bytes that may wait before ``send()`` waits.
-            receive_buffer: Bytes that may wait to be read.
+            receive_buffer: Bytes that may wait to be read; a reliable channel stops the sender
+                before that, see :class:`DataChannel`.
 
         Raises:
             ConnectFailed: There is no connection to the peer.

@@ -171,6 +171,14 @@ class Association:
         return self._sender
 
     @property
+    def skipped(self) -> dict[int, int]:
+        """How many messages of each stream the other side gave up, of those that come in order.
+
+        Whoever drives this clears it.
+        """
+        return self._receiver.skipped
+
+    @property
     def streams(self) -> int:
         """Streams that both sides have, 0 until the other side has told."""
         return min(self._peer.inbound, self._peer.outbound) if self._peer is not None else 0

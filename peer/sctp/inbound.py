@@ -157,6 +157,7 @@ class Inbound:
     Attributes:
         size: Bytes of what is not given out yet.
         given_out: Bytes of :attr:`arrived`, counted on while it is not empty.
+        skipped: Messages that the other side gave up, by stream, of those that come in order.
         arrived: Whole messages, in the order in which they are to be given out; whoever drives this
             takes them from here.
     """
@@ -164,6 +165,7 @@ class Inbound:
     def __init__(self) -> None:
         self.size = 0
         self.given_out = 0
+        self.skipped: dict[int, int] = {}
         self.arrived: deque[Arrival] = deque()
         self._streams: dict[int, _Stream] = {}
         # DATA: runs by the TSN they begin and end with; TSNs tell which fragments belong together.
@@ -259,7 +261,7 @@ class Inbound:
         """
         for number, sequence in streams:
             state = self._stream(number)
-            self._skip_in(state, unwrap(sequence, state.next, 16))
+            self._skip_in(number, state, unwrap(sequence, state.next, 16))
         for first, run in list(self._by_first.items()):
             # What begins before and goes on after it may still become whole.
             is_over = run.last < cumulative or (run.last == cumulative and run.last in self._ends)
@@ -273,9 +275,13 @@ class Inbound:
         self._ends.pop(run.last, None)
         self.size -= run.size
 
-    def _skip_in(self, state: _Stream, last: int) -> None:
-        for number in sorted(n for n in state.early if n <= last):
+    def _skip_in(self, stream: int, state: _Stream, last: int) -> None:
+        early = sorted(n for n in state.early if n <= last)
+        for number in early:
             self._give_out(state.early.pop(number))
+        count = last + 1 - state.next - len(early)
+        if count > 0:
+            self.skipped[stream] = self.skipped.get(stream, 0) + count
         state.next = max(state.next, last + 1)
         self._give_out_early(state)
 
@@ -332,7 +338,7 @@ class Inbound:
                     self._totals.pop(key, None)
                     self._protocols.pop(key, None)
             if not unordered:
-                self._skip_in(state, last)
+                self._skip_in(stream, state, last)
 
     # --- resets
 

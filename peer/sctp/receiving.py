@@ -37,7 +37,8 @@ beginning and after a loss. Once there are many packets these are too few to cos
 """
 
 REOPENING = 65536
-"""Bytes of room of which the other side is told unasked, where there was less before."""
+"""Bytes of room of which the other side is told unasked, where there was less before; half of what
+there may be, if that is less (RFC 9293 section 3.8.6.2.2: no silly windows)."""
 
 
 class Receiver:
@@ -79,6 +80,11 @@ class Receiver:
     def arrived(self) -> deque[Arrival]:
         """Messages that have arrived; whoever drives this takes them."""
         return self._inbound.arrived
+
+    @property
+    def skipped(self) -> dict[int, int]:
+        """Messages that the other side gave up, by stream; whoever drives this clears it."""
+        return self._inbound.skipped
 
     @property
     def window(self) -> int:
@@ -221,7 +227,8 @@ class Receiver:
             return None
         window = self.window
         # RFC 9260 section 6.2: the other side must hear of it when there is room again.
-        reopened = self._offered < REOPENING <= window - self._offered
+        much = min(REOPENING, self._limit // 2)
+        reopened = self._offered < much <= window - self._offered
         if not self.is_due and not reopened:
             return None
         encoded = encode_sack(

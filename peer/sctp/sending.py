@@ -33,6 +33,11 @@ BLACK_HOLE = 2
 """Time-outs in a row by which large packets are taken to be lost for their size."""
 
 
+MAX_ASKING = 2
+"""Doublings of the time after which a side without room is asked again: 1.6 s at the least RTO. It
+tells of room unasked; this is for when that is lost."""
+
+
 class Sender:
     """Sends what waits in a queue.
 
@@ -125,7 +130,7 @@ class Sender:
             recovery.lose_all(now)  # it was sent to ask for room, and there was none
         if ack.acked or ack.lost:
             self.controller.acknowledged(ack)
-            recovery.arm_probe(now)
+            self._arm_probe(now)
         self._take_given_up()
 
     def path_changed(self, now: float) -> None:
@@ -154,13 +159,19 @@ class Sender:
 
     def _on_timeout(self, now: float) -> None:
         if self._window < self._full:
-            # RFC 9260 section 6.3.3: no congestion, the other side has no room.
-            self.recovery.timeouts = min(self.recovery.timeouts, 2)
+            # RFC 9260 sections 6.1 and 6.3.3: no congestion, the other side has no room, and is
+            # asked for some by one chunk, ever less often.
+            self.recovery.timeouts = min(self.recovery.timeouts, MAX_ASKING)
             return
         self.controller.timed_out(now)
         self._skip_told = self.recovery.cumulative
         if self.recovery.timeouts >= BLACK_HOLE and self._path.lost(now):
             self.size_changed()
+
+    def _arm_probe(self, now: float) -> None:
+        if self._window >= self._full or self.recovery.flight > self._full:
+            self.recovery.arm_probe(now)
+        # Else it asks for room itself, and was not lost.
 
     def _take_given_up(self) -> None:
         if self.recovery.gave_up:
@@ -238,7 +249,7 @@ class Sender:
         if parts:
             outgoing.append(header.seal(b"".join(parts)))
         if sent:
-            recovery.arm_probe(now)
+            self._arm_probe(now)
         if not queue:
             if recovery.flight < controller.window and not recovery.next_lost():
                 recovery.limited_by_application()

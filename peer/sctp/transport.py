@@ -63,6 +63,9 @@ class Channel(Protocol):
     def abandoned(self, size: int) -> None:
         """Count a message that was given up."""
 
+    def skipped(self, count: int) -> None:
+        """Count messages that the other side gave up."""
+
 
 class Host(Protocol):
     """What lies below and above."""
@@ -136,6 +139,14 @@ class Channels:
     def streams(self) -> int:
         """Channels that there may be at a time; 0 until the other side has told."""
         return self._association.streams if self._association is not None else 0
+
+    @property
+    def wakes_at(self) -> float:
+        """When it looks at the association again, by ``time.monotonic()``; never is infinite.
+
+        That is not after the association's ``deadline``.
+        """
+        return 0.0 if self._is_scheduled else self._timer_at
 
     def start(self, remote_port: int) -> None:
         """Begin the association; a second call does nothing."""
@@ -246,6 +257,12 @@ class Channels:
                 if channel is not None:
                     channel.abandoned(_size(message))
             sender.abandoned.clear()
+        if association.skipped:
+            for stream, count in association.skipped.items():
+                channel = self._by_id.get(stream)
+                if channel is not None:
+                    channel.skipped(count)
+            association.skipped.clear()
         if freed:
             taken = list(freed.items())
             freed.clear()

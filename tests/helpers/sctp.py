@@ -67,6 +67,7 @@ class Side:
         self.events: list[Event] = []
         self.freed: dict[int, int] = {}
         self.packets_sent = 0
+        self.on_packet: Callable[[bytes], None] | None = None
         self.on_message: Callable[[Arrival], None] | None = None
 
     @property
@@ -88,7 +89,7 @@ class World:
         self._order = itertools.count()
         self._coming: list[tuple[float, int, Callable[[], None]]] = []
         self._sides: list[Side] = []
-        self._ways: dict[str, tuple[Link, Side]] = {}
+        self.ways: dict[str, tuple[Link, Side]] = {}
         self._stale: set[str] = set()
 
     def pair(
@@ -107,8 +108,8 @@ class World:
             sides.append(Side(name + end, Association(made)))
         a, b = sides
         self._sides += sides
-        self._ways[a.name] = there, b
-        self._ways[b.name] = back if back is not None else replace(there), a
+        self.ways[a.name] = there, b
+        self.ways[b.name] = back if back is not None else replace(there), a
         return a, b
 
     def connect(self, *sides: Side) -> None:
@@ -153,9 +154,12 @@ class World:
         """Carry out what a side wants."""
         association = side.association
         association.flush(self.now)
-        link, other = self._ways[side.name]
+        link, other = self.ways[side.name]
         while association.outgoing:
-            self._carry(association.outgoing.popleft(), link, other)
+            packet = association.outgoing.popleft()
+            if side.on_packet is not None:
+                side.on_packet(packet)
+            self._carry(packet, link, other)
             side.packets_sent += 1
         if association.probe is not None:
             self._carry(association.probe, link, other)
