@@ -63,6 +63,7 @@ async def send_sources(
     *,
     stream: BinaryIO | None = None,
     on_progress: OnProgress | None = None,
+    on_closed: Callable[[], None] | None = None,
 ) -> int:
     """Send files over a channel of their own, and close it.
 
@@ -71,6 +72,8 @@ async def send_sources(
         sources: What to send.
         stream: Where a source without a path is read from.
         on_progress: Called whenever the receiver has acknowledged more.
+        on_closed: Called when the channel is closed: reading from ``stream`` should then end, or
+            the error waits for it.
 
     Returns:
         Bytes that were sent; what the receiver had is not among them.
@@ -82,7 +85,7 @@ async def send_sources(
 
     Cancellation: safe; the receiver is told and keeps what it has.
     """
-    return await _SendingSession(channel, sources, stream, on_progress).run()
+    return await _SendingSession(channel, sources, stream, on_progress, on_closed).run()
 
 
 class _SendingSession:
@@ -92,9 +95,10 @@ class _SendingSession:
         sources: Sequence[Source],
         stream: BinaryIO | None,
         on_progress: OnProgress | None,
+        on_closed: Callable[[], None] | None,
     ) -> None:
         self._channel, self._sources, self._stream = channel, sources, stream
-        self._on_progress = on_progress
+        self._on_progress, self._on_closed = on_progress, on_closed
         limit = channel.max_message_size or BLOCK
         self._machine = Sender([s.entry for s in sources], block=min(BLOCK, limit))
         self._disk = Disk()
@@ -157,6 +161,8 @@ class _SendingSession:
                     self._machine.fail(error)
                 self._report()
                 self._wake.set()
+            if self._on_closed is not None:
+                self._on_closed()
             raise ChannelClosed(self._channel.label, self._channel.closed_by or ClosedBy.CONNECTION)
         finally:
             self._wake.set()

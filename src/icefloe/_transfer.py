@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol, TextIO, cast
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -58,6 +58,9 @@ EXIT_BROKEN = 15
 _PLACES_TRIED = 20
 """New codes before it is given up to find a place where there is no other sender."""
 
+_PROGRESS_EVERY = 0.2
+"""Seconds between two views of the progress."""
+
 _STDIN = "stdin"
 _GIVEN_UP = (PairingError, TransferDeclined, TransferFailed)
 """What trying again does not mend."""
@@ -85,6 +88,8 @@ class _Reporter:
         )
         self._task: Any = None
         self._last = 0.0
+        self._kept = 0
+        self._shown_later: asyncio.TimerHandle | None = None
 
     def tell(self, sentence: str, event: str, **fields: object) -> None:
         """Say something, as a sentence or as an event with its fields."""
@@ -99,42 +104,76 @@ class _Reporter:
         """Return what shows progress over the connection with a peer."""
 
         def show(progress: Progress) -> None:
-            now = asyncio.get_running_loop().time()
-            if now - self._last < 0.2 and progress.done != progress.total:
-                return
-            self._last = now
-            if self._as_json:
-                self.tell(
-                    "",
-                    "progress",
-                    done=progress.done,
-                    total=progress.total,
-                    file=progress.path,
-                    path=_path(peer),
-                )
-            elif not self._bar.disable:
-                if self._task is None:
-                    self._bar.start()
-                    self._task = self._bar.add_task("", path="")
-                name = safe_name(progress.path.rpartition("/")[2])
-                self._bar.update(
-                    self._task,
-                    completed=progress.done,
-                    total=progress.total,
-                    description=name if len(name) < 30 else name[:29] + "…",
-                    path=_path(peer),
-                )
+            loop = asyncio.get_running_loop()
+            self._forget_later()
+            early = self._last + _PROGRESS_EVERY - loop.time()
+            if early > 0 and progress.done != progress.total:
+                # What comes to a stop is shown as far as it came.
+                self._shown_later = loop.call_later(early, self._show, progress, peer)
+            else:
+                self._show(progress, peer)
 
         return show
 
+    def _show(self, progress: Progress, peer: RemotePeer) -> None:
+        self._last = asyncio.get_running_loop().time()
+        if self._as_json and _would_wait(self._out):
+            return  # who does not read learns of the end, and does not hold up the transfer
+        if self._as_json:
+            self.tell(
+                "",
+                "progress",
+                done=progress.done,
+                total=progress.total,
+                file=progress.path,
+                path=_path(peer),
+            )
+        elif not self._bar.disable:
+            if self._task is None:
+                self._bar.start()
+                self._task = self._bar.add_task("", total=None, path="")
+            kept = progress.done - progress.moved
+            if kept != self._kept:
+                self._kept = kept
+                self._bar.reset(self._task, completed=progress.done)  # no part of the rate
+            last = progress.path.rpartition("/")[2]
+            name = safe_name(last) if last else ""  # there is none before the first file
+            self._bar.update(
+                self._task,
+                completed=progress.done,
+                total=progress.total,
+                description=name if len(name) < 30 else name[:29] + "…",
+                path=_path(peer),
+            )
+
     def stop(self) -> None:
         """Leave the bar as it is."""
+        self._forget_later()
         self._bar.stop()
+
+    def _forget_later(self) -> None:
+        if self._shown_later is not None:
+            self._shown_later.cancel()
+            self._shown_later = None
+
+
+def _would_wait(out: TextIO) -> bool:
+    """Tell whether writing a line waits for somebody to read."""
+    if sys.platform == "win32":
+        return False
+    return not select.select([], [out], [], 0)[1]
 
 
 def _path(peer: RemotePeer) -> str:
-    path = peer.path
-    return f"{path.rpartition(', ')[2]}, {path.partition(' ')[0]}" if path else ""
+    """Return the path in short, as ``direct, host/udp``, or ``relay, turn/tls``."""
+    pair = peer.connection.selectedCandidatePair
+    if pair is None:
+        return ""
+    local = pair.local
+    way = f"{local.type}/{local.protocol}"
+    if local.type == "relay":
+        way = f"turn/{local.relayProtocol or local.protocol}"
+    return f"{'relay' if pair.relayed else 'direct'}, {way}"
 
 
 # --- sending ------------------------------------------------------------------------------------
@@ -213,6 +252,7 @@ async def _send(settings: SendSettings, reporter: _Reporter, stdin: "_Stdin | No
                 sources,
                 stream=cast("BinaryIO | None", stdin),
                 on_progress=reporter.progress(peer),
+                on_closed=stdin.stop if stdin is not None else None,
             )
 
         try:
@@ -295,6 +335,10 @@ class _Stdin:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+    def stop(self) -> None:
+        """Take no more from it, and wait no longer."""
+        self.stopped = True
 
     def read(self, size: int) -> bytes:
         """Return what comes; nothing at the end."""
@@ -381,7 +425,12 @@ async def _ask(offer: FileOffer, reporter: _Reporter) -> bool:
     sys.stderr.write(f"{shown}: {len(offer.entries)} files and folders, {size} bytes.\n")
     sys.stderr.write("Receive? [y/N] ")
     sys.stderr.flush()
-    return (await asyncio.to_thread(sys.stdin.readline)).strip().lower() in ("y", "yes")
+    terminal = _Stdin(sys.stdin.buffer)
+    try:
+        answer = await asyncio.to_thread(terminal.read, 1024)  # a terminal gives a line
+    finally:
+        terminal.stop()
+    return answer.strip().lower() in (b"y", b"yes")
 
 
 # --- both ---------------------------------------------------------------------------------------
@@ -408,10 +457,11 @@ async def _until_done(meeting: Meeting, work: _Work, wait: float, *, again: bool
     broken: Exception | None = None
     coming: asyncio.Task[RemotePeer] | None = None
     doing: asyncio.Task[Any] | None = None
+    losing: asyncio.Task[None] | None = None
     try:
         while True:
             coming = coming or asyncio.ensure_future(_next(arriving))
-            busy = {coming} if doing is None else {coming, doing}
+            busy = {task for task in (coming, doing, losing) if task is not None}
             done, _ = await asyncio.wait(
                 busy,
                 timeout=wait if doing is None else None,
@@ -421,6 +471,9 @@ async def _until_done(meeting: Meeting, work: _Work, wait: float, *, again: bool
                 raise broken or NobodyThere(wait)
             if doing in done:
                 finished, doing = doing, None
+                if losing is not None:
+                    await _cancel(losing)
+                    losing = None
                 try:
                     return finished.result()
                 except _GIVEN_UP:
@@ -432,13 +485,32 @@ async def _until_done(meeting: Meeting, work: _Work, wait: float, *, again: bool
                     sys.stderr.write(f"icefloe: {error}\nWaiting for the other side…\n")
             elif coming in done:
                 peer, coming = coming.result(), None
-                if doing is not None:
-                    await _cancel(doing)
+                for task in (doing, losing):
+                    if task is not None:
+                        await _cancel(task)
                 doing = asyncio.ensure_future(work(peer))
+                losing = asyncio.ensure_future(_lost(peer, wait))
+            else:
+                raise TransferBroken(0, f"the other side was out of reach for {wait:g} s")
     finally:
-        for task in (coming, doing):
+        for task in (coming, doing, losing):
             if task is not None:
                 await _cancel(task)
+
+
+async def _lost(peer: RemotePeer, wait: float) -> None:
+    """Return once a connection that was there is not for so many seconds."""
+    changed = asyncio.Event()
+    connection = peer.connection
+    connection.on("connectionstatechange", changed.set)
+    while True:
+        changed.clear()
+        is_lost = connection.connectionState in ("disconnected", "failed")
+        try:
+            async with asyncio.timeout(wait if is_lost else None):
+                await changed.wait()
+        except TimeoutError:
+            return
 
 
 async def _next(arriving: AsyncIterator[RemotePeer]) -> RemotePeer:
@@ -462,7 +534,7 @@ def _run(work: Callable[[], Awaitable[None]], reporter: _Reporter, stdin: _Stdin
                 await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
                 if not working.done():
                     if stdin is not None:
-                        stdin.stopped = True
+                        stdin.stop()
                     await _cancel(working)
                     return stopped.result()
                 working.result()

@@ -124,6 +124,7 @@ async def measure_one(folder: Path, size: int, holes: float, reader: float | Non
     async with process("send", str(source), "--json", environment=cache) as sender:
         told = await event(sender, "code")
         begun = time.monotonic()
+        draining = asyncio.create_task(_read(sender, None))
         out: Path | str = target if reader is None else "-"
         async with process(*receive_arguments(told, out), stdout=PIPE) as receiver:
             watching = [
@@ -136,6 +137,7 @@ async def measure_one(folder: Path, size: int, holes: float, reader: float | Non
             await asyncio.wait(watching, timeout=5)
             assert receiver.stderr is not None
             assert code == 0, (await receiver.stderr.read()).decode()
+        await draining
         assert await sender.wait() == 0
     if reader is None:
         arrived = await asyncio.to_thread(_hash_of, target / source.name)

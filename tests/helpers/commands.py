@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +16,21 @@ _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 @asynccontextmanager
 async def process(
-    *arguments: str, environment: Mapping[str, str] | None = None, **options: Any
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    through: Sequence[str] = (),
+    **options: Any,
 ) -> AsyncIterator[Process]:
     """Run ``icefloe`` until the end of the block; it is killed if it still runs then.
 
     Args:
         arguments: What stands after ``icefloe``.
         environment: Variables beside those of this process.
+        through: A program that starts it, with its arguments.
         options: For ``create_subprocess_exec``; its output is piped unless they say otherwise.
     """
     running = await asyncio.create_subprocess_exec(
+        *through,
         sys.executable,
         "-m",
         "icefloe",
