@@ -250,13 +250,19 @@ class DataChannel:
 
         Cancellation: safe; no message is lost.
         """
-        if self._requests is not None:
-            raise ChannelMisused(
-                self.label,
-                f"channel {self.label!r} carries requests and replies; open another one for "
-                "messages",
-            )
+        self._check_use()
         return await self._take()
+
+    def try_receive(self) -> str | bytes | None:
+        """Return the next message if it is here already, and ``None`` if it is not.
+
+        For who works on many small messages at once.
+
+        Raises:
+            ChannelMisused: Requests and replies are taken from this channel.
+        """
+        self._check_use()
+        return self._take_one() if self._messages else None
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
@@ -436,6 +442,14 @@ class DataChannel:
         if self._channel.bufferedAmount > amount:
             await self._first_of(self._room)
 
+    def _check_use(self) -> None:
+        if self._requests is not None:
+            raise ChannelMisused(
+                self.label,
+                f"channel {self.label!r} carries requests and replies; open another one for "
+                "messages",
+            )
+
     async def _take(self) -> str | bytes:
         while not self._messages:
             if self.closed:
@@ -444,6 +458,9 @@ class DataChannel:
                 )
             self._arrived.clear()
             await self._arrived.wait()
+        return self._take_one()
+
+    def _take_one(self) -> str | bytes:
         message, size = self._messages.popleft()
         self._waiting_bytes -= size
         if self._window is not None:

@@ -6,7 +6,8 @@ offer.accept(folder)`` receives. The rooms:
 * :mod:`.protocol`: what is said, and the limits. No I/O.
 * :mod:`.sender`, :mod:`.receiver`: who says what when. No I/O.
 * :mod:`.paths`: names of files, those to send and those to write. Hardly any I/O.
-* :mod:`.disk`: reading and writing, in a thread.
+* :mod:`.source`, :mod:`.destination`, :mod:`.part`: reading and writing.
+* :mod:`.disk`: the thread in which that is done.
 * :mod:`.session`: puts these together over a channel.
 * :mod:`.pairing`, :mod:`.words`, :mod:`.meeting`: how two find and trust each other by a code.
 """

@@ -12,6 +12,7 @@
         ├── InvalidCode (also ValueError)
         ├── CodeUsedUp
         ├── NobodyThere
+        ├── NoPlaceFree
         └── FingerprintMismatch
 """
 
@@ -180,6 +181,16 @@ class NobodyThere(PairingError):
         super().__init__(
             f"Nobody offers files under this code (waited {timeout:g} s). Is the sender still "
             "running, with the same server?"
+        )
+
+
+class NoPlaceFree(PairingError):
+    """There is another sender at each place of the signaling server that was tried."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The signaling server has too many senders at once. Try again later, or use a server "
+            "of your own: icefloe serve"
         )
 
 

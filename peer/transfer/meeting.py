@@ -128,11 +128,12 @@ class Meeting:
         self._paired: Arrivals[RemotePeer] = Arrivals()
         self._failure: PairingError | SignalingError | None = None
         self._guesses = 0
+        self._shown = 0
 
     @property
-    def others_here(self) -> int:
-        """How many more are at the same place, whoever they are."""
-        return len(self._client.peers)
+    def is_shared(self) -> bool:
+        """Whether somebody else is here who takes the same side, with a code of its own maybe."""
+        return any(_is(info, self._side) for info in self._client.peers)
 
     async def __aiter__(self) -> AsyncIterator[RemotePeer]:
         async for peer in self._paired:
@@ -187,7 +188,7 @@ class Meeting:
 
     async def _greet(self, info: PeerInfo) -> None:
         # The receiver speaks first, to whoever may be the sender.
-        if self._side is Side.RECEIVER and info.name.startswith(f"{Side.SENDER}-"):
+        if self._side is Side.RECEIVER and _is(info, Side.SENDER):
             other = self._meet(info.id)
             await other.way.message(said(other.pairing.pake))
 
@@ -217,13 +218,21 @@ class Meeting:
                 else:
                     await other.way.message(said(other.pairing.pake))
             case Pake() if other is not None and not other.pairing.has_key:
-                await other.way.message(said(other.pairing.receive(saying)))
+                await self._show(other, saying)
             case Confirm() if other is not None and other.pairing.has_key:
                 await self._on_confirm(other, saying)
             case Fingerprints() if other is not None and other.pairing.is_paired:
                 other.signed = saying
             case Refused() if other is not None:
                 self._on_refused(other, saying)
+
+    async def _show(self, other: _Other, pake: Pake) -> None:
+        # Who gets this can try one guess on it, and need not answer: it counts until it does.
+        if self._shown >= GUESSES:
+            raise CodeUsedUp(self._shown)
+        confirm = other.pairing.receive(pake)
+        self._shown += 1
+        await other.way.message(said(confirm))
 
     async def _on_confirm(self, other: _Other, confirm: Confirm) -> None:
         if other.pairing.is_paired:
@@ -235,6 +244,8 @@ class Meeting:
             return
         if self._side is Side.SENDER:
             await other.way.message(said(other.pairing.confirmation))
+        else:
+            self._shown -= 1
         for id in [id for id in self._others if id != other.id]:
             self._forget(id, "superseded")
         self._connect(other)
@@ -296,3 +307,7 @@ class Meeting:
     def _on_state(self, peer: RemotePeer) -> None:
         if peer.connection.connectionState == "disconnected":
             self._client.suspect()
+
+
+def _is(info: PeerInfo, side: Side) -> bool:
+    return info.name.startswith(f"{side}-")

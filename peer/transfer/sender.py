@@ -37,6 +37,10 @@ from .protocol import (
     violation,
 )
 
+_AT_ONCE = 8
+"""Data messages that are read from a file in one go: each way into the disk's thread costs as much
+as some of them."""
+
 
 class SenderState(StrEnum):
     """How far a sender is."""
@@ -117,6 +121,7 @@ class Sender:
         self.sent = 0
         self._payload = min(block, MESSAGE_LIMIT) - HEADER.size
         self._window = window
+        self._worthwhile = min(_AT_ONCE * self._payload, window // 4)
         size = sum(entry.size or 0 for entry in self.entries)
         self._waiting: deque[Step] = deque(Say(batch) for batch in batches(self.entries))
         self._waiting.append(Say(Offer(count=len(self.entries), size=size)))
@@ -151,10 +156,11 @@ class Sender:
                 return Say(Finish())
             self._is_asked = True
             return Open(index, self._kept.get(index))
-        if left < self._payload and self._unfinished[self._open].in_flight:
+        if left < self._worthwhile and self._unfinished[self._open].in_flight:
             return None
         self._is_asked = True
-        return Read(self._open, self._payload)
+        messages = max(1, min(left // self._payload, _AT_ONCE))
+        return Read(self._open, messages * self._payload)
 
     # --- what was done
 
@@ -186,11 +192,12 @@ class Sender:
         if self.state is not SenderState.SENDING or self._open is None:
             return
         index = self._open
-        if data:
-            self._waiting.append(Say(Data(index, self._offset, data)))
-            self._offset += len(data)
-            self.sent += len(data)
-            self._unfinished[index].sent = self._offset
+        for start in range(0, len(data), self._payload):
+            part = data[start : start + self._payload]
+            self._waiting.append(Say(Data(index, self._offset + start, part)))
+        self._offset += len(data)
+        self.sent += len(data)
+        self._unfinished[index].sent = self._offset
         if digest is not None:
             self._waiting.append(Say(End(index, self._offset, digest)))
             self._open = None

@@ -9,8 +9,10 @@ from typing import BinaryIO, assert_never
 from ..channels import DataChannel
 from ..errors import ChannelClosed, ChannelError, ClosedBy
 from . import receiver as receiving, sender as sending
-from .disk import Destination, Disk, PartFile, SourceFile, StreamFile
+from .destination import Destination
+from .disk import Disk
 from .errors import Failure, TransferBroken, TransferError, TransferFailed
+from .part import PartFile, StreamFile
 from .paths import Source
 from .protocol import (
     BLOCK,
@@ -23,8 +25,10 @@ from .protocol import (
 )
 from .receiver import Receiver, ReceiverState
 from .sender import Sender, SenderState
+from .source import SourceFile
 
 _CLOSE_TIMEOUT = 5.0  # seconds for the other side to take the last words
+_WRITE_AT_ONCE = 512 * 1024  # bytes; see _AT_ONCE of the sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ async def send_sources(
     *,
     stream: BinaryIO | None = None,
     on_progress: OnProgress | None = None,
+    on_closed: Callable[[], None] | None = None,
 ) -> int:
     """Send files over a channel of their own, and close it.
 
@@ -67,6 +72,8 @@ async def send_sources(
         sources: What to send.
         stream: Where a source without a path is read from.
         on_progress: Called whenever the receiver has acknowledged more.
+        on_closed: Called when the channel is closed: reading from ``stream`` should then end, or
+            the error waits for it.
 
     Returns:
         Bytes that were sent; what the receiver had is not among them.
@@ -78,7 +85,7 @@ async def send_sources(
 
     Cancellation: safe; the receiver is told and keeps what it has.
     """
-    return await _SendingSession(channel, sources, stream, on_progress).run()
+    return await _SendingSession(channel, sources, stream, on_progress, on_closed).run()
 
 
 class _SendingSession:
@@ -88,9 +95,10 @@ class _SendingSession:
         sources: Sequence[Source],
         stream: BinaryIO | None,
         on_progress: OnProgress | None,
+        on_closed: Callable[[], None] | None,
     ) -> None:
         self._channel, self._sources, self._stream = channel, sources, stream
-        self._on_progress = on_progress
+        self._on_progress, self._on_closed = on_progress, on_closed
         limit = channel.max_message_size or BLOCK
         self._machine = Sender([s.entry for s in sources], block=min(BLOCK, limit))
         self._disk = Disk()
@@ -153,6 +161,8 @@ class _SendingSession:
                     self._machine.fail(error)
                 self._report()
                 self._wake.set()
+            if self._on_closed is not None:
+                self._on_closed()
             raise ChannelClosed(self._channel.label, self._channel.closed_by or ClosedBy.CONNECTION)
         finally:
             self._wake.set()
@@ -324,7 +334,7 @@ class _ReceivingSession:
             try:
                 await self._do(machine.accept(await self._prepare(folder, overwrite)))
                 while machine.state is ReceiverState.RECEIVING:
-                    await self._do(machine.receive(decode_from_sender(await self._next())))
+                    await self._do(await self._next())
             except TransferFailed as error:
                 await _say_all(self._channel, machine.fail(error))
             if machine.error is not None:
@@ -346,8 +356,24 @@ class _ReceivingSession:
             return []
         return list(dict.fromkeys(folder / place[0] for place in self._destination.places))
 
-    async def _next(self) -> str | bytes:
-        return await self._channel.receive()
+    async def _next(self) -> list[receiving.Step]:
+        """Take a message; return what to do. As much data as is here is written in one go."""
+        steps = self._machine.receive(decode_from_sender(await self._channel.receive()))
+        if len(steps) != 1 or not isinstance(steps[0], receiving.Write):
+            return steps
+        first, rest = steps[0], list[receiving.Step]()
+        pieces, size = [first.data], len(first.data)
+        while not rest and size < _WRITE_AT_ONCE:
+            message = self._channel.try_receive()
+            if message is None:
+                break
+            for step in self._machine.receive(decode_from_sender(message)):
+                if isinstance(step, receiving.Write):
+                    pieces.append(step.data)
+                    size += len(step.data)
+                else:
+                    rest.append(step)
+        return [receiving.Write(first.index, first.offset, b"".join(pieces)), *rest]
 
     async def _prepare(self, folder: Path | None, overwrite: bool) -> list[Kept]:
         entries = self._machine.entries

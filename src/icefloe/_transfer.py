@@ -6,11 +6,11 @@ import json
 import select
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol, TextIO, cast
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -27,6 +27,7 @@ from icefloe.peer import ConnectFailed, PeerConfiguration, PeerError, RemotePeer
 from icefloe.peer.transfer.errors import (
     CodeUsedUp,
     NobodyThere,
+    NoPlaceFree,
     PairingError,
     TransferBroken,
     TransferDeclined,
@@ -37,7 +38,13 @@ from icefloe.peer.transfer.pairing import Code, Side
 from icefloe.peer.transfer.paths import Source, gather, safe_name
 from icefloe.peer.transfer.protocol import PROTOCOL, Entry
 from icefloe.peer.transfer.session import FileOffer, Progress, send_sources
-from icefloe.signaling import ListenFailed, ServerConfiguration, SignalingError, serve
+from icefloe.signaling import (
+    ListenFailed,
+    ServerConfiguration,
+    SignalingError,
+    SignalingServer,
+    serve,
+)
 
 from ._serving import EXIT_SIGNALING, CommandError, _lan_addresses, _loop_factory, _signals
 from ._tls import cache_folder
@@ -47,6 +54,12 @@ EXIT_CONNECTION = 12
 EXIT_DECLINED = 13
 EXIT_TRANSFER = 14
 EXIT_BROKEN = 15
+
+_PLACES_TRIED = 20
+"""New codes before it is given up to find a place where there is no other sender."""
+
+_PROGRESS_EVERY = 0.2
+"""Seconds between two views of the progress."""
 
 _STDIN = "stdin"
 _GIVEN_UP = (PairingError, TransferDeclined, TransferFailed)
@@ -75,6 +88,8 @@ class _Reporter:
         )
         self._task: Any = None
         self._last = 0.0
+        self._kept = 0
+        self._shown_later: asyncio.TimerHandle | None = None
 
     def tell(self, sentence: str, event: str, **fields: object) -> None:
         """Say something, as a sentence or as an event with its fields."""
@@ -89,42 +104,76 @@ class _Reporter:
         """Return what shows progress over the connection with a peer."""
 
         def show(progress: Progress) -> None:
-            now = asyncio.get_running_loop().time()
-            if now - self._last < 0.2 and progress.done != progress.total:
-                return
-            self._last = now
-            if self._as_json:
-                self.tell(
-                    "",
-                    "progress",
-                    done=progress.done,
-                    total=progress.total,
-                    file=progress.path,
-                    path=_path(peer),
-                )
-            elif not self._bar.disable:
-                if self._task is None:
-                    self._bar.start()
-                    self._task = self._bar.add_task("", path="")
-                name = safe_name(progress.path.rpartition("/")[2])
-                self._bar.update(
-                    self._task,
-                    completed=progress.done,
-                    total=progress.total,
-                    description=name if len(name) < 30 else name[:29] + "…",
-                    path=_path(peer),
-                )
+            loop = asyncio.get_running_loop()
+            self._forget_later()
+            early = self._last + _PROGRESS_EVERY - loop.time()
+            if early > 0 and progress.done != progress.total:
+                # What comes to a stop is shown as far as it came.
+                self._shown_later = loop.call_later(early, self._show, progress, peer)
+            else:
+                self._show(progress, peer)
 
         return show
 
+    def _show(self, progress: Progress, peer: RemotePeer) -> None:
+        self._last = asyncio.get_running_loop().time()
+        if self._as_json and _would_wait(self._out):
+            return  # who does not read learns of the end, and does not hold up the transfer
+        if self._as_json:
+            self.tell(
+                "",
+                "progress",
+                done=progress.done,
+                total=progress.total,
+                file=progress.path,
+                path=_path(peer),
+            )
+        elif not self._bar.disable:
+            if self._task is None:
+                self._bar.start()
+                self._task = self._bar.add_task("", total=None, path="")
+            kept = progress.done - progress.moved
+            if kept != self._kept:
+                self._kept = kept
+                self._bar.reset(self._task, completed=progress.done)  # no part of the rate
+            last = progress.path.rpartition("/")[2]
+            name = safe_name(last) if last else ""  # there is none before the first file
+            self._bar.update(
+                self._task,
+                completed=progress.done,
+                total=progress.total,
+                description=name if len(name) < 30 else name[:29] + "…",
+                path=_path(peer),
+            )
+
     def stop(self) -> None:
         """Leave the bar as it is."""
+        self._forget_later()
         self._bar.stop()
+
+    def _forget_later(self) -> None:
+        if self._shown_later is not None:
+            self._shown_later.cancel()
+            self._shown_later = None
+
+
+def _would_wait(out: TextIO) -> bool:
+    """Tell whether writing a line waits for somebody to read."""
+    if sys.platform == "win32":
+        return False
+    return not select.select([], [out], [], 0)[1]
 
 
 def _path(peer: RemotePeer) -> str:
-    path = peer.path
-    return f"{path.rpartition(', ')[2]}, {path.partition(' ')[0]}" if path else ""
+    """Return the path in short, as ``direct, host/udp``, or ``relay, turn/tls``."""
+    pair = peer.connection.selectedCandidatePair
+    if pair is None:
+        return ""
+    local = pair.local
+    way = f"{local.type}/{local.protocol}"
+    if local.type == "relay":
+        way = f"turn/{local.relayProtocol or local.protocol}"
+    return f"{'relay' if pair.relayed else 'direct'}, {way}"
 
 
 # --- sending ------------------------------------------------------------------------------------
@@ -168,8 +217,21 @@ async def _send(settings: SendSettings, reporter: _Reporter, stdin: "_Stdin | No
     for path in left_out:
         sys.stderr.write(f"left out: {path} is a link, or no file\n")
     memory = _Memory(settings) if stdin is None else None
-    async with _place(settings, memory) as (url, code, command):
-        page = _page(command.rpartition(" ")[2], code)
+    known, port = (memory.recall() if memory else None) or (None, 0)
+    async with AsyncExitStack() as stack:
+        if settings.server is not None:
+            url = outside = settings.server
+        else:
+            server = await _own_server(stack, port)
+            known = known if server.port == port else None
+            port, url = server.port, f"ws://127.0.0.1:{server.port}/ws"
+            host = next((a for a in _lan_addresses("0.0.0.0")), "127.0.0.1")
+            outside = f"ws://{host}:{port}/ws"
+        meeting, code = await stack.enter_async_context(_meet(url, known))
+        if memory is not None:
+            memory.keep(code, port)
+        command = f"icefloe receive {code} --server {outside}"
+        page = _page(outside, code)
         reporter.tell(
             f"Code: {code}\nOn the other machine: {command}\nOr in its browser: {page}",
             "code",
@@ -182,23 +244,23 @@ async def _send(settings: SendSettings, reporter: _Reporter, stdin: "_Stdin | No
             import segno
 
             segno.make(command, error="l").terminal(out=sys.stderr, compact=True)
-        async with meet(url, code, Side.SENDER, configuration=_configuration()) as meeting:
 
-            async def serve_one(peer: RemotePeer) -> int:
-                channel = await peer.open_channel("files", protocol=PROTOCOL)
-                return await send_sources(
-                    channel,
-                    sources,
-                    stream=cast("BinaryIO | None", stdin),
-                    on_progress=reporter.progress(peer),
-                )
+        async def serve_one(peer: RemotePeer) -> int:
+            channel = await peer.open_channel("files", protocol=PROTOCOL)
+            return await send_sources(
+                channel,
+                sources,
+                stream=cast("BinaryIO | None", stdin),
+                on_progress=reporter.progress(peer),
+                on_closed=stdin.stop if stdin is not None else None,
+            )
 
-            try:
-                sent = await _until_done(meeting, serve_one, settings.wait, again=stdin is None)
-            except CodeUsedUp:
-                if memory is not None:
-                    memory.forget()
-                raise
+        try:
+            sent = await _until_done(meeting, serve_one, settings.wait, again=stdin is None)
+        except CodeUsedUp:
+            if memory is not None:
+                memory.forget()
+            raise
     if memory is not None:
         memory.forget()
     reporter.stop()
@@ -206,34 +268,24 @@ async def _send(settings: SendSettings, reporter: _Reporter, stdin: "_Stdin | No
 
 
 @asynccontextmanager
-async def _place(
-    settings: SendSettings, memory: "_Memory | None"
-) -> "AsyncIterator[tuple[str, Code, str]]":
-    """Give the URL of a signaling server, a code, and the command for the other side."""
-    code, port = (memory.recall() if memory else None) or (Code.make(), 0)
-    if settings.server is not None:
-        if memory is not None:
-            memory.keep(code, 0)
-        yield settings.server, code, f"icefloe receive {code} --server {settings.server}"
-        return
+async def _meet(url: str, known: Code | None) -> "AsyncIterator[tuple[Meeting, Code]]":
+    """Be at the place of a code: a known one, or a new one whose place no other sender has."""
+    for _ in range(_PLACES_TRIED):
+        code = known or Code.make()
+        async with meet(url, code, Side.SENDER, configuration=_configuration()) as meeting:
+            if known is not None or not meeting.is_shared:
+                yield meeting, code
+                return
+    raise NoPlaceFree
+
+
+async def _own_server(stack: AsyncExitStack, port: int) -> SignalingServer:
     limits = ServerConfiguration(shutdown_timeout=0.5)
     try:
-        serving = serve("0.0.0.0", port, configuration=limits)
-        server = await serving.__aenter__()
+        return await stack.enter_async_context(serve("0.0.0.0", port, configuration=limits))
     except ListenFailed:
         # Another program has the port by now, or the same command runs a second time.
-        code = Code.make()
-        serving = serve("0.0.0.0", 0, configuration=limits)
-        server = await serving.__aenter__()
-    try:
-        if memory is not None:
-            memory.keep(code, server.port)
-        host = next((a for a in _lan_addresses("0.0.0.0")), "127.0.0.1")
-        outside = f"ws://{host}:{server.port}/ws"
-        command = f"icefloe receive {code} --server {outside}"
-        yield f"ws://127.0.0.1:{server.port}/ws", code, command
-    finally:
-        await serving.__aexit__(None, None, None)
+        return await stack.enter_async_context(serve("0.0.0.0", 0, configuration=limits))
 
 
 def _page(server: str, code: Code) -> str:
@@ -283,6 +335,10 @@ class _Stdin:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+    def stop(self) -> None:
+        """Take no more from it, and wait no longer."""
+        self.stopped = True
 
     def read(self, size: int) -> bytes:
         """Return what comes; nothing at the end."""
@@ -369,7 +425,12 @@ async def _ask(offer: FileOffer, reporter: _Reporter) -> bool:
     sys.stderr.write(f"{shown}: {len(offer.entries)} files and folders, {size} bytes.\n")
     sys.stderr.write("Receive? [y/N] ")
     sys.stderr.flush()
-    return (await asyncio.to_thread(sys.stdin.readline)).strip().lower() in ("y", "yes")
+    terminal = _Stdin(sys.stdin.buffer)
+    try:
+        answer = await asyncio.to_thread(terminal.read, 1024)  # a terminal gives a line
+    finally:
+        terminal.stop()
+    return answer.strip().lower() in (b"y", b"yes")
 
 
 # --- both ---------------------------------------------------------------------------------------
@@ -396,10 +457,11 @@ async def _until_done(meeting: Meeting, work: _Work, wait: float, *, again: bool
     broken: Exception | None = None
     coming: asyncio.Task[RemotePeer] | None = None
     doing: asyncio.Task[Any] | None = None
+    losing: asyncio.Task[None] | None = None
     try:
         while True:
             coming = coming or asyncio.ensure_future(_next(arriving))
-            busy = {coming} if doing is None else {coming, doing}
+            busy = {task for task in (coming, doing, losing) if task is not None}
             done, _ = await asyncio.wait(
                 busy,
                 timeout=wait if doing is None else None,
@@ -409,6 +471,9 @@ async def _until_done(meeting: Meeting, work: _Work, wait: float, *, again: bool
                 raise broken or NobodyThere(wait)
             if doing in done:
                 finished, doing = doing, None
+                if losing is not None:
+                    await _cancel(losing)
+                    losing = None
                 try:
                     return finished.result()
                 except _GIVEN_UP:
@@ -420,13 +485,32 @@ async def _until_done(meeting: Meeting, work: _Work, wait: float, *, again: bool
                     sys.stderr.write(f"icefloe: {error}\nWaiting for the other side…\n")
             elif coming in done:
                 peer, coming = coming.result(), None
-                if doing is not None:
-                    await _cancel(doing)
+                for task in (doing, losing):
+                    if task is not None:
+                        await _cancel(task)
                 doing = asyncio.ensure_future(work(peer))
+                losing = asyncio.ensure_future(_lost(peer, wait))
+            else:
+                raise TransferBroken(0, f"the other side was out of reach for {wait:g} s")
     finally:
-        for task in (coming, doing):
+        for task in (coming, doing, losing):
             if task is not None:
                 await _cancel(task)
+
+
+async def _lost(peer: RemotePeer, wait: float) -> None:
+    """Return once a connection that was there is not for so many seconds."""
+    changed = asyncio.Event()
+    connection = peer.connection
+    connection.on("connectionstatechange", changed.set)
+    while True:
+        changed.clear()
+        is_lost = connection.connectionState in ("disconnected", "failed")
+        try:
+            async with asyncio.timeout(wait if is_lost else None):
+                await changed.wait()
+        except TimeoutError:
+            return
 
 
 async def _next(arriving: AsyncIterator[RemotePeer]) -> RemotePeer:
@@ -450,7 +534,7 @@ def _run(work: Callable[[], Awaitable[None]], reporter: _Reporter, stdin: _Stdin
                 await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
                 if not working.done():
                     if stdin is not None:
-                        stdin.stopped = True
+                        stdin.stop()
                     await _cancel(working)
                     return stopped.result()
                 working.result()

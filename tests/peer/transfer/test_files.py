@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from icefloe.peer.transfer.disk import PartFile, SourceFile
 from icefloe.peer.transfer.errors import (
     TransferBroken,
     TransferDeclined,
     TransferFailed,
 )
+from icefloe.peer.transfer.part import PartFile
 from icefloe.peer.transfer.paths import gather
 from icefloe.peer.transfer.protocol import WINDOW, Data, Entries, Entry, Offer, encode
 from icefloe.peer.transfer.session import FileOffer, Progress, send_sources
+from icefloe.peer.transfer.source import SourceFile
 from tests.helpers.calls import Call, calling
 from tests.helpers.transfers import contents, random_file, transfer, transfer_channel
 
