@@ -4,7 +4,6 @@ import asyncio
 import base64
 import hashlib
 import os
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -358,24 +357,22 @@ async def test_a_server_that_swaps_fingerprints_is_refused(
     assert not (tmp_path / "t" / "a").exists()
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "a=fingerprint:sha-256 {evil} x",
-        "a=fingerprint sha-256 {evil}",
-        "A=FINGERPRINT:sha-256 {evil}",
-        "a=x:\x0ba=fingerprint:sha-256 {evil}",
-        "a=fingerprint:sha-256 {evil}",
-    ],
-)
-async def test_a_second_fingerprint_is_never_overlooked(
-    browser: Browser, address: str, line: str
-) -> None:
+async def test_a_second_fingerprint_is_never_overlooked(browser: Browser, address: str) -> None:
     page = await page_of(browser)
     await page.page.goto(address)
-    evil = ":".join(["EE"] * 32)
     good = "a=fingerprint:sha-256 " + ":".join(["AA"] * 32)
-    swapped = f"v=0\r\n{good}\r\n{line.format(evil=evil)}\r\n"
+    evil = ":".join(["EE"] * 32)
+    swapped = [
+        f"v=0\r\n{good}\r\n{line} {evil}{end}\r\n"
+        for line, end in [
+            ("a=fingerprint:sha-256", ""),
+            ("a=fingerprint:sha-256", " x"),
+            ("a=fingerprint sha-256", ""),
+            ("A=FINGERPRINT:sha-256", ""),
+            ("a=x:\x0ba=fingerprint:sha-256", ""),
+            ("a=x:\u2028a=fingerprint:sha-256", ""),
+        ]
+    ]
     results = await page.page.evaluate(
         """async ([good, swapped]) => {
           const { Pairing } = await import("/files/pairing.js");
@@ -383,11 +380,11 @@ async def test_a_second_fingerprint_is_never_overlooked(
           a.receive(b.pake);
           b.receive(a.pake);
           const mac = a.sign(good);
-          return [b.verify(mac, good), b.verify(mac, swapped)];
+          return [b.verify(mac, good), ...swapped.map((sdp) => b.verify(mac, sdp))];
         }""",
         [f"v=0\r\n{good}\r\n", swapped],
     )
-    assert results == [True, False]
+    assert results == [True] + [False] * len(swapped)
 
 
 async def test_the_receiver_comes_back_after_a_break(
@@ -460,14 +457,6 @@ async def test_what_is_too_much_for_a_page_without_https_is_said(
         await page.accept()
         assert "1 GB at most" in await page.fails("No room for it")
         assert await sender.wait() == 14
-
-
-def test_the_page_has_the_words_of_the_command() -> None:
-    from icefloe.peer.transfer.words import WORDS
-
-    text = (Path(__file__).parents[2] / "signaling/page/files/code.js").read_text()
-    (told,) = re.findall(r"WORDS = `([^`]*)`", text)
-    assert tuple(told.split()) == WORDS
 
 
 _SWAP = """

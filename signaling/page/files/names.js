@@ -6,7 +6,7 @@ import { bytesToHex, utf8ToBytes } from "../vendor/noble-hashes/utils.js";
 import { failed } from "./errors.js";
 
 /** Bytes of a name; browsers write under a longer one first. */
-const LONGEST = 232;
+const LONGEST = 233;
 const DEPTH = 64;
 const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|:|$)/i;
 /** Controls, line breaks, what is no character, what turns the direction of writing, separators. */
