@@ -24,7 +24,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         lacking = system.missing(*mark.args)
         if lacking:
             _lacking.update(lacking)
-            pytest.skip(f"needs {', '.join(lacking)}; `make system` installs what Debian has")
+            pytest.skip(f"needs {', '.join(lacking)}; `make system` installs what there is")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -38,7 +38,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _lacking:
         terminalreporter.write_line(
             f"Tests were skipped for want of: {', '.join(sorted(_lacking))}. "
-            "`make system` installs what Debian has; namespaces need root.",
+            "`make system` installs what Debian and npm have; namespaces need root.",
             yellow=True,
         )
     if system.REQUIRED and terminalreporter.stats.get("skipped"):

@@ -39,6 +39,7 @@ class Stack(StrEnum):
         if self is Stack.CHROMIUM:
             scripts = [_PEERS / script for script in ("page.mjs", "traffic.mjs", "chromium.mjs")]
             return page_peer(place, name, self, scripts)
+        command: tuple[str, ...]
         if self.is_python:
             command = (sys.executable, "-m", "tests.bench.peers.program", str(self))
         else:

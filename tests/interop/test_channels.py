@@ -9,6 +9,7 @@ from icefloe.peer import ClosedBy, DataChannel
 from tests.helpers.loss import losing
 from tests.interop.content import content, digest
 from tests.interop.meeting import PATIENCE, Meeting, meeting
+from tests.natlab.lab_peer import Message
 
 KIB = 1024
 SIZES = (0, 1, 1200, 16 * KIB, 64 * KIB, 256 * KIB)
@@ -139,7 +140,7 @@ async def test_megabytes_arrive_whole_where_packets_are_lost(far: str, offers: b
 
 async def arrived(met: Meeting, label: str, kind: str, data: bytes) -> None:
     """Wait until the other side has a message."""
-    expected = {"kind": kind, "size": len(data), "digest": digest([data])}
+    expected: Message = {"kind": kind, "size": len(data), "digest": digest([data])}
     await met.far.until("message", PATIENCE, label=label, **expected)
 
 
