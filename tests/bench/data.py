@@ -65,6 +65,7 @@ class Plan:
         stacks: The stacks.
         seconds: How long a run is measured.
         rounds: How often each is run; the median counts.
+        seed: By which the first round loses packets; each that follows has the next.
         full: Whether the long transfer has all of its bytes.
     """
 
@@ -72,6 +73,7 @@ class Plan:
     stacks: Sequence[Stack] = COLUMNS
     seconds: float = 10.0
     rounds: int = 1
+    seed: int = 1
     full: bool = False
 
 
@@ -145,9 +147,9 @@ class Bench:
             await self._run_cell(name, cell)
 
     async def _run_cell(self, name: str, cell: Cell) -> None:
-        for number in range(self.plan.rounds):
+        for seed in range(self.plan.seed, self.plan.seed + self.plan.rounds):
             # Another round meets other losses, and each stack in it the same.
-            wire = replace(cell.wire, seed=number + 1) if cell.wire is not None else None
+            wire = replace(cell.wire, seed=seed) if cell.wire is not None else None
             for stack in self.plan.stacks:
                 ends = cell.ends(stack)
                 if ends is None or not all(end.is_there for end in ends):
@@ -354,6 +356,7 @@ def _plan(words: Iterable[str] | None = None) -> Plan:
     parser.add_argument("--stack", action="append", choices=[*Stack], help="likewise")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a run")
     parser.add_argument("--rounds", type=int, default=1, help="the median of so many counts")
+    parser.add_argument("--seed", type=int, default=1, help="by which the first round loses")
     parser.add_argument("--quick", action="store_true", help="4 s a run, Python alone")
     parser.add_argument("--mixed", action="store_true", help="with other stacks at the other end")
     parser.add_argument("--full", action="store_true", help="10 GB in the cell “memory”")
@@ -374,6 +377,7 @@ def _plan(words: Iterable[str] | None = None) -> Plan:
         stacks,
         4.0 if given.quick else given.seconds,
         given.rounds,
+        given.seed,
         given.full,
     )
 
