@@ -143,6 +143,8 @@ class Association:
             self._sender.size_changed()
         if was_lost:
             self._sender.path_changed(now)
+        else:
+            self._sender.controller.path_changed(now)
 
     def hold(self, size: int) -> None:
         """Note that the application has so many bytes more that it has not read; fewer if < 0.
