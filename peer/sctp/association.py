@@ -138,7 +138,7 @@ class Association:
             return
         # An acknowledgement may have gone over the path that was left, and its loss would cost the
         # other side a timer.
-        self._sack_at = now
+        self._receiver.is_due = True
         if self.path.moved(now):
             self._sender.size_changed()
         if was_lost:
