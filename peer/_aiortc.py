@@ -459,6 +459,9 @@ class DtlsTransport(RTCDtlsTransport):
     _APPLICATION_DATA = 23
     _RECORD_HEADER = 13
     """Bytes before a record's content (RFC 6347 section 4.1)."""
+    KNOWN_LAYOUTS = frozenset({"DTLSv1", "DTLSv1.2"})
+    """Versions whose records begin with such a header: RFC 9147 gives DTLS 1.3 another one."""
+    _batches: bool | None = None
     _AT_ONCE = 40
     """Packets encrypted before they are sent."""
     _OVERHEAD = 128
@@ -501,12 +504,16 @@ class DtlsTransport(RTCDtlsTransport):
         if self._state is not DtlsState.CONNECTED or ssl is None:
             raise ConnectionError("DTLS is not connected")
         agent: Any = agent_of(self.transport)
-        for start in range(0, len(packets), self._AT_ONCE):
-            some = packets[start : start + self._AT_ONCE]
+        if self._batches is None:
+            self._batches = ssl.get_protocol_version_name() in self.KNOWN_LAYOUTS
+        at_once = self._AT_ONCE if self._batches else 1
+        for start in range(0, len(packets), at_once):
+            some = packets[start : start + at_once]
             for packet in some:
                 ssl.send(packet)
             size = sum(map(len, some)) + len(some) * self._OVERHEAD
-            records = self._records(ssl.bio_read(size))
+            written = ssl.bio_read(size)
+            records = self._records(written) if self._batches else [written]
             self._count("tx", len(records), sum(map(len, records)))
             agent.send_all(records)
 

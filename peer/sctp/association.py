@@ -155,6 +155,8 @@ class Association:
         if was_lost:
             self._sender.path_changed(now)
             self._resets.path_changed(now)
+        else:
+            self._sender.controller.path_changed(now)
 
     def hold(self, size: int) -> None:
         """Note that the application has so many bytes more that it has not read; fewer if < 0.

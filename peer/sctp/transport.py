@@ -208,16 +208,31 @@ class Channels:
         association = self._association
         if association is None or self.state == "closed":
             return
+        arrived = bool(association.arrived)
         try:
             self._hand_out(association)
             self._open_all()
         finally:
-            association.flush(time.monotonic())
-            self._transmit(association)
-            self._account(association)
-            self._arm(association)
-            if association.arrived or association.events:
-                self._schedule()  # a handler raised
+            if arrived and not association.queue:
+                # Whoever reads has its turn now: its answer shares a packet with the SACK.
+                self._is_scheduled = True
+                self._loop.call_soon(self._answer)
+            else:
+                self._send(association)
+
+    def _answer(self) -> None:
+        self._is_scheduled = False
+        association = self._association
+        if association is not None and self.state != "closed":
+            self._send(association)
+
+    def _send(self, association: Association) -> None:
+        association.flush(time.monotonic())
+        self._transmit(association)
+        self._account(association)
+        self._arm(association)
+        if association.arrived or association.events:
+            self._schedule()  # a handler raised, or more has come
 
     def _hand_out(self, association: Association) -> None:
         events, arrived = association.events, association.arrived

@@ -21,8 +21,8 @@ from .cubic import Cubic
 STARTUP_GAIN = 2.77
 """Doubles what is on its way every round trip (draft-ietf-ccwg-bbr section 2.4)."""
 
-STARTUP_WINDOW = 1.75
-"""Pipes on their way in startup at most: so long as the queue is not seen, it has 0.75 of one."""
+STARTUP_WINDOW = 1.6
+"""Pipes on their way in startup at most: so long as the queue is not seen, it has 0.6 of one."""
 
 CRUISE_GAIN = 0.98
 """A little less than the rate, as the highest of many measurements is a little too high."""
@@ -38,10 +38,14 @@ MOST_QUEUE_PART = 0.7
 
 STANDING_QUEUE = 0.045
 """Seconds of queue that those of its kind hardly make."""
-STANDING_TIME = 1.0
+STANDING_TIME = 0.5
 """Seconds for which such a queue stands before it looks whose it is."""
 FOREIGN_QUEUE = 0.025
 """Seconds of queue that is somebody else's, if it stands though there is little on its way."""
+SAME_ROUND_TRIP = 0.004
+"""Seconds by which two looks at the round trip may differ and still see the same."""
+SAME_LOOKS = 2
+"""Looks that see the same as the one before, and with it a longer path and no rival."""
 LOOK_AGAIN = 5.0
 """Seconds after which it looks again, if the queue was its own."""
 
@@ -164,8 +168,8 @@ class Model:
         self._probed_from = 0.0  # the rate before the last probe
         self._most_standing = 0.0  # seconds of queue since it competes
         self._cubic: Cubic | None = None
-        self._losses_before = 0  # those of CUBIC, when it began to compete
-        self._is_longer = False
+        self._bare_rtt = 0.0  # the round trip when it looked last, with little on its way
+        self._same_looks = 0  # how often in a row it was that
 
     def set_segment(self, size: int) -> None:
         """See :class:`Controller`."""
@@ -297,7 +301,7 @@ class Model:
         now, phase = ack.now, self.phase
         lasted = now - self._phase_at
         if phase is Phase.STARTUP:
-            if self._full_rounds >= FULL_ROUNDS or self._is_filling():
+            if self._full_rounds >= FULL_ROUNDS or (self._full_rounds and self._is_filling()):
                 self._enter(Phase.DRAIN, now)
         elif phase is Phase.DRAIN:
             if ack.flight <= self._pipe() or self._phase_rounds >= 3:
@@ -321,9 +325,6 @@ class Model:
                 self._enter(Phase.CRUISE, now)
         elif phase is Phase.COMPETE:
             if lasted >= ROUND_TRIP_MEMORY:
-                # Nobody fills a queue for so long without a loss: it is the path that is longer.
-                cubic = self._cubic
-                self._is_longer = cubic is not None and cubic.losses == self._losses_before
                 self._look_at_round_trip(ack)
             return
         elif self._phase_rounds >= 2 and lasted >= PROBE_ROUND_TRIP_TIME:
@@ -361,13 +362,15 @@ class Model:
         cubic, self._standing_from = self._cubic, float("inf")
         self._look_from = now + LOOK_AGAIN
         is_foreign = FOREIGN_QUEUE < bare - self._least_rtt < float("inf")
-        if cubic is not None and is_foreign and not self._is_longer:
-            self._losses_before = cubic.losses
+        # The queue of others is never the same for long; it is the path that is longer.
+        is_same = abs(bare - self._bare_rtt) < SAME_ROUND_TRIP
+        self._bare_rtt, self._same_looks = bare, self._same_looks + 1 if is_same else 0
+        if cubic is not None and is_foreign and self._same_looks < SAME_LOOKS:
             cubic.idle(now, 0)
             self._most_standing = 0.0
             self._enter(Phase.COMPETE, now)
             return
-        self._cubic, self._is_longer = None, False
+        self._cubic, self._same_looks = None, 0
         if bare < float("inf"):
             self._least_rtt, self._least_rtt_at = bare, now
         self._enter(Phase.CRUISE, now)
