@@ -52,7 +52,7 @@ async def test_the_largest_size_that_gets_through_is_found(limit: int, size: int
     stack = Stack.ICEFLOE
     async with network(None, None) as link:
         await watch(link, limit=limit, largest=size + HEADERS)
-        async with calling(link, stack, stack, None) as ends:
+        async with calling(link, stack, stack) as ends:
             first = await transfer(ends, size=16384, seconds=6.0)
             assert first.size > 100_000
         seen = await counted(link)
@@ -64,7 +64,7 @@ async def test_the_largest_size_that_gets_through_is_found(limit: int, size: int
 
 async def test_a_path_that_becomes_narrower_under_way_still_carries_all() -> None:
     stack = Stack.ICEFLOE
-    async with network(None, None) as link, calling(link, stack, stack, None) as ends:
+    async with network(None, None) as link, calling(link, stack, stack) as ends:
         before = await transfer(ends, size=16384, seconds=2.0)
         assert before.size > 100_000
         await link.hosts[0].run("ip", "link", "set", DEVICE, "mtu", "1300")
