@@ -22,7 +22,7 @@ from tests.helpers.files_page import (
 from tests.helpers.netns import ADDRESS
 from tests.helpers.transfers import contents, random_file
 
-pytestmark = [pytest.mark.browser, pytest.mark.system("chromium")]
+pytestmark = [pytest.mark.browser, pytest.mark.system("chromium"), pytest.mark.timeout(180)]
 
 MB = 1024 * 1024
 
@@ -124,6 +124,20 @@ async def test_the_command_sends_to_the_page(
     assert download.suggested_filename == "big.bin"
     assert sha256(Path(await download.path())) == sha256(big)
     assert page.complaints == []
+
+
+async def test_a_file_goes_to_the_place_that_was_chosen(
+    browser: Browser, address: str, host: str, tmp_path: Path
+) -> None:
+    file = random_file(tmp_path / "a.bin", 3 * MB + 7)
+    page = await page_of(browser)
+    async with command("send", str(file), "--server", host) as sender:
+        await page.receive(address, (await event(sender, "code"))["code"])
+        await page.accept()
+        await page.until("done")
+        assert await sender.wait() == 0
+    assert await page.chosen() == {"a.bin": base64.b64encode(file.read_bytes()).decode()}
+    await expect(page.page.get_by_role("link")).to_have_count(0)
 
 
 async def test_folders_and_awkward_names_go_into_a_chosen_folder(

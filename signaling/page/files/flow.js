@@ -96,6 +96,9 @@ export class Flow {
     this.meeting?.close();
   }
 
+  /** What was shown at the end is not needed any more. */
+  release() {}
+
   /** Show how far it is, unless that was done just now. */
   progress({ done, resumed, total, name }) {
     if (this.#hasEnded) return;

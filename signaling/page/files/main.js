@@ -11,7 +11,7 @@ import { errorWords } from "./words.js";
 
 class App {
   #flow = null;
-  #again = () => showStart();
+  #last = null;
 
   constructor() {
     element("choose-files").addEventListener("click", () => element("file-input").click());
@@ -27,7 +27,11 @@ class App {
       this.#receive(element("code-input").value);
     });
     element("cancel").addEventListener("click", () => this.#flow?.cancel());
-    element("again").addEventListener("click", () => this.#again());
+    element("again").addEventListener("click", () => {
+      this.#last?.release();
+      element("code-input").value = "";
+      showStart();
+    });
     // Phones have no folders to choose.
     element("choose-folder").hidden = matchMedia("(pointer: coarse)").matches;
     if (matchMedia("(pointer: coarse)").matches) {
@@ -82,7 +86,6 @@ class App {
   #send(files) {
     if (files.length === 0 || this.#flow !== null) return;
     this.#begin(new SendFlow(socketUrl(), makeCode(), files, this.#events()));
-    this.#again = () => showStart();
   }
 
   #receive(text) {
@@ -97,14 +100,10 @@ class App {
       return;
     }
     this.#begin(new ReceiveFlow(socketUrl(), code, this.#events()));
-    this.#again = () => {
-      showStart();
-      element("code-input").value = "";
-    };
   }
 
   #begin(flow) {
-    this.#flow = flow;
+    this.#flow = this.#last = flow;
     flow.start();
   }
 

@@ -58,6 +58,11 @@ export class ReceiveFlow extends Flow {
     super.close();
   }
 
+  /** Let go of what arrived; downloads that have begun go on. */
+  release() {
+    for (const url of this.#urls.splice(0)) URL.revokeObjectURL(url);
+  }
+
   async cancel() {
     await super.cancel();
     await this.#destination?.discard();
