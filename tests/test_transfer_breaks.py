@@ -61,8 +61,8 @@ async def test_killed_in_the_middle_the_same_command_goes_on(tmp_path: Path, kil
         sent = (await event(sender, "done"))["sent"]
         assert await sender.wait() == 0
     assert contents(target) == contents(source)
-    assert len(parts) == (0 if killed == "nobody" else 1) or killed == "nobody"
     if killed != "nobody":
+        assert len(parts) == 1
         # The last attempt did not send again what was there.
         assert sent <= size - size // 2
     # All that crossed the network, of all attempts: the file once, what was on its way when it
@@ -92,7 +92,6 @@ async def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 async def test_who_reads_nothing_stops_the_sender(tmp_path: Path) -> None:
     size = 60 * MB
     file = random_file(tmp_path / "source" / "big.bin", size)
-    # A limit of its own for what asyncio reads ahead: the pipe is what fills up.
     async with process("send", str(file), "--json") as sender:
         told = await event(sender, "code")
         arguments = receive_arguments(told, "-")
@@ -123,6 +122,7 @@ async def _until_it_stands_still(sender: Process) -> int:
                 return done
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("end", ["sender", "receiver"])
 async def test_a_stream_cannot_be_gone_on_with_and_that_is_said(tmp_path: Path, end: str) -> None:

@@ -94,6 +94,28 @@ async def test_try_send_refuses_when_there_is_no_room(call: Call) -> None:
     assert far.counts.bytes_received == near.counts.bytes_sent == 12_005
 
 
+async def test_try_receive_takes_what_is_here_and_waits_for_nothing(call: Call) -> None:
+    near, far = await pair(call)
+    assert far.try_receive() is None
+    for message in ("one", b"two", ""):
+        await near.send(message)
+    await eventually(lambda: far.counts.received == 3)
+    assert [far.try_receive() for _ in range(4)] == ["one", b"two", "", None]
+    near.close()
+    with pytest.raises(ChannelClosed):
+        await far.receive()
+    assert far.try_receive() is None
+    with pytest.raises(ChannelMisused):
+        asked, _ = await pair(call, "requests")
+        asking: asyncio.Task[object] = asyncio.create_task(asked.request("?"))
+        await asyncio.sleep(0)
+        try:
+            asked.try_receive()
+        finally:
+            asking.cancel()
+            await asyncio.wait((asking,))
+
+
 async def test_send_waits_for_room_and_keeps_the_order(call: Call) -> None:
     near, far = await pair(call, send_buffer=8192)
     async with asyncio.TaskGroup() as group:
