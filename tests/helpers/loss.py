@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,42 +11,48 @@ table inet loss {{
   counter lost {{ }}
   chain arriving {{
     type filter hook input priority 0;
-    meta l4proto udp numgen random mod 1000 < {permille} counter name lost drop
+    meta l4proto udp numgen random mod 1000 <= {most} counter name lost drop
   }}
 }}
 """
 
 
-@dataclass(slots=True)
-class Loss:
-    """What was lost; counted when the block ends.
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What was lost so far.
 
     Attributes:
-        datagrams: How many.
+        datagrams: How many; several that travel through the kernel as one count as one.
+        bytes: How much, with the IP header.
     """
 
-    datagrams: int = 0
+    datagrams: int
+    bytes: int
 
 
 @contextmanager
-def losing(part: float) -> Iterator[Loss]:
+def losing(part: float) -> Iterator[Callable[[], Lost]]:
     """Let the kernel lose a part of all UDP datagrams until the end of the block.
 
     To be used in a namespace of one's own alone; it needs ``nft``.
 
     Args:
-        part: 0.01 is one of a hundred, by chance.
+        part: 0.01 is one of a hundred, by chance; 1 is all of them.
+
+    Yields:
+        A function that tells what was lost; within the block.
     """
-    _nft("-f", "-", stdin=_TABLE.format(permille=round(part * 1000)))
-    loss = Loss()
+    _nft("-f", "-", stdin=_TABLE.format(most=round(part * 1000) - 1))
     try:
-        yield loss
+        yield _lost
     finally:
-        told = json.loads(_nft("-j", "list", "counter", "inet", "loss", "lost"))
-        loss.datagrams = next(
-            item["counter"]["packets"] for item in told["nftables"] if "counter" in item
-        )
         _nft("delete", "table", "inet", "loss")
+
+
+def _lost() -> Lost:
+    told = json.loads(_nft("-j", "list", "counter", "inet", "loss", "lost"))["nftables"]
+    counter = next(item["counter"] for item in told if "counter" in item)
+    return Lost(counter["packets"], counter["bytes"])
 
 
 def _nft(*arguments: str, stdin: str = "") -> str:
