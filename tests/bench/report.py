@@ -41,5 +41,7 @@ def seconds(value: float) -> str:
 
 def machine() -> str:
     """Describe what the figures were taken on."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("icefloe", "aiortc", "aioice"))
-    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
+    names = ("icefloe", "aiortc", "aioice", "uvloop")
+    packages = ", ".join(f"{name} {version(name)}" for name in names)
+    kind = f"{os.cpu_count()} cores, {platform.system()} {platform.release()} {platform.machine()}"
+    return f"{kind}, Python {platform.python_version()}, {packages}"

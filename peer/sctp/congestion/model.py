@@ -388,7 +388,9 @@ class Model:
         if self.phase is Phase.ROUND_TRIP:
             wanted = pipe / 2
         elif self.phase is Phase.COMPETE and self._cubic is not None:
-            wanted, self.pacing_rate = self._cubic.window, self._cubic.pacing_rate
+            # Loss at random shrinks CUBIC's window alone. One pipe leaves others their room.
+            wanted = max(self._cubic.window, pipe)
+            self.pacing_rate = max(self._cubic.pacing_rate, self.rate)
         elif self.phase is Phase.STARTUP:
             wanted = max(STARTUP_WINDOW * pipe + self._extra, INITIAL_PACKETS * self._segment)
         else:
