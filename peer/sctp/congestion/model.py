@@ -352,7 +352,8 @@ class Model:
     def _look_at_round_trip(self, ack: Ack) -> None:
         if self.phase is not Phase.COMPETE:
             # As much as if what there was is shared with one other.
-            half = self.rate * (self._least_rtt + self._queue()) / 2
+            rate = max(self.rate, self._full_rate)
+            half = min(rate * (self._least_rtt + self._queue()) / 2, 2.0 * ack.prior_flight)
             self._cubic = Cubic(self._segment, int(max(half, ack.prior_flight, self._segment)))
         self._round_rtt = self._last_round_rtt = float("inf")
         self._enter(Phase.ROUND_TRIP, ack.now)
