@@ -24,6 +24,7 @@ from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
     RTCDataChannelParameters,
+    RTCDtlsParameters,
     RTCDtlsTransport,
     RTCIceCandidate,
     RTCIceGatherer,
@@ -441,6 +442,15 @@ class DtlsTransport(RTCDtlsTransport):
     """Bytes before a record's content (RFC 6347 section 4.1)."""
     _AT_ONCE = 40
     """Packets encrypted before they are sent."""
+
+    def getLocalParameters(self) -> RTCDtlsParameters:
+        """Return the fingerprint with the hash of the certificate's signature (RFC 8829 5.2.1).
+
+        aiortc tells those with other hashes as well, as RFC 8122 allows. When ICE is fast,
+        libdatachannel sometimes compares one with the certificate by the hash of another.
+        """
+        told = super().getLocalParameters().fingerprints
+        return RTCDtlsParameters([one for one in told if one.algorithm == "sha-256"])
 
     def receive_now(self, packet: bytes) -> bool:
         """Take a datagram if it carries data of a connection that is established.
