@@ -24,6 +24,7 @@ from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
     RTCDataChannelParameters,
+    RTCDtlsParameters,
     RTCDtlsTransport,
     RTCIceCandidate,
     RTCIceGatherer,
@@ -466,6 +467,15 @@ class DtlsTransport(RTCDtlsTransport):
     """Packets encrypted before they are sent."""
     _OVERHEAD = 128
     """Bytes by which a record is longer than its content, at most."""
+
+    def getLocalParameters(self) -> RTCDtlsParameters:
+        """Return the fingerprint with the hash of the certificate's signature (RFC 8829 5.2.1).
+
+        aiortc tells those with other hashes as well, as RFC 8122 allows. When ICE is fast,
+        libdatachannel sometimes compares one with the certificate by the hash of another.
+        """
+        told = super().getLocalParameters().fingerprints
+        return RTCDtlsParameters([one for one in told if one.algorithm == "sha-256"])
 
     def receive_now(self, packet: bytes) -> bool:
         """Take a datagram if it carries data of a connection that is established.

@@ -5,7 +5,7 @@ libdatachannel do the same in ``far.mjs``.
 
 ===============  ==================================================================================
 ``start``        ``label`` of the channel with which it offers, or ``null``; once, before all else
-``description``  ``description``: the other side's, with its candidates
+``description``  ``description``: the other side's, with its candidates; it is then ``described``
 ``open``         ``label``, ``options``: open a channel
 ``send``         ``label``, ``kind``, and ``text``, or ``number`` and ``size``: send a message
 ``pour``         ``label``, ``count``, ``size``: send so many messages, numbered from 0
@@ -86,6 +86,7 @@ class Far:
 
     async def _describe(self, given: Message) -> None:
         await self._connection.setRemoteDescription(RTCSessionDescription(**given))
+        emit("described")
         if given["type"] == "offer":
             await self._connection.setLocalDescription(await self._connection.createAnswer())
             self._tell()

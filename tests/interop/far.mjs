@@ -44,6 +44,7 @@ export class Far {
 
   async description({ description }) {
     await this.connection.setRemoteDescription(description);
+    this.emit("described");
     if (description.type === "offer") await this.tell();
   }
 

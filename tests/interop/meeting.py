@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aiortc import RTCDataChannel, RTCSessionDescription
+from aiortc.sdp import candidate_from_sdp
 
 from icefloe.peer import DataChannel, PeerConnection
 from tests.helpers.pairs import closing
@@ -22,6 +23,7 @@ PATIENCE = 50.0
 """Seconds that something may take to happen at the other side; the test's time limit is longer."""
 
 _FOLDER = Path(__file__).parent
+_CANDIDATE = "a=candidate:"
 
 
 @asynccontextmanager
@@ -61,22 +63,47 @@ class Meeting:
         Args:
             offers: Whether this side does.
         """
-        answers: asyncio.Queue[Message] = asyncio.Queue()
-        self.far.on_signal = lambda message: answers.put_nowait(message["description"])
-        if offers:
-            self.first = self._wrap(self.connection.createDataChannel("first"))
-            await self.connection.setLocalDescription(await self.connection.createOffer())
-            await self.far.send("start", label=None)
-            await self._tell()
-            await self.connection.setRemoteDescription(RTCSessionDescription(**await answers.get()))
-        else:
-            await self.far.send("start", label="first")
-            await self.connection.setRemoteDescription(RTCSessionDescription(**await answers.get()))
-            await self.connection.setLocalDescription(await self.connection.createAnswer())
-            await self._tell()
-            self.first = await self.taken()
-        await self.first.opened()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await (self._offer() if offers else self._answer())
+                await self.first.opened()
+        except TimeoutError:
+            raise self.far.trouble(f"{self.connection.connectionState} here") from None
         await self.far.until("open", PATIENCE, label="first")
+
+    async def _offer(self) -> None:
+        self.first = self._wrap(self.connection.createDataChannel("first"))
+        await self.connection.setLocalDescription(await self.connection.createOffer())
+        await self.far.send("start", label=None)
+        await self._tell()
+        await self._take(await self._told())
+
+    async def _answer(self) -> None:
+        await self.far.send("start", label="first")
+        offer = await self._told()
+        # A libdatachannel that hears of this side's ICE before it has read all of the answer may
+        # refuse the certificate, so there is nowhere to send checks to until then.
+        lines = offer["sdp"].splitlines(keepends=True)
+        candidates = [line for line in lines if line.startswith(_CANDIDATE)]
+        held_back = (_CANDIDATE, "a=end-of-candidates")
+        sdp = "".join(line for line in lines if not line.startswith(held_back))
+        await self._take({**offer, "sdp": sdp})
+        await self.connection.setLocalDescription(await self.connection.createAnswer())
+        await self._tell()
+        await self.far.until("described", PATIENCE)
+        for line in candidates:
+            candidate = candidate_from_sdp(line.removeprefix(_CANDIDATE).strip())
+            candidate.sdpMLineIndex = 0
+            await self.connection.addIceCandidate(candidate)
+        await self.connection.addIceCandidate(None)
+        self.first = await self.taken()
+
+    async def _told(self) -> Message:
+        description: Message = (await self.far.until("description", PATIENCE))["description"]
+        return description
+
+    async def _take(self, description: Message) -> None:
+        await self.connection.setRemoteDescription(RTCSessionDescription(**description))
 
     async def open(self, label: str, **options: Any) -> DataChannel:
         """Open a channel, and wait until the other side has it."""

@@ -199,3 +199,16 @@ def test_tracks_may_be_added_before_the_loop_runs() -> None:
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+async def test_descriptions_tell_one_fingerprint_as_browsers_do() -> None:
+    a, b = PeerConnection(), PeerConnection()
+    async with closing(a, b):
+        a.createDataChannel("data")
+        a.addTransceiver("audio")
+        await negotiate(a, b)
+        for side in (a, b):
+            lines = side.localDescription.sdp.splitlines()
+            told = {line for line in lines if line.startswith("a=fingerprint:")}
+            assert len(told) == 1
+            assert told.pop().startswith("a=fingerprint:sha-256 ")
