@@ -156,7 +156,7 @@ class Association:
             self._sender.path_changed(now)
             self._resets.path_changed(now)
         else:
-            self._sender.controller.path_changed(now)
+            self._sender.forget_path()
 
     def hold(self, size: int) -> None:
         """Note that the application has so many bytes more that it has not read; fewer if < 0.

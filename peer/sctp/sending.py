@@ -38,6 +38,45 @@ MAX_ASKING = 2
 tells of room unasked; this is for when that is lost."""
 
 
+class _Filling:
+    """The packets that are being filled: one chunk after the other, and the next where one is full.
+
+    Args:
+        header: The packets' header.
+        most: Bytes of chunks that a packet may have.
+        control: Chunks that go first.
+        outgoing: Takes the packets that are full.
+
+    Attributes:
+        parts: What is in the packet so far.
+        room: Bytes that still fit.
+        credit: Bytes that may still go out by the pacing.
+    """
+
+    __slots__ = ("_header", "_outgoing", "credit", "most", "parts", "room")
+
+    def __init__(
+        self, header: Header, most: int, control: list[bytes], outgoing: deque[bytes]
+    ) -> None:
+        self._header = header
+        self._outgoing = outgoing
+        self.most = most
+        self.parts = control[:]
+        self.room = most - sum(map(len, control))
+        self.credit = 0.0
+
+    def make_room(self, size: int) -> None:
+        """Begin another packet if so many bytes do not fit this one."""
+        if size > self.room and self.room < self.most:
+            self.end_packet()
+
+    def end_packet(self) -> None:
+        """Begin another packet, unless this one is empty."""
+        if self.parts:
+            self._outgoing.append(self._header.seal(b"".join(self.parts)))
+            self.parts, self.room = [], self.most
+
+
 class Sender:
     """Sends what waits in a queue.
 
@@ -137,8 +176,12 @@ class Sender:
         """Send again all that is not acknowledged, at once, as on a path that is not known."""
         self.recovery.timeouts = 0
         self.recovery.lose_all(now)
-        self.controller.path_changed(now)
+        self.forget_path()
         self._take_given_up()
+
+    def forget_path(self) -> None:
+        """Learn anew what the path has to offer: there is another one."""
+        self.controller = type(self.controller)(self._full)
 
     def tick(self, now: float) -> None:
         """Do what is due; :meth:`flush` sends it."""
@@ -193,61 +236,25 @@ class Sender:
         """
         recovery, queue, controller = self.recovery, self._queue, self.controller
         self._maybe_skip(control, now)
-        parts = control[:]
-        control.clear()
-        most = self._path.size - HEADER
-        room = most - sum(map(len, parts))
-        chunk_size = self._chunk_header
-        full = self._full
+        if not recovery.flight and (queue or recovery.has_unacknowledged):
+            controller.idle(now, 0)
         pacer = self._pacer
         pacer.rate = controller.pacing_rate
         self._paced_until = float("inf")
-        if not recovery.flight and (queue or recovery.has_unacknowledged):
-            controller.idle(now, 0)
-        credit = pacer.credit(now)
+        filling = _Filling(header, self._path.size - HEADER, control, outgoing)
+        control.clear()
+        filling.credit = pacer.credit(now)
         sent = False
-        while True:
-            fragment = self._probing or recovery.next_lost()
-            is_probe = self._probing is not None
-            flight = recovery.flight
-            if fragment is None and not queue:
-                break
-            if not is_probe:
-                if flight and flight + full > controller.window:
-                    break
-                if credit <= 0:
-                    self._paced_until = pacer.ready_at(now)
-                    break
-            if fragment is None:
-                if (flight and flight + full > self._window) or recovery.is_full:
-                    break
-                fragment = queue.take(room - chunk_size, full, now)
-                if fragment is None:
-                    if not queue:
-                        break
-                    if room < most:
-                        outgoing.append(header.seal(b"".join(parts)))
-                        parts, room = [], most
-                        continue
-                    break
-                if fragment.flags & LAST:
-                    self.finished.append(fragment.message)
-            elif fragment.size + chunk_size > room and room < most:
-                outgoing.append(header.seal(b"".join(parts)))
-                parts, room = [], most
-            self._probing = None
+        while (fragment := self._next(filling, now)) is not None:
             recovery.sent(fragment, now)
-            size = fragment.size
-            credit -= size
-            pacer.spend(size)
+            pacer.spend(fragment.size)
+            filling.credit -= fragment.size
+            self._encode(fragment, filling.parts, now)
+            filling.room -= (fragment.size + self._chunk_header + 3) & ~3
+            if filling.room <= self._chunk_header:
+                filling.end_packet()
             sent = True
-            self._encode(fragment, parts, now)
-            room -= (size + chunk_size + 3) & ~3
-            if room <= chunk_size:
-                outgoing.append(header.seal(b"".join(parts)))
-                parts, room = [], most
-        if parts:
-            outgoing.append(header.seal(b"".join(parts)))
+        filling.end_packet()
         if sent:
             self._arm_probe(now)
         if not queue:
@@ -258,6 +265,33 @@ class Sender:
         if queue.dropped:
             self.abandoned += queue.dropped
             queue.dropped.clear()
+
+    def _next(self, filling: "_Filling", now: float) -> Fragment | None:
+        """Return the chunk that may go out now, with room for it; ``None`` if none may."""
+        recovery, queue = self.recovery, self._queue
+        fragment = self._probing or recovery.next_lost()
+        if fragment is None and not queue:
+            return None
+        flight = recovery.flight
+        if self._probing is None:
+            if flight and flight + self._full > self.controller.window:
+                return None
+            if filling.credit <= 0:
+                self._paced_until = self._pacer.ready_at(now)
+                return None
+        self._probing = None
+        if fragment is not None:
+            filling.make_room(fragment.size + self._chunk_header)
+            return fragment
+        if (flight and flight + self._full > self._window) or recovery.is_full:
+            return None
+        fragment = queue.take(filling.room - self._chunk_header, self._full, now)
+        if fragment is None and queue and filling.room < filling.most:
+            filling.end_packet()
+            fragment = queue.take(filling.room - self._chunk_header, self._full, now)
+        if fragment is not None and fragment.flags & LAST:
+            self.finished.append(fragment.message)
+        return fragment
 
     def _encode(self, fragment: Fragment, parts: list[bytes], now: float) -> None:
         message, flags, size = fragment.message, fragment.flags, fragment.size

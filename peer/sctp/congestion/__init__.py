@@ -51,7 +51,10 @@ class Ack:
 
 
 class Controller(Protocol):
-    """Decides how much may be on its way.
+    """Decides how much may be on its way; one that is made anew knows nothing of the path.
+
+    Args:
+        segment: The user data that fits a packet, in bytes.
 
     Attributes:
         window: Bytes that may be on their way.
@@ -60,6 +63,8 @@ class Controller(Protocol):
 
     window: int
     pacing_rate: float
+
+    def __init__(self, segment: int) -> None: ...
 
     def set_segment(self, size: int) -> None:
         """Note the user data that fits a packet, in bytes."""
@@ -72,6 +77,3 @@ class Controller(Protocol):
 
     def idle(self, now: float, flight: int) -> None:
         """Note that sending begins again after a pause."""
-
-    def path_changed(self, now: float) -> None:
-        """Forget what was learned of the path: there is another one."""

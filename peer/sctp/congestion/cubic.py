@@ -104,7 +104,3 @@ class Cubic:
     def idle(self, now: float, flight: int) -> None:
         """See :class:`Controller`."""
         self._epoch = None  # section 5.8: the pause is no time to grow in
-
-    def path_changed(self, now: float) -> None:
-        """See :class:`Controller`."""
-        self.__init__(self._segment)  # type: ignore[misc]

@@ -417,7 +417,3 @@ class Model:
         if self.phase is Phase.ROUND_TRIP:
             self._least_rtt_at = now
             self._enter(Phase.CRUISE, now)
-
-    def path_changed(self, now: float) -> None:
-        """See :class:`Controller`."""
-        self.__init__(self._segment)  # type: ignore[misc]

@@ -61,10 +61,6 @@ class NewReno:
     def idle(self, now: float, flight: int) -> None:
         """See :class:`Controller`."""
 
-    def path_changed(self, now: float) -> None:
-        """See :class:`Controller`."""
-        self.__init__(self._segment)  # type: ignore[misc]
-
     def _pace(self) -> None:
         # A little above what the window gives, so that pacing alone never limits it.
         gain = 2.0 if self.window <= self._threshold else 1.25
