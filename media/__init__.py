@@ -11,6 +11,7 @@ raises ``aiortc.mediastreams.MediaStreamError``. Nothing here keeps more than a 
 frames, and nothing slow runs on the event loop.
 """
 
+from .audioqueue import AudioQueue, QueuedAudio
 from .clock import Clock, MonotonicClock
 from .errors import (
     InvalidParameter,
@@ -19,6 +20,7 @@ from .errors import (
     SourceNotFound,
     SourceTimeout,
     SourceUnreadable,
+    TrackEnded,
 )
 from .fanout import Fanout, LatestFrame, Subscription
 from .files import FileSource
@@ -26,6 +28,7 @@ from .sources import TestPatternTrack, ToneTrack
 from .transform import TransformFunction, TransformTrack
 
 __all__ = [
+    "AudioQueue",
     "Clock",
     "Fanout",
     "FileSource",
@@ -33,6 +36,7 @@ __all__ = [
     "LatestFrame",
     "MediaError",
     "MonotonicClock",
+    "QueuedAudio",
     "SourceError",
     "SourceNotFound",
     "SourceTimeout",
@@ -40,6 +44,7 @@ __all__ = [
     "Subscription",
     "TestPatternTrack",
     "ToneTrack",
+    "TrackEnded",
     "TransformFunction",
     "TransformTrack",
 ]

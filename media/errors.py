@@ -4,6 +4,7 @@
 
     MediaError
     ├── InvalidParameter (also ValueError)
+    ├── TrackEnded
     └── SourceError
         ├── SourceNotFound (also FileNotFoundError)
         ├── SourceUnreadable
@@ -30,6 +31,10 @@ class InvalidParameter(MediaError, ValueError):
         self.name = name
         self.value = value
         super().__init__(f"{name}={value!r} is refused: {demand}")
+
+
+class TrackEnded(MediaError):
+    """A track that has ended was asked to take something."""
 
 
 class SourceError(MediaError):

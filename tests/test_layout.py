@@ -9,6 +9,7 @@ PACKAGES = ["icefloe.media", "icefloe.peer", "icefloe.signaling"]
 
 PUBLIC = {
     "icefloe.media": """
+        AudioQueue
         Clock
         Fanout
         FileSource
@@ -16,6 +17,7 @@ PUBLIC = {
         LatestFrame
         MediaError
         MonotonicClock
+        QueuedAudio
         SourceError
         SourceNotFound
         SourceTimeout
@@ -23,6 +25,7 @@ PUBLIC = {
         Subscription
         TestPatternTrack
         ToneTrack
+        TrackEnded
         TransformFunction
         TransformTrack
     """,
