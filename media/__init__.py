@@ -24,6 +24,7 @@ from .errors import (
 )
 from .fanout import Fanout, LatestFrame, Subscription
 from .files import FileSource
+from .generated import GeneratedAudio, GeneratedVideo
 from .sources import TestPatternTrack, ToneTrack
 from .transform import TransformFunction, TransformTrack
 
@@ -32,6 +33,8 @@ __all__ = [
     "Clock",
     "Fanout",
     "FileSource",
+    "GeneratedAudio",
+    "GeneratedVideo",
     "InvalidParameter",
     "LatestFrame",
     "MediaError",

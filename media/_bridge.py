@@ -48,13 +48,16 @@ class Bridge(Generic[T]):
             lane.close()
 
     def end(self) -> None:
-        """Mark every lane as complete: what is in it can still be read. For the thread."""
+        """Mark every lane as complete: what is in it can still be read. For the thread.
+
+        It takes effect in the event loop, after all that the thread has had called there before.
+        """
+        self.call(self._end)
+
+    def _end(self) -> None:
         with self._changed:
             for lane in self._lanes:
                 lane._complete = True
-        self.call(self._wake)
-
-    def _wake(self) -> None:
         for lane in self._lanes:
             lane.changed.wake()
 
@@ -79,6 +82,7 @@ class Lane(Generic[T]):
         self.capacity = capacity
         self.dropped = 0
         self.changed = Signal()
+        self._taken = Signal()
         self._bridge = bridge
         self._lock = bridge._changed
         self._items: deque[T] = deque()
@@ -133,7 +137,16 @@ class Lane(Generic[T]):
                 return False
             self._items.popleft()
             self._lock.notify_all()
-            return True
+        self._taken.wake()
+        return True
+
+    async def room(self) -> None:
+        """Return once a ``put`` would not wait, for what puts from within the event loop.
+
+        Cancellation: safe.
+        """
+        while not self._closed and len(self._items) >= self.capacity:
+            await self._taken.wait()
 
     async def wait(self) -> None:
         """Return once the lane may have something to read, or has ended. Cancellation: safe."""
@@ -155,6 +168,7 @@ class Lane(Generic[T]):
             self._items.clear()
             self._lock.notify_all()
         self.changed.wake()
+        self._taken.wake()
 
 
 class Worker:
@@ -164,13 +178,16 @@ class Worker:
         bridge: The bridge to the event loop that waits.
         target: What the thread runs; it ends soon after the bridge is closed.
         name: The name of the thread, for a debugger's list.
+        daemon: Whether the program may end while the thread runs, because what it runs may hang.
     """
 
-    def __init__(self, bridge: Bridge[T], target: Callable[[], None], name: str) -> None:
+    def __init__(
+        self, bridge: Bridge[T], target: Callable[[], None], name: str, *, daemon: bool = False
+    ) -> None:
         self._target = target
         self._report = bridge.call
         self._done = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=False)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=daemon)
         self._thread.start()
 
     def _run(self) -> None:

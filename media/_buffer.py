@@ -7,14 +7,14 @@ from .errors import InvalidParameter
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    class _Array(Protocol):
+        # NumPy says only from Python 3.12 on that its arrays have a buffer.
+        @property
+        def __array_interface__(self) -> dict[str, Any]: ...
 
-class _Array(Protocol):
-    # NumPy says only from Python 3.12 on that its arrays have a buffer.
-    @property
-    def __array_interface__(self) -> dict[str, Any]: ...
-
-
-ArrayData: TypeAlias = "Buffer | _Array"
+    ArrayData: TypeAlias = Buffer | _Array
+else:
+    ArrayData = Any
 
 
 def view_of(data: Any, name: str) -> tuple[memoryview, tuple[int, ...]]:

@@ -20,10 +20,7 @@ from av.stream import Disposition
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-SAMPLE_RATE = 48000
-"""Samples a second of all audio."""
-
-FRAME_SAMPLES = SAMPLE_RATE // 50
+from ._pcm import FRAME_SAMPLES, SAMPLE_RATE
 
 _SAMPLE_BYTES = 4
 _FRAME_BYTES = FRAME_SAMPLES * _SAMPLE_BYTES

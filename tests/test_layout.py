@@ -13,6 +13,8 @@ PUBLIC = {
         Clock
         Fanout
         FileSource
+        GeneratedAudio
+        GeneratedVideo
         InvalidParameter
         LatestFrame
         MediaError
