@@ -16,6 +16,7 @@ from .clock import Clock, MonotonicClock
 from .errors import (
     InvalidParameter,
     MediaError,
+    NotSeekable,
     SourceError,
     SourceNotFound,
     SourceTimeout,
@@ -39,6 +40,7 @@ __all__ = [
     "LatestFrame",
     "MediaError",
     "MonotonicClock",
+    "NotSeekable",
     "QueuedAudio",
     "SourceError",
     "SourceNotFound",

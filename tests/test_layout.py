@@ -19,6 +19,7 @@ PUBLIC = {
         LatestFrame
         MediaError
         MonotonicClock
+        NotSeekable
         QueuedAudio
         SourceError
         SourceNotFound
