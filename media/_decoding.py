@@ -31,6 +31,9 @@ _GAP_SAMPLES = SAMPLE_RATE // 25
 """Timestamps may be this far ahead of the samples before silence is put in between: containers
 round them, and the resampler holds some samples back."""
 
+_ROUNDING = Fraction(1, 500)
+"""A picture of which less than this is left after a jump ended before, but for rounding."""
+
 _DEFAULT_RATE = Fraction(25)
 """Frames a second of a stream that does not say; FFmpeg assumes the same."""
 
@@ -285,7 +288,7 @@ class Decoder:
             early = self._early(frame)
             if isinstance(frame, VideoFrame):
                 duration = _duration(frame, packet.stream)
-                if early < duration:
+                if early < duration - _ROUNDING or not early:
                     yield self._video.push(frame, self._time(frame), duration / self._rate)
             elif isinstance(frame, AudioFrame) and early < Fraction(
                 frame.samples, frame.sample_rate

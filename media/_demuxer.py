@@ -31,7 +31,7 @@ _METADATA: dict[str, Any] = (
 
 
 def _read(wish: dict[str, Any]) -> None:
-    container: InputContainer = av.open(
+    opened = av.open(
         wish["url"],
         mode="r",
         format=wish["format"],
@@ -39,7 +39,8 @@ def _read(wish: dict[str, Any]) -> None:
         timeout=wish["timeout"],
         **_METADATA,
     )
-    with container:
+    assert isinstance(opened, InputContainer)
+    with opened as container:
         duration = container.duration / av.time_base if container.duration else None
         live = duration is None and container.size <= 0
         origin = container.start_time or 0
@@ -47,7 +48,9 @@ def _read(wish: dict[str, Any]) -> None:
             container.seek(origin + int(wish["start"] * av.time_base))
         sys.stdout.write(json.dumps({"duration": duration, "live": live}) + "\n")
         sys.stdout.flush()
-        with av.open("pipe:1", "w", format="nut", options={"flush_packets": "1"}) as output:
+        # Packets are passed on as they come: no stream waits for another one, nothing for a buffer.
+        options = {"flush_packets": "1", "max_interleave_delta": "1"}
+        with av.open("pipe:1", "w", format="nut", options=options) as output:
             _copy(container, output, origin)
 
 
@@ -58,12 +61,18 @@ def _copy(container: InputContainer, output: OutputContainer, origin: int) -> No
     for packet in container.demux(streams):
         index = packet.stream.index
         time_base = packet.time_base
-        stamp = packet.dts if packet.dts is not None else packet.pts
-        if stamp is None or packet.size == 0 or time_base is None:
+        if packet.size == 0 or time_base is None or (packet.dts is None and packet.pts is None):
             continue
-        shift = round((ORIGIN - origin / av.time_base) / float(time_base))
+        second = 1 / float(time_base)
+        shift = round((ORIGIN - origin / av.time_base) * second)
+        if packet.dts is not None:
+            stamp = packet.dts + shift
+        else:
+            # Matroska does not tell when to decode the first pictures, some of which are shown
+            # later than those that follow.
+            stamp = (packet.pts or 0) + shift - round(second)
         # NUT refuses timestamps that go back, as those of a camera do when its clock is set.
-        dts = max(stamp + shift, last.get(index, -1) + 1, 0)
+        dts = max(stamp, last.get(index, -1) + 1, 0)
         pts = packet.pts + shift if packet.pts is not None else dts
         last[index] = packet.dts = dts
         packet.pts = max(pts, dts)
