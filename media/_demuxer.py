@@ -61,7 +61,7 @@ def _copy(container: InputContainer, output: OutputContainer, origin: int) -> No
     for packet in container.demux(streams):
         index = packet.stream.index
         time_base = packet.time_base
-        if packet.size == 0 or time_base is None or (packet.dts is None and packet.pts is None):
+        if packet.size == 0 or time_base is None:
             continue
         second = 1 / float(time_base)
         shift = round((ORIGIN - origin / av.time_base) * second)
@@ -69,11 +69,13 @@ def _copy(container: InputContainer, output: OutputContainer, origin: int) -> No
             stamp = packet.dts + shift
         else:
             # Matroska does not tell when to decode the first pictures, some of which are shown
-            # later than those that follow.
+            # later than those that follow; RTSP tells no time at all of the first one.
             stamp = (packet.pts or 0) + shift - round(second)
         # NUT refuses timestamps that go back, as those of a camera do when its clock is set.
         dts = max(stamp, last.get(index, -1) + 1, 0)
         pts = packet.pts + shift if packet.pts is not None else dts
+        if packet.pts is None and packet.dts is None:
+            pts = round(ORIGIN * second)
         last[index] = packet.dts = dts
         packet.pts = max(pts, dts)
         packet.stream = copies[index]
