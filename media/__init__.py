@@ -13,6 +13,7 @@ frames, and nothing slow runs on the event loop.
 
 from .audioqueue import AudioQueue, QueuedAudio
 from .clock import Clock, MonotonicClock
+from .encoded import EncodedSource
 from .errors import (
     InvalidParameter,
     MediaError,
@@ -32,6 +33,7 @@ from .transform import TransformFunction, TransformTrack
 __all__ = [
     "AudioQueue",
     "Clock",
+    "EncodedSource",
     "Fanout",
     "FileSource",
     "GeneratedAudio",

@@ -8,9 +8,8 @@ timestamps are the time of playing and not that of the media.
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 import av
 from aiortc.mediastreams import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE
@@ -24,6 +23,7 @@ from av.video.stream import VideoStream
 
 from ._pcm import FRAME_SAMPLES, SAMPLE_RATE
 from ._tempo import Tempo
+from ._timed import Timed, seconds
 
 _SAMPLE_BYTES = 4
 _FRAME_BYTES = FRAME_SAMPLES * _SAMPLE_BYTES
@@ -34,35 +34,13 @@ round them, and the resampler holds some samples back."""
 _ROUNDING = Fraction(1, 500)
 """A picture of which less than this is left after a jump ended before, but for rounding."""
 
+_TICK = Fraction(1, 1000)
+"""Seconds after a picture at which another one may be shown."""
+
 _DEFAULT_RATE = Fraction(25)
 """Frames a second of a stream that does not say; FFmpeg assumes the same."""
 
 logger = logging.getLogger(__name__)
-
-
-class _TimeBase(Protocol):
-    @property
-    def numerator(self) -> int: ...
-    @property
-    def denominator(self) -> int: ...
-
-
-def _seconds(ticks: int, time_base: _TimeBase) -> Fraction:
-    # PyAV 19 has a rational type of its own, which is no Fraction.
-    return Fraction(ticks * time_base.numerator, time_base.denominator)
-
-
-@dataclass(slots=True, eq=False)
-class Timed:
-    """A decoded frame, and which place in the media it has.
-
-    Attributes:
-        frame: Its timestamp is the time of playing.
-        position: Seconds from the start of the media.
-    """
-
-    frame: AudioFrame | VideoFrame
-    position: float
 
 
 class AudioTimeline:
@@ -210,6 +188,10 @@ class Decoder:
         self._origin = Fraction(0)
         self._damaged = False
 
+    def pick(self, container: InputContainer) -> "dict[str, AudioStream | VideoStream]":
+        """Return the streams of a container that are decoded, by their kind."""
+        return pick_streams(container)
+
     def restart(self, at: Fraction, rate: Fraction) -> None:
         """Drop what is held back, and have the next pass played at another time and rate.
 
@@ -247,7 +229,7 @@ class Decoder:
         Raises:
             FFmpegError: The container cannot be read any further.
         """
-        streams = pick_streams(container)
+        streams = self.pick(container)
         if origin is None:
             origin = Fraction(container.start_time or 0, av.time_base)
         self._origin, self._from = origin, start
@@ -271,7 +253,13 @@ class Decoder:
     def _timed(self, frame: AudioFrame | VideoFrame) -> Timed:
         assert frame.pts is not None
         assert frame.time_base is not None
-        return Timed(frame, max(0.0, float(self._media(_seconds(frame.pts, frame.time_base)))))
+        start = end = seconds(frame.pts, frame.time_base)
+        if isinstance(frame, AudioFrame):
+            end += Fraction(frame.samples, frame.sample_rate)
+        else:
+            end += _TICK
+        kind = "video" if isinstance(frame, VideoFrame) else "audio"
+        return Timed(frame, kind, max(0.0, float(self._media(start))), float(start), float(end))
 
     def _media(self, playing: Fraction) -> Fraction:
         return self._from + (playing - self._start) * self._rate
@@ -299,14 +287,14 @@ class Decoder:
         """Return by how many seconds a frame is before the place from which to play."""
         if not self._from or frame.pts is None or frame.time_base is None:
             return Fraction(0)
-        at = _seconds(frame.pts, frame.time_base) - self._origin
+        at = seconds(frame.pts, frame.time_base) - self._origin
         return max(Fraction(0), self._from - at)
 
     def _time(self, frame: AudioFrame | VideoFrame) -> Fraction | None:
         """Return when a frame is to be played, in seconds from the start of the first pass."""
         if frame.pts is None or frame.time_base is None:
             return None
-        at = _seconds(frame.pts, frame.time_base) - self._origin - self._from
+        at = seconds(frame.pts, frame.time_base) - self._origin - self._from
         return self._start + max(Fraction(0), at) / self._rate
 
 
@@ -324,6 +312,6 @@ def pick_streams(container: InputContainer) -> "dict[str, AudioStream | VideoStr
 
 def _duration(frame: VideoFrame, stream: AudioStream | VideoStream) -> Fraction:
     if frame.duration and frame.time_base is not None:
-        return _seconds(frame.duration, frame.time_base)
+        return seconds(frame.duration, frame.time_base)
     rate = stream.average_rate
     return 1 / (Fraction(rate.numerator, rate.denominator) if rate else _DEFAULT_RATE)

@@ -4,16 +4,14 @@ from collections.abc import Callable
 
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
-from av import AudioFrame, VideoFrame
 
 from ._bridge import Lane
-from ._decoding import Timed
+from ._timed import Timed
 from .clock import Clock, Playback
+from .fanout import MediaData
 
 _PATIENCE = 0.5
 """Seconds by which media may be late and still be caught up with; beyond that it had paused."""
-
-MediaFrame = AudioFrame | VideoFrame
 
 
 class Transport:
@@ -25,14 +23,16 @@ class Transport:
         position: Seconds from the start of the media of what was given out last.
         played: Seconds of playing that were given out.
         stopped: Called when a track was stopped.
+        skips: Whether pictures may be left out when their reader is late.
     """
 
-    def __init__(self, clock: Clock, stopped: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, stopped: Callable[[], None], *, skips: bool) -> None:
         self.playback = Playback()
         self.clock = clock
         self.position = 0.0
         self.played = 0.0
         self.stopped = stopped
+        self.skips = skips
 
 
 class PlayedTrack(MediaStreamTrack):
@@ -44,7 +44,7 @@ class PlayedTrack(MediaStreamTrack):
         self._lane = lane
         self._transport = transport
 
-    async def recv(self) -> MediaFrame:
+    async def recv(self) -> MediaData:
         """Return the next frame when it is due.
 
         Raises:
@@ -68,8 +68,7 @@ class PlayedTrack(MediaStreamTrack):
                 await self._lane.changed.wait()
                 continue
             now = clock.now()
-            media_time = _time(timed)
-            due = playback.due(media_time, now)
+            due = playback.due(timed.time, now)
             if now < due:
                 await self._lane.changed.wait_until(clock, due)
                 waited = False
@@ -77,43 +76,34 @@ class PlayedTrack(MediaStreamTrack):
             skip = self._may_skip(now)
             if not self._lane.take(timed) or skip:
                 continue
-            if now - due > _PATIENCE and (waited or self.kind == "audio"):
-                playback.resume(media_time, now)
+            if now - due > _PATIENCE and (waited or not self._skips):
+                playback.resume(timed.time, now)
             return self._give(timed)
 
-    def _give(self, timed: Timed) -> MediaFrame:
-        frame = timed.frame
+    def _give(self, timed: Timed) -> MediaData:
+        data = timed.data
         transport = self._transport
         transport.position = timed.position
-        transport.played = max(transport.played, _end(frame))
+        transport.played = max(transport.played, timed.end)
         if shift := transport.playback.shift:
-            assert frame.pts is not None
-            assert frame.time_base is not None
-            frame.pts += round(shift / frame.time_base)
-        return frame
+            assert data.pts is not None
+            assert data.time_base is not None
+            data.pts += round(shift / data.time_base)
+        return data
+
+    @property
+    def _skips(self) -> bool:
+        return self.kind == "video" and self._transport.skips
 
     def _may_skip(self, now: float) -> bool:
         """Whether the oldest frame is of no use because the one after it is due too."""
-        if self.kind == "audio":
+        if not self._skips:
             return False
         after = self._lane.peek(1)
-        return after is not None and self._transport.playback.due(_time(after), now) <= now
+        return after is not None and self._transport.playback.due(after.time, now) <= now
 
     def stop(self) -> None:
         """End this track; its frames are not decoded any more."""
         super().stop()
         self._lane.close()
         self._transport.stopped()
-
-
-def _time(timed: Timed) -> float:
-    time = timed.frame.time
-    assert time is not None  # every frame of a Decoder has its timestamp
-    return time
-
-
-def _end(frame: MediaFrame) -> float:
-    """Return the earliest time that the frame after this one can have."""
-    time = frame.time
-    assert time is not None
-    return time + (frame.samples / frame.sample_rate if isinstance(frame, AudioFrame) else 0.001)

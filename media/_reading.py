@@ -1,20 +1,20 @@
 """What the thread of a source does: opens it, decodes it, jumps in it, connects again."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from av import VideoFrame
+from av.container import InputContainer
 from av.error import ExitError
 
 from ._bridge import Bridge, Lane
-from ._decoding import Decoder, Timed, pick_streams
 from ._local import Local
 from ._place import Place
 from ._remote import Remote
+from ._timed import Timed
 from .errors import SourceError, SourceNotFound, SourceTimeout, SourceUnreadable
 
 if TYPE_CHECKING:
@@ -64,11 +64,43 @@ class Wish:
     rate: Fraction
 
 
+class Passes(Protocol):
+    """What turns a container into media, pass after pass, such as a ``Decoder``."""
+
+    def pick(self, container: InputContainer) -> "dict[str, AudioStream | VideoStream]":
+        """Return the streams that are used."""
+        ...
+
+    def restart(self, at: Fraction, rate: Fraction) -> None:
+        """Drop what is held back, and have the next pass played at another time and rate."""
+        ...
+
+    @property
+    def reached(self) -> Fraction:
+        """How far the media was read in the pass that is being played, in seconds."""
+        ...
+
+    def play(
+        self, container: InputContainer, *, start: Fraction, origin: Fraction | None
+    ) -> Iterator[Timed]:
+        """Read from some place in the container to its end."""
+        ...
+
+    def next_pass(self) -> None:
+        """Have the next pass follow the one that was played."""
+        ...
+
+    def finish(self) -> Iterator[Timed]:
+        """Get what is left after the last pass."""
+        ...
+
+
 class Reader:
     """Decodes into the lanes of a bridge; ``run()`` is for a thread, the rest for the event loop.
 
     Args:
         place: What to read.
+        passes: How to read it.
         bridge: How frames get into the event loop.
         lanes: One for each kind, ``audio`` and ``video``.
         loop: Whether to start again at the end.
@@ -82,6 +114,7 @@ class Reader:
     def __init__(
         self,
         place: Place,
+        passes: Passes,
         bridge: Bridge[Timed],
         lanes: dict[str, Lane[Timed]],
         *,
@@ -101,7 +134,7 @@ class Reader:
         self._report_opened = opened
         self._report_reconnecting = reconnecting
         self._report_failed = failed
-        self._decoder = Decoder(lambda kind: lanes[kind].is_open)
+        self._passes = passes
         self._wish = Wish(Fraction(0), Fraction(0), Fraction(1))
         self._current: Local | Remote | None = None
         self._opened = False
@@ -145,17 +178,17 @@ class Reader:
             if self._bridge.redirected:
                 self._bridge.accept()
                 wish = self._wish
-                self._decoder.restart(wish.at, wish.rate)
+                self._passes.restart(wish.at, wish.rate)
                 self._start = wish.start
             self._play_pass()
             if self._interrupted:
                 continue
             if not self._loop:
                 break
-            self._decoder.next_pass()
+            self._passes.next_pass()
             self._start = Fraction(0)
-        for timed in self._decoder.finish():
-            self._lanes["audio"].put(timed)
+        for timed in self._passes.finish():
+            self._lanes[timed.kind].put(timed)
 
     def _play_pass(self) -> None:
         """Play once to the end, over all connections that it takes."""
@@ -163,14 +196,14 @@ class Reader:
         while True:
             error: SourceError | None = None
             frames, complete = 0, False
-            before = self._decoder.reached
+            before = self._passes.reached
             try:
                 frames, complete = self._play_connection()
             except Exception as exc:
                 error = self._explain(exc)
                 if not self._place.lasting or not self._opened:
                     raise error from exc
-                frames = int(self._decoder.reached > before)
+                frames = int(self._passes.reached > before)
             if complete or self._interrupted:
                 return
             failures = 1 if frames else failures + 1
@@ -181,8 +214,8 @@ class Reader:
             if self._interrupted:
                 return
             if self._resumes:
-                self._start = self._decoder.reached
-            self._decoder.next_pass()
+                self._start = self._passes.reached
+            self._passes.next_pass()
 
     def _play_connection(self) -> tuple[int, bool]:
         """Play what one connection, or the file, gives.
@@ -196,19 +229,18 @@ class Reader:
             if self._interrupted:
                 source.kill()
             with source.open() as container:
-                streams = pick_streams(container)
+                streams = self._passes.pick(container)
                 if "video" in streams:
                     self._lanes["video"].capacity = _video_capacity(streams["video"])
                 facts = Facts(frozenset(streams), source.duration, source.live)
                 self._resumes = source.duration is not None
                 frames = 0
-                for timed in self._decoder.play(container, start=self._start, origin=source.origin):
+                for timed in self._passes.play(container, start=self._start, origin=source.origin):
                     if not self._opened:
                         self._opened = True
                         self._bridge.call(partial(self._report_opened, facts))
                     frames += 1
-                    video = isinstance(timed.frame, VideoFrame)
-                    self._lanes["video" if video else "audio"].put(timed)
+                    self._lanes[timed.kind].put(timed)
                     if self._interrupted:
                         return frames, False
             if self._interrupted:
@@ -225,7 +257,7 @@ class Reader:
         if source.duration is None:
             return not source.live
         # A server that breaks off in the middle is to be told from a file that is damaged there.
-        return not frames or self._decoder.reached > Fraction(source.duration) - _EARLY
+        return not frames or self._passes.reached > Fraction(source.duration) - _EARLY
 
     def _explain(self, exc: Exception) -> SourceError:
         """Turn whatever came from FFmpeg or the system into an error of ours."""

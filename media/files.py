@@ -1,32 +1,19 @@
 """Audio and video of a file or a URL, decoded in a thread, played at its own pace."""
 
-import asyncio
-import logging
 import os
-from fractions import Fraction
-from pathlib import PurePath
-from types import TracebackType
+from collections.abc import Callable
 from typing import Self
 
-from aiortc import MediaStreamTrack
-
-from ._bridge import Bridge, Worker
-from ._decoding import Timed
+from ._decoding import Decoder
 from ._place import Place
-from ._playing import PlayedTrack, Transport
-from ._reading import AUDIO_FRAMES, VIDEO_FRAMES, Facts, Reader, Wish
+from ._reading import Passes
+from ._source import PlayedSource
 from ._tempo import MAX_RATE, MIN_RATE
-from .clock import Clock, MonotonicClock
-from .errors import InvalidParameter, NotSeekable, SourceError, SourceTimeout, TrackEnded
-
-_CLOSE_TIMEOUT = 0.9
-_STEP = Fraction(1, 50)
-"""Both tracks go on at a multiple of 20 ms after a jump, where a frame of audio starts."""
-
-logger = logging.getLogger(__name__)
+from .clock import Clock
+from .errors import InvalidParameter
 
 
-class FileSource:
+class FileSource(PlayedSource):
     """The first audio and the first video stream of a file or URL, as tracks.
 
     Made by ``await FileSource.open(...)``. Playing starts when the first frame of either track is
@@ -52,37 +39,6 @@ class FileSource:
         duration: Seconds; None if it is not known, as with live sources.
         reconnections: How many times it was tried to connect again.
     """
-
-    def __init__(
-        self, place: Place, *, loop: bool, timeout: float, reconnect: int, clock: Clock | None
-    ) -> None:
-        """Use ``open()`` instead."""
-        self.path = place.name
-        self.audio: MediaStreamTrack | None = None
-        self.video: MediaStreamTrack | None = None
-        self.error: SourceError | None = None
-        self.duration: float | None = None
-        self.reconnections = 0
-        self._rate = 1.0
-        self._transport = Transport(clock or MonotonicClock(), self._note_stopped)
-        self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._bridge: Bridge[Timed] = Bridge()
-        self._lanes = {
-            "audio": self._bridge.lane(AUDIO_FRAMES),
-            "video": self._bridge.lane(VIDEO_FRAMES),
-        }
-        self._reader = Reader(
-            place,
-            self._bridge,
-            self._lanes,
-            loop=loop,
-            timeout=timeout,
-            reconnect=reconnect,
-            opened=self._note_opened,
-            reconnecting=self._note_reconnecting,
-            failed=self._note_failed,
-        )
-        self._worker = self._start()
 
     @classmethod
     async def open(
@@ -118,52 +74,6 @@ class FileSource:
         place = Place.of(os.fspath(path), options)
         return await cls._open(place, loop=loop, timeout=timeout, reconnect=reconnect, clock=clock)
 
-    @classmethod
-    async def _open(
-        cls, place: Place, *, loop: bool, timeout: float, reconnect: int, clock: Clock | None
-    ) -> Self:
-        source = cls(place, loop=loop, timeout=timeout, reconnect=reconnect, clock=clock)
-        try:
-            async with asyncio.timeout(timeout):
-                await source._opened
-        except TimeoutError as exc:
-            source._stop()
-            if isinstance(exc, SourceError):
-                raise
-            raise SourceTimeout(source.path, timeout) from exc
-        except BaseException:
-            source._stop()
-            raise
-        return source
-
-    @property
-    def position(self) -> float:
-        """Seconds from the start of the media of what was given out last, or was jumped to."""
-        return self._transport.position
-
-    @property
-    def seekable(self) -> bool:
-        """Whether ``seek()`` and other rates are possible: the media has a known length."""
-        return self.duration is not None
-
-    def seek(self, seconds: float) -> None:
-        """Play from somewhere else, to the frame; what is there is due now.
-
-        The tracks must not have ended: their readers are to be stopped by the end of a file only
-        once it is over.
-
-        Args:
-            seconds: From the start of the media; more than there are go to its end.
-
-        Raises:
-            InvalidParameter: ``seconds`` is negative.
-            NotSeekable: The source is live.
-            TrackEnded: Both tracks have ended.
-        """
-        if not seconds >= 0:
-            raise InvalidParameter("seconds", seconds, "give a time from the start of the media")
-        self._jump(seconds, self._rate)
-
     @property
     def rate(self) -> float:
         """How many seconds of the media are played in a second; sound keeps its pitch.
@@ -180,98 +90,5 @@ class FileSource:
         if rate != self._rate:
             self._jump(self.position, rate)
 
-    @property
-    def paused(self) -> bool:
-        """Whether ``recv()`` of both tracks waits for ``resume()``."""
-        return self._transport.playback.paused
-
-    def pause(self) -> None:
-        """Give out no frames until ``resume()``. A live source loses what comes meanwhile."""
-        self._transport.playback.pause(self._transport.clock.now())
-
-    def resume(self) -> None:
-        """Go on after ``pause()``; timestamps go on by the length of the pause."""
-        self._transport.playback.go_on(self._transport.clock.now())
-        self._wake()
-
-    async def aclose(self) -> None:
-        """End both tracks and wait for the thread, at most 1 s.
-
-        A thread that hangs in a read of the system, such as from a disk that does not answer, is
-        left to itself then, with a warning; it ends when the read does.
-
-        It can be called again. Cancellation: safe; the thread ends all the same.
-        """
-        self._stop()
-        if not await self._worker.join(_CLOSE_TIMEOUT):
-            logger.warning("%r is stuck in a read; its thread ends when the read does", self.path)
-
-    close = aclose
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    def _start(self) -> Worker:
-        return Worker(self._bridge, self._reader.run, f"icefloe-file {PurePath(self.path).name}")
-
-    def _stop(self) -> None:
-        for track in (self.audio, self.video):
-            if track is not None:
-                track.stop()
-        self._bridge.close()
-        self._reader.kill()
-
-    def _jump(self, seconds: float, rate: float) -> None:
-        if not self._bridge.is_open:
-            raise TrackEnded(f"both tracks of {self.path!r} have ended")
-        if self.duration is None:
-            raise NotSeekable(self.path)
-        transport = self._transport
-        now = transport.clock.now()
-        played = max(transport.played, transport.playback.media_time(now))
-        at = -(-Fraction(played).limit_denominator(90_000) // _STEP) * _STEP
-        start = Fraction(min(seconds, self.duration)).limit_denominator(90_000)
-        self._rate = rate
-        transport.position = float(start)
-        if not self._reader.jump(Wish(start, at, Fraction(rate).limit_denominator(1000))):
-            self._worker = self._start()
-
-    def _wake(self) -> None:
-        for lane in self._lanes.values():
-            lane.changed.wake()
-
-    def _note_opened(self, facts: Facts) -> None:
-        if self._opened.done():
-            return
-        for kind, lane in self._lanes.items():
-            if kind not in facts.kinds:
-                lane.close()
-        if "audio" in facts.kinds:
-            self.audio = PlayedTrack("audio", self._lanes["audio"], self._transport)
-        if "video" in facts.kinds:
-            self.video = PlayedTrack("video", self._lanes["video"], self._transport)
-        self.duration = facts.duration
-        self._opened.set_result(None)
-
-    def _note_stopped(self) -> None:
-        if not self._bridge.is_open:
-            self._reader.kill()
-
-    def _note_reconnecting(self, error: SourceError | None) -> None:
-        self.reconnections += 1
-        logger.info("connects again with %r: %s", self.path, error or "its other side ended it")
-
-    def _note_failed(self, error: SourceError) -> None:
-        self.error = error
-        if not self._opened.done():
-            self._opened.set_exception(error)
-        elif not self._opened.cancelled():
-            logger.warning("the tracks end early: %s", error)
+    def _passes(self, wanted: Callable[[str], bool]) -> Passes:
+        return Decoder(wanted)

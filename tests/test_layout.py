@@ -11,6 +11,7 @@ PUBLIC = {
     "icefloe.media": """
         AudioQueue
         Clock
+        EncodedSource
         Fanout
         FileSource
         GeneratedAudio
