@@ -11,28 +11,39 @@ raises ``aiortc.mediastreams.MediaStreamError``. Nothing here keeps more than a 
 frames, and nothing slow runs on the event loop.
 """
 
+from .audioqueue import AudioQueue, QueuedAudio
 from .clock import Clock, MonotonicClock
+from .encoded import EncodedSource
 from .errors import (
     InvalidParameter,
     MediaError,
+    NotSeekable,
     SourceError,
     SourceNotFound,
     SourceTimeout,
     SourceUnreadable,
+    TrackEnded,
 )
 from .fanout import Fanout, LatestFrame, Subscription
 from .files import FileSource
+from .generated import GeneratedAudio, GeneratedVideo
 from .sources import TestPatternTrack, ToneTrack
 from .transform import TransformFunction, TransformTrack
 
 __all__ = [
+    "AudioQueue",
     "Clock",
+    "EncodedSource",
     "Fanout",
     "FileSource",
+    "GeneratedAudio",
+    "GeneratedVideo",
     "InvalidParameter",
     "LatestFrame",
     "MediaError",
     "MonotonicClock",
+    "NotSeekable",
+    "QueuedAudio",
     "SourceError",
     "SourceNotFound",
     "SourceTimeout",
@@ -40,6 +51,7 @@ __all__ = [
     "Subscription",
     "TestPatternTrack",
     "ToneTrack",
+    "TrackEnded",
     "TransformFunction",
     "TransformTrack",
 ]

@@ -9,8 +9,10 @@ neither stalls the others nor grows.
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from ._signal import Signal
@@ -30,6 +32,8 @@ class Bridge(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
         self._lanes: list[Lane[T]] = []
+        self._epoch = self._accepted = 0
+        self._running = True
 
     def lane(self, capacity: int) -> "Lane[T]":
         """Add a lane that holds up to ``capacity`` items."""
@@ -47,14 +51,67 @@ class Bridge(Generic[T]):
         for lane in self._lanes:
             lane.close()
 
-    def end(self) -> None:
-        """Mark every lane as complete: what is in it can still be read. For the thread."""
+    def redirect(self) -> bool:
+        """Empty every lane, and refuse what is put into them until the thread accepts that.
+
+        To be called in the event loop.
+
+        Returns:
+            Whether a thread is there to accept it; if not, a new one is needed.
+        """
         with self._changed:
+            self._epoch += 1
+            running, self._running = self._running, True
+            for lane in self._lanes:
+                lane._complete = False
+                lane._items.clear()
+            self._changed.notify_all()
+        for lane in self._lanes:
+            lane.changed.wake()
+        return running
+
+    @property
+    def redirected(self) -> bool:
+        """Whether there was a ``redirect`` that the thread has not accepted."""
+        return self._accepted != self._epoch
+
+    def accept(self) -> None:
+        """Have the lanes take what the thread puts in from now on. For the thread."""
+        with self._changed:
+            self._accepted = self._epoch
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but no longer than until the lanes are closed or redirected. For the thread."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            while self.is_open and not self.redirected:
+                rest = until - time.monotonic()
+                if rest <= 0:
+                    return
+                self._changed.wait(min(rest, _LOOP_CHECK))
+
+    def end(self) -> bool:
+        """Mark every lane as complete: what is in it can still be read. For the thread.
+
+        It takes effect in the event loop, after all that the thread has had called there before.
+
+        Returns:
+            Whether the thread is to end; not so if the bridge was redirected in the meantime.
+        """
+        with self._changed:
+            if self.redirected and self.is_open:
+                return False
+            self._running = False
+            epoch = self._epoch
+        self.call(partial(self._end, epoch))
+        return True
+
+    def _end(self, epoch: int) -> None:
+        with self._changed:
+            if epoch != self._epoch:
+                return
             for lane in self._lanes:
                 lane._complete = True
-        self.call(self._wake)
-
-    def _wake(self) -> None:
         for lane in self._lanes:
             lane.changed.wake()
 
@@ -79,6 +136,7 @@ class Lane(Generic[T]):
         self.capacity = capacity
         self.dropped = 0
         self.changed = Signal()
+        self._taken = Signal()
         self._bridge = bridge
         self._lock = bridge._changed
         self._items: deque[T] = deque()
@@ -100,12 +158,12 @@ class Lane(Generic[T]):
         """Add an item, from the thread; wait while the lane is full.
 
         Returns:
-            Whether the lane took it. A closed lane does not.
+            Whether the lane took it. One that is closed or redirected does not.
         """
         with self._lock:
             while len(self._items) >= self.capacity and not self._must_not_wait():
                 self._lock.wait(_LOOP_CHECK)
-            if self._closed or self._bridge._loop.is_closed():
+            if self._closed or self._bridge._loop.is_closed() or self._bridge.redirected:
                 return False
             if len(self._items) >= self.capacity:
                 self._items.popleft()
@@ -117,7 +175,7 @@ class Lane(Generic[T]):
         return True
 
     def _must_not_wait(self) -> bool:
-        if self._closed or self._bridge._loop.is_closed():
+        if self._closed or self._bridge._loop.is_closed() or self._bridge.redirected:
             return True
         return any(lane._starving and not lane._items for lane in self._bridge._lanes)
 
@@ -133,7 +191,16 @@ class Lane(Generic[T]):
                 return False
             self._items.popleft()
             self._lock.notify_all()
-            return True
+        self._taken.wake()
+        return True
+
+    async def room(self) -> None:
+        """Return once a ``put`` would not wait, for what puts from within the event loop.
+
+        Cancellation: safe.
+        """
+        while not self._closed and len(self._items) >= self.capacity:
+            await self._taken.wait()
 
     async def wait(self) -> None:
         """Return once the lane may have something to read, or has ended. Cancellation: safe."""
@@ -155,6 +222,7 @@ class Lane(Generic[T]):
             self._items.clear()
             self._lock.notify_all()
         self.changed.wake()
+        self._taken.wake()
 
 
 class Worker:
@@ -164,13 +232,16 @@ class Worker:
         bridge: The bridge to the event loop that waits.
         target: What the thread runs; it ends soon after the bridge is closed.
         name: The name of the thread, for a debugger's list.
+        daemon: Whether the program may end while the thread runs, because what it runs may hang.
     """
 
-    def __init__(self, bridge: Bridge[T], target: Callable[[], None], name: str) -> None:
+    def __init__(
+        self, bridge: Bridge[T], target: Callable[[], None], name: str, *, daemon: bool = False
+    ) -> None:
         self._target = target
         self._report = bridge.call
         self._done = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=False)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=daemon)
         self._thread.start()
 
     def _run(self) -> None:

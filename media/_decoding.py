@@ -2,13 +2,14 @@
 
 Audio comes out as frames of 20 ms without a gap, in 48 kHz stereo ``s16``: silence stands where the
 file has none, and one pass runs on into the next. Video keeps its size and pixel format, with
-timestamps that only grow.
+timestamps that only grow. A pass can begin anywhere in the media, and be played faster or slower;
+timestamps are the time of playing and not that of the media.
 """
 
 import logging
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 import av
 from aiortc.mediastreams import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE
@@ -20,10 +21,9 @@ from av.stream import Disposition
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-SAMPLE_RATE = 48000
-"""Samples a second of all audio."""
-
-FRAME_SAMPLES = SAMPLE_RATE // 50
+from ._pcm import FRAME_SAMPLES, SAMPLE_RATE
+from ._tempo import Tempo
+from ._timed import Timed, seconds
 
 _SAMPLE_BYTES = 4
 _FRAME_BYTES = FRAME_SAMPLES * _SAMPLE_BYTES
@@ -31,22 +31,16 @@ _GAP_SAMPLES = SAMPLE_RATE // 25
 """Timestamps may be this far ahead of the samples before silence is put in between: containers
 round them, and the resampler holds some samples back."""
 
+_ROUNDING = Fraction(1, 500)
+"""A picture of which less than this is left after a jump ended before, but for rounding."""
+
+_TICK = Fraction(1, 1000)
+"""Seconds after a picture at which another one may be shown."""
+
 _DEFAULT_RATE = Fraction(25)
 """Frames a second of a stream that does not say; FFmpeg assumes the same."""
 
 logger = logging.getLogger(__name__)
-
-
-class _TimeBase(Protocol):
-    @property
-    def numerator(self) -> int: ...
-    @property
-    def denominator(self) -> int: ...
-
-
-def _seconds(ticks: int, time_base: _TimeBase) -> Fraction:
-    # PyAV 19 has a rational type of its own, which is no Fraction.
-    return Fraction(ticks * time_base.numerator, time_base.denominator)
 
 
 class AudioTimeline:
@@ -55,25 +49,49 @@ class AudioTimeline:
     def __init__(self) -> None:
         self._resampler: AudioResampler | None = None
         self._format: tuple[str, str, int] | None = None
+        self._tempo: Tempo | None = None
+        self._rate = Fraction(1)
+        self._skip = 0
         self._pending = bytearray()
         self._position = 0
 
     @property
     def end(self) -> Fraction:
         """How many seconds of audio have come so far."""
-        return Fraction(self._position + len(self._pending) // _SAMPLE_BYTES, SAMPLE_RATE)
+        held = self._tempo.held if self._tempo else 0
+        return Fraction(self._position + len(self._pending) // _SAMPLE_BYTES + held, SAMPLE_RATE)
 
-    def push(self, frame: AudioFrame, at: Fraction | None) -> Iterator[AudioFrame]:
-        """Add a decoded frame that starts ``at`` seconds, or where the one before it ended."""
+    def restart(self, at: Fraction, rate: Fraction) -> None:
+        """Drop what was held back, and go on at the first whole frame that is not before ``at``."""
+        self._resampler = self._format = self._tempo = None
+        self._pending.clear()
+        self._skip = 0
+        self._rate = rate
+        frames = -(-at * SAMPLE_RATE // FRAME_SAMPLES)
+        self._position = int(frames) * FRAME_SAMPLES
+
+    def push(
+        self, frame: AudioFrame, at: Fraction | None, skip: Fraction = Fraction(0)
+    ) -> Iterator[AudioFrame]:
+        """Add a decoded frame.
+
+        Args:
+            frame: The frame.
+            at: When it is to start, in seconds; where the one before it ended if None.
+            skip: Seconds of its beginning to leave out.
+        """
         key = (frame.format.name, frame.layout.name, frame.sample_rate)
         if key != self._format:
             yield from self.flush()
             self._format = key
             self._resampler = AudioResampler("s16", "stereo", SAMPLE_RATE)
+            if self._rate != 1:
+                self._tempo = Tempo(self._rate)
         if at is not None:
             gap = round((at - self.end) * SAMPLE_RATE)
             if gap > _GAP_SAMPLES:
                 yield from self._silence(gap)
+        self._skip = round(skip * SAMPLE_RATE)
         # The resampler would make up for gaps of its own accord, from timestamps that were wrong
         # by the time it sees them.
         frame.pts = None
@@ -83,6 +101,10 @@ class AudioTimeline:
         """Get what the resampler holds back; the next pass has a new one."""
         if self._resampler is not None:
             yield from self._resample(None)
+        if self._tempo is not None:
+            rest = self._tempo.finish()
+            self._tempo = None
+            yield from self._append(rest)
         self._resampler = self._format = None
 
     def finish(self) -> Iterator[AudioFrame]:
@@ -95,7 +117,15 @@ class AudioTimeline:
         assert self._resampler is not None
         for part in self._resampler.resample(frame):
             # A plane can be longer than its samples.
-            yield from self._append(bytes(part.planes[0])[: part.samples * _SAMPLE_BYTES])
+            data = bytes(part.planes[0])[: part.samples * _SAMPLE_BYTES]
+            if self._skip:
+                data, self._skip = (
+                    data[self._skip * _SAMPLE_BYTES :],
+                    max(0, self._skip - part.samples),
+                )
+            if self._tempo is not None:
+                data = self._tempo.push(data)
+            yield from self._append(data)
 
     def _silence(self, samples: int) -> Iterator[AudioFrame]:
         for _ in range(samples // FRAME_SAMPLES):
@@ -123,6 +153,11 @@ class VideoTimeline:
         self.end = Fraction(0)
         """When the last frame will have been shown, in seconds."""
 
+    def restart(self, at: Fraction) -> None:
+        """Go on ``at`` seconds, also when frames that were dropped were later than that."""
+        self.end = at
+        self._last = round(at * VIDEO_CLOCK_RATE) - 1
+
     def push(self, frame: VideoFrame, at: Fraction | None, duration: Fraction) -> VideoFrame:
         """Put a decoded frame ``at`` seconds, or where the one before it ended."""
         start = self.end if at is None else at
@@ -148,29 +183,86 @@ class Decoder:
         self._audio = AudioTimeline()
         self._video = VideoTimeline()
         self._start = Fraction(0)
+        self._from = Fraction(0)
+        self._rate = Fraction(1)
         self._origin = Fraction(0)
         self._damaged = False
 
-    def play(self, container: InputContainer) -> Iterator[AudioFrame | VideoFrame]:
-        """Decode from the start of the container to its end, with all that decoders hold back.
+    def pick(self, container: InputContainer) -> "dict[str, AudioStream | VideoStream]":
+        """Return the streams of a container that are decoded, by their kind."""
+        return pick_streams(container)
+
+    def restart(self, at: Fraction, rate: Fraction) -> None:
+        """Drop what is held back, and have the next pass played at another time and rate.
+
+        Args:
+            at: The time of playing at which the next pass starts, in seconds.
+            rate: How many seconds of the media are played in a second.
+        """
+        self._audio.restart(at, rate)
+        self._video.restart(at)
+        self._start = at
+        self._rate = rate
+
+    @property
+    def reached(self) -> Fraction:
+        """How far the media was decoded in the pass that is being played, in seconds."""
+        return self._media(max(self._audio.end, self._video.end))
+
+    def play(
+        self,
+        container: InputContainer,
+        *,
+        start: Fraction = Fraction(0),
+        origin: Fraction | None = None,
+    ) -> Iterator[Timed]:
+        """Decode from some place in the container to its end, with all that decoders hold back.
 
         What cannot be decoded is left out, and logged once.
+
+        Args:
+            container: It stands at ``start`` or a little before.
+            start: Seconds from the start of the media; what is before that is left out.
+            origin: The timestamp of the start of the media, in seconds; that which the container
+                tells if None.
 
         Raises:
             FFmpegError: The container cannot be read any further.
         """
-        streams = pick_streams(container)
-        self._origin = Fraction(container.start_time or 0, av.time_base)
+        streams = self.pick(container)
+        if origin is None:
+            origin = Fraction(container.start_time or 0, av.time_base)
+        self._origin, self._from = origin, start
         for packet in container.demux(*streams.values()):
             kind = packet.stream.type
             if self._wanted(kind):
-                yield from self._decode(packet, kind)
-        yield from self._audio.flush()
+                for frame in self._decode(packet, kind):
+                    yield self._timed(frame)
+        for frame in self._audio.flush():
+            yield self._timed(frame)
+
+    def next_pass(self) -> None:
+        """Have the next pass follow the one that was played."""
         self._start = max(self._audio.end, self._video.end)
 
-    def finish(self) -> Iterator[AudioFrame]:
+    def finish(self) -> Iterator[Timed]:
         """Get what is left after the last pass."""
-        return self._audio.finish()
+        for frame in self._audio.finish():
+            yield self._timed(frame)
+
+    def _timed(self, frame: AudioFrame | VideoFrame) -> Timed:
+        assert frame.pts is not None
+        assert frame.time_base is not None
+        start = end = seconds(frame.pts, frame.time_base)
+        if isinstance(frame, AudioFrame):
+            end += Fraction(frame.samples, frame.sample_rate)
+        else:
+            end += _TICK
+        kind = "video" if isinstance(frame, VideoFrame) else "audio"
+        return Timed(frame, kind, max(0.0, float(self._media(start))), float(start), float(end))
+
+    def _media(self, playing: Fraction) -> Fraction:
+        return self._from + (playing - self._start) * self._rate
 
     def _decode(self, packet: "Packet[Any]", kind: str) -> Iterator[AudioFrame | VideoFrame]:
         try:
@@ -181,16 +273,29 @@ class Decoder:
                 logger.warning("%s of %s is damaged: %s", kind, packet.stream.container.name, exc)
             return
         for frame in frames:
+            early = self._early(frame)
             if isinstance(frame, VideoFrame):
-                yield self._video.push(frame, self._time(frame), _duration(frame, packet.stream))
-            elif isinstance(frame, AudioFrame):
-                yield from self._audio.push(frame, self._time(frame))
+                duration = _duration(frame, packet.stream)
+                if early < duration - _ROUNDING or not early:
+                    yield self._video.push(frame, self._time(frame), duration / self._rate)
+            elif isinstance(frame, AudioFrame) and early < Fraction(
+                frame.samples, frame.sample_rate
+            ):
+                yield from self._audio.push(frame, self._time(frame), early)
+
+    def _early(self, frame: AudioFrame | VideoFrame) -> Fraction:
+        """Return by how many seconds a frame is before the place from which to play."""
+        if not self._from or frame.pts is None or frame.time_base is None:
+            return Fraction(0)
+        at = seconds(frame.pts, frame.time_base) - self._origin
+        return max(Fraction(0), self._from - at)
 
     def _time(self, frame: AudioFrame | VideoFrame) -> Fraction | None:
-        """Return when a frame is to start, in seconds from the start of the first pass."""
+        """Return when a frame is to be played, in seconds from the start of the first pass."""
         if frame.pts is None or frame.time_base is None:
             return None
-        return self._start + max(Fraction(0), _seconds(frame.pts, frame.time_base) - self._origin)
+        at = seconds(frame.pts, frame.time_base) - self._origin - self._from
+        return self._start + max(Fraction(0), at) / self._rate
 
 
 def pick_streams(container: InputContainer) -> "dict[str, AudioStream | VideoStream]":
@@ -207,6 +312,6 @@ def pick_streams(container: InputContainer) -> "dict[str, AudioStream | VideoStr
 
 def _duration(frame: VideoFrame, stream: AudioStream | VideoStream) -> Fraction:
     if frame.duration and frame.time_base is not None:
-        return _seconds(frame.duration, frame.time_base)
+        return seconds(frame.duration, frame.time_base)
     rate = stream.average_rate
     return 1 / (Fraction(rate.numerator, rate.denominator) if rate else _DEFAULT_RATE)

@@ -86,10 +86,16 @@ class Playback:
 
     It is started by the first frame that is asked for, and moved later when the media or its
     readers paused, because a pause does not make the media that follows late.
+
+    Attributes:
+        shift: Seconds to add to timestamps: how long it was paused on purpose. Time that is merely
+            lost does not count.
     """
 
     def __init__(self) -> None:
+        self.shift = Fraction(0)
         self._start: float | None = None
+        self._paused: float | None = None
 
     def due(self, media_time: float, now: float) -> float:
         """Return when media of ``media_time`` seconds is due, on the clock of ``now``."""
@@ -100,3 +106,30 @@ class Playback:
     def resume(self, media_time: float, now: float) -> None:
         """Make media of ``media_time`` seconds due now, and all that follows as much later."""
         self._start = now - media_time
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is due until ``go_on``."""
+        return self._paused is not None
+
+    def pause(self, now: float) -> None:
+        """Stop the time of the media."""
+        if self._paused is None:
+            self._paused = now
+
+    def go_on(self, now: float) -> None:
+        """Let the time of the media go on; all that was due later is due as much later."""
+        if self._paused is None:
+            return
+        if self._start is not None:
+            # All kinds of media have a whole number of clock ticks in a millisecond.
+            lasted = Fraction(round((now - self._paused) * 1000), 1000)
+            self._start += now - self._paused
+            self.shift += lasted
+        self._paused = None
+
+    def media_time(self, now: float) -> float:
+        """Return which media is due now, in seconds; zero before the first frame."""
+        if self._start is None:
+            return 0.0
+        return (now if self._paused is None else self._paused) - self._start

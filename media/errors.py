@@ -4,7 +4,9 @@
 
     MediaError
     ├── InvalidParameter (also ValueError)
+    ├── TrackEnded
     └── SourceError
+        ├── NotSeekable
         ├── SourceNotFound (also FileNotFoundError)
         ├── SourceUnreadable
         └── SourceTimeout (also TimeoutError)
@@ -32,6 +34,10 @@ class InvalidParameter(MediaError, ValueError):
         super().__init__(f"{name}={value!r} is refused: {demand}")
 
 
+class TrackEnded(MediaError):
+    """A track that has ended was asked to take something."""
+
+
 class SourceError(MediaError):
     """The root of the errors of files and URLs.
 
@@ -42,6 +48,15 @@ class SourceError(MediaError):
     def __init__(self, path: str, sentence: str) -> None:
         self.path = path
         super().__init__(sentence)
+
+
+class NotSeekable(SourceError):
+    """A jump, or another speed, was asked of a source that has no known length."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            path, f"{path!r} is live, or does not tell its length: it is played as it comes"
+        )
 
 
 class SourceNotFound(SourceError, FileNotFoundError):

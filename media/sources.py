@@ -6,13 +6,12 @@ from array import array
 from collections.abc import Callable
 from fractions import Fraction
 
-from aiortc import MediaStreamTrack
-from aiortc.mediastreams import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, MediaStreamError
+from aiortc.mediastreams import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE
 from av import AudioFrame, VideoFrame
 
 from ._font import GLYPH_HEIGHT, GLYPH_WIDTH, scaled_glyphs
-from ._signal import Signal
-from .clock import Clock, MonotonicClock, Pacer
+from ._paced import PacedTrack
+from .clock import Clock
 from .errors import InvalidParameter
 
 _MAX_PIXELS = 1920 * 1080
@@ -44,31 +43,7 @@ _FADE = 0.01
 _BEEP_FRAMES = 10
 
 
-class _PacedTrack(MediaStreamTrack):
-    """A track that makes a frame whenever one is due."""
-
-    def __init__(self, rate: Fraction, catch_up: float, clock: Clock | None) -> None:
-        super().__init__()
-        self._clock = clock or MonotonicClock()
-        self._pacer = Pacer(rate, catch_up=catch_up)
-        self._stopped = Signal()
-
-    async def _next_number(self) -> int:
-        while self.readyState == "live":
-            now = self._clock.now()
-            due = self._pacer.due(now)
-            if now >= due:
-                return self._pacer.take(now)
-            await self._stopped.wait_until(self._clock, due)
-        raise MediaStreamError("the track was stopped")
-
-    def stop(self) -> None:
-        """End the track; whoever waits in ``recv()`` gets ``MediaStreamError``."""
-        super().stop()
-        self._stopped.wake()
-
-
-class TestPatternTrack(_PacedTrack):
+class TestPatternTrack(PacedTrack):
     """Colour bars with the wall-clock time, a frame counter and a moving mark.
 
     The upper line of digits is the local time as HH:MM:SS, the lower one the number of the frame,
@@ -196,7 +171,7 @@ class _Picture:
             luma[at : at + len(pixels)] = pixels
 
 
-class ToneTrack(_PacedTrack):
+class ToneTrack(PacedTrack):
     """A sine tone as mono frames of 20 ms in ``s16``, steady or as a soft beep each second.
 
     A reader that is late by up to 0.2 s gets the frames that it missed at once; one that is later

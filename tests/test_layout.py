@@ -9,13 +9,19 @@ PACKAGES = ["icefloe.media", "icefloe.peer", "icefloe.signaling"]
 
 PUBLIC = {
     "icefloe.media": """
+        AudioQueue
         Clock
+        EncodedSource
         Fanout
         FileSource
+        GeneratedAudio
+        GeneratedVideo
         InvalidParameter
         LatestFrame
         MediaError
         MonotonicClock
+        NotSeekable
+        QueuedAudio
         SourceError
         SourceNotFound
         SourceTimeout
@@ -23,6 +29,7 @@ PUBLIC = {
         Subscription
         TestPatternTrack
         ToneTrack
+        TrackEnded
         TransformFunction
         TransformTrack
     """,

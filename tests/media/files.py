@@ -59,13 +59,14 @@ def make(
     audio_codec: str = "libopus",
     audio_rate: int = 48000,
     audio_start: Fraction = Fraction(0),
+    keys: int = 250,
 ) -> Path:
     """Write a file with so many frames of video and so many seconds of audio."""
     with av.open(str(path), "w") as container:
         encoders: dict[str, _VideoEncoder | _AudioEncoder] = {}
         media: list[tuple[float, str, VideoFrame | AudioFrame]] = []
         if frames:
-            encoders["video"] = _VideoEncoder(container, codec, size, rate, b_frames)
+            encoders["video"] = _VideoEncoder(container, codec, size, rate, b_frames, keys)
             media += [(f.time, "video", f) for f in pictures(frames, *size, rate)]
         if audio:
             encoders["audio"] = _AudioEncoder(container, audio_codec, audio_rate)
@@ -86,6 +87,7 @@ class _VideoEncoder:
         size: tuple[int, int],
         rate: int,
         b_frames: int,
+        keys: int,
     ) -> None:
         stream = container.add_stream(codec, rate)
         assert isinstance(stream, VideoStream)
@@ -93,6 +95,7 @@ class _VideoEncoder:
         stream.pix_fmt = "yuv420p"
         # The threads of libvpx wait by spinning, which takes seconds on a busy machine.
         stream.thread_count = 1
+        stream.codec_context.gop_size = keys
         if codec == "libx264":
             stream.options = {"bf": str(b_frames), "b_strategy": "0", "preset": "ultrafast"}
         else:

@@ -430,27 +430,24 @@ async def test_opening_can_be_cancelled(tmp_path: Path) -> None:
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opening
-        assert thread.is_alive()
-    await until(lambda: not thread.is_alive())
+        await until(lambda: not thread.is_alive())
 
 
-async def test_closing_takes_two_seconds_at_most_while_the_thread_hangs_in_a_read(
+async def test_closing_does_not_wait_for_a_read_that_hangs(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = make(tmp_path / "voice.mkv", audio=Fraction(1), audio_codec="pcm_s16le").read_bytes()
-    loop = asyncio.get_running_loop()
     async with pipe(tmp_path / "pipe.mkv") as writing:
         os.write(writing, content[:60_000])
         source = await FileSource.open(tmp_path / "pipe.mkv", clock=ManualClock())
         reader = asyncio.create_task(read_audio(source.audio))
         await until_idle(source._worker._thread)
-        start = loop.time()
         with caplog.at_level(logging.WARNING):
             await source.close()
-        assert 1.9 < loop.time() - start < 4
-        assert "stuck in a read" in caplog.text
+        assert not source._worker._thread.is_alive()
+        assert caplog.text == ""
         assert await reader
-    assert await source._worker.join(5)
+        assert source.error is None
 
 
 async def test_a_file_that_is_gone_ends_the_loop_with_an_error(

@@ -1,0 +1,119 @@
+"""Reads from a network or a device in a process of its own, which can be ended at any moment.
+
+FFmpeg's calls into the network and into drivers cannot be interrupted from outside, and a name
+server, a camera or a grabber may keep one waiting for long. So they are made here, by a program
+that ``_remote.py`` starts and kills. It is run by its path, and imports nothing of icefloe.
+
+It is told what to open in one line of JSON on its standard input, and answers with one on its
+standard output: ``duration`` in seconds or null, and whether it is ``live``, so that an end is none
+that was meant. What follows is the media in
+FFmpeg's NUT, not transcoded, with timestamps that begin at ``ORIGIN``. When something fails, the
+last line on the standard error output is a JSON object with ``error`` and ``reason``. It ends when
+its standard input ends.
+"""
+
+import json
+import os
+import sys
+import threading
+from typing import Any
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.error import ExitError
+
+ORIGIN = 16
+"""Seconds that are added to timestamps, because NUT has none below zero."""
+
+_METADATA: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
+
+
+def _read(wish: dict[str, Any]) -> None:
+    opened = av.open(
+        wish["url"],
+        mode="r",
+        format=wish["format"],
+        options=wish["options"],
+        timeout=wish["timeout"],
+        **_METADATA,
+    )
+    assert isinstance(opened, InputContainer)
+    with opened as container:
+        duration = container.duration / av.time_base if container.duration else None
+        live = duration is None and container.size <= 0
+        origin = container.start_time or 0
+        if wish["start"]:
+            container.seek(origin + int(wish["start"] * av.time_base))
+        sys.stdout.write(json.dumps({"duration": duration, "live": live}) + "\n")
+        sys.stdout.flush()
+        # Packets are passed on as they come: no stream waits for another one, nothing for a buffer.
+        options = {"flush_packets": "1", "max_interleave_delta": "1"}
+        with av.open("pipe:1", "w", format="nut", options=options) as output:
+            _copy(container, output, origin)
+
+
+def _copy(container: InputContainer, output: OutputContainer, origin: int) -> None:
+    streams = [s for s in container.streams if s.type in ("audio", "video") and s.codec_context]
+    copies = {s.index: output.add_stream_from_template(s, opaque=True) for s in streams}
+    last: dict[int, int] = {}
+    for packet in container.demux(streams):
+        index = packet.stream.index
+        time_base = packet.time_base
+        if packet.size == 0 or time_base is None:
+            continue
+        second = 1 / float(time_base)
+        shift = round((ORIGIN - origin / av.time_base) * second)
+        if packet.dts is not None:
+            stamp = packet.dts + shift
+        else:
+            # Matroska does not tell when to decode the first pictures, some of which are shown
+            # later than those that follow; RTSP tells no time at all of the first one.
+            stamp = (packet.pts or 0) + shift - round(second)
+        # NUT refuses timestamps that go back, as those of a camera do when its clock is set.
+        dts = max(stamp, last.get(index, -1) + 1, 0)
+        pts = packet.pts + shift if packet.pts is not None else dts
+        if packet.pts is None and packet.dts is None:
+            pts = round(ORIGIN * second)
+        last[index] = packet.dts = dts
+        packet.pts = max(pts, dts)
+        packet.stream = copies[index]
+        output.mux(packet)
+
+
+def _explain(exc: BaseException) -> dict[str, str]:
+    if isinstance(exc, FileNotFoundError) or type(exc).__name__ == "HTTPNotFoundError":
+        kind = "not-found"
+    elif isinstance(exc, TimeoutError | ExitError):
+        kind = "timeout"
+    else:
+        kind = "unreadable"
+    return {"error": kind, "reason": str(exc) or type(exc).__name__}
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+def main() -> int:
+    """Read what the standard input names; return the exit code."""
+    wish = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _read(wish)
+    except BrokenPipeError:
+        code = 0
+    except Exception as exc:
+        sys.stderr.write("\n" + json.dumps(_explain(exc)) + "\n")
+        sys.stderr.flush()
+        code = 1
+    else:
+        code = 0
+    # The thread may hold the lock of the standard input, over which an orderly end would trip.
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

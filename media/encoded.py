@@ -1,0 +1,202 @@
+"""Media that is encoded already, passed on without being decoded."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any, Self
+
+import av
+from aiortc.mediastreams import VIDEO_CLOCK_RATE
+from av import Packet
+from av.audio.stream import AudioStream
+from av.bitstream import BitStreamFilterContext
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from ._decoding import pick_streams
+from ._place import Place
+from ._reading import Passes
+from ._source import PlayedSource
+from ._timed import Timed, seconds
+from .clock import Clock
+from .errors import SourceUnreadable
+
+CODECS = {"h264": "H264", "vp8": "VP8", "opus": "opus", "pcm_alaw": "PCMA", "pcm_mulaw": "PCMU"}
+"""What aiortc can send as it is: FFmpeg's name, and that in SDP."""
+
+_CLOCKS = {"opus": 48000, "pcm_alaw": 8000, "pcm_mulaw": 8000}
+_AUDIO_DURATION = Fraction(1, 50)
+_VIDEO_DURATION = Fraction(1, 30)
+_TICK = Fraction(1, 1000)
+
+logger = logging.getLogger(__name__)
+
+
+class EncodedSource(PlayedSource):
+    """The first audio and the first video stream of a file or URL, as packets.
+
+    Made by ``await EncodedSource.open(...)``. Like ``FileSource``, but nothing is decoded and
+    encoded again: aiortc puts the packets into RTP as they are, which takes next to no processor
+    time. H.264, VP8, Opus and G.711 can be sent so; a stream in another codec is left out.
+
+    The connection must have agreed on that codec: put it first with
+    ``RTCRtpTransceiver.setCodecPreferences()``. The other side must decode what comes, for nobody
+    adapts it to the network. A viewer who joins late, or who lost packets, waits for the next key
+    frame of the media; have one every second or two. H.264 is sent as Annex B, with its parameter
+    sets before each key frame. Pictures that refer to later ones (B-frames) are sent in the order
+    of decoding, which browsers do not expect; they are told of by a warning.
+
+    A jump goes to the last key frame before its target.
+
+    Attributes:
+        path: The path or URL as it was given.
+        audio: Gives ``av.Packet`` objects; None if there is no audio that can be sent so.
+        video: Gives ``av.Packet`` objects; None if there is no video that can be sent so.
+        codecs: The name in SDP of each kind, such as ``{"video": "H264", "audio": "opus"}``.
+        error: What ended the tracks before the end of the source; None if nothing did.
+        duration: Seconds; None if it is not known, as with live sources.
+        reconnections: How many times it was tried to connect again.
+    """
+
+    _skips = False
+
+    @classmethod
+    async def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        loop: bool = False,
+        timeout: float = 10.0,
+        reconnect: int = 5,
+        options: dict[str, str] | None = None,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Open a file or URL and read its first packet; see ``FileSource.open()``.
+
+        Raises:
+            SourceNotFound: There is no such file.
+            SourceUnreadable: There is nothing in it that can be sent without encoding it.
+            SourceTimeout: The first packet did not come in time.
+
+        Cancellation: safe; what was opened is closed.
+        """
+        place = Place.of(os.fspath(path), options)
+        return await cls._open(place, loop=loop, timeout=timeout, reconnect=reconnect, clock=clock)
+
+    @property
+    def codecs(self) -> dict[str, str]:
+        """The name in SDP of the codec of each kind."""
+        return {kind: CODECS[name] for kind, name in self._repacking.codecs.items()}
+
+    def _passes(self, wanted: Callable[[str], bool]) -> Passes:
+        self._repacking = _Repacking(self.path, wanted)
+        return self._repacking
+
+
+class _Repacking:
+    """From an open container to packets on one timeline, over any number of passes."""
+
+    def __init__(self, name: str, wanted: Callable[[str], bool]) -> None:
+        self.codecs: dict[str, str] = {}
+        self._name = name
+        self._wanted = wanted
+        self._start = self._from = self._end = Fraction(0)
+        self._filters: dict[str, BitStreamFilterContext] = {}
+        self._last: dict[str, int] = {}
+        self._warned = False
+
+    def pick(self, container: InputContainer) -> dict[str, AudioStream | VideoStream]:
+        found = pick_streams(container)
+        names = {kind: s.codec_context.codec.canonical_name for kind, s in found.items()}
+        usable = {kind: s for kind, s in found.items() if names[kind] in CODECS}
+        if found and not usable:
+            raise SourceUnreadable(
+                self._name, f"{' and '.join(names.values())} cannot be sent without encoding it"
+            )
+        self.codecs = {kind: names[kind] for kind in usable}
+        return usable
+
+    def restart(self, at: Fraction, rate: Fraction) -> None:
+        self._start = self._end = at
+        self._last.clear()
+
+    @property
+    def reached(self) -> Fraction:
+        return self._from + self._end - self._start
+
+    def play(
+        self, container: InputContainer, *, start: Fraction, origin: Fraction | None
+    ) -> Iterator[Timed]:
+        streams = self.pick(container)
+        if origin is None:
+            origin = Fraction(container.start_time or 0, av.time_base)
+        self._from = start
+        # What was jumped to begins with a key frame, which may be earlier; sound follows it.
+        begun = not start
+        leader = "video" if "video" in streams else "audio"
+        self._filters = {
+            kind: BitStreamFilterContext(_filter_for(stream), stream)
+            for kind, stream in streams.items()
+            if self.codecs[kind] == "h264"
+        }
+        for packet in container.demux(*streams.values()):
+            kind = packet.stream.type
+            if packet.size == 0 or packet.time_base is None or not self._wanted(kind):
+                continue
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            media = seconds(stamp or 0, packet.time_base) - origin
+            if not begun and kind == leader:
+                begun = True
+                self._from = media
+            if not begun or media < self._from - _AUDIO_DURATION:
+                continue
+            length = _duration(packet, kind)
+            self._end = max(self._end, self._start + media - self._from + length)
+            # A filter takes the packet over, and leaves an empty one.
+            key = packet.is_keyframe
+            for data in self._filtered(packet, kind):
+                yield self._timed(data, kind, media, length, key=key)
+
+    def next_pass(self) -> None:
+        self._start = self._end
+
+    def finish(self) -> Iterator[Timed]:
+        return iter(())
+
+    def _filtered(self, packet: "Packet[Any]", kind: str) -> list[bytes]:
+        if kind not in self._filters:
+            return [bytes(packet)]
+        return [bytes(p) for p in self._filters[kind].filter(packet)]
+
+    def _timed(
+        self, data: bytes, kind: str, media: Fraction, length: Fraction, *, key: bool
+    ) -> Timed:
+        time = max(Fraction(0), self._start + media - self._from)
+        clock = _CLOCKS.get(self.codecs[kind], VIDEO_CLOCK_RATE)
+        repacked: Packet[Any] = Packet(data)
+        repacked.time_base = Fraction(1, clock)
+        ticks = round(time * clock)
+        if ticks < self._last.get(kind, 0) and not self._warned:
+            self._warned = True
+            logger.warning("%r has B-frames, which WebRTC does not expect", self._name)
+        self._last[kind] = repacked.pts = repacked.dts = ticks
+        repacked.is_keyframe = key
+        end = time + (length if kind == "audio" else _TICK)
+        return Timed(repacked, kind, max(0.0, float(media)), float(time), float(end))
+
+
+def _filter_for(stream: AudioStream | VideoStream) -> str:
+    extradata = stream.codec_context.extradata or b""
+    # Configuration records of ISO/IEC 14496-15 begin with their version, Annex B with a zero.
+    if extradata[:1] == b"\1":
+        return "h264_mp4toannexb"
+    # What RTSP tells in its description, viewers must find in the stream. FFmpeg leaves it out
+    # where it is there already.
+    return "dump_extra=freq=keyframe" if extradata else "null"
+
+
+def _duration(packet: "Packet[Any]", kind: str) -> Fraction:
+    if packet.duration and packet.time_base is not None:
+        return seconds(packet.duration, packet.time_base)
+    return _AUDIO_DURATION if kind == "audio" else _VIDEO_DURATION
