@@ -18,6 +18,11 @@ from .errors import (
     InvalidParameter,
     MediaError,
     NotSeekable,
+    MissingDependency,
+    OutputUnavailable,
+    RecordingFailed,
+    SinkError,
+    SnapshotFailed,
     SourceError,
     SourceNotFound,
     SourceTimeout,
@@ -27,23 +32,31 @@ from .errors import (
 from .fanout import Fanout, LatestFrame, Subscription
 from .files import FileSource
 from .generated import GeneratedAudio, GeneratedVideo
+from .reading import AudioReader, FrameReader, audio, frames
 from .sources import TestPatternTrack, ToneTrack
 from .transform import TransformFunction, TransformTrack
 
 __all__ = [
     "AudioQueue",
+    "AudioReader",
     "Clock",
     "EncodedSource",
     "Fanout",
     "FileSource",
     "GeneratedAudio",
     "GeneratedVideo",
+    "FrameReader",
     "InvalidParameter",
     "LatestFrame",
     "MediaError",
+    "MissingDependency",
     "MonotonicClock",
     "NotSeekable",
     "QueuedAudio",
+    "OutputUnavailable",
+    "RecordingFailed",
+    "SinkError",
+    "SnapshotFailed",
     "SourceError",
     "SourceNotFound",
     "SourceTimeout",
@@ -54,4 +67,6 @@ __all__ = [
     "TrackEnded",
     "TransformFunction",
     "TransformTrack",
+    "audio",
+    "frames",
 ]

@@ -10,18 +10,25 @@ PACKAGES = ["icefloe.media", "icefloe.peer", "icefloe.signaling"]
 PUBLIC = {
     "icefloe.media": """
         AudioQueue
+        AudioReader
         Clock
         EncodedSource
         Fanout
         FileSource
         GeneratedAudio
         GeneratedVideo
+        FrameReader
         InvalidParameter
         LatestFrame
         MediaError
+        MissingDependency
         MonotonicClock
         NotSeekable
         QueuedAudio
+        OutputUnavailable
+        RecordingFailed
+        SinkError
+        SnapshotFailed
         SourceError
         SourceNotFound
         SourceTimeout
@@ -32,6 +39,8 @@ PUBLIC = {
         TrackEnded
         TransformFunction
         TransformTrack
+        audio
+        frames
     """,
     "icefloe.peer": """
         ChannelClosed
