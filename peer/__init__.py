@@ -39,6 +39,7 @@ from .errors import (
 )
 from .ice.servers import RTCPeerConnectionIceErrorEvent
 from .remote import RemotePeer
+from .remote_track import RemoteTrack
 from .room import Room, join
 from .stats import (
     RTCDataChannelStats,
@@ -93,6 +94,7 @@ __all__ = [
     "ReceiveOverflow",
     "ReceiveWindow",
     "RemotePeer",
+    "RemoteTrack",
     "RequestFailed",
     "RequestTimeout",
     "Room",

@@ -40,16 +40,21 @@ from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtcdtlstransport import State as DtlsState
 from aiortc.rtcicetransport import candidate_to_aioice
 from aiortc.rtcpeerconnection import add_transport_description
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.rtcsctptransport import RTCSctpCapabilities
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import AnyRtcpPacket, RtcpSrPacket, RtpPacket
 from aiortc.sdp import MediaDescription, SessionDescription
 from aiortc.stats import RTCInboundRtpStreamStats
 from aiortc.utils import uint16_add
 from OpenSSL import SSL
 from pyee.asyncio import AsyncIOEventEmitter
 
+from .capture import FrameClock
+from .decoding import AudioDecoding, VideoDecoding
 from .errors import IncompatibleVersions
+from .hearing import AudioStats, Hearing
+from .remote_track import RemoteTrack
 from .repair import Repair, Step
 from .sctp.congestion import Controller
 from .sctp.congestion.model import Model
@@ -84,8 +89,20 @@ _METHODS: dict[type, tuple[str, ...]] = {
     ),
     RTCCertificate: ("_create_ssl_context",),
     RTCDataChannel: ("_addBufferedAmount", "_setId", "_setReadyState"),
-    RTCDtlsTransport: ("_get_stats", "_register_data_receiver", "_unregister_data_receiver"),
-    RTCRtpReceiver: ("_handle_rtp_packet", "_send_rtcp_nack", "_send_rtcp_pli"),
+    RTCDtlsTransport: (
+        "_get_stats",
+        "_register_data_receiver",
+        "_register_rtp_receiver",
+        "_unregister_data_receiver",
+    ),
+    RTCRtpReceiver: (
+        "_RTCRtpReceiver__stop_decoder",
+        "_handle_rtcp_packet",
+        "_handle_rtp_packet",
+        "_run_rtcp",
+        "_send_rtcp_nack",
+        "_send_rtcp_pli",
+    ),
     RTCRtpTransceiver: ("_get_mline_index", "_set_mid", "_set_mline_index"),
     RTCSctpTransport: (
         "_data_channel_add_negotiated",
@@ -128,10 +145,17 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
     RTCIceGatherer: ("_connection",),
     JitterBuffer: ("_origin", "_packets"),
     RTCRtpReceiver: (
+        "_RTCRtpReceiver__codecs",
+        "_RTCRtpReceiver__decoder_error",
+        "_RTCRtpReceiver__decoder_queue",
+        "_RTCRtpReceiver__decoder_thread",
         "_RTCRtpReceiver__jitter_buffer",
         "_RTCRtpReceiver__nack_generator",
         "_RTCRtpReceiver__remote_streams",
+        "_RTCRtpReceiver__rtcp_task",
         "_RTCRtpReceiver__rtx_ssrc",
+        "_RTCRtpReceiver__started",
+        "_RTCRtpReceiver__timestamp_mapper",
         "_track",
     ),
     RTCIceTransport: ("_connection", "_recv", "_role_set", "_send"),
@@ -546,39 +570,135 @@ class DtlsTransport(RTCDtlsTransport):
         numbers[f"_RTCDtlsTransport__{way}_bytes"] += size
 
 
-class Receiver(RTCRtpReceiver):
-    """``RTCRtpReceiver`` that insists on lost pictures, and whose statistics are the media's.
+class _Intake:
+    """Stands where aiortc has its jitter buffer for audio, and its numbering of pictures."""
 
-    aiortc writes every stream under one id: retransmissions (RFC 4588) hide what they repair.
+    def __init__(self, receiver: "Receiver") -> None:
+        self.receiver = receiver
+        self.clock = FrameClock(90000)
+        self.ssrc = 0
+
+    def add(self, packet: RtpPacket) -> tuple[bool, None]:
+        """Take a packet of audio."""
+        codec = self.receiver._hidden("codecs")[packet.payload_type]
+        decoding = self.receiver.decoding
+        if isinstance(decoding, AudioDecoding):
+            decoding.put(codec, packet)
+        return False, None
+
+    def map(self, timestamp: int) -> int:
+        """Number a picture."""
+        pts = self.clock.pts(asyncio.get_running_loop().time(), self.ssrc, timestamp)
+        track = self.receiver._track
+        if isinstance(track, RemoteTrack):
+            track.times.note(pts, 90000, self.ssrc, timestamp, 90000)
+        return pts
+
+
+class Receiver(RTCRtpReceiver):
+    """``RTCRtpReceiver`` that plays audio by the clock, and insists on lost pictures.
+
+    aiortc's audio stands still for 300 ms where a packet is lost, and is late for ever after. Its
+    queues grow where nobody reads, and the event loop waits for its threads. It writes the
+    statistics of every stream under one id: retransmissions (RFC 4588) hide what they repair.
     """
 
+    CLOSE_TIMEOUT = 1.0
+    """Seconds to wait at most for a decoder that is at something."""
     _repair: Repair | None = None
+    decoding: AudioDecoding | VideoDecoding | None = None
+    """The thread, once there is one."""
+    _intake: _Intake
+
+    def begin(self) -> None:
+        """Take the place of aiortc's."""
+        self._intake = _Intake(self)
+        self._set_hidden("timestamp_mapper", self._intake)
+
+    def _hidden(self, name: str) -> Any:
+        return getattr(self, f"_RTCRtpReceiver__{name}")
+
+    def _set_hidden(self, name: str, value: Any) -> None:
+        setattr(self, f"_RTCRtpReceiver__{name}", value)
+
+    @property
+    def _track(self) -> RemoteStreamTrack | None:
+        track: RemoteStreamTrack | None = self.__dict__.get("_track")
+        return track
+
+    @_track.setter
+    def _track(self, track: RemoteStreamTrack | None) -> None:
+        if track is not None and not isinstance(track, RemoteTrack):
+            track.__class__ = RemoteTrack
+            assert isinstance(track, RemoteTrack)
+            track.begin()
+        self.__dict__["_track"] = track
+
+    async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
+        track = self._track
+        if self._hidden("started") or not isinstance(track, RemoteTrack):
+            return
+        codecs: dict[int | None, RTCRtpCodecParameters] = self._hidden("codecs")
+        codecs.update((codec.payloadType, codec) for codec in parameters.codecs)
+        self._hidden("rtx_ssrc").update(
+            (encoding.rtx.ssrc, encoding.ssrc) for encoding in parameters.encodings if encoding.rtx
+        )
+        if track.kind == "audio":
+            self.decoding = AudioDecoding(track.frames, Hearing(track.times))
+            self._set_hidden("jitter_buffer", self._intake)
+        else:
+            self.decoding = VideoDecoding(track.frames, self._hidden("decoder_error").set)
+            self._set_hidden("decoder_queue", self.decoding)
+            self._set_hidden("decoder_thread", self.decoding)
+        self.transport._register_rtp_receiver(self, parameters)
+        self._set_hidden("rtcp_task", asyncio.ensure_future(self._run_rtcp()))
+        self._set_hidden("started", True)
+
+    def _RTCRtpReceiver__stop_decoder(self) -> None:
+        if self.decoding is not None:
+            self.decoding.close()
+        self._set_hidden("decoder_thread", None)
+
+    async def stop(self) -> None:
+        await super().stop()
+        if self.decoding is not None:
+            await self.decoding.closed(self.CLOSE_TIMEOUT)
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        await super()._handle_rtcp_packet(packet)
+        if isinstance(packet, RtcpSrPacket) and isinstance(self._track, RemoteTrack):
+            sent = packet.sender_info
+            self._track.times.report(packet.ssrc, sent.ntp_timestamp, sent.rtp_timestamp)
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        original = self._hidden("rtx_ssrc").get(packet.ssrc, packet.ssrc)
+        self._intake.ssrc = original
         await super()._handle_rtp_packet(packet, arrival_time_ms)
-        nacks = getattr(self, "_RTCRtpReceiver__nack_generator")  # noqa: B009
-        buffer = getattr(self, "_RTCRtpReceiver__jitter_buffer")  # noqa: B009
+        nacks, buffer = self._hidden("nack_generator"), self._hidden("jitter_buffer")
         if nacks is None or nacks.max_seq is None or buffer._origin is None:
             return  # audio, or nothing yet
         if self._repair is None:
             self._repair = Repair()
         now = asyncio.get_running_loop().time()
         has_gap = any(kept is None for kept in _waiting(buffer, nacks.max_seq))
-        ssrc = getattr(self, "_RTCRtpReceiver__rtx_ssrc").get(packet.ssrc, packet.ssrc)  # noqa: B009
         match self._repair.look(now, buffer._origin, has_gap=has_gap):
             case Step.ASK_AGAIN if nacks.missing:
-                await self._send_rtcp_nack(ssrc, sorted(nacks.missing))
+                await self._send_rtcp_nack(original, sorted(nacks.missing))
             case Step.SKIP:
                 buffer.remove(_unusable(_waiting(buffer, nacks.max_seq)))
                 nacks.missing.clear()
-                await self._send_rtcp_pli(ssrc)
+                await self._send_rtcp_pli(original)
             case Step.ASK_FOR_KEY_FRAME:
-                await self._send_rtcp_pli(ssrc)
+                await self._send_rtcp_pli(original)
+
+    @property
+    def audio_stats(self) -> AudioStats | None:
+        """What was heard so far; ``None`` for video, and before anything is received."""
+        return self.decoding.stats if isinstance(self.decoding, AudioDecoding) else None
 
     async def getStats(self) -> RTCStatsReport:
         report = await super().getStats()
-        streams = getattr(self, "_RTCRtpReceiver__remote_streams")  # noqa: B009
-        repairing = getattr(self, "_RTCRtpReceiver__rtx_ssrc")  # noqa: B009
+        streams, repairing = self._hidden("remote_streams"), self._hidden("rtx_ssrc")
         media = [ssrc for ssrc in streams if ssrc not in repairing]
         for id, stats in list(report.items()):
             if not isinstance(stats, RTCInboundRtpStreamStats) or stats.ssrc not in repairing:
@@ -798,6 +918,8 @@ class PeerConnectionSeam(RTCPeerConnection):
         transceiver.__class__ = Transceiver
         transceiver.receiver.__class__ = Receiver
         assert isinstance(transceiver, Transceiver)
+        assert isinstance(transceiver.receiver, Receiver)
+        transceiver.receiver.begin()
         transceiver.on_change = self._negotiation_may_be_needed
         self._negotiation_may_be_needed()
         return transceiver

@@ -61,7 +61,7 @@ PUBLIC = {
         RTCTransportStats
         ReceiveOverflow
         ReceiveWindow
-        RemotePeer
+        RemotePeer RemoteTrack
         RequestFailed
         RequestTimeout
         Room
