@@ -45,6 +45,7 @@ from .stats import (
     RTCDataChannelStats,
     RTCIceCandidatePairStats,
     RTCIceCandidateStats,
+    RTCInboundRtpStreamStats,
     RTCPeerConnectionStats,
     RTCTransportStats,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "RTCIceCandidatePair",
     "RTCIceCandidatePairStats",
     "RTCIceCandidateStats",
+    "RTCInboundRtpStreamStats",
     "RTCPeerConnectionIceErrorEvent",
     "RTCPeerConnectionStats",
     "RTCTransportStats",

@@ -692,6 +692,12 @@ class Receiver(RTCRtpReceiver):
                 await self._send_rtcp_pli(original)
 
     @property
+    def frames_dropped(self) -> int:
+        """How many pictures were not decoded, or not read, for want of time."""
+        undecoded = self.decoding.dropped if isinstance(self.decoding, VideoDecoding) else 0
+        return undecoded + (self._track.dropped if isinstance(self._track, RemoteTrack) else 0)
+
+    @property
     def audio_stats(self) -> AudioStats | None:
         """What was heard so far; ``None`` for video, and before anything is received."""
         return self.decoding.stats if isinstance(self.decoding, AudioDecoding) else None

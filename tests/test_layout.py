@@ -56,12 +56,14 @@ PUBLIC = {
         RTCIceCandidatePair
         RTCIceCandidatePairStats
         RTCIceCandidateStats
+        RTCInboundRtpStreamStats
         RTCPeerConnectionIceErrorEvent
         RTCPeerConnectionStats
         RTCTransportStats
         ReceiveOverflow
         ReceiveWindow
-        RemotePeer RemoteTrack
+        RemotePeer
+        RemoteTrack
         RequestFailed
         RequestTimeout
         Room

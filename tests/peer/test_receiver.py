@@ -13,7 +13,7 @@ from aiortc import AudioStreamTrack, RTCPeerConnection, VideoStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 
-from icefloe.peer import PeerConnection, RemoteTrack
+from icefloe.peer import PeerConnection, RemoteTrack, RTCInboundRtpStreamStats
 from icefloe.peer._aiortc import Receiver
 from tests.helpers.pairs import closing, connected, make, negotiate
 from tests.peer.test_repair import is_media, make_lossy
@@ -82,6 +82,32 @@ async def test_a_lost_packet_is_concealed_and_time_goes_on() -> None:
         assert all(max(samples(frame)) > 2000 for frame in frames[10:])
         pts = [frame.pts or 0 for frame in frames]
         assert pts == list(range(pts[0], pts[0] + 60 * 960, 960))
+
+
+async def test_statistics_tell_what_was_heard() -> None:
+    a, b = PeerConnection(), PeerConnection()
+    async with closing(a, b):
+        a.addTrack(Tone())
+        a.addTrack(VideoStreamTrack())
+        await negotiate(a, b)
+        audio, video = remote(b), remote(b, "video")
+        for _ in range(50):
+            await audio.recv()
+        await video.recv()
+        report = await b.getStats()
+        kinds = {s.kind: s for s in report.values() if isinstance(s, RTCInboundRtpStreamStats)}
+        heard, seen = kinds["audio"], kinds["video"]
+        assert heard.totalSamplesReceived is not None
+        assert heard.totalSamplesReceived >= 50 * 960
+        assert heard.jitterBufferDelay is not None
+        assert heard.jitterBufferTargetDelay is not None
+        assert heard.jitterBufferEmittedCount
+        # In the mean a sample waits for less than the 0.5 s that would be cut off.
+        assert 0 < heard.jitterBufferDelay / heard.jitterBufferEmittedCount < 0.5
+        assert 0.02 <= heard.jitterBufferTargetDelay / heard.jitterBufferEmittedCount < 0.5
+        assert heard.packetsReceived >= 50
+        assert (heard.fecPacketsReceived, heard.framesDropped) == (0, None)
+        assert (seen.totalSamplesReceived, seen.framesDropped) == (None, video.dropped)
 
 
 async def test_who_plays_aiortc_s_own_audio_hears_it() -> None:
