@@ -15,6 +15,11 @@ from .clock import Clock, MonotonicClock
 from .errors import (
     InvalidParameter,
     MediaError,
+    MissingDependency,
+    OutputUnavailable,
+    RecordingFailed,
+    SinkError,
+    SnapshotFailed,
     SourceError,
     SourceNotFound,
     SourceTimeout,
@@ -22,17 +27,25 @@ from .errors import (
 )
 from .fanout import Fanout, LatestFrame, Subscription
 from .files import FileSource
+from .reading import AudioReader, FrameReader, audio, frames
 from .sources import TestPatternTrack, ToneTrack
 from .transform import TransformFunction, TransformTrack
 
 __all__ = [
+    "AudioReader",
     "Clock",
     "Fanout",
     "FileSource",
+    "FrameReader",
     "InvalidParameter",
     "LatestFrame",
     "MediaError",
+    "MissingDependency",
     "MonotonicClock",
+    "OutputUnavailable",
+    "RecordingFailed",
+    "SinkError",
+    "SnapshotFailed",
     "SourceError",
     "SourceNotFound",
     "SourceTimeout",
@@ -42,4 +55,6 @@ __all__ = [
     "ToneTrack",
     "TransformFunction",
     "TransformTrack",
+    "audio",
+    "frames",
 ]

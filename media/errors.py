@@ -1,9 +1,14 @@
-"""What can go wrong with a source of media.
+"""What can go wrong with sources and sinks of media.
 
 ::
 
     MediaError
     ├── InvalidParameter (also ValueError)
+    ├── MissingDependency (also ImportError)
+    ├── SinkError
+    │   ├── OutputUnavailable
+    │   ├── RecordingFailed
+    │   └── SnapshotFailed
     └── SourceError
         ├── SourceNotFound (also FileNotFoundError)
         ├── SourceUnreadable
@@ -19,7 +24,7 @@ class MediaError(Exception):
 
 
 class InvalidParameter(MediaError, ValueError):
-    """A source was asked for something that it cannot make.
+    """A source or a sink was asked for something that it cannot do.
 
     Attributes:
         name: The parameter.
@@ -30,6 +35,66 @@ class InvalidParameter(MediaError, ValueError):
         self.name = name
         self.value = value
         super().__init__(f"{name}={value!r} is refused: {demand}")
+
+
+class MissingDependency(MediaError, ImportError):
+    """Something needs a package that is not installed.
+
+    Attributes:
+        package: The package.
+    """
+
+    def __init__(self, user: str, package: str, requirement: str) -> None:
+        self.package = package
+        super().__init__(f"{user} needs {package}; install it with `pip install '{requirement}'`")
+
+
+class SinkError(MediaError):
+    """The root of the errors of files and devices that media goes to.
+
+    The error of FFmpeg or of the system is the ``__cause__``.
+
+    Attributes:
+        path: The path or the device.
+        reason: What stopped it, as FFmpeg or the system said it.
+    """
+
+    def __init__(self, path: str, reason: str, sentence: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(sentence)
+
+
+class RecordingFailed(SinkError):
+    """A recording could not be begun, or not be written to its end."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            path,
+            reason,
+            f"cannot record to {path!r}: {reason}. What was written before can be played; check "
+            "the folder, its permissions and the space on the disk",
+        )
+
+
+class SnapshotFailed(SinkError):
+    """A picture could not be taken or written."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason, f"cannot write a picture to {path!r}: {reason}")
+
+
+class OutputUnavailable(SinkError):
+    """A loudspeaker could not be opened, or went away.
+
+    Attributes:
+        available: The names of the devices that there are, as far as the system tells them.
+    """
+
+    def __init__(self, device: str, reason: str, available: tuple[str, ...] = ()) -> None:
+        self.available = available
+        there = f"there are {', '.join(available)}" if available else "the system lists no device"
+        super().__init__(device, reason, f"cannot play to {device!r}: {reason}; {there}")
 
 
 class SourceError(MediaError):

@@ -9,13 +9,20 @@ PACKAGES = ["icefloe.media", "icefloe.peer", "icefloe.signaling"]
 
 PUBLIC = {
     "icefloe.media": """
+        AudioReader
         Clock
         Fanout
         FileSource
+        FrameReader
         InvalidParameter
         LatestFrame
         MediaError
+        MissingDependency
         MonotonicClock
+        OutputUnavailable
+        RecordingFailed
+        SinkError
+        SnapshotFailed
         SourceError
         SourceNotFound
         SourceTimeout
@@ -25,6 +32,8 @@ PUBLIC = {
         ToneTrack
         TransformFunction
         TransformTrack
+        audio
+        frames
     """,
     "icefloe.peer": """
         ChannelClosed

@@ -1,0 +1,479 @@
+"""The frames of a track as NumPy arrays: ``frames()`` for video, ``audio()`` for sound.
+
+::
+
+    async for picture in frames(track):          # (height, width, 3), uint8
+        faces = await asyncio.to_thread(detect, picture)
+
+    async for samples in audio(track, rate=16000):   # (n,), int16
+        recognizer.feed(samples)
+
+Both are bounded. With the policy ``newest`` the track is read as it comes, and what the loop over
+it is too slow for is lost and counted. With ``wait`` the track is read only when the loop asks, as
+is right for a source that waits for its reader, such as a file.
+"""
+
+import asyncio
+import logging
+import weakref
+from abc import ABC, abstractmethod
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar
+
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+from av import AudioFrame, AudioResampler, VideoFrame
+
+from ._capture import capture_time
+from ._numpy import require_numpy
+from ._signal import Signal
+from .errors import InvalidParameter
+from .fanout import MediaData, pump
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Policy: TypeAlias = Literal["newest", "wait"]
+PictureFormat: TypeAlias = Literal["rgb24", "bgr24", "rgba", "bgra", "gray"]
+SampleType: TypeAlias = Literal["int16", "float32"]
+
+_PICTURE_FORMATS = ("rgb24", "bgr24", "rgba", "bgra", "gray")
+_SAMPLE_FORMATS = {"int16": "s16", "float32": "flt"}
+
+_KEPT_PICTURES = 1
+_KEPT_SECONDS = 1.0
+"""A recognizer may be busy for a second without losing a word."""
+
+_REST_SECONDS = 0.1
+"""What a reader of sound that was away for longer finds: it is not to lag for ever after."""
+
+logger = logging.getLogger(__name__)
+
+F = TypeVar("F", VideoFrame, AudioFrame)
+
+
+class _Backlog:
+    """What waits for a reader: up to a limit, and after an overflow only the newest of it.
+
+    Args:
+        limit: How much is kept: pictures, or seconds of sound.
+        rest: How much of it is left by an overflow, until the reader comes again.
+    """
+
+    def __init__(self, limit: float, rest: float) -> None:
+        self._limit = limit
+        self._rest = rest
+        self._size = 0.0
+        self._overflown = False
+        self._items: deque[tuple[MediaData, float]] = deque()
+        self.dropped = 0
+        self.complete = False
+        self.changed = Signal()
+
+    def put(self, data: MediaData) -> None:
+        size = _duration(data) if isinstance(data, AudioFrame) else 1.0
+        self._items.append((data, size))
+        self._size += size
+        if self._size > self._limit:
+            self._overflown = True
+        # One frame is always kept, however long it is.
+        while self._overflown and self._size > self._rest and len(self._items) > 1:
+            self._size -= self._items.popleft()[1]
+            self.dropped += 1
+        self.changed.wake()
+
+    def take(self) -> "MediaData | None":
+        self._overflown = False
+        if not self._items:
+            return None
+        data, size = self._items.popleft()
+        self._size -= size
+        return data
+
+    def clear(self) -> None:
+        self._items.clear()
+        self._size = 0.0
+        self.complete = True
+        self.changed.wake()
+
+
+class MediaReader(ABC, Generic[F]):
+    """What ``frames()`` and ``audio()`` have in common.
+
+    It ends with its track. Leaving a loop over it with ``break`` ends it too unless it is kept in a
+    variable; ``aclose()`` or ``async with`` end it at once. The track goes on in either case:
+    it belongs to whoever made it.
+
+    Attributes:
+        time: Media time of the first sample or the picture of the array given last, in seconds;
+            None before the first, and if the track does not say.
+        captured: When that was captured, in seconds since the Unix epoch by the clock of its
+            sender; None if the track does not know, as no track does that is not remote.
+    """
+
+    def __init__(
+        self, track: MediaStreamTrack, kind: str, policy: Policy, backlog: _Backlog
+    ) -> None:
+        """Use ``frames()`` or ``audio()`` instead."""
+        if track.kind != kind:
+            raise InvalidParameter("track", track, f"give a track of {kind}")
+        if policy not in ("newest", "wait"):
+            raise InvalidParameter("policy", policy, "give newest or wait")
+        self.time: float | None = None
+        self.captured: float | None = None
+        self._track = track
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"icefloe-{kind}")
+        self._backlog = backlog
+        self._waits = policy == "wait"
+        self._task: asyncio.Task[MediaData | None] | None = None
+        self._ready: deque[tuple[NDArray[Any], float | None, float | None]] = deque()
+        self._job: asyncio.Future[list[tuple[NDArray[Any], float | None, float | None]]] | None
+        self._job = None
+        self._busy = False
+        self._ended = False
+        self._closed = False
+        if not self._waits:
+            self._task = self._loop.create_task(_fill(track, backlog), name=f"read {track.id}")
+            # A reader that is forgotten must not read on for ever.
+            weakref.finalize(self, _forget, self._loop, self._task).atexit = False
+
+    @property
+    def dropped(self) -> int:
+        """How many frames of the track were lost because the loop was too slow."""
+        return self._backlog.dropped
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> "NDArray[Any]":
+        """Return the next array.
+
+        Raises:
+            StopAsyncIteration: The track has ended, or this was closed.
+            InvalidParameter: The track gives encoded packets.
+            RuntimeError: Another task is waiting for the next array.
+
+        Cancellation: safe; no array is lost.
+        """
+        if self._busy:
+            raise RuntimeError("one task at a time can read; Fanout shares a track among several")
+        self._busy = True
+        try:
+            while not self._ready:
+                await self._advance()
+        finally:
+            self._busy = False
+        array, self.time, self.captured = self._ready.popleft()
+        return array
+
+    async def _advance(self) -> None:
+        """Have the next frame converted, or the rest of the last ones."""
+        if self._job is None:
+            if self._ended:
+                raise StopAsyncIteration
+            data = await self._next()
+            if self._closed:
+                raise StopAsyncIteration
+            if data is None:
+                self._ended = True
+            elif not isinstance(data, self._frame_type()):
+                raise InvalidParameter(
+                    "track", self._track, "it gives encoded packets; read it before its encoder"
+                )
+            captured = None if data is None else capture_time(self._track, data)
+            self._job = self._loop.run_in_executor(self._thread, self._convert, data, captured)
+        # The conversion goes on when its waiter is cancelled, and the next one finds its result.
+        await asyncio.wait([self._job])
+        arrays = self._job.result()
+        self._job = None
+        if self._closed:
+            raise StopAsyncIteration
+        self._ready.extend(arrays)
+        if self._ended and not self._ready:
+            await self.aclose()
+            raise StopAsyncIteration
+
+    async def _next(self) -> "MediaData | None":
+        """Return the next frame of the track, None at its end. Cancellation: safe."""
+        if self._waits:
+            if self._task is None:
+                self._task = self._loop.create_task(_receive(self._track))
+            await asyncio.wait([self._task])
+            task, self._task = self._task, None
+            return None if task.cancelled() else task.result()
+        while (data := self._backlog.take()) is None and not self._backlog.complete:
+            await self._backlog.changed.wait()
+        return data
+
+    @abstractmethod
+    def _frame_type(self) -> type[F]: ...
+
+    @abstractmethod
+    def _convert(
+        self, frame: F | None, captured: float | None
+    ) -> "list[tuple[NDArray[Any], float | None, float | None]]":
+        """Make arrays of a frame, or of what is left at the end; for the thread."""
+
+    async def aclose(self) -> None:
+        """Stop reading and free the thread; the track is left alone.
+
+        Whoever waits for an array gets ``StopAsyncIteration``. It can be called again.
+        Cancellation: safe.
+        """
+        self._ended = self._closed = True
+        self._ready.clear()
+        self._backlog.clear()
+        if self._task is not None:
+            self._task.cancel()
+        self._thread.shutdown(wait=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class FrameReader(MediaReader[VideoFrame]):
+    """The pictures of a track as arrays; made by ``frames()``."""
+
+    def __init__(
+        self,
+        track: MediaStreamTrack,
+        picture_format: PictureFormat,
+        size: tuple[int, int] | None,
+        keep: int,
+        policy: Policy,
+    ) -> None:
+        """Use ``frames()`` instead."""
+        if picture_format not in _PICTURE_FORMATS:
+            raise InvalidParameter(
+                "format", picture_format, f"give one of {', '.join(_PICTURE_FORMATS)}"
+            )
+        if size is not None and min(size) < 1:
+            raise InvalidParameter("size", size, "give a width and a height in pixels")
+        if keep < 1:
+            raise InvalidParameter("keep", keep, "keep at least one frame")
+        super().__init__(track, "video", policy, _Backlog(keep, _KEPT_PICTURES))
+        self._format = picture_format
+        self._size = size
+
+    def _frame_type(self) -> type[VideoFrame]:
+        return VideoFrame
+
+    def _convert(
+        self, frame: VideoFrame | None, captured: float | None
+    ) -> "list[tuple[NDArray[Any], float | None, float | None]]":
+        if frame is None:
+            return []
+        width, height = self._size or (frame.width, frame.height)
+        converted = frame.reformat(width=width, height=height, format=self._format)
+        array = converted.to_ndarray()
+        if converted is frame:
+            array = array.copy()  # the frame may be shared with other readers
+        return [(array, frame.time, captured)]
+
+
+class AudioReader(MediaReader[AudioFrame]):
+    """The sound of a track as arrays; made by ``audio()``."""
+
+    def __init__(
+        self,
+        track: MediaStreamTrack,
+        rate: int,
+        layout: str,
+        dtype: SampleType,
+        samples: int | None,
+        keep: float,
+        policy: Policy,
+    ) -> None:
+        """Use ``audio()`` instead."""
+        if not 1000 <= rate <= 384000:
+            raise InvalidParameter("rate", rate, "give 1000 to 384000 samples a second")
+        if dtype not in _SAMPLE_FORMATS:
+            raise InvalidParameter("dtype", dtype, "give int16 or float32")
+        if samples is not None and samples < 1:
+            raise InvalidParameter("samples", samples, "give one or more")
+        if keep < _REST_SECONDS:
+            raise InvalidParameter("keep", keep, f"keep {_REST_SECONDS:g} s or more")
+        self._rate = rate
+        self._layout = layout
+        self._format = _SAMPLE_FORMATS[dtype]
+        self._samples = samples
+        self._resampler = self._new_resampler()
+        self._source: tuple[str, str, int] | None = None
+        self._pending: list[NDArray[Any]] = []
+        self._pushed = 0.0
+        self._end: float | None = None
+        self._captured_end: float | None = None
+        super().__init__(track, "audio", policy, _Backlog(keep, _REST_SECONDS))
+
+    def _new_resampler(self) -> AudioResampler:
+        try:
+            return AudioResampler(self._format, self._layout, self._rate)
+        except ValueError as exc:
+            raise InvalidParameter("layout", self._layout, "give mono, stereo, 5.1 …") from exc
+
+    def _frame_type(self) -> type[AudioFrame]:
+        return AudioFrame
+
+    def _convert(
+        self, frame: AudioFrame | None, captured: float | None
+    ) -> "list[tuple[NDArray[Any], float | None, float | None]]":
+        if frame is None:
+            self._resample(None)
+            return self._cut(last=True)
+        source = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if source != self._source:
+            if self._source is not None:
+                self._resample(None)
+                self._resampler = self._new_resampler()
+            self._source = source
+        length = _duration(frame)
+        self._end = None if frame.time is None else frame.time + length
+        self._captured_end = None if captured is None else captured + length
+        self._pushed += length
+        self._resample(_copy(frame))
+        return self._cut(last=False)
+
+    def _resample(self, frame: AudioFrame | None) -> None:
+        for part in self._resampler.resample(frame):
+            array = part.to_ndarray().reshape(-1)
+            channels = len(part.layout.channels)
+            self._pending.append(array.reshape(-1, channels) if channels > 1 else array)
+
+    def _cut(self, *, last: bool) -> "list[tuple[NDArray[Any], float | None, float | None]]":
+        """Take arrays of the wanted length off what is there."""
+        import numpy as np
+
+        whole = sum(map(len, self._pending))
+        size = self._samples or whole
+        if not whole or (whole < size and not last):
+            return []
+        joined = np.concatenate(self._pending)
+        if last and whole % size:
+            padding = [(0, size - whole % size)] + [(0, 0)] * (joined.ndim - 1)
+            joined = np.pad(joined, padding)
+        cut = len(joined) // size * size
+        self._pending = [joined[cut:]] if cut < len(joined) else []
+        # What the resampler holds back is as old as what was pushed and has not come out.
+        behind = self._pushed
+        arrays = []
+        for start in range(0, cut, size):
+            at = None if self._end is None else self._end - behind
+            captured = None if self._captured_end is None else self._captured_end - behind
+            arrays.append((joined[start : start + size], at, captured))
+            behind -= size / self._rate
+        self._pushed = behind
+        return arrays
+
+
+def frames(
+    track: MediaStreamTrack,
+    *,
+    format: PictureFormat = "rgb24",
+    size: tuple[int, int] | None = None,
+    keep: int = _KEPT_PICTURES,
+    policy: Policy = "newest",
+) -> FrameReader:
+    """Read the pictures of a track as NumPy arrays, with ``async for``.
+
+    The arrays are ``uint8`` and belong to the reader: ``(height, width, 3)`` for ``rgb24`` and
+    ``bgr24``, which OpenCV wants, ``(height, width, 4)`` for ``rgba`` and ``bgra``, and
+    ``(height, width)`` for ``gray``. They are made in a thread of their own.
+
+    Args:
+        track: A track of video; reading begins at once with the policy ``newest``.
+        format: How a pixel is laid out.
+        size: Width and height to scale to, in pixels. If None each picture has the size that it
+            came in, and that may change in mid-call.
+        keep: How many unread pictures are kept with the policy ``newest``. When there are more, all
+            but the newest are lost, until the reader comes again.
+        policy: ``newest``: the track is read as it comes, and what the reader is too slow for is
+            lost and counted in ``dropped``. ``wait``: the track is read when an array is asked for.
+
+    Raises:
+        InvalidParameter: There is no such format or policy, or the track is of audio.
+        MissingDependency: NumPy is not installed.
+        RuntimeError: No event loop runs.
+    """
+    require_numpy("frames()")
+    return FrameReader(track, format, size, keep, policy)
+
+
+def audio(
+    track: MediaStreamTrack,
+    *,
+    rate: int = 16000,
+    layout: str = "mono",
+    dtype: SampleType = "int16",
+    samples: int | None = None,
+    keep: float = _KEPT_SECONDS,
+    policy: Policy = "newest",
+) -> AudioReader:
+    """Read the sound of a track as NumPy arrays, with ``async for``.
+
+    The arrays are ``(n,)`` for mono and ``(n, channels)`` otherwise. ``float32`` samples are
+    between -1.0 and 1.0. The sound is resampled in a thread of its own. Where sound was lost the
+    arrays run on without a gap; ``time`` tells how much it was.
+
+    Args:
+        track: A track of audio; reading begins at once with the policy ``newest``.
+        rate: Samples a second.
+        layout: FFmpeg's name for the channels, such as ``mono`` or ``stereo``.
+        dtype: ``int16`` or ``float32``.
+        samples: How many samples each array has; the last one is filled up with silence. If None
+            each array is what a frame of the track gives, which is mostly 20 ms.
+        keep: How many seconds of unread sound are kept with the policy ``newest``. When there is
+            more, all but the newest 0.1 s is lost, until the reader comes again.
+        policy: As for ``frames()``.
+
+    Raises:
+        InvalidParameter: There is no such rate, layout, type or policy, or the track is of video.
+        MissingDependency: NumPy is not installed.
+        RuntimeError: No event loop runs.
+    """
+    require_numpy("audio()")
+    return AudioReader(track, rate, layout, dtype, samples, keep, policy)
+
+
+async def _fill(track: MediaStreamTrack, backlog: _Backlog) -> "MediaData | None":
+    await pump(track, backlog.put)
+    backlog.complete = True
+    backlog.changed.wake()
+    return None
+
+
+async def _receive(track: MediaStreamTrack) -> "MediaData | None":
+    try:
+        return await track.recv()
+    except MediaStreamError:
+        return None
+
+
+def _forget(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -> None:
+    try:
+        loop.call_soon_threadsafe(task.cancel)
+    except RuntimeError:  # the loop is closed, and the task has gone with it
+        logger.debug("reader.forget.dropped reason=loop-closed")
+
+
+def _duration(frame: AudioFrame) -> float:
+    return frame.samples / frame.sample_rate
+
+
+def _copy(frame: AudioFrame) -> AudioFrame:
+    """Copy a frame without its timestamp: others may hold it, and a resampler fills up gaps."""
+    copy = AudioFrame(frame.format.name, frame.layout.name, frame.samples)
+    copy.sample_rate = frame.sample_rate
+    for plane, original in zip(copy.planes, frame.planes, strict=True):
+        plane.update(bytes(original)[: plane.buffer_size].ljust(plane.buffer_size, b"\0"))
+    return copy
