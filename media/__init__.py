@@ -28,7 +28,9 @@ from .errors import (
 from .fanout import Fanout, LatestFrame, Subscription
 from .files import FileSource
 from .reading import AudioReader, FrameReader, audio, frames
+from .segments import SpeechEvent, SpeechLimits, SpeechSegment, SpeechStarted
 from .sources import TestPatternTrack, ToneTrack
+from .speech import SpeechDetector, SpeechReader, speech
 from .transform import TransformFunction, TransformTrack
 
 __all__ = [
@@ -50,6 +52,12 @@ __all__ = [
     "SourceNotFound",
     "SourceTimeout",
     "SourceUnreadable",
+    "SpeechDetector",
+    "SpeechEvent",
+    "SpeechLimits",
+    "SpeechReader",
+    "SpeechSegment",
+    "SpeechStarted",
     "Subscription",
     "TestPatternTrack",
     "ToneTrack",
@@ -57,4 +65,5 @@ __all__ = [
     "TransformTrack",
     "audio",
     "frames",
+    "speech",
 ]

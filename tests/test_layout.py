@@ -27,6 +27,12 @@ PUBLIC = {
         SourceNotFound
         SourceTimeout
         SourceUnreadable
+        SpeechDetector
+        SpeechEvent
+        SpeechLimits
+        SpeechReader
+        SpeechSegment
+        SpeechStarted
         Subscription
         TestPatternTrack
         ToneTrack
@@ -34,6 +40,7 @@ PUBLIC = {
         TransformTrack
         audio
         frames
+        speech
     """,
     "icefloe.peer": """
         ChannelClosed
