@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-PACKAGES = ["icefloe.media", "icefloe.peer", "icefloe.signaling"]
+PACKAGES = ["icefloe.encoding", "icefloe.media", "icefloe.peer", "icefloe.signaling"]
 
 PUBLIC = {
     "icefloe.media": """
