@@ -15,6 +15,7 @@ from .candidates import RTCIceCandidate, RTCIceCandidatePair
 from .channels import ChannelCounts, DataChannel, ReceiveWindow
 from .configuration import PeerConfiguration
 from .connection import PeerConnection
+from .encoded import EncodedTrack
 from .errors import (
     ChannelClosed,
     ChannelError,
@@ -27,6 +28,7 @@ from .errors import (
     InvalidConfiguration,
     InvalidMessage,
     InvalidModification,
+    InvalidParameters,
     InvalidServerUrl,
     MessageTooLarge,
     PeerError,
@@ -38,8 +40,10 @@ from .errors import (
     RequestTimeout,
 )
 from .ice.servers import RTCPeerConnectionIceErrorEvent
+from .parameters import RTCRtpEncodingParameters, RTCRtpSendParameters
 from .remote import RemotePeer
 from .room import Room, join
+from .sending_stats import RTCOutboundRtpStreamStats
 from .stats import (
     RTCDataChannelStats,
     RTCIceCandidatePairStats,
@@ -65,6 +69,7 @@ __all__ = [
     "ClosedBy",
     "ConnectFailed",
     "DataChannel",
+    "EncodedTrack",
     "Evidence",
     "Failure",
     "FileOffer",
@@ -73,6 +78,7 @@ __all__ = [
     "InvalidConfiguration",
     "InvalidMessage",
     "InvalidModification",
+    "InvalidParameters",
     "InvalidServerUrl",
     "MessageTooLarge",
     "PeerConfiguration",
@@ -87,8 +93,11 @@ __all__ = [
     "RTCIceCandidatePair",
     "RTCIceCandidatePairStats",
     "RTCIceCandidateStats",
+    "RTCOutboundRtpStreamStats",
     "RTCPeerConnectionIceErrorEvent",
     "RTCPeerConnectionStats",
+    "RTCRtpEncodingParameters",
+    "RTCRtpSendParameters",
     "RTCTransportStats",
     "ReceiveOverflow",
     "ReceiveWindow",

@@ -8,6 +8,7 @@
     ├── InvalidServerUrl (also ValueError)
     ├── InvalidCandidate (also ValueError)
     ├── InvalidModification (also ValueError)
+    ├── InvalidParameters (also ValueError)
     ├── ConnectFailed
     ├── PeerLeft
     ├── PeerNotHere (also LookupError)
@@ -100,6 +101,20 @@ class InvalidModification(PeerError, ValueError):
         super().__init__(
             f"{field} of a peer connection cannot be changed; give it when the connection is made"
         )
+
+
+class InvalidParameters(PeerError, ValueError):
+    """Parameters of a sender make no sense (W3C webrtc-pc, setParameters).
+
+    Attributes:
+        field: The name of the field.
+        value: What was given for it.
+    """
+
+    def __init__(self, field: str, value: object, demand: str) -> None:
+        self.field = field
+        self.value = value
+        super().__init__(f"{field}={value!r} is refused: {demand}")
 
 
 class Phase(StrEnum):

@@ -34,6 +34,7 @@ PUBLIC = {
         ClosedBy
         ConnectFailed
         DataChannel
+        EncodedTrack
         Evidence
         Failure
         FileOffer
@@ -42,6 +43,7 @@ PUBLIC = {
         InvalidConfiguration
         InvalidMessage
         InvalidModification
+        InvalidParameters
         InvalidServerUrl
         MessageTooLarge
         PeerConfiguration
@@ -56,8 +58,11 @@ PUBLIC = {
         RTCIceCandidatePair
         RTCIceCandidatePairStats
         RTCIceCandidateStats
+        RTCOutboundRtpStreamStats
         RTCPeerConnectionIceErrorEvent
         RTCPeerConnectionStats
+        RTCRtpEncodingParameters
+        RTCRtpSendParameters
         RTCTransportStats
         ReceiveOverflow
         ReceiveWindow
