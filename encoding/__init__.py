@@ -5,6 +5,7 @@ and to cut it into RTP payloads is here. An encoded frame is an ``av.Packet`` wh
 :class:`Encoded`: aiortc's own sender takes it too.
 """
 
+from .audio import OpusEncoder
 from .hardware import forbid_hardware, hardware_encoder
 from .packing import Encoded, encoded, is_key_frame, make_packet
 from .requests import KeyFrameRequests
@@ -13,6 +14,7 @@ from .video import VideoEncoder, default_bitrate, largest_bitrate
 __all__ = [
     "Encoded",
     "KeyFrameRequests",
+    "OpusEncoder",
     "VideoEncoder",
     "default_bitrate",
     "encoded",

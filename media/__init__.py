@@ -22,11 +22,15 @@ from .errors import (
 )
 from .fanout import Fanout, LatestFrame, Subscription
 from .files import FileSource
+from .shared import EncodedFanout, EncodedSubscription, EncoderReport
 from .sources import TestPatternTrack, ToneTrack
 from .transform import TransformFunction, TransformTrack
 
 __all__ = [
     "Clock",
+    "EncodedFanout",
+    "EncodedSubscription",
+    "EncoderReport",
     "Fanout",
     "FileSource",
     "InvalidParameter",

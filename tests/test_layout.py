@@ -10,6 +10,9 @@ PACKAGES = ["icefloe.encoding", "icefloe.media", "icefloe.peer", "icefloe.signal
 PUBLIC = {
     "icefloe.media": """
         Clock
+        EncodedFanout
+        EncodedSubscription
+        EncoderReport
         Fanout
         FileSource
         InvalidParameter
