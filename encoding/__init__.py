@@ -8,6 +8,7 @@ and to cut it into RTP payloads is here. An encoded frame is an ``av.Packet`` wh
 from .audio import OpusEncoder
 from .hardware import forbid_hardware, hardware_encoder
 from .packing import Encoded, encoded, is_key_frame, make_packet
+from .queue import PacketQueue
 from .requests import KeyFrameRequests
 from .video import VideoEncoder, default_bitrate, largest_bitrate
 
@@ -15,6 +16,7 @@ __all__ = [
     "Encoded",
     "KeyFrameRequests",
     "OpusEncoder",
+    "PacketQueue",
     "VideoEncoder",
     "default_bitrate",
     "encoded",

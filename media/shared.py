@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import logging
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,7 +20,7 @@ from av import AudioFrame, VideoFrame
 from av.packet import Packet
 from av.video.frame import PictureType
 
-from icefloe.encoding import KeyFrameRequests, default_bitrate
+from icefloe.encoding import KeyFrameRequests, PacketQueue, default_bitrate
 
 from ._encoder_thread import EncoderThread
 from ._signal import Signal
@@ -297,17 +296,13 @@ class EncodedSubscription(MediaStreamTrack):
         super().__init__()
         self.kind = kind
         self._fanout = fanout
-        self._keep = keep
-        self._packets: deque[Packet[Any]] = deque()
+        self._packets = PacketQueue(keep)
         self._changed = Signal()
         self._complete = False
-        self._dropped = 0
         self._codec: str | None = None
         self._current: _Shared | None = None
         self._next: _Shared | None = None
         self._until: int | None = None
-        self._needs_key_frame = True
-        self._stalled = False
         self._asking = KeyFrameRequests(_ONE_VIEWERS_INTERVAL)
         self._chooser = TierChooser()
         self._tier = 0
@@ -315,7 +310,7 @@ class EncodedSubscription(MediaStreamTrack):
     @property
     def dropped(self) -> int:
         """How many frames the reader did not get because it did not read."""
-        return self._dropped
+        return self._packets.dropped
 
     @property
     def codec(self) -> str | None:
@@ -335,19 +330,18 @@ class EncodedSubscription(MediaStreamTrack):
 
         Cancellation: safe; no frame is lost.
         """
-        while not self._packets:
+        while (packet := self._packets.get()) is None:
             if self._complete:
                 self.stop()
             if self.readyState != "live":
                 raise MediaStreamError("the track has ended")
-            self._stalled = False
             if self._codec is None:
                 self._choose(_ASSUMED[self.kind])
-            if self._needs_key_frame:
+            if self._packets.needs_key_frame:
                 self._ask()
             self._fanout._start()
             await self._changed.wait()
-        return self._packets.popleft()
+        return packet
 
     def stop(self) -> None:
         """End this subscription; the other ones go on."""
@@ -421,28 +415,13 @@ class EncodedSubscription(MediaStreamTrack):
                 return
             before, self._current, self._next = self._current, shared, None
             self._until = None
-            self._needs_key_frame = False
             if before is not None:
                 self._fanout._part(self, before)
         elif shared is not self._current or self._is_past(packet):
             return
         self._ask_if_due()
-        if self._stalled:
-            self._dropped += 1
-            return
-        if self._needs_key_frame:
-            if not packet.is_keyframe:
-                self._dropped += 1
-                return
-            self._needs_key_frame = False
-        if len(self._packets) >= self._keep:
-            # Without the ones before it a frame is of no use, and what is old is of none either.
-            self._dropped += len(self._packets) + 1
-            self._packets.clear()
-            self._needs_key_frame = self._stalled = True
-            return
-        self._packets.append(packet)
-        self._changed.wake()
+        if self._packets.put(packet):
+            self._changed.wake()
 
     def _is_past(self, packet: "Packet[Any]") -> bool:
         """Whether the encoder to come has this frame too, and slower ones are not to overtake."""

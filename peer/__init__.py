@@ -31,6 +31,7 @@ from .errors import (
     InvalidParameters,
     InvalidServerUrl,
     MessageTooLarge,
+    NotForwardable,
     PeerError,
     PeerLeft,
     PeerNotHere,
@@ -39,6 +40,7 @@ from .errors import (
     RequestFailed,
     RequestTimeout,
 )
+from .forwarding import ForwardedTrack, forward
 from .ice.servers import RTCPeerConnectionIceErrorEvent
 from .parameters import RTCRtpEncodingParameters, RTCRtpSendParameters
 from .remote import RemotePeer
@@ -73,6 +75,7 @@ __all__ = [
     "Evidence",
     "Failure",
     "FileOffer",
+    "ForwardedTrack",
     "IncompatibleVersions",
     "InvalidCandidate",
     "InvalidConfiguration",
@@ -81,6 +84,7 @@ __all__ = [
     "InvalidParameters",
     "InvalidServerUrl",
     "MessageTooLarge",
+    "NotForwardable",
     "PeerConfiguration",
     "PeerConnection",
     "PeerError",
@@ -110,5 +114,6 @@ __all__ = [
     "TransferError",
     "TransferFailed",
     "UnsafeName",
+    "forward",
     "join",
 ]

@@ -12,6 +12,7 @@ overridden to put an :class:`~icefloe.peer.ice.agent.IceAgent` in the place of t
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -63,6 +64,7 @@ from pyee.asyncio import AsyncIOEventEmitter
 from pylibsrtp import Error as SrtpError
 
 from .errors import IncompatibleVersions
+from .origin import Origin
 from .outgoing import Outgoing
 from .parameters import RTCRtpSendParameters, checked
 from .repair import Repair, Step
@@ -147,9 +149,14 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
     RTCIceGatherer: ("_connection",),
     JitterBuffer: ("_origin", "_packets"),
     RTCRtpReceiver: (
+        "_RTCRtpReceiver__codecs",
+        "_RTCRtpReceiver__decoder_queue",
+        "_RTCRtpReceiver__decoder_thread",
         "_RTCRtpReceiver__jitter_buffer",
+        "_RTCRtpReceiver__kind",
         "_RTCRtpReceiver__nack_generator",
         "_RTCRtpReceiver__remote_streams",
+        "_RTCRtpReceiver__rtcp_ssrc",
         "_RTCRtpReceiver__rtx_ssrc",
         "_track",
     ),
@@ -580,6 +587,19 @@ class DtlsTransport(RTCDtlsTransport):
         self._count("tx", len(protected), sum(map(len, protected)))
         agent_of(self.transport).send_all(protected)
 
+    def send_control(self, packet: bytes) -> None:
+        """Send an RTCP packet.
+
+        Raises:
+            ConnectionError: The transport is not connected.
+        """
+        srtp = self._tx_srtp
+        if self._state is not DtlsState.CONNECTED or srtp is None:
+            raise ConnectionError("DTLS is not connected")
+        protected = srtp.protect_rtcp(packet)
+        self._count("tx", 1, len(protected))
+        agent_of(self.transport).send_all([protected])
+
     def _records(self, written: bytes) -> list[bytes]:
         """Cut what OpenSSL has written into a datagram for each record."""
         records, start = [], 0
@@ -595,7 +615,94 @@ class DtlsTransport(RTCDtlsTransport):
         numbers[f"_RTCDtlsTransport__{way}_bytes"] += size
 
 
-class Receiver(RTCRtpReceiver):
+class _Tap:
+    """Stands where the receiver has the queue of its decoder: sees each frame that is whole."""
+
+    def __init__(self, receiver: "TappedReceiver", queue: Any) -> None:
+        self.receiver, self.queue = receiver, queue
+
+    def put(self, task: Any) -> None:
+        """Take a frame and its codec, or the end."""
+        if task is not None and self.receiver.kind == "video":
+            codec, frame = task
+            if not self.receiver.origin.take(codec, frame.data, frame.timestamp):
+                return
+        self.queue.put(task)
+
+    def get(self) -> Any:
+        """Wait for the next one, in the decoder's thread."""
+        return self.queue.get()
+
+
+class TappedReceiver(RTCRtpReceiver):
+    """``RTCRtpReceiver`` that hands on what it receives before it is decoded.
+
+    Pictures are whole and in order; audio comes as it arrives.
+    """
+
+    origin: Origin
+    """Where it goes."""
+
+    def tap(self) -> None:
+        """Begin to hand on."""
+        self.origin = Origin(self.ask_for_key_frame)
+        _receivers.add(self)
+
+    @property
+    def kind(self) -> str:
+        """``audio`` or ``video``."""
+        kind: str = getattr(self, "_RTCRtpReceiver__kind")  # noqa: B009
+        return kind
+
+    @property
+    def _RTCRtpReceiver__decoder_queue(self) -> _Tap:
+        return _Tap(self, vars(self)["_RTCRtpReceiver__decoder_queue"])
+
+    @_RTCRtpReceiver__decoder_queue.setter
+    def _RTCRtpReceiver__decoder_queue(self, queue: Any) -> None:
+        vars(self)["_RTCRtpReceiver__decoder_queue"] = queue
+
+    @property
+    def _RTCRtpReceiver__decoder_thread(self) -> Any:
+        return vars(self)["_RTCRtpReceiver__decoder_thread"]
+
+    @_RTCRtpReceiver__decoder_thread.setter
+    def _RTCRtpReceiver__decoder_thread(self, thread: Any) -> None:
+        vars(self)["_RTCRtpReceiver__decoder_thread"] = thread
+        if thread is None:
+            self.origin.end()
+
+    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        if self.kind == "audio" and self.origin.is_forwarded:
+            codec = getattr(self, "_RTCRtpReceiver__codecs").get(packet.payload_type)  # noqa: B009
+            if codec is not None and packet.payload:
+                self.origin.take_sound(codec, packet.payload, packet.timestamp)
+        await super()._handle_rtp_packet(packet, arrival_time_ms)
+
+    def ask_for_key_frame(self) -> None:
+        """Send a PLI (RFC 4585 section 6.3.1), if anything was received yet."""
+        own = getattr(self, "_RTCRtpReceiver__rtcp_ssrc")  # noqa: B009
+        repairing = getattr(self, "_RTCRtpReceiver__rtx_ssrc")  # noqa: B009
+        streams = getattr(self, "_RTCRtpReceiver__remote_streams")  # noqa: B009
+        media = [ssrc for ssrc in streams if ssrc not in repairing]
+        if own is None or not media or not isinstance(self.transport, DtlsTransport):
+            return
+        request = RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI, ssrc=own, media_ssrc=media[-1])
+        try:
+            self.transport.send_control(bytes(request))
+        except ConnectionError:
+            logger.debug("receiver.pli.dropped reason=closed")
+
+
+_receivers: weakref.WeakSet[TappedReceiver] = weakref.WeakSet()
+
+
+def origin_of(track: MediaStreamTrack) -> Origin | None:
+    """Return where a remote track comes from; ``None`` if it is no remote track of ours."""
+    return next((r.origin for r in _receivers if r.track is track), None)
+
+
+class Receiver(TappedReceiver):
     """``RTCRtpReceiver`` that insists on lost pictures, and whose statistics are the media's.
 
     aiortc writes every stream under one id: retransmissions (RFC 4588) hide what they repair.
@@ -943,6 +1050,8 @@ class PeerConnectionSeam(RTCPeerConnection):
         transceiver: RTCRtpTransceiver = _create_transceiver(self, *args, **kwargs)
         transceiver.__class__ = Transceiver
         transceiver.receiver.__class__ = Receiver
+        assert isinstance(transceiver.receiver, Receiver)
+        transceiver.receiver.tap()
         transceiver.sender.__class__ = Sender
         assert isinstance(transceiver.sender, Sender)
         transceiver.sender.begin()

@@ -9,6 +9,7 @@
     ├── InvalidCandidate (also ValueError)
     ├── InvalidModification (also ValueError)
     ├── InvalidParameters (also ValueError)
+    ├── NotForwardable (also ValueError)
     ├── ConnectFailed
     ├── PeerLeft
     ├── PeerNotHere (also LookupError)
@@ -115,6 +116,21 @@ class InvalidParameters(PeerError, ValueError):
         self.field = field
         self.value = value
         super().__init__(f"{field}={value!r} is refused: {demand}")
+
+
+class NotForwardable(PeerError, ValueError):
+    """What was to be forwarded is no track that a peer connection of icefloe receives.
+
+    Attributes:
+        track: It.
+    """
+
+    def __init__(self, track: object) -> None:
+        self.track = track
+        super().__init__(
+            f"{track!r} is not received by a peer connection of icefloe; forward the track of its "
+            "`track` event itself, and send other tracks as they are"
+        )
 
 
 class Phase(StrEnum):

@@ -41,6 +41,7 @@ PUBLIC = {
         Evidence
         Failure
         FileOffer
+        ForwardedTrack
         IncompatibleVersions
         InvalidCandidate
         InvalidConfiguration
@@ -49,6 +50,7 @@ PUBLIC = {
         InvalidParameters
         InvalidServerUrl
         MessageTooLarge
+        NotForwardable
         PeerConfiguration
         PeerConnection
         PeerError
@@ -78,6 +80,7 @@ PUBLIC = {
         TransferError
         TransferFailed
         UnsafeName
+        forward
         join
     """,
 }
