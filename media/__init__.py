@@ -29,6 +29,7 @@ from .fanout import Fanout, LatestFrame, Subscription
 from .files import FileSource
 from .reading import AudioReader, FrameReader, audio, frames
 from .segments import SpeechEvent, SpeechLimits, SpeechSegment, SpeechStarted
+from .shared import EncodedFanout, EncodedSubscription, EncoderReport
 from .sources import TestPatternTrack, ToneTrack
 from .speech import SpeechDetector, SpeechReader, speech
 from .transform import TransformFunction, TransformTrack
@@ -36,6 +37,9 @@ from .transform import TransformFunction, TransformTrack
 __all__ = [
     "AudioReader",
     "Clock",
+    "EncodedFanout",
+    "EncodedSubscription",
+    "EncoderReport",
     "Fanout",
     "FileSource",
     "FrameReader",

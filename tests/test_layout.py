@@ -5,12 +5,15 @@ import sys
 
 import pytest
 
-PACKAGES = ["icefloe.media", "icefloe.peer", "icefloe.signaling"]
+PACKAGES = ["icefloe.encoding", "icefloe.media", "icefloe.peer", "icefloe.signaling"]
 
 PUBLIC = {
     "icefloe.media": """
         AudioReader
         Clock
+        EncodedFanout
+        EncodedSubscription
+        EncoderReport
         Fanout
         FileSource
         FrameReader
@@ -50,16 +53,20 @@ PUBLIC = {
         ClosedBy
         ConnectFailed
         DataChannel
+        EncodedTrack
         Evidence
         Failure
         FileOffer
+        ForwardedTrack
         IncompatibleVersions
         InvalidCandidate
         InvalidConfiguration
         InvalidMessage
         InvalidModification
+        InvalidParameters
         InvalidServerUrl
         MessageTooLarge
+        NotForwardable
         PeerConfiguration
         PeerConnection
         PeerError
@@ -73,8 +80,11 @@ PUBLIC = {
         RTCIceCandidatePairStats
         RTCIceCandidateStats
         RTCInboundRtpStreamStats
+        RTCOutboundRtpStreamStats
         RTCPeerConnectionIceErrorEvent
         RTCPeerConnectionStats
+        RTCRtpEncodingParameters
+        RTCRtpSendParameters
         RTCTransportStats
         ReceiveOverflow
         ReceiveWindow
@@ -88,6 +98,7 @@ PUBLIC = {
         TransferError
         TransferFailed
         UnsafeName
+        forward
         join
     """,
 }
