@@ -33,7 +33,10 @@ from .fanout import Fanout, LatestFrame, Subscription
 from .files import FileSource
 from .generated import GeneratedAudio, GeneratedVideo
 from .reading import AudioReader, FrameReader, audio, frames
+from .segments import SpeechEvent, SpeechLimits, SpeechSegment, SpeechStarted
+from .shared import EncodedFanout, EncodedSubscription, EncoderReport
 from .sources import TestPatternTrack, ToneTrack
+from .speech import SpeechDetector, SpeechReader, speech
 from .transform import TransformFunction, TransformTrack
 
 __all__ = [
@@ -41,6 +44,9 @@ __all__ = [
     "AudioReader",
     "Clock",
     "EncodedSource",
+    "EncodedFanout",
+    "EncodedSubscription",
+    "EncoderReport",
     "Fanout",
     "FileSource",
     "GeneratedAudio",
@@ -61,6 +67,12 @@ __all__ = [
     "SourceNotFound",
     "SourceTimeout",
     "SourceUnreadable",
+    "SpeechDetector",
+    "SpeechEvent",
+    "SpeechLimits",
+    "SpeechReader",
+    "SpeechSegment",
+    "SpeechStarted",
     "Subscription",
     "TestPatternTrack",
     "ToneTrack",
@@ -69,4 +81,5 @@ __all__ = [
     "TransformTrack",
     "audio",
     "frames",
+    "speech",
 ]

@@ -222,6 +222,9 @@ class Fanout:
 class Subscription(QueuedTrack):
     """One reader's track of a ``Fanout``; made by its ``subscribe()``."""
 
+    ends_with_sender = True
+    """Made for one peer: icefloe's sender stops it too when it ends."""
+
     def __init__(self, fanout: Fanout, kind: str, keep: int | None) -> None:
         super().__init__(kind, keep)
         self._fanout = fanout

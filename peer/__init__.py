@@ -15,6 +15,7 @@ from .candidates import RTCIceCandidate, RTCIceCandidatePair
 from .channels import ChannelCounts, DataChannel, ReceiveWindow
 from .configuration import PeerConfiguration
 from .connection import PeerConnection
+from .encoded import EncodedTrack
 from .errors import (
     ChannelClosed,
     ChannelError,
@@ -27,8 +28,10 @@ from .errors import (
     InvalidConfiguration,
     InvalidMessage,
     InvalidModification,
+    InvalidParameters,
     InvalidServerUrl,
     MessageTooLarge,
+    NotForwardable,
     PeerError,
     PeerLeft,
     PeerNotHere,
@@ -37,13 +40,18 @@ from .errors import (
     RequestFailed,
     RequestTimeout,
 )
+from .forwarding import ForwardedTrack, forward
 from .ice.servers import RTCPeerConnectionIceErrorEvent
+from .parameters import RTCRtpEncodingParameters, RTCRtpSendParameters
 from .remote import RemotePeer
+from .remote_track import RemoteTrack
 from .room import Room, join
+from .sending_stats import RTCOutboundRtpStreamStats
 from .stats import (
     RTCDataChannelStats,
     RTCIceCandidatePairStats,
     RTCIceCandidateStats,
+    RTCInboundRtpStreamStats,
     RTCPeerConnectionStats,
     RTCTransportStats,
 )
@@ -65,16 +73,20 @@ __all__ = [
     "ClosedBy",
     "ConnectFailed",
     "DataChannel",
+    "EncodedTrack",
     "Evidence",
     "Failure",
     "FileOffer",
+    "ForwardedTrack",
     "IncompatibleVersions",
     "InvalidCandidate",
     "InvalidConfiguration",
     "InvalidMessage",
     "InvalidModification",
+    "InvalidParameters",
     "InvalidServerUrl",
     "MessageTooLarge",
+    "NotForwardable",
     "PeerConfiguration",
     "PeerConnection",
     "PeerError",
@@ -87,12 +99,17 @@ __all__ = [
     "RTCIceCandidatePair",
     "RTCIceCandidatePairStats",
     "RTCIceCandidateStats",
+    "RTCInboundRtpStreamStats",
+    "RTCOutboundRtpStreamStats",
     "RTCPeerConnectionIceErrorEvent",
     "RTCPeerConnectionStats",
+    "RTCRtpEncodingParameters",
+    "RTCRtpSendParameters",
     "RTCTransportStats",
     "ReceiveOverflow",
     "ReceiveWindow",
     "RemotePeer",
+    "RemoteTrack",
     "RequestFailed",
     "RequestTimeout",
     "Room",
@@ -101,5 +118,6 @@ __all__ = [
     "TransferError",
     "TransferFailed",
     "UnsafeName",
+    "forward",
     "join",
 ]

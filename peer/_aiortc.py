@@ -12,6 +12,7 @@ overridden to put an :class:`~icefloe.peer.ice.agent.IceAgent` in the place of t
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from typing import Any
 from aioice import stun
 from aioice.mdns import is_mdns_hostname
 from aiortc import (
+    MediaStreamTrack,
     RTCCertificate,
     RTCConfiguration,
     RTCDataChannel,
@@ -32,30 +34,55 @@ from aiortc import (
     RTCIceTransport,
     RTCPeerConnection,
     RTCRtpReceiver,
+    RTCRtpSender,
     RTCRtpTransceiver,
     RTCSctpTransport,
     RTCStatsReport,
     RTCTransportStats,
+    rtp,
 )
 from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtcdtlstransport import State as DtlsState
 from aiortc.rtcicetransport import candidate_to_aioice
 from aiortc.rtcpeerconnection import add_transport_description
+from aiortc.rtcrtpparameters import (
+    RTCRtpCodecParameters,
+    RTCRtpReceiveParameters,
+    RTCRtpSendParameters as Negotiated,
+)
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.rtcsctptransport import RTCSctpCapabilities
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import (
+    AnyRtcpPacket,
+    RtcpPsfbPacket,
+    RtcpRrPacket,
+    RtcpRtpfbPacket,
+    RtcpSrPacket,
+    RtpPacket,
+    unpack_remb_fci,
+)
 from aiortc.sdp import MediaDescription, SessionDescription
-from aiortc.stats import RTCInboundRtpStreamStats
+from aiortc.stats import RTCInboundRtpStreamStats, RTCOutboundRtpStreamStats as AiortcOutbound
 from aiortc.utils import uint16_add
 from OpenSSL import SSL
 from pyee.asyncio import AsyncIOEventEmitter
+from pylibsrtp import Error as SrtpError
 
+from .capture import FrameClock
+from .decoding import AudioDecoding, VideoDecoding
 from .errors import IncompatibleVersions
+from .hearing import AudioStats, Hearing
+from .origin import Origin
+from .outgoing import Outgoing
+from .parameters import RTCRtpSendParameters, checked
+from .remote_track import RemoteTrack
 from .repair import Repair, Step
+from .rtp import RtpStream
 from .sctp.congestion import Controller
 from .sctp.congestion.model import Model
 from .sctp.dcep import Open
 from .sctp.transport import Channel, Channels
+from .sending_stats import outbound
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +112,21 @@ _METHODS: dict[type, tuple[str, ...]] = {
     ),
     RTCCertificate: ("_create_ssl_context",),
     RTCDataChannel: ("_addBufferedAmount", "_setId", "_setReadyState"),
-    RTCDtlsTransport: ("_get_stats", "_register_data_receiver", "_unregister_data_receiver"),
-    RTCRtpReceiver: ("_handle_rtp_packet", "_send_rtcp_nack", "_send_rtcp_pli"),
+    RTCDtlsTransport: (
+        "_get_stats",
+        "_register_data_receiver",
+        "_register_rtp_receiver",
+        "_unregister_data_receiver",
+    ),
+    RTCRtpReceiver: (
+        "_RTCRtpReceiver__stop_decoder",
+        "_handle_rtcp_packet",
+        "_handle_rtp_packet",
+        "_run_rtcp",
+        "_send_rtcp_nack",
+        "_send_rtcp_pli",
+    ),
+    RTCRtpSender: ("_handle_rtcp_packet", "_run_rtp"),
     RTCRtpTransceiver: ("_get_mline_index", "_set_mid", "_set_mline_index"),
     RTCSctpTransport: (
         "_data_channel_add_negotiated",
@@ -125,17 +165,39 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_data_receiver",
         "_ssl",
         "_state",
+        "_tx_srtp",
     ),
     RTCIceGatherer: ("_connection",),
     JitterBuffer: ("_origin", "_packets"),
     RTCRtpReceiver: (
+        "_RTCRtpReceiver__codecs",
+        "_RTCRtpReceiver__decoder_error",
+        "_RTCRtpReceiver__decoder_queue",
+        "_RTCRtpReceiver__decoder_thread",
         "_RTCRtpReceiver__jitter_buffer",
+        "_RTCRtpReceiver__kind",
         "_RTCRtpReceiver__nack_generator",
         "_RTCRtpReceiver__remote_streams",
+        "_RTCRtpReceiver__rtcp_task",
+        "_RTCRtpReceiver__rtcp_ssrc",
         "_RTCRtpReceiver__rtx_ssrc",
+        "_RTCRtpReceiver__started",
+        "_RTCRtpReceiver__timestamp_mapper",
         "_track",
     ),
     RTCIceTransport: ("_connection", "_recv", "_role_set", "_send"),
+    RTCRtpSender: (
+        "_RTCRtpSender__ntp_timestamp",
+        "_RTCRtpSender__octet_count",
+        "_RTCRtpSender__packet_count",
+        "_RTCRtpSender__rtp_exited",
+        "_RTCRtpSender__rtp_started",
+        "_RTCRtpSender__rtp_timestamp",
+        "_RTCRtpSender__rtt",
+        "_enabled",
+        "_rtx_ssrc",
+        "_ssrc",
+    ),
     RTCRtpTransceiver: (
         "_bundled",
         "_codecs",
@@ -541,6 +603,37 @@ class DtlsTransport(RTCDtlsTransport):
         self._count("tx", 1, len(record))
         return bool(agent_of(self.transport).send_probe(record))
 
+    def send_media(self, packets: list[bytes]) -> None:
+        """Send RTP packets, in order.
+
+        Raises:
+            ConnectionError: The transport is not connected.
+        """
+        srtp = self._tx_srtp
+        if self._state is not DtlsState.CONNECTED or srtp is None:
+            raise ConnectionError("DTLS is not connected")
+        protected = []
+        for packet in packets:
+            try:
+                protected.append(srtp.protect(packet))
+            except SrtpError:
+                logger.debug("srtp.refused size=%d", len(packet))  # too old to be sent again
+        self._count("tx", len(protected), sum(map(len, protected)))
+        agent_of(self.transport).send_all(protected)
+
+    def send_control(self, packet: bytes) -> None:
+        """Send an RTCP packet.
+
+        Raises:
+            ConnectionError: The transport is not connected.
+        """
+        srtp = self._tx_srtp
+        if self._state is not DtlsState.CONNECTED or srtp is None:
+            raise ConnectionError("DTLS is not connected")
+        protected = srtp.protect_rtcp(packet)
+        self._count("tx", 1, len(protected))
+        agent_of(self.transport).send_all([protected])
+
     def _records(self, written: bytes) -> list[bytes]:
         """Cut what OpenSSL has written into a datagram for each record."""
         records, start = [], 0
@@ -556,39 +649,228 @@ class DtlsTransport(RTCDtlsTransport):
         numbers[f"_RTCDtlsTransport__{way}_bytes"] += size
 
 
-class Receiver(RTCRtpReceiver):
-    """``RTCRtpReceiver`` that insists on lost pictures, and whose statistics are the media's.
+class _Tap:
+    """Stands where the receiver has the queue of its decoder: sees each frame that is whole."""
 
-    aiortc writes every stream under one id: retransmissions (RFC 4588) hide what they repair.
+    def __init__(self, receiver: "TappedReceiver", queue: Any) -> None:
+        self.receiver, self.queue = receiver, queue
+
+    def put(self, task: Any) -> None:
+        """Take a frame and its codec, or the end."""
+        if task is not None and self.receiver.kind == "video":
+            codec, frame = task
+            if not self.receiver.origin.take(codec, frame.data, frame.timestamp):
+                return
+        self.queue.put(task)
+
+    def get(self) -> Any:
+        """Wait for the next one, in the decoder's thread."""
+        return self.queue.get()
+
+
+class TappedReceiver(RTCRtpReceiver):
+    """``RTCRtpReceiver`` that hands on what it receives before it is decoded.
+
+    Pictures are whole and in order; audio comes as it arrives.
     """
 
-    _repair: Repair | None = None
+    origin: Origin
+    """Where it goes."""
+
+    def tap(self) -> None:
+        """Begin to hand on."""
+        self.origin = Origin(self.ask_for_key_frame)
+        _receivers.add(self)
+
+    @property
+    def kind(self) -> str:
+        """``audio`` or ``video``."""
+        kind: str = getattr(self, "_RTCRtpReceiver__kind")  # noqa: B009
+        return kind
+
+    @property
+    def _RTCRtpReceiver__decoder_queue(self) -> _Tap:
+        return _Tap(self, vars(self)["_RTCRtpReceiver__decoder_queue"])
+
+    @_RTCRtpReceiver__decoder_queue.setter
+    def _RTCRtpReceiver__decoder_queue(self, queue: Any) -> None:
+        vars(self)["_RTCRtpReceiver__decoder_queue"] = queue
+
+    @property
+    def _RTCRtpReceiver__decoder_thread(self) -> Any:
+        return vars(self)["_RTCRtpReceiver__decoder_thread"]
+
+    @_RTCRtpReceiver__decoder_thread.setter
+    def _RTCRtpReceiver__decoder_thread(self, thread: Any) -> None:
+        vars(self)["_RTCRtpReceiver__decoder_thread"] = thread
+        if thread is None:
+            self.origin.end()
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        if self.kind == "audio" and self.origin.is_forwarded:
+            codec = getattr(self, "_RTCRtpReceiver__codecs").get(packet.payload_type)  # noqa: B009
+            if codec is not None and packet.payload:
+                self.origin.take_sound(codec, packet.payload, packet.timestamp)
         await super()._handle_rtp_packet(packet, arrival_time_ms)
-        nacks = getattr(self, "_RTCRtpReceiver__nack_generator")  # noqa: B009
-        buffer = getattr(self, "_RTCRtpReceiver__jitter_buffer")  # noqa: B009
+
+    def ask_for_key_frame(self) -> None:
+        """Send a PLI (RFC 4585 section 6.3.1), if anything was received yet."""
+        own = getattr(self, "_RTCRtpReceiver__rtcp_ssrc")  # noqa: B009
+        repairing = getattr(self, "_RTCRtpReceiver__rtx_ssrc")  # noqa: B009
+        streams = getattr(self, "_RTCRtpReceiver__remote_streams")  # noqa: B009
+        media = [ssrc for ssrc in streams if ssrc not in repairing]
+        if own is None or not media or not isinstance(self.transport, DtlsTransport):
+            return
+        request = RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI, ssrc=own, media_ssrc=media[-1])
+        try:
+            self.transport.send_control(bytes(request))
+        except ConnectionError:
+            logger.debug("receiver.pli.dropped reason=closed")
+
+
+_receivers: weakref.WeakSet[TappedReceiver] = weakref.WeakSet()
+
+
+def origin_of(track: MediaStreamTrack) -> Origin | None:
+    """Return where a remote track comes from; ``None`` if it is no remote track of ours."""
+    return next((r.origin for r in _receivers if r.track is track), None)
+
+
+class _Intake:
+    """Stands where aiortc has its jitter buffer for audio, and its numbering of pictures."""
+
+    def __init__(self, receiver: "Receiver") -> None:
+        self.receiver = receiver
+        self.clock = FrameClock(90000)
+        self.ssrc = 0
+
+    def add(self, packet: RtpPacket) -> tuple[bool, None]:
+        """Take a packet of audio."""
+        codec = self.receiver._hidden("codecs")[packet.payload_type]
+        decoding = self.receiver.decoding
+        if isinstance(decoding, AudioDecoding):
+            decoding.put(codec, packet)
+        return False, None
+
+    def map(self, timestamp: int) -> int:
+        """Number a picture."""
+        pts = self.clock.pts(asyncio.get_running_loop().time(), self.ssrc, timestamp)
+        track = self.receiver._track
+        if isinstance(track, RemoteTrack):
+            track.times.note(pts, 90000, self.ssrc, timestamp, 90000)
+        return pts
+
+
+class Receiver(TappedReceiver):
+    """``RTCRtpReceiver`` that plays audio by the clock, and insists on lost pictures.
+
+    aiortc's audio stands still for 300 ms where a packet is lost, and is late for ever after. Its
+    queues grow where nobody reads, and the event loop waits for its threads. It writes the
+    statistics of every stream under one id: retransmissions (RFC 4588) hide what they repair.
+    """
+
+    CLOSE_TIMEOUT = 1.0
+    """Seconds to wait at most for a decoder that is at something."""
+    _repair: Repair | None = None
+    decoding: AudioDecoding | VideoDecoding | None = None
+    """The thread, once there is one."""
+    _intake: _Intake
+
+    def begin(self) -> None:
+        """Take the place of aiortc's."""
+        self._intake = _Intake(self)
+        self._set_hidden("timestamp_mapper", self._intake)
+
+    def _hidden(self, name: str) -> Any:
+        return getattr(self, f"_RTCRtpReceiver__{name}")
+
+    def _set_hidden(self, name: str, value: Any) -> None:
+        setattr(self, f"_RTCRtpReceiver__{name}", value)
+
+    @property
+    def _track(self) -> RemoteStreamTrack | None:
+        track: RemoteStreamTrack | None = self.__dict__.get("_track")
+        return track
+
+    @_track.setter
+    def _track(self, track: RemoteStreamTrack | None) -> None:
+        if track is not None and not isinstance(track, RemoteTrack):
+            track.__class__ = RemoteTrack
+            assert isinstance(track, RemoteTrack)
+            track.begin()
+        self.__dict__["_track"] = track
+
+    async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
+        track = self._track
+        if self._hidden("started") or not isinstance(track, RemoteTrack):
+            return
+        codecs: dict[int | None, RTCRtpCodecParameters] = self._hidden("codecs")
+        codecs.update((codec.payloadType, codec) for codec in parameters.codecs)
+        self._hidden("rtx_ssrc").update(
+            (encoding.rtx.ssrc, encoding.ssrc) for encoding in parameters.encodings if encoding.rtx
+        )
+        if track.kind == "audio":
+            self.decoding = AudioDecoding(track.frames, Hearing(track.times))
+            self._set_hidden("jitter_buffer", self._intake)
+        else:
+            self.decoding = VideoDecoding(track.frames, self._hidden("decoder_error").set)
+            self._set_hidden("decoder_queue", self.decoding)
+            self._set_hidden("decoder_thread", self.decoding)
+        self.transport._register_rtp_receiver(self, parameters)
+        self._set_hidden("rtcp_task", asyncio.ensure_future(self._run_rtcp()))
+        self._set_hidden("started", True)
+
+    def _RTCRtpReceiver__stop_decoder(self) -> None:
+        if self.decoding is not None:
+            self.decoding.close()
+        self._set_hidden("decoder_thread", None)
+
+    async def stop(self) -> None:
+        await super().stop()
+        if self.decoding is not None:
+            await self.decoding.closed(self.CLOSE_TIMEOUT)
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        await super()._handle_rtcp_packet(packet)
+        if isinstance(packet, RtcpSrPacket) and isinstance(self._track, RemoteTrack):
+            sent = packet.sender_info
+            self._track.times.report(packet.ssrc, sent.ntp_timestamp, sent.rtp_timestamp)
+
+    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        original = self._hidden("rtx_ssrc").get(packet.ssrc, packet.ssrc)
+        self._intake.ssrc = original
+        await super()._handle_rtp_packet(packet, arrival_time_ms)
+        nacks, buffer = self._hidden("nack_generator"), self._hidden("jitter_buffer")
         if nacks is None or nacks.max_seq is None or buffer._origin is None:
             return  # audio, or nothing yet
         if self._repair is None:
             self._repair = Repair()
         now = asyncio.get_running_loop().time()
         has_gap = any(kept is None for kept in _waiting(buffer, nacks.max_seq))
-        ssrc = getattr(self, "_RTCRtpReceiver__rtx_ssrc").get(packet.ssrc, packet.ssrc)  # noqa: B009
         match self._repair.look(now, buffer._origin, has_gap=has_gap):
             case Step.ASK_AGAIN if nacks.missing:
-                await self._send_rtcp_nack(ssrc, sorted(nacks.missing))
+                await self._send_rtcp_nack(original, sorted(nacks.missing))
             case Step.SKIP:
                 buffer.remove(_unusable(_waiting(buffer, nacks.max_seq)))
                 nacks.missing.clear()
-                await self._send_rtcp_pli(ssrc)
+                await self._send_rtcp_pli(original)
             case Step.ASK_FOR_KEY_FRAME:
-                await self._send_rtcp_pli(ssrc)
+                await self._send_rtcp_pli(original)
+
+    @property
+    def frames_dropped(self) -> int:
+        """How many pictures were not decoded, or not read, for want of time."""
+        undecoded = self.decoding.dropped if isinstance(self.decoding, VideoDecoding) else 0
+        return undecoded + (self._track.dropped if isinstance(self._track, RemoteTrack) else 0)
+
+    @property
+    def audio_stats(self) -> AudioStats | None:
+        """What was heard so far; ``None`` for video, and before anything is received."""
+        return self.decoding.stats if isinstance(self.decoding, AudioDecoding) else None
 
     async def getStats(self) -> RTCStatsReport:
         report = await super().getStats()
-        streams = getattr(self, "_RTCRtpReceiver__remote_streams")  # noqa: B009
-        repairing = getattr(self, "_RTCRtpReceiver__rtx_ssrc")  # noqa: B009
+        streams, repairing = self._hidden("remote_streams"), self._hidden("rtx_ssrc")
         media = [ssrc for ssrc in streams if ssrc not in repairing]
         for id, stats in list(report.items()):
             if not isinstance(stats, RTCInboundRtpStreamStats) or stats.ssrc not in repairing:
@@ -617,6 +899,103 @@ def _unusable(waiting: list[RtpPacket | None]) -> int:
     after_gap = len(waiting) - waiting[::-1].index(None)
     stamps = [packet.timestamp for packet in waiting[after_gap:] if packet is not None]
     return after_gap + stamps.count(stamps[0])  # that frame may lack its beginning
+
+
+class Sender(RTCRtpSender):
+    """``RTCRtpSender`` with limits, that takes encoded tracks, and leaves tracks alive.
+
+    aiortc's ends the application's track when it ends itself, and ends for good with its track.
+    """
+
+    outgoing: Outgoing
+    """What does the work."""
+
+    def begin(self) -> None:
+        """Take the place of aiortc's."""
+        stream = RtpStream(self._ssrc, self._rtx_ssrc)
+        self.outgoing = Outgoing(self.kind, stream, self._transmit, lambda: self._enabled)
+        self.outgoing.replace(self.track)
+
+    def getParameters(self) -> RTCRtpSendParameters:
+        """Return a copy of the limits in force (W3C webrtc-pc 5.2)."""
+        return RTCRtpSendParameters(encodings=[replace(self.outgoing.encoding)])
+
+    async def setParameters(self, parameters: RTCRtpSendParameters) -> None:
+        """Set limits; nothing is negotiated.
+
+        Raises:
+            InvalidParameters: They make no sense; those in force stay so.
+
+        Cancellation: safe.
+        """
+        self.outgoing.limit(checked(parameters))
+
+    def replaceTrack(self, track: MediaStreamTrack | None) -> None:
+        """Send another track from now on, or none; nothing is negotiated.
+
+        The track before it is not stopped.
+
+        Raises:
+            TypeError: It is of the other kind.
+        """
+        if track is not None and track.kind != self.kind:
+            raise TypeError(f"a sender of {self.kind} cannot send a track of {track.kind}")
+        super().replaceTrack(track)
+        self.outgoing.replace(track)
+
+    async def send(self, parameters: Negotiated) -> None:
+        extensions = [(extension.uri, extension.id) for extension in parameters.headerExtensions]
+        self.outgoing.negotiated(parameters.codecs, extensions, parameters.muxId)
+        await super().send(parameters)
+
+    async def _run_rtp(self, codec: RTCRtpCodecParameters) -> None:
+        getattr(self, "_RTCRtpSender__rtp_started").set()  # noqa: B009
+        try:
+            await self.outgoing.run()
+        finally:
+            getattr(self, "_RTCRtpSender__rtp_exited").set()  # noqa: B009
+
+    def _transmit(self, packets: list[bytes]) -> None:
+        assert isinstance(self.transport, DtlsTransport)
+        self.transport.send_media(packets)
+        numbers, stream = vars(self), self.outgoing.stream
+        ntp, timestamp = self.outgoing.reported
+        numbers["_RTCRtpSender__ntp_timestamp"] = ntp
+        numbers["_RTCRtpSender__rtp_timestamp"] = timestamp
+        numbers["_RTCRtpSender__packet_count"] = stream.packets
+        numbers["_RTCRtpSender__octet_count"] = stream.octets
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        match packet:
+            case RtcpRrPacket() | RtcpSrPacket():
+                await super()._handle_rtcp_packet(packet)
+                rtt = getattr(self, "_RTCRtpSender__rtt")  # noqa: B009
+                for report in packet.reports:
+                    if report.ssrc == self._ssrc:
+                        self.outgoing.reported_on(report.fraction_lost / 256, rtt)
+            case RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK):
+                try:
+                    self.outgoing.lacks(packet.lost)
+                except ConnectionError:
+                    logger.debug("sender.repair.dropped reason=closed")
+            case RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI):
+                self.outgoing.asked_for_key_frame("pli")
+            case RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_FIR):
+                self.outgoing.asked_for_key_frame("fir")
+            case RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP):
+                try:
+                    bitrate, ssrcs = unpack_remb_fci(packet.fci)
+                except ValueError:
+                    return  # another application's, or malformed
+                if self._ssrc in ssrcs:
+                    self.outgoing.estimated(bitrate)
+
+    async def getStats(self) -> RTCStatsReport:
+        report = await super().getStats()
+        for id, stats in list(report.items()):
+            if isinstance(stats, AiortcOutbound):
+                report[id] = outbound(stats, self.outgoing)
+        return report
 
 
 class Transceiver(RTCRtpTransceiver):
@@ -807,7 +1186,13 @@ class PeerConnectionSeam(RTCPeerConnection):
         transceiver: RTCRtpTransceiver = _create_transceiver(self, *args, **kwargs)
         transceiver.__class__ = Transceiver
         transceiver.receiver.__class__ = Receiver
+        assert isinstance(transceiver.receiver, Receiver)
+        transceiver.receiver.tap()
+        transceiver.sender.__class__ = Sender
+        assert isinstance(transceiver.sender, Sender)
+        transceiver.sender.begin()
         assert isinstance(transceiver, Transceiver)
+        transceiver.receiver.begin()
         transceiver.on_change = self._negotiation_may_be_needed
         self._negotiation_may_be_needed()
         return transceiver

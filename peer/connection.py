@@ -12,13 +12,14 @@ from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
     RTCDataChannel,
+    RTCInboundRtpStreamStats,
     RTCRtpSender,
     RTCSessionDescription,
     RTCStatsReport,
 )
 
 from . import sdp
-from ._aiortc import SctpTransport, agent_of, guard, transport_stats
+from ._aiortc import Receiver, SctpTransport, agent_of, guard, transport_stats
 from .configuration import complete
 from .ice.servers import parse_servers
 from .negotiation import MediaSection, needs_negotiation
@@ -236,8 +237,12 @@ class PeerConnection(RestartingConnection):
         """
         report = await super().getStats()
         # A sender's or receiver's report may still have the transport from before it was bundled.
-        for id in [id for id, stats in report.items() if stats.type == "transport"]:
-            del report[id]
+        for stale in [key for key, stats in report.items() if stats.type == "transport"]:
+            del report[stale]
+        for receiver in self.getReceivers():
+            known = report.get(f"inbound-rtp_{id(receiver)}")
+            if isinstance(receiver, Receiver) and isinstance(known, RTCInboundRtpStreamStats):
+                report.add(self._stats.inbound(receiver, known))
         now = asyncio.get_running_loop().time()
         for dtls in self._dtls_in_use():
             agent = agent_of(dtls.transport)

@@ -8,6 +8,8 @@
     ├── InvalidServerUrl (also ValueError)
     ├── InvalidCandidate (also ValueError)
     ├── InvalidModification (also ValueError)
+    ├── InvalidParameters (also ValueError)
+    ├── NotForwardable (also ValueError)
     ├── ConnectFailed
     ├── PeerLeft
     ├── PeerNotHere (also LookupError)
@@ -99,6 +101,35 @@ class InvalidModification(PeerError, ValueError):
         self.field = field
         super().__init__(
             f"{field} of a peer connection cannot be changed; give it when the connection is made"
+        )
+
+
+class InvalidParameters(PeerError, ValueError):
+    """Parameters of a sender make no sense (W3C webrtc-pc, setParameters).
+
+    Attributes:
+        field: The name of the field.
+        value: What was given for it.
+    """
+
+    def __init__(self, field: str, value: object, demand: str) -> None:
+        self.field = field
+        self.value = value
+        super().__init__(f"{field}={value!r} is refused: {demand}")
+
+
+class NotForwardable(PeerError, ValueError):
+    """What was to be forwarded is no track that a peer connection of icefloe receives.
+
+    Attributes:
+        track: It.
+    """
+
+    def __init__(self, track: object) -> None:
+        self.track = track
+        super().__init__(
+            f"{track!r} is not received by a peer connection of icefloe; forward the track of its "
+            "`track` event itself, and send other tracks as they are"
         )
 
 

@@ -7,7 +7,7 @@ are seconds, sizes bytes. Points in time are ``datetime`` objects, as in aiortc.
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from weakref import WeakKeyDictionary
 
@@ -16,7 +16,7 @@ from aioice.candidate import Candidate
 from aiortc import clock
 from aiortc.stats import RTCStats
 
-from ._aiortc import CountedChannel
+from ._aiortc import CountedChannel, Receiver
 from .ice.agent import IceAgent
 from .ice.generation import Generation
 from .ice.pair import NEVER, Pair, Remote
@@ -118,6 +118,38 @@ class RTCPeerConnectionStats(RTCStats):
     """Channels that were ever open."""
     dataChannelsClosed: int
     """Those of them that no longer are."""
+
+
+@dataclass
+class RTCInboundRtpStreamStats(aiortc.RTCInboundRtpStreamStats):
+    """A stream that is received (``inbound-rtp``).
+
+    Samples are those of one channel, at the rate that the track has. ``None`` is what makes no
+    sense for the kind.
+    """
+
+    jitterBufferDelay: float | None = None
+    """Sum of the seconds that each sample has waited; by ``jitterBufferEmittedCount``, the mean."""
+    jitterBufferTargetDelay: float | None = None
+    """Likewise of the delay that was aimed at."""
+    jitterBufferEmittedCount: int | None = None
+    """Samples that came out of the jitter buffer."""
+    totalSamplesReceived: int | None = None
+    """Samples that were heard, those that were made up included."""
+    concealedSamples: int | None = None
+    """Samples that were made up, because theirs did not come in time."""
+    silentConcealedSamples: int | None = None
+    """Those of them that are silent."""
+    concealmentEvents: int | None = None
+    """How often samples were made up; those in a row count as one."""
+    insertedSamplesForDeceleration: int | None = None
+    removedSamplesForAcceleration: int | None = None
+    fecPacketsReceived: int | None = None
+    """Packets that carried the one before them as well (Opus in-band FEC)."""
+    packetsDiscarded: int | None = None
+    """Packets of audio that came too late or twice, or too many at once."""
+    framesDropped: int | None = None
+    """Pictures that were not decoded, or not read, for want of time."""
 
 
 class StatsWriter:
@@ -226,6 +258,19 @@ class StatsWriter:
         if seconds == NEVER or self._origin is None:
             return None
         return self._origin + timedelta(seconds=seconds)
+
+    def inbound(self, receiver: Receiver, known: aiortc.RTCInboundRtpStreamStats) -> RTCStats:
+        """Write what is received.
+
+        Args:
+            receiver: Who receives it.
+            known: What aiortc knows of it.
+        """
+        fields = vars(known)
+        heard = receiver.audio_stats
+        if heard is not None:
+            return RTCInboundRtpStreamStats(**fields, **asdict(heard))
+        return RTCInboundRtpStreamStats(**fields, framesDropped=receiver.frames_dropped)
 
     def channel(self, channel: CountedChannel) -> RTCStats:
         """Write a data channel."""

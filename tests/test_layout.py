@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-PACKAGES = ["icefloe.media", "icefloe.peer", "icefloe.signaling"]
+PACKAGES = ["icefloe.encoding", "icefloe.media", "icefloe.peer", "icefloe.signaling"]
 
 PUBLIC = {
     "icefloe.media": """
@@ -13,6 +13,9 @@ PUBLIC = {
         AudioReader
         Clock
         EncodedSource
+        EncodedFanout
+        EncodedSubscription
+        EncoderReport
         Fanout
         FileSource
         GeneratedAudio
@@ -33,6 +36,12 @@ PUBLIC = {
         SourceNotFound
         SourceTimeout
         SourceUnreadable
+        SpeechDetector
+        SpeechEvent
+        SpeechLimits
+        SpeechReader
+        SpeechSegment
+        SpeechStarted
         Subscription
         TestPatternTrack
         ToneTrack
@@ -41,6 +50,7 @@ PUBLIC = {
         TransformTrack
         audio
         frames
+        speech
     """,
     "icefloe.peer": """
         ChannelClosed
@@ -50,16 +60,20 @@ PUBLIC = {
         ClosedBy
         ConnectFailed
         DataChannel
+        EncodedTrack
         Evidence
         Failure
         FileOffer
+        ForwardedTrack
         IncompatibleVersions
         InvalidCandidate
         InvalidConfiguration
         InvalidMessage
         InvalidModification
+        InvalidParameters
         InvalidServerUrl
         MessageTooLarge
+        NotForwardable
         PeerConfiguration
         PeerConnection
         PeerError
@@ -72,12 +86,17 @@ PUBLIC = {
         RTCIceCandidatePair
         RTCIceCandidatePairStats
         RTCIceCandidateStats
+        RTCInboundRtpStreamStats
+        RTCOutboundRtpStreamStats
         RTCPeerConnectionIceErrorEvent
         RTCPeerConnectionStats
+        RTCRtpEncodingParameters
+        RTCRtpSendParameters
         RTCTransportStats
         ReceiveOverflow
         ReceiveWindow
         RemotePeer
+        RemoteTrack
         RequestFailed
         RequestTimeout
         Room
@@ -86,6 +105,7 @@ PUBLIC = {
         TransferError
         TransferFailed
         UnsafeName
+        forward
         join
     """,
 }

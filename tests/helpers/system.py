@@ -16,6 +16,7 @@ from tests.helpers import netns, node
 PACKAGES = {
     "chromium": ("chromium", "chromium"),
     "coturn": ("turnserver", "coturn"),
+    "espeak-ng": ("espeak-ng", "espeak-ng"),
     "iproute2": ("ip", "iproute2"),
     "nftables": ("nft", "nftables"),
     "nodejs": ("node", "nodejs"),

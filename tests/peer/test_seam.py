@@ -233,12 +233,18 @@ def test_every_private_name_that_the_seam_uses_is_checked_at_import() -> None:
     used = {name for _, name, _ in private_attributes(tree)}
     for node in ast.walk(tree):
         match node:
-            # self._private("name") stands for a mangled name of RTCPeerConnection's
+            # self._private("name") stands for a mangled name of RTCPeerConnection's, and
+            # self._hidden("name") for one of RTCRtpReceiver's
             case ast.Call(
                 func=ast.Attribute(attr="_private" | "_set_private"),
                 args=[ast.Constant(value=str(name)), *_],
             ):
                 used.add(f"_RTCPeerConnection__{name}")
+            case ast.Call(
+                func=ast.Attribute(attr="_hidden" | "_set_hidden"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                used.add(f"_RTCRtpReceiver__{name}")
             case ast.Call(
                 func=ast.Name(id="getattr"), args=[_, ast.Constant(value=str(name)), *_]
             ) if is_private(name):

@@ -1,0 +1,28 @@
+"""Encoding and packing, for whoever sends: one peer connection, or a fan-out to many.
+
+``icefloe.media`` and ``icefloe.peer`` do not know each other; what both need to encode a picture
+and to cut it into RTP payloads is here. An encoded frame is an ``av.Packet`` whose ``opaque`` is an
+:class:`Encoded`: aiortc's own sender takes it too.
+"""
+
+from .audio import OpusEncoder
+from .hardware import forbid_hardware, hardware_encoder
+from .packing import Encoded, encoded, is_key_frame, make_packet
+from .queue import PacketQueue
+from .requests import KeyFrameRequests
+from .video import VideoEncoder, default_bitrate, largest_bitrate
+
+__all__ = [
+    "Encoded",
+    "KeyFrameRequests",
+    "OpusEncoder",
+    "PacketQueue",
+    "VideoEncoder",
+    "default_bitrate",
+    "encoded",
+    "forbid_hardware",
+    "hardware_encoder",
+    "is_key_frame",
+    "largest_bitrate",
+    "make_packet",
+]

@@ -1,0 +1,168 @@
+"""Encoded frames as RTP payloads: H.264 (RFC 6184) and VP8 (RFC 7741). No I/O.
+
+A frame is packed once, however many it is sent to: the payloads are kept with the packet.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+from av.packet import Packet
+
+PAYLOAD_MAX = 1180
+"""Bytes of a payload at most: with RTP, extensions, SRTP, TURN and IPv6 that fits into 1280."""
+
+VIDEO_TIME_BASE = Fraction(1, 90000)
+"""The clock of RTP for video (RFC 3551 section 4.1)."""
+
+_IDR, _SPS = 5, 7
+_STAP_A, _FU_A = 24, 28
+_NAL_TYPE, _NRI = 0x1F, 0x60
+_START, _END = 0x80, 0x40
+
+AnyPacket: TypeAlias = "Packet[Any]"
+
+
+@dataclass(slots=True)
+class Encoded:
+    """What is known of an encoded frame beside its bytes; the ``opaque`` of its ``av.Packet``.
+
+    Attributes:
+        codec: The name in its MIME type: ``"H264"``, ``"VP8"``, ``"opus"``.
+        is_key_frame: Whether a decoder can begin with it.
+        implementation: What encoded it, as ``encoderImplementation`` of W3C webrtc-stats; empty if
+            it came encoded.
+        width: Pixels; 0 if not known.
+        height: Likewise.
+        received_at: When its picture or sound was taken, in seconds of ``time.monotonic()``.
+        payloads: Its RTP payloads, in order, to be shared and not to be changed.
+    """
+
+    codec: str
+    is_key_frame: bool = True
+    implementation: str = ""
+    width: int = 0
+    height: int = 0
+    received_at: float | None = None
+    payloads: tuple[bytes, ...] = ()
+
+
+@dataclass(slots=True)
+class Packer:
+    """Cuts the frames of one stream into payloads.
+
+    Attributes:
+        codec: The name in its MIME type; of codecs other than H.264 and VP8 a frame is a payload.
+        picture_id: The next one of VP8 (RFC 7741 section 4.2), of 15 bits.
+    """
+
+    codec: str
+    picture_id: int = field(default_factory=lambda: random.getrandbits(15))
+
+    def pack(self, data: bytes) -> tuple[bytes, ...]:
+        """Return the payloads of a frame; H.264 comes with start codes (Annex B)."""
+        match self.codec.upper():
+            case "H264":
+                return tuple(_pack_h264(data))
+            case "VP8":
+                id = self.picture_id
+                self.picture_id = (id + 1) & 0x7FFF
+                return tuple(_pack_vp8(data, id))
+            case _:
+                return (data,)
+
+
+def encoded(packet: AnyPacket) -> Encoded | None:
+    """Return what is known of a packet; ``None`` if it comes from elsewhere, say a file."""
+    known = packet.opaque
+    return known if isinstance(known, Encoded) else None
+
+
+def make_packet(data: bytes, *, pts: int, time_base: Fraction, known: Encoded) -> AnyPacket:
+    """Make an encoded frame.
+
+    Args:
+        data: Its bytes.
+        pts: Its time, in units of ``time_base``.
+        time_base: Seconds.
+        known: What else is known of it.
+    """
+    packet: AnyPacket = Packet(data)
+    packet.pts = packet.dts = pts
+    packet.time_base = time_base
+    packet.is_keyframe = known.is_key_frame
+    packet.opaque = known
+    return packet
+
+
+def is_key_frame(codec: str, data: bytes) -> bool:
+    """Return whether a decoder can begin with a frame; of audio it always can."""
+    match codec.upper():
+        case "H264":
+            return any(data[start] & _NAL_TYPE == _IDR for start, _ in _units(data))
+        case "VP8":
+            return bool(data) and not data[0] & 1  # RFC 6386 section 9.1
+        case _:
+            return True
+
+
+def _units(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the begin and the end of each NAL unit that is not empty."""
+    at = data.find(b"\0\0\1")
+    while at >= 0:
+        begin = at + 3
+        at = data.find(b"\0\0\1", begin)
+        end = len(data) if at < 0 else at
+        # Zeros before a start code belong to it, and a unit does not end with one (H.264 7.4.1).
+        while end > begin and data[end - 1] == 0:
+            end -= 1
+        if end > begin:
+            yield begin, end
+
+
+def _pack_h264(data: bytes) -> Iterator[bytes]:
+    few: list[bytes] = []
+    size = 1
+    for begin, end in _units(data):
+        unit = data[begin:end]
+        if few and size + 2 + len(unit) > PAYLOAD_MAX:
+            yield _together(few)
+            few, size = [], 1
+        if len(unit) > PAYLOAD_MAX:
+            yield from _in_parts(unit)
+        else:
+            few.append(unit)
+            size += 2 + len(unit)
+    if few:
+        yield _together(few)
+
+
+def _together(units: list[bytes]) -> bytes:
+    """Return one unit as it is, and several as a STAP-A (RFC 6184 section 5.7.1)."""
+    if len(units) == 1:
+        return units[0]
+    header = _STAP_A | max(unit[0] & _NRI for unit in units) | max(u[0] & 0x80 for u in units)
+    sized = (len(unit).to_bytes(2, "big") + unit for unit in units)
+    return bytes([header]) + b"".join(sized)
+
+
+def _in_parts(unit: bytes) -> Iterator[bytes]:
+    """Yield a unit as FU-As of much the same size (RFC 6184 section 5.8)."""
+    kind, indicator = unit[0] & _NAL_TYPE, unit[0] & ~_NAL_TYPE | _FU_A
+    size = len(unit) - 1
+    count = -(-size // (PAYLOAD_MAX - 2))
+    for part in range(count):
+        begin, end = 1 + size * part // count, 1 + size * (part + 1) // count
+        edge = (_START if part == 0 else 0) | (_END if part == count - 1 else 0)
+        yield bytes((indicator, edge | kind)) + unit[begin:end]
+
+
+def _pack_vp8(data: bytes, picture_id: int) -> Iterator[bytes]:
+    # X and I are set, the identifier has 15 bits; S marks where the partition begins.
+    rest = b"\x80\x80" + (0x8000 | picture_id).to_bytes(2, "big")
+    first = b"\x90" + rest[1:]
+    room = PAYLOAD_MAX - len(first)
+    for begin in range(0, len(data), room):
+        yield (rest if begin else first) + data[begin : begin + room]

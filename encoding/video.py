@@ -1,0 +1,235 @@
+"""A picture in, an encoded frame out: H.264 and VP8, software or hardware.
+
+Everything here blocks and belongs into a thread. The bounds are those of a 1080p30 call; aiortc's
+end at 3 Mbit/s for H.264 and 1.5 Mbit/s for VP8.
+"""
+
+import logging
+import os
+import time
+from fractions import Fraction
+from typing import Any
+
+import av
+from av import VideoFrame
+from av.video.frame import PictureType
+
+from .hardware import OPTIONS, PIXEL_FORMATS, hardware_encoder
+from .packing import VIDEO_TIME_BASE, AnyPacket, Encoded, Packer, make_packet
+
+MIN_BITRATE = 60_000
+"""Bits a second below which no picture is worth sending."""
+
+_FRAME_RATE = 30
+_BITS_PER_PIXEL = 0.07
+_HEADROOM = 2
+_LOWER, _HIGHER = 0.85, 1.2
+"""How far the target may be from what an encoder was opened with: a new one costs a key frame."""
+_PATIENCE = 4.0
+"""Seconds before the bitrate goes up again."""
+_STEP_DOWN = 0.5
+"""Seconds before it goes down again."""
+_KEY_FRAMES_ON_DEMAND = 30 * 3600
+
+logger = logging.getLogger(__name__)
+
+
+def default_bitrate(width: int, height: int, rate: float = _FRAME_RATE) -> int:
+    """Return the bits a second with which a picture of some size begins: 1.9 million at 720p30."""
+    return max(MIN_BITRATE, round(width * height * rate * _BITS_PER_PIXEL))
+
+
+def largest_bitrate(width: int, height: int, rate: float = _FRAME_RATE) -> int:
+    """Return the bits a second above which it does not look better: 8.7 million at 1080p30."""
+    return default_bitrate(width, height, rate) * _HEADROOM
+
+
+class VideoEncoder:
+    """Encodes the pictures of one track; the size may change at any time.
+
+    It is used by one thread at a time; ``bitrate`` may be set from any.
+
+    Args:
+        codec: ``"H264"`` or ``"VP8"``.
+        bitrate: Bits a second; by the size of the picture if ``None``.
+        content_hint: ``contentHint`` of the track (W3C mst-content-hint): ``"motion"``,
+            ``"detail"``, ``"text"`` or empty. The latter two keep edges sharp.
+
+    Raises:
+        ValueError: There is no encoder for this codec.
+    """
+
+    def __init__(self, codec: str, *, bitrate: int | None = None, content_hint: str = "") -> None:
+        if codec.upper() not in ("H264", "VP8"):
+            raise ValueError(f"codec={codec!r} is refused: pictures are encoded as H264 or VP8")
+        self.codec = codec.upper()
+        self.bitrate = bitrate
+        self.content_hint = content_hint
+        self.implementation = ""
+        """FFmpeg's name of the encoder, once there was a picture."""
+        self._packer = Packer(self.codec)
+        self._context: av.VideoCodecContext | None = None
+        self._opened_for: tuple[Any, ...] = ()
+        self._opened_with = 0
+        self._opened_at = 0.0
+        self._unusable: set[str] = set()
+
+    def encode(
+        self, frame: VideoFrame, *, key_frame: bool = False, scale_down_by: float = 1.0
+    ) -> list[AnyPacket]:
+        """Encode a picture, which is not changed.
+
+        Args:
+            frame: The picture, with ``pts`` and ``time_base``.
+            key_frame: Whether it is to be a key frame.
+            scale_down_by: By how much width and height are divided, 1 or more.
+
+        Returns:
+            The encoded frame; empty if the encoder wants to see more.
+
+        Raises:
+            av.FFmpegError: FFmpeg refuses the picture.
+        """
+        began = time.monotonic()
+        picture = self._fit(frame, scale_down_by, key_frame)
+        try:
+            return self._encode(picture, began)
+        except (av.FFmpegError, ValueError, OSError):
+            if self.implementation not in OPTIONS:
+                raise
+            # A GPU can go away, or be out of sessions, at any time.
+            logger.warning("encoder.failed name=%s next=software", self.implementation)
+            self._unusable.add(self.implementation)
+            self._context = None
+            return self._encode(self._fit(frame, scale_down_by, key_frame), began)
+
+    def _encode(self, picture: VideoFrame, began: float) -> list[AnyPacket]:
+        context = self._open(picture)
+        time_base = Fraction(picture.time_base.numerator, picture.time_base.denominator)  # type: ignore[union-attr]
+        made = []
+        for packet in context.encode(picture):
+            data = bytes(packet)
+            known = Encoded(
+                codec=self.codec,
+                is_key_frame=packet.is_keyframe,
+                implementation=self.implementation,
+                width=picture.width,
+                height=picture.height,
+                received_at=began,
+                payloads=self._packer.pack(data),
+            )
+            pts = packet.pts if packet.pts is not None else picture.pts or 0
+            made.append(make_packet(data, pts=pts, time_base=time_base, known=known))
+        return made
+
+    def _format(self) -> str:
+        return PIXEL_FORMATS.get(self.implementation, "yuv420p")
+
+    def _fit(self, frame: VideoFrame, scale: float, key_frame: bool) -> VideoFrame:
+        """Return the picture in the size and format to encode, with the type that is asked for."""
+        width, height = (max(2, int(side / scale) & ~1) for side in (frame.width, frame.height))
+        picture = frame.reformat(width, height, self._format())
+        wanted = PictureType.I if key_frame else PictureType.NONE
+        # What a decoder gave says of each picture what it was; and others may look at the same one.
+        if picture is frame and picture.pict_type != wanted:
+            picture = _copy(frame)
+        if picture.pict_type != wanted:
+            picture.pict_type = wanted
+        if picture.time_base is None:
+            picture.time_base = VIDEO_TIME_BASE
+        return picture
+
+    def _open(self, picture: VideoFrame) -> av.VideoCodecContext:
+        target = self._target(picture)
+        size = (picture.width, picture.height, picture.format.name, picture.time_base)
+        if self._context is not None and (
+            size != self._opened_for or self._must_follow(target, time.monotonic())
+        ):
+            self._context = None
+        if self._context is None:
+            self._context = self._make(picture, target)
+            self._opened_for = (*size[:2], self._format(), size[3])
+            self._opened_with, self._opened_at = target, time.monotonic()
+        return self._context
+
+    def _target(self, picture: VideoFrame) -> int:
+        most = largest_bitrate(picture.width, picture.height)
+        wanted = self.bitrate or default_bitrate(picture.width, picture.height)
+        return max(MIN_BITRATE, min(wanted, most))
+
+    def _must_follow(self, target: int, now: float) -> bool:
+        since = now - self._opened_at
+        if target < self._opened_with * _LOWER:
+            return since >= _STEP_DOWN
+        return target > self._opened_with * _HIGHER and since >= _PATIENCE
+
+    def _make(self, picture: VideoFrame, bitrate: int) -> av.VideoCodecContext:
+        name = "libvpx"
+        if self.codec == "H264":
+            name = hardware_encoder() or "libx264"
+            if name in self._unusable:
+                name = "libx264"
+        self.implementation = name
+        context = av.CodecContext.create(name, "w")
+        assert isinstance(context, av.VideoCodecContext)
+        context.width, context.height = picture.width, picture.height
+        context.pix_fmt = self._format()
+        context.bit_rate = bitrate
+        context.framerate = Fraction(_FRAME_RATE)
+        context.time_base = picture.time_base or VIDEO_TIME_BASE
+        context.gop_size = _KEY_FRAMES_ON_DEMAND
+        context.options = self._options(name, bitrate)
+        if name == "libx264":
+            context.profile = "Baseline"
+        elif name == "libvpx":
+            context.qmin, context.qmax = 2, 56
+            context.thread_count = min(4, os.cpu_count() or 1)
+        logger.info(
+            "encoder.open name=%s size=%dx%d bitrate=%d",
+            name,
+            picture.width,
+            picture.height,
+            bitrate,
+        )
+        return context
+
+    def _options(self, name: str, bitrate: int) -> dict[str, str]:
+        is_still = self.content_hint in ("detail", "text")
+        if name == "libx264":
+            return {
+                "preset": "veryfast",
+                "tune": "stillimage+zerolatency" if is_still else "zerolatency",
+                "maxrate": str(bitrate),
+                "bufsize": str(bitrate),
+                "sc_threshold": "0",
+                "forced-idr": "1",
+            }
+        if name == "libvpx":
+            return {
+                "deadline": "realtime",
+                "cpu-used": "-6",
+                "lag-in-frames": "0",
+                "minrate": str(bitrate),
+                "maxrate": str(bitrate),
+                "bufsize": str(bitrate),
+                "overshoot-pct": "15",
+                "undershoot-pct": "100",
+                "static-thresh": "0" if is_still else "1",
+                "error-resilient": "default",
+            }
+        return dict(OPTIONS.get(name, {}))
+
+
+def _copy(frame: VideoFrame) -> VideoFrame:
+    copy = VideoFrame(frame.width, frame.height, frame.format.name)
+    for source, target in zip(frame.planes, copy.planes, strict=True):
+        view, stride = memoryview(source), source.line_size
+        if stride == target.line_size and len(view) == target.buffer_size:
+            target.update(bytes(view))
+            continue
+        width = min(stride, target.line_size)
+        pad = bytes(target.line_size - width)
+        rows = (bytes(view[row * stride :][:width]) + pad for row in range(source.height))
+        target.update(b"".join(rows).ljust(target.buffer_size, b"\0"))
+    copy.pts, copy.time_base = frame.pts, frame.time_base
+    return copy

@@ -1,0 +1,133 @@
+"""A thread that encodes the newest frame there is, and never delays who gives it."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import av
+from av import AudioFrame, VideoFrame
+from av.packet import Packet
+
+from icefloe.encoding import KeyFrameRequests, OpusEncoder, VideoEncoder
+
+_LOOP_CHECK = 1.0
+"""Seconds after which the waiting thread looks whether its event loop still exists."""
+
+_WAITING = {"audio": 25, "video": 1}
+"""Frames that may wait; a picture that is late is replaced by the next, sound is half a second."""
+
+logger = logging.getLogger(__name__)
+
+
+class EncoderThread:
+    """Encodes frames of one track for all who want them in one way.
+
+    To be used in the event loop in which it is made.
+
+    Args:
+        codec: ``"H264"``, ``"VP8"`` or ``"opus"``.
+        scale_down_by: By how much width and height are divided.
+        bitrate: Bits a second; by the size of the picture if ``None``.
+        content_hint: Of the track.
+        deliver: Called in the event loop with what was encoded.
+        fail: Called there when nothing can be encoded any more.
+
+    Attributes:
+        key_frames: Who asks for key frames.
+        dropped: How many frames were not encoded because the next came too soon.
+        frames: How many were.
+    """
+
+    def __init__(
+        self,
+        codec: str,
+        *,
+        scale_down_by: float = 1.0,
+        bitrate: int | None = None,
+        content_hint: str = "",
+        deliver: Callable[[list["Packet[Any]"]], None],
+        fail: Callable[[], None],
+    ) -> None:
+        self.key_frames = KeyFrameRequests()
+        self.dropped = self.frames = 0
+        self._codec = codec
+        self._scale = scale_down_by
+        self._encoder: VideoEncoder | OpusEncoder
+        if codec == "opus":
+            self._encoder = OpusEncoder()
+        else:
+            self._encoder = VideoEncoder(codec, bitrate=bitrate, content_hint=content_hint)
+        self._deliver, self._fail = deliver, fail
+        self._loop = asyncio.get_running_loop()
+        self._changed = threading.Condition()
+        self._waiting: list[VideoFrame | AudioFrame] = []
+        self._room = _WAITING["audio" if codec == "opus" else "video"]
+        self._wants_key_frame = False
+        self._closed = False
+        name = f"encode {codec} 1/{scale_down_by:g}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=False)
+        self._thread.start()
+
+    @property
+    def implementation(self) -> str:
+        """FFmpeg's name of the encoder in use; empty before the first frame."""
+        return self._encoder.implementation
+
+    def offer(self, frame: VideoFrame | AudioFrame, *, key_frame: bool) -> None:
+        """Have a frame encoded, unless a newer one comes before its turn."""
+        with self._changed:
+            if len(self._waiting) == self._room:
+                del self._waiting[0]
+                self.dropped += 1
+            self._waiting.append(frame)
+            self._wants_key_frame |= key_frame
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Have the thread end after the frame it is at; nothing is delivered any more."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while (task := self._next()) is not None:
+            frame, key_frame = task
+            try:
+                if isinstance(self._encoder, VideoEncoder):
+                    assert isinstance(frame, VideoFrame)
+                    made = self._encoder.encode(
+                        frame, key_frame=key_frame, scale_down_by=self._scale
+                    )
+                else:
+                    assert isinstance(frame, AudioFrame)
+                    made = self._encoder.encode(frame)
+            except (av.FFmpegError, ValueError, OSError):
+                logger.exception("encoding to %s broke, and its tracks end", self._codec)
+                self._call(self._fail)
+                return
+            self.frames += 1
+            if made and not self._call(self._deliver_unless_closed, made):
+                return
+
+    def _next(self) -> tuple[VideoFrame | AudioFrame, bool] | None:
+        with self._changed:
+            while not self._waiting:
+                if self._closed or self._loop.is_closed():
+                    return None
+                self._changed.wait(_LOOP_CHECK)
+            key_frame, self._wants_key_frame = self._wants_key_frame, False
+            return self._waiting.pop(0), key_frame
+
+    def _deliver_unless_closed(self, made: list["Packet[Any]"]) -> None:
+        if not self._closed:
+            self._deliver(made)
+
+    def _call(self, callback: Callable[..., None], *args: Any) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # the loop is closed, and with it everyone who could care
+            return False
+        return True

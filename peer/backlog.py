@@ -1,0 +1,79 @@
+"""Encoded pictures that wait for their decoder: bounded. No I/O: the time is given.
+
+A decoder that is too slow must leave something out, and of most codecs nothing can be decoded after
+a gap before the next key frame. So all that waits goes, and a key frame is asked for.
+"""
+
+from collections import deque
+from typing import Generic, TypeVar
+
+MOST = 20
+"""Pictures that wait at most: two thirds of a second at 30 a second."""
+
+INSIST = 0.5
+"""Seconds after which a key frame that did not come is asked for again."""
+
+T = TypeVar("T")
+
+
+class Backlog(Generic[T]):
+    """What waits for one decoder.
+
+    Attributes:
+        dropped: How many pictures were left out.
+    """
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._waiting: deque[T] = deque()
+        self._needs_key_frame = False
+        self._asked_at = float("-inf")
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, now: float, picture: T, *, is_key_frame: bool) -> bool:
+        """Add a picture.
+
+        Args:
+            now: Seconds on a monotonic clock.
+            picture: What to decode.
+            is_key_frame: Whether it can be decoded by itself.
+
+        Returns:
+            Whether to ask the sender for a key frame.
+        """
+        if len(self._waiting) >= MOST:
+            self.dropped += len(self._waiting)
+            self._waiting.clear()
+            self._needs_key_frame = True
+        if self._needs_key_frame and not is_key_frame:
+            self.dropped += 1
+            if now - self._asked_at < INSIST:
+                return False
+            self._asked_at = now
+            return True
+        self._needs_key_frame = False
+        self._waiting.append(picture)
+        return False
+
+    def take(self) -> T | None:
+        """Return the oldest picture, or ``None``."""
+        return self._waiting.popleft() if self._waiting else None
+
+
+def is_key_frame(codec: str, data: bytes) -> bool:
+    """Whether an encoded picture can be decoded by itself.
+
+    Args:
+        codec: ``VP8`` or ``H264``; of others every picture is taken for a key frame.
+        data: A picture of VP8, or the NAL units of one of H.264 after their start codes.
+    """
+    match codec.upper():
+        case "VP8":
+            return bool(data) and not data[0] & 1  # RFC 6386 section 9.1
+        case "H264":
+            # ITU-T H.264 table 7-1: an IDR picture.
+            return any(nal[:1] and nal[0] & 0x1F == 5 for nal in data.split(b"\0\0\1")[1:])
+        case _:
+            return True

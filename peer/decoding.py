@@ -1,0 +1,215 @@
+"""The threads in which what is received is decoded, and how they end.
+
+They are never joined in the event loop, which goes on while a decoder finishes what it is at, and
+they do not keep a program alive.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+import av
+from aiortc import RTCRtpCodecParameters
+from aiortc.codecs import get_decoder
+from aiortc.codecs.base import Decoder
+from aiortc.jitterbuffer import JitterFrame
+from aiortc.rtp import RtpPacket
+from av import AudioFrame, VideoFrame
+
+from .backlog import Backlog, is_key_frame
+from .frames import FrameQueue
+from .hearing import AudioStats, Hearing
+from .playout import STEP
+
+_BEHIND = 0.2
+"""Seconds after which time that nobody heard is passed over, as after a machine has slept."""
+_PACKETS = 500
+"""Packets of audio that wait for the thread at most."""
+
+logger = logging.getLogger(__name__)
+
+
+class _Decoding:
+    """A thread that decodes for one track.
+
+    Args:
+        frames: Where the frames go.
+        name: The name of the thread, for a debugger's list.
+    """
+
+    def __init__(self, frames: FrameQueue[AudioFrame | VideoFrame], name: str) -> None:
+        self._frames = frames
+        self._loop = asyncio.get_running_loop()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._ended = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Have the thread end soon. Returns at once; may be called again."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+
+    async def closed(self, timeout: float) -> bool:
+        """Wait until the thread has ended.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether it has.
+
+        Cancellation: safe.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._ended.wait()
+        except TimeoutError:
+            logger.warning("a decoder has not ended within %g s", timeout)
+            return False
+        # The report was the thread's last act, so this is a matter of microseconds.
+        self._thread.join()
+        return True
+
+    def _run(self) -> None:
+        try:
+            self._decode()
+        except Exception:
+            logger.exception("a decoder failed, and its track ends")
+        finally:
+            self._frames.end()
+            try:
+                self._loop.call_soon_threadsafe(self._ended.set)
+            except RuntimeError:
+                logger.debug("decoding.ended reason=loop-closed")
+
+    def _decode(self) -> None:
+        raise NotImplementedError
+
+
+class AudioDecoding(_Decoding):
+    """Plays what is received: a frame each 20 ms, by the clock.
+
+    Args:
+        frames: Where the frames go.
+        hearing: What decides and decodes.
+    """
+
+    def __init__(self, frames: FrameQueue[AudioFrame | VideoFrame], hearing: Hearing) -> None:
+        self._hearing = hearing
+        self._packets: deque[tuple[float, RTCRtpCodecParameters, RtpPacket]] = deque(
+            maxlen=_PACKETS
+        )
+        self._idle = False
+        super().__init__(frames, "audio-decoder")
+
+    @property
+    def stats(self) -> AudioStats:
+        """What was heard so far."""
+        return self._hearing.stats
+
+    def put(self, codec: RTCRtpCodecParameters, packet: RtpPacket) -> None:
+        """Take a packet that has just come."""
+        with self._changed:
+            self._packets.append((time.monotonic(), codec, packet))
+            if self._idle:
+                self._changed.notify()
+
+    def _decode(self) -> None:
+        due = time.monotonic()
+        while self._wait(due):
+            now = time.monotonic()
+            if now - due > _BEHIND:
+                due = now
+            frame = self._hearing.next(due)
+            if frame is not None:
+                self._frames.put(frame)
+            due += STEP
+
+    def _wait(self, due: float) -> bool:
+        """Wait until a frame is due, and take what has come; return whether to go on."""
+        with self._changed:
+            while not self._closing:
+                self._idle = self._hearing.is_idle and not self._packets
+                left = None if self._idle else due - time.monotonic()
+                if left is not None and left <= 0:
+                    break
+                self._changed.wait(left)
+            packets = list(self._packets)
+            self._packets.clear()
+            if self._closing:
+                return False
+        for arrived, codec, packet in packets:
+            self._hearing.put(
+                arrived,
+                codec,
+                packet.ssrc,
+                packet.sequence_number,
+                packet.timestamp,
+                packet.payload,
+            )
+        return True
+
+
+class VideoDecoding(_Decoding):
+    """Decodes pictures as they come.
+
+    Args:
+        frames: Where they go.
+        ask_for_key_frame: Is called where the decoder cannot go on without one; from any thread.
+    """
+
+    def __init__(
+        self,
+        frames: FrameQueue[AudioFrame | VideoFrame],
+        ask_for_key_frame: Callable[[], None],
+    ) -> None:
+        self._ask_for_key_frame = ask_for_key_frame
+        self._backlog: Backlog[tuple[RTCRtpCodecParameters, JitterFrame]] = Backlog()
+        super().__init__(frames, "video-decoder")
+
+    @property
+    def dropped(self) -> int:
+        """How many pictures were not decoded for want of time."""
+        return self._backlog.dropped
+
+    def put(self, task: tuple[RTCRtpCodecParameters, JitterFrame]) -> None:
+        """Take an encoded picture and its codec."""
+        codec, picture = task
+        key_frame = is_key_frame(codec.name, picture.data)
+        with self._changed:
+            ask = self._backlog.put(time.monotonic(), task, is_key_frame=key_frame)
+            self._changed.notify()
+        if ask:
+            self._ask_for_key_frame()
+
+    def _decode(self) -> None:
+        decoder: Decoder | None = None
+        name = ""
+        while (task := self._take()) is not None:
+            codec, picture = task
+            if decoder is None or codec.name != name:
+                decoder, name = get_decoder(codec), codec.name
+            try:
+                frames = decoder.decode(picture)
+            except av.FFmpegError as error:
+                # The decoder stays: a new one could do nothing before the next key frame either.
+                logger.warning("a picture in %s was not decoded: %s", name, error)
+                self._ask_for_key_frame()
+                continue
+            for frame in frames:
+                if isinstance(frame, VideoFrame):
+                    self._frames.put(frame)
+
+    def _take(self) -> tuple[RTCRtpCodecParameters, JitterFrame] | None:
+        with self._changed:
+            while not self._closing:
+                if (task := self._backlog.take()) is not None:
+                    return task
+                self._changed.wait()
+            return None

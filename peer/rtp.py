@@ -1,0 +1,199 @@
+"""One outgoing RTP stream: numbers, times, headers, and what may have to be sent again. No I/O.
+
+The payloads are not copied into anything that is kept: what goes to many peers is in memory once.
+"""
+
+import random
+import struct
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
+ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
+AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+
+HISTORY = 1024
+"""Packets that can be sent again: a second of 10 Mbit/s. A power of two."""
+
+REPAIRED_AT_ONCE = 256
+"""Packets sent again for one request at most."""
+
+_NTP_EPOCH = 2_208_988_800
+_HEADER = struct.Struct("!BBHII")
+
+
+def ntp_time() -> int:
+    """Return the time as NTP has it: 32 bits of seconds since 1900, and 32 of their fraction."""
+    return int((time.time() + _NTP_EPOCH) * (1 << 32))
+
+
+class Timeline:
+    """Turns the times of tracks into the timestamps of one stream, which never go back.
+
+    Args:
+        clock_rate: Timestamps a second.
+    """
+
+    def __init__(self, clock_rate: int) -> None:
+        self._rate = clock_rate
+        self._offset: int | None = None
+        self._last = random.getrandbits(32)
+        self._last_at: float | None = None
+
+    def anew(self) -> None:
+        """Note that the next time is of another track, whose times have nothing to do with this."""
+        self._offset = None
+
+    def map(self, pts: int, time_base: Fraction, now: float) -> int:
+        """Return the timestamp of 32 bits.
+
+        Args:
+            pts: The time of a frame in units of ``time_base``.
+            time_base: Seconds.
+            now: When it came, in seconds: what lies between two tracks.
+        """
+        ticks = pts * time_base.numerator * self._rate // time_base.denominator
+        if self._offset is not None and ticks + self._offset <= self._last:
+            self._offset = None  # the source begins again
+        if self._offset is None:
+            waited = now - self._last_at if self._last_at is not None else 0.0
+            gap = max(1, round(waited * self._rate))
+            self._offset = self._last + gap - ticks
+        self._last, self._last_at = ticks + self._offset, now
+        return self._last & 0xFFFFFFFF
+
+
+@dataclass(slots=True)
+class _Sent:
+    number: int
+    kind: int
+    timestamp: int
+    level: int | None
+    payload: bytes
+
+
+class RtpStream:
+    """A stream of packets, and the stream that repairs it (RFC 4588).
+
+    Args:
+        ssrc: Its synchronization source.
+        rtx_ssrc: That of what is sent again.
+
+    Attributes:
+        mid: The identification of its media section, once it is known.
+        packets: How many were sent.
+        octets: The bytes of their payloads.
+        packets_again: How many were sent again.
+        octets_again: The bytes of their payloads.
+    """
+
+    def __init__(self, ssrc: int, rtx_ssrc: int) -> None:
+        self.mid = ""
+        self.packets = self.octets = self.packets_again = self.octets_again = 0
+        self._ssrc, self._rtx_ssrc = ssrc, rtx_ssrc
+        # Below the middle, so that the first wrap of SRTP's counter is not among the first packets.
+        self._number = random.getrandbits(15)
+        self._rtx_number = random.getrandbits(15)
+        self._history: list[_Sent | None] = [None] * HISTORY
+        self._before = b""
+        self._has_send_time = False
+        self._level_id: int | None = None
+        self._two_bytes = False
+
+    def configure(self, extensions: Iterable[tuple[str, int]], mid: str) -> None:
+        """Take note of the header extensions that were negotiated (RFC 8285).
+
+        Args:
+            extensions: Their URIs and ids.
+            mid: The media section's (RFC 9143 section 15).
+        """
+        ids = dict(extensions)
+        self.mid = mid
+        self._two_bytes = any(id > 14 for id in ids.values()) or len(mid.encode()) > 16
+        self._before = self._element(ids[MID], mid.encode()) if mid and MID in ids else b""
+        self._has_send_time = ABS_SEND_TIME in ids
+        if self._has_send_time:
+            self._before += self._element(ids[ABS_SEND_TIME], bytes(3))[:-3]
+        self._level_id = ids.get(AUDIO_LEVEL)
+
+    def _element(self, id: int, value: bytes) -> bytes:
+        if self._two_bytes:
+            return bytes((id, len(value))) + value
+        return bytes((id << 4 | len(value) - 1,)) + value
+
+    def _extension(self, ntp: int, level: int | None) -> bytes:
+        value = self._before
+        if self._has_send_time:
+            value += (ntp >> 14 & 0xFFFFFF).to_bytes(3, "big")
+        if level is not None and self._level_id is not None:
+            value += self._element(self._level_id, bytes((level,)))
+        if not value:
+            return b""
+        words = -(-len(value) // 4)
+        profile = b"\x10\x00" if self._two_bytes else b"\xbe\xde"
+        return profile + words.to_bytes(2, "big") + value.ljust(words * 4, b"\0")
+
+    def packets_of(
+        self,
+        payloads: Sequence[bytes],
+        *,
+        payload_type: int,
+        timestamp: int,
+        ntp: int,
+        level: int | None = None,
+    ) -> list[bytes]:
+        """Return the packets of a frame, and remember them.
+
+        Args:
+            payloads: In order; the last one gets the marker.
+            payload_type: Of 7 bits.
+            timestamp: Of the frame.
+            ntp: The time, see :func:`ntp_time`.
+            level: The loudness below 0 dBov, in decibels (RFC 6464), of audio.
+        """
+        extension = self._extension(ntp, level)
+        first = 0x90 if extension else 0x80
+        packets = []
+        number, last = self._number, len(payloads) - 1
+        for index, payload in enumerate(payloads):
+            kind = payload_type | 0x80 if index == last else payload_type
+            self._history[number % HISTORY] = _Sent(number, kind, timestamp, level, payload)
+            header = _HEADER.pack(first, kind, number, timestamp, self._ssrc)
+            packets.append(header + extension + payload)
+            number = number + 1 & 0xFFFF
+            self.octets += len(payload)
+        self._number = number
+        self.packets += len(payloads)
+        return packets
+
+    def again(self, numbers: Iterable[int], *, rtx_type: int | None, ntp: int) -> list[bytes]:
+        """Return packets once more, those that are remembered.
+
+        Args:
+            numbers: The sequence numbers that the other side lacks.
+            rtx_type: The payload type of what is sent again, if there is one.
+            ntp: The time.
+        """
+        packets: list[bytes] = []
+        for number in numbers:
+            sent = self._history[number % HISTORY]
+            if sent is None or sent.number != number:
+                continue
+            if len(packets) == REPAIRED_AT_ONCE:
+                break
+            extension = self._extension(ntp, sent.level)
+            first = 0x90 if extension else 0x80
+            if rtx_type is None:
+                header = _HEADER.pack(first, sent.kind, number, sent.timestamp, self._ssrc)
+                payload = sent.payload
+            else:
+                kind, again = rtx_type | sent.kind & 0x80, self._rtx_number
+                header = _HEADER.pack(first, kind, again, sent.timestamp, self._rtx_ssrc)
+                payload = number.to_bytes(2, "big") + sent.payload
+                self._rtx_number = again + 1 & 0xFFFF
+            packets.append(header + extension + payload)
+            self.packets_again += 1
+            self.octets_again += len(payload)
+        return packets

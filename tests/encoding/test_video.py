@@ -1,0 +1,148 @@
+"""The encoders, with FFmpeg's own decoders at the other side."""
+
+from fractions import Fraction
+
+import av
+import pytest
+from av import VideoFrame
+from av.video.frame import PictureType
+
+from icefloe.encoding import (
+    VideoEncoder,
+    default_bitrate,
+    encoded,
+    forbid_hardware,
+    hardware_encoder,
+    largest_bitrate,
+)
+from icefloe.encoding.hardware import works
+
+DECODERS = {"H264": "h264", "VP8": "vp8"}
+CODECS = list(DECODERS)
+
+
+def picture(number: int, size: tuple[int, int] = (320, 180)) -> VideoFrame:
+    frame = VideoFrame(*size, "yuv420p")
+    for plane in frame.planes:
+        plane.update(bytes((x + 3 * number) % 200 + 20 for x in range(plane.buffer_size)))
+    frame.pts, frame.time_base = number * 3000, Fraction(1, 90000)
+    return frame
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_is_encoded_can_be_decoded_and_keeps_its_time(codec: str) -> None:
+    encoder = VideoEncoder(codec)
+    decoder = av.CodecContext.create(DECODERS[codec], "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    times = []
+    for number in range(10):
+        for packet in encoder.encode(picture(number)):
+            assert packet.pts == number * 3000
+            times += [frame.pts for frame in decoder.decode(packet)]
+    times += [frame.pts for frame in decoder.decode(None)]
+    assert times == [number * 3000 for number in range(10)]
+    assert encoder.implementation in ("libx264", "libvpx", hardware_encoder())
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_key_frames_come_first_and_on_demand(codec: str) -> None:
+    encoder = VideoEncoder(codec)
+    keys = [
+        number
+        for number in range(40)
+        for packet in encoder.encode(picture(number), key_frame=number == 25)
+        if (known := encoded(packet)) is not None and known.is_key_frame
+    ]
+    assert keys == [0, 25]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_picture_that_others_see_too_is_not_changed(codec: str) -> None:
+    frame = picture(0)
+    frame.pict_type = PictureType.P
+    before = [bytes(plane) for plane in frame.planes]
+    VideoEncoder(codec).encode(frame, key_frame=True)
+    assert frame.pict_type == PictureType.P
+    assert [bytes(plane) for plane in frame.planes] == before
+    assert (frame.pts, frame.time_base) == (0, Fraction(1, 90000))
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_the_size_may_change_and_be_divided(codec: str) -> None:
+    encoder = VideoEncoder(codec)
+    sizes = []
+    for number, (size, scale) in enumerate(
+        [((320, 180), 1.0), ((320, 180), 2.0), ((321, 179), 1.0), ((64, 48), 4.0)]
+    ):
+        (packet,) = encoder.encode(picture(number, size), scale_down_by=scale)
+        known = encoded(packet)
+        assert known is not None
+        assert known.is_key_frame
+        sizes.append((known.width, known.height))
+    assert sizes == [(320, 180), (160, 90), (320, 178), (16, 12)]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_other_formats_are_taken(codec: str) -> None:
+    frame = VideoFrame(320, 180, "rgb24")
+    frame.planes[0].update(bytes(frame.planes[0].buffer_size))
+    frame.pts, frame.time_base = 0, Fraction(1, 30)
+    assert VideoEncoder(codec, content_hint="text").encode(frame)
+
+
+def test_a_lower_bitrate_is_followed_and_a_little_change_is_not() -> None:
+    encoder = VideoEncoder("H264", bitrate=800_000)
+    encoder.encode(picture(0))
+    encoder._opened_at -= 10
+    encoder.bitrate = 780_000
+    (packet,) = encoder.encode(picture(1))
+    assert not packet.is_keyframe
+    encoder.bitrate = 200_000
+    (packet,) = encoder.encode(picture(2))
+    assert packet.is_keyframe
+    encoder.bitrate = 800_000  # so soon it is not followed upwards
+    (packet,) = encoder.encode(picture(3))
+    assert not packet.is_keyframe
+
+
+def test_the_bounds_are_those_of_1080p30() -> None:
+    assert 8_000_000 < largest_bitrate(1920, 1080) < 10_000_000
+    assert default_bitrate(16, 16) < default_bitrate(640, 480) < default_bitrate(1920, 1080)
+
+
+def test_other_codecs_are_refused() -> None:
+    with pytest.raises(ValueError, match="VP9"):
+        VideoEncoder("VP9")
+
+
+# --- hardware
+
+
+def test_an_encoder_that_is_not_there_does_not_work() -> None:
+    assert not works("h264_does_not_exist")
+
+
+def test_the_first_one_that_works_is_used() -> None:
+    # No machine has all of them, but each has these two.
+    assert hardware_encoder(("h264_does_not_exist", "libx264", "mpeg4")) == "libx264"
+
+
+def test_hardware_can_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    forbid_hardware()
+    try:
+        assert hardware_encoder(("libx264",)) is None
+    finally:
+        forbid_hardware(False)
+    monkeypatch.setenv("ICEFLOE_NO_HARDWARE_ENCODER", "1")
+    assert hardware_encoder(("libx264",)) is None
+    monkeypatch.setenv("ICEFLOE_NO_HARDWARE_ENCODER", "0")
+    assert hardware_encoder(("libx264",)) == "libx264"
+
+
+def test_software_takes_over_from_hardware_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    # An encoder that opens and then takes no picture, as a GPU does that is out of memory.
+    monkeypatch.setattr("icefloe.encoding.video.hardware_encoder", lambda: "h264_v4l2m2m")
+    encoder = VideoEncoder("H264")
+    assert encoder.encode(picture(0))
+    assert encoder.implementation == "libx264"
+    assert encoder.encode(picture(1))
