@@ -41,6 +41,8 @@ class InvalidParameter(MediaError, ValueError):
 
 class TrackEnded(MediaError):
     """A track that has ended was asked to take something."""
+
+
 class MissingDependency(MediaError, ImportError):
     """Something needs a package that is not installed.
 
