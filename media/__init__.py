@@ -13,8 +13,10 @@ frames, and nothing slow runs on the event loop.
 
 from .audioqueue import AudioQueue, QueuedAudio
 from .clock import Clock, MonotonicClock
+from .devices import Camera, Microphone, Screen
 from .encoded import EncodedSource
 from .errors import (
+    DeviceUnavailable,
     InvalidParameter,
     MediaError,
     NotSeekable,
@@ -32,7 +34,9 @@ from .transform import TransformFunction, TransformTrack
 
 __all__ = [
     "AudioQueue",
+    "Camera",
     "Clock",
+    "DeviceUnavailable",
     "EncodedSource",
     "Fanout",
     "FileSource",
@@ -41,9 +45,11 @@ __all__ = [
     "InvalidParameter",
     "LatestFrame",
     "MediaError",
+    "Microphone",
     "MonotonicClock",
     "NotSeekable",
     "QueuedAudio",
+    "Screen",
     "SourceError",
     "SourceNotFound",
     "SourceTimeout",

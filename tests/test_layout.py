@@ -10,7 +10,9 @@ PACKAGES = ["icefloe.media", "icefloe.peer", "icefloe.signaling"]
 PUBLIC = {
     "icefloe.media": """
         AudioQueue
+        Camera
         Clock
+        DeviceUnavailable
         EncodedSource
         Fanout
         FileSource
@@ -19,9 +21,11 @@ PUBLIC = {
         InvalidParameter
         LatestFrame
         MediaError
+        Microphone
         MonotonicClock
         NotSeekable
         QueuedAudio
+        Screen
         SourceError
         SourceNotFound
         SourceTimeout
