@@ -13,8 +13,10 @@ frames, and nothing slow runs on the event loop.
 
 from .audioqueue import AudioQueue, QueuedAudio
 from .clock import Clock, MonotonicClock
+from .devices import Camera, Microphone, Screen
 from .encoded import EncodedSource
 from .errors import (
+    DeviceUnavailable,
     InvalidParameter,
     MediaError,
     MissingDependency,
@@ -44,6 +46,9 @@ __all__ = [
     "AudioReader",
     "Clock",
     "EncodedFanout",
+    "Camera",
+    "Clock",
+    "DeviceUnavailable",
     "EncodedSource",
     "EncodedSubscription",
     "EncoderReport",
@@ -56,6 +61,7 @@ __all__ = [
     "LatestFrame",
     "MediaError",
     "MissingDependency",
+    "Microphone",
     "MonotonicClock",
     "NotSeekable",
     "OutputUnavailable",
@@ -63,6 +69,7 @@ __all__ = [
     "RecordingFailed",
     "SinkError",
     "SnapshotFailed",
+    "Screen",
     "SourceError",
     "SourceNotFound",
     "SourceTimeout",

@@ -128,12 +128,15 @@ class Lane(Generic[T]):
 
     Attributes:
         capacity: How many items it holds; the thread may set it before its first ``put``.
-        dropped: How many items were lost because nobody read this lane.
+        live: Whether the thread drops the oldest item instead of waiting, because what it reads
+            does not wait either; the thread may set it before its first ``put``.
+        dropped: How many items were lost because nobody read this lane in time.
         changed: Wakes readers when there may be something to read, or the lane has ended.
     """
 
     def __init__(self, bridge: Bridge[T], capacity: int) -> None:
         self.capacity = capacity
+        self.live = False
         self.dropped = 0
         self.changed = Signal()
         self._taken = Signal()
@@ -177,7 +180,7 @@ class Lane(Generic[T]):
     def _must_not_wait(self) -> bool:
         if self._closed or self._bridge._loop.is_closed() or self._bridge.redirected:
             return True
-        return any(lane._starving and not lane._items for lane in self._bridge._lanes)
+        return self.live or any(lane._starving and not lane._items for lane in self._bridge._lanes)
 
     def peek(self, index: int = 0) -> T | None:
         """Return an item without taking it, the oldest first; None if there are not so many."""
@@ -193,6 +196,14 @@ class Lane(Generic[T]):
             self._lock.notify_all()
         self._taken.wake()
         return True
+
+    def trim(self, keep: int) -> None:
+        """Drop all but the newest items."""
+        with self._lock:
+            while len(self._items) > keep:
+                self._items.popleft()
+                self.dropped += 1
+            self._lock.notify_all()
 
     async def room(self) -> None:
         """Return once a ``put`` would not wait, for what puts from within the event loop.

@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import threading
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -56,26 +57,34 @@ def _read(wish: dict[str, Any]) -> None:
 
 def _copy(container: InputContainer, output: OutputContainer, origin: int) -> None:
     streams = [s for s in container.streams if s.type in ("audio", "video") and s.codec_context]
-    copies = {s.index: output.add_stream_from_template(s, opaque=True) for s in streams}
+    copies: dict[int, Any] = {}
+    for stream in streams:
+        copies[stream.index] = copy = output.add_stream_from_template(stream, opaque=True)
+        if stream.codec_context.name == "rawvideo":
+            # There is nothing else that would tell the format of the pixels.
+            copy.codec_context.codec_tag = stream.codec_context.codec_tag
+    output.start_encoding()
     last: dict[int, int] = {}
     for packet in container.demux(streams):
         index = packet.stream.index
-        time_base = packet.time_base
-        if packet.size == 0 or time_base is None:
+        if packet.size == 0 or packet.time_base is None:
             continue
-        second = 1 / float(time_base)
-        shift = round((ORIGIN - origin / av.time_base) * second)
+        tick = copies[index].time_base
+        scale = packet.time_base / tick
+        second = round(1 / tick)
+        shift = round((ORIGIN - Fraction(origin, av.time_base)) / tick)
         if packet.dts is not None:
-            stamp = packet.dts + shift
+            stamp = round(packet.dts * scale) + shift
         else:
             # Matroska does not tell when to decode the first pictures, some of which are shown
             # later than those that follow; RTSP tells no time at all of the first one.
-            stamp = (packet.pts or 0) + shift - round(second)
+            stamp = round((packet.pts or 0) * scale) + shift - second
         # NUT refuses timestamps that go back, as those of a camera do when its clock is set.
         dts = max(stamp, last.get(index, -1) + 1, 0)
-        pts = packet.pts + shift if packet.pts is not None else dts
+        pts = round(packet.pts * scale) + shift if packet.pts is not None else dts
         if packet.pts is None and packet.dts is None:
-            pts = round(ORIGIN * second)
+            pts = ORIGIN * second
+        packet.time_base = tick
         last[index] = packet.dts = dts
         packet.pts = max(pts, dts)
         packet.stream = copies[index]

@@ -13,6 +13,9 @@ from .fanout import MediaData
 _PATIENCE = 0.5
 """Seconds by which media may be late and still be caught up with; beyond that it had paused."""
 
+_KEPT = {"audio": 5, "video": 1}
+"""How much of a live source the first reader gets that came before it."""
+
 
 class Transport:
     """What the tracks of one source share: the clock, and where they are.
@@ -24,6 +27,8 @@ class Transport:
         played: Seconds of playing that were given out.
         stopped: Called when a track was stopped.
         skips: Whether pictures may be left out when their reader is late.
+        paced: Whether the media comes faster than it is to be played.
+        live: Whether what came before the first reader is of no use.
     """
 
     def __init__(self, clock: Clock, stopped: Callable[[], None], *, skips: bool) -> None:
@@ -33,6 +38,16 @@ class Transport:
         self.played = 0.0
         self.stopped = stopped
         self.skips = skips
+        self.paced = True
+        self.live = False
+        self._lanes: list[tuple[Lane[Timed], int]] = []
+
+    def begin(self) -> None:
+        """Forget what a live source gave while nobody read it; the first reader calls this."""
+        if self.live and self.skips:
+            for lane, keep in self._lanes:
+                lane.trim(keep)
+        self.live = False
 
 
 class PlayedTrack(MediaStreamTrack):
@@ -43,6 +58,7 @@ class PlayedTrack(MediaStreamTrack):
         self.kind = kind
         self._lane = lane
         self._transport = transport
+        transport._lanes.append((lane, _KEPT[kind]))
 
     async def recv(self) -> MediaData:
         """Return the next frame when it is due.
@@ -54,6 +70,7 @@ class PlayedTrack(MediaStreamTrack):
         Cancellation: safe; no frame is lost.
         """
         playback, clock = self._transport.playback, self._transport.clock
+        self._transport.begin()
         waited = False
         while True:
             timed = self._lane.peek()
@@ -69,7 +86,7 @@ class PlayedTrack(MediaStreamTrack):
                 continue
             now = clock.now()
             due = playback.due(timed.time, now)
-            if now < due:
+            if now < due and self._transport.paced:
                 await self._lane.changed.wait_until(clock, due)
                 waited = False
                 continue

@@ -232,6 +232,8 @@ class Reader:
                 streams = self._passes.pick(container)
                 if "video" in streams:
                     self._lanes["video"].capacity = _video_capacity(streams["video"])
+                for lane in self._lanes.values():
+                    lane.live = source.live and self._place.lasting
                 facts = Facts(frozenset(streams), source.duration, source.live)
                 self._resumes = source.duration is not None
                 frames = 0

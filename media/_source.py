@@ -204,6 +204,7 @@ class PlayedSource(ABC):
         if "video" in facts.kinds:
             self.video = PlayedTrack("video", self._lanes["video"], self._transport)
         self.duration = facts.duration
+        self._transport.live = facts.live
         self._opened.set_result(None)
 
     def _note_stopped(self) -> None:

@@ -11,6 +11,7 @@
     │   ├── RecordingFailed
     │   └── SnapshotFailed
     └── SourceError
+        ├── DeviceUnavailable
         ├── NotSeekable
         ├── SourceNotFound (also FileNotFoundError)
         ├── SourceUnreadable
@@ -113,6 +114,27 @@ class SourceError(MediaError):
     def __init__(self, path: str, sentence: str) -> None:
         self.path = path
         super().__init__(sentence)
+
+
+class DeviceUnavailable(SourceError):
+    """A camera, a microphone or a screen cannot be used.
+
+    Attributes:
+        reason: What stopped it, as FFmpeg or the system said it.
+        available: What there is instead, as names that can be opened, each with a description.
+    """
+
+    def __init__(self, path: str, reason: str, available: dict[str, str]) -> None:
+        self.reason = reason
+        self.available = available
+        there = ", ".join(
+            f"{name!r} ({text})" if text else repr(name) for name, text in available.items()
+        )
+        super().__init__(
+            path,
+            f"cannot open {path!r}: {reason}. "
+            + (f"This machine has {there}" if available else "This machine has none that is seen"),
+        )
 
 
 class NotSeekable(SourceError):

@@ -11,7 +11,9 @@ PUBLIC = {
     "icefloe.media": """
         AudioQueue
         AudioReader
+        Camera
         Clock
+        DeviceUnavailable
         EncodedSource
         EncodedFanout
         EncodedSubscription
@@ -32,6 +34,11 @@ PUBLIC = {
         RecordingFailed
         SinkError
         SnapshotFailed
+        Microphone
+        MonotonicClock
+        NotSeekable
+        QueuedAudio
+        Screen
         SourceError
         SourceNotFound
         SourceTimeout

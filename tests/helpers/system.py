@@ -21,6 +21,7 @@ PACKAGES = {
     "nftables": ("nft", "nftables"),
     "nodejs": ("node", "nodejs"),
     "npm": ("npm", "npm"),
+    "xvfb": ("Xvfb", "xvfb"),
 }
 """Part: the program looked for, and the Debian package that brings it."""
 
