@@ -28,6 +28,7 @@ from .errors import (
 from .fanout import Fanout, LatestFrame, Subscription
 from .files import FileSource
 from .reading import AudioReader, FrameReader, audio, frames
+from .recorder import RecordedFile, Recorder
 from .sources import TestPatternTrack, ToneTrack
 from .transform import TransformFunction, TransformTrack
 
@@ -43,6 +44,8 @@ __all__ = [
     "MissingDependency",
     "MonotonicClock",
     "OutputUnavailable",
+    "RecordedFile",
+    "Recorder",
     "RecordingFailed",
     "SinkError",
     "SnapshotFailed",

@@ -20,6 +20,8 @@ PUBLIC = {
         MissingDependency
         MonotonicClock
         OutputUnavailable
+        RecordedFile
+        Recorder
         RecordingFailed
         SinkError
         SnapshotFailed
