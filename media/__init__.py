@@ -37,6 +37,7 @@ from .generated import GeneratedAudio, GeneratedVideo
 from .reading import AudioReader, FrameReader, audio, frames
 from .segments import SpeechEvent, SpeechLimits, SpeechSegment, SpeechStarted
 from .shared import EncodedFanout, EncodedSubscription, EncoderReport
+from .recorder import RecordedFile, Recorder
 from .sources import TestPatternTrack, ToneTrack
 from .speech import SpeechDetector, SpeechReader, speech
 from .transform import TransformFunction, TransformTrack
@@ -66,6 +67,8 @@ __all__ = [
     "NotSeekable",
     "OutputUnavailable",
     "QueuedAudio",
+    "RecordedFile",
+    "Recorder",
     "RecordingFailed",
     "SinkError",
     "SnapshotFailed",

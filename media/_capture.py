@@ -26,3 +26,10 @@ class Timed(Protocol):
 def capture_time(track: object, frame: Frame) -> float | None:
     """Return when a frame was captured, in seconds since the Unix epoch, if its track knows."""
     return track.capture_time(frame) if isinstance(track, Timed) else None
+
+
+def pass_on(source: object, track: object) -> None:
+    """Have a track that gives the frames of another tell their capture times, if that one does."""
+    if isinstance(source, Timed):
+        # As an attribute of its own, so that it is not there when nobody knows.
+        track.capture_time = source.capture_time  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from aiortc.mediastreams import MediaStreamError
 from av.frame import Frame
 from av.packet import Packet
 
+from ._capture import pass_on
 from ._signal import Signal
 from .errors import InvalidParameter
 
@@ -121,6 +122,7 @@ class LatestFrame(QueuedTrack):
 
     def __init__(self, track: MediaStreamTrack, *, keep: int | None = None) -> None:
         super().__init__(track.kind, keep)
+        pass_on(track, self)
         self._source = track
         self._pump = asyncio.get_running_loop().create_task(
             self._run(), name=f"latest-frame {track.id}"
@@ -227,6 +229,7 @@ class Subscription(QueuedTrack):
 
     def __init__(self, fanout: Fanout, kind: str, keep: int | None) -> None:
         super().__init__(kind, keep)
+        pass_on(fanout._source, self)
         self._fanout = fanout
 
     def _begin(self) -> None:

@@ -341,7 +341,7 @@ class AudioReader(MediaReader[AudioFrame]):
         self._end = None if frame.time is None else frame.time + length
         self._captured_end = None if captured is None else captured + length
         self._pushed += length
-        self._resample(_copy(frame))
+        self._resample(copy_sound(frame))
         return self._cut(last=False)
 
     def _resample(self, frame: AudioFrame | None) -> None:
@@ -470,7 +470,7 @@ def _duration(frame: AudioFrame) -> float:
     return frame.samples / frame.sample_rate
 
 
-def _copy(frame: AudioFrame) -> AudioFrame:
+def copy_sound(frame: AudioFrame) -> AudioFrame:
     """Copy a frame without its timestamp: others may hold it, and a resampler fills up gaps."""
     copy = AudioFrame(frame.format.name, frame.layout.name, frame.samples)
     copy.sample_rate = frame.sample_rate

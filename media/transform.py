@@ -11,6 +11,7 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av.frame import Frame
 
+from ._capture import pass_on
 from .fanout import LatestFrame, MediaData, QueuedTrack
 
 TransformFunction: TypeAlias = Callable[[Any], Frame] | Callable[[Any], Awaitable[Frame]]
@@ -47,6 +48,7 @@ class TransformTrack(QueuedTrack):
 
     def __init__(self, track: MediaStreamTrack, function: TransformFunction | None) -> None:
         super().__init__(track.kind, KEPT_AUDIO_FRAMES if track.kind == "audio" else None)
+        pass_on(track, self)
         self._source = track
         self._input: LatestFrame | None = None
         self._worker: asyncio.Task[None] | None = None

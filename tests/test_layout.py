@@ -31,6 +31,8 @@ PUBLIC = {
         NotSeekable
         QueuedAudio
         OutputUnavailable
+        RecordedFile
+        Recorder
         RecordingFailed
         SinkError
         SnapshotFailed

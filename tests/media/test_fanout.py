@@ -5,8 +5,10 @@ import pytest
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
+from av.frame import Frame
 
-from icefloe.media import Fanout, InvalidParameter, LatestFrame, ToneTrack
+from icefloe.media import Fanout, InvalidParameter, LatestFrame, ToneTrack, TransformTrack
+from icefloe.media._capture import Timed, capture_time
 from tests.media.manual_clock import ManualClock
 from tests.media.tracks import FedTrack, numbers, picture, tone, until
 
@@ -231,3 +233,19 @@ async def test_a_generated_source_can_be_shared() -> None:
     assert all(a is b for a, b in frames)
     one.stop()
     other.stop()
+
+
+async def test_the_times_of_capture_that_a_source_knows_are_passed_on() -> None:
+    class Remote(FedTrack):
+        def capture_time(self, frame: Frame) -> float | None:
+            return None if frame.pts is None else 1_700_000_000.0 + frame.pts
+
+    fanout, plain = Fanout(Remote()), FedTrack()
+    tracks = [fanout.subscribe(), LatestFrame(fanout.subscribe())]
+    tracks.append(TransformTrack(tracks[-1], None))
+    assert [capture_time(track, picture(5)) for track in tracks] == [1_700_000_005.0] * 3
+    latest = LatestFrame(plain)
+    assert not isinstance(latest, Timed)
+    assert capture_time(latest, picture(5)) is None
+    for track in (*tracks, latest):
+        track.stop()

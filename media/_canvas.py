@@ -1,0 +1,104 @@
+"""A picture of fixed size into which others of any size are put, side by side; for a thread."""
+
+import math
+from collections.abc import Hashable
+
+import numpy as np
+from av import VideoFrame
+from numpy.typing import NDArray
+
+_BLACK = (16, 128, 128)
+_SHRINK = (1, 2, 2)
+"""How much smaller the planes of ``yuv420p`` are than the picture."""
+
+
+class Canvas:
+    """One picture fills it as far as its aspect ratio allows; several stand in a grid.
+
+    Args:
+        width: Pixels, even.
+        height: Pixels, even.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width = width
+        self.height = height
+        self._planes: list[NDArray[np.uint8]] = [
+            np.full((height // shrink, width // shrink), black, np.uint8)
+            for black, shrink in zip(_BLACK, _SHRINK, strict=True)
+        ]
+        self._shown: dict[Hashable, VideoFrame] = {}
+        self._boxes: dict[Hashable, tuple[int, int]] = {}
+
+    def show(self, key: Hashable, frame: VideoFrame) -> None:
+        """Put a picture in the place of the one with the same key, or add a place for it."""
+        is_new = key not in self._shown
+        self._shown[key] = frame
+        if is_new:
+            self._arrange()
+        else:
+            self._put(key)
+
+    def remove(self, key: Hashable) -> None:
+        """Take a picture away and close its place up."""
+        if self._shown.pop(key, None) is not None:
+            self._arrange()
+
+    def draw(self) -> VideoFrame:
+        """Return the whole as a new frame in ``yuv420p``, without a timestamp."""
+        frame = VideoFrame(self.width, self.height, "yuv420p")
+        for plane, pixels in zip(frame.planes, self._planes, strict=True):
+            rows, width = pixels.shape
+            target = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+            target[:rows, :width] = pixels
+        return frame
+
+    def _arrange(self) -> None:
+        for plane, black in zip(self._planes, _BLACK, strict=True):
+            plane[:] = black
+        self._boxes.clear()
+        for key in self._shown:
+            self._put(key)
+
+    def _put(self, key: Hashable) -> None:
+        frame = self._shown[key]
+        left, top, width, height = self._place(key, frame)
+        if self._boxes.get(key, (width, height)) != (width, height):
+            # What it covered before may be more than what it covers now.
+            self._boxes.pop(key)
+            self._clear_cell(key)
+        self._boxes[key] = (width, height)
+        scaled = frame.reformat(
+            width=width, height=height, format="yuv420p", interpolation="BILINEAR"
+        )
+        for plane, pixels, shrink in zip(scaled.planes, self._planes, _SHRINK, strict=True):
+            rows, columns = height // shrink, width // shrink
+            source = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+            y, x = top // shrink, left // shrink
+            pixels[y : y + rows, x : x + columns] = source[:rows, :columns]
+
+    def _cell(self, key: Hashable) -> tuple[int, int, int, int]:
+        """Return left, top, width and height of the place of a picture, all of them even."""
+        columns = math.ceil(math.sqrt(len(self._shown)))
+        rows = math.ceil(len(self._shown) / columns)
+        row, column = divmod(list(self._shown).index(key), columns)
+        width, height = self.width // columns // 2 * 2, self.height // rows // 2 * 2
+        return column * width, row * height, width, height
+
+    def _place(self, key: Hashable, frame: VideoFrame) -> tuple[int, int, int, int]:
+        left, top, width, height = self._cell(key)
+        scale = min(width / frame.width, height / frame.height)
+        fitting = min(width, max(2, round(frame.width * scale / 2) * 2))
+        high = min(height, max(2, round(frame.height * scale / 2) * 2))
+        return (
+            left + (width - fitting) // 4 * 2,
+            top + (height - high) // 4 * 2,
+            fitting,
+            high,
+        )
+
+    def _clear_cell(self, key: Hashable) -> None:
+        left, top, width, height = self._cell(key)
+        for plane, black, shrink in zip(self._planes, _BLACK, _SHRINK, strict=True):
+            y, x = top // shrink, left // shrink
+            plane[y : y + height // shrink, x : x + width // shrink] = black

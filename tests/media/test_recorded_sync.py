@@ -1,0 +1,163 @@
+"""Sound and pictures of a recording are within 40 ms of each other, at its start and later."""
+
+import heapq
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from av import AudioFrame, VideoFrame
+
+from icefloe.media._muxing import FORMATS
+from icefloe.media._sync import SenderClock
+from icefloe.media._taping import Tape, TapedTrack, TapeSettings
+from tests.media.recordings import constant, gray, read
+
+IN_STEP = 0.04
+
+SETTINGS = {
+    "audio": None,
+    "video": None,
+    "size": None,
+    "rate": 25,
+    "audio_bitrate": 64_000,
+    "video_bitrate": None,
+}
+
+Event = tuple[float, int, str, AudioFrame | VideoFrame, float | None]
+
+
+class Sender:
+    """Flashes and beeps for 0.1 s each second of its own clock, over a path of its own kind.
+
+    Args:
+        drift: By how much its clock is fast.
+        loss: What part of the frames does not arrive.
+        report: Seconds after which the first sender report comes; None if there are none.
+        delays: Seconds that audio and video take, and up to how much more a frame may take.
+    """
+
+    def __init__(
+        self,
+        *,
+        drift: float = 0.0,
+        loss: float = 0.0,
+        report: float | None = None,
+        delays: tuple[float, float, float] = (0.05, 0.05, 0.02),
+        rate: int = 25,
+    ) -> None:
+        self._drift = drift
+        self._loss = loss
+        self._report = report
+        self._delays = delays
+        self._rate = rate
+        self._rng = random.Random(7)
+
+    def events(self, seconds: float) -> Iterator[Event]:
+        """Give what arrives, in order."""
+        return heapq.merge(
+            sorted(self._audio(seconds), key=lambda e: e[:2]),
+            sorted(self._video(seconds), key=lambda e: e[:2]),
+            key=lambda e: e[:2],
+        )
+
+    def _audio(self, seconds: float) -> Iterator[Event]:
+        arrived = 0.0
+        for number in range(round(seconds * 50)):
+            at = number * 0.02
+            frame = constant(12000 if at % 1 < 0.0999 else 0, 50 + at)
+            arrived = max(arrived, self._arrival(at, self._delays[0]))
+            if self._rng.random() >= self._loss:
+                yield arrived, number, "audio", frame, self._captured(at, arrived)
+
+    def _video(self, seconds: float) -> Iterator[Event]:
+        arrived = 0.0
+        for number in range(round(seconds * self._rate)):
+            at = number / self._rate
+            frame = gray(220 if at % 1 < 0.0999 else 40, 3000 + at)
+            arrived = max(arrived, self._arrival(at, self._delays[1]))
+            # A flash that is lost cannot be compared, one of its frames may be.
+            if self._rng.random() >= self._loss:
+                yield arrived, number, "video", frame, self._captured(at, arrived)
+
+    def _arrival(self, at: float, delay: float) -> float:
+        return 10 + at / (1 + self._drift) + delay + self._rng.random() * self._delays[2]
+
+    def _captured(self, at: float, arrived: float) -> float | None:
+        if self._report is None or arrived < 10 + self._report:
+            return None
+        return 1_700_000_000 + at
+
+
+def record(path: Path, sender: Sender, seconds: float) -> None:
+    tape = Tape(str(path), TapeSettings(file_format=FORMATS[path.suffix[1:]], **SETTINGS))  # type: ignore[arg-type]
+    clock = SenderClock()
+    tells = sender._report is not None
+    tracks: dict[str, TapedTrack] = {k: tape.add(k, clock, tells) for k in ("audio", "video")}
+    told = 10.0
+    for arrived, _, kind, frame, captured in sender.events(seconds):
+        while told + 0.25 <= arrived:
+            told += 0.25
+            tape.advance(told)
+        tape.push(tracks[kind], frame, captured, arrived)
+    tape.finish()
+    assert tape.lost_audio < 0.1
+
+
+def offsets(path: Path) -> list[tuple[float, float]]:
+    """Return when flashes are, and by how much their beeps come later, in seconds."""
+    recording = read(path)
+    beeps = recording.onsets()
+    flashes = recording.flashes()
+    pairs = [(flash, min(beeps, key=lambda beep: abs(beep - flash)) - flash) for flash in flashes]
+    # The beep that belongs to a flash may be lost, and then its neighbour is a second away.
+    return [(at, off) for at, off in pairs if abs(off) < 0.5]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
+def test_they_are_in_step_in_every_format(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"call.{suffix}"
+    record(path, Sender(), 6)
+    found = offsets(path)
+    assert len(found) >= 5
+    assert max(abs(off) for _, off in found) < IN_STEP
+
+
+def test_sender_reports_put_them_in_step_from_the_first_frame_on(tmp_path: Path) -> None:
+    path = tmp_path / "call.mkv"
+    # The video takes 0.3 s longer: its jitter buffer and its decoder wait.
+    record(path, Sender(report=1.2, delays=(0.05, 0.35, 0.03)), 8)
+    found = offsets(path)
+    assert len(found) >= 6
+    assert found[0][0] < 1.5
+    assert max(abs(off) for _, off in found) < IN_STEP
+
+
+def test_without_reports_they_are_as_far_apart_as_they_arrived(tmp_path: Path) -> None:
+    path = tmp_path / "call.mkv"
+    record(path, Sender(delays=(0.05, 0.35, 0.0)), 6)
+    assert all(-0.33 < off < -0.27 for _, off in offsets(path))
+
+
+@pytest.mark.parametrize(("report", "loss"), [(None, 0.0), (1.2, 0.05)])
+def test_they_are_in_step_after_ten_minutes_too(
+    tmp_path: Path, loss: float, report: float | None
+) -> None:
+    path = tmp_path / "call.mkv"
+    video = 0.06 if report is None else 0.25
+    sender = Sender(drift=100e-6, loss=loss, report=report, delays=(0.05, video, 0.02), rate=10)
+    record(path, sender, 600)
+    found = offsets(path)
+    assert len(found) > (500 if loss else 590)
+    early = [off for at, off in found if at < 10]
+    late = [off for at, off in found if at > 590]
+    assert early
+    assert late
+    if not loss:
+        assert max(abs(off) for _, off in found) < IN_STEP
+    else:
+        # Where the first frame of a beep or a flash was lost, it is seen to begin a frame later.
+        whole = [off for _, off in found if abs(off) < IN_STEP]
+        assert len(whole) > 0.8 * len(found)
+        assert all(abs(off) < 0.1 + IN_STEP for _, off in found)
+        assert sum(abs(off) < IN_STEP for off in late) >= 0.7 * len(late)
