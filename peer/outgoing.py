@@ -314,7 +314,7 @@ class Outgoing:
             self._encodes = loop.run_in_executor(
                 None, _encode_video, encoder, frame, key, self.encoding.scaleResolutionDownBy
             )
-            packets = await self._encodes
+            packets = await asyncio.shield(self._encodes)
             self.frames_encoded += 1
             for packet in packets:
                 known = encoded(packet)
@@ -325,7 +325,7 @@ class Outgoing:
                 self._send_packet(packet)
         else:
             self._encodes = loop.run_in_executor(None, _encode_audio, self._encoder, frame)
-            payloads, timestamp, level = await self._encodes
+            payloads, timestamp, level = await asyncio.shield(self._encodes)
             if payloads:
                 time_base = Fraction(1, codec.clockRate)
                 self._send(codec, payloads, timestamp, time_base, taken_at=now, level=level)
