@@ -1,8 +1,9 @@
 """Local descriptions as they leave the house: what aiortc writes, put right."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from aiortc import RTCRtpTransceiver, RTCSessionDescription
+from aiortc import RTCRtpCodecParameters, RTCRtpTransceiver, RTCSessionDescription
 from aiortc.codecs import is_rtx
 from aiortc.sdp import MediaDescription, SessionDescription
 
@@ -43,6 +44,7 @@ class DescriptionWriter:
                 continue
             if created.type == "offer":
                 self._renumber(transceiver, media, stable)
+            media.rtp.codecs = [_as_decoded(codec) for codec in media.rtp.codecs]
             if transceiver.stopped or media.rtp.muxId in self.rejected:
                 media.direction = "inactive"
                 self.reject(media)
@@ -93,3 +95,12 @@ class DescriptionWriter:
         if not any(map(is_rtx, codecs)):
             media.ssrc_group = []
             media.ssrc = media.ssrc[:1]
+
+
+def _as_decoded(codec: RTCRtpCodecParameters) -> RTCRtpCodecParameters:
+    """Return how a codec is written: with what this side can decode beyond what aiortc says."""
+    if codec.name.lower() != "opus":
+        return codec
+    # Senders repeat in a packet what may be lost only for receivers that ask for it (RFC 7587
+    # section 6.1). What is agreed on stays what aiortc knows, so that numbers stay too.
+    return replace(codec, parameters={"minptime": 10, "useinbandfec": 1, **codec.parameters})

@@ -25,6 +25,7 @@ from icefloe.encoding.packing import Packer
 from .encoded import EncodedTrack
 from .parameters import RTCRtpEncodingParameters
 from .rates import RateControl
+from .redundancy import OpusEncoder, Redundancy
 from .rtp import RtpStream, Timeline, ntp_time
 
 _BLACK_EVERY = 1.0
@@ -114,6 +115,7 @@ class Outgoing:
         self._packers: dict[str, Packer] = {}
         self._key_frame = KeyFrameRequests()
         self._rate_limit = FrameRateLimit()
+        self._redundancy = Redundancy()
         self._black_at = 0.0
         self._sends = False
         self._last_type: int | None = None
@@ -179,7 +181,11 @@ class Outgoing:
 
     def reported_on(self, loss: float, rtt: float | None) -> None:
         """Take the peer's report (RFC 3550 section 6.4.2): the part lost, and seconds."""
-        self.control.on_report(loss, rtt, self.sent_bitrate(), time.monotonic())
+        now = time.monotonic()
+        self.control.on_report(loss, rtt, self.sent_bitrate(), now)
+        expected = self._redundancy.report(now, loss)
+        if isinstance(self._encoder, OpusEncoder):
+            self._encoder.expected_loss = expected
         self._feed_back()
 
     def lacks(self, numbers: Sequence[int]) -> None:
@@ -314,7 +320,7 @@ class Outgoing:
             self._encodes = loop.run_in_executor(
                 None, _encode_video, encoder, frame, key, self.encoding.scaleResolutionDownBy
             )
-            packets = await self._encodes
+            packets = await asyncio.shield(self._encodes)
             self.frames_encoded += 1
             for packet in packets:
                 known = encoded(packet)
@@ -325,7 +331,7 @@ class Outgoing:
                 self._send_packet(packet)
         else:
             self._encodes = loop.run_in_executor(None, _encode_audio, self._encoder, frame)
-            payloads, timestamp, level = await self._encodes
+            payloads, timestamp, level = await asyncio.shield(self._encodes)
             if payloads:
                 time_base = Fraction(1, codec.clockRate)
                 self._send(codec, payloads, timestamp, time_base, taken_at=now, level=level)
@@ -333,6 +339,10 @@ class Outgoing:
     def _make_encoder(self, codec: RTCRtpCodecParameters) -> Any:
         if self._kind == "video":
             return VideoEncoder(codec.name)
+        if codec.name.lower() == "opus":
+            encoder = OpusEncoder()
+            encoder.expected_loss = self._redundancy.level
+            return encoder
         return get_encoder(codec)
 
     def _send(

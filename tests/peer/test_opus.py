@@ -3,6 +3,7 @@
 import math
 import random
 from array import array
+from fractions import Fraction
 from itertools import pairwise
 
 import av
@@ -14,6 +15,7 @@ from av import AudioFrame
 from icefloe.peer import opus
 from icefloe.peer.decoders import PlainDecoder, decoder_for
 from icefloe.peer.opus import LibopusDecoder
+from icefloe.peer.redundancy import OpusEncoder, Redundancy
 from icefloe.peer.stretch import Samples
 
 OPUS = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48000, channels=2, payloadType=96)
@@ -31,7 +33,7 @@ def speech(number: int) -> AudioFrame:
         samples.extend([round(loudness * value + noise.gauss(0, 30))] * 2)
     frame = AudioFrame("s16", "stereo", 960)
     frame.planes[0].update(samples.tobytes())
-    frame.sample_rate, frame.pts = 48000, number * 960
+    frame.sample_rate, frame.pts, frame.time_base = 48000, number * 960, Fraction(1, 48000)
     return frame
 
 
@@ -111,3 +113,33 @@ def test_every_codec_of_aiortc_is_decoded_and_concealed(codec: RTCRtpCodecParame
     made_up = decoder.recover(coded[-1], decoder.clock_rate // 50)
     assert len(made_up) == len(heard)
     assert energy(made_up) > energy(heard) / 3
+
+
+def test_more_is_repeated_at_once_and_less_after_a_while() -> None:
+    redundancy = Redundancy()
+    assert redundancy.report(0, 0.005) == 0
+    assert redundancy.report(1, 0.02) == 0.1
+    assert redundancy.report(2, 0.15) == 0.2
+    assert redundancy.report(3, 0.9) == 0.3
+    assert redundancy.report(4, 0.0) == 0.3
+    assert redundancy.report(13, 0.0) == 0.3
+    assert redundancy.report(14, 0.0) == 0
+    assert redundancy.report(15, 0.02) == 0.1
+    assert redundancy.report(16, 0.0) == 0.1
+    assert redundancy.report(20, 0.05) == 0.1
+    assert redundancy.report(27, 0.0) == 0.1
+
+
+def test_an_encoder_that_expects_losses_repeats_and_keeps_time() -> None:
+    encoder, decoder = OpusEncoder(), LibopusDecoder()
+    stamps, repeats = [], []
+    for number in range(150):
+        encoder.expected_loss = 0.2 if 50 <= number < 100 else 0.0
+        payloads, stamp = encoder.encode(speech(number))
+        stamps.append(stamp)
+        repeats.append(any(map(decoder.repeats, payloads)))
+        assert len(payloads) == 1
+    assert stamps == [stamps[0] + 960 * number for number in range(150)]
+    assert not any(repeats[:50])
+    assert sum(repeats[50:100]) > 10
+    assert not any(repeats[100:])

@@ -15,7 +15,9 @@ from av import AudioFrame, VideoFrame
 
 from icefloe.peer import PeerConnection, RemoteTrack, RTCInboundRtpStreamStats
 from icefloe.peer._aiortc import Receiver
+from tests.helpers.loss import losing
 from tests.helpers.pairs import closing, connected, make, negotiate
+from tests.peer.test_opus import speech
 from tests.peer.test_repair import is_media, make_lossy
 
 
@@ -36,6 +38,14 @@ class Tone(AudioStreamTrack):
         frame.sample_rate, frame.pts, frame.time_base = 48000, at.start, Fraction(1, 48000)
         self._number += 1
         return frame
+
+
+class Voice(Tone):
+    """Syllables, as far as libopus can tell."""
+
+    async def recv(self) -> AudioFrame:
+        await super().recv()
+        return speech(self._number - 1)
 
 
 def remote(connection: RTCPeerConnection, kind: str = "audio") -> RemoteTrack:
@@ -118,6 +128,35 @@ async def test_who_plays_aiortc_s_own_audio_hears_it() -> None:
         track = remote(b)
         frames = [await track.recv() for _ in range(20)]
         assert max(samples(frames[-1])) > 7000
+
+
+async def test_in_band_fec_is_asked_for_and_numbers_stay() -> None:
+    a, b = PeerConnection(), PeerConnection()
+    async with closing(a, b):
+        a.addTrack(Tone())
+        await negotiate(a, b)
+        for connection in (a, b):
+            assert "useinbandfec=1" in connection.localDescription.sdp
+        lines = [x for x in a.localDescription.sdp.splitlines() if x.startswith("a=rtpmap")]
+        again = (await a.createOffer()).sdp
+        assert [x for x in again.splitlines() if x.startswith("a=rtpmap")] == lines
+
+
+@pytest.mark.system("nftables")
+async def test_a_sender_that_is_told_of_losses_repeats_what_may_be_lost() -> None:
+    a, b = PeerConnection(), PeerConnection()
+    async with closing(a, b):
+        a.addTrack(Voice())
+        await negotiate(a, b)
+        track = remote(b)
+        await connected(a, b)
+        await track.recv()
+        with losing(0.1):
+            stats = receiver(b).audio_stats
+            assert stats is not None
+            while stats.fecPacketsReceived < 20:
+                assert max(samples(await track.recv())) >= 0
+        assert stats.concealedSamples < stats.totalSamplesReceived / 5
 
 
 async def test_frames_are_on_the_clock_of_their_sender() -> None:
