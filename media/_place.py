@@ -5,6 +5,9 @@ import stat
 from dataclasses import dataclass, field
 from typing import Self
 
+_GOES_ON = {"rtsp", "rtsps", "rtp", "srtp", "udp", "srt"}
+"""Protocols over which a live source sends at its own pace."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -17,6 +20,7 @@ class Place:
         options: For FFmpeg.
         remote: Whether reading it may hang, so that a process of its own is to do it.
         lasting: Whether what breaks off can be connected with again.
+        waits: Whether it can be kept waiting: a server is, a camera goes on.
     """
 
     name: str
@@ -25,6 +29,7 @@ class Place:
     options: dict[str, str] = field(default_factory=dict)
     remote: bool = True
     lasting: bool = True
+    waits: bool = True
 
     @classmethod
     def of(cls, path: str, options: dict[str, str] | None) -> Self:
@@ -38,7 +43,8 @@ class Place:
                 # Over UDP whole pictures are lost, and many networks let none through.
                 own.setdefault("rtsp_transport", "tcp")
             remote = scheme not in ("", "file")
-            return cls(path, path, None, own, remote=remote, lasting=remote)
+            waits = scheme not in _GOES_ON
+            return cls(path, path, None, own, remote=remote, lasting=remote, waits=waits)
         # FFmpeg would take what is before a colon in a file's name for a protocol.
         url = f"file:{os.path.abspath(path)}"
         plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)

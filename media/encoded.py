@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from typing import Any, Self
 
 import av
@@ -81,8 +82,15 @@ class EncodedSource(PlayedSource):
 
         Cancellation: safe; what was opened is closed.
         """
-        place = Place.of(os.fspath(path), options)
-        return await cls._open(place, loop=loop, timeout=timeout, reconnect=reconnect, clock=clock)
+        name = os.fspath(path)
+        return await cls._open(
+            name,
+            partial(Place.of, name, options),
+            loop=loop,
+            timeout=timeout,
+            reconnect=reconnect,
+            clock=clock,
+        )
 
     @property
     def codecs(self) -> dict[str, str]:
