@@ -32,8 +32,11 @@ class Place:
     waits: bool = True
 
     @classmethod
-    def of(cls, path: str, options: dict[str, str] | None) -> Self:
-        """Find out what a path or a URL is; a name is taken for a path if there is such a file."""
+    def of(cls, path: str, options: dict[str, str] | None, format: str | None = None) -> Self:
+        """Find out what a path or a URL is; a name is taken for a path if there is such a file.
+
+        With a ``format`` what is no plain file is a device of that driver.
+        """
         own = dict(options or {})
         try:
             mode = os.stat(path).st_mode
@@ -44,8 +47,12 @@ class Place:
                 own.setdefault("rtsp_transport", "tcp")
             remote = scheme not in ("", "file")
             waits = scheme not in _GOES_ON
-            return cls(path, path, None, own, remote=remote, lasting=remote, waits=waits)
+            if format is not None and not remote:
+                return cls(path, path, format, own, waits=False)
+            return cls(path, path, format, own, remote=remote, lasting=remote, waits=waits)
         # FFmpeg would take what is before a colon in a file's name for a protocol.
         url = f"file:{os.path.abspath(path)}"
         plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
-        return cls(path, url, None, own, remote=not plain, lasting=False)
+        if format is not None and not plain:
+            return cls(path, path, format, own, waits=False)
+        return cls(path, url, format, own, remote=not plain, lasting=False)
