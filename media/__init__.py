@@ -1,4 +1,4 @@
-"""Audio and video for a peer connection: sources, transforms, fan-out.
+"""Audio and video for a peer connection: files, URLs, devices, speech, transforms, fan-out.
 
 Everything here is an aiortc ``MediaStreamTrack`` or makes some, so that it goes wherever such a
 track goes::

@@ -9,15 +9,16 @@ standard output: ``duration`` in seconds or null, and whether it is ``live``, so
 that was meant. What follows is the media in
 FFmpeg's NUT, not transcoded, with timestamps that begin at ``ORIGIN``. When something fails, the
 last line on the standard error output is a JSON object with ``error`` and ``reason``. It ends when
-its standard input ends.
+its standard input ends, and when it is kept waiting for too long.
 """
 
 import json
 import os
 import sys
 import threading
+import time
 from fractions import Fraction
-from typing import Any
+from typing import Any, NoReturn
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -26,12 +27,50 @@ from av.error import ExitError
 ORIGIN = 16
 """Seconds that are added to timestamps, because NUT has none below zero."""
 
+_GRACE = 1.0
+"""Seconds beyond the timeout after which FFmpeg, which watches it too, is taken to hang."""
+
 _METADATA: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 )
 
 
-def _read(wish: dict[str, Any]) -> None:
+class _Watch(threading.Thread):
+    """Ends the process when it waits for the other side too long; waiting for the reader is free.
+
+    FFmpeg's own timeout does not cover name servers, drivers and the end of a connection.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__(daemon=True)
+        self._timeout = timeout
+        self._due: float | None = None
+        self.closing = False
+
+    def waiting(self, is_so: bool) -> None:
+        self._due = time.monotonic() + self._timeout + _GRACE if is_so else None
+
+    def run(self) -> None:
+        while True:
+            time.sleep(0.2)
+            due = self._due
+            if due is None or time.monotonic() < due:
+                continue
+            if self.closing:
+                os._exit(0)
+            _fail({"error": "timeout", "reason": "nothing came"})
+
+
+def _fail(said: dict[str, str]) -> NoReturn:
+    sys.stderr.write("\n" + json.dumps(said) + "\n")
+    sys.stderr.flush()
+    # The thread that reads may hold the lock of the standard input, over which an orderly end
+    # would trip.
+    os._exit(1)
+
+
+def _read(wish: dict[str, Any], watch: _Watch) -> None:
+    watch.waiting(True)
     opened = av.open(
         wish["url"],
         mode="r",
@@ -52,10 +91,11 @@ def _read(wish: dict[str, Any]) -> None:
         # Packets are passed on as they come: no stream waits for another one, nothing for a buffer.
         options = {"flush_packets": "1", "max_interleave_delta": "1"}
         with av.open("pipe:1", "w", format="nut", options=options) as output:
-            _copy(container, output, origin)
+            _copy(container, output, origin, watch)
+        watch.closing = True
 
 
-def _copy(container: InputContainer, output: OutputContainer, origin: int) -> None:
+def _copy(container: InputContainer, output: OutputContainer, origin: int, watch: _Watch) -> None:
     streams = [s for s in container.streams if s.type in ("audio", "video") and s.codec_context]
     copies: dict[int, Any] = {}
     for stream in streams:
@@ -88,7 +128,13 @@ def _copy(container: InputContainer, output: OutputContainer, origin: int) -> No
         last[index] = packet.dts = dts
         packet.pts = max(pts, dts)
         packet.stream = copies[index]
+        watch.waiting(False)
         output.mux(packet)
+        watch.waiting(True)
+    # What FFmpeg holds back goes to the reader now.
+    watch.waiting(False)
+    output.close()
+    watch.waiting(True)
 
 
 def _explain(exc: BaseException) -> dict[str, str]:
@@ -106,23 +152,20 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-def main() -> int:
-    """Read what the standard input names; return the exit code."""
+def main() -> NoReturn:
+    """Read what the standard input names."""
     wish = json.loads(sys.stdin.readline())
+    watch = _Watch(wish["timeout"])
+    watch.start()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        _read(wish)
+        _read(wish, watch)
     except BrokenPipeError:
-        code = 0
+        pass
     except Exception as exc:
-        sys.stderr.write("\n" + json.dumps(_explain(exc)) + "\n")
-        sys.stderr.flush()
-        code = 1
-    else:
-        code = 0
-    # The thread may hold the lock of the standard input, over which an orderly end would trip.
-    os._exit(code)
+        _fail(_explain(exc))
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

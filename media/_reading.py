@@ -41,7 +41,7 @@ class Facts:
     Attributes:
         kinds: ``audio``, ``video`` or both.
         duration: Seconds; None if it is not known.
-        live: Whether there is no end.
+        live: Whether it goes on while nobody reads.
     """
 
     kinds: frozenset[str]
@@ -99,7 +99,8 @@ class Reader:
     """Decodes into the lanes of a bridge; ``run()`` is for a thread, the rest for the event loop.
 
     Args:
-        place: What to read.
+        name: What to read, for errors.
+        find: Finds out how; called in the thread, since it looks at the disk.
         passes: How to read it.
         bridge: How frames get into the event loop.
         lanes: One for each kind, ``audio`` and ``video``.
@@ -113,7 +114,8 @@ class Reader:
 
     def __init__(
         self,
-        place: Place,
+        name: str,
+        find: Callable[[], Place],
         passes: Passes,
         bridge: Bridge[Timed],
         lanes: dict[str, Lane[Timed]],
@@ -125,7 +127,11 @@ class Reader:
         reconnecting: Callable[[SourceError | None], None],
         failed: Callable[[SourceError], None],
     ) -> None:
-        self._place = place
+        self._name = name
+        self._find = find
+        # Until it is found nothing can break off.
+        self._place = Place(name, name, remote=False, lasting=False)
+        self._found = False
         self._bridge = bridge
         self._lanes = lanes
         self._loop = loop
@@ -174,6 +180,9 @@ class Reader:
         return self._bridge.redirected or not self._bridge.is_open
 
     def _play(self) -> None:
+        if not self._found:
+            self._place = self._find()
+            self._found = True
         while self._bridge.is_open:
             if self._bridge.redirected:
                 self._bridge.accept()
@@ -208,7 +217,7 @@ class Reader:
                 return
             failures = 1 if frames else failures + 1
             if failures > self._reconnect:
-                raise error or SourceUnreadable(self._place.name, "its other side ended it")
+                raise error or SourceUnreadable(self._name, "its other side ended it")
             self._bridge.call(partial(self._report_reconnecting, error))
             self._bridge.sleep(min(_BACK_OFF * 2 ** (failures - 1), _BACK_OFF_AT_MOST))
             if self._interrupted:
@@ -232,9 +241,10 @@ class Reader:
                 streams = self._passes.pick(container)
                 if "video" in streams:
                     self._lanes["video"].capacity = _video_capacity(streams["video"])
+                live = source.live and not self._place.waits
                 for lane in self._lanes.values():
-                    lane.live = source.live and self._place.lasting
-                facts = Facts(frozenset(streams), source.duration, source.live)
+                    lane.live = live
+                facts = Facts(frozenset(streams), source.duration, live)
                 self._resumes = source.duration is not None
                 frames = 0
                 for timed in self._passes.play(container, start=self._start, origin=source.origin):
@@ -250,7 +260,7 @@ class Reader:
             if error := source.failure():
                 raise error
         if not self._opened or (not frames and not self._start):
-            raise SourceUnreadable(self._place.name, "there is no frame of audio or video in it")
+            raise SourceUnreadable(self._name, "there is no frame of audio or video in it")
         return frames, self._is_end(source, frames)
 
     def _is_end(self, source: Local | Remote, frames: int) -> bool:
@@ -265,7 +275,7 @@ class Reader:
         """Turn whatever came from FFmpeg or the system into an error of ours."""
         if isinstance(exc, SourceError):
             return exc
-        name = self._place.name
+        name = self._name
         error: SourceError
         if isinstance(exc, FileNotFoundError):
             error = SourceNotFound(name)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import select
 import subprocess
 import sys
 import threading
@@ -17,9 +16,6 @@ from av.container import InputContainer
 from ._demuxer import ORIGIN
 from ._place import Place
 from .errors import SourceError, SourceNotFound, SourceTimeout, SourceUnreadable
-
-_GRACE = 2.0
-"""Seconds beyond the timeout that the process has to start, and to tell of the timeout itself."""
 
 _ERROR_BYTES = 64 * 1024
 
@@ -93,15 +89,9 @@ class Remote:
         return container
 
     def read(self, size: int) -> bytes:
-        """Return up to so many bytes; none at the end, or when the process was killed.
-
-        Raises:
-            SourceTimeout: Nothing came in time.
-        """
+        """Return up to so many bytes; none at the end, or when the process was killed."""
         stdout = self._process.stdout
         assert stdout is not None
-        if not select.select([stdout], [], [], self._timeout + _GRACE)[0]:
-            raise SourceTimeout(self._place.name, self._timeout)
         return os.read(stdout.fileno(), size)
 
     def _read_line(self) -> bytes:
@@ -116,9 +106,7 @@ class Remote:
         stderr = self._process.stderr
         assert stderr is not None
         told = b""
-        while select.select([stderr], [], [], _GRACE)[0] and (
-            part := os.read(stderr.fileno(), 4096)
-        ):
+        while part := os.read(stderr.fileno(), 4096):
             told = (told + part)[-_ERROR_BYTES:]
         lines = told.decode(errors="replace").strip().splitlines()
         if not lines:

@@ -42,10 +42,17 @@ class PlayedSource(ABC):
     """Whether pictures may be left out when their reader is late."""
 
     def __init__(
-        self, place: Place, *, loop: bool, timeout: float, reconnect: int, clock: Clock | None
+        self,
+        path: str,
+        find: Callable[[], Place],
+        *,
+        loop: bool,
+        timeout: float,
+        reconnect: int,
+        clock: Clock | None,
     ) -> None:
         """Start the thread; ``_open()`` waits for the first frame."""
-        self.path = place.name
+        self.path = path
         self.audio: MediaStreamTrack | None = None
         self.video: MediaStreamTrack | None = None
         self.error: SourceError | None = None
@@ -62,7 +69,8 @@ class PlayedSource(ABC):
             "video": self._bridge.lane(VIDEO_FRAMES),
         }
         self._reader = Reader(
-            place,
+            path,
+            find,
             self._passes(lambda kind: self._lanes[kind].is_open),
             self._bridge,
             self._lanes,
@@ -81,9 +89,16 @@ class PlayedSource(ABC):
 
     @classmethod
     async def _open(
-        cls, place: Place, *, loop: bool, timeout: float, reconnect: int, clock: Clock | None
+        cls,
+        path: str,
+        find: Callable[[], Place],
+        *,
+        loop: bool,
+        timeout: float,
+        reconnect: int,
+        clock: Clock | None,
     ) -> Self:
-        source = cls(place, loop=loop, timeout=timeout, reconnect=reconnect, clock=clock)
+        source = cls(path, find, loop=loop, timeout=timeout, reconnect=reconnect, clock=clock)
         try:
             async with asyncio.timeout(timeout):
                 await source._opened

@@ -18,8 +18,10 @@ _CATCH_UP = 0.2
 _CHUNK = 1.0
 """Seconds that are converted at a time, so that a long piece starts to sound at once."""
 
-_SHORT = 0.1
-"""Seconds up to which converting takes less time than handing it to a thread."""
+_SMALL = 128 * 1024
+"""Bytes up to which converting, at some 0.2 ms, takes less time than handing it to a thread."""
+
+_MIN_CAPACITY = 0.1
 
 
 class QueuedAudio:
@@ -99,7 +101,7 @@ class AudioQueue(PacedTrack):
     def __init__(
         self, *, capacity: float = 30.0, channels: Literal[1, 2] = 1, clock: Clock | None = None
     ) -> None:
-        if not _SHORT <= capacity <= 3600:
+        if not _MIN_CAPACITY <= capacity <= 3600:
             raise InvalidParameter("capacity", capacity, "give 0.1 to 3600 seconds")
         if channels not in (1, 2):
             raise InvalidParameter("channels", channels, "give 1 or 2")
@@ -160,6 +162,7 @@ class AudioQueue(PacedTrack):
                     await self._wait_for_room(epoch, round(_duration(part, layout) * SAMPLE_RATE))
                     if epoch == self._epoch:
                         await self._convert(part, layout, piece, epoch)
+                        await asyncio.sleep(0)
                 if epoch == self._epoch:
                     self._last = piece
         finally:
@@ -265,7 +268,7 @@ class AudioQueue(PacedTrack):
         before = self._use_layout(layout)
         converter = self._converter
         assert converter is not None
-        if _duration(part, layout) <= _SHORT:
+        if len(part) <= _SMALL:
             after = converter.convert(part)
         else:
             try:

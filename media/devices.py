@@ -45,7 +45,9 @@ class _Device(PlayedSource):
             if place.format not in av.formats_available:
                 reason = f"this PyAV was built without {place.format}"
                 raise DeviceUnavailable(place.name, reason, {})
-            source = await cls._open(place, loop=False, timeout=timeout, reconnect=0, clock=clock)
+            source = await cls._open(
+                place.name, lambda: place, loop=False, timeout=timeout, reconnect=0, clock=clock
+            )
         except DeviceUnavailable:
             raise
         except SourceError as exc:
@@ -231,7 +233,7 @@ async def _name(kind: type[_Device], device: str | None) -> str:
 
 
 def _place(name: str, url: str, driver: str, options: dict[str, str]) -> Place:
-    return Place(name, url, driver, options, remote=True, lasting=True)
+    return Place(name, url, driver, options, waits=False)
 
 
 def _rate(rate: float | None) -> dict[str, str]:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from typing import Any, Self
 
 import av
@@ -69,10 +70,22 @@ class EncodedSource(PlayedSource):
         loop: bool = False,
         timeout: float = 10.0,
         reconnect: int = 5,
+        format: str | None = None,
         options: dict[str, str] | None = None,
         clock: Clock | None = None,
     ) -> Self:
-        """Open a file or URL and read its first packet; see ``FileSource.open()``.
+        """Open a file, a URL or a camera that encodes, and read its first packet.
+
+        Args:
+            path: As for ``FileSource.open()``, or a device.
+            loop: Start again at the end, for ever. Timestamps go on growing.
+            timeout: Seconds that opening, and later each read of a URL, may take.
+            reconnect: How many times in a row it may fail to connect again with a URL that gave
+                media before.
+            format: FFmpeg's name of a format that it does not find out by itself, or of the driver
+                of a device: ``v4l2`` for ``/dev/video0``, with ``{"input_format": "h264"}``.
+            options: For FFmpeg.
+            clock: Paces the packets; the monotonic clock of the machine if None.
 
         Raises:
             SourceNotFound: There is no such file.
@@ -81,8 +94,15 @@ class EncodedSource(PlayedSource):
 
         Cancellation: safe; what was opened is closed.
         """
-        place = Place.of(os.fspath(path), options)
-        return await cls._open(place, loop=loop, timeout=timeout, reconnect=reconnect, clock=clock)
+        name = os.fspath(path)
+        return await cls._open(
+            name,
+            partial(Place.of, name, options, format),
+            loop=loop,
+            timeout=timeout,
+            reconnect=reconnect,
+            clock=clock,
+        )
 
     @property
     def codecs(self) -> dict[str, str]:
@@ -134,6 +154,7 @@ class _Repacking:
         self._from = start
         # What was jumped to begins with a key frame, which may be earlier; sound follows it.
         begun = not start
+        following: dict[str, Fraction] = {}
         leader = "video" if "video" in streams else "audio"
         self._filters = {
             kind: BitStreamFilterContext(_filter_for(stream), stream)
@@ -145,13 +166,17 @@ class _Repacking:
             if packet.size == 0 or packet.time_base is None or not self._wanted(kind):
                 continue
             stamp = packet.pts if packet.pts is not None else packet.dts
-            media = seconds(stamp or 0, packet.time_base) - origin
+            # Bare streams tell no time: one packet follows the other.
+            media = following.get(kind, Fraction(0))
+            if stamp is not None:
+                media = seconds(stamp, packet.time_base) - origin
             if not begun and kind == leader:
                 begun = True
                 self._from = media
             if not begun or media < self._from - _AUDIO_DURATION:
                 continue
             length = _duration(packet, kind)
+            following[kind] = media + length
             self._end = max(self._end, self._start + media - self._from + length)
             # A filter takes the packet over, and leaves an empty one.
             key = packet.is_keyframe

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 from ._decoding import Decoder
@@ -71,8 +72,15 @@ class FileSource(PlayedSource):
 
         Cancellation: safe; what was opened is closed.
         """
-        place = Place.of(os.fspath(path), options)
-        return await cls._open(place, loop=loop, timeout=timeout, reconnect=reconnect, clock=clock)
+        name = os.fspath(path)
+        return await cls._open(
+            name,
+            partial(Place.of, name, options),
+            loop=loop,
+            timeout=timeout,
+            reconnect=reconnect,
+            clock=clock,
+        )
 
     @property
     def rate(self) -> float:

@@ -132,3 +132,77 @@ def test_a_thread_ends_when_its_event_loop_is_gone() -> None:
     for thread in abandoned:
         thread.join(10)
         assert not thread.is_alive()
+
+
+async def test_after_a_redirect_only_what_is_new_arrives() -> None:
+    bridge: Bridge[int] = Bridge()
+    lane = bridge.lane(3)
+    refused: list[int] = []
+
+    def work() -> None:
+        number = 0
+        while lane.put(number):
+            number += 1
+        refused.append(number)
+        bridge.accept()
+        for number in range(100, 103):
+            lane.put(number)
+
+    worker = producer(bridge, work)
+    await until(lambda: len(lane._items) == 3)
+    assert bridge.redirect()
+    assert await take_all(lane) == [100, 101, 102]
+    assert refused == [3]
+    assert await worker.join(5)
+    # A thread that has ended must be started anew.
+    assert not bridge.redirect()
+    bridge.close()
+
+
+async def test_an_end_before_a_redirect_does_not_count() -> None:
+    bridge: Bridge[int] = Bridge()
+    lane = bridge.lane(3)
+    assert bridge.end()
+    bridge.redirect()
+    assert not bridge.end()
+    bridge.accept()
+    # The end that was told before is delivered now.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not lane.ended
+    assert bridge.end()
+    await until(lambda: lane.ended)
+    bridge.close()
+
+
+async def test_a_live_lane_drops_the_oldest_and_never_holds_the_thread_back() -> None:
+    bridge: Bridge[int] = Bridge()
+    lane = bridge.lane(5)
+    lane.live = True
+
+    def work() -> None:
+        for number in range(100):
+            lane.put(number)
+
+    assert await producer(bridge, work).join(5)
+    assert lane.dropped == 95
+    lane.trim(2)
+    assert lane.dropped == 98
+    assert await take_all(lane) == [98, 99]
+
+
+async def test_room_waits_for_a_reader() -> None:
+    bridge: Bridge[int] = Bridge()
+    lane = bridge.lane(1)
+    await lane.room()
+    lane.put(1)
+    waiting = asyncio.create_task(lane.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert lane.take(1)
+    await waiting
+    lane.put(2)
+    waiting = asyncio.create_task(lane.room())
+    await asyncio.sleep(0)
+    bridge.close()
+    await waiting

@@ -27,6 +27,7 @@ from icefloe.media import EncodedSource, LatestFrame, SourceUnreadable
 from tests.media.files import make
 from tests.media.manual_clock import ManualClock
 from tests.media.servers import http
+from tests.media.test_devices import x_server
 
 START = b"\x00\x00\x00\x01"
 
@@ -157,6 +158,30 @@ async def test_what_cannot_be_sent_as_it_is(tmp_path: Path) -> None:
         assert source.audio is None
         assert source.codecs == {"video": "H264"}
         assert len(await read(source.video)) == 10
+
+
+async def test_a_bare_stream_that_tells_no_time(tmp_path: Path) -> None:
+    path = make(tmp_path / "film.h264", frames=30, codec="libx264", keys=10)
+    path = path.rename(tmp_path / "film")
+    clock = ManualClock()
+    async with await EncodedSource.open(path, format="h264", clock=clock) as source:
+        start = clock.now()
+        packets = await read(source.video)
+        assert source.codecs == {"video": "H264"}
+        # FFmpeg takes such a stream to have 25 pictures a second.
+        assert clock.now() - start == pytest.approx(29 / 25, abs=0.3)
+    assert len(packets) == 30
+    assert [p.is_keyframe for p in packets] == [n % 10 == 0 for n in range(30)]
+    stamps = [p.pts for p in packets if p.pts is not None]
+    assert all(b > a for a, b in itertools.pairwise(stamps))
+
+
+@pytest.mark.system("xvfb")
+async def test_a_device_that_does_not_encode() -> None:
+    async with x_server() as display:
+        with pytest.raises(SourceUnreadable) as caught:
+            await EncodedSource.open(display, format="x11grab")
+    assert caught.value.reason == "rawvideo cannot be sent without encoding it"
 
 
 async def test_b_frames_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

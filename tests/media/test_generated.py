@@ -218,11 +218,8 @@ async def test_a_generator_that_hangs_is_left_to_itself(caplog: pytest.LogCaptur
     track = GeneratedVideo(hang(), clock=ManualClock())
     await track.recv()
     await until(hanging.is_set)
-    loop = asyncio.get_running_loop()
-    start = loop.time()
     with caplog.at_level(logging.WARNING):
         await track.aclose()
-    assert loop.time() - start < 3
     assert "hangs" in caplog.text
     free.set()
 

@@ -13,10 +13,12 @@ import pytest
 from av import VideoFrame
 
 from icefloe.media import FileSource, SourceNotFound, SourceTimeout, SourceUnreadable
+from icefloe.media._place import Place
+from icefloe.media._remote import Remote
 from tests.media.files import brightness, gray, make, read_both, read_video
 from tests.media.manual_clock import ManualClock
 from tests.media.servers import http, publish_rtsp, silent
-from tests.media.test_files import check_audio
+from tests.media.test_files import check_audio, pipe
 from tests.media.tracks import until
 
 
@@ -213,6 +215,31 @@ async def test_a_jump_does_not_wait_for_a_read_that_hangs(tmp_path: Path) -> Non
             source.seek(9)
             seen = await reading
             assert numbers(seen[-30:]) == pytest.approx([gray(n) for n in range(270, 300)], abs=3)
+
+
+async def test_a_hang_that_ffmpeg_does_not_watch_ends_all_the_same(tmp_path: Path) -> None:
+    place = Place("pipe", f"file:{tmp_path / 'pipe.mkv'}")
+
+    def read() -> None:
+        with Remote(place, 0.2) as remote:
+            remote.open()
+
+    async with pipe(tmp_path / "pipe.mkv"):
+        with pytest.raises(SourceTimeout):
+            await asyncio.to_thread(read)
+
+
+async def test_a_server_that_sends_faster_than_is_played_is_kept_waiting(tmp_path: Path) -> None:
+    film(tmp_path / "film.ts", frames=300)
+    async with http(tmp_path) as server:
+        # Without a length it looks like a live source.
+        server.live = True
+        url = server.url("film.ts")
+        async with await FileSource.open(url, reconnect=0, clock=ManualClock()) as source:
+            assert source.audio is not None
+            source.audio.stop()
+            seen = await read_video(source.video)
+            assert numbers(seen) == pytest.approx([gray(n) for n in range(300)], abs=3)
 
 
 async def test_rtsp(tmp_path: Path) -> None:
