@@ -1,4 +1,4 @@
-"""Audio and video for a peer connection: sources, transforms, fan-out.
+"""Audio and video for a peer connection: sources, transforms, fan-out, sinks.
 
 Everything here is an aiortc ``MediaStreamTrack`` or makes some, so that it goes wherever such a
 track goes::
@@ -12,6 +12,7 @@ frames, and nothing slow runs on the event loop.
 """
 
 from .clock import Clock, MonotonicClock
+from .discarding import Discard, discard
 from .errors import (
     InvalidParameter,
     MediaError,
@@ -29,12 +30,15 @@ from .fanout import Fanout, LatestFrame, Subscription
 from .files import FileSource
 from .reading import AudioReader, FrameReader, audio, frames
 from .recorder import RecordedFile, Recorder
+from .snapshot import snapshot
 from .sources import TestPatternTrack, ToneTrack
+from .speaker import Speaker
 from .transform import TransformFunction, TransformTrack
 
 __all__ = [
     "AudioReader",
     "Clock",
+    "Discard",
     "Fanout",
     "FileSource",
     "FrameReader",
@@ -53,11 +57,14 @@ __all__ = [
     "SourceNotFound",
     "SourceTimeout",
     "SourceUnreadable",
+    "Speaker",
     "Subscription",
     "TestPatternTrack",
     "ToneTrack",
     "TransformFunction",
     "TransformTrack",
     "audio",
+    "discard",
     "frames",
+    "snapshot",
 ]

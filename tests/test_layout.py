@@ -11,6 +11,7 @@ PUBLIC = {
     "icefloe.media": """
         AudioReader
         Clock
+        Discard
         Fanout
         FileSource
         FrameReader
@@ -29,13 +30,16 @@ PUBLIC = {
         SourceNotFound
         SourceTimeout
         SourceUnreadable
+        Speaker
         Subscription
         TestPatternTrack
         ToneTrack
         TransformFunction
         TransformTrack
         audio
+        discard
         frames
+        snapshot
     """,
     "icefloe.peer": """
         ChannelClosed
