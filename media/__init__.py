@@ -1,4 +1,4 @@
-"""Audio and video for a peer connection: files, URLs, devices, speech, transforms, fan-out.
+"""Audio and video for a peer connection: sources, transforms, fan-out, sinks.
 
 Everything here is an aiortc ``MediaStreamTrack`` or makes some, so that it goes wherever such a
 track goes::
@@ -14,6 +14,7 @@ frames, and nothing slow runs on the event loop.
 from .audioqueue import AudioQueue, QueuedAudio
 from .clock import Clock, MonotonicClock
 from .devices import Camera, Microphone, Screen
+from .discarding import Discard, discard
 from .encoded import EncodedSource
 from .errors import (
     DeviceUnavailable,
@@ -35,21 +36,23 @@ from .fanout import Fanout, LatestFrame, Subscription
 from .files import FileSource
 from .generated import GeneratedAudio, GeneratedVideo
 from .reading import AudioReader, FrameReader, audio, frames
+from .recorder import RecordedFile, Recorder
 from .segments import SpeechEvent, SpeechLimits, SpeechSegment, SpeechStarted
 from .shared import EncodedFanout, EncodedSubscription, EncoderReport
-from .recorder import RecordedFile, Recorder
+from .snapshot import snapshot
 from .sources import TestPatternTrack, ToneTrack
+from .speaker import Speaker
 from .speech import SpeechDetector, SpeechReader, speech
 from .transform import TransformFunction, TransformTrack
 
 __all__ = [
     "AudioQueue",
     "AudioReader",
-    "Clock",
-    "EncodedFanout",
     "Camera",
     "Clock",
     "DeviceUnavailable",
+    "Discard",
+    "EncodedFanout",
     "EncodedSource",
     "EncodedSubscription",
     "EncoderReport",
@@ -61,8 +64,8 @@ __all__ = [
     "InvalidParameter",
     "LatestFrame",
     "MediaError",
-    "MissingDependency",
     "Microphone",
+    "MissingDependency",
     "MonotonicClock",
     "NotSeekable",
     "OutputUnavailable",
@@ -70,13 +73,14 @@ __all__ = [
     "RecordedFile",
     "Recorder",
     "RecordingFailed",
+    "Screen",
     "SinkError",
     "SnapshotFailed",
-    "Screen",
     "SourceError",
     "SourceNotFound",
     "SourceTimeout",
     "SourceUnreadable",
+    "Speaker",
     "SpeechDetector",
     "SpeechEvent",
     "SpeechLimits",
@@ -90,6 +94,8 @@ __all__ = [
     "TransformFunction",
     "TransformTrack",
     "audio",
+    "discard",
     "frames",
+    "snapshot",
     "speech",
 ]

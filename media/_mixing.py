@@ -12,8 +12,9 @@ from .reading import copy_sound
 SAMPLE_RATE = 48000
 CHANNELS = 2
 
-_GAP = SAMPLE_RATE // 100
-"""A frame that belongs further than this from the end of the one before is put where it belongs."""
+_GAP = SAMPLE_RATE * 18 // 1000
+"""A frame that belongs further than this from the end of the one before is put where it belongs: it
+is less than a lost packet of 20 ms, and more than a jitter buffer cuts out or puts in at once."""
 
 _DRIFT = SAMPLE_RATE // 500
 _STRETCH = 200

@@ -18,6 +18,7 @@ PUBLIC = {
         EncodedFanout
         EncodedSubscription
         EncoderReport
+        Discard
         Fanout
         FileSource
         GeneratedAudio
@@ -51,6 +52,7 @@ PUBLIC = {
         SpeechReader
         SpeechSegment
         SpeechStarted
+        Speaker
         Subscription
         TestPatternTrack
         ToneTrack
@@ -58,8 +60,10 @@ PUBLIC = {
         TransformFunction
         TransformTrack
         audio
+        discard
         frames
         speech
+        snapshot
     """,
     "icefloe.peer": """
         ChannelClosed

@@ -10,8 +10,17 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection
 from aiortc.rtcconfiguration import RTCBundlePolicy
 from av import VideoFrame
 
-from icefloe.media import Fanout, FileSource, LatestFrame, TestPatternTrack, TransformTrack
+from icefloe.media import (
+    Fanout,
+    FileSource,
+    LatestFrame,
+    Recorder,
+    TestPatternTrack,
+    ToneTrack,
+    TransformTrack,
+)
 from tests.media.files import make
+from tests.media.recordings import read
 from tests.media.tracks import numbers, until
 
 
@@ -75,6 +84,21 @@ async def test_one_source_is_sent_to_two_peers_and_outlives_the_first() -> None:
         assert pattern.readyState == "live"
     await until(lambda: pattern.readyState == "ended")
     assert await numbers(second) == []
+
+
+async def test_what_a_peer_sends_is_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "call.mkv"
+    sound, pictures = ToneTrack(level=-6), TestPatternTrack(160, 120)
+    async with call(sound, pictures) as arrived, Recorder(path) as recorder:
+        for track in arrived:
+            recorder.add_track(track, participant="alice")
+        await asyncio.sleep(2.5)
+    recording = read(path)
+    assert recording.seconds > 1
+    assert recording.loud(recording.seconds - 0.8, recording.seconds - 0.1) > 0.9
+    assert {size for _, size, _ in recording.pictures} == {(160, 120)}
+    assert len(recording.pictures) > 20
+    assert (recorder.dropped, recorder.lost_audio) == (0, 0)
 
 
 def mark_position(frame: VideoFrame) -> int:

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import errno
 import os
 import signal
@@ -308,22 +309,29 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("suffix", [*FORMATS, "wav"])
-def test_a_file_can_be_played_after_the_program_was_killed(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"call.{suffix}"
-    with subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        while process.stdout.readline().strip() != "6":
-            assert process.poll() is None
-        process.send_signal(signal.SIGKILL)
-    recording = read(path)
-    least = 1.9 if suffix == "m3u8" else 3.4
-    assert recording.seconds > least
-    assert recording.loud(0.1, least) > 0.9
-    if suffix != "wav":
-        assert recording.pictures[-1][0] > least - 0.1
+def test_a_file_can_be_played_after_the_program_was_killed(tmp_path: Path) -> None:
+    paths = [tmp_path / f"call.{suffix}" for suffix in (*FORMATS, "wav")]
+    with contextlib.ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True
+                )
+            )
+            for path in paths
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            while process.stdout.readline().strip() != "6":
+                assert process.poll() is None
+            process.send_signal(signal.SIGKILL)
+    for path in paths:
+        recording = read(path)
+        least = 1.9 if path.suffix == ".m3u8" else 3.4
+        assert recording.seconds > least, path
+        assert recording.loud(0.1, least) > 0.9
+        if path.suffix != ".wav":
+            assert recording.pictures[-1][0] > least - 0.1
 
 
 async def test_a_path_that_cannot_be_written_to_is_refused_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,253 @@
+"""Plays the sound of a track on a loudspeaker."""
+
+import asyncio
+import logging
+import os
+import re
+import sys
+import threading
+import time
+from collections import deque
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import av
+from aiortc import MediaStreamTrack
+from av import AudioFrame, AudioResampler
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.format import ContainerFormat
+
+from ._bridge import Bridge, Worker
+from .errors import InvalidParameter, OutputUnavailable
+from .fanout import MediaData, pump
+from .reading import copy_sound
+
+_RATE = 48000
+_KEPT = 10
+"""Frames that wait for the device; of 20 ms these are 0.2 s, and more would only be delay."""
+
+_OPEN_TIMEOUT = 5.0
+_CLOSE_TIMEOUT = 2.0
+_DRIVERS = {"linux": ("pulse", "alsa", "oss"), "darwin": ("audiotoolbox",)}
+"""FFmpeg's output devices by platform, the best first; which there are depends on its build."""
+
+logger = logging.getLogger(__name__)
+
+
+class Speaker:
+    """Plays a track of audio; made by ``await Speaker.open(track)``.
+
+    The device is opened and written to in a thread. When it is slower than the track, the oldest
+    frames of more than 0.2 s are lost and counted. It ends with its track.
+
+    Attributes:
+        device: What is played to.
+        driver: FFmpeg's name of the kind of device.
+        dropped: How many frames were lost.
+        error: What ended it early; None if nothing did.
+    """
+
+    def __init__(self, track: MediaStreamTrack, device: str, driver: str) -> None:
+        """Use ``open()`` instead."""
+        self.device = device
+        self.driver = driver
+        self.dropped = 0
+        self.error: OutputUnavailable | None = None
+        self._frames: deque[AudioFrame] = deque()
+        self._changed = threading.Condition()
+        self._complete = self._stopped = False
+        self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ended = asyncio.Event()
+        self._bridge: Bridge[Any] = Bridge()
+        self._worker = Worker(self._bridge, self._run, "icefloe-speaker")
+        self._track = track
+        self._pump: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls, track: MediaStreamTrack, device: str = "default", *, driver: str | None = None
+    ) -> Self:
+        """Open a loudspeaker and play a track on it.
+
+        Args:
+            track: A track of audio. It goes on when the speaker is closed.
+            device: The name of the device, as its driver knows it.
+            driver: FFmpeg's name of an output device, such as ``alsa``; if None the best that
+                PyAV's FFmpeg has for this platform.
+
+        Raises:
+            InvalidParameter: The track is not of audio.
+            OutputUnavailable: There is no such device or driver, or it cannot be opened.
+
+        Cancellation: safe; the device is closed again.
+        """
+        if track.kind != "audio":
+            raise InvalidParameter("track", track, "give a track of audio")
+        speaker = cls(track, device, _pick_driver(device, driver))
+        try:
+            async with asyncio.timeout(_OPEN_TIMEOUT):
+                await speaker._opened
+        except TimeoutError as exc:
+            speaker._stop()
+            reason = f"it could not be opened in {_OPEN_TIMEOUT:g} s"
+            raise OutputUnavailable(device, reason, _devices()) from exc
+        except BaseException:
+            speaker._stop()
+            raise
+        speaker._pump = asyncio.get_running_loop().create_task(
+            speaker._play(), name=f"speaker {track.id}"
+        )
+        return speaker
+
+    async def _play(self) -> None:
+        await pump(self._track, self._put)
+        with self._changed:
+            self._complete = True
+            self._changed.notify()
+
+    def _put(self, data: MediaData) -> None:
+        if not isinstance(data, AudioFrame):
+            return
+        with self._changed:
+            self._frames.append(data)
+            if len(self._frames) > _KEPT:
+                self._frames.popleft()
+                self.dropped += 1
+            self._changed.notify()
+
+    def _run(self) -> None:
+        """What the thread does, from opening the device to the end."""
+        try:
+            with _Output(self.device, self.driver) as output:
+                self._bridge.call(self._report_opened)
+                while (frame := self._take()) is not None:
+                    output.write(frame)
+                output.finish()
+        except Exception as exc:
+            reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
+            error = OutputUnavailable(self.device, reason, _devices())
+            error.__cause__ = exc
+            self._bridge.call(partial(self._report, error))
+        finally:
+            self._bridge.call(self._ended.set)
+
+    def _take(self) -> AudioFrame | None:
+        with self._changed:
+            while not self._frames and not self._complete:
+                self._changed.wait()
+            return self._frames.popleft() if self._frames and not self._stopped else None
+
+    def _report_opened(self) -> None:
+        if not self._opened.done():
+            self._opened.set_result(None)
+
+    def _report(self, error: OutputUnavailable) -> None:
+        self.error = error
+        if not self._opened.done():
+            self._opened.set_exception(error)
+            return
+        logger.error("the loudspeaker is gone: %s", error)
+        if self._pump is not None:
+            self._pump.cancel()
+
+    async def wait(self) -> None:
+        """Return when the track has ended and was heard, or the speaker was closed.
+
+        Raises:
+            OutputUnavailable: The device went away.
+
+        Cancellation: safe.
+        """
+        await self._ended.wait()
+        if self.error is not None:
+            raise self.error
+
+    async def aclose(self) -> None:
+        """Stop playing and free the device and the thread, in 2 s at most; the track goes on.
+
+        It can be called again. Cancellation: safe; the thread ends all the same.
+        """
+        self._stop()
+        if not await self._worker.join(_CLOSE_TIMEOUT):
+            logger.warning("%r does not answer; its thread ends when it does", self.device)
+
+    def _stop(self) -> None:
+        if self._pump is not None:
+            self._pump.cancel()
+        with self._changed:
+            self._stopped = self._complete = True
+            self._changed.notify()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class _Output:
+    """An open device, in 48 kHz stereo; for the thread."""
+
+    def __init__(self, device: str, driver: str) -> None:
+        self._container: OutputContainer = av.open(device, "w", format=driver)
+        stream = self._container.add_stream("pcm_s16le", _RATE)
+        assert isinstance(stream, AudioStream)
+        stream.layout = "stereo"
+        self._stream = stream
+        self._resampler: AudioResampler | None = None
+        self._format: tuple[str, str, int] | None = None
+        self._position = 0
+        self._silent_at = 0.0
+
+    def __enter__(self) -> Self:
+        self._container.start_encoding()
+        return self
+
+    def write(self, frame: AudioFrame) -> None:
+        """Play a frame; wait while the device has enough."""
+        source = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._resampler is None or source != self._format:
+            self._format = source
+            self._resampler = AudioResampler("s16", "stereo", _RATE)
+        for part in self._resampler.resample(copy_sound(frame)):
+            part.pts = self._position
+            self._position += part.samples
+            self._silent_at = max(self._silent_at, time.monotonic()) + part.samples / _RATE
+            self._container.mux(self._stream.encode(part))
+
+    def finish(self) -> None:
+        """Wait until the device has played what it has, for closing it would hold up others."""
+        time.sleep(min(1.0, max(0.0, self._silent_at - time.monotonic())))
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+
+def _pick_driver(device: str, driver: str | None) -> str:
+    candidates = (driver,) if driver else _DRIVERS.get(sys.platform, ())
+    for name in candidates:
+        try:
+            if ContainerFormat(name, "w").is_output:
+                return name
+        except ValueError:
+            continue
+    reason = f"PyAV's FFmpeg has no output device {driver or f'for {sys.platform}'}"
+    raise OutputUnavailable(device, reason, _devices())
+
+
+def _devices() -> tuple[str, ...]:
+    """Name the outputs that ALSA's part of the kernel lists."""
+    path = "/proc/asound/pcm"
+    if not os.path.exists(path):
+        return ()
+    with open(path, encoding="utf-8", errors="replace") as file:
+        lines = [line for line in file if "playback" in line]
+    found = (re.match(r"(\d+)-(\d+): *([^:]*)", line) for line in lines)
+    return tuple(f"hw:{int(m[1])},{int(m[2])} ({m[3].strip()})" for m in found if m)
