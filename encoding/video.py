@@ -13,6 +13,7 @@ from typing import Any
 import av
 from av import VideoFrame
 from av.video.frame import PictureType
+from av.video.reformatter import VideoReformatter
 
 from .hardware import OPTIONS, PIXEL_FORMATS, hardware_encoder
 from .packing import VIDEO_TIME_BASE, AnyPacket, Encoded, Packer, make_packet
@@ -68,6 +69,8 @@ class VideoEncoder:
         self.implementation = ""
         """FFmpeg's name of the encoder, once there was a picture."""
         self._packer = Packer(self.codec)
+        # A frame's own one would be used by every thread that has the frame, at the same time.
+        self._reformatter = VideoReformatter()
         self._context: av.VideoCodecContext | None = None
         self._opened_for: tuple[Any, ...] = ()
         self._opened_with = 0
@@ -128,7 +131,7 @@ class VideoEncoder:
     def _fit(self, frame: VideoFrame, scale: float, key_frame: bool) -> VideoFrame:
         """Return the picture in the size and format to encode, with the type that is asked for."""
         width, height = (max(2, int(side / scale) & ~1) for side in (frame.width, frame.height))
-        picture = frame.reformat(width, height, self._format())
+        picture = self._reformatter.reformat(frame, width, height, self._format())
         wanted = PictureType.I if key_frame else PictureType.NONE
         # What a decoder gave says of each picture what it was; and others may look at the same one.
         if picture is frame and picture.pict_type != wanted:
@@ -183,7 +186,7 @@ class VideoEncoder:
             context.profile = "Baseline"
         elif name == "libvpx":
             context.qmin, context.qmax = 2, 56
-            context.thread_count = min(4, os.cpu_count() or 1)
+            context.thread_count = _threads(picture.width * picture.height, os.cpu_count() or 1)
         logger.info(
             "encoder.open name=%s size=%dx%d bitrate=%d",
             name,
@@ -218,6 +221,13 @@ class VideoEncoder:
                 "error-resilient": "default",
             }
         return dict(OPTIONS.get(name, {}))
+
+
+def _threads(pixels: int, cpus: int) -> int:
+    """Return how many threads libvpx is given: they spin while they wait for each other."""
+    if pixels > 1280 * 960 and cpus >= 6:
+        return 3
+    return 2 if pixels > 640 * 480 and cpus >= 4 else 1
 
 
 def _copy(frame: VideoFrame) -> VideoFrame:

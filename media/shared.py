@@ -35,6 +35,7 @@ _ASSUMED = {"video": "VP8", "audio": "opus"}
 """What a sender decodes that does not say so: aiortc's, unless it was told otherwise."""
 
 _KEPT = {"video": 30, "audio": 50}
+_RATE_WINDOW = 1.0
 _ONE_VIEWERS_INTERVAL = 1.0
 """Seconds between the key frames that one viewer can cause: all others get them too."""
 
@@ -212,7 +213,7 @@ class EncodedFanout:
             self._encoders = {k: v for k, v in self._encoders.items() if v is not shared}
 
     def _rates(self) -> list[int]:
-        """Return the bits a second of each tier, the best first."""
+        """Return the bits a second of each tier at most, the best first."""
         best = self._bitrate or default_bitrate(*self._size)
         return [max(1, round(best / scale**2)) for scale in self._tiers]
 
@@ -267,6 +268,9 @@ class _Shared:
 
     def __init__(self) -> None:
         self.viewers: set[EncodedSubscription] = set()
+        self.rate: int | None = None
+        """Bits a second that it makes, once that is known: a picture that rests takes few."""
+        self._counted, self._counted_since = 0, time.monotonic()
 
     def begins(self, pts: int | None) -> None:
         """Tell those who wait for this encoder's key frame at what time it will be."""
@@ -275,11 +279,21 @@ class _Shared:
 
     def deliver(self, made: list["Packet[Any]"]) -> None:
         """Give everybody what was encoded."""
+        self._count(sum(packet.size for packet in made))
         for packet in made:
             if packet.is_keyframe:
                 self.thread.key_frames.made(time.monotonic())
             for viewer in tuple(self.viewers):
                 viewer._take(self, packet)
+
+    def _count(self, size: int) -> None:
+        self._counted += size
+        passed = time.monotonic() - self._counted_since
+        if passed >= _RATE_WINDOW:
+            latest = round(self._counted * 8 / passed)
+            # A key frame now and then is not to look as if the picture had become another.
+            self.rate = latest if self.rate is None else (self.rate + latest) // 2
+            self._counted, self._counted_since = 0, time.monotonic()
 
 
 class EncodedSubscription(MediaStreamTrack):
@@ -379,8 +393,10 @@ class EncodedSubscription(MediaStreamTrack):
         """Choose the tier by how the peer receives; see ``icefloe.peer.EncodedTrack``."""
         if self.kind != "video" or self._fanout._size == (0, 0) or self._codec is None:
             return
-        rates = self._fanout._rates()
-        tier = self._chooser.feedback(time.monotonic(), rates, bitrate=bitrate, loss=loss)
+        now, rates = time.monotonic(), self._fanout._rates()
+        # While it goes over to another encoder, reports are about the one before.
+        sent = self._current.rate if self._current is not None and self._next is None else None
+        tier = self._chooser.feedback(now, rates, sent=sent, bitrate=bitrate, loss=loss)
         if tier != self._tier:
             logger.debug("viewer.tier track=%s tier=%d bitrate=%s", self.id, tier, bitrate)
             self._tier = tier

@@ -31,29 +31,38 @@ class TierChooser:
         self._patience = _UP_AFTER
 
     def feedback(
-        self, now: float, rates: Sequence[int], *, bitrate: int | None, loss: float
+        self,
+        now: float,
+        rates: Sequence[int],
+        *,
+        sent: int | None,
+        bitrate: int | None,
+        loss: float,
     ) -> int:
         """Take a report and return the tier.
 
         Args:
             now: Seconds.
-            rates: Bits a second of each tier, the best first.
+            rates: Bits a second of each tier at most, the best first.
+            sent: Bits a second that the tier in use has at the moment, by what is to be seen;
+                ``None`` while that is not known.
             bitrate: Bits a second that the viewer can take; ``None`` if that is not known.
             loss: The part of the packets that was lost, 0 to 1.
         """
         self.tier = min(self.tier, len(rates) - 1)
-        rate = rates[self.tier]
-        is_bad = loss > _MUCH_LOSS or (bitrate is not None and bitrate < rate * _TOO_LITTLE)
+        part = bitrate / sent if bitrate is not None and sent else 1.0
+        is_bad = loss > _MUCH_LOSS or part < _TOO_LITTLE
         if is_bad:
             self._good_since = None
             if self._bad_since is None:
                 self._bad_since = now
-            is_very_bad = bitrate is not None and bitrate < rate * _FAR_TOO_LITTLE
-            if (is_very_bad or now - self._bad_since >= _DOWN_AFTER) and self.tier < len(rates) - 1:
+            if (part < _FAR_TOO_LITTLE or now - self._bad_since >= _DOWN_AFTER) and self.tier < len(
+                rates
+            ) - 1:
                 self._step_down(now)
             return self.tier
         self._bad_since = None
-        if self.tier == 0 or loss > _LITTLE_LOSS or not self._has_room(rates, bitrate):
+        if self.tier == 0 or loss > _LITTLE_LOSS or not self._has_room(rates, sent, bitrate):
             self._good_since = None
             return self.tier
         if self._good_since is None:
@@ -63,9 +72,11 @@ class TierChooser:
             self._up_at, self._good_since = now, None
         return self.tier
 
-    def _has_room(self, rates: Sequence[int], bitrate: int | None) -> bool:
-        wanted = min(rates[self.tier - 1], rates[self.tier] * _HEADROOM)
-        return bitrate is None or bitrate >= wanted
+    def _has_room(self, rates: Sequence[int], sent: int | None, bitrate: int | None) -> bool:
+        if bitrate is None:
+            return True
+        has = rates[self.tier] if sent is None else sent
+        return bitrate >= min(rates[self.tier - 1], has * _HEADROOM)
 
     def _step_down(self, now: float) -> None:
         if now - self._up_at < _TRIAL:

@@ -7,6 +7,7 @@ are encoded in a thread of the event loop's executor; encoded ones are sent as t
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
@@ -30,6 +31,9 @@ from .rtp import RtpStream, Timeline, ntp_time
 
 _BLACK_EVERY = 1.0
 """Seconds between the black pictures of a track that is not enabled (W3C mediacapture-main 4.3)."""
+
+_SHORT, _WINDOW = 0.25, 1.5
+"""Seconds over which what is sent is measured, at least and about."""
 
 _EARLY = 0.017
 """Seconds, at most, by which a picture may come early and still be sent."""
@@ -120,7 +124,7 @@ class Outgoing:
         self._sends = False
         self._last_type: int | None = None
         self._refused: str | None = None
-        self._measured: list[tuple[float, int]] = []
+        self._measured = deque([(time.monotonic(), 0)])
 
     # --- what it is told
 
@@ -176,7 +180,7 @@ class Outgoing:
 
     def estimated(self, bitrate: int) -> None:
         """Take the peer's estimate of what it can receive, in bits a second (REMB)."""
-        self.control.on_estimate(bitrate, time.monotonic())
+        self.control.on_estimate(bitrate, self.sent_bitrate(), time.monotonic())
         self._feed_back()
 
     def reported_on(self, loss: float, rtt: float | None) -> None:
@@ -365,6 +369,10 @@ class Outgoing:
             payloads, payload_type=codec.payloadType, timestamp=timestamp, ntp=ntp, level=level
         )
         self._last_type = codec.payloadType
+        if now - self._measured[-1][0] > _SHORT:
+            self._measured.append((now, self.stream.octets))
+            while now - self._measured[1][0] > _WINDOW:
+                self._measured.popleft()
         age = now - taken_at if taken_at is not None else 0.0
         self.reported = (ntp - int(age * (1 << 32)), timestamp)
         self.frames += 1
@@ -374,12 +382,9 @@ class Outgoing:
     # --- rates
 
     def sent_bitrate(self) -> float | None:
-        """Return the bits a second that were sent since some reports ago, once that is known."""
-        now = time.monotonic()
-        self._measured.append((now, self.stream.octets))
-        del self._measured[:-4]
-        (then, before), (_, octets) = self._measured[0], self._measured[-1]
-        return (octets - before) * 8 / (now - then) if now - then > 0.5 else None
+        """Return the bits a second that were sent of late, once that is known."""
+        (then, before), now = self._measured[0], time.monotonic()
+        return (self.stream.octets - before) * 8 / (now - then) if now - then > _SHORT else None
 
     def _bound(self, bitrate: int | None) -> int | None:
         most = self.encoding.maxBitrate

@@ -1,11 +1,15 @@
 """How fast to send, by what the other side reports. No I/O.
 
-REMB is the other side's own estimate. Where it is silent, or too optimistic, loss bounds the rate
+REMB is the other side's own estimate. It grows with what comes: of a picture in which nothing moves
+it says little, and that is no reason to send less of the next one in which much does. So it lowers
+the rate only where it is below what is sent. Where it is silent, or too high, loss bounds the rate
 as in Google Congestion Control (draft-ietf-rmcat-gcc-02, section 6).
 """
 
 _MUCH_LOSS, _LITTLE_LOSS = 0.1, 0.02
 _GROWTH = 1.08
+_BELOW = 0.95
+"""Congestion has the other side estimate 0.85 of what it receives (the same draft, section 5.5)."""
 _BETWEEN = 0.3
 """Seconds from one decrease to the next, beside the round trip."""
 _FORGOTTEN_AFTER = 30.0
@@ -29,14 +33,21 @@ class RateControl:
         self._loss_bound: float | None = None
         self._changed_at = float("-inf")
 
-    def on_estimate(self, bitrate: int, now: float) -> None:
+    def on_estimate(self, bitrate: int, sent: float | None, now: float) -> None:
         """Take a REMB.
 
         Args:
             bitrate: Bits a second.
+            sent: Bits a second that are sent at the moment, if that is known.
             now: Seconds.
         """
-        self._estimate, self._estimated_at = bitrate, now
+        known = self._estimate if now - self._estimated_at < _FORGOTTEN_AFTER else None
+        is_higher = known is not None and bitrate >= known
+        if is_higher or (sent is not None and bitrate < sent * _BELOW):
+            self._estimate = bitrate
+        elif known is None:
+            return  # nothing is known, and this tells nothing
+        self._estimated_at = now
 
     def on_report(self, loss: float, rtt: float | None, sent: float | None, now: float) -> None:
         """Take a receiver report.

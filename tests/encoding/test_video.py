@@ -1,5 +1,6 @@
 """The encoders, with FFmpeg's own decoders at the other side."""
 
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import av
@@ -88,6 +89,17 @@ def test_other_formats_are_taken(codec: str) -> None:
     frame.planes[0].update(bytes(frame.planes[0].buffer_size))
     frame.pts, frame.time_base = 0, Fraction(1, 30)
     assert VideoEncoder(codec, content_hint="text").encode(frame)
+
+
+def test_several_threads_encode_the_same_pictures_in_several_sizes() -> None:
+    frames = [picture(number, (640, 360)) for number in range(60)]
+
+    def encode(scale: float) -> int:
+        encoder = VideoEncoder("H264")
+        return sum(len(encoder.encode(frame, scale_down_by=scale)) for frame in frames)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(encode, (1, 2, 4, 2, 3, 4))) == [60] * 6
 
 
 def test_a_lower_bitrate_is_followed_and_a_little_change_is_not() -> None:

@@ -141,7 +141,10 @@ async def test_a_viewer_that_receives_badly_gets_less_and_the_others_do_not_noti
     fanout = EncodedFanout(TestPatternTrack(*SIZE, rate=60))
     good, bad = fanout.subscribe(codec="H264"), fanout.subscribe(codec="H264")
     await together((good, 3), (bad, 3))
-    bad.feedback(bitrate=20_000, loss=0.0, rtt=0.1)
+    assert bad.scale_down_by == 1.0
+    while bad.scale_down_by == 1.0:
+        await together((good, 5), (bad, 5))
+        bad.feedback(bitrate=1_000, loss=0.0, rtt=0.1)
     assert bad.scale_down_by == 2.0
     fine, small = await together((good, 60), (bad, 60))
     assert {width(packet) for packet in fine} == {320}
@@ -164,7 +167,9 @@ async def test_a_viewer_that_comes_up_again_starts_with_a_key_frame_there() -> N
     fanout = EncodedFanout(TestPatternTrack(*SIZE, rate=60))
     viewer, other = fanout.subscribe(codec="VP8"), fanout.subscribe(codec="VP8")
     await together((viewer, 3), (other, 3))
-    viewer.feedback(bitrate=20_000, loss=0.0, rtt=None)
+    while viewer.scale_down_by == 1.0:
+        viewer.feedback(bitrate=1_000, loss=0.0, rtt=None)
+        await together((viewer, 5), (other, 5))
     await together((viewer, 30), (other, 30))
     viewer._chooser.tier = viewer._tier = 0  # as after seconds of good reports
     viewer._move()

@@ -103,7 +103,7 @@ async def test_a_limit_of_the_bitrate_leads_to_a_smaller_picture() -> None:
         sender = near.getSenders()[0]
         assert isinstance(sender, Sender)
         limits = sender.getParameters()
-        limits.encodings[0].maxBitrate = 300_000
+        limits.encodings[0].maxBitrate = 1_000
         await sender.setParameters(limits)
         while (await pictures(arriving, 1))[0].width != SIZE[0] // 2:
             pass

@@ -140,14 +140,27 @@ def test_times_never_go_back(times: list[int]) -> None:
 def test_nothing_is_known_at_first_and_an_estimate_counts() -> None:
     control = RateControl()
     assert control.bitrate(0) is None
-    control.on_estimate(700_000, 1.0)
+    control.on_estimate(700_000, 1_000_000, 1.0)
     assert control.bitrate(2.0) == 700_000
     assert control.bitrate(100.0) is None  # nobody renewed it
 
 
+def test_an_estimate_that_only_says_how_little_was_sent_lowers_nothing() -> None:
+    control = RateControl()
+    control.on_estimate(165_000, 110_000, 1.0)  # of a picture in which nothing moves
+    assert control.bitrate(1.0) is None
+    control.on_estimate(800_000, 1_000_000, 2.0)  # that is congestion
+    control.on_estimate(165_000, 110_000, 3.0)
+    assert control.bitrate(3.0) == 800_000
+    control.on_estimate(900_000, 700_000, 4.0)
+    assert control.bitrate(4.0) == 900_000
+    control.on_estimate(600_000, None, 5.0)
+    assert control.bitrate(5.0) == 900_000
+
+
 def test_loss_bounds_the_rate_and_its_absence_frees_it() -> None:
     control = RateControl()
-    control.on_estimate(5_000_000, 0.0)
+    control.on_estimate(5_000_000, 6_000_000, 0.0)
     control.on_report(0.05, 0.05, 1_000_000, 0.5)
     assert control.bitrate(1.0) == 5_000_000
     control.on_report(0.2, 0.05, 1_000_000, 1.0)
@@ -157,7 +170,7 @@ def test_loss_bounds_the_rate_and_its_absence_frees_it() -> None:
     rates = []
     for second in range(2, 30):
         control.on_report(0.0, 0.05, 900_000, second)
-        control.on_estimate(5_000_000, second)
+        control.on_estimate(5_000_000, 900_000, second)
         rates.append(control.bitrate(second))
     assert rates == sorted(rates, key=lambda rate: rate or 0)
     assert rates[0] == 972_000
