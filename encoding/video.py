@@ -186,7 +186,7 @@ class VideoEncoder:
             context.profile = "Baseline"
         elif name == "libvpx":
             context.qmin, context.qmax = 2, 56
-            context.thread_count = min(4, os.cpu_count() or 1)
+            context.thread_count = _threads(picture.width * picture.height, os.cpu_count() or 1)
         logger.info(
             "encoder.open name=%s size=%dx%d bitrate=%d",
             name,
@@ -221,6 +221,13 @@ class VideoEncoder:
                 "error-resilient": "default",
             }
         return dict(OPTIONS.get(name, {}))
+
+
+def _threads(pixels: int, cpus: int) -> int:
+    """Return how many threads libvpx is given: they spin while they wait for each other."""
+    if pixels > 1280 * 960 and cpus >= 6:
+        return 3
+    return 2 if pixels > 640 * 480 and cpus >= 4 else 1
 
 
 def _copy(frame: VideoFrame) -> VideoFrame:

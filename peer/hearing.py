@@ -84,6 +84,7 @@ class Hearing:
         self._heard_at: float | None = None
         self._concealed = 0
         """Samples made up in a row."""
+        self._loudness = 1.0
 
     @property
     def is_idle(self) -> bool:
@@ -157,7 +158,7 @@ class Hearing:
             case Wait():
                 return None
             case Decode(packet):
-                self._concealed = 0
+                self._concealed, self._loudness = 0, 1.0
                 ratio = decoder.sample_rate // decoder.clock_rate
                 samples = packet.duration * ratio
                 stats.jitterBufferEmittedCount += samples
@@ -180,13 +181,12 @@ class Hearing:
         count = len(made_up) // decoder.channels
         self.stats.concealmentEvents += not self._concealed
         self.stats.concealedSamples += count
-        beyond = (self._concealed + count) / decoder.sample_rate - _HOLD
-        if beyond > 0:
-            end = max(0.0, 1 - beyond / _FADE)
-            start = min(1.0, end + count / decoder.sample_rate / _FADE) if beyond < _FADE else end
-            slope = (end - start) / len(made_up)
-            made_up = array("h", [int(s * (start + slope * i)) for i, s in enumerate(made_up)])
         self._concealed += count
+        before, beyond = self._loudness, self._concealed / decoder.sample_rate - _HOLD
+        self._loudness = min(1.0, max(0.0, 1 - beyond / _FADE))
+        if self._loudness < 1:
+            slope = (self._loudness - before) / len(made_up)
+            made_up = array("h", [int(s * (before + slope * i)) for i, s in enumerate(made_up)])
         if max(made_up) <= _SILENT and min(made_up) >= -_SILENT:
             self.stats.silentConcealedSamples += count
         return made_up

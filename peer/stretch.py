@@ -58,7 +58,8 @@ def period(mono: Samples, rate: int) -> int | None:
 
     about = max(range(max(1, shortest // factor), window + 1), key=fitness)
     around = range(max(shortest, (about - 1) * factor), min(longest, (about + 1) * factor) + 1)
-    best = max(around, key=lambda lag: _likeness(head, lag, lag))
+    length = max(shortest, longest // 3)
+    best = max(around, key=lambda lag: _likeness(head, lag, length))
     return best if _likeness(head, best, best) >= _ALIKE else None
 
 

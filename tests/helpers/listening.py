@@ -106,11 +106,17 @@ class Listener:
     Args:
         first_sequence: The sequence number of packet 0.
         first_timestamp: Its timestamp.
+        decoder: Makes the decoder.
     """
 
-    def __init__(self, first_sequence: int = 65500, first_timestamp: int = 2**32 - 4000) -> None:
+    def __init__(
+        self,
+        first_sequence: int = 65500,
+        first_timestamp: int = 2**32 - 4000,
+        decoder: Callable[[], ToneDecoder] = ToneDecoder,
+    ) -> None:
         self.times = CaptureTimes()
-        self.hearing = Hearing(self.times, lambda codec: ToneDecoder())
+        self.hearing = Hearing(self.times, lambda codec: decoder())
         self._first = first_sequence, first_timestamp
         self.times.report(SSRC, 2_208_988_800 << 32, first_timestamp)
 

@@ -1,13 +1,14 @@
 """What is heard through loss, jitter, silence and wraps, in virtual time."""
 
 import random
+from array import array
 from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
 from icefloe.peer.playout import Playout, Wait
-from tests.helpers.listening import MS, RATE, SIZE, Heard, Listener, Sent, talk
+from tests.helpers.listening import MS, RATE, SIZE, Heard, Listener, Sent, ToneDecoder, talk
 
 PATH = 50 * MS
 """What every packet takes at least."""
@@ -86,6 +87,27 @@ def test_a_burst_of_loss_is_over_when_it_is_over() -> None:
     before = between(heard, 3.0, 4.0)[-1].delay
     assert longest_silence(heard) == pytest.approx(300 * MS, abs=21 * MS)
     assert all(abs(h.delay - before) < 20 * MS for h in between(heard, 4.4, 10))
+
+
+class Humming(ToneDecoder):
+    """Makes up a hum that does not end by itself."""
+
+    def conceal(self, timestamps: int) -> "array[int]":
+        return array("h", [5000]) * timestamps
+
+
+def test_what_is_made_up_fades_when_nothing_comes_for_long() -> None:
+    listener = Listener(decoder=Humming)
+    heard = listener.listen(talk(300, losing(*range(100, 150))))
+    made_up = between(heard, 2.1, 3.0)
+    assert max(made_up[0].samples) == 5000
+    loudness = [max(map(abs, h.samples)) for h in made_up]
+    assert loudness == sorted(loudness, reverse=True)
+    assert loudness[12:] == [0] * len(loudness[12:])
+    steps = [abs(b - a) for h in made_up for a, b in pairwise(h.samples)]
+    assert max(steps) < 40
+    stats = listener.hearing.stats
+    assert 0 < stats.silentConcealedSamples < stats.concealedSamples
 
 
 def test_the_delay_rises_with_jitter_and_comes_down_again() -> None:

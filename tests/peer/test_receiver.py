@@ -142,7 +142,7 @@ async def test_in_band_fec_is_asked_for_and_numbers_stay() -> None:
         assert [x for x in again.splitlines() if x.startswith("a=rtpmap")] == lines
 
 
-@pytest.mark.system("nftables")
+@pytest.mark.system("netns", "nftables")
 async def test_a_sender_that_is_told_of_losses_repeats_what_may_be_lost() -> None:
     a, b = PeerConnection(), PeerConnection()
     async with closing(a, b):

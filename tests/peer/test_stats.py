@@ -21,7 +21,6 @@ from aiortc import (
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from aiortc.stats import (
     RTCInboundRtpStreamStats,
-    RTCOutboundRtpStreamStats,
     RTCStats,
     RTCStatsReport,
 )
@@ -32,6 +31,7 @@ from icefloe.peer import (
     RTCDataChannelStats,
     RTCIceCandidatePairStats,
     RTCIceCandidateStats,
+    RTCOutboundRtpStreamStats,
     RTCPeerConnectionStats,
     RTCTransportStats,
 )
@@ -66,6 +66,13 @@ W3C: dict[type, str] = {
     RTCDataChannelStats: """
         label protocol dataChannelIdentifier state messagesSent bytesSent messagesReceived
         bytesReceived
+    """,
+    # trackId: aiortc's, from an earlier draft.
+    RTCOutboundRtpStreamStats: """
+        ssrc kind transportId packetsSent bytesSent trackId mid active framesSent framesEncoded
+        keyFramesEncoded frameWidth frameHeight targetBitrate encoderImplementation
+        powerEfficientEncoder retransmittedPacketsSent retransmittedBytesSent nackCount pliCount
+        firCount
     """,
     RTCPeerConnectionStats: "dataChannelsOpened dataChannelsClosed",
 }
