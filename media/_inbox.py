@@ -64,11 +64,11 @@ class Inbox:
             self._add(work, 0, (key, seconds))
         return True
 
-    def take(self) -> Callable[[], None]:
-        """Wait for work, and take it; for the thread."""
+    def take(self, timeout: float) -> Callable[[], None] | None:
+        """Take work, for the thread; wait for it at most ``timeout`` seconds."""
         with self._changed:
-            while not self._work:
-                self._changed.wait()
+            if not self._changed.wait_for(lambda: self._work, timeout):
+                return None
             work, size, sound = self._work.popleft()
             self._video -= size
             if sound is not None:

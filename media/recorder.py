@@ -40,6 +40,9 @@ PARTICIPANT = "{participant}"
 _TICK = 0.25
 """Seconds after which the thread is told the time, for what nothing arrives for."""
 
+_LOOP_CHECK = 1.0
+"""Seconds without work after which the thread looks whether its event loop still exists."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -193,6 +196,7 @@ class Recorder:
             raise RecordingFailed(self.path, exc.strerror or str(exc)) from exc
         if self._worker is None and not self._stopped:
             self._bridge = Bridge()
+            self._bridge.lane(1)  # by which the thread sees that the event loop is gone
             self._worker = Worker(self._bridge, self._run, "icefloe-recorder")
             self._tick()
 
@@ -209,10 +213,13 @@ class Recorder:
 
         Raises:
             InvalidParameter: The format has no such media, or the track is recorded already.
+            RecordingFailed: The recording has ended early.
             RuntimeError: The recorder is not running.
         """
         if self._worker is None or self._stopped:
             raise RuntimeError("start the recorder first, with `async with` or `await start()`")
+        if self.error is not None:
+            raise self.error
         wanted = self._settings.audio if track.kind == "audio" else self._settings.video
         if wanted is False:
             raise InvalidParameter("track", track, f"this recording has no {track.kind}")
@@ -221,9 +228,12 @@ class Recorder:
         key = object()
         tells = isinstance(track, Timed)
         self._inbox.put(partial(self._reel.add, key, track.kind, participant, tells))
-        self._pumps[track] = asyncio.get_running_loop().create_task(
-            self._record(track, key), name=f"record {track.id}"
+        task = asyncio.get_running_loop().create_task(
+            pump(track, partial(self._put, track, key)), name=f"record {track.id}"
         )
+        self._pumps[track] = task
+        # A task that is cancelled before it ran has no `finally`.
+        task.add_done_callback(lambda _: self._leave(track, key))
 
     async def remove_track(self, track: MediaStreamTrack) -> None:
         """Stop recording a track, which goes on; nothing happens if it is not recorded.
@@ -234,12 +244,9 @@ class Recorder:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _record(self, track: MediaStreamTrack, key: object) -> None:
-        try:
-            await pump(track, partial(self._put, track, key))
-        finally:
-            self._pumps.pop(track, None)
-            self._inbox.put(partial(self._reel.remove, key, self._clock.now()))
+    def _leave(self, track: MediaStreamTrack, key: object) -> None:
+        self._pumps.pop(track, None)
+        self._inbox.put(partial(self._reel.remove, key, self._clock.now()))
 
     def _put(self, track: MediaStreamTrack, key: object, frame: MediaData) -> None:
         if not isinstance(frame, AudioFrame | VideoFrame):
@@ -268,7 +275,10 @@ class Recorder:
         assert self._bridge is not None
         try:
             while not self._reel.finished:
-                self._inbox.take()()
+                if work := self._inbox.take(_LOOP_CHECK):
+                    work()
+                elif not self._bridge.is_open:
+                    self._reel.finish()  # the program ends and has forgotten to stop
         except Exception as exc:
             reason = exc.strerror if isinstance(exc, OSError) else None
             path = self._reel.current or self.path

@@ -28,6 +28,7 @@ _RATE = 48000
 _KEPT = 10
 """Frames that wait for the device; of 20 ms these are 0.2 s, and more would only be delay."""
 
+_LOOP_CHECK = 1.0
 _OPEN_TIMEOUT = 5.0
 _CLOSE_TIMEOUT = 2.0
 _DRIVERS = {"linux": ("pulse", "alsa", "oss"), "darwin": ("audiotoolbox",)}
@@ -61,6 +62,7 @@ class Speaker:
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
         self._bridge: Bridge[Any] = Bridge()
+        self._bridge.lane(1)  # by which the thread sees that the event loop is gone
         self._worker = Worker(self._bridge, self._run, "icefloe-speaker")
         self._track = track
         self._pump: asyncio.Task[None] | None = None
@@ -135,8 +137,8 @@ class Speaker:
 
     def _take(self) -> AudioFrame | None:
         with self._changed:
-            while not self._frames and not self._complete:
-                self._changed.wait()
+            while not self._frames and not self._complete and self._bridge.is_open:
+                self._changed.wait(_LOOP_CHECK)
             return self._frames.popleft() if self._frames and not self._stopped else None
 
     def _report_opened(self) -> None:

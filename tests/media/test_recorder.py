@@ -334,6 +334,40 @@ def test_a_file_can_be_played_after_the_program_was_killed(tmp_path: Path) -> No
             assert recording.pictures[-1][0] > least - 0.1
 
 
+FORGOTTEN = """
+import asyncio, sys
+from icefloe.media import Recorder, ToneTrack
+
+async def main():
+    recorder = Recorder(sys.argv[1])
+    await recorder.start()
+    recorder.add_track(ToneTrack())
+    await asyncio.sleep(1)
+
+asyncio.run(main())
+"""
+
+
+def test_a_recorder_that_was_forgotten_lets_the_program_end_and_ends_its_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "call.wav"
+    subprocess.run([sys.executable, "-c", FORGOTTEN, str(path)], check=True, timeout=30)
+    # Of a file that was ended the header tells the length.
+    assert int.from_bytes(path.read_bytes()[4:8], "little") == path.stat().st_size - 8
+    assert read(path).seconds > 0.5
+
+
+async def test_a_track_that_was_added_last_of_all_is_let_go(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "call.mkv")
+    await recorder.start()
+    track = FedTrack()
+    recorder.add_track(track)
+    await recorder.stop()
+    await recorder.wait()
+    assert (track.readyState, track.read) == ("live", 0)
+
+
 async def test_a_path_that_cannot_be_written_to_is_refused_at_once(tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere" / "call.mkv", tmp_path / "nowhere" / "{participant}.mkv"):
         with pytest.raises(RecordingFailed, match="No such file") as caught:
@@ -375,6 +409,8 @@ async def test_a_full_disk_ends_the_recording_with_its_cause() -> None:
     assert isinstance(cause, OSError)
     assert cause.errno == errno.ENOSPC
     assert audio.readyState == "live"
+    with pytest.raises(RecordingFailed):
+        await call.add("audio")
     for _ in range(2):
         with pytest.raises(RecordingFailed):
             await recorder.stop()
