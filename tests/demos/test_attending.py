@@ -1,0 +1,71 @@
+"""The demos as programs, and what all of them do with those who come and go."""
+
+import asyncio
+import logging
+import signal
+import sys
+
+import pytest
+
+from icefloe.demos._attending import attend
+from icefloe.peer import RemotePeer, join
+from icefloe.signaling import SignalingServer, serve
+from tests.demos.rooms import running
+
+
+async def start(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+
+
+async def test_a_demo_runs_until_it_is_told_to_end(server: SignalingServer) -> None:
+    async with join(server.url, room="den", name="alice") as room:
+        program = await start(
+            "icefloe.demos.echo", "--server", server.url, "--room", "den", "--name", "parrot"
+        )
+        peer = await room.peer("parrot")
+        await peer.connected()
+        program.send_signal(signal.SIGTERM)
+        told, _ = await program.communicate()
+        assert program.returncode == 0, told.decode()
+        assert await peer.ended() in ("left", "bye", "closed")
+
+
+async def test_a_server_that_is_not_there_is_told_in_a_sentence() -> None:
+    async with serve(port=0) as gone:
+        url = gone.url
+    program = await start("icefloe.demos.echo", "--server", url)
+    told, _ = await program.communicate()
+    assert program.returncode == 1
+    assert "Traceback" not in told.decode()
+    assert url in told.decode()
+
+
+async def test_a_call_that_breaks_off_leaves_the_others_alone(
+    server: SignalingServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "icefloe.demos")
+
+    async def hold(peer: RemotePeer) -> None:
+        if peer.name == "mallory":
+            raise ValueError("a fault of the demo")
+        await peer.open_channel("hello")
+        await peer.ended()
+
+    async def demo() -> None:
+        async with join(server.url, room="lobby", name="demo") as room:
+            await attend(room, hold)
+
+    async with running(demo()):
+        async with join(server.url, room="lobby", name="mallory") as room:
+            await (await room.peer("demo")).connected()
+        async with join(server.url, room="lobby", name="alice") as room:
+            peer = await room.peer("demo")
+            assert (await anext(aiter(peer.channels()))).label == "hello"
+    assert "the call with mallory broke off" in caplog.messages
+    assert "the call with alice broke off" not in caplog.messages
