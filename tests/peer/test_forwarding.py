@@ -70,8 +70,8 @@ async def test_viewers_see_what_came_and_nothing_is_decoded(codec: str, source: 
         receiver = middle.getReceivers()[0]
         assert isinstance(receiver, Receiver)
         receiver.origin._read_at -= 10
-        await pictures(viewers[0][0], 2)
-        assert receiver.origin._skips
+        while not receiver.origin._skips:
+            await pictures(viewers[0][0], 1)
         # Who reads the decoded track too gets pictures, from a key frame on.
         while receiver.origin._skips:
             await pictures(remote, 1)
