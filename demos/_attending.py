@@ -75,16 +75,22 @@ async def _until_gone(peer: RemotePeer, hold: Callable[[RemotePeer], Awaitable[N
         holding.cancel()
 
 
-def run(demo: Coroutine[Any, Any, None]) -> NoReturn:
-    """Run a demo until Ctrl-C or SIGTERM, and end the program."""
+def run(demo: Coroutine[Any, Any, None], *told: type[Exception]) -> NoReturn:
+    """Run a demo until Ctrl-C or SIGTERM, and end the program.
+
+    Args:
+        demo: What the demo does.
+        told: Errors that are told by their sentence alone, beside those of signaling.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for library in ("aioice", "aiortc", "websockets"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    expected: tuple[type[Exception], ...] = (SignalingError, *told)
     try:
         asyncio.run(_until_told(demo))
     except KeyboardInterrupt:
         sys.exit(130)
-    except SignalingError as error:
+    except expected as error:
         sys.exit(str(error))
     sys.exit(0)
 
