@@ -1229,11 +1229,12 @@ class PeerConnectionSeam(RTCPeerConnection):
                 # aiortc starts whatever it has remote credentials for, by its index.
                 self._private("remoteIce").pop(transceiver, None)
 
-    def _mark_bundled(self) -> None:
+    def _mark_bundled(self, *, one_transport: bool) -> None:
         """Note who shares a transport, whatever the order in which they were created.
 
         aiortc closes the transport of a bundle if the one that it was created for does not come
-        first in the bundle.
+        first in the bundle. With ``max-bundle`` there is one transport, also for what an offer is
+        about to add.
         """
         users: dict[Any, RTCDtlsTransport] = {
             t: t.receiver.transport for t in self.getTransceivers()
@@ -1242,7 +1243,7 @@ class PeerConnectionSeam(RTCPeerConnection):
             users[self.sctp] = self.sctp.transport
         shared = list(users.values())
         for user, transport in users.items():
-            user._bundled = user._bundled or shared.count(transport) > 1
+            user._bundled = user._bundled or one_transport or shared.count(transport) > 1
 
     def _settle_unoffered(self, offered: set[str]) -> None:
         """Keep transceivers that the offer has no section for out of the answer."""

@@ -10,6 +10,7 @@ from aiortc import (
     InvalidAccessError,
     InvalidStateError,
     MediaStreamTrack,
+    RTCBundlePolicy,
     RTCConfiguration,
     RTCDataChannel,
     RTCInboundRtpStreamStats,
@@ -147,7 +148,8 @@ class PeerConnection(RestartingConnection):
             was_stable = self.signalingState == "stable"
             try:
                 self._release_recycled(text)
-                self._mark_bundled()
+                max_bundle = self._configuration.bundlePolicy is RTCBundlePolicy.MAX_BUNDLE
+                self._mark_bundled(one_transport=max_bundle)
                 self._adopt_remote(text, kind)
                 await super().setRemoteDescription(RTCSessionDescription(sdp=text, type=kind))
                 if kind == "answer":

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import itertools
 import struct
 from typing import Any
 
@@ -40,6 +41,30 @@ async def test_an_answer_leaves_an_unoffered_track_for_later() -> None:
         await negotiate(b, a)
         assert [track.kind for track in tracks] == ["audio"]
         await tracks[0].recv()
+
+
+@pytest.mark.parametrize("own", [(), ("audio",), ("video",), ("video", "audio"), ("channel",)])
+@pytest.mark.parametrize(
+    "offered", list(itertools.permutations(("audio", "video", "channel"))), ids="-".join
+)
+async def test_what_was_added_before_an_offer_may_come_anywhere_in_it(
+    own: tuple[str, ...], offered: tuple[str, ...]
+) -> None:
+    tracks = {"audio": AudioStreamTrack, "video": VideoStreamTrack}
+
+    def add(connection: RTCPeerConnection, kinds: tuple[str, ...]) -> None:
+        for kind in kinds:
+            if kind == "channel":
+                connection.createDataChannel("x")
+            else:
+                connection.addTrack(tracks[kind]())
+
+    a, b = PeerConnection(), PeerConnection()
+    async with closing(a, b):
+        add(a, offered)
+        add(b, own)
+        await negotiate(a, b)
+        await connected(a, b)
 
 
 @pytest.mark.parametrize("event", ["datachannel", "message"])
