@@ -14,45 +14,42 @@ PUBLIC = {
         Camera
         Clock
         DeviceUnavailable
-        EncodedSource
+        Discard
         EncodedFanout
+        EncodedSource
         EncodedSubscription
         EncoderReport
-        Discard
         Fanout
         FileSource
+        FrameReader
         GeneratedAudio
         GeneratedVideo
-        FrameReader
         InvalidParameter
         LatestFrame
         MediaError
+        Microphone
         MissingDependency
         MonotonicClock
         NotSeekable
-        QueuedAudio
         OutputUnavailable
+        QueuedAudio
         RecordedFile
         Recorder
         RecordingFailed
+        Screen
         SinkError
         SnapshotFailed
-        Microphone
-        MonotonicClock
-        NotSeekable
-        QueuedAudio
-        Screen
         SourceError
         SourceNotFound
         SourceTimeout
         SourceUnreadable
+        Speaker
         SpeechDetector
         SpeechEvent
         SpeechLimits
         SpeechReader
         SpeechSegment
         SpeechStarted
-        Speaker
         Subscription
         TestPatternTrack
         ToneTrack
@@ -62,8 +59,8 @@ PUBLIC = {
         audio
         discard
         frames
-        speech
         snapshot
+        speech
     """,
     "icefloe.peer": """
         ChannelClosed

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import av
 import pytest
+from av import AudioFrame, VideoFrame
 
 from icefloe.demos.recorder import take_part
 from icefloe.media import TestPatternTrack, ToneTrack
@@ -22,6 +23,7 @@ def lengths(path: Path) -> dict[str, float]:
     with av.open(str(path)) as container:
         for packet in container.demux():
             for frame in packet.decode():
+                assert isinstance(frame, AudioFrame | VideoFrame)
                 assert frame.time is not None
                 found[packet.stream.type] = frame.time
     return found

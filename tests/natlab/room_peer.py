@@ -53,14 +53,15 @@ async def amplify(frame: AudioFrame) -> AudioFrame:
     return louder
 
 
-def is_bright(frame: Any) -> bool:
-    """Whether a frame is of the white picture or the loud tone."""
+def is_bright(frame: Any) -> bool | None:
+    """Whether a frame is of the white picture or the loud tone; of silence that cannot be told."""
     plane = frame.planes[0]
     data = bytes(plane)
     if isinstance(frame, VideoFrame):
         middle = data[frame.height // 2 * plane.line_size :][: frame.width]
         return sum(middle) > 200 * frame.width
-    return max(memoryview(data).cast("h")) > 6000
+    loudest = max(memoryview(data).cast("h"))
+    return loudest > 6000 if loudest > 500 else None
 
 
 class RoomPeer:
@@ -168,7 +169,8 @@ async def _watch(track: MediaStreamTrack) -> None:
             bright = is_bright(await track.recv())
             if bright is not shown:
                 shown = bright
-                emit("shown", kind=track.kind, bright=bright)
+                if bright is not None:
+                    emit("shown", kind=track.kind, bright=bright)
     except MediaStreamError:
         return
 
