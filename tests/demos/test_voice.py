@@ -123,7 +123,7 @@ def test_a_voice_that_is_not_installed_is_told() -> None:
 async def test_a_voice_that_is_cancelled_leaves_no_process(tmp_path: Path) -> None:
     script, number = tmp_path / "hangs", tmp_path / "number"
     script.write_text(
-        f"#!/bin/sh\necho $$ > {number}.new\nmv {number}.new {number}\nexec tail -f\n"
+        f"#!/bin/sh\necho $$ > {number}.new\nmv {number}.new {number}\nexec sleep 60\n"
     )
     script.chmod(0o755)
     saying = asyncio.create_task(Espeak(program=str(script))(TEXT))
