@@ -20,7 +20,8 @@ from playwright.async_api import BrowserContext, async_playwright
 from icefloe.signaling import serve
 from tests.helpers import netns
 from tests.helpers.browser import SWITCHES
-from tests.helpers.files_page import NO_PICKERS, command, event, open_files_page
+from tests.helpers.commands import event
+from tests.helpers.files_page import NO_PICKERS, command, open_files_page
 from tests.helpers.system import find
 from tests.helpers.transfers import random_file
 

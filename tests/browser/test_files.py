@@ -11,12 +11,12 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from icefloe.signaling import SignalingServer, serve
+from tests.helpers.commands import event
 from tests.helpers.files_page import (
     NO_PICKERS,
     PICK_STORED,
     FilesPage,
     command,
-    event,
     open_files_page,
 )
 from tests.helpers.netns import ADDRESS

@@ -1,9 +1,6 @@
 """A real browser on the files page, and the command on the other side."""
 
-import asyncio
-import json
-import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+
+from tests.helpers.commands import process
 
 PICK_STORED = """
   // What a person would choose in the browser's dialogue, in a folder of the page's own storage.
@@ -130,28 +129,5 @@ async def open_files_page(
 @asynccontextmanager
 async def command(*arguments: str, **pipes: Any) -> AsyncIterator[Process]:
     """Run ``icefloe`` with JSON on its standard output; it is ended afterwards."""
-    running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "icefloe",
-        *arguments,
-        "--json",
-        **{"stdout": PIPE, "stderr": PIPE, **pipes},
-    )
-    try:
+    async with process(*arguments, "--json", **pipes) as running:
         yield running
-    finally:
-        if running.returncode is None:
-            running.kill()
-        await running.communicate()
-
-
-async def event(running: Process, kind: str, **least: int) -> dict[str, Any]:
-    """Return the next event of a kind whose numbers are at least these."""
-    assert running.stdout is not None
-    while line := await running.stdout.readline():
-        found: dict[str, Any] = json.loads(line)
-        if found["event"] == kind and all(found[key] >= value for key, value in least.items()):
-            return found
-    assert running.stderr is not None
-    raise AssertionError((await running.stderr.read()).decode())
