@@ -529,6 +529,10 @@ class DtlsTransport(RTCDtlsTransport):
     """Packets encrypted before they are sent."""
     _OVERHEAD = 128
     """Bytes by which a record is longer than its content, at most."""
+    _RTCDtlsTransport__rx_bytes: int
+    _RTCDtlsTransport__rx_packets: int
+    _RTCDtlsTransport__tx_bytes: int
+    _RTCDtlsTransport__tx_packets: int
 
     def getLocalParameters(self) -> RTCDtlsParameters:
         """Return the fingerprint with the hash of the certificate's signature (RFC 8829 5.2.1).
@@ -555,7 +559,8 @@ class DtlsTransport(RTCDtlsTransport):
             or len(packet) < self._RECORD_HEADER
         ):
             return False
-        self._count("rx", 1, len(packet))
+        self._RTCDtlsTransport__rx_packets += 1
+        self._RTCDtlsTransport__rx_bytes += len(packet)
         self._ssl.bio_write(packet)
         end = self._RECORD_HEADER + (packet[11] << 8 | packet[12])
         try:
@@ -579,6 +584,9 @@ class DtlsTransport(RTCDtlsTransport):
         if self._batches is None:
             self._batches = ssl.get_protocol_version_name() in self.KNOWN_LAYOUTS
         at_once = self._AT_ONCE if self._batches else 1
+        if len(packets) == 1:
+            agent.send_all([self._encrypted(ssl, packets[0])])
+            return
         for start in range(0, len(packets), at_once):
             some = packets[start : start + at_once]
             for packet in some:
@@ -586,7 +594,7 @@ class DtlsTransport(RTCDtlsTransport):
             size = sum(map(len, some)) + len(some) * self._OVERHEAD
             written = ssl.bio_read(size)
             records = self._records(written) if self._batches else [written]
-            self._count("tx", len(records), sum(map(len, records)))
+            self._count(records)
             agent.send_all(records)
 
     def send_probe(self, packet: bytes) -> bool:
@@ -598,10 +606,14 @@ class DtlsTransport(RTCDtlsTransport):
         ssl = self._ssl
         if self._state is not DtlsState.CONNECTED or ssl is None:
             raise ConnectionError("DTLS is not connected")
+        return bool(agent_of(self.transport).send_probe(self._encrypted(ssl, packet)))
+
+    def _encrypted(self, ssl: SSL.Connection, packet: bytes) -> bytes:
         ssl.send(packet)
         record = ssl.bio_read(len(packet) + self._OVERHEAD)
-        self._count("tx", 1, len(record))
-        return bool(agent_of(self.transport).send_probe(record))
+        self._RTCDtlsTransport__tx_packets += 1
+        self._RTCDtlsTransport__tx_bytes += len(record)
+        return record
 
     def send_media(self, packets: list[bytes]) -> None:
         """Send RTP packets, in order.
@@ -618,7 +630,7 @@ class DtlsTransport(RTCDtlsTransport):
                 protected.append(srtp.protect(packet))
             except SrtpError:
                 logger.debug("srtp.refused size=%d", len(packet))  # too old to be sent again
-        self._count("tx", len(protected), sum(map(len, protected)))
+        self._count(protected)
         agent_of(self.transport).send_all(protected)
 
     def send_control(self, packet: bytes) -> None:
@@ -631,7 +643,7 @@ class DtlsTransport(RTCDtlsTransport):
         if self._state is not DtlsState.CONNECTED or srtp is None:
             raise ConnectionError("DTLS is not connected")
         protected = srtp.protect_rtcp(packet)
-        self._count("tx", 1, len(protected))
+        self._count([protected])
         agent_of(self.transport).send_all([protected])
 
     def _records(self, written: bytes) -> list[bytes]:
@@ -643,10 +655,9 @@ class DtlsTransport(RTCDtlsTransport):
             start = end
         return records
 
-    def _count(self, way: str, packets: int, size: int) -> None:
-        numbers = vars(self)
-        numbers[f"_RTCDtlsTransport__{way}_packets"] += packets
-        numbers[f"_RTCDtlsTransport__{way}_bytes"] += size
+    def _count(self, datagrams: list[bytes]) -> None:
+        self._RTCDtlsTransport__tx_packets += len(datagrams)
+        self._RTCDtlsTransport__tx_bytes += sum(map(len, datagrams))
 
 
 class _Tap:

@@ -211,6 +211,9 @@ class DataChannel:
         Cancellation: safe; the message was then not sent.
         """
         payload, size = _payload(message)
+        if self._has_room():
+            self._hand_over(payload, size)
+            return
         async with self._sending:
             await self._first_of(self._open)
             self._check_size(size)
@@ -233,11 +236,8 @@ class DataChannel:
         """
         payload, size = _payload(message)
         self._check_open()
-        if not self._open.is_set() or self._sending.locked():
-            self._counts.refused += 1
-            return False
         self._check_size(size)
-        if self._channel.bufferedAmount >= self._send_buffer:
+        if not self._has_room():
             self._counts.refused += 1
             return False
         self._hand_over(payload, size)
@@ -462,8 +462,17 @@ class DataChannel:
         if limit and size > limit:
             raise MessageTooLarge(self.label, size, limit)
 
+    def _has_room(self) -> bool:
+        """Whether a message can go now, and overtakes nobody's that waits."""
+        return (
+            self._channel.bufferedAmount < self._send_buffer
+            and self._open.is_set()
+            and not self._sending.locked()
+        )
+
     def _hand_over(self, payload: str | bytes, size: int) -> None:
         self._check_open()
+        self._check_size(size)
         if self._channel.readyState != "open":
             raise ChannelClosed(self.label, ClosedBy.THEM)  # it is being closed
         self._channel.send(payload)

@@ -174,9 +174,17 @@ class Channels:
         self._end()
 
     def receive(self, packet: bytes) -> None:
-        """Take a packet."""
-        if self._association is not None and self.state != "closed":
-            self._association.receive(packet, time.monotonic())
+        """Take a packet, and hand out at once what it completes."""
+        association = self._association
+        if association is None or self.state == "closed":
+            return
+        association.receive(packet, time.monotonic())
+        try:
+            if association.arrived or association.events:
+                # Whoever waits for a message is woken before the answer is made, so that its own
+                # shares a packet with the SACK.
+                self._hand_out(association)
+        finally:
             self._schedule()
 
     def path_changed(self, *, was_lost: bool) -> None:
@@ -208,22 +216,10 @@ class Channels:
         association = self._association
         if association is None or self.state == "closed":
             return
-        arrived = bool(association.arrived)
         try:
             self._hand_out(association)
             self._open_all()
         finally:
-            if arrived and not association.queue:
-                # Whoever reads has its turn now: its answer shares a packet with the SACK.
-                self._is_scheduled = True
-                self._loop.call_soon(self._answer)
-            else:
-                self._send(association)
-
-    def _answer(self) -> None:
-        self._is_scheduled = False
-        association = self._association
-        if association is not None and self.state != "closed":
             self._send(association)
 
     def _send(self, association: Association) -> None:

@@ -135,6 +135,7 @@ class Model:
         phase: What it is doing.
         window: Bytes that may be on their way.
         pacing_rate: Bytes a second at which they go out.
+        rate: The path's rate, in bytes a second, as far as it is known.
     """
 
     def __init__(self, segment: int) -> None:
@@ -144,8 +145,9 @@ class Model:
         self.pacing_rate = STARTUP_GAIN * self.window / UNKNOWN_RTT
         self._least_rtt = float("inf")
         self._least_rtt_at = 0.0
-        # The highest rates of this cycle and of the one before.
-        self._rates = [0.0, 0.0]
+        # The highest rates of this cycle and of the one before, and the higher of both.
+        self._new_rate = self._old_rate = 0.0
+        self.rate = 0.0
         self._round_end = 0  # the round ends when what was delivered after this was sent
         self._round_at = 0.0
         self._round_rtt = float("inf")
@@ -177,10 +179,10 @@ class Model:
         if self._cubic is not None:
             self._cubic.set_segment(size)
 
-    @property
-    def rate(self) -> float:
-        """The path's rate, in bytes a second, as far as it is known."""
-        return max(self._rates)
+    def _begin_cycle(self, known: float) -> None:
+        """Forget the rates of the cycle before the one that is over, of which this is known."""
+        self._new_rate, self._old_rate = 0.0, known
+        self.rate = known
 
     def _pipe(self) -> float:
         """Return the bytes that the path holds."""
@@ -197,7 +199,8 @@ class Model:
             self._take_round_trip(ack.rtt, now)
         new_round = ack.acked > 0 and ack.prior_delivered >= self._round_end
         if ack.rate is not None and (not ack.app_limited or ack.rate >= self.rate):
-            self._rates[0] = max(self._rates[0], ack.rate)
+            self._new_rate = max(self._new_rate, ack.rate)
+            self.rate = max(self._new_rate, self._old_rate)
             self._round_rate = max(self._round_rate, ack.rate)
         self._take_aggregation(ack)
         if self.phase is Phase.COMPETE and self._cubic is not None:
@@ -262,14 +265,14 @@ class Model:
             self._watch_startup()
         elif self.phase is Phase.COMPETE:
             if self._phase_rounds % CRUISE_ROUNDS == 0:
-                self._rates = [0.0, self._rates[0]]
+                self._begin_cycle(self._new_rate)
             self._watch_competition(ack)
         elif self._last_round_rtt - self._least_rtt > STANDING_QUEUE and not ack.app_limited:
             self._standing_from = min(self._standing_from, ack.now)
         else:
             self._standing_from = float("inf")
         if self._lost_part() > MOST_LOST and self._queue() > QUEUE_DELAY:
-            self._rates = [0.0, self._round_rate or self.rate]
+            self._begin_cycle(self._round_rate or self.rate)
         self._round_lost = self._round_acked = 0
         self._round_rate = 0.0
 
@@ -321,7 +324,7 @@ class Model:
         elif phase is Phase.RELAX:
             if ack.flight <= self._pipe() or self._phase_rounds >= 2:
                 # A cycle is over: what was seen two cycles ago is forgotten.
-                self._rates = [0.0, self._rates[0]]
+                self._begin_cycle(self._new_rate)
                 self._enter(Phase.CRUISE, now)
         elif phase is Phase.COMPETE:
             if lasted >= ROUND_TRIP_MEMORY:
