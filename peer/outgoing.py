@@ -1,6 +1,6 @@
 """What a sender does with its track: read, encode, number, send, repair.
 
-The sender of ``_aiortc.py`` holds one of these and hands it what the other side says. Raw frames
+The sender of ``_aiortc`` holds one of these and hands it what the other side says. Raw frames
 are encoded in a thread of the event loop's executor; encoded ones are sent as they come.
 """
 

@@ -1,0 +1,57 @@
+"""The seam: the one folder that touches private names of aiortc and aioice.
+
+Everything here is a thin, named way to something that aiortc 1.16 or aioice 0.13 keeps to itself;
+what is done with it stands elsewhere. It is what to look through when aiortc or aioice change.
+:func:`check` runs at import, so that versions which lack one of the names are refused with an error
+that says so, and not in the middle of a call.
+
+===================  ===============================================
+:mod:`.names`        what is built on, and the check
+:mod:`.connection`   ``RTCPeerConnection``
+:mod:`.transceiver`  ``RTCRtpTransceiver``, and what a rollback comes back to
+:mod:`.sender`       ``RTCRtpSender``
+:mod:`.receiver`     ``RTCRtpReceiver``
+:mod:`.sctp`         ``RTCSctpTransport``, ``RTCDataChannel``
+:mod:`.dtls`         ``RTCDtlsTransport``
+:mod:`.certificate`  ``RTCCertificate``
+:mod:`.ice`          ``RTCIceTransport``, ``RTCIceGatherer``
+:mod:`.turn`         aioice's STUN attributes
+===================  ===============================================
+
+aiortc builds its ICE objects in one method, ``RTCPeerConnection.__createDtlsTransport``. It is
+overridden to put an :class:`~icefloe.peer.ice.agent.IceAgent` in the place of the
+``aioice.Connection``; of that object aiortc uses the names of :data:`AGENT_CONTRACT`.
+"""
+
+from .names import AGENT_CONTRACT, check  # isort: skip - checks before anything is built on it
+from .connection import PeerConnectionSeam, guard
+from .dtls import DtlsTransport, describe_transport, transport_stats
+from .ice import Gatherer, IceTransport, agent_of
+from .receiver import Receiver, origin_of
+from .sctp import CountedChannel, SctpTransport
+from .sender import Sender
+from .transceiver import Stable, negotiated_media, prefers_codecs, set_media
+from .turn import REQUESTED_ADDRESS_FAMILY
+
+__all__ = [
+    "AGENT_CONTRACT",
+    "REQUESTED_ADDRESS_FAMILY",
+    "CountedChannel",
+    "DtlsTransport",
+    "Gatherer",
+    "IceTransport",
+    "PeerConnectionSeam",
+    "Receiver",
+    "SctpTransport",
+    "Sender",
+    "Stable",
+    "agent_of",
+    "check",
+    "describe_transport",
+    "guard",
+    "negotiated_media",
+    "origin_of",
+    "prefers_codecs",
+    "set_media",
+    "transport_stats",
+]

@@ -1,0 +1,331 @@
+"""The peer connection, with its private parts under names of their own."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from aiortc import (
+    RTCConfiguration,
+    RTCDtlsTransport,
+    RTCIceParameters,
+    RTCIceTransport,
+    RTCPeerConnection,
+    RTCRtpTransceiver,
+)
+from aiortc.sdp import MediaDescription, SessionDescription
+from pyee.asyncio import AsyncIOEventEmitter
+
+from .certificate import Certificate
+from .dtls import DtlsTransport
+from .ice import Gatherer, IceTransport, agent_of
+from .receiver import Receiver
+from .sctp import SctpTransport
+from .sender import Sender
+from .transceiver import Negotiated, Stable, Transceiver
+
+logger = logging.getLogger(__name__)
+
+
+def guard(emitter: AsyncIOEventEmitter) -> None:
+    """Log what a handler of this emitter raises, instead of letting it tear down a transport."""
+    if not emitter.listeners("error"):
+        emitter.on("error", _log_handler_error)
+
+
+def _log_handler_error(error: BaseException) -> None:
+    logger.error("an event handler raised %r", error, exc_info=error)
+
+
+class PeerConnectionSeam(RTCPeerConnection):
+    """``RTCPeerConnection`` with its private parts under names of their own."""
+
+    def __init__(self, configuration: RTCConfiguration) -> None:
+        super().__init__(configuration)
+        self._connecting: set[asyncio.Task[None]] = set()
+        certificates = self._private("certificates")
+        certificates[:] = [Certificate(key=c._key, cert=c._cert) for c in certificates]
+        guard(self)
+
+    # What a subclass supplies.
+
+    def _make_agent(self, ice: RTCIceTransport, username: str, password: str) -> Any:
+        raise NotImplementedError
+
+    def _negotiation_may_be_needed(self) -> None:
+        raise NotImplementedError
+
+    # What aiortc calls.
+
+    def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:
+        dtls: RTCDtlsTransport = _create_dtls_transport(self)
+        ice = dtls.transport
+        gatherer = ice.iceGatherer
+        parameters = gatherer.getLocalParameters()
+        gatherer.__class__ = Gatherer
+        ice.__class__ = IceTransport
+        agent = self._make_agent(ice, str(parameters.usernameFragment), str(parameters.password))
+        gatherer._connection = ice._connection = agent
+        dtls.__class__ = DtlsTransport
+        assert isinstance(dtls, DtlsTransport)
+        agent.take = dtls.receive_now
+        ice._recv, ice._send = agent.recv, agent.send
+        for emitter in (gatherer, ice, dtls):
+            guard(emitter)
+        dtls.on("statechange", lambda: self._on_dtls_state(dtls))
+        return dtls
+
+    async def _RTCPeerConnection__connect(self) -> None:
+        if not self._private("isClosed"):
+            self._begin_checks()
+        await _connect(self)
+
+    def _on_dtls_state(self, dtls: RTCDtlsTransport) -> None:
+        # What was negotiated while the handshake ran was passed over: aiortc starts senders and
+        # receivers once after each description, and only where the transport is connected by then.
+        if dtls.state == "connected":
+            self._resume_connecting()
+
+    def _RTCPeerConnection__updateIceConnectionState(self) -> None:
+        # W3C webrtc-pc 5.6.4, "RTCIceConnectionState"; aiortc knows no ``disconnected``.
+        states = {transport.state for transport in self._private("iceTransports")}
+        live = states - {"closed"}
+        if self._private("isClosed"):
+            state = "closed"
+        elif named := next((s for s in ("failed", "disconnected") if s in states), None):
+            state = named
+        elif live == {"completed"}:
+            state = "completed"
+        else:
+            state = "checking" if live & {"checking", "completed"} else "new"
+        self._change("iceConnectionState", state)
+
+    def _RTCPeerConnection__updateConnectionState(self) -> None:
+        # W3C webrtc-pc 4.3.3, "RTCPeerConnectionState", likewise.
+        dtls = {transport.state for transport in self._private("dtlsTransports")}
+        ice = {transport.state for transport in self._private("iceTransports")}
+        if self._private("isClosed"):
+            state = "closed"
+        elif "failed" in ice | dtls:
+            state = "failed"
+        elif "disconnected" in ice:
+            state = "disconnected"
+        elif ice | dtls <= {"new", "closed"}:
+            state = "new"
+        elif "checking" in ice or dtls & {"new", "connecting"}:
+            state = "connecting"
+        else:
+            state = "connected"
+        self._change("connectionState", state)
+        is_closing = self._private("isClosed") or self._private("closeTask") is not None
+        if dtls == {"closed"} and not is_closing:
+            # The other side has closed the connection.
+            self._set_private("closeTask", asyncio.ensure_future(self.close()))
+
+    def _change(self, name: str, state: str) -> None:
+        if state != self._private(name):
+            self._set_private(name, state)
+            self.emit(name.lower() + "change")
+
+    def _RTCPeerConnection__createSctpTransport(self) -> None:
+        _create_sctp_transport(self)
+        assert self.sctp is not None
+        self.sctp.__class__ = SctpTransport
+        assert isinstance(self.sctp, SctpTransport)
+        self.sctp.begin()
+        guard(self.sctp)
+        self._negotiation_may_be_needed()
+
+    def _RTCPeerConnection__createTransceiver(self, *args: Any, **kwargs: Any) -> RTCRtpTransceiver:
+        transceiver: RTCRtpTransceiver = _create_transceiver(self, *args, **kwargs)
+        transceiver.__class__ = Transceiver
+        transceiver.receiver.__class__ = Receiver
+        assert isinstance(transceiver.receiver, Receiver)
+        transceiver.receiver.tap()
+        transceiver.sender.__class__ = Sender
+        assert isinstance(transceiver.sender, Sender)
+        transceiver.sender.begin()
+        assert isinstance(transceiver, Transceiver)
+        transceiver.receiver.begin()
+        transceiver.on_change = self._negotiation_may_be_needed
+        self._negotiation_may_be_needed()
+        return transceiver
+
+    # What icefloe calls.
+
+    def _private(self, name: str) -> Any:
+        return getattr(self, f"_RTCPeerConnection__{name}")
+
+    def _set_private(self, name: str, value: Any) -> None:
+        setattr(self, f"_RTCPeerConnection__{name}", value)
+
+    def _description(self, which: str) -> SessionDescription | None:
+        """Return ``currentLocal``, ``pendingRemote`` and so on, as aiortc holds it."""
+        found: SessionDescription | None = self._private(f"{which}Description")
+        return found
+
+    def _settle_descriptions(self) -> None:
+        """Make what was pending current (W3C webrtc-pc 4.4.1.5, on entering ``stable``)."""
+        for side in ("Local", "Remote"):
+            pending = self._description(f"pending{side}")
+            if pending is not None:
+                self._set_private(f"current{side}Description", pending)
+                self._set_private(f"pending{side}Description", None)
+
+    def _transceivers_by_index(self) -> dict[int | None, RTCRtpTransceiver]:
+        return {t._get_mline_index(): t for t in self.getTransceivers()}
+
+    def _release_index(self, index: int, mid: str) -> None:
+        """Take a media section away from the stopped transceiver that another one replaces."""
+        for transceiver in self.getTransceivers():
+            if transceiver._get_mline_index() == index and transceiver.mid not in (None, mid):
+                transceiver._set_mline_index(None)  # type: ignore[arg-type]
+                # aiortc starts whatever it has remote credentials for, by its index.
+                self._private("remoteIce").pop(transceiver, None)
+
+    def _mark_bundled(self, *, one_transport: bool) -> None:
+        """Note who shares a transport, whatever the order in which they were created.
+
+        aiortc closes the transport of a bundle if the one that it was created for does not come
+        first in the bundle. With ``max-bundle`` there is one transport, also for what an offer is
+        about to add.
+        """
+        users: dict[Any, RTCDtlsTransport] = {
+            t: t.receiver.transport for t in self.getTransceivers()
+        }
+        if self.sctp is not None:
+            users[self.sctp] = self.sctp.transport
+        shared = list(users.values())
+        for user, transport in users.items():
+            user._bundled = user._bundled or one_transport or shared.count(transport) > 1
+
+    def _settle_unoffered(self, offered: set[str]) -> None:
+        """Keep transceivers that the offer has no section for out of the answer."""
+        for transceiver in self.getTransceivers():
+            if transceiver.mid not in offered:
+                transceiver._offerDirection = "inactive"
+
+    def _ensure_sctp(self) -> None:
+        if self.sctp is None:
+            self._RTCPeerConnection__createSctpTransport()
+
+    def _begin_checks(self) -> None:
+        """Have the ICE transports check, as far as the other side's credentials are known."""
+        remote: dict[RTCIceTransport, RTCIceParameters] = {}
+        for user, parameters in self._private("remoteIce").items():
+            owner = user.receiver if isinstance(user, RTCRtpTransceiver) else user
+            remote.setdefault(owner.transport.transport, parameters)
+        for ice, parameters in remote.items():
+            if isinstance(ice, IceTransport) and ice in self._private("iceTransports"):
+                ice.begin(parameters)
+
+    def _resume_connecting(self) -> None:
+        """Start what can be started: transports, senders, receivers, the SCTP association."""
+        connect: Callable[[], Coroutine[Any, Any, None]] = self._private("connect")
+        task = asyncio.get_running_loop().create_task(connect())
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    def _stable(self) -> Stable:
+        """Note what a rollback comes back to."""
+        return Stable(
+            transceivers={
+                t: Negotiated(
+                    t.mid,
+                    t._get_mline_index(),
+                    t._codecs,
+                    t._headerExtensions,
+                    t._offerDirection,
+                    t.receiver._track,
+                )
+                for t in self.getTransceivers()
+            },
+            has_sctp=self.sctp is not None,
+            sctp_mid=self.sctp.mid if self.sctp else None,
+            sctp_index=self._private("sctp_mline_index"),
+            remote_ice=dict(self._private("remoteIce")),
+            remote_dtls=dict(self._private("remoteDtls")),
+        )
+
+    async def _restore(self, stable: Stable, *, drop: Iterable[Any] = ()) -> None:
+        """Undo an offer, local or remote (RFC 9429 section 4.1.10.2).
+
+        Args:
+            stable: What :meth:`_stable` noted.
+            drop: Transceivers, and the SCTP transport, that only the offer called for.
+        """
+        for unwanted in drop:
+            if unwanted is self.sctp:
+                self._set_private("sctp", None)
+            else:
+                self._private("transceivers").remove(unwanted)
+        for transceiver in self.getTransceivers():
+            was = stable.transceivers.get(transceiver, Negotiated())
+            transceiver._set_mid(was.mid)  # type: ignore[arg-type]
+            transceiver._set_mline_index(was.index)  # type: ignore[arg-type]
+            transceiver._codecs = was.codecs
+            transceiver._headerExtensions = was.extensions
+            transceiver._offerDirection = was.offer_direction
+            transceiver.receiver._track = was.track
+        if self.sctp is not None:
+            self.sctp.mid = stable.sctp_mid
+        self._set_private("sctp_mline_index", stable.sctp_index)
+        self._set_private("remoteIce", dict(stable.remote_ice))
+        self._set_private("remoteDtls", dict(stable.remote_dtls))
+        for side in ("Local", "Remote"):
+            self._set_private(f"pending{side}Description", None)
+        for ice in self._ice_transports():
+            agent = agent_of(ice)
+            agent.discard_next()
+            if agent.has_gathered and isinstance(ice.iceGatherer, Gatherer):
+                ice.iceGatherer.finish()
+            if ice.state == "new":
+                # The role goes with who made the offer, and that offer never was.
+                ice._role_set = False
+                ice._connection.ice_controlling = False
+        await self._discard_unused_transports()
+        if self.signalingState != "stable":
+            self._private("setSignalingState")("stable")
+
+    async def _discard_unused_transports(self) -> None:
+        used = {t.receiver.transport for t in self.getTransceivers()}
+        if self.sctp is not None:
+            used.add(self.sctp.transport)
+        for dtls in self._private("dtlsTransports") - used:
+            await dtls.stop()
+            await dtls.transport.stop()
+            self._private("dtlsTransports").discard(dtls)
+            self._private("iceTransports").discard(dtls.transport)
+        for state in ("IceGatheringState", "IceConnectionState", "ConnectionState"):
+            self._private(f"update{state}")()
+
+    def _dtls_of(self, media: MediaDescription) -> RTCDtlsTransport | None:
+        """Return the transport of a media section of an applied description."""
+        mid = media.rtp.muxId
+        if self.sctp is not None and media.kind == "application" and self.sctp.mid == mid:
+            return self.sctp.transport
+        return next((t.receiver.transport for t in self.getTransceivers() if t.mid == mid), None)
+
+    def _dtls_in_use(self) -> list[RTCDtlsTransport]:
+        """Return the transports that carry something, each once."""
+        transports = [t.receiver.transport for t in self.getTransceivers()]
+        if self.sctp is not None:
+            transports.append(self.sctp.transport)
+        return list(dict.fromkeys(transports))
+
+    def _ice_transports(self) -> set[RTCIceTransport]:
+        return {dtls.transport for dtls in self._dtls_in_use()}
+
+    def _path_changed(self, *, was_lost: bool) -> None:
+        if isinstance(self.sctp, SctpTransport):
+            self.sctp.shell.path_changed(was_lost=was_lost)
+
+    def _remote_max_message_size(self) -> int:
+        """Return the largest message that the other side takes, in bytes; 0 is no limit."""
+        return self.sctp._remote_max_message_size if self.sctp is not None else 0
+
+
+_connect = RTCPeerConnection.__dict__["_RTCPeerConnection__connect"]
+_create_dtls_transport = RTCPeerConnection.__dict__["_RTCPeerConnection__createDtlsTransport"]
+_create_sctp_transport = RTCPeerConnection.__dict__["_RTCPeerConnection__createSctpTransport"]
+_create_transceiver = RTCPeerConnection.__dict__["_RTCPeerConnection__createTransceiver"]

@@ -1,0 +1,174 @@
+"""The DTLS transport: data and media without a coroutine for each packet."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from aiortc import RTCDtlsParameters, RTCDtlsTransport, RTCTransportStats
+from aiortc.rtcdtlstransport import State as DtlsState
+from aiortc.rtcpeerconnection import add_transport_description
+from aiortc.sdp import MediaDescription
+from OpenSSL import SSL
+from pylibsrtp import Error as SrtpError
+
+from .ice import agent_of
+
+logger = logging.getLogger(__name__)
+
+
+class DtlsTransport(RTCDtlsTransport):
+    """``RTCDtlsTransport`` that carries data without a coroutine for each packet."""
+
+    take_data: Callable[[bytes], None] | None = None
+    """Takes each packet of data, while there is somebody to take it."""
+    _APPLICATION_DATA = 23
+    _RECORD_HEADER = 13
+    """Bytes before a record's content (RFC 6347 section 4.1)."""
+    KNOWN_LAYOUTS = frozenset({"DTLSv1", "DTLSv1.2"})
+    """Versions whose records begin with such a header: RFC 9147 gives DTLS 1.3 another one."""
+    _batches: bool | None = None
+    _AT_ONCE = 40
+    """Packets encrypted before they are sent."""
+    _OVERHEAD = 128
+    """Bytes by which a record is longer than its content, at most."""
+    _RTCDtlsTransport__rx_bytes: int
+    _RTCDtlsTransport__rx_packets: int
+    _RTCDtlsTransport__tx_bytes: int
+    _RTCDtlsTransport__tx_packets: int
+
+    def getLocalParameters(self) -> RTCDtlsParameters:
+        """Return the fingerprint with the hash of the certificate's signature (RFC 8829 5.2.1).
+
+        aiortc tells those with other hashes as well, as RFC 8122 allows. When ICE is fast,
+        libdatachannel sometimes compares one with the certificate by the hash of another.
+        """
+        told = super().getLocalParameters().fingerprints
+        return RTCDtlsParameters([one for one in told if one.algorithm == "sha-256"])
+
+    def receive_now(self, packet: bytes) -> bool:
+        """Take a datagram if it carries data of a connection that is established.
+
+        Returns:
+            Whether it was taken; otherwise it goes through :meth:`_recv_next`, as media,
+            handshakes and alerts do.
+        """
+        take = self.take_data
+        if (
+            packet[0] != self._APPLICATION_DATA
+            or self._state is not DtlsState.CONNECTED
+            or take is None
+            or self._ssl is None
+            or len(packet) < self._RECORD_HEADER
+        ):
+            return False
+        self._RTCDtlsTransport__rx_packets += 1
+        self._RTCDtlsTransport__rx_bytes += len(packet)
+        self._ssl.bio_write(packet)
+        end = self._RECORD_HEADER + (packet[11] << 8 | packet[12])
+        try:
+            take(self._ssl.recv(len(packet)))
+            while end < len(packet):  # a datagram may have several records
+                take(self._ssl.recv(len(packet)))
+        except SSL.Error:
+            return True  # not authentic, a replay, or no further record
+        return True
+
+    def send_all(self, packets: list[bytes]) -> None:
+        """Send packets of data, in order.
+
+        Raises:
+            ConnectionError: The transport is not connected.
+        """
+        ssl = self._ssl
+        if self._state is not DtlsState.CONNECTED or ssl is None:
+            raise ConnectionError("DTLS is not connected")
+        agent: Any = agent_of(self.transport)
+        if self._batches is None:
+            self._batches = ssl.get_protocol_version_name() in self.KNOWN_LAYOUTS
+        at_once = self._AT_ONCE if self._batches else 1
+        if len(packets) == 1:
+            agent.send_all([self._encrypted(ssl, packets[0])])
+            return
+        for start in range(0, len(packets), at_once):
+            some = packets[start : start + at_once]
+            for packet in some:
+                ssl.send(packet)
+            size = sum(map(len, some)) + len(some) * self._OVERHEAD
+            written = ssl.bio_read(size)
+            records = self._records(written) if self._batches else [written]
+            self._count(records)
+            agent.send_all(records)
+
+    def send_probe(self, packet: bytes) -> bool:
+        """Send a packet of data that is not to be fragmented; see :meth:`IceAgent.send_probe`.
+
+        Raises:
+            ConnectionError: The transport is not connected.
+        """
+        ssl = self._ssl
+        if self._state is not DtlsState.CONNECTED or ssl is None:
+            raise ConnectionError("DTLS is not connected")
+        return bool(agent_of(self.transport).send_probe(self._encrypted(ssl, packet)))
+
+    def _encrypted(self, ssl: SSL.Connection, packet: bytes) -> bytes:
+        ssl.send(packet)
+        record = ssl.bio_read(len(packet) + self._OVERHEAD)
+        self._RTCDtlsTransport__tx_packets += 1
+        self._RTCDtlsTransport__tx_bytes += len(record)
+        return record
+
+    def send_media(self, packets: list[bytes]) -> None:
+        """Send RTP packets, in order.
+
+        Raises:
+            ConnectionError: The transport is not connected.
+        """
+        srtp = self._tx_srtp
+        if self._state is not DtlsState.CONNECTED or srtp is None:
+            raise ConnectionError("DTLS is not connected")
+        protected = []
+        for packet in packets:
+            try:
+                protected.append(srtp.protect(packet))
+            except SrtpError:
+                logger.debug("srtp.refused size=%d", len(packet))  # too old to be sent again
+        self._count(protected)
+        agent_of(self.transport).send_all(protected)
+
+    def send_control(self, packet: bytes) -> None:
+        """Send an RTCP packet.
+
+        Raises:
+            ConnectionError: The transport is not connected.
+        """
+        srtp = self._tx_srtp
+        if self._state is not DtlsState.CONNECTED or srtp is None:
+            raise ConnectionError("DTLS is not connected")
+        protected = srtp.protect_rtcp(packet)
+        self._count([protected])
+        agent_of(self.transport).send_all([protected])
+
+    def _records(self, written: bytes) -> list[bytes]:
+        """Cut what OpenSSL has written into a datagram for each record."""
+        records, start = [], 0
+        while start + self._RECORD_HEADER <= len(written):
+            end = start + self._RECORD_HEADER + (written[start + 11] << 8 | written[start + 12])
+            records.append(written[start:end])
+            start = end
+        return records
+
+    def _count(self, datagrams: list[bytes]) -> None:
+        self._RTCDtlsTransport__tx_packets += len(datagrams)
+        self._RTCDtlsTransport__tx_bytes += sum(map(len, datagrams))
+
+
+def describe_transport(media: MediaDescription, dtls: RTCDtlsTransport) -> None:
+    """Write the transport's candidates and credentials, as they are now, into a media section."""
+    add_transport_description(media, dtls)
+
+
+def transport_stats(dtls: RTCDtlsTransport) -> RTCTransportStats:
+    """Return what aiortc has counted of a transport."""
+    (stats,) = dtls._get_stats().values()
+    assert isinstance(stats, RTCTransportStats)
+    return stats

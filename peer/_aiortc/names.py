@@ -1,0 +1,166 @@
+"""The private names of aiortc and aioice that this package builds on."""
+
+from importlib.metadata import version
+
+from aiortc import (
+    RTCCertificate,
+    RTCDataChannel,
+    RTCDtlsTransport,
+    RTCIceGatherer,
+    RTCIceTransport,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+    RTCSctpTransport,
+)
+from aiortc.jitterbuffer import JitterBuffer
+
+from ..errors import IncompatibleVersions
+
+AGENT_CONTRACT = (
+    "gather_candidates",
+    "ice_controlling",
+    "local_candidates",
+    "local_password",
+    "local_username",
+    "recv",
+    "remote_candidates",
+    "send",
+)
+"""What aiortc uses of ``RTCIceTransport._connection``, where :class:`IceTransport` does not take
+its place."""
+
+_METHODS: dict[type, tuple[str, ...]] = {
+    RTCPeerConnection: (
+        "_RTCPeerConnection__connect",
+        "_RTCPeerConnection__createDtlsTransport",
+        "_RTCPeerConnection__createSctpTransport",
+        "_RTCPeerConnection__createTransceiver",
+        "_RTCPeerConnection__setSignalingState",
+        "_RTCPeerConnection__updateConnectionState",
+        "_RTCPeerConnection__updateIceConnectionState",
+        "_RTCPeerConnection__updateIceGatheringState",
+    ),
+    RTCCertificate: ("_create_ssl_context",),
+    RTCDataChannel: ("_addBufferedAmount", "_setId", "_setReadyState"),
+    RTCDtlsTransport: (
+        "_get_stats",
+        "_register_data_receiver",
+        "_register_rtp_receiver",
+        "_unregister_data_receiver",
+    ),
+    RTCRtpReceiver: (
+        "_RTCRtpReceiver__stop_decoder",
+        "_handle_rtcp_packet",
+        "_handle_rtp_packet",
+        "_run_rtcp",
+        "_send_rtcp_nack",
+        "_send_rtcp_pli",
+    ),
+    RTCRtpSender: ("_handle_rtcp_packet", "_run_rtp"),
+    RTCRtpTransceiver: ("_get_mline_index", "_set_mid", "_set_mline_index"),
+    RTCSctpTransport: (
+        "_data_channel_add_negotiated",
+        "_data_channel_close",
+        "_data_channel_open",
+        "_data_channel_send",
+        "_handle_data",
+    ),
+}
+
+_ATTRIBUTES: dict[type, tuple[str, ...]] = {
+    RTCPeerConnection: (
+        "_RTCPeerConnection__certificates",
+        "_RTCPeerConnection__closeTask",
+        "_RTCPeerConnection__connectionState",
+        "_RTCPeerConnection__currentLocalDescription",
+        "_RTCPeerConnection__currentRemoteDescription",
+        "_RTCPeerConnection__dtlsTransports",
+        "_RTCPeerConnection__iceConnectionState",
+        "_RTCPeerConnection__iceTransports",
+        "_RTCPeerConnection__isClosed",
+        "_RTCPeerConnection__pendingLocalDescription",
+        "_RTCPeerConnection__pendingRemoteDescription",
+        "_RTCPeerConnection__remoteDtls",
+        "_RTCPeerConnection__remoteIce",
+        "_RTCPeerConnection__sctp",
+        "_RTCPeerConnection__sctp_mline_index",
+        "_RTCPeerConnection__transceivers",
+    ),
+    RTCCertificate: ("_cert", "_key"),
+    RTCDtlsTransport: (
+        "_RTCDtlsTransport__rx_bytes",
+        "_RTCDtlsTransport__rx_packets",
+        "_RTCDtlsTransport__tx_bytes",
+        "_RTCDtlsTransport__tx_packets",
+        "_ssl",
+        "_state",
+        "_tx_srtp",
+    ),
+    RTCIceGatherer: ("_connection",),
+    JitterBuffer: ("_origin", "_packets"),
+    RTCRtpReceiver: (
+        "_RTCRtpReceiver__codecs",
+        "_RTCRtpReceiver__decoder_error",
+        "_RTCRtpReceiver__decoder_queue",
+        "_RTCRtpReceiver__decoder_thread",
+        "_RTCRtpReceiver__jitter_buffer",
+        "_RTCRtpReceiver__kind",
+        "_RTCRtpReceiver__nack_generator",
+        "_RTCRtpReceiver__remote_streams",
+        "_RTCRtpReceiver__rtcp_task",
+        "_RTCRtpReceiver__rtcp_ssrc",
+        "_RTCRtpReceiver__rtx_ssrc",
+        "_RTCRtpReceiver__started",
+        "_RTCRtpReceiver__timestamp_mapper",
+        "_track",
+    ),
+    RTCIceTransport: ("_connection", "_recv", "_role_set", "_send"),
+    RTCRtpSender: (
+        "_RTCRtpSender__ntp_timestamp",
+        "_RTCRtpSender__octet_count",
+        "_RTCRtpSender__packet_count",
+        "_RTCRtpSender__rtp_exited",
+        "_RTCRtpSender__rtp_started",
+        "_RTCRtpSender__rtp_timestamp",
+        "_RTCRtpSender__rtt",
+        "_enabled",
+        "_rtx_ssrc",
+        "_ssrc",
+    ),
+    RTCRtpTransceiver: (
+        "_bundled",
+        "_codecs",
+        "_headerExtensions",
+        "_offerDirection",
+        "_preferred_codecs",
+    ),
+    RTCSctpTransport: ("_remote_max_message_size",),
+}
+
+
+def check() -> None:
+    """Make sure that the names this file builds on are there.
+
+    Raises:
+        IncompatibleVersions: Some are not; the message names them and the versions found.
+    """
+    missing = [
+        f"{cls.__module__}.{cls.__name__}.{name}"
+        for cls, names in _METHODS.items()
+        for name in names
+        if not callable(getattr(cls, name, None))
+    ]
+    missing += [
+        f"{cls.__module__}.{cls.__name__}.{name}"
+        for cls, names in _ATTRIBUTES.items()
+        for name in names
+        if name not in cls.__init__.__code__.co_names  # type: ignore[misc]
+    ]
+    if missing:
+        found = f"aiortc {version('aiortc')} and aioice {version('aioice')}"
+        raise IncompatibleVersions(missing, found)
+
+
+check()

@@ -1,0 +1,191 @@
+"""Data channels, and the SCTP transport over icefloe's association."""
+
+from collections.abc import Callable
+
+from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCSctpTransport
+from aiortc.rtcsctptransport import RTCSctpCapabilities
+
+from ..sctp.congestion import Controller
+from ..sctp.congestion.model import Model
+from ..sctp.dcep import Open
+from ..sctp.transport import Channel, Channels
+from .dtls import DtlsTransport
+
+
+class CountedChannel(RTCDataChannel):
+    """``RTCDataChannel`` that counts its messages, as W3C webrtc-stats has it."""
+
+    messages_sent = 0
+    bytes_sent = 0
+    messages_received = 0
+    bytes_received = 0
+    messages_abandoned = 0
+    """Messages of an unreliable channel that were given up."""
+
+    messages_skipped = 0
+    """Messages of an ordered one that the other side gave up and that never came."""
+
+    def sent(self, size: int) -> None:
+        """Count a message that has left the buffer."""
+        self.messages_sent += 1
+        self.bytes_sent += size
+
+    def received(self, size: int) -> None:
+        """Count a message that came."""
+        self.messages_received += 1
+        self.bytes_received += size
+
+    def abandoned(self, size: int) -> None:
+        """Count a message that was given up."""
+        self.messages_abandoned += 1
+
+    def skipped(self, count: int) -> None:
+        """Count messages that the other side gave up."""
+        self.messages_skipped += count
+
+    def assign(self, id: int) -> None:
+        """Give it its stream identifier."""
+        self._setId(id)
+
+    def change(self, state: str) -> None:
+        """Change its state."""
+        self._setReadyState(state)
+
+    def buffered(self, amount: int) -> None:
+        """Add to :attr:`bufferedAmount`, in bytes."""
+        self._addBufferedAmount(amount)
+
+    def _setReadyState(self, state: str) -> None:
+        before = self.readyState
+        if state != before and isinstance(self.transport, SctpTransport):
+            self.transport.channel_changes(self, before, state)
+        super()._setReadyState(state)
+
+
+class SctpTransport(RTCSctpTransport):
+    """``RTCSctpTransport`` over icefloe's association; aiortc's is never begun."""
+
+    channels: dict[CountedChannel, None]
+    """Those that are not closed, in the order in which they were made."""
+    channels_opened: int
+    """How many were ever open."""
+    channels_closed: int
+    """How many of them no longer are."""
+    shell: Channels
+    """What does the work."""
+    controller: type[Controller] = Model
+    """Makes the congestion control."""
+
+    def begin(self) -> None:
+        """Take the place of aiortc's."""
+        self.channels = {}
+        self.channels_opened = self.channels_closed = 0
+        self.shell = Channels(self, controller=self.controller, port=self.port)
+
+    def channel_changes(self, channel: CountedChannel, before: str, after: str) -> None:
+        """Count a channel that enters or leaves ``open``."""
+        if after == "open":
+            self.channels_opened += 1
+        elif before == "open":
+            self.channels_closed += 1
+        if after == "closed":
+            self.channels.pop(channel, None)
+
+    def _with(self, channel: RTCDataChannel, add: Callable[[Channel], None]) -> None:
+        channel.__class__ = CountedChannel
+        assert isinstance(channel, CountedChannel)
+        add(channel)
+        self.channels[channel] = None
+
+    # What aiortc calls.
+
+    @property
+    def state(self) -> str:
+        return self.shell.state
+
+    @property
+    def maxChannels(self) -> int | None:
+        return self.shell.streams or None
+
+    async def start(self, remoteCaps: RTCSctpCapabilities | None, remotePort: int) -> None:
+        if self.state == "new":
+            if remoteCaps is not None:
+                self._remote_max_message_size = remoteCaps.maxMessageSize
+            assert isinstance(self.transport, DtlsTransport)
+            self.transport._register_data_receiver(self)
+            self.transport.take_data = self.shell.receive
+            self.shell.start(remotePort)
+
+    async def stop(self) -> None:
+        self.shell.stop()
+        assert isinstance(self.transport, DtlsTransport)
+        self.transport._unregister_data_receiver(self)
+        self.transport.take_data = None
+
+    async def _handle_data(self, data: bytes) -> None:
+        self.shell.receive(data)
+
+    def _data_channel_add_negotiated(self, channel: RTCDataChannel) -> None:
+        self._with(channel, self.shell.add_negotiated)
+
+    def _data_channel_open(self, channel: RTCDataChannel) -> None:
+        self._with(channel, self.shell.open)
+
+    def _data_channel_close(self, channel: RTCDataChannel) -> None:
+        assert isinstance(channel, CountedChannel)
+        self.shell.close(channel)
+
+    def _data_channel_send(self, channel: RTCDataChannel, data: bytes | str) -> None:
+        assert isinstance(channel, CountedChannel)
+        self.shell.send(channel, data, self._remote_max_message_size)
+
+    def hold(self, size: int) -> None:
+        """Note that so many bytes wait to be read: the other side is offered as much less."""
+        self.shell.hold(size)
+
+    def release(self, size: int) -> None:
+        """Note that so many bytes have been read."""
+        self.shell.hold(-size)
+
+    # What the channels call.
+
+    def transmit(self, packets: list[bytes]) -> None:
+        """Send packets.
+
+        Raises:
+            ConnectionError: DTLS is not connected.
+        """
+        assert isinstance(self.transport, DtlsTransport)
+        self.transport.send_all(packets)
+
+    def transmit_probe(self, packet: bytes) -> bool:
+        """Send a packet that is not to be fragmented; return whether its size can be sent at all.
+
+        Raises:
+            ConnectionError: DTLS is not connected.
+        """
+        assert isinstance(self.transport, DtlsTransport)
+        return self.transport.send_probe(packet)
+
+    def accept(self, opened: Open, id: int) -> CountedChannel:
+        """Make a channel that the other side has opened."""
+        parameters = RTCDataChannelParameters(
+            label=opened.label,
+            ordered=opened.ordered,
+            maxPacketLifeTime=opened.max_packet_life_time,
+            maxRetransmits=opened.max_retransmits,
+            protocol=opened.protocol,
+            id=id,
+        )
+        channel = CountedChannel(self, parameters, False)
+        self.channels[channel] = None
+        channel.change("open")
+        return channel
+
+    def announce(self, channel: Channel) -> None:
+        """Tell the application of it."""
+        self.emit("datachannel", channel)
+
+    def ended(self) -> None:
+        """Let go of whoever listens: there will be no further event."""
+        self.remove_all_listeners()

@@ -1,0 +1,124 @@
+"""The sender of RTP: limits at run time, tracks that come encoded."""
+
+import logging
+from dataclasses import replace
+
+from aiortc import MediaStreamTrack, RTCRtpSender, RTCStatsReport, rtp
+from aiortc.rtcrtpparameters import (
+    RTCRtpCodecParameters,
+    RTCRtpSendParameters as Negotiated,
+)
+from aiortc.rtp import (
+    AnyRtcpPacket,
+    RtcpPsfbPacket,
+    RtcpRrPacket,
+    RtcpRtpfbPacket,
+    RtcpSrPacket,
+    unpack_remb_fci,
+)
+from aiortc.stats import RTCOutboundRtpStreamStats as AiortcOutbound
+
+from ..outgoing import Outgoing
+from ..parameters import RTCRtpSendParameters, checked
+from ..rtp import RtpStream
+from ..sending_stats import outbound
+from .dtls import DtlsTransport
+
+logger = logging.getLogger(__name__)
+
+
+class Sender(RTCRtpSender):
+    """``RTCRtpSender`` with limits, that takes encoded tracks, and leaves tracks alive.
+
+    aiortc's ends the application's track when it ends itself, and ends for good with its track.
+    """
+
+    outgoing: Outgoing
+    """What does the work."""
+
+    def begin(self) -> None:
+        """Take the place of aiortc's."""
+        stream = RtpStream(self._ssrc, self._rtx_ssrc)
+        self.outgoing = Outgoing(self.kind, stream, self._transmit, lambda: self._enabled)
+        self.outgoing.replace(self.track)
+
+    def getParameters(self) -> RTCRtpSendParameters:
+        """Return a copy of the limits in force (W3C webrtc-pc 5.2)."""
+        return RTCRtpSendParameters(encodings=[replace(self.outgoing.encoding)])
+
+    async def setParameters(self, parameters: RTCRtpSendParameters) -> None:
+        """Set limits; nothing is negotiated.
+
+        Raises:
+            InvalidParameters: They make no sense; those in force stay so.
+
+        Cancellation: safe.
+        """
+        self.outgoing.limit(checked(parameters))
+
+    def replaceTrack(self, track: MediaStreamTrack | None) -> None:
+        """Send another track from now on, or none; nothing is negotiated.
+
+        The track before it is not stopped.
+
+        Raises:
+            TypeError: It is of the other kind.
+        """
+        if track is not None and track.kind != self.kind:
+            raise TypeError(f"a sender of {self.kind} cannot send a track of {track.kind}")
+        super().replaceTrack(track)
+        self.outgoing.replace(track)
+
+    async def send(self, parameters: Negotiated) -> None:
+        extensions = [(extension.uri, extension.id) for extension in parameters.headerExtensions]
+        self.outgoing.negotiated(parameters.codecs, extensions, parameters.muxId)
+        await super().send(parameters)
+
+    async def _run_rtp(self, codec: RTCRtpCodecParameters) -> None:
+        getattr(self, "_RTCRtpSender__rtp_started").set()  # noqa: B009
+        try:
+            await self.outgoing.run()
+        finally:
+            getattr(self, "_RTCRtpSender__rtp_exited").set()  # noqa: B009
+
+    def _transmit(self, packets: list[bytes]) -> None:
+        assert isinstance(self.transport, DtlsTransport)
+        self.transport.send_media(packets)
+        numbers, stream = vars(self), self.outgoing.stream
+        ntp, timestamp = self.outgoing.reported
+        numbers["_RTCRtpSender__ntp_timestamp"] = ntp
+        numbers["_RTCRtpSender__rtp_timestamp"] = timestamp
+        numbers["_RTCRtpSender__packet_count"] = stream.packets
+        numbers["_RTCRtpSender__octet_count"] = stream.octets
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        match packet:
+            case RtcpRrPacket() | RtcpSrPacket():
+                await super()._handle_rtcp_packet(packet)
+                rtt = getattr(self, "_RTCRtpSender__rtt")  # noqa: B009
+                for report in packet.reports:
+                    if report.ssrc == self._ssrc:
+                        self.outgoing.reported_on(report.fraction_lost / 256, rtt)
+            case RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK):
+                try:
+                    self.outgoing.lacks(packet.lost)
+                except ConnectionError:
+                    logger.debug("sender.repair.dropped reason=closed")
+            case RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI):
+                self.outgoing.asked_for_key_frame("pli")
+            case RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_FIR):
+                self.outgoing.asked_for_key_frame("fir")
+            case RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP):
+                try:
+                    bitrate, ssrcs = unpack_remb_fci(packet.fci)
+                except ValueError:
+                    return  # another application's, or malformed
+                if self._ssrc in ssrcs:
+                    self.outgoing.estimated(bitrate)
+
+    async def getStats(self) -> RTCStatsReport:
+        report = await super().getStats()
+        for id, stats in list(report.items()):
+            if isinstance(stats, AiortcOutbound):
+                report[id] = outbound(stats, self.outgoing)
+        return report

@@ -1,0 +1,83 @@
+"""Transceivers, and the negotiated state that a rollback comes back to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiortc import RTCRtpTransceiver, RTCSctpTransport
+from aiortc.rtcrtpreceiver import RemoteStreamTrack
+
+
+class Transceiver(RTCRtpTransceiver):
+    """``RTCRtpTransceiver`` that tells when it is changed."""
+
+    on_change: Callable[[], None] | None = None
+
+    @property
+    def direction(self) -> str:
+        return super().direction
+
+    @direction.setter
+    def direction(self, direction: str) -> None:
+        changed = direction != super().direction
+        RTCRtpTransceiver.direction.fset(self, direction)  # type: ignore[attr-defined]
+        if changed:
+            self._changed()
+
+    async def stop(self) -> None:
+        was_stopped = self.stopped
+        await super().stop()
+        if not was_stopped:
+            self._changed()
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
+
+
+@dataclass
+class Negotiated:
+    """What offer and answer decided for one transceiver."""
+
+    mid: str | None = None
+    index: int | None = None
+    codecs: list[Any] = field(default_factory=list)
+    extensions: list[Any] = field(default_factory=list)
+    offer_direction: str | None = None
+    track: RemoteStreamTrack | None = None
+
+
+@dataclass
+class Stable:
+    """The negotiated state of a connection, to come back to by a rollback."""
+
+    transceivers: dict[RTCRtpTransceiver, Negotiated] = field(default_factory=dict)
+    has_sctp: bool = False
+    sctp_mid: str | None = None
+    sctp_index: int | None = None
+    remote_ice: dict[Any, Any] = field(default_factory=dict)
+    remote_dtls: dict[Any, Any] = field(default_factory=dict)
+
+    def knows(self, thing: Any) -> bool:
+        """Whether a transceiver, or the SCTP transport, was there already."""
+        return self.has_sctp if isinstance(thing, RTCSctpTransport) else thing in self.transceivers
+
+    def agreed_on(self, transceiver: RTCRtpTransceiver) -> tuple[list[Any], list[Any]]:
+        """Return the codecs and header extensions of a transceiver; empty if there are none."""
+        was = self.transceivers.get(transceiver)
+        return (was.codecs, was.extensions) if was and was.mid is not None else ([], [])
+
+
+def negotiated_media(transceiver: RTCRtpTransceiver) -> tuple[list[Any], list[Any]]:
+    """Return the codecs and header extensions that a transceiver uses."""
+    return transceiver._codecs, transceiver._headerExtensions
+
+
+def set_media(transceiver: RTCRtpTransceiver, codecs: list[Any], extensions: list[Any]) -> None:
+    """Set the codecs and header extensions that a transceiver uses."""
+    transceiver._codecs, transceiver._headerExtensions = codecs, extensions
+
+
+def prefers_codecs(transceiver: RTCRtpTransceiver) -> bool:
+    """Whether ``setCodecPreferences()`` was called."""
+    return bool(transceiver._preferred_codecs)
