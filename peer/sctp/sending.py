@@ -235,7 +235,8 @@ class Sender:
             now: The time.
         """
         recovery, queue, controller = self.recovery, self._queue, self.controller
-        self._maybe_skip(control, now)
+        if self._forwards and recovery.advanced > recovery.cumulative:
+            self._maybe_skip(control, now)
         if not recovery.flight and (queue or recovery.has_unacknowledged):
             controller.idle(now, 0)
         pacer = self._pacer
@@ -331,8 +332,6 @@ class Sender:
     def _maybe_skip(self, control: list[bytes], now: float) -> None:
         """Tell the other side what to skip (RFC 3758 section 3.5, C3 to C5)."""
         recovery = self.recovery
-        if not self._forwards or recovery.advanced <= recovery.cumulative:
-            return
         wait = recovery.round_trip.smoothed or 0.0
         if recovery.advanced == self._skip_told and now < self._skip_told_at + wait:
             return

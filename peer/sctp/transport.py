@@ -217,8 +217,10 @@ class Channels:
         if association is None or self.state == "closed":
             return
         try:
-            self._hand_out(association)
-            self._open_all()
+            if association.arrived or association.events:
+                self._hand_out(association)
+            if self._unopened:
+                self._open_all(association)
         finally:
             self._send(association)
 
@@ -333,9 +335,8 @@ class Channels:
             raise ValueError(f"Data channel with ID {channel.id} already registered")
         self._by_id[channel.id] = channel
 
-    def _open_all(self) -> None:
-        association = self._association
-        if association is None or self.state != "connected":
+    def _open_all(self, association: Association) -> None:
+        if self.state != "connected":
             return
         for channel in self._unopened:
             id = channel.id
