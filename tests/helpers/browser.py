@@ -62,8 +62,8 @@ async def open_page(
 
 
 @dataclass
-class CallPage:
-    """The call page in a browser.
+class WatchedPage:
+    """A page in a browser.
 
     Attributes:
         page: Playwright's page.
@@ -80,6 +80,10 @@ class CallPage:
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)
+
+
+class CallPage(WatchedPage):
+    """The call page in a browser."""
 
     async def join(self, url: str, *, name: str, room: str | None = None) -> None:
         """Open the page and join."""

@@ -3,12 +3,12 @@
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.async_api import Browser, BrowserContext, expect
 
+from tests.helpers.browser import WatchedPage
 from tests.helpers.commands import process
 
 PICK_STORED = """
@@ -47,25 +47,8 @@ _CHOSEN = """
 """
 
 
-@dataclass
-class FilesPage:
-    """The files page in a browser.
-
-    Attributes:
-        page: Playwright's page.
-        complaints: Errors and warnings of the page so far.
-    """
-
-    page: Page
-    complaints: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.page.on("console", self._on_console)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
+class FilesPage(WatchedPage):
+    """The files page in a browser."""
 
     async def send(self, url: str, *paths: Path) -> str:
         """Open the page and choose files; return the code."""
