@@ -11,7 +11,7 @@ import pytest
 import segno
 from aiortc import RTCIceServer, RTCIceTransportPolicy
 
-from icefloe._transfer import _path
+from icefloe._transfer.reporter import path_in_short
 from icefloe.peer import PeerConfiguration
 from icefloe.peer.transfer.meeting import meet
 from icefloe.peer.transfer.pairing import Code, Side
@@ -165,8 +165,8 @@ async def test_a_relayed_path_is_named(tmp_path: Path, transport: str) -> None:
         ):
             near, far = await asyncio.gather(anext(aiter(sender)), anext(aiter(receiver)))
             await asyncio.gather(near.connected(), far.connected())
-            assert _path(near) == f"relay, turn/{transport}"
-            assert _path(far).startswith("relay, ")
+            assert path_in_short(near) == f"relay, turn/{transport}"
+            assert path_in_short(far).startswith("relay, ")
 
 
 async def test_the_command_as_a_code_to_be_scanned(file: Path) -> None:

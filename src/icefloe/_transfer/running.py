@@ -1,0 +1,176 @@
+"""What both commands do: go on after a break until it is done, and say how it ended."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from icefloe.peer import ConnectFailed, PeerConfiguration, PeerError, RemotePeer
+from icefloe.peer.transfer.errors import (
+    NobodyThere,
+    PairingError,
+    TransferBroken,
+    TransferDeclined,
+    TransferFailed,
+)
+from icefloe.peer.transfer.meeting import Meeting
+from icefloe.signaling import SignalingError
+
+from .._serving import EXIT_SIGNALING, CommandError, _loop_factory, _signals
+from .reporter import Reporter
+from .stdin import StandardInput
+
+EXIT_PAIRING = 11
+EXIT_CONNECTION = 12
+EXIT_DECLINED = 13
+EXIT_TRANSFER = 14
+EXIT_BROKEN = 15
+
+_GIVEN_UP = (PairingError, TransferDeclined, TransferFailed)
+"""What trying again does not mend."""
+
+
+def configuration() -> PeerConfiguration:
+    """Return how both ends connect."""
+    return PeerConfiguration(closeTimeout=0.5)
+
+
+class _Work(Protocol):
+    def __call__(self, peer: RemotePeer, /) -> Awaitable[Any]: ...
+
+
+async def until_done(meeting: Meeting, work: _Work, wait: float, *, again: bool) -> Any:
+    """Do the work with the other side as it comes, the newest first, until it succeeds once.
+
+    Args:
+        meeting: Where it comes.
+        work: What to do with it.
+        wait: Seconds to wait for it.
+        again: Whether the work can be gone on with after a break.
+    """
+    arriving = aiter(meeting)
+    broken: Exception | None = None
+    coming: asyncio.Task[RemotePeer] | None = None
+    doing: asyncio.Task[Any] | None = None
+    losing: asyncio.Task[None] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(_next(arriving))
+            busy = {task for task in (coming, doing, losing) if task is not None}
+            done, _ = await asyncio.wait(
+                busy,
+                timeout=wait if doing is None else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if not done:
+                raise broken or NobodyThere(wait)
+            if doing in done:
+                finished, doing = doing, None
+                if losing is not None:
+                    await _cancel(losing)
+                    losing = None
+                try:
+                    return finished.result()
+                except _GIVEN_UP:
+                    raise
+                except PeerError as error:
+                    if not again:
+                        raise
+                    broken = error
+                    sys.stderr.write(f"icefloe: {error}\nWaiting for the other side…\n")
+            elif coming in done:
+                peer, coming = coming.result(), None
+                for task in (doing, losing):
+                    if task is not None:
+                        await _cancel(task)
+                doing = asyncio.ensure_future(work(peer))
+                losing = asyncio.ensure_future(_lost(peer, wait))
+            else:
+                raise TransferBroken(0, f"the other side was out of reach for {wait:g} s")
+    finally:
+        for task in (coming, doing, losing):
+            if task is not None:
+                await _cancel(task)
+
+
+async def _lost(peer: RemotePeer, wait: float) -> None:
+    """Return once a connection that was there is not for so many seconds."""
+    changed = asyncio.Event()
+    connection = peer.connection
+    connection.on("connectionstatechange", changed.set)
+    while True:
+        changed.clear()
+        is_lost = connection.connectionState in ("disconnected", "failed")
+        try:
+            async with asyncio.timeout(wait if is_lost else None):
+                await changed.wait()
+        except TimeoutError:
+            return
+
+
+async def _next(arriving: AsyncIterator[RemotePeer]) -> RemotePeer:
+    async for peer in arriving:
+        return peer
+    raise TransferBroken(0, "the meeting is over")
+
+
+async def _cancel(task: "asyncio.Task[Any]") -> None:
+    task.cancel()
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.exception()
+
+
+def run(
+    work: Callable[[], Awaitable[None]], reporter: Reporter, stdin: StandardInput | None
+) -> int:
+    """Run a command to its end, or until a signal ends it; return the exit code.
+
+    Raises:
+        CommandError: It could not be done.
+    """
+
+    async def main() -> int:
+        with _signals() as stopped:
+            working = asyncio.ensure_future(work())
+            try:
+                await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
+                if not working.done():
+                    if stdin is not None:
+                        stdin.stop()
+                    await _cancel(working)
+                    return stopped.result()
+                working.result()
+                return 0
+            finally:
+                reporter.stop()
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner, _as_command_errors(reporter):
+        return runner.run(main())
+
+
+@contextmanager
+def _as_command_errors(reporter: Reporter) -> Any:
+    try:
+        yield
+    except (PeerError, SignalingError) as error:
+        code = _exit_code(error)
+        if reporter.as_json:
+            reporter.tell("", "error", code=code, kind=type(error).__name__, message=str(error))
+        raise CommandError(str(error), code) from error
+
+
+def _exit_code(error: Exception) -> int:
+    match error:
+        case SignalingError():
+            return EXIT_SIGNALING
+        case PairingError():
+            return EXIT_PAIRING
+        case TransferDeclined():
+            return EXIT_DECLINED
+        case TransferFailed():
+            return EXIT_TRANSFER
+        case ConnectFailed():
+            return EXIT_CONNECTION
+    return EXIT_BROKEN
