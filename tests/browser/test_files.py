@@ -105,6 +105,24 @@ async def test_a_folder_goes_from_the_page_to_the_command(
     assert contents(target / "holiday") == contents(source)
 
 
+async def test_what_is_dropped_on_the_page_is_sent(
+    browser: Browser, address: str, host: str, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    alone = random_file(source / "alone.bin", MB)
+    random_file(source / "folder" / "a.txt", 7)
+    random_file(source / "folder" / "deep" / "er" / "ü.txt", 0)
+    page = await page_of(browser)
+    code = await page.drop(address, alone, source / "folder")
+    async with command(
+        "receive", code, "--server", host, "--yes", "--out", str(target)
+    ) as receiver:
+        await event(receiver, "done")
+        assert await receiver.wait() == 0
+    assert contents(target) == contents(source)
+    assert page.complaints == []
+
+
 async def test_the_command_sends_to_the_page(
     browser: Browser, address: str, host: str, tmp_path: Path
 ) -> None:

@@ -57,6 +57,34 @@ class FilesPage(WatchedPage):
         await self.until("waiting")
         return await self.page.get_by_test_id("code").inner_text()
 
+    async def drop(self, url: str, *paths: Path) -> str:
+        """Open the page and drop files and folders on it, as from a file manager; return the code.
+
+        Raises:
+            ValueError: The page is not there to drop anything on.
+        """
+        await self.page.goto(url)
+        box = await self.page.locator("#drop").bounding_box()
+        if box is None:
+            raise ValueError("there is nothing to drop files on")
+        session = await self.page.context.new_cdp_session(self.page)
+        for kind in ("dragEnter", "dragOver", "drop"):
+            await session.send(
+                "Input.dispatchDragEvent",
+                {
+                    "type": kind,
+                    "x": box["x"] + box["width"] / 2,
+                    "y": box["y"] + box["height"] / 2,
+                    "data": {
+                        "items": [],
+                        "files": [str(path) for path in paths],
+                        "dragOperationsMask": 1,
+                    },
+                },
+            )
+        await self.until("waiting")
+        return await self.page.get_by_test_id("code").inner_text()
+
     async def receive(self, url: str, code: str) -> None:
         """Open the page and enter a code."""
         await self.page.goto(url)
