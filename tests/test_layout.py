@@ -2,8 +2,12 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
 
 PACKAGES = ["icefloe.encoding", "icefloe.media", "icefloe.peer", "icefloe.signaling"]
 
@@ -156,3 +160,13 @@ def test_the_public_names_exist_and_are_sorted(package: str) -> None:
 @pytest.mark.parametrize("package", PUBLIC)
 def test_what_is_public_changes_only_on_purpose(package: str) -> None:
     assert run(f"import {package} as p; print(*p.__all__)").split() == PUBLIC[package].split()
+
+
+def test_every_package_is_named_for_the_wheel() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = {
+        ".".join((name, *place.parent.relative_to(ROOT / folder).parts))
+        for name, folder in setuptools["package-dir"].items()
+        for place in (ROOT / folder).rglob("__init__.py")
+    }
+    assert set(setuptools["packages"]) == found
