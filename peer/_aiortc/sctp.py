@@ -8,7 +8,8 @@ from aiortc.rtcsctptransport import RTCSctpCapabilities
 from ..sctp.congestion import Controller
 from ..sctp.congestion.model import Model
 from ..sctp.dcep import Open
-from ..sctp.transport import Channel, Channels
+from ..sctp.surroundings import Channel
+from ..sctp.transport import Channels
 from .dtls import DtlsTransport
 
 

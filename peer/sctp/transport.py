@@ -8,7 +8,6 @@ import asyncio
 import logging
 import os
 import time
-from typing import Any, Protocol
 
 from . import dcep
 from .association import Association
@@ -18,87 +17,13 @@ from .inbound import Arrival
 from .outbound import Message
 from .packet import Malformed
 from .states import Closed, Established, Event, ResetDone, Settings, StreamsReset
+from .streams import Streams
+from .surroundings import Channel, Host
 
 logger = logging.getLogger(__name__)
 
 TIMER_STEP = 0.001
 """Seconds: timers of event loops are no finer, and early ones are waited for again."""
-
-
-class Channel(Protocol):
-    """What is needed of a data channel."""
-
-    @property
-    def id(self) -> int | None: ...
-    @property
-    def label(self) -> str: ...
-    @property
-    def protocol(self) -> str: ...
-    @property
-    def ordered(self) -> bool: ...
-    @property
-    def maxRetransmits(self) -> int | None: ...
-    @property
-    def maxPacketLifeTime(self) -> int | None: ...
-    @property
-    def negotiated(self) -> bool: ...
-    @property
-    def readyState(self) -> str: ...
-    def emit(self, event: str, *args: Any) -> bool: ...
-    def assign(self, id: int) -> None:
-        """Give it its stream identifier."""
-
-    def change(self, state: str) -> None:
-        """Change its state."""
-
-    def buffered(self, amount: int) -> None:
-        """Add to its ``bufferedAmount``, in bytes."""
-
-    def sent(self, size: int) -> None:
-        """Count a message that has left the buffer."""
-
-    def received(self, size: int) -> None:
-        """Count a message that came."""
-
-    def abandoned(self, size: int) -> None:
-        """Count a message that was given up."""
-
-    def skipped(self, count: int) -> None:
-        """Count messages that the other side gave up."""
-
-
-class Host(Protocol):
-    """What lies below and above."""
-
-    @property
-    def is_server(self) -> bool:
-        """Whether this is the DTLS server, whose stream identifiers are odd (RFC 8832)."""
-
-    def transmit(self, packets: list[bytes]) -> None:
-        """Send packets.
-
-        Raises:
-            ConnectionError: There is nothing to send over any more.
-        """
-
-    def transmit_probe(self, packet: bytes) -> bool:
-        """Send a packet that is not to be fragmented on its way.
-
-        Returns:
-            ``False`` if it is too large for this machine's network.
-
-        Raises:
-            ConnectionError: There is nothing to send over any more.
-        """
-
-    def accept(self, opened: dcep.Open, id: int) -> Channel:
-        """Make a channel that the other side has opened."""
-
-    def announce(self, channel: Channel) -> None:
-        """Tell the application of it."""
-
-    def ended(self) -> None:
-        """Note that there will be no channels any more."""
 
 
 class Channels:
@@ -121,10 +46,8 @@ class Channels:
         self._is_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
-        self._by_id: dict[int, Channel] = {}
+        self._streams = Streams()
         self._unopened: list[Channel] = []  # their OPENs wait for the association
-        self._reset_here: set[int] = set()
-        self._reset_there: set[int] = set()
         self.state = "new"
         """``new``, ``connecting``, ``connected`` or ``closed``."""
 
@@ -261,18 +184,18 @@ class Channels:
         sender, freed = association.sender, association.queue.freed
         if sender is not None:
             for message in sender.finished:
-                channel = self._by_id.get(message.stream)
+                channel = self._streams.get(message.stream)
                 if channel is not None and message.protocol != dcep.Protocol.DCEP:
                     channel.sent(_size(message))
             sender.finished.clear()
             for message in sender.abandoned:
-                channel = self._by_id.get(message.stream)
+                channel = self._streams.get(message.stream)
                 if channel is not None:
                     channel.abandoned(_size(message))
             sender.abandoned.clear()
         if association.skipped:
             for stream, count in association.skipped.items():
-                channel = self._by_id.get(stream)
+                channel = self._streams.get(stream)
                 if channel is not None:
                     channel.skipped(count)
             association.skipped.clear()
@@ -280,7 +203,7 @@ class Channels:
             taken = list(freed.items())
             freed.clear()
             for stream, size in taken:
-                channel = self._by_id.get(stream)
+                channel = self._streams.get(stream)
                 if channel is not None:
                     channel.buffered(-size)
 
@@ -314,7 +237,7 @@ class Channels:
         Raises:
             ValueError: Its identifier is in use.
         """
-        self._register(channel)
+        self._streams.register(channel)
         self._unopened.append(channel)
         self._schedule()
 
@@ -324,16 +247,9 @@ class Channels:
         Raises:
             ValueError: Its identifier is in use.
         """
-        self._register(channel)
+        self._streams.register(channel)
         if self.state == "connected":
             channel.change("open")
-
-    def _register(self, channel: Channel) -> None:
-        if channel.id is None:
-            return
-        if channel.id in self._by_id:
-            raise ValueError(f"Data channel with ID {channel.id} already registered")
-        self._by_id[channel.id] = channel
 
     def _open_all(self, association: Association) -> None:
         if self.state != "connected":
@@ -341,13 +257,13 @@ class Channels:
         for channel in self._unopened:
             id = channel.id
             if id is None:
-                id = self._free_id(association.streams)
-                if id is None:
-                    logger.warning("no stream is left for the data channel %r", channel.label)
-                    channel.change("closed")
-                    continue
-                self._by_id[id] = channel
-                channel.assign(id)
+                # RFC 8832 section 6: the DTLS client's are even, the server's odd.
+                first = 1 if self._host.is_server else 0
+                id = self._streams.assign(channel, range(first, association.streams, 2))
+            if id is None:
+                logger.warning("no stream is left for the data channel %r", channel.label)
+                channel.change("closed")
+                continue
             opened = dcep.Open(
                 channel.label,
                 channel.protocol,
@@ -357,11 +273,6 @@ class Channels:
             )
             association.send(Message(id, dcep.Protocol.DCEP, opened.encode()))
         self._unopened.clear()
-
-    def _free_id(self, streams: int) -> int | None:
-        # RFC 8832 section 6: the DTLS client's are even, the server's odd.
-        first = 1 if self._host.is_server else 0
-        return next((id for id in range(first, streams, 2) if id not in self._by_id), None)
 
     def send(self, channel: Channel, message: str | bytes, limit: int) -> None:
         """Queue a message.
@@ -416,14 +327,14 @@ class Channels:
                 self._schedule()
                 return
         if channel.id is not None:
-            self._by_id.pop(channel.id, None)
+            self._streams.release(channel.id)
         channel.change("closed")
 
     def _take_event(self, event: Event) -> None:
         match event:
             case Established():
                 self.state = "connected"
-                for channel in list(self._by_id.values()):
+                for channel in self._streams.all():
                     if channel.negotiated and channel.readyState == "connecting":
                         channel.change("open")
             case Closed(reason):
@@ -431,25 +342,21 @@ class Channels:
                 self._end()
             case StreamsReset(streams):
                 for id in streams:
-                    if id in self._by_id:
-                        self._reset_here.add(id)
-                        self.close(self._by_id[id])
-                        self._maybe_closed(id)
+                    if (closing := self._streams.get(id)) is not None:
+                        self._streams.reset_here.add(id)
+                        self.close(closing)
+                        self._free_if_reset(id)
             case ResetDone(streams, performed):
                 for id in streams:
-                    self._reset_there.add(id)
+                    self._streams.reset_there.add(id)
                     if not performed:
-                        self._reset_here.add(id)
-                    self._maybe_closed(id)
+                        self._streams.reset_here.add(id)
+                    self._free_if_reset(id)
 
-    def _maybe_closed(self, id: int) -> None:
-        # RFC 8831 section 6.7: free again once both directions are reset.
-        if id in self._reset_here and id in self._reset_there:
-            self._reset_here.discard(id)
-            self._reset_there.discard(id)
-            channel = self._by_id.pop(id, None)
-            if channel is not None:
-                channel.change("closed")
+    def _free_if_reset(self, id: int) -> None:
+        channel = self._streams.free_if_reset(id)
+        if channel is not None:
+            channel.change("closed")
 
     def _is_free(self, id: int) -> bool:
         """Whether an identifier is, now that the other side opens a channel with it again.
@@ -458,16 +365,16 @@ class Channels:
         later: its answer may be lost, or wait for its turn after the messages.
         """
         association = self._association
-        if association is None or id not in self._reset_here:
+        if association is None or id not in self._streams.reset_here:
             return False
         association.used_anew(id)
         events = association.events
-        while id in self._by_id and events and not isinstance(events[0], Closed):
+        while id in self._streams and events and not isinstance(events[0], Closed):
             self._take_event(events.popleft())
-        return id not in self._by_id
+        return id not in self._streams
 
     def _take(self, arrival: Arrival) -> None:
-        channel = self._by_id.get(arrival.stream)
+        channel = self._streams.get(arrival.stream)
         try:
             if arrival.protocol == dcep.Protocol.DCEP:
                 self._take_dcep(arrival, channel)
@@ -485,7 +392,7 @@ class Channels:
             if channel is not None and not self._is_free(id):
                 raise Malformed(f"an OPEN for the channel {id}, which there is")
             channel = self._host.accept(dcep.Open.decode(message), id)
-            self._by_id[id] = channel
+            self._streams.put(id, channel)
             self.send_raw(id, dcep.Protocol.DCEP, dcep.ACK)
             self._host.announce(channel)
         elif message == dcep.ACK:
@@ -503,9 +410,9 @@ class Channels:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for channel in [*self._by_id.values(), *self._unopened]:
+        for channel in [*self._streams.all(), *self._unopened]:
             channel.change("closed")
-        self._by_id.clear()
+        self._streams = Streams()
         self._unopened.clear()
         self._host.ended()
 

@@ -1,0 +1,70 @@
+"""Which data channel has which stream, and when a stream is free again."""
+
+from collections.abc import Iterable
+
+from .surroundings import Channel
+
+
+class Streams:
+    """The channels of an association by their stream identifiers.
+
+    Attributes:
+        reset_here: Streams in use whose incoming direction the other side has reset.
+        reset_there: Likewise, whose outgoing direction this side has.
+    """
+
+    def __init__(self) -> None:
+        self._channels: dict[int, Channel] = {}
+        self.reset_here: set[int] = set()
+        self.reset_there: set[int] = set()
+
+    def __contains__(self, id: int) -> bool:
+        return id in self._channels
+
+    def get(self, id: int) -> Channel | None:
+        """Return the channel of a stream."""
+        return self._channels.get(id)
+
+    def all(self) -> list[Channel]:
+        """Return all channels that have a stream."""
+        return list(self._channels.values())
+
+    def register(self, channel: Channel) -> None:
+        """Add a channel, if it has its identifier already.
+
+        Raises:
+            ValueError: The identifier is in use.
+        """
+        if channel.id is None:
+            return
+        if channel.id in self._channels:
+            raise ValueError(f"Data channel with ID {channel.id} already registered")
+        self._channels[channel.id] = channel
+
+    def assign(self, channel: Channel, among: Iterable[int]) -> int | None:
+        """Give a channel the first of these identifiers that is free; ``None`` if none is."""
+        id = next((id for id in among if id not in self._channels), None)
+        if id is not None:
+            self._channels[id] = channel
+            channel.assign(id)
+        return id
+
+    def put(self, id: int, channel: Channel) -> None:
+        """Add a channel that the other side has opened."""
+        self._channels[id] = channel
+
+    def release(self, id: int) -> None:
+        """Take the channel of a stream away."""
+        self._channels.pop(id, None)
+
+    def free_if_reset(self, id: int) -> Channel | None:
+        """Free a stream if both directions are reset (RFC 8831 section 6.7).
+
+        Returns:
+            The channel that had it until now.
+        """
+        if id not in self.reset_here or id not in self.reset_there:
+            return None
+        self.reset_here.discard(id)
+        self.reset_there.discard(id)
+        return self._channels.pop(id, None)
