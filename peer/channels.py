@@ -38,6 +38,13 @@ _Type = TypeVar("_Type")
 
 
 @runtime_checkable
+class Deliverer(Protocol):
+    """An ``RTCDataChannel`` that gives its messages to one reader without emitting an event."""
+
+    reader: Callable[[str | bytes], None] | None
+
+
+@runtime_checkable
 class ReceiveWindow(Protocol):
     """A transport that takes less from the other side while messages wait to be read.
 
@@ -138,7 +145,10 @@ class DataChannel:
         self._requests: Requests | None = None
         channel.on("open", self._open.set)
         channel.on("close", self.abandon)
-        channel.on("message", self._on_message)
+        if isinstance(channel, Deliverer) and channel.reader is None:
+            channel.reader = self._on_message
+        else:
+            channel.on("message", self._on_message)
         channel.on("bufferedamountlow", self._room.set)
         channel.bufferedAmountLowThreshold = send_buffer // 2
         if channel.readyState == "open":

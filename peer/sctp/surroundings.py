@@ -1,6 +1,6 @@
 """What the association's shell needs of the channels above it, and of the transport below."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from . import dcep
 
@@ -24,7 +24,9 @@ class Channel(Protocol):
     def negotiated(self) -> bool: ...
     @property
     def readyState(self) -> str: ...
-    def emit(self, event: str, *args: Any) -> bool: ...
+    def deliver(self, message: str | bytes) -> None:
+        """Give the application a message that came."""
+
     def assign(self, id: int) -> None:
         """Give it its stream identifier."""
 

@@ -381,7 +381,7 @@ class Channels:
             elif channel is not None:
                 message = dcep.decode(arrival.protocol, arrival.data)
                 channel.received(len(arrival.data) if message else 0)
-                channel.emit("message", message)
+                channel.deliver(message)
         except Malformed as error:
             # It breaks RFC 8831 or 8832: that must not end the association.
             logger.warning("dropped a malformed data channel message: %s", error)

@@ -116,6 +116,18 @@ async def test_try_receive_takes_what_is_here_and_waits_for_nothing(call: Call) 
             await asyncio.wait((asking,))
 
 
+async def test_who_listens_to_the_channel_beneath_hears_everything_too(call: Call) -> None:
+    near, far = await pair(call)
+    heard: list[str | bytes] = []
+    far.channel.on("message", heard.append)
+    second = DataChannel(far.channel)
+    await near.send("one")
+    await near.send(b"two")
+    for reader in (far, second):
+        assert [await reader.receive() for _ in range(2)] == ["one", b"two"]
+    assert heard == ["one", b"two"]
+
+
 async def test_send_waits_for_room_and_keeps_the_order(call: Call) -> None:
     near, far = await pair(call, send_buffer=8192)
     async with asyncio.TaskGroup() as group:
