@@ -7,9 +7,10 @@ from av import AudioFrame, VideoFrame
 from .capture import CaptureTimes
 from .frames import FrameQueue
 
-_AUDIO = 50, 5
-"""Frames of 20 ms that wait to be read, and how many of them do after more had to go."""
-_VIDEO = 3, 3
+_AUDIO = 50, 5, 100
+"""Frames of 20 ms that wait to be read, how many of them do after more had to go, and how many come
+unread before none is decoded any more."""
+_VIDEO = 3, 3, 90
 """Likewise pictures: they are large."""
 
 
@@ -21,8 +22,10 @@ class RemoteTrack(RemoteStreamTrack):
     seconds after the sender stopped, and ``pts`` says for how long. ``pts`` counts in units of
     ``time_base`` from the first frame on, whatever wraps or begins anew at the sender.
 
-    A track that nobody reads grows nothing. A reader that is late by less than a second of audio
-    loses nothing; one that was away for longer goes on with the latest 100 ms.
+    A track that nobody reads grows nothing, and after 100 frames of audio, or 90 pictures, nothing
+    of it is decoded. A reader that is late by less than a second of audio loses nothing; one that
+    was away for longer goes on with the latest 100 ms. Where pictures were not decoded, it waits
+    for a key frame, which is asked for.
     """
 
     frames: FrameQueue[AudioFrame | VideoFrame]

@@ -54,8 +54,12 @@ class TappedReceiver(RTCRtpReceiver):
 
     def tap(self) -> None:
         """Begin to hand on."""
-        self.origin = Origin(self.ask_for_key_frame)
+        self.origin = Origin(self.ask_for_key_frame, self.is_read)
         _receivers.add(self)
+
+    def is_read(self) -> bool:
+        """Whether anybody reads what is decoded."""
+        return True
 
     @property
     def kind(self) -> str:
@@ -155,6 +159,9 @@ class Receiver(TappedReceiver):
         """Take the place of aiortc's."""
         self._intake = _Intake(self)
         self._set_hidden("timestamp_mapper", self._intake)
+
+    def is_read(self) -> bool:
+        return not (isinstance(self._track, RemoteTrack) and self._track.frames.is_forsaken)
 
     def _hidden(self, name: str) -> Any:
         return getattr(self, f"_RTCRtpReceiver__{name}")
