@@ -20,10 +20,11 @@ from aiortc.rtp import compute_audio_level_dbov
 from av import AudioFrame, VideoFrame
 from av.packet import Packet
 
-from icefloe.encoding import KeyFrameRequests, VideoEncoder, encoded
+from icefloe.encoding import KeyFrameRequests, VideoEncoder, default_bitrate, encoded
 from icefloe.encoding.packing import Packer
 
 from .encoded import EncodedTrack
+from .pacing import PacedSending
 from .parameters import RTCRtpEncodingParameters
 from .rates import RateControl
 from .redundancy import OpusEncoder, Redundancy
@@ -37,6 +38,9 @@ _SHORT, _WINDOW = 0.25, 1.5
 
 _EARLY = 0.017
 """Seconds, at most, by which a picture may come early and still be sent."""
+
+_UNKNOWN_SIZE = 1280, 720
+"""Pixels of pictures that came encoded, by which their rate is guessed before it is measured."""
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +111,7 @@ class Outgoing:
         """NTP time and RTP timestamp of the latest frame, for sender reports (RFC 3550 6.4.1)."""
         self._kind = kind
         self._transmit = transmit
+        self._paced = PacedSending(transmit)
         self._is_enabled = is_enabled
         self._track: MediaStreamTrack | None = None
         self._codecs: list[RTCRtpCodecParameters] = []
@@ -201,7 +206,7 @@ class Outgoing:
         self.nacks += 1
         rtx = self._rtx.get(self._last_type) if self._last_type is not None else None
         if packets := self.stream.again(numbers, rtx_type=rtx, ntp=ntp_time()):
-            self._transmit(packets)
+            self._leave(packets, again=True)
 
     # --- what it does
 
@@ -217,6 +222,7 @@ class Outgoing:
             logger.debug("sender.end kind=%s reason=transport", self._kind)
         finally:
             self._encoder = None
+            self._paced.close()
             if getattr(self._track, "ends_with_sender", False) and self._track is not None:
                 self._track.stop()
 
@@ -377,7 +383,15 @@ class Outgoing:
         self.reported = (ntp - int(age * (1 << 32)), timestamp)
         self.frames += 1
         self.key_frames += is_key
-        self._transmit(packets)
+        self._leave(packets)
+
+    def _leave(self, packets: list[bytes], *, again: bool = False) -> None:
+        if self._kind == "audio":
+            self._transmit(packets)
+        else:
+            self._paced.send(
+                packets, stamp_at=self.stream.stamp_at, bitrate=self._expected(), again=again
+            )
 
     # --- rates
 
@@ -395,6 +409,18 @@ class Outgoing:
     def target_bitrate(self) -> int | None:
         """Return the bits a second that are aimed at; ``None`` is what the size is worth."""
         return self._bound(self.control.bitrate(time.monotonic()))
+
+    def _expected(self) -> float:
+        """Return the bits a second that are aimed at, or sent, where those are more."""
+        target = self.target_bitrate()
+        if target is None:
+            target = default_bitrate(*((self.width, self.height) if self.width else _UNKNOWN_SIZE))
+        return max(target, self.sent_bitrate() or 0.0)
+
+    @property
+    def send_delay(self) -> float:
+        """Seconds that packets have waited to be sent, of all together."""
+        return self._paced.pacer.delay
 
     def _feed_back(self) -> None:
         if isinstance(self._track, EncodedTrack):

@@ -308,3 +308,4 @@ async def test_the_statistics_have_the_names_of_w3c() -> None:
         assert stats.active
         assert stats.mid == "0"
         assert stats.packetsSent >= 5
+        assert stats.totalPacketSendDelay == sender.outgoing.send_delay
