@@ -3,8 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from fractions import Fraction
 from typing import Any
 
@@ -20,11 +19,12 @@ from icefloe.peer import PeerConnection, forward, pacing
 from icefloe.peer._aiortc import Sender
 from icefloe.peer.pacing import FACTOR, LONGEST, MOST_WAITING, PacedSending, PicturePacer
 from icefloe.peer.rtp import ABS_SEND_TIME, MID, ntp_time
-from tests.helpers.pairs import closing, negotiate
+from tests.helpers.hops import hop
 from tests.peer.test_repair import is_media, make_lossy
 from tests.peer.test_rtp import make, reading
 
 PACKET = bytes(1200)
+VP8 = "video/VP8"
 
 
 class Bottleneck:
@@ -237,20 +237,6 @@ class Bursts(MediaStreamTrack):
         return packet
 
 
-@asynccontextmanager
-async def hop(track: MediaStreamTrack) -> AsyncIterator[tuple[MediaStreamTrack, PeerConnection]]:
-    """Send a track to a new connection; give what arrives, and the sending end."""
-    near, far = PeerConnection(), PeerConnection()
-    tracks: list[MediaStreamTrack] = []
-    far.on("track", tracks.append)
-    async with closing(near, far):
-        transceiver = near.addTransceiver(track, direction="sendonly")
-        known = Sender.getCapabilities("video").codecs
-        transceiver.setCodecPreferences([c for c in known if c.mimeType == "video/VP8"])
-        await negotiate(near, far)
-        yield tracks[0], near
-
-
 @pytest.mark.parametrize("is_paced", [True, False])
 @pytest.mark.parametrize("is_forwarded", [False, True])
 async def test_key_frames_come_through_a_shallow_buffer(
@@ -260,9 +246,11 @@ async def test_key_frames_come_through_a_shallow_buffer(
         monkeypatch.setattr(pacing, "MOST_WAITING", 0)
     source = Bursts()
     async with AsyncExitStack() as stack:
-        arriving, near = await stack.enter_async_context(hop(source))
+        arriving, near, _ = await stack.enter_async_context(hop(source, codec=VP8))
         if is_forwarded:
-            arriving, near = await stack.enter_async_context(hop(forward(arriving)))
+            passed_on = hop(forward(arriving), codec=VP8)
+            arriving, near, _ = await stack.enter_async_context(passed_on)
+        assert isinstance(near, PeerConnection)
         await arriving.recv()
         link = Bottleneck(rate=20e6 / 8, room=60)
         make_lossy(near, lambda data: is_media(data) and not link.take(time.monotonic(), len(data)))
