@@ -38,6 +38,9 @@ class ForwardedTrack(MediaStreamTrack):
     ends_with_sender = True
     """Made for one peer: icefloe's sender stops it too when it ends."""
 
+    enabled = True
+    """Whether it is sent (W3C mediacapture-main 4.3.1); it goes on with a key frame."""
+
     def __init__(self, origin: Origin, kind: str) -> None:
         super().__init__()
         self.kind = kind
