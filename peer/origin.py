@@ -65,6 +65,11 @@ class Origin:
         self._requests.ask()
         self._ask_if_due()
 
+    def read_again(self) -> None:
+        """Note that somebody reads the decoded pictures after nobody did."""
+        if self._skips:
+            self.request_key_frame()
+
     def end(self) -> None:
         """Note that nothing comes any more."""
         self.ended = True

@@ -23,7 +23,9 @@ from av.packet import Packet
 from icefloe.encoding import KeyFrameRequests, VideoEncoder, default_bitrate, encoded
 from icefloe.encoding.packing import Packer
 
+from .blank import nothing_like
 from .encoded import EncodedTrack
+from .frame_rate import FrameRateLimit
 from .pacing import PacedSending
 from .parameters import RTCRtpEncodingParameters
 from .rates import RateControl
@@ -36,38 +38,10 @@ _BLACK_EVERY = 1.0
 _SHORT, _WINDOW = 0.25, 1.5
 """Seconds over which what is sent is measured, at least and about."""
 
-_EARLY = 0.017
-"""Seconds, at most, by which a picture may come early and still be sent."""
-
 _UNKNOWN_SIZE = 1280, 720
 """Pixels of pictures that came encoded, by which their rate is guessed before it is measured."""
 
 logger = logging.getLogger(__name__)
-
-
-class FrameRateLimit:
-    """Chooses which pictures to send. No I/O."""
-
-    def __init__(self) -> None:
-        self._due: float | None = None
-
-    def takes(self, time: float, rate: float | None) -> bool:
-        """Return whether a picture is sent.
-
-        Args:
-            time: The picture's, in seconds.
-            rate: Pictures a second at most; ``None`` is all of them.
-        """
-        if rate is None:
-            self._due = None
-            return True
-        if self._due is None or not -1.5 < (time - self._due) * rate < 1.5:
-            self._due = time  # the first one, or time has jumped
-        # A camera is not exact: what comes a little early is still the picture that is due.
-        if time < self._due - min(0.2 / rate, _EARLY):
-            return False
-        self._due += 1 / rate
-        return True
 
 
 class Outgoing:
@@ -313,7 +287,7 @@ class Outgoing:
             if is_muted and now - self._black_at < _BLACK_EVERY:
                 return
         if is_muted:
-            frame, self._black_at = _nothing(frame), now
+            frame, self._black_at = nothing_like(frame), now
         else:
             self._black_at = 0.0
         if self._encodes is not None and not self._encodes.done():
@@ -439,19 +413,3 @@ def _encode_audio(encoder: Any, frame: AudioFrame) -> tuple[list[bytes], int, in
     level = -compute_audio_level_dbov(frame)
     payloads, timestamp = encoder.encode(frame)
     return payloads, timestamp, level
-
-
-def _nothing(frame: VideoFrame | AudioFrame) -> VideoFrame | AudioFrame:
-    """Return a black picture, or silence, in the place of a frame."""
-    if isinstance(frame, AudioFrame):
-        silence = AudioFrame(frame.format.name, frame.layout.name, frame.samples)
-        for plane in silence.planes:
-            plane.update(bytes(plane.buffer_size))
-        silence.sample_rate, silence.pts = frame.sample_rate, frame.pts
-        silence.time_base = frame.time_base
-        return silence
-    black = VideoFrame(frame.width, frame.height, "yuv420p")
-    for index, component in enumerate(black.planes):
-        component.update((b"\x80" if index else b"\x10") * component.buffer_size)
-    black.pts, black.time_base = frame.pts, frame.time_base
-    return black

@@ -196,6 +196,7 @@ class Receiver(TappedReceiver):
             self.decoding = AudioDecoding(track.frames, Hearing(track.times))
             self._set_hidden("jitter_buffer", self._intake)
         else:
+            track.frames.on_return = self.origin.read_again
             self.decoding = VideoDecoding(track.frames, self._hidden("decoder_error").set)
             self._set_hidden("decoder_queue", self.decoding)
             self._set_hidden("decoder_thread", self.decoding)
