@@ -6,9 +6,9 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from ._bridge import Lane
+from ._sharing import MediaData
 from ._timed import Timed
 from .clock import Clock, Playback
-from .fanout import MediaData
 
 _PATIENCE = 0.5
 """Seconds by which media may be late and still be caught up with; beyond that it had paused."""

@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import PurePath
-from types import TracebackType
 from typing import Self
 
 from aiortc import MediaStreamTrack
 
 from ._bridge import Bridge, Worker
+from ._closing import Closing
 from ._place import Place
 from ._playing import PlayedTrack, Transport
 from ._reading import AUDIO_FRAMES, VIDEO_FRAMES, Facts, Passes, Reader, Wish
@@ -26,7 +26,7 @@ _STEP = Fraction(1, 50)
 logger = logging.getLogger(__name__)
 
 
-class PlayedSource(ABC):
+class PlayedSource(Closing, ABC):
     """The tracks of something that a thread reads: what ``FileSource`` and its like have in common.
 
     Attributes:
@@ -167,17 +167,6 @@ class PlayedSource(ABC):
             logger.warning("%r is stuck in a read; its thread ends when the read does", self.path)
 
     close = aclose
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     def _start(self) -> Worker:
         return Worker(self._bridge, self._reader.run, f"icefloe-file {PurePath(self.path).name}")

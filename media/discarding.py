@@ -4,7 +4,7 @@ import asyncio
 
 from aiortc import MediaStreamTrack
 
-from .fanout import MediaData, pump
+from ._sharing import MediaData, pump
 
 _running: "set[asyncio.Task[None]]" = set()
 """The event loop itself does not keep a task."""

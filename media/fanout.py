@@ -6,38 +6,30 @@ one makes a copy.
 """
 
 import asyncio
-import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Any, TypeAlias
 
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
-from av.frame import Frame
-from av.packet import Packet
 
 from ._capture import pass_on
+from ._sharing import DerivedTrack, MediaData, SharedSource, pump
 from ._signal import Signal
 from .errors import InvalidParameter
 
 KEPT_FRAMES = {"video": 1, "audio": 10}
 """How many unread frames are kept unless told otherwise; ten of audio are 200 ms."""
 
-MediaData: TypeAlias = "Frame | Packet[Any]"
-"""What aiortc takes from a track: raw frames, or packets that are encoded already."""
 
-logger = logging.getLogger(__name__)
-
-
-class QueuedTrack(MediaStreamTrack):
+class QueuedTrack(DerivedTrack):
     """A track that gives out what is put into it; when it is full it drops the oldest frame."""
 
-    def __init__(self, kind: str, keep: int | None) -> None:
+    def __init__(self, source: MediaStreamTrack, keep: int | None) -> None:
         if keep is not None and keep < 1:
             raise InvalidParameter("keep", keep, "keep at least one frame")
-        super().__init__()
-        self.kind = kind
-        self._frames: deque[MediaData] = deque(maxlen=keep or KEPT_FRAMES.get(kind, 1))
+        super().__init__(source)
+        self.kind = source.kind
+        pass_on(source, self)
+        self._frames: deque[MediaData] = deque(maxlen=keep or KEPT_FRAMES.get(self.kind, 1))
         self._changed = Signal()
         self._complete = False
         self._dropped = 0
@@ -87,21 +79,6 @@ class QueuedTrack(MediaStreamTrack):
         self._changed.wake()
 
 
-async def pump(track: MediaStreamTrack, put: Callable[[MediaData], None]) -> None:
-    """Read a track to its end, as fast as it gives. Cancellation: safe."""
-    while True:
-        try:
-            frame = await track.recv()
-        except MediaStreamError:
-            return
-        except Exception:
-            logger.exception("track %s broke and is taken as ended", track.id)
-            return
-        put(frame)
-        # A track that always has a frame ready would not let anything else run.
-        await asyncio.sleep(0)
-
-
 class LatestFrame(QueuedTrack):
     """Reads a track as it comes and gives its reader what is newest.
 
@@ -121,8 +98,7 @@ class LatestFrame(QueuedTrack):
     """
 
     def __init__(self, track: MediaStreamTrack, *, keep: int | None = None) -> None:
-        super().__init__(track.kind, keep)
-        pass_on(track, self)
+        super().__init__(track, keep)
         self._source = track
         self._pump = asyncio.get_running_loop().create_task(
             self._run(), name=f"latest-frame {track.id}"
@@ -139,7 +115,7 @@ class LatestFrame(QueuedTrack):
         self._source.stop()
 
 
-class Fanout:
+class Fanout(SharedSource["Subscription"]):
     """Shares one track among several readers, each with a bounded queue of its own.
 
     The source is first read when a subscriber first asks for a frame. A slow subscriber loses its
@@ -152,17 +128,10 @@ class Fanout:
             not read until somebody subscribes again.
     """
 
-    def __init__(self, track: MediaStreamTrack, *, stop_source: bool = True) -> None:
-        self._source = track
-        self._stop_source = stop_source
-        self._subscribers: set[Subscription] = set()
-        self._pump: asyncio.Task[None] | None = None
-        self._ended = False
+    _name = "fanout"
 
-    @property
-    def subscribers(self) -> int:
-        """How many subscriptions there are that have not ended."""
-        return len(self._subscribers)
+    def __init__(self, track: MediaStreamTrack, *, stop_source: bool = True) -> None:
+        super().__init__(track, stop_source=stop_source)
 
     def subscribe(self, *, keep: int | None = None) -> "Subscription":
         """Return a new track that gives the frames of the source from now on.
@@ -176,49 +145,16 @@ class Fanout:
         Raises:
             InvalidParameter: ``keep`` is less than one.
         """
-        subscription = Subscription(self, self._source.kind, keep)
+        subscription = Subscription(self, keep)
         if self._ended:
             subscription.stop()
         else:
-            self._subscribers.add(subscription)
+            self._readers.add(subscription)
         return subscription
 
-    def close(self) -> None:
-        """End every subscription, and the source too unless it is to be kept."""
-        for subscription in tuple(self._subscribers):
-            subscription.stop()
-        self._leave_source()
-        self._ended = True
-
-    def _start(self) -> None:
-        if self._pump is None:
-            self._pump = asyncio.get_running_loop().create_task(
-                self._run(), name=f"fanout {self._source.id}"
-            )
-
-    async def _run(self) -> None:
-        await pump(self._source, self._put)
-        self._ended = True
-        for subscription in tuple(self._subscribers):
-            subscription._finish()
-
     def _put(self, frame: MediaData) -> None:
-        for subscription in tuple(self._subscribers):
+        for subscription in tuple(self._readers):
             subscription._put(frame)
-
-    def _leave(self, subscription: "Subscription") -> None:
-        if subscription in self._subscribers:
-            self._subscribers.discard(subscription)
-            if not self._subscribers:
-                self._leave_source()
-
-    def _leave_source(self) -> None:
-        if self._pump is not None:
-            self._pump.cancel()
-            self._pump = None
-        if self._stop_source:
-            self._ended = True
-            self._source.stop()
 
 
 class Subscription(QueuedTrack):
@@ -227,9 +163,8 @@ class Subscription(QueuedTrack):
     ends_with_sender = True
     """Made for one peer: icefloe's sender stops it too when it ends."""
 
-    def __init__(self, fanout: Fanout, kind: str, keep: int | None) -> None:
-        super().__init__(kind, keep)
-        pass_on(fanout._source, self)
+    def __init__(self, fanout: Fanout, keep: int | None) -> None:
+        super().__init__(fanout._source, keep)
         self._fanout = fanout
 
     def _begin(self) -> None:

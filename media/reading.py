@@ -19,7 +19,6 @@ import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar
 
 from aiortc import MediaStreamTrack
@@ -27,10 +26,11 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, AudioResampler, VideoFrame
 
 from ._capture import capture_time
+from ._closing import Closing
 from ._numpy import require_numpy
+from ._sharing import MediaData, pump
 from ._signal import Signal
 from .errors import InvalidParameter
-from .fanout import MediaData, pump
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,7 +99,7 @@ class _Backlog:
         self.changed.wake()
 
 
-class MediaReader(ABC, Generic[F]):
+class MediaReader(Closing, ABC, Generic[F]):
     """What ``frames()`` and ``audio()`` have in common.
 
     It ends with its track. Leaving a loop over it with ``break`` ends it too unless it is kept in a
@@ -229,17 +229,6 @@ class MediaReader(ABC, Generic[F]):
         if self._task is not None:
             self._task.cancel()
         self._thread.shutdown(wait=False)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
 
 class FrameReader(MediaReader[VideoFrame]):

@@ -28,9 +28,9 @@ from ._bridge import Bridge, Worker
 from ._capture import Timed, capture_time
 from ._inbox import Inbox
 from ._numpy import require_numpy
+from ._sharing import MediaData, pump
 from .clock import Clock, MonotonicClock, Timer
 from .errors import InvalidParameter, RecordingFailed
-from .fanout import MediaData, pump
 
 RecordingFormat: TypeAlias = Literal["mp4", "mkv", "webm", "wav", "hls"]
 

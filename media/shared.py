@@ -23,9 +23,9 @@ from av.video.frame import PictureType
 from icefloe.encoding import KeyFrameRequests, PacketQueue, default_bitrate
 
 from ._encoder_thread import EncoderThread
+from ._sharing import DerivedTrack, MediaData, SharedSource
 from ._signal import Signal
 from .errors import InvalidParameter
-from .fanout import MediaData, pump
 from .tiers import TierChooser
 
 CODECS = {"video": ("H264", "VP8"), "audio": ("opus",)}
@@ -71,7 +71,7 @@ class EncoderReport:
     dropped: int
 
 
-class EncodedFanout:
+class EncodedFanout(SharedSource["EncodedSubscription"]):
     """Shares one track among several peers, encoding it once for each codec and tier.
 
     The source is first read when a viewer first asks for a frame. To be used in one event loop;
@@ -91,6 +91,8 @@ class EncodedFanout:
         InvalidParameter: The tiers are none, below 1, or not rising.
     """
 
+    _name = "encoded-fanout"
+
     def __init__(
         self,
         track: MediaStreamTrack,
@@ -105,21 +107,12 @@ class EncodedFanout:
             raise InvalidParameter("tiers", tiers, "give rising numbers of 1 and more")
         if bitrate is not None and bitrate <= 0:
             raise InvalidParameter("bitrate", bitrate, "give bits a second, or None")
-        self._source = track
+        super().__init__(track, stop_source=stop_source)
         self._bitrate = bitrate
         self._tiers = tuple(tiers) if track.kind == "video" else (1.0,)
         self._content_hint = content_hint
-        self._stop_source = stop_source
-        self._viewers: set[EncodedSubscription] = set()
         self._encoders: dict[tuple[str, int], _Shared] = {}
-        self._pump: asyncio.Task[None] | None = None
         self._size = (0, 0)
-        self._ended = False
-
-    @property
-    def subscribers(self) -> int:
-        """How many subscriptions there are that have not ended."""
-        return len(self._viewers)
 
     @property
     def encoders(self) -> list[EncoderReport]:
@@ -160,29 +153,16 @@ class EncodedFanout:
         if keep is not None and keep < 1:
             raise InvalidParameter("keep", keep, "keep at least one frame")
         asyncio.get_running_loop()
-        viewer = EncodedSubscription(self, kind, keep or _KEPT[kind])
+        viewer = EncodedSubscription(self, keep or _KEPT[kind])
         if self._ended:
             viewer.stop()
         else:
-            self._viewers.add(viewer)
+            self._readers.add(viewer)
             if codec is not None:
                 viewer._choose(codec)
         return viewer
 
-    def close(self) -> None:
-        """End every subscription, the encoders, and the source too unless it is to be kept."""
-        for viewer in tuple(self._viewers):
-            viewer.stop()
-        self._leave_source()
-        self._ended = True
-
     # --- for its subscriptions
-
-    def _start(self) -> None:
-        if self._pump is None and not self._ended:
-            self._pump = asyncio.get_running_loop().create_task(
-                self._run(), name=f"encoded-fanout {self._source.id}"
-            )
 
     def _join(self, viewer: "EncodedSubscription", codec: str, tier: int) -> "_Shared":
         key = (codec, tier)
@@ -217,19 +197,7 @@ class EncodedFanout:
         best = self._bitrate or default_bitrate(*self._size)
         return [max(1, round(best / scale**2)) for scale in self._tiers]
 
-    def _leave(self, viewer: "EncodedSubscription") -> None:
-        if viewer in self._viewers:
-            self._viewers.discard(viewer)
-            if not self._viewers:
-                self._leave_source()
-
     # --- the source
-
-    async def _run(self) -> None:
-        await pump(self._source, self._put)
-        self._ended = True
-        for viewer in tuple(self._viewers):
-            viewer._finish()
 
     def _put(self, frame: MediaData) -> None:
         if not isinstance(frame, VideoFrame | AudioFrame):
@@ -251,14 +219,6 @@ class EncodedFanout:
         shared = self._encoders.get(key)
         for viewer in tuple(shared.viewers) if shared is not None else ():
             viewer.stop()
-
-    def _leave_source(self) -> None:
-        if self._pump is not None:
-            self._pump.cancel()
-            self._pump = None
-        if self._stop_source:
-            self._ended = True
-            self._source.stop()
 
 
 class _Shared:
@@ -296,7 +256,7 @@ class _Shared:
             self._counted, self._counted_since = 0, time.monotonic()
 
 
-class EncodedSubscription(MediaStreamTrack):
+class EncodedSubscription(DerivedTrack):
     """One peer's track of an ``EncodedFanout``; made by its ``subscribe()``.
 
     ``recv()`` gives ``av.Packet``. An icefloe sender uses its other methods, as
@@ -306,9 +266,9 @@ class EncodedSubscription(MediaStreamTrack):
     ends_with_sender = True
     """Made for one peer: icefloe's sender stops it too when it ends."""
 
-    def __init__(self, fanout: EncodedFanout, kind: str, keep: int) -> None:
-        super().__init__()
-        self.kind = kind
+    def __init__(self, fanout: EncodedFanout, keep: int) -> None:
+        super().__init__(fanout._source)
+        self.kind = fanout._source.kind
         self._fanout = fanout
         self._packets = PacketQueue(keep)
         self._changed = Signal()

@@ -9,7 +9,6 @@ import threading
 import time
 from collections import deque
 from functools import partial
-from types import TracebackType
 from typing import Any, Self
 
 import av
@@ -20,8 +19,9 @@ from av.container import OutputContainer
 from av.format import ContainerFormat
 
 from ._bridge import Bridge, Worker
+from ._closing import Closing
+from ._sharing import MediaData, pump
 from .errors import InvalidParameter, OutputUnavailable
-from .fanout import MediaData, pump
 from .reading import copy_sound
 
 _RATE = 48000
@@ -37,7 +37,7 @@ _DRIVERS = {"linux": ("pulse", "alsa", "oss"), "darwin": ("audiotoolbox",)}
 logger = logging.getLogger(__name__)
 
 
-class Speaker:
+class Speaker(Closing):
     """Plays a track of audio; made by ``await Speaker.open(track)``.
 
     The device is opened and written to in a thread. When it is slower than the track, the oldest
@@ -181,17 +181,6 @@ class Speaker:
         with self._changed:
             self._stopped = self._complete = True
             self._changed.notify()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
 
 class _Output:

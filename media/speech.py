@@ -16,11 +16,11 @@ is noticed; what is noticed waits, bounded.
 
 import asyncio
 from collections import deque
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from aiortc import MediaStreamTrack
 
+from ._closing import Closing
 from ._numpy import require_numpy
 from ._signal import Signal
 from .reading import AudioReader, audio
@@ -61,7 +61,7 @@ class SpeechDetector(Protocol):
         """Take the next 20 ms: shape ``(320,)``, ``int16``, mono, 16000 a second."""
 
 
-class SpeechReader:
+class SpeechReader(Closing):
     """The speech of one track; made by :func:`speech`.
 
     Attributes:
@@ -145,17 +145,6 @@ class SpeechReader:
             await asyncio.wait([task])
         await self._reader.aclose()
         self._changed.wake()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
 
 def speech(

@@ -11,8 +11,8 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av.frame import Frame
 
-from ._capture import pass_on
-from .fanout import LatestFrame, MediaData, QueuedTrack
+from ._sharing import MediaData
+from .fanout import LatestFrame, QueuedTrack
 
 TransformFunction: TypeAlias = Callable[[Any], Frame] | Callable[[Any], Awaitable[Frame]]
 """Takes a ``VideoFrame`` or an ``AudioFrame`` and returns one of the same type."""
@@ -47,8 +47,7 @@ class TransformTrack(QueuedTrack):
     """
 
     def __init__(self, track: MediaStreamTrack, function: TransformFunction | None) -> None:
-        super().__init__(track.kind, KEPT_AUDIO_FRAMES if track.kind == "audio" else None)
-        pass_on(track, self)
+        super().__init__(track, KEPT_AUDIO_FRAMES if track.kind == "audio" else None)
         self._source = track
         self._input: LatestFrame | None = None
         self._worker: asyncio.Task[None] | None = None

@@ -28,6 +28,9 @@ _BEHIND = 0.2
 """Seconds after which time that nobody heard is passed over, as after a machine has slept."""
 _PACKETS = 500
 """Packets of audio that wait for the thread at most."""
+_KEPT, _LATEST = 1.0, 0.1
+"""Seconds of audio that wait while nobody listens, and how much of it is heard by who comes then:
+the rest tells how unevenly packets come, and has the decoder in step."""
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +96,10 @@ class _Decoding:
 
 
 class AudioDecoding(_Decoding):
-    """Plays what is received: a frame each 20 ms, by the clock.
+    """Plays what is received: a frame each 20 ms, by the clock, while somebody listens.
+
+    While nobody does, packets wait: those of the last second. They are played at one go when
+    somebody is back, so that the newest are heard as if nothing had happened.
 
     Args:
         frames: Where the frames go.
@@ -105,7 +111,8 @@ class AudioDecoding(_Decoding):
         self._packets: deque[tuple[float, RTCRtpCodecParameters, RtpPacket]] = deque(
             maxlen=_PACKETS
         )
-        self._idle = False
+        self._idle = self._asleep = False
+        frames.on_return = self._wake
         super().__init__(frames, "audio-decoder")
 
     @property
@@ -113,37 +120,79 @@ class AudioDecoding(_Decoding):
         """What was heard so far."""
         return self._hearing.stats
 
+    @property
+    def is_asleep(self) -> bool:
+        """Whether nothing is decoded, for want of a reader."""
+        return self._asleep
+
     def put(self, codec: RTCRtpCodecParameters, packet: RtpPacket) -> None:
         """Take a packet that has just come."""
+        now = time.monotonic()
         with self._changed:
-            self._packets.append((time.monotonic(), codec, packet))
-            if self._idle:
+            self._packets.append((now, codec, packet))
+            if self._asleep:
+                self._forget(now - _KEPT)
+            elif self._idle:
                 self._changed.notify()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify()
+
+    def _forget(self, before: float) -> None:
+        while self._packets and self._packets[0][0] < before:
+            self._packets.popleft()
 
     def _decode(self) -> None:
         due = time.monotonic()
         while self._wait(due):
             now = time.monotonic()
+            if self._asleep:
+                due = self._catch_up(now)
+                continue
             if now - due > _BEHIND:
                 due = now
-            frame = self._hearing.next(due)
-            if frame is not None:
-                self._frames.put(frame)
+            self._take(now)
+            self._play(due)
             due += STEP
 
     def _wait(self, due: float) -> bool:
-        """Wait until a frame is due, and take what has come; return whether to go on."""
+        """Wait until a frame is due, or somebody listens again; return whether to go on."""
         with self._changed:
             while not self._closing:
+                if self._frames.is_forsaken:
+                    if not self._asleep:
+                        self._asleep = True
+                        self._hearing.pause()
+                    self._changed.wait()
+                    continue
+                if self._asleep:
+                    break
                 self._idle = self._hearing.is_idle and not self._packets
                 left = None if self._idle else due - time.monotonic()
                 if left is not None and left <= 0:
                     break
                 self._changed.wait(left)
-            packets = list(self._packets)
-            self._packets.clear()
-            if self._closing:
-                return False
+            return not self._closing
+
+    def _catch_up(self, now: float) -> float:
+        """Play what waited, as it would have been; return when the next frame is due."""
+        with self._changed:
+            self._asleep = False
+            self._forget(now - _KEPT)
+        steps = round(_KEPT / STEP)
+        for left in range(steps, 0, -1):
+            due = now - left * STEP
+            self._take(due)
+            self._play(due, unheard=left * STEP > _LATEST)
+        return now
+
+    def _take(self, until: float) -> None:
+        """Hand over what has come until a moment."""
+        with self._changed:
+            packets = []
+            while self._packets and self._packets[0][0] <= until:
+                packets.append(self._packets.popleft())
         for arrived, codec, packet in packets:
             self._hearing.put(
                 arrived,
@@ -153,7 +202,11 @@ class AudioDecoding(_Decoding):
                 packet.timestamp,
                 packet.payload,
             )
-        return True
+
+    def _play(self, due: float, *, unheard: bool = False) -> None:
+        frame = self._hearing.next(due)
+        if frame is not None and not unheard:
+            self._frames.put(frame)
 
 
 class VideoDecoding(_Decoding):

@@ -38,6 +38,9 @@ class ForwardedTrack(MediaStreamTrack):
     ends_with_sender = True
     """Made for one peer: icefloe's sender stops it too when it ends."""
 
+    enabled = True
+    """Whether it is sent (W3C mediacapture-main 4.3.1); it goes on with a key frame."""
+
     def __init__(self, origin: Origin, kind: str) -> None:
         super().__init__()
         self.kind = kind
@@ -108,8 +111,7 @@ class ForwardedTrack(MediaStreamTrack):
 def forward(track: MediaStreamTrack) -> ForwardedTrack:
     """Return a track that passes on what a remote track receives, without decoding it.
 
-    Make one for each peer. Pictures of a remote track that is forwarded are decoded only while
-    somebody reads that track too.
+    Make one for each peer. What is forwarded is decoded only while somebody reads that track too.
 
     Args:
         track: A track that a connection of icefloe receives, as its ``track`` event has it.
@@ -120,20 +122,4 @@ def forward(track: MediaStreamTrack) -> ForwardedTrack:
     origin = origin_of(track)
     if origin is None:
         raise NotForwardable(track)
-    if not hasattr(track, "read_through"):
-        _watch_reading(track, origin)
     return ForwardedTrack(origin, track.kind)
-
-
-def _watch_reading(track: MediaStreamTrack, origin: Origin) -> None:
-    """Have the origin know who reads the decoded track."""
-    receive = track.recv
-
-    async def recv() -> Any:
-        origin.reading(1)
-        try:
-            return await receive()
-        finally:
-            origin.reading(-1)
-
-    vars(track).update(recv=recv, read_through=True)

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -12,32 +13,48 @@ class FrameQueue(Generic[T]):
     """A queue from one thread to readers in the event loop in which it is made.
 
     A reader that is late finds all that came meanwhile, up to ``capacity``. One that was away for
-    longer finds the newest ``keep`` alone, so that it is not late for ever.
+    longer finds the newest ``keep`` alone, so that it is not late for ever. While it
+    :attr:`is_forsaken` nothing is kept, and nothing need be decoded for it.
 
     Args:
         capacity: How many frames are kept at most.
         keep: How many of them are, after some were dropped.
+        patience: How many frames may come, one after the other, without anybody reading.
 
     Attributes:
         dropped: How many frames nobody read.
+        on_return: Called when somebody reads again, in the event loop.
     """
 
-    def __init__(self, capacity: int, keep: int) -> None:
+    def __init__(self, capacity: int, keep: int, patience: int) -> None:
         self.dropped = 0
+        self.on_return: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._frames: deque[T] = deque()
-        self._capacity, self._keep = capacity, keep
+        self._capacity, self._keep, self._patience = capacity, keep, patience
+        self._unread = 0
+        """Frames that came since somebody read."""
         self._overflowed = self._ended = False
         self._waiting: set[asyncio.Future[None]] = set()
 
     def __len__(self) -> int:
         return len(self._frames)
 
+    @property
+    def is_forsaken(self) -> bool:
+        """Whether nobody has read for so long that nobody seems to want any frames."""
+        return self._unread > self._patience
+
     def put(self, frame: T) -> None:
         """Add a frame; from any thread. Once the queue has ended, it goes nowhere."""
         with self._lock:
             if self._ended:
+                return
+            self._unread = 0 if self._waiting else self._unread + 1
+            if self.is_forsaken:
+                self.dropped += len(self._frames) + 1
+                self._frames.clear()
                 return
             if len(self._frames) >= self._capacity:
                 self._frames.popleft()
@@ -58,6 +75,7 @@ class FrameQueue(Generic[T]):
         """Return the next frame, or ``None`` at the end. Cancellation: safe; no frame is lost."""
         while True:
             with self._lock:
+                returns, self._unread = self.is_forsaken, 0
                 if self._overflowed:
                     self._overflowed = False
                     while len(self._frames) > self._keep:
@@ -69,6 +87,8 @@ class FrameQueue(Generic[T]):
                     return None
                 woken: asyncio.Future[None] = self._loop.create_future()
                 self._waiting.add(woken)
+            if returns and self.on_return is not None:
+                self.on_return()
             try:
                 await woken
             finally:

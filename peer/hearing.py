@@ -119,6 +119,13 @@ class Hearing:
         stream.playout.put(now, sequence, timestamp, duration, payload, silent=silent)
         self.stats.packetsDiscarded += stream.playout.discarded - before
 
+    def pause(self) -> None:
+        """Note that nobody listens: what comes next has nothing to do with what came before."""
+        if self._stream is not None:
+            self._stream.playout.pause()
+            self._stream.held = array("h")
+        self._concealed, self._loudness = 0, 1.0
+
     def next(self, now: float) -> AudioFrame | None:
         """Return the next 20 ms.
 

@@ -11,9 +11,6 @@ from av.packet import Packet
 from icefloe.encoding import Encoded, KeyFrameRequests, is_key_frame, make_packet
 from icefloe.encoding.packing import Packer
 
-_READ_LATELY = 2.0
-"""Seconds after which a track that is not read is not decoded any more."""
-
 
 class Taker(Protocol):
     """What gets the media."""
@@ -30,20 +27,21 @@ class Origin:
 
     Args:
         ask_for_key_frame: Asks the other side.
+        is_read: Whether anybody reads the decoded pictures.
 
     Attributes:
         takers: To whom it goes beside the decoder.
         ended: Whether nothing comes any more.
     """
 
-    def __init__(self, ask_for_key_frame: Callable[[], None]) -> None:
+    def __init__(
+        self, ask_for_key_frame: Callable[[], None], is_read: Callable[[], bool] = lambda: True
+    ) -> None:
         self.takers: dict[Taker, None] = {}
         self.ended = False
-        self._ask = ask_for_key_frame
+        self._ask, self._is_read = ask_for_key_frame, is_read
         self._requests = KeyFrameRequests()
         self._packer: Packer | None = None
-        self._readers = 0
-        self._read_at = time.monotonic()
         self._skips = False
         self._last: int | None = None
         self._pts = 0
@@ -67,10 +65,10 @@ class Origin:
         self._requests.ask()
         self._ask_if_due()
 
-    def reading(self, change: int) -> None:
-        """Note that somebody begins (1) or ends (-1) to wait for a decoded frame."""
-        self._readers += change
-        self._read_at = time.monotonic()
+    def read_again(self) -> None:
+        """Note that somebody reads the decoded pictures after nobody did."""
+        if self._skips:
+            self.request_key_frame()
 
     def end(self) -> None:
         """Note that nothing comes any more."""
@@ -90,11 +88,9 @@ class Origin:
         Returns:
             Whether it is to be decoded too.
         """
-        if not self.takers:
-            return self._is_decodable(codec, data)
-        self._hand_on(codec, data, timestamp)
-        now = time.monotonic()
-        if self._readers == 0 and now - self._read_at > _READ_LATELY:
+        if self.takers:
+            self._hand_on(codec, data, timestamp)
+        if not self._is_read():
             self._skips = True
             return False
         return self._is_decodable(codec, data)
@@ -122,6 +118,7 @@ class Origin:
                 self.request_key_frame()
                 return False
             self._skips = False
+            self._requests.made(time.monotonic())
         return True
 
     def _hand_on(self, codec: RTCRtpCodecParameters, data: bytes, pts: int) -> None:

@@ -20,10 +20,13 @@ from aiortc.rtp import compute_audio_level_dbov
 from av import AudioFrame, VideoFrame
 from av.packet import Packet
 
-from icefloe.encoding import KeyFrameRequests, VideoEncoder, encoded
+from icefloe.encoding import KeyFrameRequests, VideoEncoder, default_bitrate, encoded
 from icefloe.encoding.packing import Packer
 
+from .blank import nothing_like
 from .encoded import EncodedTrack
+from .frame_rate import FrameRateLimit
+from .pacing import PacedSending
 from .parameters import RTCRtpEncodingParameters
 from .rates import RateControl
 from .redundancy import OpusEncoder, Redundancy
@@ -35,35 +38,10 @@ _BLACK_EVERY = 1.0
 _SHORT, _WINDOW = 0.25, 1.5
 """Seconds over which what is sent is measured, at least and about."""
 
-_EARLY = 0.017
-"""Seconds, at most, by which a picture may come early and still be sent."""
+_UNKNOWN_SIZE = 1280, 720
+"""Pixels of pictures that came encoded, by which their rate is guessed before it is measured."""
 
 logger = logging.getLogger(__name__)
-
-
-class FrameRateLimit:
-    """Chooses which pictures to send. No I/O."""
-
-    def __init__(self) -> None:
-        self._due: float | None = None
-
-    def takes(self, time: float, rate: float | None) -> bool:
-        """Return whether a picture is sent.
-
-        Args:
-            time: The picture's, in seconds.
-            rate: Pictures a second at most; ``None`` is all of them.
-        """
-        if rate is None:
-            self._due = None
-            return True
-        if self._due is None or not -1.5 < (time - self._due) * rate < 1.5:
-            self._due = time  # the first one, or time has jumped
-        # A camera is not exact: what comes a little early is still the picture that is due.
-        if time < self._due - min(0.2 / rate, _EARLY):
-            return False
-        self._due += 1 / rate
-        return True
 
 
 class Outgoing:
@@ -107,6 +85,7 @@ class Outgoing:
         """NTP time and RTP timestamp of the latest frame, for sender reports (RFC 3550 6.4.1)."""
         self._kind = kind
         self._transmit = transmit
+        self._paced = PacedSending(transmit)
         self._is_enabled = is_enabled
         self._track: MediaStreamTrack | None = None
         self._codecs: list[RTCRtpCodecParameters] = []
@@ -201,7 +180,7 @@ class Outgoing:
         self.nacks += 1
         rtx = self._rtx.get(self._last_type) if self._last_type is not None else None
         if packets := self.stream.again(numbers, rtx_type=rtx, ntp=ntp_time()):
-            self._transmit(packets)
+            self._leave(packets, again=True)
 
     # --- what it does
 
@@ -217,6 +196,7 @@ class Outgoing:
             logger.debug("sender.end kind=%s reason=transport", self._kind)
         finally:
             self._encoder = None
+            self._paced.close()
             if getattr(self._track, "ends_with_sender", False) and self._track is not None:
                 self._track.stop()
 
@@ -307,7 +287,7 @@ class Outgoing:
             if is_muted and now - self._black_at < _BLACK_EVERY:
                 return
         if is_muted:
-            frame, self._black_at = _nothing(frame), now
+            frame, self._black_at = nothing_like(frame), now
         else:
             self._black_at = 0.0
         if self._encodes is not None and not self._encodes.done():
@@ -377,7 +357,15 @@ class Outgoing:
         self.reported = (ntp - int(age * (1 << 32)), timestamp)
         self.frames += 1
         self.key_frames += is_key
-        self._transmit(packets)
+        self._leave(packets)
+
+    def _leave(self, packets: list[bytes], *, again: bool = False) -> None:
+        if self._kind == "audio":
+            self._transmit(packets)
+        else:
+            self._paced.send(
+                packets, stamp_at=self.stream.stamp_at, bitrate=self._expected(), again=again
+            )
 
     # --- rates
 
@@ -396,6 +384,18 @@ class Outgoing:
         """Return the bits a second that are aimed at; ``None`` is what the size is worth."""
         return self._bound(self.control.bitrate(time.monotonic()))
 
+    def _expected(self) -> float:
+        """Return the bits a second that are aimed at, or sent, where those are more."""
+        target = self.target_bitrate()
+        if target is None:
+            target = default_bitrate(*((self.width, self.height) if self.width else _UNKNOWN_SIZE))
+        return max(target, self.sent_bitrate() or 0.0)
+
+    @property
+    def send_delay(self) -> float:
+        """Seconds that packets have waited to be sent, of all together."""
+        return self._paced.pacer.delay
+
     def _feed_back(self) -> None:
         if isinstance(self._track, EncodedTrack):
             self._track.feedback(
@@ -413,19 +413,3 @@ def _encode_audio(encoder: Any, frame: AudioFrame) -> tuple[list[bytes], int, in
     level = -compute_audio_level_dbov(frame)
     payloads, timestamp = encoder.encode(frame)
     return payloads, timestamp, level
-
-
-def _nothing(frame: VideoFrame | AudioFrame) -> VideoFrame | AudioFrame:
-    """Return a black picture, or silence, in the place of a frame."""
-    if isinstance(frame, AudioFrame):
-        silence = AudioFrame(frame.format.name, frame.layout.name, frame.samples)
-        for plane in silence.planes:
-            plane.update(bytes(plane.buffer_size))
-        silence.sample_rate, silence.pts = frame.sample_rate, frame.pts
-        silence.time_base = frame.time_base
-        return silence
-    black = VideoFrame(frame.width, frame.height, "yuv420p")
-    for index, component in enumerate(black.planes):
-        component.update((b"\x80" if index else b"\x10") * component.buffer_size)
-    black.pts, black.time_base = frame.pts, frame.time_base
-    return black

@@ -276,6 +276,12 @@ class Playout:
         self._next_timestamp += duration
         return Conceal(self._whole(duration), self._silent)
 
+    def pause(self) -> None:
+        """Begin anew with what comes next: nobody listens, and nothing of it is missed."""
+        self._packets.clear()
+        self._clear()
+        self.target.begin_again()
+
     def can_decode(self) -> bool:
         """Whether :meth:`next` would give a packet in its turn."""
         if not self._playing or not self._packets:

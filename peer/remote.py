@@ -7,7 +7,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aiortc import MediaStreamTrack, RTCDataChannel, RTCRtpSender, RTCSessionDescription
+from aiortc import (
+    InvalidAccessError,
+    MediaStreamTrack,
+    RTCDataChannel,
+    RTCRtpSender,
+    RTCSessionDescription,
+)
 
 from .arrivals import Arrivals
 from .channels import RECEIVE_BUFFER, SEND_BUFFER, DataChannel
@@ -102,6 +108,24 @@ class RemotePeer:
         """
         self._assert_here()
         self.connection.removeTrack(sender)
+
+    def replace_track(self, sender: RTCRtpSender, track: MediaStreamTrack | None) -> None:
+        """Send another track in the place of one, from now on; nothing is negotiated.
+
+        Args:
+            sender: What :meth:`add_track` returned.
+            track: One of the same kind; ``None`` sends nothing, which mutes the track at the other
+                side after a while, until another one takes its place.
+
+        Raises:
+            InvalidAccessError: The sender is of another peer.
+            PeerLeft: The peer is gone.
+            TypeError: The track is of the other kind.
+        """
+        self._assert_here()
+        if sender not in self.connection.getSenders():
+            raise InvalidAccessError(f"the sender is not one of those of {self.name}")
+        sender.replaceTrack(track)
 
     async def open_channel(
         self,

@@ -6,10 +6,12 @@ from av import AudioFrame, VideoFrame
 
 from .capture import CaptureTimes
 from .frames import FrameQueue
+from .muting import Muting
 
-_AUDIO = 50, 5
-"""Frames of 20 ms that wait to be read, and how many of them do after more had to go."""
-_VIDEO = 3, 3
+_AUDIO = 50, 5, 100
+"""Frames of 20 ms that wait to be read, how many of them do after more had to go, and how many come
+unread before none is decoded any more."""
+_VIDEO = 3, 3, 90
 """Likewise pictures: they are large."""
 
 
@@ -21,17 +23,30 @@ class RemoteTrack(RemoteStreamTrack):
     seconds after the sender stopped, and ``pts`` says for how long. ``pts`` counts in units of
     ``time_base`` from the first frame on, whatever wraps or begins anew at the sender.
 
-    A track that nobody reads grows nothing. A reader that is late by less than a second of audio
-    loses nothing; one that was away for longer goes on with the latest 100 ms.
+    A track that nobody reads grows nothing, and after 100 frames of audio, or 90 pictures, nothing
+    of it is decoded. A reader that is late by less than a second of audio loses nothing; one that
+    was away for longer goes on with the latest 100 ms. Where pictures were not decoded, it waits
+    for a key frame, which is asked for.
+
+    It emits ``mute`` and ``unmute``, without an argument, when :attr:`muted` changes.
     """
 
     frames: FrameQueue[AudioFrame | VideoFrame]
     times: CaptureTimes
+    muting: Muting
 
     def begin(self) -> None:
         """Take the place of aiortc's; within an event loop."""
         self.frames = FrameQueue(*(_AUDIO if self.kind == "audio" else _VIDEO))
         self.times = CaptureTimes()
+        self.muting = Muting()
+
+    @property
+    def muted(self) -> bool:
+        """Whether nothing comes: before the first packet, while the negotiated direction has
+        nothing received, and after 3 s without a packet (W3C mediacapture-main 4.3.1). Silence and
+        black pictures, which a sender sends for a track that is not enabled, are something."""
+        return self.muting.muted
 
     @property
     def dropped(self) -> int:

@@ -22,11 +22,28 @@ REPAIRED_AT_ONCE = 256
 
 _NTP_EPOCH = 2_208_988_800
 _HEADER = struct.Struct("!BBHII")
+_EXTENSION_HEADER = 4
+"""Bytes before the first of the header extensions (RFC 8285 section 4)."""
 
 
 def ntp_time() -> int:
     """Return the time as NTP has it: 32 bits of seconds since 1900, and 32 of their fraction."""
     return int((time.time() + _NTP_EPOCH) * (1 << 32))
+
+
+def stamped(packet: bytes, at: int, ntp: int) -> bytes:
+    """Return a packet that tells another time of sending (abs-send-time).
+
+    Args:
+        packet: A packet of RTP.
+        at: Where it tells the time, see :attr:`RtpStream.stamp_at`; 0 leaves it as it is.
+        ntp: The time.
+    """
+    return packet[:at] + _send_time(ntp) + packet[at + 3 :] if at else packet
+
+
+def _send_time(ntp: int) -> bytes:
+    return (ntp >> 14 & 0xFFFFFF).to_bytes(3, "big")  # 6 bits of seconds, 18 of their fraction
 
 
 class Timeline:
@@ -118,6 +135,11 @@ class RtpStream:
             self._before += self._element(ids[ABS_SEND_TIME], bytes(3))[:-3]
         self._level_id = ids.get(AUDIO_LEVEL)
 
+    @property
+    def stamp_at(self) -> int:
+        """Where packets tell the time of their sending: bytes from their beginning; 0 if not."""
+        return _HEADER.size + _EXTENSION_HEADER + len(self._before) if self._has_send_time else 0
+
     def _element(self, id: int, value: bytes) -> bytes:
         if self._two_bytes:
             return bytes((id, len(value))) + value
@@ -126,7 +148,7 @@ class RtpStream:
     def _extension(self, ntp: int, level: int | None) -> bytes:
         value = self._before
         if self._has_send_time:
-            value += (ntp >> 14 & 0xFFFFFF).to_bytes(3, "big")
+            value += _send_time(ntp)
         if level is not None and self._level_id is not None:
             value += self._element(self._level_id, bytes((level,)))
         if not value:

@@ -27,6 +27,8 @@ class RTCOutboundRtpStreamStats(aiortc.stats.RTCOutboundRtpStreamStats):
     powerEfficientEncoder: bool | None = None
     retransmittedPacketsSent: int = 0
     retransmittedBytesSent: int = 0
+    totalPacketSendDelay: float | None = None
+    """Seconds that packets have waited here before they were sent, of all together."""
     nackCount: int | None = None
     pliCount: int | None = None
     firCount: int | None = None
@@ -50,6 +52,7 @@ def outbound(
         more.framesEncoded = outgoing.frames_encoded
         more.keyFramesEncoded = outgoing.key_frames
         more.frameWidth, more.frameHeight = outgoing.width or None, outgoing.height or None
+        more.totalPacketSendDelay = outgoing.send_delay
         more.nackCount = outgoing.nacks
         more.pliCount, more.firCount = outgoing.requests["pli"], outgoing.requests["fir"]
         if outgoing.implementation:

@@ -59,7 +59,12 @@ _METHODS: dict[type, tuple[str, ...]] = {
         "_send_rtcp_pli",
     ),
     RTCRtpSender: ("_handle_rtcp_packet", "_run_rtp"),
-    RTCRtpTransceiver: ("_get_mline_index", "_set_mid", "_set_mline_index"),
+    RTCRtpTransceiver: (
+        "_get_mline_index",
+        "_setCurrentDirection",
+        "_set_mid",
+        "_set_mline_index",
+    ),
     RTCSctpTransport: (
         "_data_channel_add_negotiated",
         "_data_channel_close",
@@ -114,6 +119,7 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_RTCRtpReceiver__rtx_ssrc",
         "_RTCRtpReceiver__started",
         "_RTCRtpReceiver__timestamp_mapper",
+        "_enabled",
         "_track",
     ),
     RTCIceTransport: ("_connection", "_recv", "_role_set", "_send"),

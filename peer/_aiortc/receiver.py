@@ -54,8 +54,12 @@ class TappedReceiver(RTCRtpReceiver):
 
     def tap(self) -> None:
         """Begin to hand on."""
-        self.origin = Origin(self.ask_for_key_frame)
+        self.origin = Origin(self.ask_for_key_frame, self.is_read)
         _receivers.add(self)
+
+    def is_read(self) -> bool:
+        """Whether anybody reads what is decoded."""
+        return True
 
     @property
     def kind(self) -> str:
@@ -150,11 +154,15 @@ class Receiver(TappedReceiver):
     decoding: AudioDecoding | VideoDecoding | None = None
     """The thread, once there is one."""
     _intake: _Intake
+    _mutes: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
         """Take the place of aiortc's."""
         self._intake = _Intake(self)
         self._set_hidden("timestamp_mapper", self._intake)
+
+    def is_read(self) -> bool:
+        return not (isinstance(self._track, RemoteTrack) and self._track.frames.is_forsaken)
 
     def _hidden(self, name: str) -> Any:
         return getattr(self, f"_RTCRtpReceiver__{name}")
@@ -188,6 +196,7 @@ class Receiver(TappedReceiver):
             self.decoding = AudioDecoding(track.frames, Hearing(track.times))
             self._set_hidden("jitter_buffer", self._intake)
         else:
+            track.frames.on_return = self.origin.read_again
             self.decoding = VideoDecoding(track.frames, self._hidden("decoder_error").set)
             self._set_hidden("decoder_queue", self.decoding)
             self._set_hidden("decoder_thread", self.decoding)
@@ -200,7 +209,34 @@ class Receiver(TappedReceiver):
             self.decoding.close()
         self._set_hidden("decoder_thread", None)
 
+    def directed(self) -> None:
+        """Note that the negotiated direction may be another one."""
+        track = self._track
+        if isinstance(track, RemoteTrack) and not self._enabled and track.muting.stopped():
+            track.emit("mute")
+
+    def _arrived(self, packet: RtpPacket) -> None:
+        track = self._track
+        # Neither padding nor what is sent again tells that the sender has something to send.
+        is_media = packet.payload and packet.ssrc not in self._hidden("rtx_ssrc")
+        if not isinstance(track, RemoteTrack) or not self._enabled or not is_media:
+            return
+        if track.muting.arrived(asyncio.get_running_loop().time()):
+            track.emit("unmute")
+        if self._mutes is None:
+            self._look_whether_muted(track)
+
+    def _look_whether_muted(self, track: RemoteTrack) -> None:
+        self._mutes = None
+        loop = asyncio.get_running_loop()
+        if track.muting.look(loop.time()):
+            track.emit("mute")
+        if not track.muted:
+            self._mutes = loop.call_at(track.muting.due, self._look_whether_muted, track)
+
     async def stop(self) -> None:
+        if self._mutes is not None:
+            self._mutes.cancel()
         await super().stop()
         if self.decoding is not None:
             await self.decoding.closed(self.CLOSE_TIMEOUT)
@@ -214,6 +250,7 @@ class Receiver(TappedReceiver):
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
         original = self._hidden("rtx_ssrc").get(packet.ssrc, packet.ssrc)
         self._intake.ssrc = original
+        self._arrived(packet)
         await super()._handle_rtp_packet(packet, arrival_time_ms)
         nacks, buffer = self._hidden("nack_generator"), self._hidden("jitter_buffer")
         if nacks is None or nacks.max_seq is None or buffer._origin is None:

@@ -7,6 +7,8 @@ from typing import Any
 from aiortc import RTCRtpTransceiver, RTCSctpTransport
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 
+from .receiver import Receiver
+
 
 class Transceiver(RTCRtpTransceiver):
     """``RTCRtpTransceiver`` that tells when it is changed."""
@@ -23,6 +25,11 @@ class Transceiver(RTCRtpTransceiver):
         RTCRtpTransceiver.direction.fset(self, direction)  # type: ignore[attr-defined]
         if changed:
             self._changed()
+
+    def _setCurrentDirection(self, direction: str) -> None:
+        super()._setCurrentDirection(direction)
+        if isinstance(self.receiver, Receiver):
+            self.receiver.directed()
 
     async def stop(self) -> None:
         was_stopped = self.stopped

@@ -16,11 +16,19 @@ MOST_BURST = 96 * 1024
 class Pacer:
     """A bucket of bytes that fills at the pacing rate.
 
+    Args:
+        quantum: Seconds that one burst may stand for, at least.
+        slack: Seconds by which the event loop may be late.
+        most_burst: Bytes that may leave at once at most.
+
     Attributes:
         rate: Bytes a second; infinite is without pacing.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, quantum: float = QUANTUM, slack: float = SLACK, most_burst: int = MOST_BURST
+    ) -> None:
+        self._quantum, self._slack, self._most_burst = quantum, slack, most_burst
         self.rate = float("inf")
         self._credit = float(LEAST_BURST)
         self._at = 0.0
@@ -29,8 +37,8 @@ class Pacer:
         """Return the bytes that may leave now; it may be a little less than nothing."""
         rate = self.rate
         if rate == float("inf"):
-            return MOST_BURST
-        burst = min(max(LEAST_BURST, SLACK * rate), MOST_BURST)
+            return self._most_burst
+        burst = min(max(LEAST_BURST, self._slack * rate), self._most_burst)
         self._credit = min(self._credit + (now - self._at) * rate, burst)
         self._at = now
         return self._credit
@@ -41,5 +49,5 @@ class Pacer:
 
     def ready_at(self, now: float) -> float:
         """Return when another burst may leave."""
-        wanted = max(QUANTUM * self.rate, 1.0)
+        wanted = max(self._quantum * self.rate, 1.0)
         return now + max(wanted - self._credit, 0.0) / self.rate

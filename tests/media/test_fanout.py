@@ -249,3 +249,22 @@ async def test_the_times_of_capture_that_a_source_knows_are_passed_on() -> None:
     assert capture_time(latest, picture(5)) is None
     for track in (*tracks, latest):
         track.stop()
+
+
+class MutableTrack(FedTrack):
+    enabled = True
+
+
+async def test_what_is_made_of_a_track_is_not_enabled_where_that_is_not() -> None:
+    source = MutableTrack()
+    fanout = Fanout(source)
+    one, other = fanout.subscribe(), TransformTrack(fanout.subscribe(), None)
+    assert one.enabled and other.enabled
+    one.enabled = False
+    assert other.enabled
+    one.enabled = True
+    source.enabled = False
+    assert not one.enabled and not other.enabled
+    source.enabled = True
+    assert one.enabled and other.enabled
+    fanout.close()

@@ -72,7 +72,7 @@ def test_what_is_no_picture_is_no_key_frame() -> None:
 
 
 async def test_a_reader_that_is_late_by_little_loses_nothing() -> None:
-    queue: FrameQueue[int] = FrameQueue(50, 5)
+    queue: FrameQueue[int] = FrameQueue(50, 5, 1000)
     for number in range(50):
         queue.put(number)
     assert [await queue.get() for _ in range(50)] == list(range(50))
@@ -80,7 +80,7 @@ async def test_a_reader_that_is_late_by_little_loses_nothing() -> None:
 
 
 async def test_a_reader_that_was_away_goes_on_with_the_newest() -> None:
-    queue: FrameQueue[int] = FrameQueue(50, 5)
+    queue: FrameQueue[int] = FrameQueue(50, 5, 1000)
     for number in range(500):
         queue.put(number)
     assert len(queue) == 50
@@ -92,7 +92,7 @@ async def test_a_reader_that_was_away_goes_on_with_the_newest() -> None:
 
 
 async def test_a_frame_from_another_thread_wakes_the_reader() -> None:
-    queue: FrameQueue[int] = FrameQueue(3, 3)
+    queue: FrameQueue[int] = FrameQueue(3, 3, 100)
     reading = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     thread = threading.Thread(target=queue.put, args=(7,))
@@ -102,7 +102,7 @@ async def test_a_frame_from_another_thread_wakes_the_reader() -> None:
 
 
 async def test_a_reader_that_is_cancelled_takes_no_frame_with_it() -> None:
-    queue: FrameQueue[int] = FrameQueue(3, 3)
+    queue: FrameQueue[int] = FrameQueue(3, 3, 100)
     reading = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     queue.put(7)
@@ -113,8 +113,40 @@ async def test_a_reader_that_is_cancelled_takes_no_frame_with_it() -> None:
 
 
 async def test_what_comes_after_the_end_goes_nowhere() -> None:
-    queue: FrameQueue[int] = FrameQueue(3, 3)
+    queue: FrameQueue[int] = FrameQueue(3, 3, 100)
     queue.put(1)
     queue.end()
     queue.put(2)
     assert [await queue.get(), await queue.get()] == [1, None]
+
+
+async def test_of_what_nobody_wants_nothing_is_kept_until_somebody_is_back() -> None:
+    queue: FrameQueue[int] = FrameQueue(3, 3, 10)
+    returned: list[bool] = []
+    queue.on_return = lambda: returned.append(queue.is_forsaken)
+    for number in range(10):
+        queue.put(number)
+    assert not queue.is_forsaken and len(queue) == 3
+    queue.put(10)
+    assert queue.is_forsaken and len(queue) == 0
+    queue.put(11)
+    assert queue.dropped == 12 and not returned
+    reading = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    assert returned == [False]
+    queue.put(12)
+    assert await reading == 12
+    for number in range(13, 23):
+        queue.put(number)
+    assert [await queue.get() for _ in range(3)] == [20, 21, 22]
+    assert returned == [False]
+
+
+async def test_a_reader_that_waits_is_patient() -> None:
+    queue: FrameQueue[int] = FrameQueue(3, 3, 2)
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    for number in range(5):  # before the reader has its turn
+        queue.put(number)
+    assert not queue.is_forsaken
+    assert await waiting == 2

@@ -6,6 +6,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable
+from copy import copy
 from fractions import Fraction
 
 import pytest
@@ -15,6 +16,8 @@ from av import AudioFrame, VideoFrame
 
 from icefloe.peer import PeerConnection, RemoteTrack, RTCInboundRtpStreamStats
 from icefloe.peer._aiortc import Receiver
+from icefloe.peer.decoding import AudioDecoding
+from tests.helpers.calls import eventually
 from tests.helpers.loss import losing
 from tests.helpers.pairs import closing, connected, make, negotiate
 from tests.peer.test_opus import speech
@@ -192,6 +195,61 @@ async def test_a_track_that_nobody_reads_grows_nothing(kind: str) -> None:
         assert first.pts is not None
         assert first.time_base is not None
         assert first.pts * first.time_base > 0.1
+
+
+async def test_sound_that_nobody_hears_is_not_decoded_and_a_late_listener_is_in_time() -> None:
+    a, b = PeerConnection(), PeerConnection()
+    async with closing(a, b):
+        a.addTrack(Tone())
+        await negotiate(a, b)
+        track = remote(b)
+        await track.recv()
+        decoding = receiver(b).decoding
+        assert isinstance(decoding, AudioDecoding)
+        for _ in range(2):
+            await eventually(lambda: decoding.is_asleep)
+            assert len(track.frames) == 0
+            stats = copy(decoding.stats)
+            before = await packets(b)
+            while await packets(b) < before + 100:
+                await asyncio.sleep(0.05)
+            assert decoding.stats == stats  # nothing was decoded, and nothing made up
+            came = time.time()
+            frames = [await track.recv() for _ in range(25)]
+            captured = track.capture_time(frames[0])
+            # What was decoded last is 2 s older than that.
+            assert captured is not None and came - 1.5 < captured
+            assert all(max(samples(frame)) > 7000 for frame in frames)
+            pts = [frame.pts or 0 for frame in frames]
+            assert pts == list(range(pts[0], pts[0] + 25 * 960, 960))
+            assert pts[0] > stats.totalSamplesReceived + 90 * 960
+            assert decoding.stats.concealedSamples == stats.concealedSamples
+            assert decoding.stats.packetsDiscarded == stats.packetsDiscarded
+
+
+async def packets(connection: RTCPeerConnection) -> int:
+    report = await connection.getStats()
+    return sum(
+        stats.packetsReceived
+        for stats in report.values()
+        if isinstance(stats, RTCInboundRtpStreamStats)
+    )
+
+
+async def test_pictures_that_nobody_sees_are_not_decoded_and_come_back() -> None:
+    a, b = PeerConnection(), PeerConnection()
+    async with closing(a, b):
+        a.addTrack(VideoStreamTrack())
+        await negotiate(a, b)
+        track = remote(b, "video")
+        await eventually(lambda: track.frames.is_forsaken)
+        dropped, before = track.dropped, await packets(b)
+        while await packets(b) < before + 30:
+            await asyncio.sleep(0.05)
+        assert track.dropped <= dropped + 20  # those that were on their way to the decoder
+        first, second = await track.recv(), await track.recv()
+        assert first.pts is not None and second.pts is not None
+        assert second.pts > first.pts > 90 * 3000
 
 
 def decoders() -> set[threading.Thread]:

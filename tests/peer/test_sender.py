@@ -23,9 +23,10 @@ from icefloe.peer import (
     RTCRtpSendParameters,
 )
 from icefloe.peer._aiortc import Sender
-from icefloe.peer.outgoing import FrameRateLimit
+from icefloe.peer.frame_rate import FrameRateLimit
+from tests.helpers.hops import hop, until_loud
 from tests.helpers.loss import losing
-from tests.helpers.pairs import closing, make, negotiate
+from tests.helpers.pairs import closing, negotiate
 
 H264 = "video/H264"
 
@@ -75,21 +76,13 @@ class PacketTrack(MediaStreamTrack):
 
 @asynccontextmanager
 async def sending(
-    track: MediaStreamTrack, *, codec: str | None = None, other: str = "icefloe"
+    track: MediaStreamTrack, *, codec: str = "", other: str = "icefloe"
 ) -> AsyncIterator[tuple[Sender, MediaStreamTrack, PeerConnection, RTCPeerConnection]]:
     """Send a track; give the sender, what arrives, and both connections."""
-    source, sink = PeerConnection(), make(other)
-    tracks: list[MediaStreamTrack] = []
-    sink.on("track", tracks.append)
-    async with closing(source, sink):
-        transceiver = source.addTransceiver(track, direction="sendonly")
-        if codec is not None:
-            known = Sender.getCapabilities(track.kind).codecs
-            transceiver.setCodecPreferences([c for c in known if c.mimeType == codec])
-        await negotiate(source, sink)
-        sender = transceiver.sender
-        assert isinstance(sender, Sender)
-        yield sender, tracks[0], source, sink
+    async with hop(track, sink=other, codec=codec) as (arriving, source, sink):
+        sender = source.getSenders()[0]
+        assert isinstance(sender, Sender) and isinstance(source, PeerConnection)
+        yield sender, arriving, source, sink
     track.stop()
 
 
@@ -243,11 +236,7 @@ async def test_encoded_pictures_of_a_stranger_are_sent_as_they_are() -> None:
 async def test_sound_arrives_too() -> None:
     tone = ToneTrack(level=-10)
     async with sending(tone, other="aiortc") as (_, arriving, *_rest):
-        loudest = 0
-        while loudest < 5000:
-            frame: Any = await arriving.recv()
-            samples = memoryview(bytes(frame.planes[0])).cast("h")
-            loudest = max(loudest, max(samples))
+        await until_loud(arriving)
 
 
 # --- what the other side says
@@ -308,3 +297,4 @@ async def test_the_statistics_have_the_names_of_w3c() -> None:
         assert stats.active
         assert stats.mid == "0"
         assert stats.packetsSent >= 5
+        assert stats.totalPacketSendDelay == sender.outgoing.send_delay

@@ -71,8 +71,8 @@ W3C: dict[type, str] = {
     RTCOutboundRtpStreamStats: """
         ssrc kind transportId packetsSent bytesSent trackId mid active framesSent framesEncoded
         keyFramesEncoded frameWidth frameHeight targetBitrate encoderImplementation
-        powerEfficientEncoder retransmittedPacketsSent retransmittedBytesSent nackCount pliCount
-        firCount
+        powerEfficientEncoder retransmittedPacketsSent retransmittedBytesSent
+        totalPacketSendDelay nackCount pliCount firCount
     """,
     RTCPeerConnectionStats: "dataChannelsOpened dataChannelsClosed",
 }
