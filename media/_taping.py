@@ -4,11 +4,12 @@ Nothing here waits or reads a clock: every call says what time it is.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from av import AudioFrame, VideoFrame
+from av.frame import Frame
 
 from ._canvas import Canvas
 from ._mixing import SAMPLE_RATE, Mixer, Voice
@@ -44,6 +45,10 @@ _PENDING_BYTES = 64 * 1024 * 1024
 """Of pictures that wait for either; beyond that the oldest are left out."""
 
 _DEFAULT_SIZE = (1280, 720)
+
+Tell: TypeAlias = Callable[[Frame], float | None]
+"""A track's ``capture_time``."""
+
 _BLOCK = SAMPLE_RATE // 50
 
 
@@ -77,12 +82,15 @@ class TapedTrack:
         waiting: Frames that are not placed, because the track is about to tell their capture times.
     """
 
-    def __init__(self, kind: str, sender: SenderClock, mixer: Mixer, tells: bool) -> None:
+    def __init__(
+        self, kind: str, sender: SenderClock, mixer: Mixer, tell: Tell | None = None
+    ) -> None:
         self.kind: Final = kind
         self.clock: Final = TrackClock(kind, sender)
         self.voice: Final = Voice(mixer)
         self.has_begun = False
-        self.waiting: deque[_Arrived] | None = deque() if tells else None
+        self.waiting: deque[_Arrived] | None = None if tell is None else deque()
+        self._tell = tell
 
     @property
     def is_waiting(self) -> bool:
@@ -90,16 +98,12 @@ class TapedTrack:
         return bool(self.waiting)
 
     def release(self) -> list[_Arrived]:
-        """Give out the frames that waited, with their capture times if one of them is known."""
+        """Give out the frames that waited, with their capture times if they are known by now."""
         waiting, self.waiting = self.waiting or deque(), None
-        known = next((a for a in waiting if a.captured is not None), None)
-        if known is None or known.captured is None or known.frame.time is None:
+        if self._tell is None:
             return list(waiting)
-        ahead = known.captured - known.frame.time
-        return [
-            _Arrived(a.frame, None if a.frame.time is None else a.frame.time + ahead, a.arrived)
-            for a in waiting
-        ]
+        # Each by itself: while they waited, the delay of what is played was changed.
+        return [_Arrived(a.frame, self._tell(a.frame), a.arrived) for a in waiting]
 
 
 class Tape:
@@ -132,9 +136,9 @@ class Tape:
         """How many seconds of sound came too late for the file."""
         return self._mixer.lost / SAMPLE_RATE
 
-    def add(self, kind: str, sender: SenderClock, tells: bool = False) -> TapedTrack:
-        """Add a track of a participant; ``tells``: it will tell when frames were captured."""
-        track = TapedTrack(kind, sender, self._mixer, tells)
+    def add(self, kind: str, sender: SenderClock, tell: Tell | None = None) -> TapedTrack:
+        """Add a track of a participant; ``tell`` is its ``capture_time``, if it has one."""
+        track = TapedTrack(kind, sender, self._mixer, tell)
         self._tracks.add(track)
         self._kinds.add(kind)
         self.idle_since = None

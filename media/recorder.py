@@ -226,8 +226,8 @@ class Recorder:
         if track in self._pumps:
             raise InvalidParameter("track", track, "it is being recorded")
         key = object()
-        tells = isinstance(track, Timed)
-        self._inbox.put(partial(self._reel.add, key, track.kind, participant, tells))
+        tell = track.capture_time if isinstance(track, Timed) else None
+        self._inbox.put(partial(self._reel.add, key, track.kind, participant, tell))
         task = asyncio.get_running_loop().create_task(
             pump(track, partial(self._put, track, key)), name=f"record {track.id}"
         )
