@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVa
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, AudioResampler, VideoFrame
+from av.video.reformatter import VideoReformatter
 
 from ._capture import capture_time
 from ._numpy import require_numpy
@@ -264,6 +265,8 @@ class FrameReader(MediaReader[VideoFrame]):
             raise InvalidParameter("keep", keep, "keep at least one frame")
         super().__init__(track, "video", policy, _Backlog(keep, _KEPT_PICTURES))
         self._format = picture_format
+        # A frame's own one would be used by every thread that has the frame, and they would hang.
+        self._reformatter = VideoReformatter()
         self._size = size
 
     def _frame_type(self) -> type[VideoFrame]:
@@ -275,7 +278,7 @@ class FrameReader(MediaReader[VideoFrame]):
         if frame is None:
             return []
         width, height = self._size or (frame.width, frame.height)
-        converted = frame.reformat(width=width, height=height, format=self._format)
+        converted = self._reformatter.reformat(frame, width, height, self._format)
         array = converted.to_ndarray()
         if converted is frame:
             array = array.copy()  # the frame may be shared with other readers
