@@ -34,15 +34,19 @@ _STILL = 1.0
 _TRAILS = 0.5
 """By so many seconds such a repetition stays behind, for the next real picture to come in time."""
 
-_REPORT = 1.7
-"""Seconds for which the frames of a track wait for the first sender report, which comes after 0.5
-to 1.5 s from aiortc: to be placed by it from the first frame on. It is less than ``_HOLD``."""
+_REPORT = 5.0
+"""Seconds for which the frames of a track wait for the first sender report, to be placed by it from
+the first frame on. It comes after 0.5 to 1.5 s from aiortc and after up to 3.75 s from browsers, for
+audio, and may be lost."""
+
+_EARLIER = 0.5
+"""By so many seconds sound may belong before its arrival, as far as the file waits for it."""
 
 REJOIN = 10.0
 """Seconds for which a file waits for another track when all have ended."""
 
 _PENDING_BYTES = 64 * 1024 * 1024
-"""Of pictures that wait for either; beyond that the oldest are left out."""
+"""Of pictures that wait for either; then they are placed with what is known, and the file begins."""
 
 _DEFAULT_SIZE = (1280, 720)
 
@@ -112,7 +116,7 @@ class Tape:
     Attributes:
         zero: Where the timeline of the file begins, in seconds on the clock of the arrivals; None
             before the first frame.
-        dropped: How many pictures were left out: they came too late, or too many at once.
+        dropped: How many pictures were left out: they came too late.
         idle_since: When the last track was removed, on that clock; None while there are some.
     """
 
@@ -184,8 +188,7 @@ class Tape:
         if captured is not None:
             self._release(track)
         elif _weight(a.frame for a in track.waiting) > _PENDING_BYTES:
-            track.waiting.popleft()
-            self.dropped += 1
+            self._release(track)
 
     def _release(self, track: TapedTrack) -> None:
         for item in track.release():
@@ -203,8 +206,7 @@ class Tape:
         else:
             self._pending.append((at, track, frame))
             if _weight(frame for _, _, frame in self._pending) > _PENDING_BYTES:
-                self._pending.popleft()
-                self.dropped += 1
+                self._open()
 
     def advance(self, now: float) -> None:
         """Write what is complete by now, in seconds on the clock of the arrivals."""
@@ -229,12 +231,14 @@ class Tape:
 
     def _complete(self, passed: float) -> int:
         """Return the position up to which no more sound will come."""
+        assert self.zero is not None
         complete = round((passed - _HOLD) * SAMPLE_RATE)
-        voices = [track.voice for track in self._tracks if track.kind == "audio"]
-        ends = [voice.end for voice in voices if voice.end is not None]
-        if ends and len(ends) == len(voices):
+        tracks = [track for track in self._tracks if track.kind == "audio"]
+        ends = [track.voice.end for track in tracks if track.voice.end is not None]
+        if ends and len(ends) == len(tracks):
             complete = max(complete, min(ends))
-        return complete
+        first = [track.waiting[0].arrived - self.zero for track in tracks if track.waiting]
+        return min([complete, *(round((at - _EARLIER) * SAMPLE_RATE) for at in first)])
 
     def _write_audio(self, until: int) -> None:
         assert self._file is not None

@@ -54,12 +54,14 @@ class Beeps(AudioStreamTrack):
     def __init__(self, origin: float, drift: float = 0.0) -> None:
         super().__init__()
         self._origin = origin
-        self._began = time.monotonic()
+        self._began: float | None = None
         self._rate = RATE * (1 + drift)
         self._number = 0
 
     async def recv(self) -> AudioFrame:
         """Return the next 20 ms when their first sample is due."""
+        if self._began is None:
+            self._began = time.monotonic()
         first = self._number * _SAMPLES
         due = self._began + first / self._rate
         await asyncio.sleep(due - time.monotonic())
