@@ -272,6 +272,11 @@ class FrameReader(MediaReader[VideoFrame]):
     def _frame_type(self) -> type[VideoFrame]:
         return VideoFrame
 
+    async def aclose(self) -> None:
+        await super().aclose()
+        # FFmpeg's own threads end with it, though somebody may hold on to what is closed.
+        self._reformatter = VideoReformatter()
+
     def _convert(
         self, frame: VideoFrame | None, captured: float | None
     ) -> "list[tuple[NDArray[Any], float | None, float | None]]":

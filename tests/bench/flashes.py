@@ -1,8 +1,8 @@
 """A picture that flashes while there is a beep, and how far apart the two are in a recording.
 
-Each second of one clock there is a chirp of 80 ms, and the picture is bright for 0.1 s. Each picture
-has its number in it, so that the time at which it was captured can be read from a recording even
-where its neighbours were lost, and a chirp is found where a part of it was.
+Each second of one clock there is a chirp of 80 ms, and two pictures are bright. Each picture has
+its number in it, so that the time at which it was captured can be read from a recording even where
+its neighbours were lost, and a chirp is found where a part of it was.
 """
 
 import asyncio
@@ -24,7 +24,8 @@ PICTURES = 15
 """Pictures a second."""
 
 _SAMPLES = 960
-_FLASH, _CHIRP = 0.1, 0.08
+_CHIRP = 0.08
+_FLASH = 2
 _BITS = 16
 _COLUMNS = 8
 _DARK, _BRIGHT = 40, 220
@@ -74,7 +75,7 @@ class Beeps(AudioStreamTrack):
 
 
 class Flashes(VideoStreamTrack):
-    """Numbered pictures, bright for the first 0.1 s of each second since ``origin``.
+    """Numbered pictures, of which the first two of each second since ``origin`` are bright.
 
     Args:
         origin: Seconds on the monotonic clock.
@@ -105,7 +106,7 @@ def draw(number: int, size: tuple[int, int]) -> VideoFrame:
     bits = np.array([number >> bit & 1 for bit in range(_BITS)]).reshape(-1, _COLUMNS)
     code = np.where(bits, _BRIGHT, _DARK).astype(np.uint8)
     code = code.repeat(height // 4, axis=0).repeat(width // _COLUMNS, axis=1)
-    bright = number % PICTURES < round(_FLASH * PICTURES)
+    bright = number % PICTURES < _FLASH
     flash = np.full((height // 2, width), _BRIGHT if bright else _DARK, np.uint8)
     frame = VideoFrame(width, height, "yuv420p")
     luma = np.zeros((height, frame.planes[0].line_size), np.uint8)
@@ -120,14 +121,14 @@ def number_of(frame: VideoFrame) -> int | None:
     """Return the number in a picture; None if it cannot be read, or its flash contradicts it."""
     width, height = frame.width, frame.height
     plane = frame.planes[0]
-    luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    luma = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     xs = [width * (2 * column + 1) // (2 * _COLUMNS) for column in range(_COLUMNS)]
     levels = luma[[height * 5 // 8, height * 7 // 8]][:, xs].reshape(-1).astype(int)
     if np.any(np.abs(levels - (_DARK + _BRIGHT) // 2) < 30):
         return None
     number = sum(1 << bit for bit, level in enumerate(levels) if level > 130)
     bright = bool(luma[height // 4, width // 2] > 130)
-    return number if bright == (number % PICTURES < round(_FLASH * PICTURES)) else None
+    return number if bright == (number % PICTURES < _FLASH) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How far sound and pictures of a recorded call are apart: real peers over a path that loses packets.
+"""How far sound and pictures of a recorded call are apart: real peers, paths that lose packets.
 
 A sender flashes and beeps (:mod:`tests.bench.flashes`), another process receives and records, and
 the file is looked through. The two are hosts of their own with two ways between them: audio takes
@@ -74,7 +74,7 @@ class Call:
         seconds: How long it is.
         loss: The part of the packets that is lost, in each direction.
         changes: Whether both tracks are replaced in mid-call, and the picture changes its size.
-        gets_worse: Seconds after which the video takes 60 ms more; None if it does not.
+        drift: By how much the sender's sound card is fast.
     """
 
     seconds: float
@@ -91,9 +91,7 @@ async def two_ways(loss: float, seed: int) -> AsyncIterator[Network]:
     """Link two hosts by a way for everything and one for video, until the end of the block."""
     audio = Wire(**{**asdict(AUDIO), "loss": loss, "seed": seed})
     video = Wire(**{**asdict(VIDEO), "loss": loss, "seed": seed + 1})
-    types = ", ".join(
-        str(codec) for codec in range(97, 128)
-    )  # opus is 96
+    types = ", ".join(str(codec) for codec in range(97, 128))  # opus is 96
     async with network(audio, None) as link:
         lower, upper = ((host, "eth1") for host in link.hosts)
         wire = await start_wire(lower, upper, video)
@@ -183,9 +181,7 @@ async def record(call: Call, folder: Path, seed: int = 1) -> dict[str, Step]:
         finally:
             await stop(sender)
             await stop(receiver)
-    return {
-        suffix: await asyncio.to_thread(read, folder / f"call.{suffix}") for suffix in SUFFIXES
-    }
+    return {suffix: await asyncio.to_thread(read, folder / f"call.{suffix}") for suffix in SUFFIXES}
 
 
 def parts(step: Step, seconds: float) -> list[tuple[float, float]]:
