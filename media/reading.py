@@ -218,12 +218,18 @@ class MediaReader(ABC, Generic[F]):
     ) -> "list[tuple[NDArray[Any], float | None, float | None]]":
         """Make arrays of a frame, or of what is left at the end; for the thread."""
 
+    @abstractmethod
+    def _free(self) -> None:
+        """Let go of FFmpeg's own threads, though somebody may hold on to what is closed."""
+
     async def aclose(self) -> None:
         """Stop reading and free the thread; the track is left alone.
 
         Whoever waits for an array gets ``StopAsyncIteration``. It can be called again.
         Cancellation: safe.
         """
+        if not self._closed:
+            self._thread.submit(self._free)  # after what is being converted
         self._ended = self._closed = True
         self._ready.clear()
         self._backlog.clear()
@@ -272,9 +278,7 @@ class FrameReader(MediaReader[VideoFrame]):
     def _frame_type(self) -> type[VideoFrame]:
         return VideoFrame
 
-    async def aclose(self) -> None:
-        await super().aclose()
-        # FFmpeg's own threads end with it, though somebody may hold on to what is closed.
+    def _free(self) -> None:
         self._reformatter = VideoReformatter()
 
     def _convert(
@@ -351,6 +355,9 @@ class AudioReader(MediaReader[AudioFrame]):
         self._pushed += length
         self._resample(copy_sound(frame))
         return self._cut(last=False)
+
+    def _free(self) -> None:
+        self._resampler = self._new_resampler()
 
     def _resample(self, frame: AudioFrame | None) -> None:
         for part in self._resampler.resample(frame):
