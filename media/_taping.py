@@ -36,8 +36,8 @@ _TRAILS = 0.5
 
 _REPORT = 5.0
 """Seconds for which the frames of a track wait for the first sender report, to be placed by it from
-the first frame on. It comes after 0.5 to 1.5 s from aiortc and after up to 3.75 s from browsers, for
-audio, and may be lost."""
+the first frame on. It comes after 0.5 to 1.5 s from aiortc, after some seconds for the audio of
+browsers, and may be lost."""
 
 _EARLIER = 0.5
 """By so many seconds sound may belong before its arrival, as far as the file waits for it."""
@@ -46,7 +46,8 @@ REJOIN = 10.0
 """Seconds for which a file waits for another track when all have ended."""
 
 _PENDING_BYTES = 64 * 1024 * 1024
-"""Of pictures that wait for either; then they are placed with what is known, and the file begins."""
+"""Of pictures that wait for either; beyond that they are placed with what is known by then, and the
+file begins."""
 
 _DEFAULT_SIZE = (1280, 720)
 
@@ -185,9 +186,7 @@ class Tape:
             self._place(track, item)
             return
         track.waiting.append(item)
-        if captured is not None:
-            self._release(track)
-        elif _weight(a.frame for a in track.waiting) > _PENDING_BYTES:
+        if captured is not None or _weight(a.frame for a in track.waiting) > _PENDING_BYTES:
             self._release(track)
 
     def _release(self, track: TapedTrack) -> None:

@@ -190,16 +190,18 @@ def read(path: Path) -> Step:
     resampler = av.AudioResampler("s16", "mono", _CHIRP_RATE)
     with av.open(str(path)) as container:
         for frame in container.decode(*container.streams):
-            assert frame.time is not None
             if isinstance(frame, VideoFrame):
                 number = number_of(frame)
-                if number is not None:
+                if number is not None and frame.time is not None:
                     pictures.setdefault(number, frame.time)
             elif isinstance(frame, AudioFrame):
                 if begin is None:
                     begin = frame.time
                 frame.pts = None
-                parts += [part.to_ndarray().reshape(-1) for part in resampler.resample(frame)]
+                parts += [
+                    part.to_ndarray().reshape(-1).astype(np.int16, copy=False)
+                    for part in resampler.resample(frame)
+                ]
     sound = np.concatenate(parts) if parts else np.zeros(0, np.int16)
     return Step([at + (begin or 0.0) for at in _chirps(sound)], pictures)
 

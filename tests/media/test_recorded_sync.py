@@ -149,10 +149,13 @@ def test_they_are_in_step_in_every_format(tmp_path: Path, suffix: str) -> None:
     assert max(abs(off) for _, off in found) < IN_STEP
 
 
-def test_sender_reports_put_them_in_step_from_the_first_frame_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("report", [1.2, 4.2])
+def test_sender_reports_put_them_in_step_from_the_first_frame_on(
+    tmp_path: Path, report: float
+) -> None:
     path = tmp_path / "call.mkv"
     # The video takes 0.3 s longer: its jitter buffer and its decoder wait.
-    record(path, Sender(report=1.2, delays=(0.05, 0.35, 0.03)), 8)
+    record(path, Sender(report=report, delays=(0.05, 0.35, 0.03)), 8)
     found = offsets(path)
     assert len(found) >= 6
     assert found[0][0] < 1.5
@@ -166,6 +169,49 @@ def test_sound_that_was_hurried_before_the_first_report_is_in_step_too(tmp_path:
     assert len(found) >= 4
     assert found[0][0] < 0.5
     assert max(abs(off) for _, off in found) < IN_STEP
+
+
+def test_sound_that_waits_for_a_report_while_others_are_recorded_is_not_lost(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "call.wav"
+    settings = TapeSettings(file_format=FORMATS["wav"], **SETTINGS)  # type: ignore[arg-type]
+    tape = Tape(str(path), settings)
+    here = tape.add("audio", SenderClock())
+    late = Sender(report=4.2, delays=(0.05, 0.05, 0.0))
+    newcomer = tape.add("audio", SenderClock(), late.capture_time)
+    coming = [event for event in late.events(8) if event[2] == "audio"]
+    told = 5.0
+    for number in range(13 * 50):
+        now = 5 + number * 0.02
+        tape.push(here, constant(0, now), None, now)
+        while coming and coming[0][0] <= now:
+            arrived, _, _, frame, captured = coming.pop(0)
+            tape.push(newcomer, frame, captured, arrived)
+        if now - told >= 0.25:
+            told = now
+            tape.advance(now)
+    tape.finish()
+    assert tape.lost_audio == 0
+    assert len(read(path).onsets()) == 8
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_pictures_that_are_too_large_to_wait_are_recorded_at_once(
+    tmp_path: Path, tells: bool
+) -> None:
+    path = tmp_path / "call.mkv"
+    settings = TapeSettings(file_format=FORMATS["mkv"], **SETTINGS)  # type: ignore[arg-type]
+    tape = Tape(str(path), settings)
+    track = tape.add("video", SenderClock(), (lambda _: None) if tells else None)
+    tape.add("audio", SenderClock())
+    size = (2560, 1440)  # 5.5 MB each
+    for number in range(20):
+        tape.push(track, gray(40 + number, number / 25, size), None, 10 + number / 25)
+    assert path.exists()
+    tape.finish()
+    assert tape.dropped == 0
+    assert len(read(path).pictures) == 20
 
 
 def test_without_reports_they_are_as_far_apart_as_they_arrived(tmp_path: Path) -> None:
