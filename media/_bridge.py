@@ -17,8 +17,9 @@ from typing import Generic, TypeVar
 
 from ._signal import Signal
 
-_LOOP_CHECK = 1.0
-"""Seconds after which a waiting thread looks whether its event loop still exists."""
+LOOP_CHECK = 0.25
+"""Seconds after which a waiting thread looks whether its event loop still exists: a program that
+ends without closing what it opened waits for its threads."""
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Bridge(Generic[T]):
                 rest = until - time.monotonic()
                 if rest <= 0:
                     return
-                self._changed.wait(min(rest, _LOOP_CHECK))
+                self._changed.wait(min(rest, LOOP_CHECK))
 
     def end(self) -> bool:
         """Mark every lane as complete: what is in it can still be read. For the thread.
@@ -165,7 +166,7 @@ class Lane(Generic[T]):
         """
         with self._lock:
             while len(self._items) >= self.capacity and not self._must_not_wait():
-                self._lock.wait(_LOOP_CHECK)
+                self._lock.wait(LOOP_CHECK)
             if self._closed or self._bridge._loop.is_closed() or self._bridge.redirected:
                 return False
             if len(self._items) >= self.capacity:

@@ -5,6 +5,7 @@ from collections.abc import Hashable
 
 import numpy as np
 from av import VideoFrame
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 _BLACK = (16, 128, 128)
@@ -29,6 +30,8 @@ class Canvas:
         ]
         self._shown: dict[Hashable, VideoFrame] = {}
         self._boxes: dict[Hashable, tuple[int, int]] = {}
+        # A frame's own one would be used by every thread that has the frame, and they would hang.
+        self._reformatter = VideoReformatter()
 
     def show(self, key: Hashable, frame: VideoFrame) -> None:
         """Put a picture in the place of the one with the same key, or add a place for it."""
@@ -68,8 +71,8 @@ class Canvas:
             self._boxes.pop(key)
             self._clear_cell(key)
         self._boxes[key] = (width, height)
-        scaled = frame.reformat(
-            width=width, height=height, format="yuv420p", interpolation="BILINEAR"
+        scaled = self._reformatter.reformat(
+            frame, width, height, "yuv420p", interpolation="BILINEAR"
         )
         for plane, pixels, shrink in zip(scaled.planes, self._planes, _SHRINK, strict=True):
             rows, columns = height // shrink, width // shrink

@@ -17,6 +17,9 @@ class Timed(Protocol):
     def capture_time(self, frame: Frame) -> float | None:
         """Return when a frame was captured, by the clock of its sender.
 
+        It is called in the event loop when the frame comes, and by a recorder once more from its
+        thread if the answer was None.
+
         Returns:
             Seconds since the Unix epoch; None as long as no sender report has come.
         """

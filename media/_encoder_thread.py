@@ -12,8 +12,7 @@ from av.packet import Packet
 
 from icefloe.encoding import KeyFrameRequests, OpusEncoder, VideoEncoder
 
-_LOOP_CHECK = 1.0
-"""Seconds after which the waiting thread looks whether its event loop still exists."""
+from ._bridge import LOOP_CHECK
 
 _WAITING = {"audio": 25, "video": 1}
 """Frames that may wait; a picture that is late is replaced by the next, sound is half a second."""
@@ -54,7 +53,7 @@ class EncoderThread:
         self.dropped = self.frames = 0
         self._codec = codec
         self._scale = scale_down_by
-        self._encoder: VideoEncoder | OpusEncoder
+        self._encoder: VideoEncoder | OpusEncoder | None
         if codec == "opus":
             self._encoder = OpusEncoder()
         else:
@@ -72,8 +71,8 @@ class EncoderThread:
 
     @property
     def implementation(self) -> str:
-        """FFmpeg's name of the encoder in use; empty before the first frame."""
-        return self._encoder.implementation
+        """FFmpeg's name of the encoder in use; empty before the first frame, and after the end."""
+        return "" if self._encoder is None else self._encoder.implementation
 
     def offer(self, frame: VideoFrame | AudioFrame, *, key_frame: bool) -> None:
         """Have a frame encoded, unless a newer one comes before its turn."""
@@ -93,6 +92,13 @@ class EncoderThread:
             self._changed.notify()
 
     def _run(self) -> None:
+        try:
+            self._encode()
+        finally:
+            # FFmpeg's own threads end with it, though somebody may hold on to what is closed.
+            self._encoder = None
+
+    def _encode(self) -> None:
         while (task := self._next()) is not None:
             frame, key_frame = task
             try:
@@ -103,6 +109,7 @@ class EncoderThread:
                     )
                 else:
                     assert isinstance(frame, AudioFrame)
+                    assert self._encoder is not None
                     made = self._encoder.encode(frame)
             except (av.FFmpegError, ValueError, OSError):
                 logger.exception("encoding to %s broke, and its tracks end", self._codec)
@@ -117,7 +124,7 @@ class EncoderThread:
             while not self._waiting:
                 if self._closed or self._loop.is_closed():
                     return None
-                self._changed.wait(_LOOP_CHECK)
+                self._changed.wait(LOOP_CHECK)
             key_frame, self._wants_key_frame = self._wants_key_frame, False
             return self._waiting.pop(0), key_frame
 

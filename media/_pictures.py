@@ -2,6 +2,7 @@
 
 from av import VideoFrame
 from av.video.plane import VideoPlane
+from av.video.reformatter import VideoReformatter
 
 from ._buffer import ArrayData, flat, view_of
 from .errors import InvalidParameter
@@ -25,8 +26,9 @@ def to_picture(picture: VideoFrame | ArrayData, order: str) -> VideoFrame:
         InvalidParameter: The array has another shape or type.
     """
     frame = picture if isinstance(picture, VideoFrame) else _from_array(picture, order)
-    # Also a frame in the right format is copied: its maker may use it again.
-    copy = frame.reformat(format=_ENCODED)
+    # Also a frame in the right format is copied: its maker may use it again. Its own reformatter
+    # may be in use by other threads that have it, and they would hang.
+    copy = VideoReformatter().reformat(frame, format=_ENCODED)
     if copy is frame:
         copy = VideoFrame(frame.width, frame.height, _ENCODED)
         for mine, given in zip(copy.planes, frame.planes, strict=True):

@@ -232,8 +232,7 @@ class Reader:
         Returns:
             How many frames came, and whether they reached the end.
         """
-        kind = Remote if self._place.remote else Local
-        with kind(self._place, self._timeout, start=float(self._start)) as source:
+        with self._connect() as source:
             self._current = source
             if self._interrupted:
                 source.kill()
@@ -262,6 +261,13 @@ class Reader:
         if not self._opened or (not frames and not self._start):
             raise SourceUnreadable(self._name, "there is no frame of audio or video in it")
         return frames, self._is_end(source, frames)
+
+    def _connect(self) -> Local | Remote:
+        start = float(self._start)
+        if not self._place.remote:
+            return Local(self._place, self._timeout, start=start)
+        bridge = self._bridge
+        return Remote(self._place, self._timeout, start=start, is_wanted=lambda: bridge.is_open)
 
     def _is_end(self, source: Local | Remote, frames: int) -> bool:
         if not self._place.lasting:

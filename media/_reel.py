@@ -6,7 +6,7 @@ import re
 from av import AudioFrame, VideoFrame
 
 from ._sync import SenderClock
-from ._taping import REJOIN, Tape, TapedTrack, TapeSettings
+from ._taping import REJOIN, Tape, TapedTrack, TapeSettings, Tell
 from .recorder import PARTICIPANT, RecordedFile
 
 _NAME_LENGTH = 100
@@ -40,14 +40,14 @@ class Reel:
         self._ended_dropped = 0
         self._ended_lost = 0.0
 
-    def add(self, key: object, kind: str, participant: str, tells: bool) -> None:
+    def add(self, key: object, kind: str, participant: str, tell: Tell | None) -> None:
         """Take a track; ``key`` stands for it from now on.
 
         Args:
             key: Anything that is not used for another track.
             kind: ``audio`` or ``video``.
             participant: Whose it is, or nothing.
-            tells: Whether it will tell when its frames were captured.
+            tell: Its ``capture_time``, if it has one.
         """
         # Whose clock it is that an unnamed track tells is not known.
         sender = SenderClock()
@@ -57,7 +57,7 @@ class Reel:
         tape = self._tapes.get(name)
         if tape is None:
             tape = self._tapes[name] = Tape(self._new_path(name), self._settings)
-        self._tracks[key] = participant, tape, tape.add(kind, sender, tells)
+        self._tracks[key] = participant, tape, tape.add(kind, sender, tell)
 
     def remove(self, key: object, now: float) -> None:
         """Let a track go, at ``now`` seconds."""

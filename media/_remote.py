@@ -2,9 +2,11 @@
 
 import json
 import os
+import select
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +15,7 @@ from typing import Self
 import av
 from av.container import InputContainer
 
+from ._bridge import LOOP_CHECK
 from ._demuxer import ORIGIN
 from ._place import Place
 from .errors import SourceError, SourceNotFound, SourceTimeout, SourceUnreadable
@@ -33,15 +36,24 @@ class Remote:
 
     origin = Fraction(ORIGIN)
 
-    def __init__(self, place: Place, timeout: float, *, start: float = 0.0) -> None:
+    def __init__(
+        self,
+        place: Place,
+        timeout: float,
+        *,
+        start: float = 0.0,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Start the process; ``open()`` does the rest.
 
         Args:
             place: What to open.
             timeout: Seconds that opening, and later each read, may take.
             start: Seconds of the media to begin at, or a little before.
+            is_wanted: Asked while nothing comes; where it says no, the process is ended.
         """
         self._place = place
+        self._is_wanted = is_wanted
         self._timeout = timeout
         self.duration: float | None = None
         self.live = False
@@ -92,6 +104,12 @@ class Remote:
         """Return up to so many bytes; none at the end, or when the process was killed."""
         stdout = self._process.stdout
         assert stdout is not None
+        if hasattr(select, "poll"):  # on Windows a program that did not close it waits
+            arrival = select.poll()
+            arrival.register(stdout, select.POLLIN)
+            while not arrival.poll(LOOP_CHECK * 1000):
+                if not self._is_wanted():
+                    self.kill()
         return os.read(stdout.fileno(), size)
 
     def _read_line(self) -> bytes:

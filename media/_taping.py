@@ -4,11 +4,12 @@ Nothing here waits or reads a clock: every call says what time it is.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from av import AudioFrame, VideoFrame
+from av.frame import Frame
 
 from ._canvas import Canvas
 from ._mixing import SAMPLE_RATE, Mixer, Voice
@@ -33,17 +34,26 @@ _STILL = 1.0
 _TRAILS = 0.5
 """By so many seconds such a repetition stays behind, for the next real picture to come in time."""
 
-_REPORT = 1.7
-"""Seconds for which the frames of a track wait for the first sender report, which comes after 0.5
-to 1.5 s from aiortc: to be placed by it from the first frame on. It is less than ``_HOLD``."""
+_REPORT = 5.0
+"""Seconds for which the frames of a track wait for the first sender report, to be placed by it from
+the first frame on. It comes after 0.5 to 1.5 s from aiortc, after some seconds for the audio of
+browsers, and may be lost."""
+
+_EARLIER = 0.5
+"""By so many seconds sound may belong before its arrival, as far as the file waits for it."""
 
 REJOIN = 10.0
 """Seconds for which a file waits for another track when all have ended."""
 
 _PENDING_BYTES = 64 * 1024 * 1024
-"""Of pictures that wait for either; beyond that the oldest are left out."""
+"""Of pictures that wait for either; beyond that they are placed with what is known by then, and the
+file begins."""
 
 _DEFAULT_SIZE = (1280, 720)
+
+Tell: TypeAlias = Callable[[Frame], float | None]
+"""A track's ``capture_time``."""
+
 _BLOCK = SAMPLE_RATE // 50
 
 
@@ -77,12 +87,15 @@ class TapedTrack:
         waiting: Frames that are not placed, because the track is about to tell their capture times.
     """
 
-    def __init__(self, kind: str, sender: SenderClock, mixer: Mixer, tells: bool) -> None:
+    def __init__(
+        self, kind: str, sender: SenderClock, mixer: Mixer, tell: Tell | None = None
+    ) -> None:
         self.kind: Final = kind
         self.clock: Final = TrackClock(kind, sender)
         self.voice: Final = Voice(mixer)
         self.has_begun = False
-        self.waiting: deque[_Arrived] | None = deque() if tells else None
+        self.waiting: deque[_Arrived] | None = None if tell is None else deque()
+        self._tell = tell
 
     @property
     def is_waiting(self) -> bool:
@@ -90,16 +103,12 @@ class TapedTrack:
         return bool(self.waiting)
 
     def release(self) -> list[_Arrived]:
-        """Give out the frames that waited, with their capture times if one of them is known."""
+        """Give out the frames that waited, with their capture times if they are known by now."""
         waiting, self.waiting = self.waiting or deque(), None
-        known = next((a for a in waiting if a.captured is not None), None)
-        if known is None or known.captured is None or known.frame.time is None:
+        if self._tell is None:
             return list(waiting)
-        ahead = known.captured - known.frame.time
-        return [
-            _Arrived(a.frame, None if a.frame.time is None else a.frame.time + ahead, a.arrived)
-            for a in waiting
-        ]
+        # Each by itself: while they waited, the delay of what is played was changed.
+        return [_Arrived(a.frame, self._tell(a.frame), a.arrived) for a in waiting]
 
 
 class Tape:
@@ -108,7 +117,7 @@ class Tape:
     Attributes:
         zero: Where the timeline of the file begins, in seconds on the clock of the arrivals; None
             before the first frame.
-        dropped: How many pictures were left out: they came too late, or too many at once.
+        dropped: How many pictures were left out: they came too late.
         idle_since: When the last track was removed, on that clock; None while there are some.
     """
 
@@ -132,9 +141,9 @@ class Tape:
         """How many seconds of sound came too late for the file."""
         return self._mixer.lost / SAMPLE_RATE
 
-    def add(self, kind: str, sender: SenderClock, tells: bool = False) -> TapedTrack:
-        """Add a track of a participant; ``tells``: it will tell when frames were captured."""
-        track = TapedTrack(kind, sender, self._mixer, tells)
+    def add(self, kind: str, sender: SenderClock, tell: Tell | None = None) -> TapedTrack:
+        """Add a track of a participant; ``tell`` is its ``capture_time``, if it has one."""
+        track = TapedTrack(kind, sender, self._mixer, tell)
         self._tracks.add(track)
         self._kinds.add(kind)
         self.idle_since = None
@@ -177,11 +186,8 @@ class Tape:
             self._place(track, item)
             return
         track.waiting.append(item)
-        if captured is not None:
+        if captured is not None or _weight(a.frame for a in track.waiting) > _PENDING_BYTES:
             self._release(track)
-        elif _weight(a.frame for a in track.waiting) > _PENDING_BYTES:
-            track.waiting.popleft()
-            self.dropped += 1
 
     def _release(self, track: TapedTrack) -> None:
         for item in track.release():
@@ -199,8 +205,7 @@ class Tape:
         else:
             self._pending.append((at, track, frame))
             if _weight(frame for _, _, frame in self._pending) > _PENDING_BYTES:
-                self._pending.popleft()
-                self.dropped += 1
+                self._open()
 
     def advance(self, now: float) -> None:
         """Write what is complete by now, in seconds on the clock of the arrivals."""
@@ -225,12 +230,14 @@ class Tape:
 
     def _complete(self, passed: float) -> int:
         """Return the position up to which no more sound will come."""
+        assert self.zero is not None
         complete = round((passed - _HOLD) * SAMPLE_RATE)
-        voices = [track.voice for track in self._tracks if track.kind == "audio"]
-        ends = [voice.end for voice in voices if voice.end is not None]
-        if ends and len(ends) == len(voices):
+        tracks = [track for track in self._tracks if track.kind == "audio"]
+        ends = [track.voice.end for track in tracks if track.voice.end is not None]
+        if ends and len(ends) == len(tracks):
             complete = max(complete, min(ends))
-        return complete
+        first = [track.waiting[0].arrived - self.zero for track in tracks if track.waiting]
+        return min([complete, *(round((at - _EARLIER) * SAMPLE_RATE) for at in first)])
 
     def _write_audio(self, until: int) -> None:
         assert self._file is not None

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVa
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, AudioResampler, VideoFrame
+from av.video.reformatter import VideoReformatter
 
 from ._capture import capture_time
 from ._closing import Closing
@@ -217,12 +218,18 @@ class MediaReader(Closing, ABC, Generic[F]):
     ) -> "list[tuple[NDArray[Any], float | None, float | None]]":
         """Make arrays of a frame, or of what is left at the end; for the thread."""
 
+    @abstractmethod
+    def _free(self) -> None:
+        """Let go of FFmpeg's own threads, though somebody may hold on to what is closed."""
+
     async def aclose(self) -> None:
         """Stop reading and free the thread; the track is left alone.
 
         Whoever waits for an array gets ``StopAsyncIteration``. It can be called again.
         Cancellation: safe.
         """
+        if not self._closed:
+            self._thread.submit(self._free)  # after what is being converted
         self._ended = self._closed = True
         self._ready.clear()
         self._backlog.clear()
@@ -253,10 +260,15 @@ class FrameReader(MediaReader[VideoFrame]):
             raise InvalidParameter("keep", keep, "keep at least one frame")
         super().__init__(track, "video", policy, _Backlog(keep, _KEPT_PICTURES))
         self._format = picture_format
+        # A frame's own one would be used by every thread that has the frame, and they would hang.
+        self._reformatter = VideoReformatter()
         self._size = size
 
     def _frame_type(self) -> type[VideoFrame]:
         return VideoFrame
+
+    def _free(self) -> None:
+        self._reformatter = VideoReformatter()
 
     def _convert(
         self, frame: VideoFrame | None, captured: float | None
@@ -264,7 +276,7 @@ class FrameReader(MediaReader[VideoFrame]):
         if frame is None:
             return []
         width, height = self._size or (frame.width, frame.height)
-        converted = frame.reformat(width=width, height=height, format=self._format)
+        converted = self._reformatter.reformat(frame, width, height, self._format)
         array = converted.to_ndarray()
         if converted is frame:
             array = array.copy()  # the frame may be shared with other readers
@@ -332,6 +344,9 @@ class AudioReader(MediaReader[AudioFrame]):
         self._pushed += length
         self._resample(copy_sound(frame))
         return self._cut(last=False)
+
+    def _free(self) -> None:
+        self._resampler = self._new_resampler()
 
     def _resample(self, frame: AudioFrame | None) -> None:
         for part in self._resampler.resample(frame):

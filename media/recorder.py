@@ -24,7 +24,7 @@ from typing import Any, Literal, Self, TypeAlias
 from aiortc import MediaStreamTrack
 from av import AudioFrame, VideoFrame
 
-from ._bridge import Bridge, Worker
+from ._bridge import LOOP_CHECK, Bridge, Worker
 from ._capture import Timed, capture_time
 from ._inbox import Inbox
 from ._numpy import require_numpy
@@ -39,9 +39,6 @@ PARTICIPANT = "{participant}"
 
 _TICK = 0.25
 """Seconds after which the thread is told the time, for what nothing arrives for."""
-
-_LOOP_CHECK = 1.0
-"""Seconds without work after which the thread looks whether its event loop still exists."""
 
 logger = logging.getLogger(__name__)
 
@@ -226,8 +223,8 @@ class Recorder:
         if track in self._pumps:
             raise InvalidParameter("track", track, "it is being recorded")
         key = object()
-        tells = isinstance(track, Timed)
-        self._inbox.put(partial(self._reel.add, key, track.kind, participant, tells))
+        tell = track.capture_time if isinstance(track, Timed) else None
+        self._inbox.put(partial(self._reel.add, key, track.kind, participant, tell))
         task = asyncio.get_running_loop().create_task(
             pump(track, partial(self._put, track, key)), name=f"record {track.id}"
         )
@@ -275,7 +272,7 @@ class Recorder:
         assert self._bridge is not None
         try:
             while not self._reel.finished:
-                if work := self._inbox.take(_LOOP_CHECK):
+                if work := self._inbox.take(LOOP_CHECK):
                     work()
                 elif not self._bridge.is_open:
                     self._reel.finish()  # the program ends and has forgotten to stop

@@ -12,6 +12,7 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import VideoReformatter
 
 from .errors import InvalidParameter, SnapshotFailed
 
@@ -101,12 +102,13 @@ def _encode(frame: VideoFrame, name: str, quality: int) -> bytes:
     if name == "jpeg":
         quantiser = round(_COARSEST + (_FINEST - _COARSEST) * (quality - 1) / 99)
         encoder.qmin = encoder.qmax = quantiser
-    # A frame that has the format already would be the same one, which others may hold.
-    picture = frame.reformat(format=pixels)
+    # A frame that has the format already would be the same one, which others may hold; and its own
+    # reformatter would be used by every thread that has it, and they would hang.
+    reformatter = VideoReformatter()
+    picture = reformatter.reformat(frame, format=pixels)
     if picture is frame:
-        picture = frame.reformat(format="rgb24" if name == "jpeg" else "yuv444p").reformat(
-            format=pixels
-        )
+        other = reformatter.reformat(frame, format="rgb24" if name == "jpeg" else "yuv444p")
+        picture = reformatter.reformat(other, format=pixels)
     picture.pts = 0
     picture.time_base = Fraction(1, 25)
     return b"".join(bytes(p) for f in (picture, None) for p in encoder.encode(f))

@@ -18,7 +18,7 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.format import ContainerFormat
 
-from ._bridge import Bridge, Worker
+from ._bridge import LOOP_CHECK, Bridge, Worker
 from ._closing import Closing
 from ._sharing import MediaData, pump
 from .errors import InvalidParameter, OutputUnavailable
@@ -28,9 +28,8 @@ _RATE = 48000
 _KEPT = 10
 """Frames that wait for the device; of 20 ms these are 0.2 s, and more would only be delay."""
 
-_LOOP_CHECK = 1.0
 _OPEN_TIMEOUT = 5.0
-_CLOSE_TIMEOUT = 2.0
+_CLOSE_TIMEOUT = 0.9
 _DRIVERS = {"linux": ("pulse", "alsa", "oss"), "darwin": ("audiotoolbox",)}
 """FFmpeg's output devices by platform, the best first; which there are depends on its build."""
 
@@ -138,7 +137,7 @@ class Speaker(Closing):
     def _take(self) -> AudioFrame | None:
         with self._changed:
             while not self._frames and not self._complete and self._bridge.is_open:
-                self._changed.wait(_LOOP_CHECK)
+                self._changed.wait(LOOP_CHECK)
             return self._frames.popleft() if self._frames and not self._stopped else None
 
     def _report_opened(self) -> None:
@@ -167,7 +166,7 @@ class Speaker(Closing):
             raise self.error
 
     async def aclose(self) -> None:
-        """Stop playing and free the device and the thread, in 2 s at most; the track goes on.
+        """Stop playing and free the device and the thread, in 1 s at most; the track goes on.
 
         It can be called again. Cancellation: safe; the thread ends all the same.
         """
@@ -215,7 +214,7 @@ class _Output:
 
     def finish(self) -> None:
         """Wait until the device has played what it has, for closing it would hold up others."""
-        time.sleep(min(1.0, max(0.0, self._silent_at - time.monotonic())))
+        time.sleep(min(0.7, max(0.0, self._silent_at - time.monotonic())))
 
     def __exit__(self, *_: object) -> None:
         self._container.close()

@@ -52,7 +52,7 @@ class PeerConfiguration(RTCConfiguration):
     """Whether an ICE restart is asked for, by ``negotiationneeded``, when the path is
     ``disconnected``, the machine's addresses change or a TURN server drops the allocation."""
 
-    closeTimeout: float = 1.0
+    closeTimeout: float = 0.5
     """Seconds that closing waits at most for TURN servers to free their allocations."""
 
     tlsContext: ssl.SSLContext | None = None

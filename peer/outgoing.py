@@ -26,6 +26,7 @@ from icefloe.encoding.packing import Packer
 from .blank import nothing_like
 from .encoded import EncodedTrack
 from .frame_rate import FrameRateLimit
+from .lateness import Lateness
 from .pacing import PacedSending
 from .parameters import RTCRtpEncodingParameters
 from .rates import RateControl
@@ -91,6 +92,7 @@ class Outgoing:
         self._codecs: list[RTCRtpCodecParameters] = []
         self._rtx: dict[int, int] = {}
         self._timeline: Timeline | None = None
+        self._lateness: Lateness | None = None
         self._changed = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
         self._encoder: Any = None
@@ -133,8 +135,9 @@ class Outgoing:
         if track is self._track:
             return
         self._track = track
-        if self._timeline is not None:
+        if self._timeline is not None and self._lateness is not None:
             self._timeline.anew()
+            self._lateness.anew()
         if self._reading is not None:
             self._reading.cancel()
         self._changed.set()
@@ -342,8 +345,8 @@ class Outgoing:
     ) -> None:
         assert codec.payloadType is not None
         now, ntp = time.monotonic(), ntp_time()
-        if self._timeline is None:
-            self._timeline = Timeline(codec.clockRate)
+        if self._timeline is None or self._lateness is None:
+            self._timeline, self._lateness = Timeline(codec.clockRate), Lateness(codec.clockRate)
         timestamp = self._timeline.map(pts, time_base, now)
         packets = self.stream.packets_of(
             payloads, payload_type=codec.payloadType, timestamp=timestamp, ntp=ntp, level=level
@@ -354,6 +357,7 @@ class Outgoing:
             while now - self._measured[1][0] > _WINDOW:
                 self._measured.popleft()
         age = now - taken_at if taken_at is not None else 0.0
+        age += self._lateness.of(timestamp, now - age)
         self.reported = (ntp - int(age * (1 << 32)), timestamp)
         self.frames += 1
         self.key_frames += is_key

@@ -46,14 +46,15 @@ from .messages import (
     ServerMessage,
     ToPeer,
 )
-from .sockets import QuietLogger, cut_off, is_own_address
+from .sockets import QuietLogger, cut_off, is_own_address, wait_for_name
 
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.3  # seconds
 _LONGEST_PAUSE = 7.0
 _JOIN_TIMEOUT = 10.0
-_CLOSE_TIMEOUT = 2.0
+_CLOSE_TIMEOUT = 0.5
+_NAME_TIMEOUT = 10.0
 _PING_INTERVAL = 20.0
 _PING_TIMEOUT = 40.0
 _INBOX = 256  # messages
@@ -267,7 +268,7 @@ class SignalingClient:
         await self.close()
 
     async def close(self) -> None:
-        """Leave the room. It takes at most 2 seconds. Calling it again is harmless.
+        """Leave the room. It takes at most half a second. Calling it again is harmless.
 
         Cancellation: safe; the socket is cut off at once.
         """
@@ -418,6 +419,7 @@ class SignalingClient:
 
     async def _open(self) -> ClientConnection:
         try:
+            await wait_for_name(self._url, _NAME_TIMEOUT)
             return await open_websocket(self._url, **self._options)
         except InvalidURI as error:
             raise InvalidUrl(self._url) from error

@@ -1,11 +1,16 @@
 """What both the client and the server need of a WebSocket."""
 
+import asyncio
 import logging
 import socket
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from websockets.asyncio.connection import Connection
 from websockets.protocol import State
+
+from .threads import in_thread
 
 
 class QuietLogger(logging.LoggerAdapter[logging.Logger]):
@@ -43,3 +48,34 @@ def is_own_address(address: tuple[Any, ...]) -> bool:
     except OSError:
         return False
     return True
+
+
+async def wait_for_name(url: str, timeout: float) -> None:
+    """Return once the name of a server is found out; a proxy, if there is one, does that itself.
+
+    asyncio looks names up in a thread of its executor, for which the end of a program waits. It
+    does so again afterwards, when the name server is known to answer.
+
+    Args:
+        url: The server's.
+        timeout: Seconds to wait at most.
+
+    Raises:
+        OSError: There is no such name, or the name server does not answer.
+
+    Cancellation: safe.
+    """
+    host = urlsplit(url).hostname
+    if host and not getproxies():
+        try:
+            async with asyncio.timeout(timeout):
+                await in_thread(lambda: _look_up(host), "icefloe-resolve")
+        except TimeoutError as error:
+            raise TimeoutError(f"{host!r} was not found out in {timeout:g} s") from error
+
+
+def _look_up(host: str) -> None:
+    try:
+        socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise OSError(f"{host!r}: {error}") from error

@@ -9,10 +9,12 @@ from pathlib import Path
 from aioice import stun
 from aioice.ice import StunProtocol
 
+from icefloe.signaling.threads import in_thread
+
 from .links import Endpoint
 from .race import first_to_succeed
 from .relay import RelayTransport, allocate
-from .resolver import family, in_thread
+from .resolver import family
 from .servers import SERVER_UNREACHABLE, Server, Transport
 from .turn import ALLOCATION_MISMATCH, Credentials
 

@@ -144,7 +144,7 @@ def demo(
         open=open,
     )
     _checked_name(name, "--name")
-    configuration = PeerConfiguration(closeTimeout=0.5)
+    configuration = PeerConfiguration()
 
     _run(
         settings,

@@ -4,9 +4,9 @@ import asyncio
 import datetime
 from pathlib import Path
 
-from tests.bench import audio, connect, data, media, signaling_flood
+from tests.bench import audio, closing, connect, data, media, signaling_flood, step
 from tests.bench.report import Section, machine
-from tests.helpers import netns
+from tests.helpers import netns, system
 
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
@@ -36,6 +36,10 @@ async def measure() -> list[Section]:
     )
     sections += await media.measure()
     sections += await audio.measure()
+    if not system.missing("netns", "nftables"):
+        sections += await step.measure([step.Call(600.0, loss) for loss in (0.0, 0.05)])
+    if not system.missing("netns", "xvfb"):
+        sections += await closing.measure()
     if netns.can_isolate():
         sections += await data.measure(data.Plan())
     return sections

@@ -25,7 +25,7 @@ class Snapshot:
         return cls(
             tasks=frozenset(asyncio.all_tasks() - {asyncio.current_task()}),
             threads=frozenset(t for t in threading.enumerate() if not _is_executors(t)),
-            files=frozenset(_open_files()),
+            files=frozenset(open_files()),
         )
 
     def since(self, before: "Snapshot") -> list[str]:
@@ -42,7 +42,7 @@ def _is_executors(thread: threading.Thread) -> bool:
     return thread.name.startswith("asyncio_")
 
 
-def _open_files() -> set[str]:
+def open_files() -> set[str]:
     """Name every open descriptor of the process; sockets by inode, so that a reuse is seen."""
     folder = Path("/proc/self/fd")
     if not folder.exists():

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 from av import VideoFrame
@@ -87,3 +89,25 @@ def test_what_was_drawn_does_not_change_with_what_is_shown_next() -> None:
     first = canvas.draw()
     canvas.show("a", gray(64, 48, 200))
     assert int(first.to_ndarray()[0, 0]) == 100
+
+
+def test_canvases_in_two_threads_take_the_same_frames() -> None:
+    # Were they to scale with the frame's own scaler, they would wait for each other for ever.
+    threads, rounds = 2, 2000
+    given = [gray(320, 256, 100)]
+    barrier = threading.Barrier(threads, action=lambda: given.insert(0, gray(320, 256, 100)))
+
+    def show() -> None:
+        canvas = Canvas(160, 128)
+        for _ in range(rounds):
+            barrier.wait()
+            canvas.show("a", given[0])
+            barrier.wait()
+            del given[3:]
+
+    workers = [threading.Thread(target=show, daemon=True) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30)
+    assert not any(worker.is_alive() for worker in workers)
