@@ -39,6 +39,11 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value >= 1 else f"{value * 1000:.0f} ms"
 
 
+def load() -> str:
+    """Return how busy the machine has been in the last minute, in processors."""
+    return f"{os.getloadavg()[0]:.1f} of {os.cpu_count()}"
+
+
 def machine() -> str:
     """Describe what the figures were taken on."""
     names = ("icefloe", "aiortc", "aioice", "uvloop")
