@@ -32,6 +32,9 @@ class Glass extends Connection {
     const known = RTCRtpSender.getCapabilities("video").codecs;
     const wanted = [`video/${codec}`, "video/rtx"];
     transceiver.setCodecPreferences(known.filter(({ mimeType }) => wanted.includes(mimeType)));
+    const parameters = transceiver.sender.getParameters();
+    parameters.degradationPreference = "maintain-resolution"; // the others do not scale either
+    await transceiver.sender.setParameters(parameters);
     await this.tell();
   }
 
