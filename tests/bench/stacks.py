@@ -29,6 +29,7 @@ class Job:
 
 DATA = Job("program", ("data_page.mjs", "traffic.mjs"))
 GLASS = Job("glass", ("glass_page.mjs", "coded.mjs"))
+ENDURING = Job("enduring", ())
 
 
 class Stack(StrEnum):
