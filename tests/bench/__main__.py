@@ -4,7 +4,7 @@ import asyncio
 import datetime
 from pathlib import Path
 
-from tests.bench import audio, connect, data, media, signaling_flood
+from tests.bench import connect, data, media, signaling_flood
 from tests.bench.report import Section, machine
 from tests.helpers import netns
 
@@ -35,7 +35,6 @@ async def measure() -> list[Section]:
         )
     )
     sections += await media.measure()
-    sections += await audio.measure()
     if netns.can_isolate():
         sections += await data.measure(data.Plan())
     return sections

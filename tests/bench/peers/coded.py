@@ -61,7 +61,7 @@ def read(luma: Plane) -> int | None:
 def luma_of(frame: VideoFrame) -> Plane:
     """Return the luma of a planar picture, without copying it."""
     plane = frame.planes[0]
-    pixels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    pixels: Plane = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     return pixels[: frame.height, : frame.width]
 
 
@@ -80,10 +80,10 @@ class Painter:
         width, height = self._size
         frame = VideoFrame(width, height, "yuv420p")
         left = number * _STEP % _PERIOD
-        pixels = np.frombuffer(frame.planes[0], np.uint8).reshape(-1, frame.planes[0].line_size)
-        pixels[:height, :width] = self._background[:, left : left + width]
+        pixels = luma_of(frame)
+        pixels[:] = self._background[:, left : left + width]
         row = np.array([_WHITE if white else _BLACK for white in blocks(number)], np.uint8)
-        pixels[: height // _ROWS, :width] = row.repeat(width // BLOCKS)
+        pixels[: height // _ROWS] = row.repeat(width // BLOCKS)
         for plane in frame.planes[1:]:
             plane.update(bytes([128]) * plane.buffer_size)
         return frame

@@ -17,6 +17,7 @@ connected.
 import asyncio
 import sys
 from collections import Counter
+from typing import Any
 
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
@@ -36,7 +37,7 @@ class Counted(MediaStreamTrack):
         self.kind = source.kind
         self._source, self._counts = source, counts
 
-    async def recv(self):  # type: ignore[no-untyped-def]
+    async def recv(self) -> Any:
         """Return the next frame."""
         frame = await self._source.recv()
         self._counts[self.kind] += 1
