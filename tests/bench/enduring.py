@@ -66,17 +66,18 @@ class Endured:
         return self.samples[-1].rss[end] - self.at(0.1).rss[end]
 
 
-async def endure(stack: Stack, hours: float) -> Endured:
+async def endure(stack: Stack, hours: float, limit: float | None = None) -> Endured:
     """Send so many hours' worth of frames, or what goes through in the time that it should take.
 
     Args:
         stack: Both ends.
         hours: How many.
+        limit: Seconds that it takes at most, if not that.
 
     Raises:
         PeerTrouble: A peer did not do as told.
     """
-    limit = 3600 * hours / TIMES * _SLACK
+    limit = limit or 3600 * hours / TIMES * _SLACK
     async with (
         network(None, None) as link,
         calling(link, stack, stack, ENDURING, rate=30 * TIMES, voices=TIMES) as ends,

@@ -109,7 +109,12 @@ class Delays:
 
 
 async def measure_pair(
-    pair: Pair, wire: Wire | None, codec: str, seconds: float, program: Path | None
+    pair: Pair,
+    wire: Wire | None,
+    codec: str,
+    seconds: float,
+    program: Path | None,
+    warm_up: float = WARM_UP,
 ) -> Delays:
     """Run a pair.
 
@@ -119,6 +124,7 @@ async def measure_pair(
         codec: Of :data:`CODECS`.
         seconds: How long pictures count.
         program: The compiled wire, if there is a compiler.
+        warm_up: Seconds before they do.
 
     Raises:
         PeerTrouble: A peer did not do as told, or no picture arrived.
@@ -128,8 +134,8 @@ async def measure_pair(
         network(wire, program) as link,
         calling(link, pair.sender, pair.receiver, GLASS, **details) as ends,
     ):
-        begin = (await ends.receiver.until("open", REPORT_SECONDS))["at"] + WARM_UP
-        await asyncio.sleep(WARM_UP + seconds + _LAST)
+        begin = (await ends.receiver.until("open", REPORT_SECONDS))["at"] + warm_up
+        await asyncio.sleep(warm_up + seconds + _LAST)
         told = []
         for peer in (ends.sender, ends.receiver):
             await peer.send("report")
