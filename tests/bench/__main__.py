@@ -2,13 +2,10 @@
 
 import asyncio
 import datetime
-from pathlib import Path
 
 from tests.bench import connect, data, media, signaling_flood
-from tests.bench.report import Section, machine
+from tests.bench.report import REPORT, Section, machine
 from tests.helpers import netns
-
-REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 INTRO = """\
 # Benchmarks

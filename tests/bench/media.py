@@ -3,6 +3,7 @@
     python -m tests.bench.media                       # everything, some 8 minutes
     python -m tests.bench.media --cell viewers --seconds 10 --codec H264
     python -m tests.bench.media --cell memory --full  # an hour's worth of frames of each stack
+    python -m tests.bench.media --write               # and put it into docs/benchmarks.md
 
 Each cell says what it measures; the ratios say more than the figures.
 """
@@ -14,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from tests.bench import audio, enduring, glass, recording, viewers
-from tests.bench.report import Section, load, machine
+from tests.bench.report import REPORT, Section, load, machine, merge
 from tests.bench.stacks import Stack
 from tests.helpers import netns
 from tests.natlab.lab_peer import PeerTrouble
@@ -154,6 +155,7 @@ def main() -> None:
     parser.add_argument("--codec", action="append", choices=CODECS)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--full", action="store_true", help="an hour's worth of frames")
+    parser.add_argument("--write", action="store_true", help=f"put it into {REPORT.name}")
     given = parser.parse_args()
     netns.isolate()
     plan = Plan(given.cell or tuple(CELLS), given.codec or CODECS, given.seconds, given.full)
@@ -162,6 +164,8 @@ def main() -> None:
     print(f"On {machine()}; load {before} before and {load()} after.\n")
     for section in sections:
         print(section.markdown())
+    if given.write:
+        REPORT.write_text(merge(REPORT.read_text(), sections))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,13 @@
 
 import os
 import platform
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
+
+REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,24 @@ class Section:
         lines += [_row(self.header), _row(("---",) * len(self.header))]
         lines += [_row(row) for row in self.rows]
         return "\n".join(lines) + "\n"
+
+
+def merge(report: str, sections: Iterable[Section]) -> str:
+    """Return the report with sections in the place of those that have their titles, or at the end.
+
+    Args:
+        report: Markdown.
+        sections: What was measured anew.
+    """
+    head, *parts = re.split(r"^(?=## )", report, flags=re.MULTILINE)
+    for section in sections:
+        made = section.markdown() + "\n"
+        titles = [part.splitlines()[0] for part in parts]
+        if (title := made.splitlines()[0]) in titles:
+            parts[titles.index(title)] = made
+        else:
+            parts.append(made)
+    return head + "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 
 def _row(cells: tuple[str, ...]) -> str:
