@@ -3,13 +3,13 @@
 The pictures tell their numbers, which are read back from what was decoded
 (``tests/bench/peers/coded.py``). A picture is made when its program hands it over, and arrives when
 the other one is given it; drawing and reading take no part. All stacks are on one machine and tell
-its monotonic clock; a page's clock is matched with it by the fastest of twenty questions, to half of
-its way there and back: below 1 ms. ``chromium`` hands its pictures to a track and takes them from one, as icefloe's and
-aiortc's programs do (MediaStreamTrackGenerator and -Processor); ``on screen`` means from a canvas
-to the video element. As root, on Linux::
+its monotonic clock. A page's clock is matched with it by the fastest of twenty questions, to half
+of its way there and back: below 1 ms. ``chromium`` hands its pictures to a track and takes them
+from one, as icefloe's and aiortc's programs do (MediaStreamTrackGenerator and -Processor); ``on
+screen`` means from a canvas to the video element. As root, on Linux::
 
     python -m tests.bench.glass
-    python -m tests.bench.glass --pair icefloe-icefloe --link direct --codec H264 --seconds 5
+    python -m tests.bench.glass --pair icefloe --link direct --codec H264 --seconds 5
 """
 
 import argparse
