@@ -1,9 +1,9 @@
 """Media of icefloe beside plain aiortc, and of Chromium where that can be compared::
 
-    python -m tests.bench.media                       # everything, some 8 minutes
+    python -m tests.bench.media                # everything but memory, some 7 minutes
     python -m tests.bench.media --cell viewers --seconds 10 --codec H264
-    python -m tests.bench.media --cell memory --full  # an hour's worth of frames of each stack
-    python -m tests.bench.media --write               # and put it into docs/benchmarks.md
+    python -m tests.bench.media --cell memory  # an hour's frames of each stack, 15 minutes
+    python -m tests.bench.media --write        # and put it into docs/benchmarks.md
 
 Each cell says what it measures; the ratios say more than the figures.
 """
@@ -12,7 +12,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.bench import audio, enduring, glass, recording, viewers
 from tests.bench.report import REPORT, Section, load, machine, merge
@@ -26,9 +26,6 @@ SECONDS = 5.0
 _COUNTS = {"icefloe": (1, 10), "aiortc": (1, 2)}
 """aiortc encodes once for each: ten of them are more than most machines can do."""
 
-_SHORT = 0.05
-"""Of the hour, unless all of it is asked for."""
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -38,13 +35,13 @@ class Plan:
         cells: Which of :data:`CELLS`.
         codecs: Which of :data:`CODECS`.
         seconds: How long each run of viewers and of pictures is measured.
-        full: Whether ``memory`` sends an hour's worth of frames.
+        hours: How many hours' worth of frames ``memory`` sends.
     """
 
     cells: Sequence[str]
     codecs: Sequence[str] = CODECS
     seconds: float = SECONDS
-    full: bool = False
+    hours: float = 1.0
 
 
 async def _viewers(plan: Plan) -> list[Section]:
@@ -92,10 +89,9 @@ async def _recording(plan: Plan) -> list[Section]:
 
 async def _memory(plan: Plan) -> list[Section]:
     rows: list[tuple[str, ...]] = []
-    hours = 1.0 if plan.full else _SHORT
     for stack in (Stack.ICEFLOE, Stack.AIORTC):
         try:
-            endured = await enduring.endure(stack, hours)
+            endured = await enduring.endure(stack, plan.hours)
         except PeerTrouble as trouble:
             print(f"memory {stack}: failed: {trouble}", file=sys.stderr, flush=True)
             rows.append((stack, "failed", *"---"))
@@ -118,9 +114,9 @@ async def _memory(plan: Plan) -> list[Section]:
             "Memory of an hour of frames",
             f"Pictures of 160 x 120 at {30 * enduring.TIMES} a second and {enduring.TIMES} tracks "
             "of audio through one connection, because audio is played by the clock: "
-            f"{hours:g} times the frames of an hour. Resident memory after a tenth, after half and "
-            "at the end, and the growth from the tenth on. "
-            "`python -m tests.bench.media --cell memory --full` sends all of the hour.",
+            f"{plan.hours:g} times the frames of an hour. Resident memory after a tenth, after "
+            "half and at the end, and the growth from the tenth on. "
+            "`python -m tests.bench.media --cell memory`",
             ("process", "pictures and audio frames", "took", "10 / 50 / 100 %", "growth"),
             tuple(rows),
         )
@@ -134,17 +130,23 @@ CELLS: dict[str, Callable[[Plan], Awaitable[list[Section]]]] = {
     "recording": _recording,
     "memory": _memory,
 }
+USUAL = tuple(name for name in CELLS if name != "memory")
+"""Those that take minutes; an hour of frames takes longer than all of them."""
 _ISOLATED = ("glass", "memory")
 """Those whose peers are in namespaces of their own."""
 
 
 async def measure(plan: Plan | None = None) -> list[Section]:
     """Run cells, one after the other; what this machine cannot run is left out."""
-    plan = plan or Plan(tuple(CELLS))
+    plan = plan or Plan(USUAL)
     sections: list[Section] = []
     for name in plan.cells:
-        if name not in _ISOLATED or netns.can_isolate():
-            sections += await CELLS[name](plan)
+        if name in _ISOLATED and not netns.can_isolate():
+            continue
+        before = load()
+        made = await CELLS[name](plan)
+        said = f" Load {before} processors before, {load()} after."
+        sections += [replace(section, intro=section.intro + said) for section in made]
     return sections
 
 
@@ -154,14 +156,13 @@ def main() -> None:
     parser.add_argument("--cell", action="append", choices=CELLS)
     parser.add_argument("--codec", action="append", choices=CODECS)
     parser.add_argument("--seconds", type=float, default=SECONDS)
-    parser.add_argument("--full", action="store_true", help="an hour's worth of frames")
+    parser.add_argument("--hours", type=float, default=1.0, help="of frames, for memory")
     parser.add_argument("--write", action="store_true", help=f"put it into {REPORT.name}")
     given = parser.parse_args()
     netns.isolate()
-    plan = Plan(given.cell or tuple(CELLS), given.codec or CODECS, given.seconds, given.full)
-    before = load()
+    plan = Plan(given.cell or USUAL, given.codec or CODECS, given.seconds, given.hours)
     sections = asyncio.run(measure(plan))
-    print(f"On {machine()}; load {before} before and {load()} after.\n")
+    print(f"On {machine()}.\n")
     for section in sections:
         print(section.markdown())
     if given.write:
