@@ -113,9 +113,9 @@ async def _memory(plan: Plan) -> list[Section]:
         Section(
             "Memory of an hour of frames",
             f"Pictures of 160 x 120 at {30 * enduring.TIMES} a second and {enduring.TIMES} tracks "
-            "of audio through one connection, because audio is played by the clock: "
-            f"{plan.hours:g} times the frames of an hour. Resident memory after a tenth, after "
-            "half and at the end, and the growth from the tenth on. "
+            "of audio through one connection, because audio is played by the clock: as many frames "
+            f"as {plan.hours:g} h of a call have. Resident memory after a tenth, after half and at "
+            "the end, and the growth from the tenth on. "
             "`python -m tests.bench.media --cell memory`",
             ("process", "pictures and audio frames", "took", "10 / 50 / 100 %", "growth"),
             tuple(rows),
