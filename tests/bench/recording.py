@@ -7,7 +7,7 @@ encoder's threads, is given apart where the system counts it (Linux, schedstat).
 
 import asyncio
 import contextlib
-import subprocess
+import json
 import sys
 import tempfile
 import time
@@ -19,6 +19,7 @@ from aiortc.contrib.media import MediaRecorder
 from av import VideoFrame
 
 from icefloe.media import Recorder, TestPatternTrack, ToneTrack
+from tests.bench.report import Section
 
 SECONDS = 8.0
 STACKS = ("nothing", "icefloe", "aiortc")
@@ -81,7 +82,7 @@ async def _measure() -> tuple[list[float], list[float]]:
     return all_of_it, without
 
 
-async def _run(stack: str, folder: str) -> str:
+async def _run(stack: str, folder: str) -> list[str]:
     video, audio = GrainyTrack(), ToneTrack(beep=True)
     path = Path(folder) / "call.mkv"
     if stack == "icefloe":
@@ -107,8 +108,8 @@ async def _run(stack: str, folder: str) -> str:
         note = "the tracks are read and not recorded"
     video.stop()
     audio.stop()
-    cells = [f"{_percentile(d, p) * 1e3:.1f}" for d in delays for p in (0.5, 0.99, 1.0)]
-    return f"| {stack} | {' | '.join(cells)} | {time.process_time() / SECONDS:.2f} | {note} |"
+    cells = [f"{_percentile(d, p) * 1e3:.1f} ms" for d in delays for p in (0.5, 0.99, 1.0)]
+    return [stack, *cells, f"{time.process_time() / SECONDS:.2f}", note]
 
 
 async def _read(track: MediaStreamTrack) -> None:
@@ -121,19 +122,46 @@ def _percentile(values: list[float], part: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * part))]
 
 
+async def measure() -> list[Section]:
+    """Measure every stack, each in a process of its own."""
+    rows: list[tuple[str, ...]] = []
+    pipe = asyncio.subprocess.PIPE
+    for stack in STACKS:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.bench.recording", stack, stdout=pipe
+        )
+        try:
+            async with asyncio.timeout(SECONDS * 10):
+                out, _ = await process.communicate()
+            rows.append(
+                tuple(json.loads(out)) if not process.returncode else (stack, *"-------", "failed")
+            )
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            rows.append((stack, *"-------", "took too long"))
+        print(*rows[-1], file=sys.stderr, flush=True)
+    return [
+        Section(
+            "Recording a call",
+            "How late timers of the event loop are while 720p30 with the grain of a camera, and "
+            "sound, are recorded: the median, the 99th percentile and the most; then the same "
+            "without the time in which the thread waited for a processor. Processors are those of "
+            "the whole process. `python -m tests.bench.media --cell recording`",
+            ("", *("p50", "p99", "most") * 2, "processors", ""),
+            tuple(rows),
+        )
+    ]
+
+
 def main() -> None:
     """Measure every stack, or the one that is named."""
     if len(sys.argv) > 1:
         with tempfile.TemporaryDirectory() as folder:
-            print(asyncio.run(_run(sys.argv[1], folder)))
+            print(json.dumps(asyncio.run(_run(sys.argv[1], folder))))
         return
-    print("Delay of the event loop in ms: p50, p99, most; then without the wait for a processor.\n")
-    print("| | p50 | p99 | most | p50 | p99 | most | processors | |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for stack in STACKS:
-        command = [sys.executable, "-m", "tests.bench.recording", stack]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS * 10)
-        print(done.stdout.strip() or f"| {stack} | failed: {done.stderr.strip()[-200:]} |")
+    for section in asyncio.run(measure()):
+        print(section.markdown())
 
 
 if __name__ == "__main__":

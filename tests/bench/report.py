@@ -2,8 +2,13 @@
 
 import os
 import platform
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
+
+REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,24 @@ class Section:
         return "\n".join(lines) + "\n"
 
 
+def merge(report: str, sections: Iterable[Section]) -> str:
+    """Return the report with sections in the place of those that have their titles, or at the end.
+
+    Args:
+        report: Markdown.
+        sections: What was measured anew.
+    """
+    head, *parts = re.split(r"^(?=## )", report, flags=re.MULTILINE)
+    for section in sections:
+        made = section.markdown() + "\n"
+        titles = [part.splitlines()[0] for part in parts]
+        if (title := made.splitlines()[0]) in titles:
+            parts[titles.index(title)] = made
+        else:
+            parts.append(made)
+    return head + "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
 def _row(cells: tuple[str, ...]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -37,6 +60,11 @@ def _row(cells: tuple[str, ...]) -> str:
 def seconds(value: float) -> str:
     """Write a duration so that three digits count."""
     return f"{value:.1f} s" if value >= 1 else f"{value * 1000:.0f} ms"
+
+
+def load() -> str:
+    """Return how busy the machine has been in the last minute, in processors."""
+    return f"{os.getloadavg()[0]:.1f} of {os.cpu_count()}"
 
 
 def machine() -> str:

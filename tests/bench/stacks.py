@@ -1,7 +1,8 @@
-"""The stacks that the data benchmark compares, and how their peers are started."""
+"""The stacks that benchmarks compare, and how their peers are started."""
 
 import sys
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -11,6 +12,24 @@ from tests.natlab.lab_peer import LabPeer, program_peer
 from tests.natlab.namespace import Place
 
 _PEERS = Path(__file__).with_name("peers")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What peers are for.
+
+    Attributes:
+        program: The module of a peer in Python.
+        scripts: The scripts of a page, of which the first is its own.
+    """
+
+    program: str
+    scripts: tuple[str, ...]
+
+
+DATA = Job("program", ("data_page.mjs", "traffic.mjs"))
+GLASS = Job("glass", ("glass_page.mjs", "coded.mjs"))
+ENDURING = Job("enduring", ())
 
 
 class Stack(StrEnum):
@@ -36,14 +55,22 @@ class Stack(StrEnum):
         """Whether this machine has it."""
         return self.is_python or not system.missing(self)
 
-    def peer(self, place: Place, name: str) -> AbstractAsyncContextManager[LabPeer]:
-        """Run a peer of it somewhere, until the end of the block."""
+    def peer(
+        self, place: Place, name: str, job: Job = DATA
+    ) -> AbstractAsyncContextManager[LabPeer]:
+        """Run a peer of it somewhere, until the end of the block.
+
+        Args:
+            place: Where.
+            name: The peer's name.
+            job: What it can do; data by default. Media are for Python and the browser.
+        """
         if self is Stack.CHROMIUM:
-            scripts = [_PEERS / script for script in ("page.mjs", "traffic.mjs", "chromium.mjs")]
+            scripts = [_PEERS / script for script in (*job.scripts, "page.mjs", "chromium.mjs")]
             return page_peer(place, name, self, scripts)
         command: tuple[str, ...]
         if self.is_python:
-            command = (sys.executable, "-m", "tests.bench.peers.program", str(self))
+            command = (sys.executable, "-m", f"tests.bench.peers.{job.program}", str(self))
         else:
             command = ("node", str(_PEERS / "main.mjs"), self.replace("-", "_"))
         return program_peer(place, name, self, *command)

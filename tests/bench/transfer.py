@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.bench.network import Network
-from tests.bench.stacks import Stack
+from tests.bench.stacks import DATA, Job, Stack
 from tests.natlab.fast_wire import Counts
 from tests.natlab.lab_peer import LabPeer
 
@@ -54,7 +55,7 @@ def usage(peer: LabPeer) -> Usage:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Two peers with an open channel.
+    """Two peers that are connected, with an open channel if they are for data.
 
     Attributes:
         link: The hosts.
@@ -68,15 +69,24 @@ class Ends:
 
 
 @asynccontextmanager
-async def calling(link: Network, sender: Stack, receiver: Stack) -> AsyncIterator[Ends]:
-    """Let two peers open a channel; they run until the end of the block.
+async def calling(
+    link: Network, sender: Stack, receiver: Stack, job: Job = DATA, **details: Any
+) -> AsyncIterator[Ends]:
+    """Let two peers connect; they run until the end of the block.
+
+    Args:
+        link: Where they run.
+        sender: Who offers.
+        receiver: Who answers.
+        job: What they are for.
+        details: What both are told at the start, beside that.
 
     Raises:
-        PeerTrouble: It did not open in time.
+        PeerTrouble: They were not ``open`` in time.
     """
     async with AsyncExitStack() as stack:
         peers = [
-            await stack.enter_async_context(kind.peer(link.hosts[host], name))
+            await stack.enter_async_context(kind.peer(link.hosts[host], name, job))
             for host, (name, kind) in enumerate((("sender", sender), ("receiver", receiver)))
         ]
         described: asyncio.Queue[tuple[LabPeer, object]] = asyncio.Queue(2)
@@ -84,7 +94,7 @@ async def calling(link: Network, sender: Stack, receiver: Stack) -> AsyncIterato
             source.on_signal = lambda message, sink=sink: described.put_nowait(  # type: ignore[misc]
                 (sink, message["description"])
             )
-        await asyncio.gather(*(p.send("start", offerer=p is peers[0]) for p in peers))
+        await asyncio.gather(*(p.send("start", offerer=p is peers[0], **details) for p in peers))
         for source in peers:
             await source.until("description", OPEN_SECONDS)
             sink, description = described.get_nowait()

@@ -50,7 +50,7 @@ class _PageTransport:
     async def _clock(self) -> float:
         """Return what is to be added to the page's seconds to have this machine's clock."""
         offsets = []
-        for _ in range(5):
+        for _ in range(20):
             before = time.monotonic()
             seen: float = await self._page.evaluate("() => performance.now() / 1000")
             after = time.monotonic()

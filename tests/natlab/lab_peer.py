@@ -226,9 +226,11 @@ class _ProcessTransport:
 
     async def read(self, peer: LabPeer) -> None:
         assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
-            peer.receive(json.loads(line))
-        peer.receive({"event": "exited", "at": time.monotonic()})
+        try:
+            while line := await self._process.stdout.readline():
+                peer.receive(json.loads(line))
+        finally:
+            peer.receive({"event": "exited", "at": time.monotonic()})
 
     async def read_log(self) -> None:
         assert self._process.stderr is not None
@@ -253,16 +255,16 @@ async def program_peer(place: Place, name: str, kind: str, *command: str) -> Asy
     process = await place.start(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=2**20)
     peer.pid = process.pid
     transport = _ProcessTransport(process)
-    async with asyncio.TaskGroup() as group:
-        reading = group.create_task(transport.read(peer), name=f"events of {name}")
-        group.create_task(transport.read_log(), name=f"log of {name}")
-        try:
-            peer.attach(transport)
-            await peer.until("ready", 20)
-            yield peer
-        finally:
-            await _end(process)
-            await reading
+    # No task group: it would hide the error of the block in a group of errors.
+    reading = asyncio.create_task(transport.read(peer), name=f"events of {name}")
+    logging = asyncio.create_task(transport.read_log(), name=f"log of {name}")
+    try:
+        peer.attach(transport)
+        await peer.until("ready", 20)
+        yield peer
+    finally:
+        await _end(process)
+        await asyncio.gather(reading, logging)
 
 
 @asynccontextmanager

@@ -26,13 +26,35 @@ class Channel {
   }
 }
 
-export class Peer {
+export class Connection {
   #emit;
-  #connection = new RTCPeerConnection();
+  connection = new RTCPeerConnection();
 
   constructor(emit) {
     this.#emit = emit;
-    this.#connection.ondatachannel = ({ channel }) => this.#take(channel);
+  }
+
+  async describe(description) {
+    await this.connection.setRemoteDescription(description);
+    if (description.type === "offer") await this.tell();
+  }
+
+  async tell() {
+    const connection = this.connection;
+    await connection.setLocalDescription();
+    while (connection.iceGatheringState !== "complete") {
+      await new Promise((done) => {
+        connection.addEventListener("icegatheringstatechange", done, { once: true });
+      });
+    }
+    this.#emit("description", { description: connection.localDescription.toJSON() });
+  }
+}
+
+export class Peer extends Connection {
+  constructor(emit) {
+    super(emit);
+    this.connection.ondatachannel = ({ channel }) => this.#take(channel);
   }
 
   #take(channel) {
@@ -43,23 +65,7 @@ export class Peer {
 
   async start(offerer) {
     if (!offerer) return;
-    this.#take(this.#connection.createDataChannel("bench"));
-    await this.#tell();
-  }
-
-  async describe(description) {
-    await this.#connection.setRemoteDescription(description);
-    if (description.type === "offer") await this.#tell();
-  }
-
-  async #tell() {
-    const connection = this.#connection;
-    await connection.setLocalDescription();
-    while (connection.iceGatheringState !== "complete") {
-      await new Promise((done) => {
-        connection.addEventListener("icegatheringstatechange", done, { once: true });
-      });
-    }
-    this.#emit("description", { description: connection.localDescription.toJSON() });
+    this.#take(this.connection.createDataChannel("bench"));
+    await this.tell();
   }
 }

@@ -28,13 +28,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 import uvloop
-from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCDataChannel
 
-from icefloe.peer import DataChannel, PeerError
+from icefloe.peer import DataChannel
 from icefloe.peer._aiortc import SctpTransport
 from icefloe.peer.sctp.congestion.newreno import NewReno
-from tests.helpers import pairs
-from tests.natlab.program import Jobs, Message, emit, lines, log_to_stderr
+from tests.bench.peers.python_peer import PythonPeer, run
+from tests.natlab.program import Message, emit, log_to_stderr
 
 HIGH, LOW = 1024 * 1024, 256 * 1024
 """Bytes in aiortc's buffer at which a sender waits, and at which it goes on."""
@@ -93,7 +93,7 @@ class AiortcChannel:
         self._handler = handler
 
 
-class BenchPeer:
+class DataPeer(PythonPeer):
     """A peer connection that does what lines say.
 
     Args:
@@ -101,9 +101,8 @@ class BenchPeer:
     """
 
     def __init__(self, stack: str) -> None:
+        super().__init__(stack)
         self._stack = stack
-        self._connection: RTCPeerConnection = pairs.make(stack)
-        self._jobs = Jobs()
         self._channel: Channel | None = None
         self._samples: list[tuple[float, int, int]] = []
         self._size = self._messages = 0
@@ -117,8 +116,7 @@ class BenchPeer:
                 if message["offerer"]:
                     channel = self._connection.createDataChannel("bench")
                     channel.on("open", lambda: self._take(channel))
-                    await self._connection.setLocalDescription(await self._connection.createOffer())
-                    self._tell()
+                    await self._offer()
             case "description":
                 await self._describe(message["description"])
             case "receive":
@@ -135,11 +133,6 @@ class BenchPeer:
             case unknown:
                 raise ValueError(f"cannot {unknown}")
 
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._jobs.end()
-        await asyncio.wait([asyncio.ensure_future(self._connection.close())], timeout=1)
-
     @property
     def _open(self) -> Channel:
         if self._channel is None:
@@ -150,16 +143,6 @@ class BenchPeer:
         make = IcefloeChannel if self._stack == "icefloe" else AiortcChannel
         self._channel = make(channel)
         emit("open")
-
-    async def _describe(self, given: Message) -> None:
-        await self._connection.setRemoteDescription(RTCSessionDescription(**given))
-        if given["type"] == "offer":
-            await self._connection.setLocalDescription(await self._connection.createAnswer())
-            self._tell()
-
-    def _tell(self) -> None:
-        description = self._connection.localDescription
-        emit("description", description={"type": description.type, "sdp": description.sdp})
 
     # --- one way
 
@@ -217,19 +200,6 @@ class BenchPeer:
         await channel.send(message)
 
 
-async def main(stack: str) -> None:
-    """Run a peer until standard input ends."""
-    peer = BenchPeer(stack)
-    emit("ready")
-    try:
-        async for message in lines():
-            await peer.handle(message)
-    except PeerError as error:
-        emit("error", text=f"{type(error).__name__}: {error}")
-    finally:
-        await peer.close()
-
-
 if __name__ == "__main__":
     log_to_stderr()
     name, _, variant = sys.argv[1].partition("-")
@@ -238,4 +208,4 @@ if __name__ == "__main__":
     with asyncio.Runner(
         loop_factory=uvloop.new_event_loop if variant == "uvloop" else None
     ) as runner:
-        runner.run(main(name))
+        runner.run(run(DataPeer(name)))
