@@ -1,10 +1,7 @@
 """Devices: an X server that draws into memory, a microphone made of a file, and none at all."""
 
-import asyncio
-import os
 from array import array
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +10,9 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 
 from icefloe.media import Camera, DeviceUnavailable, InvalidParameter, Microphone, Screen
-from tests.helpers import system
+from tests.helpers.xserver import x_server
 from tests.media.files import LOUDNESS
 from tests.media.tracks import until
-
-
-@asynccontextmanager
-async def x_server(*options: str) -> AsyncIterator[str]:
-    """An X server that draws into memory; give its name."""
-    program = system.find("Xvfb")
-    assert program is not None
-    reading, writing = os.pipe()
-    server = await asyncio.create_subprocess_exec(
-        program,
-        "-displayfd",
-        str(writing),
-        "-screen",
-        "0",
-        "320x240x24",
-        "-nolisten",
-        "tcp",
-        *options,
-        pass_fds=[writing],
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    os.close(writing)
-    try:
-        with os.fdopen(reading) as told:
-            number = await asyncio.to_thread(told.readline)
-        yield f":{number.strip()}"
-    finally:
-        if server.returncode is None:
-            server.terminate()
-        await server.wait()
 
 
 @pytest.mark.system("xvfb")

@@ -1,0 +1,134 @@
+// The tile of somebody who shares a desktop: who is in control of it, and how to be.
+
+import { Input } from "./input.js";
+
+/** What a channel for input is known by; its messages are those of docs/desktop.md. */
+const PROTOCOL = "icefloe.input.v1";
+const TOUCH = matchMedia("(pointer: coarse)");
+
+/** Whether a data channel is one for input. */
+export function takesInput({ label, protocol }) {
+  return label === "input" && protocol === PROTOCOL;
+}
+
+export class Control {
+  #tile;
+  #name;
+  #channel;
+  #parts;
+  #input;
+  #state = { control: "none" };
+  #asked = false;
+  #closed = new AbortController();
+
+  /**
+   * @param {HTMLElement} tile of the participant, with its `.desk`
+   * @param {string} name of the participant
+   * @param {RTCDataChannel} channel which `takesInput`
+   */
+  constructor(tile, name, channel) {
+    this.#tile = tile;
+    this.#name = name;
+    this.#channel = channel;
+    const part = (selector) => tile.querySelector(selector);
+    this.#parts = {
+      bar: part(".desk"),
+      words: part(".desk-words"),
+      hint: part(".desk-hint"),
+      keyboard: part(".desk-keyboard"),
+      button: part(".desk-control"),
+      keys: part(".desk-keys"),
+    };
+    this.#input = new Input(
+      { video: part("video"), keys: this.#parts.keys },
+      {
+        send: (message) => this.#send(message),
+        backlog: () => channel.bufferedAmount,
+        stop: () => this.#giveBack(),
+      },
+    );
+    this.#listen();
+    tile.classList.add("desktop");
+    this.#show();
+  }
+
+  /** The tile is as if there had been no desktop. */
+  close() {
+    if (this.#closed.signal.aborted) return;
+    this.#closed.abort();
+    this.#state = { control: "none" };
+    this.#input.stop();
+    this.#show();
+    this.#tile.classList.remove("desktop");
+  }
+
+  #listen() {
+    const { signal } = this.#closed;
+    const { button, keyboard, keys } = this.#parts;
+    const listen = (element, type, handler) => element.addEventListener(type, handler, { signal });
+    listen(this.#channel, "message", ({ data }) => this.#told(data));
+    listen(this.#channel, "close", () => this.close());
+    listen(button, "click", () => (this.#mine ? this.#giveBack() : this.#ask()));
+    listen(keyboard, "click", () => keys.focus());
+    listen(keys, "focus", () => this.#show());
+    listen(keys, "blur", () => this.#show());
+  }
+
+  get #mine() {
+    return this.#state.control === "yours";
+  }
+
+  #ask() {
+    this.#asked = true;
+    this.#send({ type: "take" });
+  }
+
+  #giveBack() {
+    this.#input.stop();
+    this.#send({ type: "release" });
+    this.#state = { control: "free" };
+    this.#show();
+    this.#parts.button.focus();
+  }
+
+  #told(data) {
+    let message;
+    try {
+      message = JSON.parse(data);
+    } catch {
+      return; // not of this protocol
+    }
+    if (message?.type !== "state") return;
+    this.#state = message;
+    if (!this.#mine) {
+      this.#input.stop();
+      this.#show();
+      return;
+    }
+    this.#asked = false;
+    this.#show();
+    this.#input.start();
+    // On a telephone the focus would bring up the keyboard, which covers half of the screen.
+    if (!TOUCH.matches) this.#parts.keys.focus({ preventScroll: true });
+  }
+
+  #send(message) {
+    if (this.#channel.readyState === "open") this.#channel.send(JSON.stringify(message));
+  }
+
+  #show() {
+    const { bar, words, hint, keyboard, button, keys } = this.#parts;
+    const { control, by } = this.#state;
+    const typing = document.activeElement === keys;
+    bar.hidden = control === "none";
+    this.#tile.classList.toggle("controlled", this.#mine);
+    button.textContent = this.#mine ? "Stop" : "Control";
+    keyboard.hidden = keys.hidden = !this.#mine;
+    hint.hidden = !this.#mine;
+    hint.textContent = typing ? "Ctrl+Alt+Shift ends it" : "Click the picture to type";
+    words.textContent = {
+      yours: `You control ${this.#name}`,
+      taken: this.#asked ? `${by} is still using it` : `${by} is in control`,
+    }[control] ?? "";
+  }
+}
