@@ -1,6 +1,7 @@
 """Input for an X server, by its extension XTEST; through xcffib, which needs libxcb alone."""
 
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,13 @@ _WHEEL_UP, _WHEEL_DOWN, _WHEEL_LEFT, _WHEEL_RIGHT = 4, 5, 6, 7
 _SHIFT, _LOCK, _GROUP_BIT = 1 << 0, 1 << 1, 13
 """Of the modifiers: XKB puts the group into the bits from 13 on."""
 
+SETTLING = 0.03
+"""Seconds from the last key until what keys give is changed.
+
+Programs ask for the change when they get the next key, and Xlib loses one that comes while it asks
+for the one before. Nobody tells when they have done so.
+"""
+
 _TYPED = {"\n": "Enter", "\t": "Tab"}
 
 _COLUMNS = 4
@@ -35,9 +43,9 @@ _COLUMNS = 4
 class X11Target:
     """The pointer and the keyboard of an X server; see :class:`.target.InputTarget`.
 
-    Characters that the layout lacks are put onto keys without a use, the one that was used longest
-    ago when all are taken: a program that is slow to notice may show the newer one instead, if more
-    of them are typed at once than there are such keys (some 20). :meth:`close` clears them again.
+    Characters that the layout lacks are put onto keys without a use, some 20, and when all are
+    taken onto that which was used longest ago: a program that is slow to notice may show the newer
+    one instead. :meth:`close` clears them again.
 
     Args:
         display: The server, as ``:0``.
@@ -55,6 +63,7 @@ class X11Target:
             raise InputUnavailable(reason) from error
         self._pressed: dict[str, int] = {}
         self._lent: OrderedDict[int, str] = OrderedDict()
+        self._last_key = 0.0
         self._closed = False
         try:
             setup: Any = self._x.get_setup()
@@ -116,6 +125,11 @@ class X11Target:
 
     def type(self, text: str) -> None:
         """Press and release what gives these characters."""
+        self._notice()
+        # One change for all of the text, as far as there are keys.
+        lacking = {each for each in text if each not in _TYPED and not self._layout.find(each)}
+        for each in [*dict.fromkeys(c for c in text if c in lacking)][: len(self._layout.unused)]:
+            self._lend(each)
         for each in text:
             code = _TYPED.get(each)
             place = _at(code) if code else self._place(each)
@@ -162,6 +176,7 @@ class X11Target:
             keycode = next((each for each in self._lent if each not in down), 0)
         if not keycode:
             return None
+        time.sleep(max(self._last_key + SETTLING - time.monotonic(), 0))
         with self._asking():
             self._put(keycode, keysym(text))
         self._lent[keycode] = text
@@ -197,6 +212,8 @@ class X11Target:
             self._send(_KEY_UP, shift)
 
     def _send(self, kind: int, detail: int, left: int = 0, top: int = 0) -> None:
+        if kind in (_KEY, _KEY_UP):
+            self._last_key = time.monotonic()
         with self._asking():
             self._test.FakeInput(kind, detail, 0, self._root, left, top, 0)
 

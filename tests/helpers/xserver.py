@@ -34,6 +34,7 @@ async def x_server(*options: str, size: tuple[int, int] = (320, 240)) -> AsyncIt
         f"{size[0]}x{size[1]}x24",
         "-nolisten",
         "tcp",
+        "-noreset",
         *options,
         pass_fds=[writing],
         stderr=DEVNULL,
@@ -84,9 +85,11 @@ class Window:
 
     Attributes:
         got: All of it so far.
+        shown: Set once it is to be seen.
     """
 
     got: list[Got] = field(default_factory=list)
+    shown: asyncio.Event = field(default_factory=asyncio.Event)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -123,15 +126,15 @@ class Window:
     async def read(self, process: Process) -> None:
         """Take in what xev prints, to its end."""
         assert process.stdout is not None
-        block: list[str] = []
+        block = ""
         while line := (await process.stdout.readline()).decode(errors="replace"):
-            if line.strip():
-                block.append(line.rstrip("\n"))
-                continue
-            if got := _parse("\n".join(block)):
-                self.got.append(got)
+            block = line if " event, " in line else block + line
+            if line.startswith("Expose event"):
+                self.shown.set()
+            last = _LAST.get(block.partition(" ")[0])
+            if last is not None and last in line:
+                self.got.append(_parse(block))
             self._more.set()
-            block = []
 
 
 @asynccontextmanager
@@ -149,7 +152,7 @@ async def window(display: str, size: tuple[int, int] = (320, 240)) -> AsyncItera
     opened = Window()
     reading = asyncio.create_task(opened.read(process))
     try:
-        await opened.next()
+        await opened.shown.wait()
         yield opened
     finally:
         await _end(process)
@@ -162,19 +165,28 @@ async def _end(process: Process) -> None:
     await process.wait()
 
 
-def _parse(block: str) -> Got | None:
-    event = re.search(r"^(\w+) event,", block, re.M)
+_LAST = {
+    "KeyPress": "XFilterEvent returns",
+    "KeyRelease": "XFilterEvent returns",
+    "ButtonPress": "same_screen",
+    "ButtonRelease": "same_screen",
+    "MotionNotify": "same_screen",
+}
+"""What is in the last line about each kind of event that counts here."""
+
+
+def _parse(block: str) -> Got:
     place = re.search(r"root:\((-?\d+),(-?\d+)\)", block)
     state = re.search(r"state (0x[0-9a-f]+)", block)
-    if event is None or place is None:
-        return None
+    assert place is not None
+    assert state is not None
     key = re.search(r"\(keysym 0x[0-9a-f]+, (\w+)\)", block)
     text = re.search(r"XmbLookupString gives \d+ bytes: \(([0-9a-f ]+)\)", block)
     button = re.search(r"button (\d+)", block)
     return Got(
-        event[1],
+        block.partition(" ")[0],
         (int(place[1]), int(place[2])),
-        int(state[1], 16) if state else 0,
+        int(state[1], 16),
         key[1] if key else "",
         bytes.fromhex(text[1]).decode() if text else "",
         int(button[1]) if button else 0,
