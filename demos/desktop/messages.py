@@ -1,32 +1,7 @@
 """What goes over the data channel, ``icefloe.input.v1``: a JSON object a message.
 
-The desktop opens a channel with the label ``input`` to everybody who looks, ordered and reliable,
-and says by it at once, and whenever that changes, how it is with control:
-
-===========  ==============================  ======================================================
-type         fields                          meaning
-===========  ==============================  ======================================================
-``state``    ``control``, ``by``             ``none``: looking only; ``free``: may be taken;
-                                             ``yours``; ``taken``, by whom
-===========  ==============================  ======================================================
-
-Whoever looks answers with these. Without control only ``take`` does anything.
-
-===========  ==============================  ======================================================
-``take``                                     asks for control; the answer is a ``state``
-``release``                                  gives it back, and everything that is down with it
-``move``     ``x``, ``y``                    the pointer is there
-``button``   ``button``, ``down``, ``x``,    a button, numbered as ``MouseEvent.button`` is: 0 left,
-             ``y``                           1 middle, 2 right, 3 back, 4 forward
-``wheel``    ``x``, ``y``                    notches to the right and down
-``key``      ``code``, ``text``, ``down``    ``KeyboardEvent.code``, and the character that the key
-                                             gives to its user, or nothing
-``text``     ``text``                        characters without a key: input methods, telephones
-``alive``                                    what is down is still meant to be; each half second
-===========  ==============================  ======================================================
-
-``x`` and ``y`` of the pointer are 0 to 1, from the left and the top of the picture. Whoever sends
-anything else has the channel closed.
+The desktop says by :class:`State` how it is with control, and is sent all the others; without
+control only :class:`Take` does anything. docs/desktop.md has them in a table.
 """
 
 from typing import Annotated, Literal, TypeAlias
@@ -40,7 +15,7 @@ LABEL = "input"
 PROTOCOL = "icefloe.input.v1"
 """Its subprotocol, by which a page knows what it is for."""
 
-TEXT_MOST = 256
+TEXT_MOST = 64
 """Characters of one ``text``."""
 
 Share: TypeAlias = Annotated[float, Meta(ge=0.0, le=1.0)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -266,9 +267,14 @@ class Desk:
             self._tell_all()
 
     async def _do(self, events: list[Event]) -> None:
-        if events and self._hands is not None:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._thread, _do_all, self._hands, coalesce(events))
+        if not events or self._hands is None:
+            return
+        loop = asyncio.get_running_loop()
+        over = threading.Event()
+        try:
+            await loop.run_in_executor(self._thread, _do_all, self._hands, coalesce(events), over)
+        finally:
+            over.set()
 
     def _let_go(self) -> None:
         """Release what is down, after all that is under way and before what comes."""
@@ -295,9 +301,11 @@ def _read(channel: DataChannel, message: str | bytes) -> FromViewer:
         raise InvalidMessage(channel.label, message, str(error)) from error
 
 
-def _do_all(hands: Hands, events: list[Event]) -> None:
+def _do_all(hands: Hands, events: list[Event], over: threading.Event) -> None:
     for event in events:
-        hands.do(event)
+        # Who has gone is not to go on typing.
+        if not over.is_set():
+            hands.do(event)
 
 
 def _let_go(hands: Hands) -> None:

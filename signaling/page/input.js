@@ -6,7 +6,7 @@
 /** Bytes in the channel beyond which places of the pointer wait for the newest. */
 const BACKLOG_MOST = 4096;
 const ALIVE_EVERY_MS = 500;
-const TEXT_MOST = 256;
+const TEXT_MOST = 64;
 const NOTCHES_MOST = 20;
 /** What makes a notch of the wheel: pixels, lines, pages. */
 const NOTCH = [100, 3, 1];

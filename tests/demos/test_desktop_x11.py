@@ -76,6 +76,21 @@ async def test_more_characters_than_there_are_keys_for(target: X11Target, seen: 
     await seen.until_typed(text + text[-3:])
 
 
+def test_a_long_text_is_typed_in_pieces(target: X11Target) -> None:
+    text = "".join(chr(0x4E00 + number) for number in range(60))
+    pieces = []
+    while text:
+        pieces.append(target._prepare(text))
+        text = text[pieces[-1] :]
+    assert len(pieces) < 6
+    assert len(set(pieces[:-1])) == 1
+    # What is there already takes no other key.
+    assert target._prepare("日a日a") == 4
+    before = dict(target._lent)
+    assert target._prepare("日b") == 2
+    assert dict(target._lent) == before
+
+
 async def test_a_key_gives_what_it_gives_to_its_user(target: X11Target, seen: Window) -> None:
     # On a German keyboard: y, z, ü, and / with Shift.
     for count, (code, text) in enumerate([("KeyZ", "y"), ("KeyY", "z"), ("BracketLeft", "ü")]):
