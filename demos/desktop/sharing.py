@@ -129,7 +129,10 @@ async def show(
     async def serve_viewer(peer: RemotePeer) -> None:
         await peer.connected()
         peer.add_track(fanout.subscribe())
-        channel = await peer.open_channel(LABEL, protocol=PROTOCOL)
+        try:
+            channel = await peer.open_channel(LABEL, protocol=PROTOCOL)
+        except ChannelClosed:
+            return  # a program that only looks
         await desk.serve(peer.name, channel)
 
     try:

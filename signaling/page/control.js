@@ -4,6 +4,9 @@ import { Input } from "./input.js";
 
 /** What a channel for input is known by; its messages are those of docs/desktop.md. */
 const PROTOCOL = "icefloe.input.v1";
+/** Bytes that may wait: what is typed while the network is away is not to be done all at once. */
+const BACKLOG_MOST = 16384;
+const ENDING = new Set(["take", "release"]);
 const TOUCH = matchMedia("(pointer: coarse)");
 
 /** Whether a data channel is one for input. */
@@ -99,6 +102,7 @@ export class Control {
       return; // not of this protocol
     }
     if (message?.type !== "state") return;
+    const before = this.#mine;
     this.#state = message;
     if (!this.#mine) {
       this.#input.stop();
@@ -107,13 +111,17 @@ export class Control {
     }
     this.#asked = false;
     this.#show();
+    if (before) return;
     this.#input.start();
     // On a telephone the focus would bring up the keyboard, which covers half of the screen.
     if (!TOUCH.matches) this.#parts.keys.focus({ preventScroll: true });
   }
 
   #send(message) {
-    if (this.#channel.readyState === "open") this.#channel.send(JSON.stringify(message));
+    if (this.#channel.readyState !== "open") return;
+    const adds = !ENDING.has(message.type) && message.down !== false;
+    if (adds && this.#channel.bufferedAmount > BACKLOG_MOST) return;
+    this.#channel.send(JSON.stringify(message));
   }
 
   #show() {

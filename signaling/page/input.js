@@ -75,8 +75,9 @@ export class Input {
     const keys = this.#keys;
     const pointer = ["pointerdown", "pointermove", "pointerup", "pointercancel"];
     listen(video, pointer, (event) => this.#pointed(event));
-    // The focus stays with the hidden field.
-    listen(video, ["mousedown"], (event) => event.preventDefault());
+    // The focus stays with the hidden field, and the browser does not go back by the fourth button.
+    const mouse = ["mousedown", "mouseup", "auxclick"];
+    listen(video, mouse, (event) => event.preventDefault());
     listen(video, ["click"], (event) => this.#tapped(event, 0));
     listen(video, ["contextmenu"], (event) => this.#tapped(event, 2));
     listen(video, ["wheel"], (event) => this.#wheeled(event));
@@ -113,7 +114,6 @@ export class Input {
     this.#pointerType = event.pointerType;
     // A finger moves the page about; what it taps becomes a click.
     if (event.pointerType === "touch") return;
-    event.preventDefault();
     const place = this.#place(event);
     if (!place) return;
     if (event.type === "pointerdown") {

@@ -145,16 +145,71 @@ async def test_a_german_keyboard(server: SignalingServer, display: str) -> None:
         await looks.take()
         await looks.page.mouse.move(*await looks.at(0.5, 0.5))
         devtools = await looks.page.context.new_cdp_session(looks.page)
+
+        async def key(kind: str, code: str, key: str) -> None:
+            event = {"type": kind, "code": code, "key": key}
+            if kind == "keyDown" and len(key) == 1:
+                event["text"] = key
+            await devtools.send("Input.dispatchKeyEvent", event)
+
         written = ""
-        for code, key in (("BracketLeft", "ü"), ("KeyY", "z"), ("KeyZ", "y"), ("Minus", "ß")):
-            for kind in ("keyDown", "keyUp"):
-                text = {"text": key} if kind == "keyDown" else {}
-                await devtools.send(
-                    "Input.dispatchKeyEvent", {"type": kind, "code": code, "key": key, **text}
-                )
-            written += key
+        for code, text in (("BracketLeft", "ü"), ("KeyY", "z"), ("KeyZ", "y"), ("Minus", "ß")):
+            await key("keyDown", code, text)
+            await key("keyUp", code, text)
+            written += text
             await looks.seen.until_typed(written)
-        await looks.seen.until_up(len(written))
+        # Windows says Ctrl when AltGr is meant; the character is there, and no Ctrl with it.
+        await key("keyDown", "ControlLeft", "Control")
+        await key("keyDown", "AltRight", "AltGraph")
+        await key("keyDown", "KeyQ", "@")
+        await looks.seen.until_typed(written + "@")
+        at = next(got for got in looks.seen.got if got.text == "@")
+        assert at.state & 0b1100 == 0  # neither Ctrl nor Alt
+        await key("keyUp", "KeyQ", "@")
+        await key("keyUp", "ControlLeft", "Control")
+        await key("keyUp", "AltRight", "AltGraph")
+
+
+async def test_of_places_the_newest_counts(server: SignalingServer, display: str) -> None:
+    async with looking(server, display, control=True) as looks:
+        page, seen = looks.page, looks.seen
+        await looks.take()
+        x, y = await looks.at(0.5, 0.5)
+        await page.mouse.move(x, y)
+        while not seen.got:
+            await seen.next()
+        before = len(seen.got)
+        await page.evaluate(
+            """([x, y]) => {
+              const video = document.querySelector(".desktop video");
+              for (let at = 0; at < 100; at += 1) {
+                const place = { clientX: x - at, clientY: y, pointerType: "mouse" };
+                video.dispatchEvent(new PointerEvent("pointermove", place));
+              }
+            }""",
+            [x, y],
+        )
+        await page.mouse.click(x, y, button="middle")
+        await seen.until_up(1)
+        moves = [got for got in seen.got[before:] if got.kind == "MotionNotify"]
+        assert len(moves) <= 3
+
+
+async def test_the_fourth_button_does_not_leave_the_page(
+    server: SignalingServer, display: str
+) -> None:
+    async with looking(server, display, control=True) as looks:
+        await looks.take()
+        x, y = await looks.at(0.5, 0.5)
+        devtools = await looks.page.context.new_cdp_session(looks.page)
+        for kind, buttons in (("mousePressed", 8), ("mouseReleased", 0)):
+            await devtools.send(
+                "Input.dispatchMouseEvent",
+                {"type": kind, "x": x, "y": y, "button": "back", "buttons": buttons},
+            )
+        await looks.seen.until_up(1)
+        assert [number for _, number, _ in looks.seen.buttons] == [8, 8]
+        await looks.call.plays("desktop", 1)
 
 
 async def test_keys_of_the_page_are_those_of_the_desktop(
