@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-import xcffib
 
 from icefloe.demos.desktop import InputUnavailable
 from icefloe.demos.desktop.target import open_target
 from icefloe.demos.desktop.x11 import X11Target
-from tests.helpers.xserver import Window, window, x_server
+from tests.helpers.xserver import Window, connected, window, x_server
 
 pytestmark = pytest.mark.system("xvfb", "x11-utils")
 
@@ -37,14 +36,12 @@ async def seen(display: str, target: X11Target) -> AsyncIterator[Window]:
 
 
 def mapping(display: str) -> list[int]:
-    connection = xcffib.connect(display=display)
-    setup = connection.get_setup()
-    count = setup.max_keycode - setup.min_keycode + 1
-    reply = connection.core.GetKeyboardMapping(setup.min_keycode, count).reply()
+    with connected(display) as connection:
+        setup = connection.get_setup()
+        count = setup.max_keycode - setup.min_keycode + 1
+        reply = connection.core.GetKeyboardMapping(setup.min_keycode, count).reply()
     width = reply.keysyms_per_keycode
-    symbols = [s for at in range(0, len(reply.keysyms), width) for s in reply.keysyms[at : at + 4]]
-    connection.disconnect()
-    return symbols
+    return [s for at in range(0, len(reply.keysyms), width) for s in reply.keysyms[at : at + 4]]
 
 
 async def test_the_pointer_and_its_buttons(target: X11Target, seen: Window) -> None:
@@ -132,12 +129,11 @@ async def test_caps_lock_is_that_of_whoever_types(target: X11Target, seen: Windo
 async def test_a_layout_that_changes_is_noticed(
     display: str, target: X11Target, seen: Window
 ) -> None:
-    connection = xcffib.connect(display=display)
-    connection.core.ChangeKeyboardMappingChecked(1, 38, 2, [ord("q"), ord("Q")]).check()
+    with connected(display) as connection:
+        connection.core.ChangeKeyboardMappingChecked(1, 38, 2, [ord("q"), ord("Q")]).check()
     target.press("KeyA", "q")
     target.release("KeyA")
     await seen.until_up(1)
-    connection.disconnect()
     press = next(got for got in seen.got if got.kind == "KeyPress")
     assert (press.text, press.keysym) == ("q", "q")
 

@@ -4,9 +4,10 @@ import asyncio
 import os
 import re
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import xcffib
 import xcffib.xproto
@@ -48,14 +49,23 @@ async def x_server(*options: str, size: tuple[int, int] = (320, 240)) -> AsyncIt
         await _end(server)
 
 
+@contextmanager
+def connected(display: str) -> Iterator[Any]:
+    """Be a client of an X server: an ``xcffib.Connection``, most of which has no types."""
+    connection = xcffib.connect(display=display)
+    try:
+        yield connection
+    finally:
+        connection.disconnect()
+
+
 def paint(display: str, colour: int) -> None:
     """Fill a screen with a colour, as ``0xRRGGBB``."""
-    connection = xcffib.connect(display=display)
-    root = connection.setup.roots[0].root
-    connection.core.ChangeWindowAttributes(root, xcffib.xproto.CW.BackPixel, [colour])
-    connection.core.ClearArea(0, root, 0, 0, 0, 0)
-    connection.core.GetInputFocus().reply()
-    connection.disconnect()
+    with connected(display) as connection:
+        root = connection.setup.roots[0].root
+        connection.core.ChangeWindowAttributes(root, xcffib.xproto.CW.BackPixel, [colour])
+        connection.core.ClearArea(0, root, 0, 0, 0, 0)
+        connection.core.GetInputFocus().reply()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ from aiortc.rtcconfiguration import RTCBundlePolicy
 from av import AudioFrame, Packet, VideoFrame
 
 from icefloe.media import EncodedSource, LatestFrame, SourceUnreadable
+from tests.helpers.xserver import x_server
 from tests.media.files import make
 from tests.media.manual_clock import ManualClock
 from tests.media.servers import http
-from tests.media.test_devices import x_server
 
 START = b"\x00\x00\x00\x01"
 
