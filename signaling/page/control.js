@@ -22,6 +22,7 @@ export class Control {
   #input;
   #state = { control: "none" };
   #asked = false;
+  #refused = false;
   #closed = new AbortController();
 
   /**
@@ -103,6 +104,10 @@ export class Control {
     }
     if (message?.type !== "state") return;
     const before = this.#mine;
+    // Keys are for nobody who is not wanted to have them.
+    if (message.control === "yours" && !before && !this.#asked) return;
+    this.#refused = message.control === "taken" && (this.#asked || this.#refused);
+    if (this.#refused) this.#asked = false;
     this.#state = message;
     if (!this.#mine) {
       this.#input.stop();
@@ -136,7 +141,7 @@ export class Control {
     hint.textContent = typing ? "Ctrl+Alt+Shift ends it" : "Click the picture to type";
     words.textContent = {
       yours: `You control ${this.#name}`,
-      taken: this.#asked ? `${by} is still using it` : `${by} is in control`,
+      taken: this.#refused ? `${by} is still using it` : `${by} is in control`,
     }[control] ?? "";
   }
 }

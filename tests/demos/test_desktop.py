@@ -98,8 +98,9 @@ async def test_input_arrives(server: SignalingServer, display: str) -> None:
             Button(0, False, 0.5, 0.5),
             Key("KeyA", True, "ä"),
             Key("KeyA", False),
-            Text("ß"),
         )
+        await seen.until_typed("ä")
+        await alice.send(Text("ß"))
         await seen.until_typed("äß")
         assert seen.buttons == [("ButtonPress", 1, (160, 120)), ("ButtonRelease", 1, (160, 120))]
 

@@ -8,6 +8,8 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from icefloe.demos.desktop import take_part
+from icefloe.demos.desktop.messages import LABEL, PROTOCOL, State
+from icefloe.peer import join
 from icefloe.signaling import SignalingServer
 from tests.demos.rooms import running
 from tests.helpers.browser import FAKE_DEVICES, CallPage, chromium, open_page
@@ -272,6 +274,31 @@ async def test_there_is_one_in_control(server: SignalingServer, display: str) ->
         # Whoever is not there any more is not in control.
         await other.page.close()
         await expect(looks.tile.get_by_test_id("desk")).not_to_contain_text("bob")
+
+
+async def test_nobody_gets_keys_by_giving_control(server: SignalingServer) -> None:
+    async with chromium(*FAKE_DEVICES) as browser:
+        call = await open_page(browser)
+        await call.join(server.page_url, name="alice")
+        async with join(server.url, room="lobby", name="mallory") as room:
+            alice = await room.peer("alice", timeout=20)
+            channel = await alice.open_channel(LABEL, protocol=PROTOCOL)
+            await call.page.evaluate(
+                """() => {
+                  window.given = false;
+                  const look = () => (window.given ||= !!document.querySelector(".controlled"));
+                  new MutationObserver(look).observe(document, { attributes: true, subtree: true });
+                }"""
+            )
+            for unasked in (State("yours"), State("taken", "somebody")):
+                await channel.send_json(unasked)
+            desk = call.page.get_by_test_id("desk").filter(visible=True)
+            await expect(desk).to_contain_text("somebody is in control")
+            assert await call.page.evaluate("window.given") is False
+            await desk.get_by_test_id("control").click()
+            # The page says nothing before it is asked to.
+            assert await channel.receive_json() == {"type": "take"}
+        assert call.complaints == []
 
 
 @pytest.mark.parametrize("size", [TELEPHONE, TELEPHONE[::-1]], ids=["upright", "sideways"])

@@ -122,6 +122,7 @@ async def test_modifiers_and_keys_without_a_character(target: X11Target, seen: W
 async def test_caps_lock_is_that_of_whoever_types(target: X11Target, seen: Window) -> None:
     target.press("CapsLock", "")
     target.release("CapsLock")
+    await seen.until_up(1)
     target.type("aüB")
     await seen.until_typed("aüB")
 
