@@ -5,7 +5,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -65,31 +65,43 @@ async def take_part(
 
     Cancellation: leaves the room, releases what others hold down, and leaves nothing behind.
     """
-    target = await asyncio.to_thread(open_target, display) if control else None
+    async with AsyncExitStack() as opened:
+        target = await opened.enter_async_context(_target(display)) if control else None
+        screen = await opened.enter_async_context(await Screen.open(display, rate=rate))
+        if screen.video is None:
+            raise DeviceUnavailable(screen.path, "it gives no picture", {})
+        gone = asyncio.Event()
+        screen.video.add_listener("ended", gone.set)
+        sharing = show(
+            url,
+            screen.video,
+            room=room,
+            name=name,
+            target=target,
+            allowed=allowed,
+            configuration=configuration,
+        )
+        await _until(gone, sharing)
+        there = await Screen.available()
+        raise DeviceUnavailable(screen.path, "it has gone", there) from screen.error
+
+
+@asynccontextmanager
+async def _target(display: str | None) -> AsyncIterator[InputTarget]:
+    """Open what takes input, which may wait for an X server, and close it in the end."""
+    opening = asyncio.create_task(asyncio.to_thread(open_target, display))
     try:
-        async with await Screen.open(display, rate=rate) as screen:
-            if screen.video is None:
-                raise DeviceUnavailable(screen.path, "it gives no picture", {})
-            sharing = show(
-                url,
-                screen.video,
-                room=room,
-                name=name,
-                target=target,
-                allowed=allowed,
-                configuration=configuration,
-            )
-            await _until_ended(sharing, screen)
+        # A thread cannot be cancelled: what it opens is closed all the same.
+        await asyncio.wait((opening,))
+        yield opening.result()
     finally:
-        if target is not None:
-            await asyncio.to_thread(target.close)
+        await asyncio.wait((opening,))
+        if opening.exception() is None:
+            await asyncio.to_thread(opening.result().close)
 
 
-async def _until_ended(sharing: Coroutine[Any, Any, None], screen: Screen) -> None:
-    """Share until it is cancelled or fails, or there is nothing to share any more."""
-    assert screen.video is not None
-    gone = asyncio.Event()
-    screen.video.add_listener("ended", gone.set)
+async def _until(gone: asyncio.Event, sharing: Coroutine[Any, Any, None]) -> None:
+    """Share until it fails, or there is nothing to share any more."""
     tasks = asyncio.ensure_future(sharing), asyncio.ensure_future(gone.wait())
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -99,7 +111,6 @@ async def _until_ended(sharing: Coroutine[Any, Any, None], screen: Screen) -> No
         await asyncio.wait(tasks)
     if not tasks[0].cancelled():
         tasks[0].result()
-    raise DeviceUnavailable(screen.path, "it has gone", await Screen.available()) from screen.error
 
 
 async def show(
