@@ -40,6 +40,7 @@ export class Control {
       words: part(".desk-words"),
       hint: part(".desk-hint"),
       keyboard: part(".desk-keyboard"),
+      full: part(".desk-full"),
       button: part(".desk-control"),
       keys: part(".desk-keys"),
     };
@@ -68,18 +69,39 @@ export class Control {
 
   #listen() {
     const { signal } = this.#closed;
-    const { button, keyboard, keys } = this.#parts;
+    const { button, full, keyboard, keys } = this.#parts;
     const listen = (element, type, handler) => element.addEventListener(type, handler, { signal });
     listen(this.#channel, "message", ({ data }) => this.#told(data));
     listen(this.#channel, "close", () => this.close());
     listen(button, "click", () => (this.#mine ? this.#giveBack() : this.#ask()));
     listen(keyboard, "click", () => keys.focus());
+    listen(full, "click", () => this.#toggleFull());
+    listen(document, "fullscreenchange", () => this.#show());
     listen(keys, "focus", () => this.#show());
     listen(keys, "blur", () => this.#show());
   }
 
   get #mine() {
     return this.#state.control === "yours";
+  }
+
+  get #isFull() {
+    return document.fullscreenElement === this.#tile;
+  }
+
+  /** In full screen Chromium leaves Ctrl+W, Alt+Tab and Escape to the page, too. */
+  async #toggleFull() {
+    try {
+      if (this.#isFull) {
+        await document.exitFullscreen();
+      } else {
+        await this.#tile.requestFullscreen({ navigationUI: "hide" });
+        await navigator.keyboard?.lock?.();
+      }
+    } catch (error) {
+      console.info(`The browser keeps its keys, or its window: ${error.message}`);
+    }
+    if (this.#mine) this.#parts.keys.focus({ preventScroll: true });
   }
 
   #ask() {
@@ -130,7 +152,7 @@ export class Control {
   }
 
   #show() {
-    const { bar, words, hint, keyboard, button, keys } = this.#parts;
+    const { bar, words, hint, keyboard, full, button, keys } = this.#parts;
     const { control, by } = this.#state;
     const typing = document.activeElement === keys;
     bar.hidden = control === "none";
@@ -138,6 +160,9 @@ export class Control {
     button.textContent = this.#mine ? "Stop" : "Control";
     keyboard.hidden = keys.hidden = !this.#mine;
     hint.hidden = !this.#mine;
+    full.hidden = !this.#mine || !document.fullscreenEnabled;
+    full.textContent = this.#isFull ? "Leave full screen" : "Full screen";
+    if (this.#isFull && !this.#mine) document.exitFullscreen();
     hint.textContent = typing ? "Ctrl+Alt+Shift ends it" : "Click the picture to type";
     words.textContent = {
       yours: `You control ${this.#name}`,

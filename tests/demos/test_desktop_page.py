@@ -232,6 +232,23 @@ async def test_keys_of_the_page_are_those_of_the_desktop(
         await expect(looks.keys).to_be_focused()
 
 
+async def test_full_screen(server: SignalingServer, display: str) -> None:
+    async with looking(server, display, control=True) as looks:
+        page, seen = looks.page, looks.seen
+        await looks.take()
+        full = looks.tile.get_by_test_id("full-screen")
+        await full.click()
+        await expect(full).to_have_text("Leave full screen")
+        await expect(looks.keys).to_be_focused()
+        await page.mouse.click(*await looks.at(0.5, 0.5))
+        await page.keyboard.type("w")
+        await seen.until_typed("w")
+        assert near(seen.buttons[0][2], 0.5, 0.5)
+        await looks.button.click()
+        await expect(looks.button).to_have_text("Control")
+        await page.wait_for_function("() => document.fullscreenElement === null")
+
+
 @pytest.mark.parametrize("way", ["button", "keys", "blur"])
 async def test_what_is_down_goes_up(server: SignalingServer, display: str, way: str) -> None:
     async with looking(server, display, control=True) as looks:
