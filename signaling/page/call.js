@@ -4,6 +4,7 @@
 // first is polite; the newcomer is impolite and makes the first offer.
 
 import { CandidateLog } from "./candidates.js";
+import { takesInput } from "./control.js";
 
 /** What may wait for the description it belongs to; a peer that sends more is not in earnest. */
 const EARLY_CANDIDATES_MOST = 256;
@@ -28,7 +29,7 @@ export class Call {
    * @param {() => MediaStreamTrack[]} options.tracks what to send, asked for when it is needed
    * @param {object} on `send(message)` to the other participant, `changed()` when a state or the
    *   picture did, `iceFailed()`, `chat(text)` for a line of chat, `chatOpen()` when it opens or
-   *   closes
+   *   closes, `input(channel)` when the other side shares a desktop
    */
   constructor({ polite, iceServers, tracks }, on) {
     this.#polite = polite;
@@ -124,6 +125,7 @@ export class Call {
     pc.ontrack = ({ track }) => this.#show(track);
     pc.ondatachannel = ({ channel }) => {
       if (channel.label === "chat") this.#adoptChat(channel);
+      else if (takesInput(channel)) this.#on.input(channel);
     };
     pc.onconnectionstatechange = pc.oniceconnectionstatechange = () => this.#stateChanged();
   }

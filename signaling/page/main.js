@@ -228,6 +228,7 @@ class App {
       },
       chat: (participant, text) => this.chat.received(participant.name, text),
       chatOpen: () => (this.chat.possible = this.room.canChat),
+      input: (participant, channel) => this.tiles.input(participant, channel),
       problem: ({ code, message }) => {
         // Somebody who just left is no news: their tile goes away by itself.
         if (code !== "peer-unavailable") this.view.status(`The server says: ${message}`, "error");

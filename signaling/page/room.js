@@ -49,7 +49,7 @@ export class Room {
   /**
    * @param {Media} media what to send
    * @param {object} ui `came(participant)`, `changed(participant)`, `gone(participant)`,
-   *   `chat(participant, text)`, `chatOpen()`, `problem(error)`
+   *   `chat(participant, text)`, `chatOpen()`, `input(participant, channel)`, `problem(error)`
    */
   constructor(media, ui) {
     this.#media = media;
@@ -166,6 +166,7 @@ export class Room {
         iceFailed: () => this.#restart(participant),
         chat: (text) => this.#ui.chat(participant, text),
         chatOpen: () => this.#ui.chatOpen(),
+        input: (channel) => this.#ui.input(participant, channel),
       },
     );
     participant.call = call;

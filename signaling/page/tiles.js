@@ -1,5 +1,6 @@
 // The tiles: one picture per participant, in a grid that uses the room there is.
 
+import { Control } from "./control.js";
 import { tileWords } from "./words.js";
 
 const GAP_PX = 12;
@@ -46,6 +47,11 @@ export class Tiles {
     this.#tiles.get(participant)?.path(pair);
   }
 
+  /** @param {RTCDataChannel} channel for input, which the participant has opened */
+  input(participant, channel) {
+    this.#tiles.get(participant)?.input(channel);
+  }
+
   #hearAll() {
     for (const tile of this.#tiles.values()) tile.play();
   }
@@ -74,6 +80,7 @@ class Tile {
   #participant;
   #video;
   #hear;
+  #control = null;
 
   constructor(participant, template, hearAll) {
     this.#participant = participant;
@@ -110,6 +117,11 @@ class Tile {
     badge.textContent = pair ? badge.dataset.path : "";
   }
 
+  input(channel) {
+    this.#control?.close();
+    this.#control = new Control(this.root, this.#participant.name, channel);
+  }
+
   async play() {
     try {
       await this.#video.play();
@@ -121,6 +133,7 @@ class Tile {
   }
 
   close() {
+    this.#control?.close();
     this.#video.srcObject = null;
     this.root.remove();
   }

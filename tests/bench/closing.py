@@ -54,7 +54,7 @@ from tests.bench.report import Section, seconds
 from tests.helpers import netns
 from tests.helpers.leaks import Snapshot
 from tests.helpers.pairs import connected, negotiate
-from tests.media.devices import x_server
+from tests.helpers.xserver import x_server
 from tests.media.files import make
 from tests.media.servers import http, silent
 from tests.natlab.namespace import PIPE, Process, stop

@@ -21,6 +21,7 @@ PACKAGES = {
     "nftables": ("nft", "nftables"),
     "nodejs": ("node", "nodejs"),
     "npm": ("npm", "npm"),
+    "x11-utils": ("xev", "x11-utils"),
     "xvfb": ("Xvfb", "xvfb"),
 }
 """Part: the program looked for, and the Debian package that brings it."""

@@ -10,7 +10,7 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 
 from icefloe.media import Camera, DeviceUnavailable, InvalidParameter, Microphone, Screen
-from tests.media.devices import x_server
+from tests.helpers.xserver import x_server
 from tests.media.files import LOUDNESS
 from tests.media.tracks import until
 

@@ -24,7 +24,7 @@ from aiortc.rtcconfiguration import RTCBundlePolicy
 from av import AudioFrame, Packet, VideoFrame
 
 from icefloe.media import EncodedSource, LatestFrame, SourceUnreadable
-from tests.media.devices import x_server
+from tests.helpers.xserver import x_server
 from tests.media.files import make
 from tests.media.manual_clock import ManualClock
 from tests.media.servers import http

@@ -1,0 +1,50 @@
+"""The command: ``python -m icefloe.demos.desktop``."""
+
+from typing import Annotated
+
+import typer
+
+from icefloe.media import DeviceUnavailable
+
+from .._attending import LOCAL, Name, RoomName, Server, run
+from .sharing import take_part
+from .target import InputUnavailable
+
+
+def main(
+    server: Server = LOCAL,
+    room: RoomName = "lobby",
+    name: Name = "desktop",
+    display: Annotated[
+        str | None,
+        typer.Option(help="The screen, as :0; that of the environment without."),
+    ] = None,
+    rate: Annotated[float, typer.Option(min=1, max=60, help="Pictures a second.")] = 15.0,
+    control: Annotated[
+        bool,
+        typer.Option("--control", help="Let others use mouse and keyboard, one at a time."),
+    ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only who is called so; may be given several times."),
+    ] = None,
+) -> None:
+    """Show everybody in a room this screen, and with --control let one of them use it."""
+    if allow and not control:
+        raise typer.BadParameter(
+            "it says who may control: give --control as well", param_hint="--allow"
+        )
+    sharing = take_part(
+        server,
+        room=room,
+        name=name,
+        display=display,
+        rate=rate,
+        control=control,
+        allowed=allow or (),
+    )
+    run(sharing, DeviceUnavailable, InputUnavailable)
+
+
+if __name__ == "__main__":
+    typer.run(main)

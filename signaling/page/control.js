@@ -1,0 +1,172 @@
+// The tile of somebody who shares a desktop: who is in control of it, and how to be.
+
+import { Input } from "./input.js";
+
+/** What a channel for input is known by; its messages are those of docs/desktop.md. */
+const PROTOCOL = "icefloe.input.v1";
+/** Bytes that may wait: what is typed while the network is away is not to be done all at once. */
+const BACKLOG_MOST = 16384;
+const ENDING = new Set(["take", "release"]);
+const TOUCH = matchMedia("(pointer: coarse)");
+
+/** Whether a data channel is one for input. */
+export function takesInput({ label, protocol }) {
+  return label === "input" && protocol === PROTOCOL;
+}
+
+export class Control {
+  #tile;
+  #name;
+  #channel;
+  #parts;
+  #input;
+  #state = { control: "none" };
+  #asked = false;
+  #refused = false;
+  #closed = new AbortController();
+
+  /**
+   * @param {HTMLElement} tile of the participant, with its `.desk`
+   * @param {string} name of the participant
+   * @param {RTCDataChannel} channel which `takesInput`
+   */
+  constructor(tile, name, channel) {
+    this.#tile = tile;
+    this.#name = name;
+    this.#channel = channel;
+    const part = (selector) => tile.querySelector(selector);
+    this.#parts = {
+      bar: part(".desk"),
+      words: part(".desk-words"),
+      hint: part(".desk-hint"),
+      keyboard: part(".desk-keyboard"),
+      full: part(".desk-full"),
+      button: part(".desk-control"),
+      keys: part(".desk-keys"),
+    };
+    this.#input = new Input(
+      { video: part("video"), keys: this.#parts.keys },
+      {
+        send: (message) => this.#send(message),
+        backlog: () => channel.bufferedAmount,
+        stop: () => this.#giveBack(),
+      },
+    );
+    this.#listen();
+    tile.classList.add("desktop");
+    this.#show();
+  }
+
+  /** The tile is as if there had been no desktop. */
+  close() {
+    if (this.#closed.signal.aborted) return;
+    this.#closed.abort();
+    this.#state = { control: "none" };
+    this.#input.stop();
+    this.#show();
+    this.#tile.classList.remove("desktop");
+  }
+
+  #listen() {
+    const { signal } = this.#closed;
+    const { button, full, keyboard, keys } = this.#parts;
+    const listen = (element, type, handler) => element.addEventListener(type, handler, { signal });
+    listen(this.#channel, "message", ({ data }) => this.#told(data));
+    listen(this.#channel, "close", () => this.close());
+    listen(button, "click", () => (this.#mine ? this.#giveBack() : this.#ask()));
+    listen(keyboard, "click", () => keys.focus());
+    listen(full, "click", () => this.#toggleFull());
+    listen(document, "fullscreenchange", () => this.#show());
+    listen(keys, "focus", () => this.#show());
+    listen(keys, "blur", () => this.#show());
+  }
+
+  get #mine() {
+    return this.#state.control === "yours";
+  }
+
+  get #isFull() {
+    return document.fullscreenElement === this.#tile;
+  }
+
+  /** In full screen Chromium leaves Ctrl+W, Alt+Tab and Escape to the page, too. */
+  async #toggleFull() {
+    try {
+      if (this.#isFull) {
+        await document.exitFullscreen();
+      } else {
+        await this.#tile.requestFullscreen({ navigationUI: "hide" });
+        await navigator.keyboard?.lock?.();
+      }
+    } catch (error) {
+      console.info(`The browser keeps its keys, or its window: ${error.message}`);
+    }
+    if (this.#mine) this.#parts.keys.focus({ preventScroll: true });
+  }
+
+  #ask() {
+    this.#asked = true;
+    this.#send({ type: "take" });
+  }
+
+  #giveBack() {
+    this.#input.stop();
+    this.#send({ type: "release" });
+    this.#state = { control: "free" };
+    this.#show();
+    this.#parts.button.focus();
+  }
+
+  #told(data) {
+    let message;
+    try {
+      message = JSON.parse(data);
+    } catch {
+      return; // not of this protocol
+    }
+    if (message?.type !== "state") return;
+    const before = this.#mine;
+    // Keys are for nobody who is not wanted to have them.
+    if (message.control === "yours" && !before && !this.#asked) return;
+    this.#refused = message.control === "taken" && (this.#asked || this.#refused);
+    if (this.#refused) this.#asked = false;
+    this.#state = message;
+    if (!this.#mine) {
+      this.#input.stop();
+      this.#show();
+      return;
+    }
+    this.#asked = false;
+    this.#show();
+    if (before) return;
+    this.#input.start();
+    // On a telephone the focus would bring up the keyboard, which covers half of the screen.
+    if (!TOUCH.matches) this.#parts.keys.focus({ preventScroll: true });
+  }
+
+  #send(message) {
+    if (this.#channel.readyState !== "open") return;
+    const adds = !ENDING.has(message.type) && message.down !== false;
+    if (adds && this.#channel.bufferedAmount > BACKLOG_MOST) return;
+    this.#channel.send(JSON.stringify(message));
+  }
+
+  #show() {
+    const { bar, words, hint, keyboard, full, button, keys } = this.#parts;
+    const { control, by } = this.#state;
+    const typing = document.activeElement === keys;
+    bar.hidden = control === "none";
+    this.#tile.classList.toggle("controlled", this.#mine);
+    button.textContent = this.#mine ? "Stop" : "Control";
+    keyboard.hidden = keys.hidden = !this.#mine;
+    hint.hidden = !this.#mine;
+    full.hidden = !this.#mine || !document.fullscreenEnabled;
+    full.textContent = this.#isFull ? "Leave full screen" : "Full screen";
+    if (this.#isFull && !this.#mine) document.exitFullscreen();
+    hint.textContent = typing ? "Ctrl+Alt+Shift ends it" : "Click the picture to type";
+    words.textContent = {
+      yours: `You control ${this.#name}`,
+      taken: this.#refused ? `${by} is still using it` : `${by} is in control`,
+    }[control] ?? "";
+  }
+}
