@@ -14,7 +14,6 @@ from aiortc import (
     RTCRtpTransceiver,
     RTCSctpTransport,
 )
-from aiortc.jitterbuffer import JitterBuffer
 
 from ..errors import IncompatibleVersions
 
@@ -104,7 +103,6 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_tx_srtp",
     ),
     RTCIceGatherer: ("_connection",),
-    JitterBuffer: ("_origin", "_packets"),
     RTCRtpReceiver: (
         "_RTCRtpReceiver__codecs",
         "_RTCRtpReceiver__decoder_error",

@@ -6,17 +6,18 @@ import weakref
 from typing import Any
 
 from aiortc import MediaStreamTrack, RTCRtpReceiver, RTCStatsReport, rtp
-from aiortc.jitterbuffer import JitterBuffer
+from aiortc.codecs import depayload
+from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.rtp import AnyRtcpPacket, RtcpPsfbPacket, RtcpSrPacket, RtpPacket
 from aiortc.stats import RTCInboundRtpStreamStats
-from aiortc.utils import uint16_add
 
 from ..capture import FrameClock
 from ..decoding import AudioDecoding, VideoDecoding
 from ..hearing import AudioStats, Hearing
 from ..origin import Origin
+from ..pictures import Assembly
 from ..remote_track import RemoteTrack
 from ..repair import Repair, Step
 from .dtls import DtlsTransport
@@ -116,20 +117,30 @@ def origin_of(track: MediaStreamTrack) -> Origin | None:
 
 
 class _Intake:
-    """Stands where aiortc has its jitter buffer for audio, and its numbering of pictures."""
+    """Stands where aiortc has its jitter buffer, and its numbering of pictures."""
 
     def __init__(self, receiver: "Receiver") -> None:
         self.receiver = receiver
         self.clock = FrameClock(90000)
         self.ssrc = 0
+        self.assembly: Assembly[RTCRtpCodecParameters] = Assembly()
 
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
-        """Take a packet of audio."""
+        """Take a packet; of video, the pictures that are whole then go to their decoder."""
         codec = self.receiver._hidden("codecs")[packet.payload_type]
         decoding = self.receiver.decoding
         if isinstance(decoding, AudioDecoding):
             decoding.put(codec, packet)
-        return False, None
+            return False, None
+        data = depayload(codec, packet.payload) if packet.payload else b""
+        given_up = self.assembly.put(
+            packet.sequence_number, packet.timestamp, data, codec, is_last=bool(packet.marker)
+        )
+        while (picture := self.assembly.take()) is not None:
+            if self.receiver._hidden("decoder_thread") is not None:
+                frame = JitterFrame(picture.data, self.map(picture.timestamp))
+                self.receiver._hidden("decoder_queue").put((picture.codec, frame))
+        return given_up, None
 
     def map(self, timestamp: int) -> int:
         """Number a picture."""
@@ -192,9 +203,9 @@ class Receiver(TappedReceiver):
         self._hidden("rtx_ssrc").update(
             (encoding.rtx.ssrc, encoding.ssrc) for encoding in parameters.encodings if encoding.rtx
         )
+        self._set_hidden("jitter_buffer", self._intake)
         if track.kind == "audio":
             self.decoding = AudioDecoding(track.frames, Hearing(track.times))
-            self._set_hidden("jitter_buffer", self._intake)
         else:
             track.frames.on_return = self.origin.read_again
             self.decoding = VideoDecoding(track.frames, self._hidden("decoder_error").set)
@@ -252,18 +263,17 @@ class Receiver(TappedReceiver):
         self._intake.ssrc = original
         self._arrived(packet)
         await super()._handle_rtp_packet(packet, arrival_time_ms)
-        nacks, buffer = self._hidden("nack_generator"), self._hidden("jitter_buffer")
-        if nacks is None or nacks.max_seq is None or buffer._origin is None:
+        nacks, assembly = self._hidden("nack_generator"), self._intake.assembly
+        if nacks is None or nacks.max_seq is None:
             return  # audio, or nothing yet
         if self._repair is None:
             self._repair = Repair()
         now = asyncio.get_running_loop().time()
-        has_gap = any(kept is None for kept in _waiting(buffer, nacks.max_seq))
-        match self._repair.look(now, buffer._origin, has_gap=has_gap):
+        match self._repair.look(now, assembly.first, has_gap=assembly.has_gap):
             case Step.ASK_AGAIN if nacks.missing:
                 await self._send_rtcp_nack(original, sorted(nacks.missing))
             case Step.SKIP:
-                buffer.remove(_unusable(_waiting(buffer, nacks.max_seq)))
+                assembly.skip()
                 nacks.missing.clear()
                 await self._send_rtcp_pli(original)
             case Step.ASK_FOR_KEY_FRAME:
@@ -295,19 +305,3 @@ class Receiver(TappedReceiver):
             stats.packetsLost = stream.packets_lost
             stats.jitter = stream.jitter
         return report
-
-
-def _waiting(buffer: JitterBuffer, newest: int) -> list[RtpPacket | None]:
-    """Return what a jitter buffer holds up to the newest packet, in order; ``None`` for gaps."""
-    origin = buffer._origin
-    ahead = uint16_add(newest, 1 - (origin or 0))
-    if origin is None or ahead > buffer.capacity:  # the newest one was dropped
-        return []
-    return [buffer._packets[(origin + i) % buffer.capacity] for i in range(ahead)]
-
-
-def _unusable(waiting: list[RtpPacket | None]) -> int:
-    """Return how many of these come before the first frame that is whole at its beginning."""
-    after_gap = len(waiting) - waiting[::-1].index(None)
-    stamps = [packet.timestamp for packet in waiting[after_gap:] if packet is not None]
-    return after_gap + stamps.count(stamps[0])  # that frame may lack its beginning

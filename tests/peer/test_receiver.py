@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import random
 import threading
 import time
 from array import array
@@ -10,7 +11,7 @@ from copy import copy
 from fractions import Fraction
 
 import pytest
-from aiortc import AudioStreamTrack, RTCPeerConnection, VideoStreamTrack
+from aiortc import AudioStreamTrack, RTCPeerConnection, RTCRtpSender, VideoStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 
@@ -340,6 +341,40 @@ async def test_no_thread_is_left_when_the_connection_is_closed(
 async def _drain(track: RemoteTrack) -> None:
     while True:
         await track.recv()
+
+
+class OnePicture(VideoStreamTrack):
+    """A single picture, in many packets, after which nothing comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._given = False
+
+    async def recv(self) -> VideoFrame:
+        if self._given:
+            await asyncio.Event().wait()
+        self._given = True
+        frame = VideoFrame(640, 480, "yuv420p")
+        for plane in frame.planes:
+            plane.update(random.Random(1).randbytes(plane.buffer_size))
+        frame.pts, frame.time_base = 0, Fraction(1, 90000)
+        return frame
+
+
+@pytest.mark.parametrize("codec", ["video/VP8", "video/H264"])
+async def test_a_picture_is_there_although_none_follows(codec: str) -> None:
+    a, b = PeerConnection(), PeerConnection()
+    async with closing(a, b):
+        transceiver = a.addTransceiver(OnePicture())
+        known = RTCRtpSender.getCapabilities("video").codecs
+        transceiver.setCodecPreferences([c for c in known if c.mimeType == codec])
+        await negotiate(a, b)
+        frame = await remote(b, "video").recv()
+        assert isinstance(frame, VideoFrame)
+        assert (frame.width, frame.height) == (640, 480)
+        (sender,) = a.getSenders()
+        stats = next(s for s in (await sender.getStats()).values() if s.type == "outbound-rtp")
+        assert stats.packetsSent > 1
 
 
 async def test_who_waits_for_a_frame_of_a_track_that_is_stopped_is_told() -> None:
