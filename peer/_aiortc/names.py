@@ -43,6 +43,7 @@ _METHODS: dict[type, tuple[str, ...]] = {
         "_RTCPeerConnection__updateIceGatheringState",
     ),
     RTCCertificate: ("_create_ssl_context",),
+    JitterBuffer: ("_remove_frame",),
     RTCDataChannel: ("_addBufferedAmount", "_setId", "_setReadyState"),
     RTCDtlsTransport: (
         "_get_stats",

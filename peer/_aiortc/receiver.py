@@ -218,6 +218,11 @@ class Receiver(TappedReceiver):
         nacks, buffer = self._hidden("nack_generator"), self._hidden("jitter_buffer")
         if nacks is None or nacks.max_seq is None or buffer._origin is None:
             return  # audio, or nothing yet
+        # aiortc hands on one picture for each packet that comes: those that waited for one that was
+        # sent again would stay behind for ever.
+        while (picture := buffer._remove_frame(packet.sequence_number)) is not None:
+            picture.timestamp = self._intake.map(picture.timestamp)
+            self._hidden("decoder_queue").put((self._codec_of(packet), picture))
         if self._repair is None:
             self._repair = Repair()
         now = asyncio.get_running_loop().time()
@@ -231,6 +236,12 @@ class Receiver(TappedReceiver):
                 await self._send_rtcp_pli(original)
             case Step.ASK_FOR_KEY_FRAME:
                 await self._send_rtcp_pli(original)
+
+    def _codec_of(self, packet: RtpPacket) -> RTCRtpCodecParameters:
+        codecs: dict[int | None, RTCRtpCodecParameters] = self._hidden("codecs")
+        codec = codecs[packet.payload_type]
+        apt = codec.parameters.get("apt")  # of what is sent again (RFC 4588 section 8.1)
+        return codecs[apt] if isinstance(apt, int) else codec
 
     @property
     def frames_dropped(self) -> int:
