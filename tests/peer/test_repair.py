@@ -7,7 +7,7 @@ import pytest
 from aiortc.mediastreams import VideoStreamTrack
 
 from icefloe.peer import PeerConnection
-from icefloe.peer._aiortc import agent_of
+from icefloe.peer._aiortc import Sender, agent_of
 from icefloe.peer.repair import AGAIN, INSIST, PATIENCE, Repair, Step
 from tests.helpers.pairs import closing, connected, negotiate
 
@@ -107,3 +107,41 @@ async def test_a_picture_goes_on_although_packets_and_requests_for_them_are_lost
         # By itself aiortc goes on once 512 packets have come.
         assert sent < 250
         assert left["nacks"] < requests
+
+
+async def test_pictures_that_waited_for_a_packet_do_not_stay_behind() -> None:
+    a, b = PeerConnection(), PeerConnection()
+    seen = requests = 0
+
+    def loses(packet: bytes) -> bool:
+        nonlocal seen
+        seen += is_media(packet)
+        return is_media(packet) and seen < 150 and seen % 20 == 0
+
+    def loses_requests(packet: bytes) -> bool:
+        nonlocal requests
+        requests += is_nack(packet)
+        # What is asked for again comes when others have come meanwhile.
+        return is_nack(packet) and requests % 2 == 1
+
+    async with closing(a, b):
+        a.addTrack(VideoStreamTrack())
+        await negotiate(a, b)
+        track = b.getReceivers()[0].track
+        await connected(a, b)
+        first = await track.recv()
+        make_lossy(a, loses)
+        make_lossy(b, loses_requests)
+        sender = a.getSenders()[0]
+        assert isinstance(sender, Sender)
+        assert first.pts is not None
+        while True:
+            frame = await track.recv()
+            assert frame.pts is not None
+            # At 30 pictures a second; the first one that was seen may have been any.
+            behind = sender.outgoing.frames - (frame.pts - first.pts) / 3000
+            if seen > 180:
+                assert requests
+                assert behind < 5
+            if seen > 200:
+                break
