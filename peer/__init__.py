@@ -15,7 +15,6 @@ from .candidates import RTCIceCandidate, RTCIceCandidatePair
 from .channels import ChannelCounts, DataChannel, ReceiveWindow
 from .configuration import PeerConfiguration
 from .connection import PeerConnection
-from .encoded import EncodedTrack
 from .errors import (
     ChannelClosed,
     ChannelError,
@@ -42,11 +41,12 @@ from .errors import (
 )
 from .forwarding import ForwardedTrack, forward
 from .ice.servers import RTCPeerConnectionIceErrorEvent
-from .parameters import RTCRtpEncodingParameters, RTCRtpSendParameters
+from .receiving.remote_track import RemoteTrack
 from .remote import RemotePeer
-from .remote_track import RemoteTrack
 from .room import Room, join
-from .sending_stats import RTCOutboundRtpStreamStats
+from .sending.encoded import EncodedTrack
+from .sending.parameters import RTCRtpEncodingParameters, RTCRtpSendParameters
+from .sending.stats import RTCOutboundRtpStreamStats
 from .stats import (
     RTCDataChannelStats,
     RTCIceCandidatePairStats,

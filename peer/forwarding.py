@@ -23,7 +23,7 @@ from icefloe.encoding import PacketQueue
 
 from ._aiortc import origin_of
 from .errors import NotForwardable
-from .origin import Origin
+from .receiving.origin import Origin
 
 _KEPT = {"video": 30, "audio": 50}
 

@@ -13,13 +13,13 @@ from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.rtp import AnyRtcpPacket, RtcpPsfbPacket, RtcpSrPacket, RtpPacket
 from aiortc.stats import RTCInboundRtpStreamStats
 
-from ..capture import FrameClock
-from ..decoding import AudioDecoding, VideoDecoding
-from ..hearing import AudioStats, Hearing
-from ..origin import Origin
-from ..pictures import Assembly
-from ..remote_track import RemoteTrack
-from ..repair import Repair, Step
+from ..receiving.capture import FrameClock
+from ..receiving.decoding import AudioDecoding, VideoDecoding
+from ..receiving.hearing import AudioStats, Hearing
+from ..receiving.origin import Origin
+from ..receiving.pictures import Assembly
+from ..receiving.remote_track import RemoteTrack
+from ..receiving.repair import Repair, Step
 from .dtls import DtlsTransport
 
 logger = logging.getLogger(__name__)

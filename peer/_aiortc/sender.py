@@ -18,10 +18,10 @@ from aiortc.rtp import (
 )
 from aiortc.stats import RTCOutboundRtpStreamStats as AiortcOutbound
 
-from ..outgoing import Outgoing
-from ..parameters import RTCRtpSendParameters, checked
-from ..rtp import RtpStream
-from ..sending_stats import outbound
+from ..sending.outgoing import Outgoing
+from ..sending.parameters import RTCRtpSendParameters, checked
+from ..sending.rtp import RtpStream
+from ..sending.stats import outbound
 from .dtls import DtlsTransport
 
 logger = logging.getLogger(__name__)

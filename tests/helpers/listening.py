@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from aiortc import RTCRtpCodecParameters
 from av import AudioFrame
 
-from icefloe.peer.capture import CaptureTimes
-from icefloe.peer.hearing import Hearing
-from icefloe.peer.playout import STEP
+from icefloe.peer.receiving.capture import CaptureTimes
+from icefloe.peer.receiving.hearing import Hearing
+from icefloe.peer.receiving.playout import STEP
 
 RATE = 8000
 CODEC = RTCRtpCodecParameters(mimeType="audio/tone", clockRate=RATE, payloadType=100)

@@ -12,8 +12,8 @@ from aiortc.codecs.vpx import vp8_depayload
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av import VideoFrame
 
-from icefloe.peer.backlog import INSIST, MOST, Backlog, is_key_frame
-from icefloe.peer.frames import FrameQueue
+from icefloe.peer.receiving.backlog import INSIST, MOST, Backlog, is_key_frame
+from icefloe.peer.receiving.frames import FrameQueue
 
 
 def test_a_decoder_that_keeps_up_gets_everything_in_order() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from icefloe.peer.capture import CaptureTimes, FrameClock
+from icefloe.peer.receiving.capture import CaptureTimes, FrameClock
 from icefloe.peer.wrapping import Unwrapper
 
 UNIX_2026 = 1_767_225_600

@@ -18,7 +18,7 @@ from icefloe.peer import (
     forward,
 )
 from icefloe.peer._aiortc import Receiver, Sender
-from icefloe.peer.origin import Origin
+from icefloe.peer.receiving.origin import Origin
 from tests.encoding.test_video import picture
 from tests.helpers.hops import hop, pictures, until_loud
 from tests.helpers.pairs import closing

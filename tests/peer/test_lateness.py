@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from icefloe.peer.lateness import Lateness
+from icefloe.peer.sending.lateness import Lateness
 
 RATE = 90000
 

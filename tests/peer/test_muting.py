@@ -9,7 +9,7 @@ from aiortc import InvalidAccessError, MediaStreamTrack
 
 from icefloe.media import TestPatternTrack, ToneTrack
 from icefloe.peer import PeerConnection, PeerLeft, RemoteTrack
-from icefloe.peer.muting import QUIET, Muting
+from icefloe.peer.receiving.muting import QUIET, Muting
 from tests.helpers.calls import calling
 from tests.helpers.pairs import closing, connected, negotiate
 from tests.peer.test_receiver import packets

@@ -12,11 +12,11 @@ from aiortc import RTCRtpCodecParameters
 from aiortc.codecs import G722_CODEC, PCMA_CODEC, PCMU_CODEC, get_encoder
 from av import AudioFrame
 
-from icefloe.peer import opus
-from icefloe.peer.decoders import PlainDecoder, decoder_for
-from icefloe.peer.opus import LibopusDecoder
-from icefloe.peer.redundancy import OpusEncoder, Redundancy
-from icefloe.peer.stretch import Samples
+from icefloe.peer.receiving import opus
+from icefloe.peer.receiving.decoders import PlainDecoder, decoder_for
+from icefloe.peer.receiving.opus import LibopusDecoder
+from icefloe.peer.receiving.redundancy import OpusEncoder, Redundancy
+from icefloe.peer.receiving.stretch import Samples
 
 OPUS = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48000, channels=2, payloadType=96)
 

@@ -15,10 +15,11 @@ from av.packet import Packet
 from hypothesis import given, strategies as st
 
 from icefloe.encoding import VideoEncoder
-from icefloe.peer import PeerConnection, forward, pacing
+from icefloe.peer import PeerConnection, forward
 from icefloe.peer._aiortc import Sender
-from icefloe.peer.pacing import FACTOR, LONGEST, MOST_WAITING, PacedSending, PicturePacer
-from icefloe.peer.rtp import ABS_SEND_TIME, MID, ntp_time
+from icefloe.peer.sending import pacing
+from icefloe.peer.sending.pacing import FACTOR, LONGEST, MOST_WAITING, PacedSending, PicturePacer
+from icefloe.peer.sending.rtp import ABS_SEND_TIME, MID, ntp_time
 from tests.helpers.hops import hop
 from tests.peer.test_repair import is_media, make_lossy
 from tests.peer.test_rtp import make, reading

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from icefloe.peer.pictures import CAPACITY, Assembly
+from icefloe.peer.receiving.pictures import CAPACITY, Assembly
 
 
 class Stream:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from icefloe.peer.playout import Playout, Wait
+from icefloe.peer.receiving.playout import Playout, Wait
 from tests.helpers.listening import MS, RATE, SIZE, Heard, Listener, Sent, ToneDecoder, talk
 
 PATH = 50 * MS

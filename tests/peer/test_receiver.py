@@ -17,7 +17,7 @@ from av import AudioFrame, VideoFrame
 
 from icefloe.peer import PeerConnection, RemoteTrack, RTCInboundRtpStreamStats
 from icefloe.peer._aiortc import Receiver
-from icefloe.peer.decoding import AudioDecoding
+from icefloe.peer.receiving.decoding import AudioDecoding
 from tests.helpers.calls import eventually
 from tests.helpers.loss import losing
 from tests.helpers.pairs import closing, connected, make, negotiate
@@ -269,7 +269,7 @@ async def test_a_decoder_that_is_at_something_does_not_hold_up_the_event_loop(
             going_on.wait()
             return []
 
-    monkeypatch.setattr("icefloe.peer.decoding.get_decoder", lambda codec: Slow())
+    monkeypatch.setattr("icefloe.peer.receiving.decoding.get_decoder", lambda codec: Slow())
     a, b = PeerConnection(), PeerConnection()
     async with closing(a, b):
         a.addTrack(VideoStreamTrack())
@@ -300,7 +300,7 @@ async def test_a_decoder_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyP
             going_on.wait()
             return []
 
-    monkeypatch.setattr("icefloe.peer.decoding.get_decoder", lambda codec: Stuck())
+    monkeypatch.setattr("icefloe.peer.receiving.decoding.get_decoder", lambda codec: Stuck())
     monkeypatch.setattr(Receiver, "CLOSE_TIMEOUT", 0.05)
     a, b = PeerConnection(), PeerConnection()
     async with closing(a, b):

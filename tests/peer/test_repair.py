@@ -8,7 +8,7 @@ from aiortc.mediastreams import VideoStreamTrack
 
 from icefloe.peer import PeerConnection
 from icefloe.peer._aiortc import Sender, agent_of
-from icefloe.peer.repair import AGAIN, INSIST, PATIENCE, Repair, Step
+from icefloe.peer.receiving.repair import AGAIN, INSIST, PATIENCE, Repair, Step
 from tests.helpers.pairs import closing, connected, negotiate
 
 

@@ -8,8 +8,8 @@ from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParam
 from aiortc.rtp import HeaderExtensionsMap, RtpPacket, unwrap_rtx
 from hypothesis import given, strategies as st
 
-from icefloe.peer.rates import RateControl
-from icefloe.peer.rtp import (
+from icefloe.peer.sending.rates import RateControl
+from icefloe.peer.sending.rtp import (
     ABS_SEND_TIME,
     AUDIO_LEVEL,
     HISTORY,

@@ -23,7 +23,7 @@ from icefloe.peer import (
     RTCRtpSendParameters,
 )
 from icefloe.peer._aiortc import Sender
-from icefloe.peer.frame_rate import FrameRateLimit
+from icefloe.peer.sending.frame_rate import FrameRateLimit
 from tests.helpers.hops import hop, until_loud
 from tests.helpers.loss import losing
 from tests.helpers.pairs import closing, negotiate

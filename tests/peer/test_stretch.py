@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from icefloe.peer.concealment import Concealment
-from icefloe.peer.stretch import Samples, accelerate, decelerate, needed
+from icefloe.peer.receiving.concealment import Concealment
+from icefloe.peer.receiving.stretch import Samples, accelerate, decelerate, needed
 
 RATE = 48000
 

@@ -14,7 +14,7 @@ from icefloe.peer.transfer.paths import safe_name
 from icefloe.peer.transfer.session import FileOffer
 
 from .reporter import Reporter
-from .running import configuration, run, until_done
+from .running import run, until_done
 from .stdin import StandardInput
 
 
@@ -74,9 +74,7 @@ async def _receive(settings: ReceiveSettings, reporter: Reporter) -> None:
         raise TransferBroken(0, "the sender left")
 
     try:
-        async with meet(
-            settings.server, code, Side.RECEIVER, configuration=configuration()
-        ) as meeting:
+        async with meet(settings.server, code, Side.RECEIVER) as meeting:
             places = await until_done(meeting, accept, settings.wait, again=stream is None)
     finally:
         reporter.stop()

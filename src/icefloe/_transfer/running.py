@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from icefloe.peer import ConnectFailed, PeerConfiguration, PeerError, RemotePeer
+from icefloe.peer import ConnectFailed, PeerError, RemotePeer
 from icefloe.peer.transfer.errors import (
     NobodyThere,
     PairingError,
@@ -29,11 +29,6 @@ EXIT_BROKEN = 15
 
 _GIVEN_UP = (PairingError, TransferDeclined, TransferFailed)
 """What trying again does not mend."""
-
-
-def configuration() -> PeerConfiguration:
-    """Return how both ends connect."""
-    return PeerConfiguration(closeTimeout=0.5)
 
 
 class _Work(Protocol):

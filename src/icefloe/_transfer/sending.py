@@ -21,7 +21,7 @@ from icefloe.signaling import ListenFailed, ServerConfiguration, SignalingServer
 from .._serving import _lan_addresses
 from .memory import Memory
 from .reporter import Reporter
-from .running import configuration, run, until_done
+from .running import run, until_done
 from .stdin import StandardInput
 
 _PLACES_TRIED = 20
@@ -123,7 +123,7 @@ async def _meet(url: str, known: Code | None) -> "AsyncIterator[tuple[Meeting, C
     """Be at the place of a code: a known one, or a new one whose place no other sender has."""
     for _ in range(_PLACES_TRIED):
         code = known or Code.make()
-        async with meet(url, code, Side.SENDER, configuration=configuration()) as meeting:
+        async with meet(url, code, Side.SENDER) as meeting:
             if known is not None or not meeting.is_shared:
                 yield meeting, code
                 return

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..sctp.pacing import Pacer
 from .rtp import ntp_time, stamped
-from .sctp.pacing import Pacer
 
 FACTOR = 2.5
 """How much faster than the target packets leave: the pacing factor of libwebrtc."""

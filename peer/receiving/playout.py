@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
-from .wrapping import Unwrapper
+from ..wrapping import Unwrapper
 
 STEP = 0.02
 """Seconds that are played at a time."""

@@ -23,6 +23,7 @@ from av.packet import Packet
 from icefloe.encoding import KeyFrameRequests, VideoEncoder, default_bitrate, encoded
 from icefloe.encoding.packing import Packer
 
+from ..receiving.redundancy import OpusEncoder, Redundancy
 from .blank import nothing_like
 from .encoded import EncodedTrack
 from .frame_rate import FrameRateLimit
@@ -30,7 +31,6 @@ from .lateness import Lateness
 from .pacing import PacedSending
 from .parameters import RTCRtpEncodingParameters
 from .rates import RateControl
-from .redundancy import OpusEncoder, Redundancy
 from .rtp import RtpStream, Timeline, ntp_time
 
 _BLACK_EVERY = 1.0

@@ -49,7 +49,7 @@ class AudioDecoder(Protocol):
 
 
 class PlainDecoder:
-    """A decoder of aiortc, with :class:`~icefloe.peer.concealment.Concealment`."""
+    """A decoder of aiortc, with :class:`~icefloe.peer.receiving.concealment.Concealment`."""
 
     def __init__(self, codec: RTCRtpCodecParameters) -> None:
         self._decoder: Decoder = get_decoder(codec)

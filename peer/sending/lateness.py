@@ -1,6 +1,6 @@
 """By how much frames come late from their track. No I/O: the time is given."""
 
-from .wrapping import Unwrapper
+from ..wrapping import Unwrapper
 
 _WINDOW = 1.0
 """Seconds for which the frame that was late least counts, up to twice as long: what is late for

@@ -1,7 +1,7 @@
 """What is heard of a remote track: packets in, 20 ms of sound out each time it is asked for.
 
 There is no I/O here and no clock, but there are decoders: this runs in a thread. What plays when
-is decided by :class:`~icefloe.peer.playout.Playout`.
+is decided by :class:`~icefloe.peer.receiving.playout.Playout`.
 """
 
 import logging

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from .errors import InvalidParameters
+from ..errors import InvalidParameters
 
 
 @dataclass(slots=True, kw_only=True)

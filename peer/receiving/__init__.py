@@ -1,0 +1,1 @@
+"""What is received: packets to pictures and sound, through loss, by the clock."""

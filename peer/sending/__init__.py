@@ -1,0 +1,1 @@
+"""What is sent: pictures and sound to packets, within limits, repaired where they get lost."""
