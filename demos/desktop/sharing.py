@@ -138,13 +138,16 @@ async def show(
     fanout = EncodedFanout(track, content_hint="detail", stop_source=False)
 
     async def serve_viewer(peer: RemotePeer) -> None:
-        await peer.connected()
-        peer.add_track(fanout.subscribe())
+        picture = fanout.subscribe()
         try:
-            channel = await peer.open_channel(LABEL, protocol=PROTOCOL)
-        except ChannelClosed:
-            return  # a program that only looks
-        await desk.serve(peer.name, channel)
+            # Before there is a connection, so that the picture is in the first description: no
+            # offer of this side can meet one of the page, which adds its camera then.
+            peer.add_track(picture)
+            with suppress(ChannelClosed):  # by a program that only looks
+                await desk.serve(peer.name, await peer.open_channel(LABEL, protocol=PROTOCOL))
+            await peer.ended()
+        finally:
+            picture.stop()
 
     try:
         async with (

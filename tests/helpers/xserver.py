@@ -36,6 +36,7 @@ async def x_server(*options: str, size: tuple[int, int] = (320, 240)) -> AsyncIt
         "-nolisten",
         "tcp",
         "-noreset",
+        "-r",  # a key that is held down is told once, however slow the machine is
         *options,
         pass_fds=[writing],
         stderr=DEVNULL,
