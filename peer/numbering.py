@@ -18,6 +18,15 @@ _DYNAMIC = (*range(96, 128), *range(35, 64))
 _EXTENSION_IDS = range(1, 15)
 """Ids of the one-byte form (RFC 8285 section 4.2)."""
 
+_CUSTOMARY_IDS = {
+    "urn:ietf:params:rtp-hdrext:ssrc-audio-level": 1,
+    "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time": 2,
+    "urn:ietf:params:rtp-hdrext:sdes:mid": 4,
+}
+"""Ids that Chromium and Safari give. What an offer of theirs gave to a media section they hold to,
+also when the offer was rolled back because another one met it: under other ids that one is refused,
+and there is neither its media nor theirs."""
+
 
 class Numbering:
     """The numbers that one session uses."""
@@ -93,7 +102,8 @@ class Numbering:
         for extension in extensions:
             number = self._extension_ids.get(extension.uri, proposed.get(extension.uri))
             if number is None:
-                number = _choose(extension.id, used, _EXTENSION_IDS)
+                customary = _CUSTOMARY_IDS.get(extension.uri, extension.id)
+                number = _choose(customary, used, _EXTENSION_IDS)
                 if number is None:
                     continue
                 proposed[extension.uri] = number

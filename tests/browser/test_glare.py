@@ -9,7 +9,7 @@ import pytest
 from aiortc import MediaStreamTrack
 from playwright.async_api import Browser, Page
 
-from icefloe.media import ToneTrack
+from icefloe.media import TestPatternTrack, ToneTrack
 from icefloe.peer import RemotePeer, join
 from icefloe.signaling import serve
 from tests.helpers.browser import open_page
@@ -106,3 +106,21 @@ async def _settled(peer: RemotePeer, page: Page) -> None:
 
 def _sends(direction: str | None) -> bool:
     return direction in ("sendrecv", "sendonly")
+
+
+async def test_a_track_that_is_offered_while_the_page_offers_its_own_arrives(
+    browser: Browser,
+) -> None:
+    # The newcomer has a channel alone at first, and its next offer meets the page's.
+    async with serve(port=0) as server:
+        page = await open_page(browser)
+        await page.join(server.page_url, name="alice")
+        for number in range(10):
+            name = f"python {number}"
+            async with join(server.url, room="lobby", name=name) as room:
+                alice = await room.peer("alice")
+                await alice.connected()
+                alice.add_track(TestPatternTrack(320, 180))
+                await page.plays(name)
+                await page.page.wait_for_function(_SETTLED, arg=name)
+        assert page.complaints == []
