@@ -10,7 +10,17 @@ LEAST_BURST = 12 * 1024
 """Bytes that may leave at once at any rate: the initial window of RFC 6928, and a little."""
 
 MOST_BURST = 96 * 1024
-"""Bytes that may leave at once at most: well under the 208 KiB of Linux' default buffers."""
+"""Bytes that may leave at once at most, at first: well under Linux' default buffers, 208 KiB."""
+
+LARGEST_BURST = 256 * 1024
+"""Bytes that may leave at once once smaller bursts have all arrived: above some 100 MB/s timers are
+too coarse for less."""
+
+GROWTH, GROWTH_TIME = 16 * 1024, 0.02
+"""Bytes by which bursts then grow, and in how many seconds, or a round trip if that is longer."""
+
+GROWTH_REST = 30.0
+"""Seconds for which they stay as small as at first after a loss."""
 
 
 class Pacer:
@@ -23,12 +33,15 @@ class Pacer:
 
     Attributes:
         rate: Bytes a second; infinite is without pacing.
+        most_burst: Bytes that may leave at once at most.
     """
 
     def __init__(
         self, quantum: float = QUANTUM, slack: float = SLACK, most_burst: int = MOST_BURST
     ) -> None:
-        self._quantum, self._slack, self._most_burst = quantum, slack, most_burst
+        self._quantum, self._slack = quantum, slack
+        self.most_burst = self._first_burst = most_burst
+        self._grows_at = 0.0
         self.rate = float("inf")
         self._credit = float(LEAST_BURST)
         self._at = 0.0
@@ -37,8 +50,8 @@ class Pacer:
         """Return the bytes that may leave now; it may be a little less than nothing."""
         rate = self.rate
         if rate == float("inf"):
-            return self._most_burst
-        burst = min(max(LEAST_BURST, self._slack * rate), self._most_burst)
+            return self.most_burst
+        burst = min(max(LEAST_BURST, self._slack * rate), self.most_burst)
         self._credit = min(self._credit + (now - self._at) * rate, burst)
         self._at = now
         return self._credit
@@ -46,6 +59,23 @@ class Pacer:
     def spend(self, size: int) -> None:
         """Note that bytes have left."""
         self._credit -= size
+
+    def arrived(self, now: float, round_trip: float) -> None:
+        """Note that what was sent arrives: bursts may become larger, if the rate wants them to be.
+
+        Args:
+            now: The time.
+            round_trip: Seconds until a loss would be seen.
+        """
+        if now < self._grows_at or self._slack * self.rate <= self.most_burst:
+            return
+        self.most_burst = min(self.most_burst + GROWTH, max(LARGEST_BURST, self._first_burst))
+        self._grows_at = now + max(GROWTH_TIME, round_trip)
+
+    def lost(self, now: float) -> None:
+        """Note a loss: a buffer may have overflowed."""
+        self.most_burst = self._first_burst
+        self._grows_at = now + GROWTH_REST
 
     def ready_at(self, now: float) -> float:
         """Return when another burst may leave."""

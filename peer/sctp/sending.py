@@ -167,6 +167,10 @@ class Sender:
         self._window = window
         if was_closed and window >= self._full and recovery.flight:
             recovery.lose_all(now)  # it was sent to ask for room, and there was none
+        if ack.lost:
+            self._pacer.lost(now)
+        elif ack.rtt is not None:
+            self._pacer.arrived(now, ack.rtt)
         if ack.acked or ack.lost:
             self.controller.acknowledged(ack)
             self._arm_probe(now)
@@ -182,6 +186,7 @@ class Sender:
     def forget_path(self) -> None:
         """Learn anew what the path has to offer: there is another one."""
         self.controller = type(self.controller)(self._full)
+        self._pacer = Pacer()
 
     def tick(self, now: float) -> None:
         """Do what is due; :meth:`flush` sends it."""
