@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.closing import ENDS, PARTS, Freed, measure_end, measure_parts, surroundings
+from tests.bench.closing import measure_end, measure_parts, surroundings
+from tests.bench.peers.closer import ENDS, PARTS, Freed
 
 pytestmark = [pytest.mark.system("netns", "iproute2", "xvfb"), pytest.mark.timeout(180)]
 
