@@ -264,7 +264,7 @@ async def test_what_is_down_goes_up(server: SignalingServer, display: str, way: 
         elif way == "button":
             await looks.button.dispatch_event("click")
         else:
-            await page.get_by_test_id("chat-input").focus()
+            await page.get_by_test_id("mute").focus()
         await seen.until_up(4 if way == "keys" else 2)
         downs = sum(got.kind.endswith("Press") for got in seen.got)
         ups = sum(got.kind.endswith("Release") for got in seen.got)
