@@ -35,7 +35,7 @@ async def _kill(*victims: Process) -> None:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("killed", ["nobody", "sender", "receiver", "both"])
 async def test_killed_in_the_middle_the_same_command_goes_on(tmp_path: Path, killed: str) -> None:
-    size = 40 * MB
+    size = 160 * MB
     source, target = tmp_path / "source", tmp_path / "target"
     file = random_file(source / "big.bin", size)
     send = ("send", str(file), "--json")

@@ -98,7 +98,7 @@ async def test_a_full_disk_and_the_same_again_with_room(tmp_path: Path, small_di
 
 @pytest.mark.parametrize("how", ["shorter", "longer", "written"])
 async def test_a_source_that_changes_while_it_is_sent(tmp_path: Path, how: str) -> None:
-    size = 40 * MB
+    size = 160 * MB
     file = random_file(tmp_path / "source" / "a.bin", size)
     target = tmp_path / "target"
     async with process("send", str(file), "--json") as sender:

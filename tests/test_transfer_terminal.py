@@ -124,7 +124,7 @@ async def test_a_bar_shows_how_far_it_is_and_over_which_path(tmp_path: Path) -> 
 
 
 async def test_the_progress_of_a_sender_is_what_the_receiver_has(tmp_path: Path) -> None:
-    size = 20 * MB
+    size = 150 * MB  # more than goes over between two views of the progress
     file = random_file(tmp_path / "source" / "big.bin", size)
     async with process("send", str(file), "--json") as sender:
         told = await event(sender, "code")
