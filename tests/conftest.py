@@ -5,16 +5,23 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.helpers import netns, system
+from tests.helpers import netns, signals, system
 from tests.helpers.leaks import Snapshot, left_behind
 
 _lacking: set[str] = set()
 
+# What hypothesis measures is how busy the machine is: an example that took long once, and not when
+# it is tried again, would be called flaky.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
 
 def pytest_configure() -> None:
+    signals.usual()
     if system.find("ip"):
         netns.isolate()
 
