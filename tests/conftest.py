@@ -2,15 +2,16 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.helpers import netns, signals, system
+from tests.helpers import complaints, netns, signals, system
 from tests.helpers.leaks import Snapshot, left_behind
 
 _LACKING = "lacking"
@@ -62,10 +63,27 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("ICEFLOE_REQUIRE_SYSTEM=1: a skip is a failure.", red=True)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fail a test during which this process, or one that it started, printed a traceback."""
+    report: pytest.TestReport = yield
+    if report.when == "teardown" and report.passed:
+        for _, kind, text in item._report_sections:
+            if kind == "stderr":
+                complaints.search("standard error", text)
+        if printed := complaints.taken():
+            report.outcome, report.longrepr = "failed", "\n".join(printed)
+    return report
+
+
 @pytest.fixture(autouse=True)
 async def nothing_left_behind(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """Fail a test that leaves a task, a thread, a socket or a file open."""
+    """Fail a test that leaves a task, a thread, a socket or a file open, or an error unread."""
     before = Snapshot.take()
-    yield
-    if left := await left_behind(before):
+    complaints.taken()
+    with complaints.logged():
+        yield
+        left = await left_behind(before)
+        left += complaints.unread()
+    if left := left + complaints.taken():
         pytest.fail(f"{request.node.name} left behind:\n  " + "\n  ".join(left))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from tests.helpers import complaints
 from tests.natlab.namespace import PIPE, Place, Process
 from tests.natlab.topology import Lab
 
@@ -211,8 +212,9 @@ def _short(message: Message) -> str:
 
 
 class _ProcessTransport:
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, name: str) -> None:
         self._process = process
+        self._watch = complaints.Watch(name)
         self._log: deque[str] = deque(maxlen=200)
 
     async def send(self, message: Message) -> None:
@@ -236,6 +238,8 @@ class _ProcessTransport:
         assert self._process.stderr is not None
         while line := await self._process.stderr.readline():
             self._log.append(line.decode(errors="replace"))
+            self._watch.line(self._log[-1])
+        self._watch.end()
 
 
 @asynccontextmanager
@@ -254,7 +258,7 @@ async def program_peer(place: Place, name: str, kind: str, *command: str) -> Asy
     peer = LabPeer(name, kind)
     process = await place.start(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=2**20)
     peer.pid = process.pid
-    transport = _ProcessTransport(process)
+    transport = _ProcessTransport(process, name)
     # No task group: it would hide the error of the block in a group of errors.
     reading = asyncio.create_task(transport.read(peer), name=f"events of {name}")
     logging = asyncio.create_task(transport.read_log(), name=f"log of {name}")
