@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.helpers import complaints, netns, signals, system
-from tests.helpers.leaks import Snapshot, left_behind
+from tests.helpers.leaks import nothing_left
 
 _LACKING = "lacking"
 """What a test that is skipped says to the process that tells of the run."""
@@ -79,11 +79,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 @pytest.fixture(autouse=True)
 async def nothing_left_behind(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """Fail a test that leaves a task, a thread, a socket or a file open, or an error unread."""
-    before = Snapshot.take()
-    complaints.taken()
-    with complaints.logged():
+    async with nothing_left(request.node.name):
         yield
-        left = await left_behind(before)
-        left += complaints.unread()
-    if left := left + complaints.taken():
-        pytest.fail(f"{request.node.name} left behind:\n  " + "\n  ".join(left))
