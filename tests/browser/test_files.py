@@ -23,7 +23,7 @@ from tests.helpers.files_page import (
 from tests.helpers.netns import ADDRESS
 from tests.helpers.transfers import contents, random_file
 
-pytestmark = [pytest.mark.browser, pytest.mark.system("chromium"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.system("chromium")]
 
 MB = 1024 * 1024
 
