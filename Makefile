@@ -13,7 +13,8 @@ demo: $(VENV)/.run  ## a video call between a browser and Python
 
 test: $(VENV)/.test  ## all tests; as root on Debian or Ubuntu it installs what they need
 	@$(BIN)/python -m tests.helpers.system
-	$(BIN)/pytest
+	@$(BIN)/pytest -n auto --dist worksteal -m "not alone"; side=$$?; \
+		$(BIN)/pytest -m alone && exit $$side
 
 check: $(VENV)/.check  ## style and types
 	$(BIN)/ruff format --check .

@@ -1,29 +1,45 @@
 """Every test: a network of its own where possible, nothing left behind, no silent skip."""
 
+import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.helpers import netns, system
-from tests.helpers.leaks import Snapshot, left_behind
+from tests.helpers import complaints, netns, signals, system
+from tests.helpers.leaks import nothing_left
 
-_lacking: set[str] = set()
+_LACKING = "lacking"
+"""What a test that is skipped says to the process that tells of the run."""
+
+# What hypothesis measures is how busy the machine is: an example that took long once, and not when
+# it is tried again, would be called flaky.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
-def pytest_configure() -> None:
-    if system.find("ip"):
+def pytest_configure(config: pytest.Config) -> None:
+    signals.usual()
+    # With several workers each has a network of its own, and the process that directs them none.
+    if system.find("ip") and not getattr(config.option, "numprocesses", None):
         netns.isolate()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many tests run side by side with ``-n auto``: most of their time they wait."""
+    return max(2, min(os.cpu_count() or 1, 8))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("system"):
         lacking = system.missing(*mark.args)
         if lacking:
-            _lacking.update(lacking)
+            item.user_properties.append((_LACKING, lacking))
             pytest.skip(f"needs {', '.join(lacking)}; `make system` installs what there is")
 
 
@@ -35,20 +51,33 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _lacking:
+    skipped = terminalreporter.stats.get("skipped", [])
+    told = [value for report in skipped for key, value in report.user_properties if key == _LACKING]
+    if lacking := {part for parts in told for part in parts}:
         terminalreporter.write_line(
-            f"Tests were skipped for want of: {', '.join(sorted(_lacking))}. "
+            f"Tests were skipped for want of: {', '.join(sorted(lacking))}. "
             "`make system` installs what Debian and npm have; namespaces need root.",
             yellow=True,
         )
-    if system.REQUIRED and terminalreporter.stats.get("skipped"):
+    if system.REQUIRED and skipped:
         terminalreporter.write_line("ICEFLOE_REQUIRE_SYSTEM=1: a skip is a failure.", red=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fail a test during which this process, or one that it started, printed a traceback."""
+    report: pytest.TestReport = yield
+    if report.when == "teardown" and report.passed:
+        for _, kind, text in item._report_sections:
+            if kind == "stderr":
+                complaints.search("standard error", text)
+        if printed := complaints.taken():
+            report.outcome, report.longrepr = "failed", "\n".join(printed)
+    return report
 
 
 @pytest.fixture(autouse=True)
 async def nothing_left_behind(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """Fail a test that leaves a task, a thread, a socket or a file open."""
-    before = Snapshot.take()
-    yield
-    if left := await left_behind(before):
-        pytest.fail(f"{request.node.name} left behind:\n  " + "\n  ".join(left))
+    """Fail a test that leaves a task, a thread, a socket or a file open, or an error unread."""
+    async with nothing_left(request.node.name):
+        yield

@@ -10,7 +10,7 @@ import pytest
 from tests.bench.closing import measure_end, measure_parts, surroundings
 from tests.bench.peers.closer import ENDS, PARTS, Freed
 
-pytestmark = [pytest.mark.system("netns", "iproute2", "xvfb"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.alone, pytest.mark.system("netns", "iproute2", "xvfb")]
 
 BOUND = 5.0
 """Seconds; it is a second on a machine that is not busy."""

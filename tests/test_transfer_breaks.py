@@ -32,7 +32,6 @@ async def _kill(*victims: Process) -> None:
         await victim.wait()
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("killed", ["nobody", "sender", "receiver", "both"])
 async def test_killed_in_the_middle_the_same_command_goes_on(tmp_path: Path, killed: str) -> None:
     size = 160 * MB
@@ -73,7 +72,6 @@ async def test_killed_in_the_middle_the_same_command_goes_on(tmp_path: Path, kil
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 async def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     size = 300 * MB
     file = random_file(tmp_path / "source" / "big.bin", size)
@@ -88,7 +86,6 @@ async def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     assert (tmp_path / "target" / "big.bin").stat().st_size == size
 
 
-@pytest.mark.timeout(180)
 async def test_who_reads_nothing_stops_the_sender(tmp_path: Path) -> None:
     size = 60 * MB
     file = random_file(tmp_path / "source" / "big.bin", size)
@@ -123,7 +120,6 @@ async def _until_it_stands_still(sender: Process) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("end", ["sender", "receiver"])
 async def test_a_stream_cannot_be_gone_on_with_and_that_is_said(tmp_path: Path, end: str) -> None:
     async with process("send", "-", "--json", "--wait", "20", stdin=PIPE) as sender:

@@ -31,7 +31,7 @@ from pathlib import Path
 
 from tests.bench.peers.closer import ENDS, NOWHERE, PATIENCE, Around, Freed
 from tests.bench.report import Section, seconds
-from tests.helpers import netns
+from tests.helpers import netns, signals
 from tests.helpers.xserver import x_server
 from tests.media.files import make
 from tests.media.servers import http, silent
@@ -175,6 +175,7 @@ def _row(freed: Freed) -> tuple[str, ...]:
 def main() -> None:
     """Measure and print."""
     argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
+    signals.usual()
     netns.isolate()
     for section in asyncio.run(measure()):
         print(section.markdown())

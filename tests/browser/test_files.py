@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from icefloe.signaling import SignalingServer, serve
@@ -22,7 +23,7 @@ from tests.helpers.files_page import (
 from tests.helpers.netns import ADDRESS
 from tests.helpers.transfers import contents, random_file
 
-pytestmark = [pytest.mark.browser, pytest.mark.system("chromium"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.system("chromium")]
 
 MB = 1024 * 1024
 
@@ -32,7 +33,7 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def server() -> AsyncIterator[SignalingServer]:
     async with serve("0.0.0.0", 0) as running:
         yield running

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page
 
 from icefloe.peer.transfer.pairing import Code, Confirm, Fingerprints, Pairing, Pake, Side
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.system("chromium")]
 SDP = "v=0\r\na=fingerprint:sha-256 AB:CD\r\na=fingerprint:sha-384 01:02\r\n"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     async with serve("127.0.0.1", 0) as server:
         page = await browser.new_page()

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+import pytest_asyncio
 from aiortc import MediaStreamTrack, RTCRtpTransceiver, RTCSessionDescription
 from playwright.async_api import Browser, Page
 
@@ -251,7 +252,7 @@ class Pair:
         )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def pair(browser: Browser) -> AsyncIterator[Pair]:
     """A browser and a ``PeerConnection``, connected, with a video in both directions."""
     page = (await open_page(browser)).page

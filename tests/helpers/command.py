@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from tests.helpers import complaints
+
 
 @dataclass(frozen=True)
 class Command:
@@ -34,6 +36,7 @@ class Command:
             self.process.send_signal(number)
         _, logged = await self.process.communicate()
         assert self.process.returncode is not None
+        complaints.search("icefloe", logged.decode())
         return self.process.returncode, logged.decode()
 
 
@@ -68,6 +71,7 @@ async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
     process = await _start(*arguments, **environment)
     out, err = await process.communicate()
     assert process.returncode is not None
+    complaints.search(f"icefloe {' '.join(arguments)}", err.decode())
     return process.returncode, out.decode(), err.decode()
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.helpers import complaints
+
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
@@ -43,7 +45,10 @@ async def process(
     finally:
         if running.returncode is None:
             running.kill()
-        await running.communicate()
+        _, logged = await running.communicate()
+        complaints.search(
+            f"icefloe {' '.join(arguments)}", (logged or b"").decode(errors="replace")
+        )
 
 
 async def event(running: Process, kind: str, **least: int) -> dict[str, Any]:

@@ -3,9 +3,15 @@
 import asyncio
 import os
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from tests.helpers import complaints
 
 _SETTLE = 2.0
 """Seconds that something which is on its way out may take to be gone."""
@@ -65,3 +71,20 @@ async def left_behind(before: Snapshot) -> list[str]:
     while (left := Snapshot.take().since(before)) and loop.time() < deadline:
         await asyncio.sleep(0.01)
     return left
+
+
+@asynccontextmanager
+async def nothing_left(name: str) -> AsyncIterator[None]:
+    """Fail a test if something is left at the end of the block, or an error that nobody read.
+
+    Args:
+        name: The test's.
+    """
+    before = Snapshot.take()
+    complaints.taken()
+    with complaints.logged():
+        yield
+        left = await left_behind(before)
+        left += complaints.unread()
+    if left := left + complaints.taken():
+        pytest.fail(f"{name} left behind:\n  " + "\n  ".join(left))

@@ -9,6 +9,8 @@ import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.helpers import complaints
+
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -43,6 +45,7 @@ class Terminal:
         asyncio.get_running_loop().remove_reader(self._master)
         os.close(self._master)
         os.close(self.slave)
+        complaints.search("the program at the terminal", self.text)
 
     def _on_readable(self) -> None:
         self.text += _CONTROL.sub("", os.read(self._master, 65536).decode(errors="replace"))

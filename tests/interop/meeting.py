@@ -1,7 +1,6 @@
 """icefloe on this side, another stack on the other, and a connection between them."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from aiortc.sdp import candidate_from_sdp
 from icefloe.peer import DataChannel, PeerConnection
 from tests.helpers.pairs import closing
 from tests.natlab.browser_peer import page_peer
-from tests.natlab.lab_peer import LabPeer, Message, program_peer
+from tests.natlab.lab_peer import LabPeer, Message, program_peer, warm_peer
 from tests.natlab.namespace import Here
 
 FARS = ("node-datachannel", "chromium", "aiortc")
@@ -34,9 +33,7 @@ async def far_peer(kind: str) -> AsyncIterator[LabPeer]:
     elif kind == "node-datachannel":
         running = program_peer(Here(), "far", kind, "node", str(_FOLDER / "node.mjs"))
     else:
-        running = program_peer(
-            Here(), "far", kind, sys.executable, "-m", "tests.interop.aiortc_far"
-        )
+        running = warm_peer(None, "far", kind, "tests.interop.aiortc_far")
     async with running as far:
         yield far
 

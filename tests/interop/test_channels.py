@@ -123,14 +123,12 @@ async def test_a_channel_closes_from_either_side_after_what_was_sent(
         await arrived(met, "first", "text", b"still here")
 
 
-@pytest.mark.timeout(180)
 async def test_megabytes_arrive_whole_both_ways_at_once(far: str, offers: bool) -> None:
     async with meeting(far, offers=offers) as met:
         await exchange(met)
 
 
 @pytest.mark.system("netns", "iproute2", "nftables")
-@pytest.mark.timeout(180)
 async def test_megabytes_arrive_whole_where_packets_are_lost(far: str, offers: bool) -> None:
     async with meeting(far, offers=offers) as met:
         with losing(0.01) as lost:

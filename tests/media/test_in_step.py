@@ -7,7 +7,7 @@ import pytest
 
 from tests.bench.step import IN_STEP, Call, record
 
-pytestmark = [pytest.mark.system("netns", "iproute2", "nftables"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.alone, pytest.mark.system("netns", "iproute2", "nftables")]
 
 SECONDS = 16.0
 CALLS = {

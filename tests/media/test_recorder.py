@@ -259,7 +259,7 @@ async def test_a_recording_of_nothing_leaves_no_file(tmp_path: Path) -> None:
 
 
 async def test_the_event_loop_does_none_of_the_work(tmp_path: Path) -> None:
-    frames = [noise(number, (1280, 720)) for number in range(30)]
+    frames = [noise(number, (640, 360)) for number in range(30)]
     track = FedTrack()
     before = time.process_time()
     async with Recorder(tmp_path / "call.mkv") as recorder:
@@ -309,6 +309,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.alone
 def test_a_file_can_be_played_after_the_program_was_killed(tmp_path: Path) -> None:
     paths = [tmp_path / f"call.{suffix}" for suffix in (*FORMATS, "wav")]
     with contextlib.ExitStack() as stack:

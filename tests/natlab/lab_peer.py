@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -12,8 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from tests.helpers import complaints
+from tests.natlab import warm
 from tests.natlab.namespace import PIPE, Place, Process
 from tests.natlab.topology import Lab
+from tests.natlab.warm import WarmProcess
 
 Message = dict[str, Any]
 
@@ -211,8 +213,9 @@ def _short(message: Message) -> str:
 
 
 class _ProcessTransport:
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process | WarmProcess, name: str) -> None:
         self._process = process
+        self._watch = complaints.Watch(name)
         self._log: deque[str] = deque(maxlen=200)
 
     async def send(self, message: Message) -> None:
@@ -236,6 +239,8 @@ class _ProcessTransport:
         assert self._process.stderr is not None
         while line := await self._process.stderr.readline():
             self._log.append(line.decode(errors="replace"))
+            self._watch.line(self._log[-1])
+        self._watch.end()
 
 
 @asynccontextmanager
@@ -251,10 +256,17 @@ async def program_peer(place: Place, name: str, kind: str, *command: str) -> Asy
     Raises:
         PeerTrouble: It is not ``ready`` in time.
     """
-    peer = LabPeer(name, kind)
     process = await place.start(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=2**20)
+    async with _speaking(process, name, kind) as peer:
+        yield peer
+
+
+@asynccontextmanager
+async def _speaking(process: Process | WarmProcess, name: str, kind: str) -> AsyncIterator[LabPeer]:
+    """Speak with a program that was started, and end it at the end of the block."""
+    peer = LabPeer(name, kind)
     peer.pid = process.pid
-    transport = _ProcessTransport(process)
+    transport = _ProcessTransport(process, name)
     # No task group: it would hide the error of the block in a group of errors.
     reading = asyncio.create_task(transport.read(peer), name=f"events of {name}")
     logging = asyncio.create_task(transport.read_log(), name=f"log of {name}")
@@ -268,14 +280,33 @@ async def program_peer(place: Place, name: str, kind: str, *command: str) -> Asy
 
 
 @asynccontextmanager
-async def python_peer(lab: Lab, node: str, kind: Kind) -> AsyncIterator[LabPeer]:
-    """Run an icefloe or aiortc peer at a node until the end of the block."""
-    command = (sys.executable, "-m", f"tests.natlab.{kind}_peer")
-    async with program_peer(lab[node], node, kind, *command) as peer:
+async def warm_peer(
+    namespace: str | None, name: str, kind: str, module: str
+) -> AsyncIterator[LabPeer]:
+    """Run one of :data:`tests.natlab.warm.PROGRAMS` until the end of the block.
+
+    Args:
+        namespace: Path of the network namespace in which it runs; ``None`` is that of this process.
+        name: Its name.
+        kind: What it is made of.
+        module: The program.
+
+    Raises:
+        PeerTrouble: It is not ``ready`` in time.
+    """
+    process = await warm.start(namespace, module)
+    async with _speaking(process, name, kind) as peer:
         yield peer
 
 
-async def _end(process: Process) -> None:
+@asynccontextmanager
+async def python_peer(lab: Lab, node: str, kind: Kind) -> AsyncIterator[LabPeer]:
+    """Run an icefloe or aiortc peer at a node until the end of the block."""
+    async with warm_peer(lab[node].path, node, kind, f"tests.natlab.{kind}_peer") as peer:
+        yield peer
+
+
+async def _end(process: Process | WarmProcess) -> None:
     """Close the input of a peer, at which it ends, and end it by force if it does not."""
     assert process.stdin is not None
     process.stdin.close()

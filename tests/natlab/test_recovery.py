@@ -261,7 +261,6 @@ async def test_a_cut_of_five_seconds(note: Note) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 async def test_cuts_of_twenty_and_of_forty_seconds(note: Note) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(cut_path(Path.DIRECT, 20, note))

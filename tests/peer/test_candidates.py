@@ -294,7 +294,7 @@ WRONG_TYPES = [
 ]
 
 
-@pytest.mark.parametrize("given_", WRONG_TYPES, ids=repr)
+@pytest.mark.parametrize("given_", WRONG_TYPES)
 def test_what_is_of_the_wrong_type_is_refused(given_: Any) -> None:
     with pytest.raises(InvalidCandidate) as caught:
         parse_remote(given_)

@@ -273,7 +273,7 @@ async def test_garbage_over_udp_changes_nothing() -> None:
         assert errors == []
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200))
 async def test_no_message_of_a_server_raises(data: bytes) -> None:
     got = Receiver()

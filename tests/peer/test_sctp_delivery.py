@@ -4,7 +4,7 @@ import random
 from collections import defaultdict
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from icefloe.peer.sctp.congestion.newreno import NewReno
 from tests.helpers.sctp import Link, Side, World
@@ -24,7 +24,7 @@ SIZES = st.sampled_from((1, 3, 100, 1150, 1160, 1200, 1404, 5000, 70_000))
 MESSAGES = st.lists(st.tuples(st.integers(0, 3), st.booleans(), SIZES), max_size=40)
 """Of each message: its stream, whether it is ordered, its size in bytes."""
 
-thorough = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=60)
 
 
 def content(number: int, size: int) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from icefloe.peer.sctp.congestion import Controller
 from icefloe.peer.sctp.congestion.model import Model
@@ -159,7 +159,7 @@ DISTURBANCES = st.lists(
 
 
 @pytest.mark.parametrize("controller", [Model, NewReno])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 1000),
     link=PATHS,

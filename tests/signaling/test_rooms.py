@@ -633,5 +633,5 @@ class Anything(RuleBasedStateMachine):
         assert rooms.next_deadline() is None
 
 
-Anything.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Anything.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestAnything = Anything.TestCase

@@ -150,6 +150,7 @@ async def test_invalid_utf8_closes_the_socket(open_raw: OpenRaw, bystanders: Bys
         Frame(Opcode.TEXT, b"not masked").serialize(mask=False),
         Frame(Opcode.CONT, b"of nothing").serialize(mask=True),
     ],
+    ids=["reserved bits", "not masked", "of nothing"],  # the mask is another one each time
 )
 async def test_what_is_no_frame_closes_the_socket(
     open_raw: OpenRaw, bystanders: Bystanders, noise: bytes

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Any
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from icefloe.peer.transfer import receiver as receiving, sender as sending
 from icefloe.peer.transfer.protocol import (
@@ -127,7 +127,6 @@ contents = st.lists(
 orders = st.lists(st.integers(0, 2), max_size=40)
 
 
-@settings(deadline=None)
 @given(contents, orders, st.lists(st.integers(0, 300), max_size=3))
 def test_whatever_the_order_and_wherever_it_breaks_all_arrives_once(
     files: Files, order: list[int], breaks: list[int]
@@ -153,7 +152,6 @@ def test_whatever_the_order_and_wherever_it_breaks_all_arrives_once(
     assert link.sender.acknowledged == sum(map(len, whole.values()))
 
 
-@settings(deadline=None)
 @given(contents.filter(lambda files: any(files)), orders)
 def test_a_wrong_part_is_sent_anew(files: Files, order: list[int]) -> None:
     index = next(i for i, data in enumerate(files) if data)
@@ -175,7 +173,6 @@ from_sender = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(contents, orders, st.integers(0, 100), st.lists(st.tuples(st.booleans(), st.data())))
 def test_nonsense_never_finishes_what_is_not_there(
     files: Files, order: list[int], most: int, nonsense: list[tuple[bool, Any]]

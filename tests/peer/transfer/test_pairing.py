@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import example, given, strategies as st
 from websockets.asyncio.client import connect as open_websocket
 from websockets.asyncio.server import ServerConnection, serve as serve_websocket
 from websockets.exceptions import ConnectionClosed
@@ -162,7 +162,6 @@ def test_another_code_is_noticed_on_both_sides() -> None:
         receiver.check(sender.receive(receiver.pake))
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=40) | st.binary(min_size=32, max_size=32).map(b"B".__add__))
 @example(b"B")
 @example(b"B\x07")
