@@ -10,6 +10,7 @@ from typing import Literal
 from aiortc import RTCBundlePolicy, RTCConfiguration
 
 from .errors import InvalidConfiguration
+from .ice.checklist import MAX_REMOTES
 from .ice.interfaces import Selection
 
 
@@ -100,7 +101,15 @@ class PeerConfiguration(RTCConfiguration):
     local network can resolve, by multicast DNS (draft-ietf-mmusic-mdns-ice-candidates), as browsers
     do it. What cannot be published is not announced; the address that a STUN server sees is."""
 
+    maxRemoteCandidates: int = MAX_REMOTES
+    """Candidates of the other side that are taken between two ICE restarts; more are ignored.
+    Browsers send a few dozen. Loopback and link-local ones are checked only from a local candidate
+    that is such too, and those of no single host (multicast, broadcast) not at all."""
+
     def __post_init__(self) -> None:
+        if self.maxRemoteCandidates < 1:
+            problem = "it must be at least 1"
+            raise InvalidConfiguration("maxRemoteCandidates", self.maxRemoteCandidates, problem)
         for name in _TIMES:
             if getattr(self, name) < 0:
                 raise InvalidConfiguration(name, getattr(self, name), "it must not be negative")

@@ -34,6 +34,10 @@ RECEIVE_QUEUE = 2048
 LINGER = 5.0
 """Seconds for which a generation that was replaced still receives."""
 
+MAX_LINGERING = 2
+"""Generations that were replaced and still receive. The oldest is closed before there is another
+one, so that sockets do not grow in number with restarts that the other side asks for."""
+
 
 class Trouble(Protocol):
     """Takes word of a path in danger."""
@@ -217,6 +221,8 @@ class IceAgent:
         return bool(self._pending)
 
     def _retire(self, generation: Generation, seconds: float) -> None:
+        while len(self._retired) >= MAX_LINGERING:
+            self._end(next(iter(self._retired)))
         generation.retire()
         loop = asyncio.get_running_loop()
         self._retired[generation] = loop.call_later(seconds, self._end, generation)

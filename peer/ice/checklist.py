@@ -10,6 +10,7 @@ from aioice.candidate import Candidate, candidate_foundation
 from .binding import Role
 from .local import LocalCandidate
 from .pair import PENDING, Address, Pair, PairState, Remote, can_pair
+from .scope import Scope, scope_of
 
 MAX_PAIRS = 100
 """Pairs in a check list (RFC 8445 section 6.1.2.5)."""
@@ -18,7 +19,7 @@ MAX_REFLEXIVE = 64
 """Reflexive candidates kept; a NAT that maps anew all the time makes the oldest go."""
 
 MAX_REMOTES = 256
-"""Remote candidates kept; more are ignored. Browsers send a few dozen at most."""
+"""Remote candidates that are kept by default; more are ignored. Browsers send a few dozen."""
 
 
 class CheckList:
@@ -29,9 +30,13 @@ class CheckList:
         reflexive: Local candidates that others see: server- and peer-reflexive ones.
         remotes: Candidates of the other side, by their address.
         role: Who nominates; the order of the pairs depends on it.
+
+    Args:
+        max_remotes: Remote candidates that are kept; more are ignored.
     """
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, role: Role, *, max_remotes: int = MAX_REMOTES) -> None:
+        self._max_remotes = max_remotes
         self.locals: list[LocalCandidate] = []
         self.reflexive: list[LocalCandidate] = []
         self.remotes: dict[Address, Remote] = {}
@@ -94,7 +99,8 @@ class CheckList:
         """Take a candidate of the other side and pair it.
 
         One that was learned from a check becomes what signaling says it is (RFC 8445 section
-        7.3.1.3); one that is known is ignored. However the address is spelled, it is kept as
+        7.3.1.3); one that is known is ignored, and so is one whose address is that of no single
+        host. However the address is spelled, it is kept as
         sockets tell it.
 
         Raises:
@@ -102,11 +108,13 @@ class CheckList:
         """
         address = (str(ipaddress.ip_address(address[0])), address[1])
         known = self.remotes.get(address)
+        if known is None and scope_of(address[0]) is Scope.NONE:
+            return
         if known is not None:
             if known.candidate.type == "prflx":
                 known.candidate, known.is_named = candidate, named
             return
-        if len(self.remotes) < MAX_REMOTES:
+        if len(self.remotes) < self._max_remotes:
             remote = Remote(candidate, address, named)
             self.remotes[address] = remote
             for local in self.locals:
@@ -124,7 +132,7 @@ class CheckList:
             The pair of the two; ``None`` if there is no room for it.
         """
         if address not in self.remotes:
-            if len(self.remotes) >= MAX_REMOTES:
+            if len(self.remotes) >= self._max_remotes:
                 return None
             candidate = Candidate(
                 foundation=candidate_foundation("prflx", "udp", address[0]),
@@ -136,6 +144,7 @@ class CheckList:
                 type="prflx",
             )
             self.remotes[address] = Remote(candidate, address)
+        self.remotes[address].has_checked = True
         pair = self.ensure(base, address)
         if pair is None:
             self.forget_unpaired(address)

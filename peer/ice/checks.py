@@ -82,7 +82,7 @@ class Checks:
         self.credentials = credentials
         self.role = role
         self.settings = settings
-        self.list = CheckList(role)
+        self.list = CheckList(role, max_remotes=settings.max_remotes)
         self.state = IceState.NEW
         self.failure: Failure | None = None
         self.selected: Pair | None = None

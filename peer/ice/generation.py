@@ -7,7 +7,7 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aioice import mdns, stun
@@ -18,6 +18,7 @@ from ..configuration import PeerConfiguration
 from .binding import Credentials, Role
 from .checks import Checks
 from .gathering import Gathering
+from .interfaces import broadcast_addresses, read_interfaces
 from .liveness import Limits, is_doubtful
 from .local import LocalCandidate
 from .multicast import MulticastDns
@@ -89,9 +90,10 @@ class Generation:
             patience=configuration.patience,
             ceiling=max(configuration.checkingTimeout, configuration.patience),
             limits=limits,
+            max_remotes=configuration.maxRemoteCandidates,
         )
         if is_restart:
-            settings = Settings(settings.patience, settings.ceiling, RETRY, limits)
+            settings = replace(settings, longest_rto=RETRY)
         self.checks = Checks(credentials, role, settings)
         self._gathering = Gathering(
             configuration,
@@ -110,6 +112,8 @@ class Generation:
         self._multicast = MulticastDns()
         self._resolving = 0
         self._remote_ended = False
+        self._remotes_told = 0
+        self._broadcasts: frozenset[str] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.is_gathering = False
         """Whether gathering has begun."""
@@ -175,13 +179,20 @@ class Generation:
         """Take a remote candidate, or with ``None`` the end of them; never waits.
 
         An mDNS name is resolved in the background. What comes after the end is ignored
-        (RFC 8838 section 14).
+        (RFC 8838 section 14), and so is what is beyond the configuration's
+        ``maxRemoteCandidates``.
         """
         if self._closing is not None or self._remote_ended:
             return
         if candidate is None:
             self._remote_ended = True
             self._maybe_end_remote()
+            return
+        self._remotes_told += 1
+        most = self._configuration.maxRemoteCandidates
+        if self._remotes_told > most:
+            if self._remotes_told == most + 1:
+                logger.warning("more than %d remote candidates: the others are ignored", most)
         elif not mdns.is_mdns_hostname(candidate.host):
             self._add_remote(candidate, candidate.host)
         elif not self._relay_only and self._resolving < MAX_RESOLVING:
@@ -195,6 +206,11 @@ class Generation:
             address = (str(ipaddress.ip_address(host)), candidate.port)
         except ValueError:
             logger.debug("ignored a remote candidate that has no IP address: %s", host)
+            return
+        if self._broadcasts is None:
+            self._broadcasts = broadcast_addresses(read_interfaces())
+        if address[0] in self._broadcasts:
+            logger.debug("ignored a remote candidate that is a broadcast address: %s", host)
             return
         if candidate.transport.lower() != "udp" or candidate.component != 1 or not candidate.port:
             return  # nothing here could be paired with it

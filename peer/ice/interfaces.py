@@ -222,6 +222,16 @@ def read_interfaces() -> list[Address]:
     return found
 
 
+def broadcast_addresses(found: Iterable[Address]) -> frozenset[str]:
+    """Return the directed broadcast addresses of the networks of these addresses (RFC 919)."""
+    networks = (
+        ipaddress.IPv4Network((address.ip, address.prefix), strict=False)
+        for address in found
+        if address.ip.version == 4 and address.prefix < 31
+    )
+    return frozenset(str(network.broadcast_address) for network in networks)
+
+
 def _down(names: Iterable[str]) -> set[str]:
     """Return the interfaces that are switched off or have no carrier; Linux only."""
     if sys.platform != "linux":

@@ -7,6 +7,7 @@ from enum import StrEnum
 from aioice.candidate import Candidate
 
 from .local import LocalCandidate
+from .scope import Scope, scope_of
 
 Address = tuple[str, int]
 """An IP address and a port."""
@@ -36,15 +37,20 @@ class Remote:
         candidate: The candidate as it was signalled; an mDNS name stays a name.
         address: The address that packets go to and come from.
         is_named: Whether the address is hidden behind an mDNS name.
+        has_checked: Whether an authentic check came from there.
+        scope: How far its address reaches.
     """
 
     candidate: Candidate
     address: Address
     is_named: bool = False
+    has_checked: bool = False
     version: int = field(init=False)
+    scope: Scope = field(init=False)
 
     def __post_init__(self) -> None:
         self.version = ipaddress.ip_address(self.address[0]).version
+        self.scope = scope_of(self.address[0])
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -146,10 +152,17 @@ def can_pair(local: LocalCandidate, remote: Remote) -> bool:
     """Tell whether two candidates can form a pair (RFC 8445 section 6.1.2.2).
 
     Relaying to an mDNS candidate would show the TURN server the address that the name hides
-    (draft-ietf-mmusic-mdns-ice-candidates section 3.3.2).
+    (draft-ietf-mmusic-mdns-ice-candidates section 3.3.2). Loopback and link-local addresses are
+    checked only from such an address, unless a check came from there: signaling alone must not
+    have datagrams sent to what strangers cannot reach themselves.
     """
+    reaches = (
+        remote.scope is Scope.GLOBAL or remote.has_checked or remote.scope is scope_of(local.host)
+    )
     return (
-        remote.candidate.component == local.component
+        reaches
+        and remote.scope is not Scope.NONE
+        and remote.candidate.component == local.component
         and remote.candidate.transport.lower() == local.transport
         and remote.version == ipaddress.ip_address(local.host).version
         and not (remote.is_named and local.type == "relay")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from .checklist import MAX_REMOTES
 from .liveness import Health, Limits
 from .transaction import DURATION
 
@@ -40,16 +41,18 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the checks go about it, in seconds.
+    """How the checks go about it; times are in seconds.
 
     Attributes:
         patience: Before this there is no failure for want of pairs (RFC 8863 section 4).
         ceiling: After this there is, whatever is still pending.
         longest_rto: The longest between two sends of one check.
         limits: How much silence means what, once there is a path.
+        max_remotes: Candidates of the other side that are kept; more are ignored.
     """
 
     patience: float = DURATION
     ceiling: float = 60.0
     longest_rto: float = 16.0
     limits: Limits = field(default_factory=Limits)
+    max_remotes: int = MAX_REMOTES
