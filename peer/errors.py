@@ -7,6 +7,7 @@
     ├── InvalidConfiguration (also ValueError)
     ├── InvalidServerUrl (also ValueError)
     ├── InvalidCandidate (also ValueError)
+    ├── InvalidDescription (also ValueError)
     ├── InvalidModification (also ValueError)
     ├── InvalidParameters (also ValueError)
     ├── NotForwardable (also ValueError)
@@ -88,6 +89,24 @@ class InvalidCandidate(PeerError, ValueError):
     def __init__(self, candidate: object, reason: str) -> None:
         self.candidate = candidate
         super().__init__(f"{candidate!r} is not an ICE candidate: {reason}")
+
+
+class InvalidDescription(PeerError, ValueError):
+    """A description cannot be read, or does not fit what was negotiated before.
+
+    It changed nothing: the connection is in the state in which it was. W3C webrtc-pc has
+    ``RTCError`` with ``sdp-syntax-error`` and ``InvalidAccessError`` for it.
+
+    Attributes:
+        reason: What is wrong with it.
+        sdpLineNumber: The line, from 1; ``None`` if it is not about one line.
+    """
+
+    def __init__(self, reason: str, sdpLineNumber: int | None = None) -> None:
+        self.reason = reason
+        self.sdpLineNumber = sdpLineNumber
+        where = f", line {sdpLineNumber}" if sdpLineNumber is not None else ""
+        super().__init__(f"the session description is not applied{where}: {reason}")
 
 
 class InvalidModification(PeerError, ValueError):

@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from aiortc import (
+    RTCBundlePolicy,
     RTCConfiguration,
     RTCDtlsTransport,
     RTCIceParameters,
@@ -175,13 +178,75 @@ class PeerConnectionSeam(RTCPeerConnection):
     def _transceivers_by_index(self) -> dict[int | None, RTCRtpTransceiver]:
         return {t._get_mline_index(): t for t in self.getTransceivers()}
 
-    def _release_index(self, index: int, mid: str) -> None:
-        """Take a media section away from the stopped transceiver that another one replaces."""
+    def _place(self, mids: list[str]) -> None:
+        """Give what has a media section the place of that section in descriptions.
+
+        A section that was rejected may be used again under another mid (RFC 9429 section 5.2.2);
+        it is then taken away from the stopped transceiver that it had.
+        """
         for transceiver in self.getTransceivers():
-            if transceiver._get_mline_index() == index and transceiver.mid not in (None, mid):
+            mid = transceiver.mid
+            if mid in mids:
+                transceiver._set_mline_index(mids.index(mid))
+            elif mid is not None:
                 transceiver._set_mline_index(None)  # type: ignore[arg-type]
                 # aiortc starts whatever it has remote credentials for, by its index.
                 self._private("remoteIce").pop(transceiver, None)
+        if self.sctp is not None and self.sctp.mid is not None:
+            known = self.sctp.mid in mids
+            self._set_private("sctp_mline_index", mids.index(self.sctp.mid) if known else None)
+
+    def _forget_remote_of(self, indices: Collection[int]) -> None:
+        """Start nothing for rejected sections: what they say of their transport means nothing."""
+        by_index = self._transceivers_by_index()
+        for index in indices:
+            self._private("remoteIce").pop(by_index.get(index), None)
+
+    def _remote_dtls_role(self) -> str:
+        """Return ``active`` or ``passive`` as the other side is in DTLS; empty if that is open."""
+        roles = {dtls._role for dtls in self._dtls_in_use()}
+        return {"client": "passive", "server": "active"}.get(next(iter(roles), ""), "")
+
+    def _separate(self) -> None:
+        """Give each transceiver, and the data channels, a transport of its own."""
+        seen: set[RTCDtlsTransport] = set()
+        for transceiver in self.getTransceivers():
+            if transceiver.receiver.transport in seen:
+                own = self._RTCPeerConnection__createDtlsTransport()
+                transceiver.receiver.setTransport(own)
+                transceiver.sender.setTransport(own)
+            transceiver._bundled = False
+            seen.add(transceiver.receiver.transport)
+        if self.sctp is not None:
+            if self.sctp.transport in seen:
+                self.sctp.setTransport(self._RTCPeerConnection__createDtlsTransport())
+            self.sctp._bundled = False
+
+    @contextmanager
+    def _bundling(self, policy: RTCBundlePolicy) -> Iterator[None]:
+        """Have aiortc make what it makes meanwhile by another bundle policy."""
+        was = self._private("configuration")
+        self._set_private("configuration", replace(was, bundlePolicy=policy))
+        try:
+            yield
+        finally:
+            self._set_private("configuration", was)
+
+    async def _drop_sctp(self) -> None:
+        """Close the data channels and what carries them; the next one begins anew."""
+        sctp = self.sctp
+        if sctp is None:
+            return
+        self._set_private("sctp", None)
+        self._set_private("sctp_mline_index", None)
+        for known in ("remoteIce", "remoteDtls"):
+            self._private(known).pop(sctp, None)
+        await sctp.stop()
+        await self._discard_unused_transports()
+
+    def _enter_signaling_state(self, state: str) -> None:
+        if state != self.signalingState:
+            self._private("setSignalingState")(state)
 
     def _mark_bundled(self, *, one_transport: bool) -> None:
         """Note who shares a transport, whatever the order in which they were created.
@@ -292,10 +357,11 @@ class PeerConnectionSeam(RTCPeerConnection):
         if self.sctp is not None:
             used.add(self.sctp.transport)
         for dtls in self._private("dtlsTransports") - used:
-            await dtls.stop()
-            await dtls.transport.stop()
+            # First: aiortc closes the whole connection when its last transport is closed.
             self._private("dtlsTransports").discard(dtls)
             self._private("iceTransports").discard(dtls.transport)
+            await dtls.stop()
+            await dtls.transport.stop()
         for state in ("IceGatheringState", "IceConnectionState", "ConnectionState"):
             self._private(f"update{state}")()
 
