@@ -195,6 +195,7 @@ class PeerConnection(RestartingConnection):
             with self._bundling(policy):
                 await super().setRemoteDescription(RTCSessionDescription(plan.text, kind))
             self._layout = plan.layout
+            self._note_extensions(plan)
             self._forget_remote_of(plan.rejected)
             if kind == "answer":
                 self._begin_checks()  # in this operation: the next may be another restart

@@ -10,6 +10,7 @@ from aiortc import (
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
+from aiortc.codecs import HEADER_EXTENSIONS
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from . import sdp
@@ -241,6 +242,20 @@ class DescribedConnection(PeerConnectionSeam):
                 self._writer.rejected.add(media.rtp.muxId)
                 await transceiver.stop()
 
+    def _is_certain_extension(self, uri: str, id: int) -> bool:
+        return self._writer.numbering.is_certain(uri, id)
+
+    def _note_extensions(self, plan: sdp.Plan) -> None:
+        """Note, before anything further is sent, what the other side may take ids for."""
+        remote = self._latest("Remote")
+        for media in remote.media if remote else ():
+            self._writer.numbering.note(media.rtp.headerExtensions)
+        if plan.by_aiortc:
+            # Its next offer has its own numbers, whatever was agreed on.
+            for extensions in HEADER_EXTENSIONS.values():
+                self._writer.numbering.note(extensions)
+        self._send_certain_extensions()
+
     def _unoffer(self, mid: str) -> None:
         """Take a section out of the own offer as aiortc holds it: the answer rejects it."""
         pending = self._description("pendingLocal")
@@ -251,10 +266,10 @@ class DescribedConnection(PeerConnectionSeam):
 
     async def _drop_unused_channels(self) -> None:
         """Close the data channels if their section is rejected."""
-        if self.sctp is not None and self.sctp.mid is not None:
-            if self.sctp.mid not in self._layout.mids():
-                await self._drop_sctp()
-                self._channels_created = False
+        mid = self.sctp.mid if self.sctp is not None else None
+        if mid is not None and mid not in self._layout.mids():
+            await self._drop_sctp()
+            self._channels_created = False
 
     # --- which section is whose
 

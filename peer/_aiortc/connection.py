@@ -58,6 +58,9 @@ class PeerConnectionSeam(RTCPeerConnection):
     def _negotiation_may_be_needed(self) -> None:
         raise NotImplementedError
 
+    def _is_certain_extension(self, uri: str, id: int) -> bool:
+        raise NotImplementedError
+
     # What aiortc calls.
 
     def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:
@@ -147,6 +150,7 @@ class PeerConnectionSeam(RTCPeerConnection):
         transceiver.receiver.tap()
         transceiver.sender.__class__ = Sender
         assert isinstance(transceiver.sender, Sender)
+        transceiver.sender.is_certain = self._is_certain_extension
         transceiver.sender.begin()
         assert isinstance(transceiver, Transceiver)
         transceiver.receiver.begin()
@@ -243,6 +247,11 @@ class PeerConnectionSeam(RTCPeerConnection):
             self._private(known).pop(sctp, None)
         await sctp.stop()
         await self._discard_unused_transports()
+
+    def _send_certain_extensions(self) -> None:
+        for transceiver in self.getTransceivers():
+            if isinstance(transceiver.sender, Sender):
+                transceiver.sender.send_certain_extensions()
 
     def _enter_signaling_state(self, state: str) -> None:
         if state != self.signalingState:

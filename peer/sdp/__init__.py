@@ -2,8 +2,8 @@
 
 :mod:`.lines`, :mod:`.transport`, :mod:`.media` and :mod:`.reading` read a text by the grammar
 (RFC 8866) and by what browsers take; :mod:`.plan` decides what becomes of each media section, and
-writes those that can be used in a form that aiortc reads without stumbling. :mod:`.layout` remembers
-the sections that aiortc is never shown. :mod:`.text` has what is looked up in descriptions of ours.
+writes those that can be used in a form that aiortc reads without stumbling. :mod:`.layout` has the
+sections that aiortc is never shown, and :mod:`.text` what is looked up in descriptions of ours.
 
 Nothing here does I/O.
 """

@@ -49,7 +49,7 @@ def read_formats(kind: str, formats: Iterable[str], number: int) -> list[int]:
 
 def codec_lines(kind: str, formats: Iterable[int], section: Block) -> dict[int, list[str]]:
     """Return ``rtpmap``, ``rtcp-fb`` and ``fmtp`` of each payload type that names a codec."""
-    maps = {n: name for n, name in _STATIC.get(kind, {}).items()}
+    maps = dict(_STATIC.get(kind, {}))
     feedback: dict[str, list[str]] = {}
     parameters: dict[int, list[str]] = {}
     for attribute in section.attributes:
@@ -102,7 +102,7 @@ def _parameters(text: str) -> list[str]:
 
 
 def extension_lines(session: Block, section: Block) -> list[str]:
-    """Return the header extensions of a section, and of the session for all (RFC 8285 section 5)."""
+    """Return the header extensions of a section; the session's hold for all (RFC 8285 section 5)."""
     by_id: dict[int, str] = {}
     for attribute in (*section.all("extmap"), *session.all("extmap")):
         id, _, rest = attribute.value.partition(" ")

@@ -58,7 +58,7 @@ class Plan:
         candidates: What came with each of aiortc's sections.
         separate: Whether sections of it have transports of their own.
         drops: The mid of the section of data channels that is used no more.
-        started: Whether there is a transport to start.
+        by_aiortc: Whether plain aiortc wrote it, as far as can be told.
     """
 
     text: str
@@ -67,7 +67,7 @@ class Plan:
     candidates: tuple[SectionCandidates, ...]
     separate: bool
     drops: str | None
-    started: bool
+    by_aiortc: bool
 
 
 @dataclass(slots=True)
@@ -188,7 +188,10 @@ def _plan(description: Description, rows: list[_Row], offered: Offered, *, answe
     bundle = _bundle(description, rows)
     lender = _lender(accepted, offered, answer=answer)
     stand_in = bundle[0] if bundle else ""
-    slots, written, candidates, rejected = [], [], [], set()
+    slots: list[Slot] = []
+    written: list[list[str]] = []
+    candidates: list[SectionCandidates] = []
+    rejected: set[int] = set()
     drops = None
     for row in rows:
         if row.hidden:
@@ -218,7 +221,7 @@ def _plan(description: Description, rows: list[_Row], offered: Offered, *, answe
         candidates=_gathered(rows, bundle, candidates),
         separate=any(row.slot.mid not in bundle for row in accepted) and len(accepted) > 1,
         drops=drops,
-        started=bool(accepted),
+        by_aiortc=description.by_aiortc,
     )
 
 

@@ -7,7 +7,7 @@ over is passed over, and what neither can be made sense of is an error that name
 from dataclasses import dataclass, replace
 
 from ..errors import InvalidDescription
-from .lines import Attribute, Block, number_of, split
+from .lines import Block, number_of, split
 from .media import codec_lines, extension_lines, read_formats, stream_lines
 from .transport import Transport, read_transport, shared
 
@@ -97,12 +97,15 @@ class Description:
         ice_lite: Whether the other side is an ICE-lite agent (RFC 8445 section 2.5).
         bundle: The mids of the first ``BUNDLE`` group, in its order.
         sections: The media sections.
+        by_aiortc: Whether plain aiortc wrote it, as far as can be told: it is the one stack that
+            does not trickle and tells the certificate's fingerprint by three hashes.
     """
 
     origin: str
     ice_lite: bool
     bundle: tuple[str, ...]
     sections: tuple[Section, ...]
+    by_aiortc: bool
 
 
 def read(text: object, *, answer: bool = False) -> Description:
@@ -136,7 +139,13 @@ def read(text: object, *, answer: bool = False) -> Description:
         ice_lite=session.has("ice-lite") or any(block.has("ice-lite") for block in blocks),
         bundle=bundle,
         sections=tuple(sections),
+        by_aiortc=bool(blocks) and all(map(_is_by_aiortc, blocks)),
     )
+
+
+def _is_by_aiortc(block: Block) -> bool:
+    hashes = {attribute.value.partition(" ")[0] for attribute in block.all("fingerprint")}
+    return len(hashes) == 3 and not block.has("ice-options")
 
 
 def _mids(blocks: list[Block]) -> list[str]:
@@ -302,6 +311,3 @@ def _check_transport(section: Section) -> None:
     raise InvalidDescription(
         f"the section of {section.kind} has no {', no '.join(missing)}", section.number
     )
-
-
-__all__ = ["CANDIDATES", "Attribute", "Description", "Section", "SectionCandidates", "read"]

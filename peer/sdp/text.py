@@ -12,7 +12,7 @@ def _lines(text: str) -> list[str]:
 
 
 def sections_of(text: str) -> list[list[str]]:
-    """Split a description into lines, the session's first and then a list for each media section."""
+    """Split a description into lines: the session's, then a list for each media section."""
     sections: list[list[str]] = [[]]
     for line in _lines(text):
         if line.startswith("m="):
