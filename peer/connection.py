@@ -20,7 +20,14 @@ from aiortc import (
 )
 
 from . import sdp
-from ._aiortc import Receiver, SctpTransport, agent_of, guard, transport_stats
+from ._aiortc import (
+    Receiver,
+    SctpTransport,
+    agent_of,
+    guard,
+    prefers_codecs,
+    transport_stats,
+)
 from .configuration import complete
 from .errors import InvalidDescription
 from .ice.servers import parse_servers
@@ -183,10 +190,10 @@ class PeerConnection(RestartingConnection):
         is_first = self._latest("Remote") is None
         policy = self._configuration.bundlePolicy
         try:
-            if plan.separate and kind == "offer":
-                policy = RTCBundlePolicy.MAX_COMPAT
+            if plan.policy is not None and kind == "offer":
+                policy = plan.policy
                 if is_first:
-                    self._separate()
+                    self._separate(by_kind=policy is RTCBundlePolicy.BALANCED)
             self._place(plan.layout.mids())
             self._mark_bundled(one_transport=policy is RTCBundlePolicy.MAX_BUNDLE)
             self._adopt_remote(plan.text, kind)
@@ -351,6 +358,20 @@ class PeerConnection(RestartingConnection):
             has_channels=self.sctp is not None,
             channels_negotiated=self.sctp is not None and self.sctp.mid in locals_,
         )
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether both sides have agreed to everything that this side wants."""
+        return self.signalingState == "stable" and not self._is_needed()
+
+    def wanted(self) -> object:
+        """Return what the next offer would ask for, to be compared with what another one did."""
+        media = [(t, t.direction, t.stopped, prefers_codecs(t)) for t in self.getTransceivers()]
+        return media, self.sctp, self._replacing
+
+    def await_change(self) -> None:
+        """Take what is wanted as not to be had: the next change asks for negotiation again."""
+        self._negotiation_needed = False
 
     # --- the end
 

@@ -8,6 +8,7 @@
     ├── InvalidServerUrl (also ValueError)
     ├── InvalidCandidate (also ValueError)
     ├── InvalidDescription (also ValueError)
+    ├── DescriptionTooLarge (also ValueError)
     ├── InvalidModification (also ValueError)
     ├── InvalidParameters (also ValueError)
     ├── NotForwardable (also ValueError)
@@ -107,6 +108,26 @@ class InvalidDescription(PeerError, ValueError):
         self.sdpLineNumber = sdpLineNumber
         where = f", line {sdpLineNumber}" if sdpLineNumber is not None else ""
         super().__init__(f"the session description is not applied{where}: {reason}")
+
+
+class DescriptionTooLarge(PeerError, ValueError):
+    """An offer or answer of this side is larger than signaling carries; it was taken back.
+
+    The connection is as it was before; what made the description so large is not negotiated until
+    something of it is changed.
+
+    Attributes:
+        kind: ``offer`` or ``answer``.
+        size: Its bytes.
+    """
+
+    def __init__(self, kind: str, size: int, reason: str) -> None:
+        self.kind = kind
+        self.size = size
+        super().__init__(
+            f"the {kind} of {size} bytes cannot be sent: {reason.rstrip('.')}. "
+            "Stop some transceivers, or prefer fewer codecs (setCodecPreferences)"
+        )
 
 
 class InvalidModification(PeerError, ValueError):

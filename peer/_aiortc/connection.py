@@ -211,16 +211,20 @@ class PeerConnectionSeam(RTCPeerConnection):
         roles = {dtls._role for dtls in self._dtls_in_use()}
         return {"client": "passive", "server": "active"}.get(next(iter(roles), ""), "")
 
-    def _separate(self) -> None:
-        """Give each transceiver, and the data channels, a transport of its own."""
+    def _separate(self, *, by_kind: bool) -> None:
+        """Give each transceiver, or each kind, and the data channels a transport of their own."""
         seen: set[RTCDtlsTransport] = set()
+        own: dict[object, RTCDtlsTransport] = {}
         for transceiver in self.getTransceivers():
-            if transceiver.receiver.transport in seen:
-                own = self._RTCPeerConnection__createDtlsTransport()
-                transceiver.receiver.setTransport(own)
-                transceiver.sender.setTransport(own)
-            transceiver._bundled = False
-            seen.add(transceiver.receiver.transport)
+            key = transceiver.kind if by_kind else transceiver
+            transceiver._bundled = key in own
+            if key not in own:
+                transport = transceiver.receiver.transport
+                taken = transport in seen
+                own[key] = self._RTCPeerConnection__createDtlsTransport() if taken else transport
+                seen.add(own[key])
+            transceiver.receiver.setTransport(own[key])
+            transceiver.sender.setTransport(own[key])
         if self.sctp is not None:
             if self.sctp.transport in seen:
                 self.sctp.setTransport(self._RTCPeerConnection__createDtlsTransport())

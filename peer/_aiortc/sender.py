@@ -80,7 +80,7 @@ class Sender(RTCRtpSender):
         await super().send(parameters)
 
     def send_certain_extensions(self) -> None:
-        """Leave out of what is sent from now on what the other side might take for something else."""
+        """Leave out, from now on, what the other side might take for something else."""
         stream = self.outgoing.stream
         stream.configure(
             [known for known in self._extensions if self.is_certain(*known)], stream.mid

@@ -102,7 +102,7 @@ def _parameters(text: str) -> list[str]:
 
 
 def extension_lines(session: Block, section: Block) -> list[str]:
-    """Return the header extensions of a section; the session's hold for all (RFC 8285 section 5)."""
+    """Return the header extensions of a section; the session's are of all (RFC 8285 section 5)."""
     by_id: dict[int, str] = {}
     for attribute in (*section.all("extmap"), *session.all("extmap")):
         id, _, rest = attribute.value.partition(" ")

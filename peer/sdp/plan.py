@@ -7,6 +7,7 @@ aiortc is not shown it, unless it is one that it used before.
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
+from aiortc import RTCBundlePolicy
 from aiortc.codecs import CODECS
 from aiortc.exceptions import OperationError
 from aiortc.sdp import parameters_to_sdp
@@ -56,7 +57,7 @@ class Plan:
         layout: All sections of it.
         rejected: Those of aiortc's sections that are rejected, by index.
         candidates: What came with each of aiortc's sections.
-        separate: Whether sections of it have transports of their own.
+        policy: How transports are shared, where not all is in one bundle.
         drops: The mid of the section of data channels that is used no more.
         by_aiortc: Whether plain aiortc wrote it, as far as can be told.
     """
@@ -65,7 +66,7 @@ class Plan:
     layout: Layout
     rejected: frozenset[int]
     candidates: tuple[SectionCandidates, ...]
-    separate: bool
+    policy: RTCBundlePolicy | None
     drops: str | None
     by_aiortc: bool
 
@@ -219,7 +220,7 @@ def _plan(description: Description, rows: list[_Row], offered: Offered, *, answe
         layout=Layout(tuple(slots)),
         rejected=frozenset(rejected),
         candidates=_gathered(rows, bundle, candidates),
-        separate=any(row.slot.mid not in bundle for row in accepted) and len(accepted) > 1,
+        policy=_policy(accepted, bundle),
         drops=drops,
         by_aiortc=description.by_aiortc,
     )
@@ -229,6 +230,19 @@ def _bundle(description: Description, rows: list[_Row]) -> list[str]:
     """Return the mids of the bundle, of the sections that are accepted."""
     by_mid = {row.section.mid: row for row in rows if row.section.bundled}
     return [by_mid[mid].slot.mid for mid in description.bundle if not by_mid[mid].reject]
+
+
+def _policy(accepted: list[_Row], bundle: list[str]) -> RTCBundlePolicy | None:
+    """Return how transports are shared; ``None`` where one is all there is."""
+    outside = [row.section for row in accepted if row.slot.mid not in bundle]
+    if not outside or len(accepted) == 1:
+        return None
+    # aiortc has one for each kind, also where nothing is bundled.
+    by_kind: dict[str, set[tuple[str, int]]] = {}
+    for section in outside:
+        by_kind.setdefault(section.kind, set()).add((section.transport.ufrag, section.port))
+    shares = all(len(transports) == 1 for transports in by_kind.values())
+    return RTCBundlePolicy.BALANCED if shares else RTCBundlePolicy.MAX_COMPAT
 
 
 def _lender(accepted: list[_Row], offered: Offered, *, answer: bool) -> Transport:
