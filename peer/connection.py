@@ -202,6 +202,7 @@ class PeerConnection(RestartingConnection):
             with self._bundling(policy):
                 await super().setRemoteDescription(RTCSessionDescription(plan.text, kind))
             self._layout = plan.layout
+            self._take_mids(slot.mid for slot in plan.layout.slots)
             self._note_extensions(plan)
             self._forget_remote_of(plan.rejected)
             if kind == "answer":

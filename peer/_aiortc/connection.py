@@ -200,6 +200,10 @@ class PeerConnectionSeam(RTCPeerConnection):
             known = self.sctp.mid in mids
             self._set_private("sctp_mline_index", mids.index(self.sctp.mid) if known else None)
 
+    def _take_mids(self, mids: Iterable[str]) -> None:
+        """Give no other section these mids."""
+        self._private("seenMids").update(mids)
+
     def _forget_remote_of(self, indices: Collection[int]) -> None:
         """Start nothing for rejected sections: what they say of their transport means nothing."""
         by_index = self._transceivers_by_index()
