@@ -89,7 +89,7 @@ async def test_an_offer_is_answered_as_far_as_it_can_be_used(name: str, end: str
         assert sections(answer) == ANSWERED[name]
         assert python.signalingState == "stable"
         mids = re.findall(r"a=mid:(\S+)", answer)
-        assert mids == [m for m in re.findall(r"a=mid:(\S+)", OFFERS[name])]
+        assert mids == re.findall(r"a=mid:(\S+)", OFFERS[name])
         assert set(bundled(answer)) <= set(mids)
         assert re.findall(r"^m=\S+ \d+ (\S+)", answer, re.MULTILINE) == [
             protocol.upper()

@@ -74,7 +74,13 @@ def test_line_ends_blanks_and_empty_lines_mean_nothing(end: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("v=0\nx", 2), ("v=0\n\n=x", 3), ("s=-\nv=0", 1), ("v=0\nm=audio", 2), ("v=0\nm=audio x y z", 2)],
+    [
+        ("v=0\nx", 2),
+        ("v=0\n\n=x", 3),
+        ("s=-\nv=0", 1),
+        ("v=0\nm=audio", 2),
+        ("v=0\nm=audio x y z", 2),
+    ],
 )
 def test_an_error_names_the_line(text: str, line: int) -> None:
     with pytest.raises(InvalidDescription) as caught:
@@ -162,7 +168,10 @@ def test_a_header_extension_of_the_session_is_one_of_every_section() -> None:
         (["a=ssrc:1 cname:y"], [1]),
         (["a=ssrc:1 cname:y", "a=ssrc:2 cname:y", "a=ssrc-group:FID 2 1"], [2, 1]),
         (["a=ssrc:1 cname:y", "a=ssrc-group:FID 1 7"], [1]),
-        (["a=ssrc:1 cname:y", "a=ssrc-group:FID 1 1", "a=ssrc-group:SIM 1 x", "a=ssrc-group:"], [1]),
+        (
+            ["a=ssrc:1 cname:y", "a=ssrc-group:FID 1 1", "a=ssrc-group:SIM 1 x", "a=ssrc-group:"],
+            [1],
+        ),
     ],
 )
 def test_streams_come_before_what_repairs_them(lines: list[str], ssrcs: list[int]) -> None:
@@ -171,7 +180,13 @@ def test_streams_come_before_what_repairs_them(lines: list[str], ssrcs: list[int
 
 @pytest.mark.parametrize(
     ("line", "track"),
-    [("a=msid:s t", "t"), ("a=msid:- t", "t"), ("a=msid:-", None), ("a=msid:s t u", "t"), ("", None)],
+    [
+        ("a=msid:s t", "t"),
+        ("a=msid:- t", "t"),
+        ("a=msid:-", None),
+        ("a=msid:s t u", "t"),
+        ("", None),
+    ],
 )
 def test_a_track_has_the_id_that_it_was_given(line: str, track: str | None) -> None:
     description = SessionDescription.parse(planned(session(AUDIO + line + "\n")).text)
@@ -189,7 +204,11 @@ def test_a_track_has_the_id_that_it_was_given(line: str, track: str | None) -> N
         ("98 0", ["a=rtpmap:98 opus/48000/x"], ["PCMU/8000"]),
         ("98 0", ["a=rtpmap:98"], ["PCMU/8000"]),
         ("98", ["a=rtpmap:98  OPUS / 48000 / 2 "], ["OPUS/48000/2"]),
-        ("98 0 72", ["a=rtpmap:98 opus/48000/2", "a=rtpmap:72 x/8000"], ["opus/48000/2", "PCMU/8000"]),
+        (
+            "98 0 72",
+            ["a=rtpmap:98 opus/48000/2", "a=rtpmap:72 x/8000"],
+            ["opus/48000/2", "PCMU/8000"],
+        ),
     ],
 )
 def test_codecs(formats: str, lines: list[str], codecs: list[str]) -> None:
@@ -222,7 +241,14 @@ def test_feedback_of_a_codec() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["c=IN IP4 a1b2.local", "c=", "a=rtcp:9 IN IP4 host.example", "a=rtcp:x", "b=AS:64", "k=prompt"],
+    [
+        "c=IN IP4 a1b2.local",
+        "c=",
+        "a=rtcp:9 IN IP4 host.example",
+        "a=rtcp:x",
+        "b=AS:64",
+        "k=prompt",
+    ],
 )
 def test_addresses_and_bandwidths_mean_nothing(line: str) -> None:
     assert str(audio(line)) == str(audio())
