@@ -204,10 +204,10 @@ class TricklingConnection(DescribedConnection):
                 except InvalidCandidate as error:
                     logger.debug("ignored in the remote description: %s", error)
                     continue
-                await self._apply(RemoteCandidate(parsed, sdpMid=mids[index]))
+                await self._apply(RemoteCandidate(parsed, mids[index]))
         for index, section in enumerate(sections):
             if section.complete:
-                await self._apply(RemoteCandidate(None, sdpMid=mids[index]))
+                await self._apply(RemoteCandidate(None, mids[index]))
         for remote in ready:
             if not await self._apply(remote):
                 self._remote_candidates.keep(remote)
@@ -223,10 +223,9 @@ class TricklingConnection(DescribedConnection):
             for ice in self._ice_transports():
                 await ice.addRemoteCandidate(None)
             return True
-        if remote.sdpMid is not None:
-            mid: str | None = self._layout.mid_for(remote.sdpMid)
-        else:
-            mid = self._layout.mid_at(remote.sdpMLineIndex or 0)
+        mid = self._layout.target(remote.sdpMid, remote.sdpMLineIndex)
+        if mid == "":
+            return True  # of a section that is rejected: there is nothing to be done with it
         for media in description.media:
             if media.rtp.muxId == mid:
                 await self._apply_to(media, remote.candidate)

@@ -53,20 +53,24 @@ class Layout:
         """Return the mids of the sections that are used, in aiortc's order."""
         return [slot.mid for slot in self.slots if slot.used]
 
-    def mid_at(self, index: int) -> str | None:
-        """Return the mid of the section that a candidate for an index is for.
+    def target(self, mid: str | None, index: int | None) -> str | None:
+        """Return the mid of the section of aiortc's that a candidate is for.
 
-        That of another one of its bundle where the section itself is not used.
+        Args:
+            mid: The section that it names.
+            index: The same by its place, where it names none.
+
+        Returns:
+            That of another one of the bundle where the section itself is not used; empty where there
+            is none; ``None`` if there is no such section.
         """
-        return self._target(self.slots[index]) if 0 <= index < len(self.slots) else None
-
-    def mid_for(self, mid: str) -> str:
-        """Return the mid of the section that a candidate for a mid is for, likewise."""
-        slot = next((slot for slot in self.slots if slot.mid == mid and slot.named), None)
-        return (self._target(slot) if slot is not None else None) or mid
-
-    def _target(self, slot: Slot) -> str | None:
-        return slot.mid if slot.used else slot.stand_in or None
+        if mid is not None:
+            slot = next((slot for slot in self.slots if slot.mid == mid), None)
+        else:
+            slot = self.slots[index] if index is not None and index < len(self.slots) else None
+        if slot is None:
+            return None
+        return slot.mid if slot.used else slot.stand_in
 
     def index_of(self, mid: str) -> int | None:
         """Return the place of a section in descriptions."""

@@ -413,8 +413,11 @@ def test_candidates_of_a_section_that_is_not_used_are_those_of_its_bundle() -> N
     )
     plan = planned(text)
     assert [found.candidates for found in plan.candidates] == [("candidate:1",), ()]
-    assert [plan.layout.mid_at(index) for index in range(4)] == ["2", "2", "1", None]
-    assert plan.layout.mid_for("x") == "2"
+    layout = plan.layout
+    assert [layout.target(None, index) for index in range(4)] == ["2", "2", "1", None]
+    assert [layout.target(mid, 0) for mid in ("x", "2", "1", "y")] == ["2", "2", "1", None]
+    alone = planned(session("m=text 9 X 0\na=mid:x\n", DATA)).layout
+    assert [alone.target("x", None), alone.target(None, 0)] == ["", ""]
 
 
 def test_a_section_that_was_used_is_shown_as_rejected() -> None:
