@@ -106,8 +106,8 @@ class InvalidDescription(PeerError, ValueError):
     def __init__(self, reason: str, sdpLineNumber: int | None = None) -> None:
         self.reason = reason
         self.sdpLineNumber = sdpLineNumber
-        where = f", line {sdpLineNumber}" if sdpLineNumber is not None else ""
-        super().__init__(f"the session description is not applied{where}: {reason}")
+        where = f" (line {sdpLineNumber} of the description)" if sdpLineNumber is not None else ""
+        super().__init__(reason + where)
 
 
 class DescriptionTooLarge(PeerError, ValueError):

@@ -61,8 +61,8 @@ class Layout:
             index: The same by its place, where it names none.
 
         Returns:
-            That of another one of the bundle where the section itself is not used; empty where there
-            is none; ``None`` if there is no such section.
+            That of another one of the bundle where the section itself is not used; empty where
+            there is none; ``None`` if there is no such section.
         """
         if mid is not None:
             slot = next((slot for slot in self.slots if slot.mid == mid), None)

@@ -129,18 +129,15 @@ def stream_lines(section: Block) -> list[str]:
     lines = []
     if msid := section.value("msid").split():
         lines.append(f"a=msid:{' '.join(msid[:2])}")
-    pairs = [pair for a in section.all("ssrc-group") if (pair := _repaired(a.value, sources))]
+    pairs = [pair for a in section.all("ssrc-group") if (pair := _repaired(a.value))]
     lines += [f"a=ssrc-group:FID {media} {repair}" for media, repair in pairs]
     order = dict.fromkeys([ssrc for pair in pairs for ssrc in pair] + list(sources))
-    return lines + [line for ssrc in order for line in sources[ssrc]]
+    return lines + [line for ssrc in order for line in sources.get(ssrc, ())]
 
 
-def _repaired(group: str, known: Iterable[int]) -> tuple[int, int] | None:
+def _repaired(group: str) -> tuple[int, int] | None:
     semantics, *items = group.split() or [""]
-    found = [number_of(item, 0, 2**32 - 1) for item in items]
-    match found:
-        case [int(media), int(repair)] if (
-            semantics == "FID" and media != repair and {media, repair} <= set(known)
-        ):
+    match [number_of(item, 0, 2**32 - 1) for item in items]:
+        case [int(media), int(repair)] if semantics == "FID" and media != repair:
             return media, repair
     return None

@@ -117,21 +117,21 @@ def plan_answer(description: Description, offered: Offered) -> Plan:
     """
     slots = offered.layout.slots
     if len(description.sections) != len(slots):
-        raise InvalidDescription(
-            f"it has {len(description.sections)} media sections, and the offer has {len(slots)}"
-        )
+        raise InvalidDescription("Media sections in answer do not match offer")
     rows: list[_Row] = []
     first = next((s.transport for s in description.sections if s.bundled and s.usable), None)
     for section, slot in zip(description.sections, slots, strict=True):
         if section.kind != slot.kind or section.mid not in ("", slot.mid):
-            raise InvalidDescription("its media sections do not match the offer's", section.number)
+            raise InvalidDescription("Media sections in answer do not match offer")
         reject = section.rejected or not slot.used
         if not reject and section.problem:
             raise InvalidDescription(
                 f"it accepts a section that is of no use: {section.problem}", section.number
             )
         if not reject and section.transport.setup == "actpass":
-            raise InvalidDescription("setup is 'active' or 'passive' in an answer", section.number)
+            raise InvalidDescription(
+                "DTLS setup attribute must be 'active' or 'passive' for an answer"
+            )
         if not reject and section.is_media and not offered.common(section, slot.mid):
             raise OperationError(
                 f"Failed to set remote {section.kind} description send parameters: "
@@ -284,11 +284,12 @@ def _gathered(
 
 def _lines(row: _Row) -> list[str]:
     section, slot = row.section, row.slot
-    head = ["c=IN IP4 0.0.0.0", f"a=mid:{slot.mid}"]
+    connection, rtcp = section.addresses
+    head = [connection, f"a=mid:{slot.mid}"]
     if section.is_media:
         media = _media_line(section.kind, section.port, section.protocol, list(section.codecs))
         head += [f"a={section.direction}", *section.extensions, *section.streams]
-        head += ["a=rtcp:9 IN IP4 0.0.0.0", "a=rtcp-mux"]
+        head += [rtcp, "a=rtcp-mux"]
         head += [line for lines in section.codecs.values() for line in lines]
     elif section.sctp_lines[0].startswith("a=sctpmap:"):
         media = f"m=application {section.port} DTLS/SCTP {section.formats[0]}"

@@ -4,6 +4,7 @@ Every stack writes them a little differently. What RFC 8866 allows is understood
 over is passed over, and what neither can be made sense of is an error that names the line.
 """
 
+import ipaddress
 from dataclasses import dataclass, replace
 
 from ..errors import InvalidDescription
@@ -49,10 +50,10 @@ class Section:
         rejected: Whether port 0 rejects it (RFC 3264 section 6).
         bundled: Whether it is in the first ``BUNDLE`` group.
         transport: Of ICE and DTLS.
+        addresses: Its ``c=`` and ``a=rtcp`` lines, which mean nothing (RFC 9429 section 5.8).
         codecs: The lines of each payload type that names a codec.
         extensions: The lines of its header extensions.
         streams: The lines of its streams.
-        sctp_port: The port of SCTP.
         sctp_lines: What is said of SCTP.
         candidates: Its candidates.
         problem: Why it cannot be used; empty if it can.
@@ -69,6 +70,7 @@ class Section:
     rejected: bool
     bundled: bool
     transport: Transport
+    addresses: tuple[str, str]
     codecs: dict[int, list[str]]
     extensions: list[str]
     streams: list[str]
@@ -203,6 +205,7 @@ def _section(
         rejected=rejected,
         bundled=bundled,
         transport=transport,
+        addresses=_addresses(block),
         codecs=codecs,
         extensions=extension_lines(session, block) if is_media else [],
         streams=stream_lines(block) if is_media else [],
@@ -224,6 +227,28 @@ def _media_line(text: str, number: int) -> tuple[str, int, str, tuple[str, ...]]
     if port and len(rest) < 3:
         raise InvalidDescription("an m= line has a format at least", number)
     return kind, port, rest[1].upper(), tuple(rest[2:])
+
+
+def _addresses(block: Block) -> tuple[str, str]:
+    connection = next((x.text[2:] for x in block.lines if x.text.startswith("c=")), "")
+    port, _, address = block.value("rtcp").partition(" ")
+    known = number_of(port, 0, 65535)
+    return (
+        f"c={_address(connection)}",
+        f"a=rtcp:{known if known is not None else 9} {_address(address)}",
+    )
+
+
+def _address(text: str) -> str:
+    """Return what is an address; a name or anything else stands for none."""
+    match text.split():
+        case ["IN", "IP4" | "IP6" as version, address]:
+            try:
+                if ipaddress.ip_address(address).version == int(version[2]):
+                    return f"IN {version} {address}"
+            except ValueError:
+                pass
+    return "IN IP4 0.0.0.0"
 
 
 def _direction(block: Block) -> str:
@@ -269,7 +294,9 @@ def _sctp_port(protocol: str, formats: tuple[str, ...], block: Block) -> int | N
 def _sctp_lines(protocol: str, formats: tuple[str, ...], block: Block) -> list[str]:
     port = _sctp_port(protocol, formats, block)
     legacy = protocol == "DTLS/SCTP" and formats[0].isdigit()
-    lines = [f"a=sctpmap:{port} {_CHANNELS}" if legacy else f"a=sctp-port:{port}"]
+    streams = number_of(block.value("sctpmap").rpartition(" ")[2], 0, 65535) or ""
+    known = f"a=sctpmap:{port} {_CHANNELS} {streams}".rstrip()
+    lines = [known if legacy else f"a=sctp-port:{port}"]
     size = number_of(block.value("max-message-size"), 0, 2**64)
     return [*lines, f"a=max-message-size:{size}"] if size is not None else lines
 
@@ -299,15 +326,9 @@ def _with_role(section: Section, *, answer: bool) -> Section:
 def _check_transport(section: Section) -> None:
     if not section.usable or section.transport.is_usable:
         return
-    missing = [
-        name
-        for name, value in (
-            ("ice-ufrag", section.transport.ufrag),
-            ("ice-pwd", section.transport.password),
-            ("fingerprint", section.transport.fingerprints),
+    # In aiortc's words, as programs may look for them.
+    if section.transport.ufrag and section.transport.password:
+        raise InvalidDescription(
+            f"the section of {section.kind} has no fingerprint", section.number
         )
-        if not value
-    ]
-    raise InvalidDescription(
-        f"the section of {section.kind} has no {', no '.join(missing)}", section.number
-    )
+    raise InvalidDescription("ICE username fragment or password is missing")

@@ -240,6 +240,20 @@ def test_feedback_of_a_codec() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "host"),
+    [
+        ("c=IN IP4 192.0.2.1", "192.0.2.1"),
+        ("c=IN IP6 2001:db8::1", "2001:db8::1"),
+        ("c=IN IP4 2001:db8::1", "0.0.0.0"),
+        ("c=IN IP4 192.0.2.1/127", "0.0.0.0"),
+        ("c=ATM x y", "0.0.0.0"),
+    ],
+)
+def test_addresses_are_shown(line: str, host: str) -> None:
+    assert audio(line).host == host
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "c=IN IP4 a1b2.local",
@@ -298,7 +312,7 @@ def test_the_strongest_hash_counts() -> None:
 def test_what_only_the_tagged_section_says_holds_for_its_bundle() -> None:
     text = session(AUDIO + TRANSPORT, VIDEO, DATA, says="a=group:BUNDLE 0 1 2\n", transport="")
     assert len({str((m.ice, m.dtls)) for m in shown(text)}) == 1
-    with pytest.raises(InvalidDescription, match="no ice-ufrag, no ice-pwd, no fingerprint"):
+    with pytest.raises(InvalidDescription, match="ICE username fragment or password is missing"):
         read(session(AUDIO + TRANSPORT, VIDEO, transport=""))
 
 
