@@ -12,8 +12,12 @@ import sys
 import tarfile
 import tempfile
 import unittest
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from icefloe.peer import PeerConnection
 
 BUNDLED = (
     "Without a configuration everything is on one transport from the start, so that what is added "
@@ -75,11 +79,8 @@ def fetch(folder: Path) -> Path:
 def run(folder: str) -> None:
     """Run the tests in this process, and print the name of each that does not pass."""
     sys.path.insert(0, folder)
-    import tests.test_rtcpeerconnection as suite  # aiortc's, in the folder in front of the path
-
-    from icefloe.peer import PeerConnection
-
-    suite.RTCPeerConnection = PeerConnection  # type: ignore[attr-defined]
+    suite: Any = import_module("tests.test_rtcpeerconnection")  # aiortc's: it is first in the path
+    suite.RTCPeerConnection = PeerConnection
     logging.disable(logging.CRITICAL)
     with Path(folder, "log").open("w") as log:
         result = unittest.TextTestRunner(log, verbosity=2).run(
