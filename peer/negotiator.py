@@ -123,7 +123,7 @@ class Negotiator:
             # What was changed before this call is noticed in the loop's next turn.
             await asyncio.sleep(0)
             self._looked.clear()
-            if self._failure is not None:
+            if self._failure is not None and self._refused == self._connection.wanted():
                 raise self._failure
             if not self._needed and self._inbox.empty() and self._connection.is_settled:
                 return

@@ -82,9 +82,39 @@ class PeerConnectionSeam(RTCPeerConnection):
         return dtls
 
     async def _RTCPeerConnection__connect(self) -> None:
-        if not self._private("isClosed"):
-            self._begin_checks()
-        await _connect(self)
+        # aiortc starts one transport after the other. Two sides that begin with another one each
+        # wait for each other's for ever, and one that does not connect holds up the others.
+        if self._private("isClosed"):
+            return
+        self._begin_checks()
+        users: dict[RTCDtlsTransport, list[Any]] = {}
+        for user in (*self.getTransceivers(), *([self.sctp] if self.sctp else [])):
+            if user in self._private("remoteIce"):
+                owner: Any = user.receiver if isinstance(user, RTCRtpTransceiver) else user
+                users.setdefault(owner.transport, []).append(user)
+        await asyncio.gather(*(self._connect_over(dtls, of) for dtls, of in users.items()))
+
+    async def _connect_over(self, dtls: RTCDtlsTransport, users: list[Any]) -> None:
+        """Start a transport, and then those who send and receive over it."""
+        if not dtls.transport.iceGatherer.getLocalCandidates():
+            return
+        for user in users:
+            remote = self._private("remoteIce").get(user)
+            if remote is None:
+                continue  # rejected meanwhile
+            await dtls.transport.start(remote)
+            if dtls.state == "new":
+                await dtls.start(self._private("remoteDtls")[user])
+            if dtls.state != "connected":
+                continue
+            if not isinstance(user, RTCRtpTransceiver):
+                caps, port = self._private("sctpRemoteCaps"), self._private("sctpRemotePort")
+                await user.start(caps, port)
+                continue
+            if user.currentDirection in ("sendonly", "sendrecv"):
+                await user.sender.send(self._private("localRtp")(user))
+            if user.currentDirection in ("recvonly", "sendrecv"):
+                await user.receiver.receive(self._private("remoteRtp")(user))
 
     def _on_dtls_state(self, dtls: RTCDtlsTransport) -> None:
         # What was negotiated while the handshake ran was passed over: aiortc starts senders and
@@ -408,7 +438,6 @@ class PeerConnectionSeam(RTCPeerConnection):
         return self.sctp._remote_max_message_size if self.sctp is not None else 0
 
 
-_connect = RTCPeerConnection.__dict__["_RTCPeerConnection__connect"]
 _create_dtls_transport = RTCPeerConnection.__dict__["_RTCPeerConnection__createDtlsTransport"]
 _create_sctp_transport = RTCPeerConnection.__dict__["_RTCPeerConnection__createSctpTransport"]
 _create_transceiver = RTCPeerConnection.__dict__["_RTCPeerConnection__createTransceiver"]
