@@ -7,7 +7,7 @@ import pytest
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
 
-from icefloe.peer import PeerConnection
+from icefloe.peer import PeerConnection, RTCIceCandidate
 from tests.helpers.pairs import closing, connected, make, negotiate, opened, until
 
 TEXT = "m=text 9 UDP/TLS/RTP/SAVPF 98\r\nc=IN IP4 0.0.0.0\r\na=rtpmap:98 t140/1000\r\n"
@@ -91,7 +91,7 @@ async def test_candidates_come_by_the_section_that_is_not_used(by: str) -> None:
         await foreign.answered(answer)
         for candidate in candidates:
             where: dict[str, object] = {"sdpMid": "own"} if by == "mid" else {"sdpMLineIndex": 0}
-            await near.addIceCandidate({"candidate": candidate, **where})  # type: ignore[typeddict-item]
+            await near.addIceCandidate({"candidate": candidate, **where})
         await opened(channel)
 
 
@@ -99,7 +99,12 @@ async def test_candidates_of_this_side_name_the_place_that_the_other_side_knows(
     far, near = make("aiortc"), PeerConnection()
     foreign = Foreign(far, TEXT, first=True)
     places: list[tuple[str | None, int | None]] = []
-    near.on("icecandidate", lambda c: c and places.append((c.sdpMid, c.sdpMLineIndex)))
+
+    def found(candidate: RTCIceCandidate | None) -> None:
+        if candidate is not None:
+            places.append((candidate.sdpMid, candidate.sdpMLineIndex))
+
+    near.on("icecandidate", found)
     async with closing(far, near):
         far.createDataChannel("x")
         await near.setRemoteDescription(await foreign.offer())
