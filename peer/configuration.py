@@ -210,15 +210,12 @@ _TIMES = (
 def complete(configuration: RTCConfiguration | None) -> PeerConfiguration:
     """Return a ``PeerConfiguration`` for whatever a peer connection was given.
 
-    aiortc's ``BALANCED`` cannot be told from not having chosen, and gathers up to three times for
-    transports that are then thrown away: out of an ``RTCConfiguration`` it becomes ``MAX_BUNDLE``.
-    Who wants it says so in a ``PeerConfiguration``.
+    An ``RTCConfiguration`` is taken at its word. Its ``bundlePolicy`` is ``BALANCED`` by default,
+    which is a transport for each kind of media until the other side has agreed to bundle.
     """
     if configuration is None:
         return PeerConfiguration()
     if isinstance(configuration, PeerConfiguration):
         return replace(configuration)
     given = {field.name: getattr(configuration, field.name) for field in fields(RTCConfiguration)}
-    if given["bundlePolicy"] is RTCBundlePolicy.BALANCED:
-        given["bundlePolicy"] = RTCBundlePolicy.MAX_BUNDLE
     return PeerConfiguration(**given)

@@ -20,8 +20,16 @@ from aiortc import (
 )
 
 from . import sdp
-from ._aiortc import Receiver, SctpTransport, agent_of, guard, transport_stats
+from ._aiortc import (
+    Receiver,
+    SctpTransport,
+    agent_of,
+    guard,
+    prefers_codecs,
+    transport_stats,
+)
 from .configuration import complete
+from .errors import InvalidDescription
 from .ice.servers import parse_servers
 from .negotiation import MediaSection, needs_negotiation
 from .restarting import RestartingConnection
@@ -93,7 +101,7 @@ class PeerConnection(RestartingConnection):
 
         Raises:
             InvalidStateError: It does not fit the state, or the connection is closed.
-            ValueError: The description is malformed.
+            InvalidDescription: The description is malformed; a ``ValueError``.
         """
         async with self._operation():
             if sessionDescription is not None and sessionDescription.type == "rollback":
@@ -109,16 +117,28 @@ class PeerConnection(RestartingConnection):
                     answering = self.signalingState == "have-remote-offer"
                     create = self.createAnswer if answering else self.createOffer
                     sessionDescription = await create()
-                self._adopt_offered(sessionDescription.sdp)
-                self._watch_addresses()
-                await super().setLocalDescription(sessionDescription)
-                if sessionDescription.type == "answer":
-                    self._begin_checks()  # in this operation: the next may be another restart
+                await self._apply_local(sessionDescription)
             finally:
                 self._holding_found = False
                 self._emit_found_soon()
         if not self.listeners("icecandidate"):
             await self._wait_until_gathered()
+
+    async def _apply_local(self, description: RTCSessionDescription) -> None:
+        kind, text = description.type, description.sdp
+        sdp.read(text, answer=kind != "offer")
+        self._adopt_offered(text)
+        self._watch_addresses()
+        inward = RTCSessionDescription(self._layout.inward(text), kind)
+        layout = self._layout.extended(text) if kind == "offer" else self._layout
+        try:
+            await super().setLocalDescription(inward)
+        except (AssertionError, AttributeError, LookupError, TypeError) as error:
+            raise InvalidDescription(f"aiortc cannot apply it: {error!r}") from error
+        self._layout = layout
+        if kind == "answer":
+            self._begin_checks()  # in this operation: the next may be another restart
+            await self._drop_unused_channels()
 
     async def setRemoteDescription(self, sessionDescription: RTCSessionDescription) -> None:
         """Apply a remote description; never waits for the network.
@@ -126,43 +146,80 @@ class PeerConnection(RestartingConnection):
         An offer that comes while an own one is pending takes that one back first (RFC 9429 section
         4.1.10.2). If it fails, the connection is as it was.
 
+        A media section that cannot be used (of an unknown kind, without a codec that both sides
+        know, a second one of data channels) is answered as rejected, and the rest works (RFC 3264
+        section 6). The data channels of a section that is rejected are closed.
+
         Args:
             sessionDescription: The offer or answer; of type ``rollback`` to take back its offer.
 
         Raises:
+            InvalidDescription: The description is malformed, or does not fit what was negotiated
+                before; a ``ValueError``. The connection is as it was.
             InvalidStateError: It does not fit the state, or the connection is closed.
-            OperationError: A media section has no codec that both sides know.
-            ValueError: The description is malformed.
+            OperationError: An answer accepts a media section without a codec that both sides know.
         """
         async with self._operation():
             kind = sessionDescription.type
             if kind == "rollback":
                 await self._roll_back("have-remote-offer")
                 return
+            self._check_state(kind)
+            answer = kind != "offer"
+            description = sdp.read(sessionDescription.sdp, answer=answer)
+            offered = self._offered(kind)
+            plan = (sdp.plan_answer if answer else sdp.plan_offer)(description, offered)
+            # From here on nothing is wrong with it.
             if kind == "offer" and self.signalingState == "have-local-offer":
                 await self._roll_back("have-local-offer")
-            text, rejected = sdp.complete_rejected(
-                sessionDescription.sdp, donor=self._remote_text()
+            await self._apply_remote(plan, kind)
+
+    def _check_state(self, kind: str) -> None:
+        fitting = {
+            "offer": ("stable", "have-local-offer", "have-remote-offer"),
+            "answer": ("have-local-offer", "have-remote-pranswer"),
+            "pranswer": ("have-local-offer", "have-remote-pranswer"),
+        }
+        if self.signalingState not in fitting[kind]:
+            raise InvalidStateError(
+                f'Cannot handle {kind} in signaling state "{self.signalingState}"'
             )
-            text, candidates = sdp.split_candidates(text)
-            was_stable = self.signalingState == "stable"
-            try:
-                self._release_recycled(text)
-                max_bundle = self._configuration.bundlePolicy is RTCBundlePolicy.MAX_BUNDLE
-                self._mark_bundled(one_transport=max_bundle)
-                self._adopt_remote(text, kind)
-                await super().setRemoteDescription(RTCSessionDescription(sdp=text, type=kind))
-                if kind == "answer":
-                    self._begin_checks()  # likewise
-            except BaseException as error:
-                if was_stable:
-                    await self._restore(self._stable_point, drop=self._called_for())
-                if isinstance(error, AssertionError | AttributeError | LookupError | TypeError):
-                    # aiortc takes for granted what RFC 8866 and RFC 9429 ask for.
-                    raise ValueError(f"malformed remote description: {error!r}") from error
-                raise
-            await self._take_rejections(rejected)
-            await self._take_candidates(sdp.fragments(text), candidates)
+
+    async def _apply_remote(self, plan: sdp.Plan, kind: str) -> None:
+        was_stable = self.signalingState == "stable"
+        is_first = self._latest("Remote") is None
+        policy = self._configuration.bundlePolicy
+        try:
+            if plan.policy is not None and kind == "offer":
+                policy = plan.policy
+                if is_first:
+                    self._separate(by_kind=policy is RTCBundlePolicy.BALANCED)
+            self._place(plan.layout.mids())
+            self._mark_bundled(one_transport=policy is RTCBundlePolicy.MAX_BUNDLE)
+            self._adopt_remote(plan.text, kind)
+            if plan.drops is not None and kind != "offer":
+                self._unoffer(plan.drops)
+            with self._bundling(policy):
+                await super().setRemoteDescription(RTCSessionDescription(plan.text, kind))
+            self._layout = plan.layout
+            self._take_mids(slot.mid for slot in plan.layout.slots)
+            self._note_extensions(plan)
+            self._forget_remote_of(plan.rejected)
+            if kind == "answer":
+                self._begin_checks()  # in this operation: the next may be another restart
+            elif kind == "pranswer":
+                self._enter_signaling_state("have-remote-pranswer")
+        except BaseException as error:
+            if was_stable:
+                await self._restore(self._stable_point, drop=self._called_for())
+            if isinstance(error, AssertionError | AttributeError | LookupError | TypeError):
+                # aiortc takes for granted what RFC 8866 and RFC 9429 ask for.
+                raise InvalidDescription(f"aiortc cannot apply it: {error!r}") from error
+            raise
+        await self._take_rejections(plan.rejected)
+        if kind == "answer":
+            await self._drop_unused_channels()
+        await self._take_candidates(sdp.fragments(plan.text), plan.candidates)
 
     # --- what is sent
 
@@ -302,6 +359,20 @@ class PeerConnection(RestartingConnection):
             has_channels=self.sctp is not None,
             channels_negotiated=self.sctp is not None and self.sctp.mid in locals_,
         )
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether both sides have agreed to everything that this side wants."""
+        return self.signalingState == "stable" and not self._is_needed()
+
+    def wanted(self) -> object:
+        """Return what the next offer would ask for, to be compared with what another one did."""
+        media = [(t, t.direction, t.stopped, prefers_codecs(t)) for t in self.getTransceivers()]
+        return media, self.sctp, self._replacing
+
+    def await_change(self) -> None:
+        """Take what is wanted as not to be had: the next change asks for negotiation again."""
+        self._negotiation_needed = False
 
     # --- the end
 

@@ -1,12 +1,20 @@
 """What the two sides have agreed on, as far as descriptions say it."""
 
+from collections.abc import Callable, Collection
 from typing import Any
 
-from aiortc import InvalidStateError, RTCConfiguration, RTCIceTransport, RTCSessionDescription
+from aiortc import (
+    InvalidStateError,
+    RTCConfiguration,
+    RTCIceTransport,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
+from aiortc.codecs import HEADER_EXTENSIONS
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from . import sdp
-from ._aiortc import PeerConnectionSeam, Stable, describe_transport
+from ._aiortc import PeerConnectionSeam, Stable, describe_transport, shares_codec
 from .description import DescriptionWriter
 
 
@@ -17,12 +25,18 @@ class DescribedConnection(PeerConnectionSeam):
         self._writer = DescriptionWriter()
         self._stable_point = Stable()
         self._channels_created = False
+        self._layout = self._stable_layout = sdp.Layout()
         super().__init__(configuration)
 
     @property
     def localDescription(self) -> RTCSessionDescription:
         """The local description, with the candidates found so far."""
         return self._wrap("pendingLocal") or self._wrap("currentLocal")  # type: ignore[return-value]
+
+    @property
+    def remoteDescription(self) -> RTCSessionDescription:
+        """The remote description, as it was understood."""
+        return self._wrap("pendingRemote") or self._wrap("currentRemote")  # type: ignore[return-value]
 
     @property
     def currentLocalDescription(self) -> RTCSessionDescription | None:
@@ -62,7 +76,14 @@ class DescribedConnection(PeerConnectionSeam):
         if which.endswith("Local") and description is self._latest("Local"):
             for media in description.media:
                 self._refresh(media)
-        return RTCSessionDescription(sdp=str(description), type=str(description.type))
+        side = "Local" if which.endswith("Local") else "Remote"
+        is_latest = description is self._latest(side)
+        text = (self._layout if is_latest else self._stable_layout).outward(
+            str(description),
+            answer=description.type != "offer",
+            remote=side == "Remote",
+        )
+        return RTCSessionDescription(sdp=text, type=str(description.type))
 
     def _refresh(self, media: MediaDescription) -> None:
         dtls = self._dtls_of(media)
@@ -92,7 +113,86 @@ class DescribedConnection(PeerConnectionSeam):
         return self._finish(await super().createAnswer())
 
     def _finish(self, created: RTCSessionDescription) -> RTCSessionDescription:
-        return self._writer.finish(created, self._transceivers_by_index(), self._stable_point)
+        answer = created.type == "answer"
+        finished = self._writer.finish(
+            created,
+            self._transceivers_by_index(),
+            self._stable_point,
+            self._bundled_mids() if answer else None,
+        )
+        finished.sdp = self._layout.outward(finished.sdp, answer=answer)
+        return finished
+
+    def _bundled_mids(self) -> set[str]:
+        remote = self._latest("Remote")
+        return {str(mid) for group in (remote.group if remote else ()) for mid in group.items}
+
+    # --- remote descriptions
+
+    def _offered(self, kind: str) -> sdp.Offered:
+        """Tell what there is that a remote description can speak of."""
+        answer = kind != "offer"
+        mids = {t: self._mid_before(t, answer=answer) for t in self.getTransceivers()}
+        known = {mid: "stopped" if t.stopped else t.kind for t, mid in mids.items() if mid}
+        sctp_mid = self._sctp_mid_before(answer=answer)
+        if sctp_mid is not None:
+            known[sctp_mid] = "application"
+        return sdp.Offered(
+            layout=self._layout if answer else self._stable_layout,
+            known=known,
+            used_mids=self._private("seenMids"),
+            common=self._matcher(mids),
+            lent=self._lent_transport(),
+            role=self._remote_dtls_role(),
+            one_transport=self._has_one_transport(),
+        )
+
+    def _mid_before(self, transceiver: RTCRtpTransceiver, *, answer: bool) -> str | None:
+        # An offer that meets an own one takes that one back.
+        if answer or self.signalingState != "have-local-offer":
+            return transceiver.mid
+        was = self._stable_point.transceivers.get(transceiver)
+        return was.mid if was is not None else None
+
+    def _sctp_mid_before(self, *, answer: bool) -> str | None:
+        if self.sctp is None:
+            return None
+        if answer or self.signalingState != "have-local-offer":
+            return self.sctp.mid
+        return self._stable_point.sctp_mid
+
+    def _matcher(
+        self, mids: dict[RTCRtpTransceiver, str | None]
+    ) -> Callable[[sdp.Section, str], bool]:
+        """Tell of sections, asked about in their order, whether they have a codec in common."""
+        free = [transceiver for transceiver, mid in mids.items() if mid is None]
+
+        def common(section: sdp.Section, mid: str) -> bool:
+            known = next((t for t, has in mids.items() if has == mid), None)
+            chosen = known or next((t for t in free if t.kind == section.kind), None)
+            lines = [line for lines in section.codecs.values() for line in lines]
+            if not shares_codec(section.kind, lines, chosen):
+                return False
+            if known is None and chosen is not None:
+                free.remove(chosen)
+            return True
+
+        return common
+
+    def _lent_transport(self) -> sdp.Transport | None:
+        remote = self._description("currentRemote")
+        for media in remote.media if remote else ():
+            if media.ice is not None and media.dtls is not None:
+                return sdp.Transport(
+                    ufrag=media.ice.usernameFragment or "",
+                    password=media.ice.password or "",
+                    fingerprints=tuple(f"{f.algorithm} {f.value}" for f in media.dtls.fingerprints),
+                    setup={"client": "active", "server": "passive"}.get(media.dtls.role, ""),
+                )
+        return None
+
+    def _has_one_transport(self) -> bool:
+        return len(self._dtls_in_use()) == 1
 
     # --- agreement
 
@@ -106,22 +206,19 @@ class DescribedConnection(PeerConnectionSeam):
                 self._writer.rejected.add(media.rtp.muxId)
         self._writer.learn(self.getTransceivers(), self._latest("Remote"))
         self._stable_point = self._stable()
+        self._stable_layout = self._layout
 
     def _remote_text(self) -> str:
         """Return the remote description in force; empty before there is one."""
         current = self._description("currentRemote")
         return str(current) if current is not None else ""
 
-    def _release_recycled(self, text: str) -> None:
-        # RFC 9429 section 5.2.2: a rejected section may be used again, under another mid.
-        for index, mid in enumerate(sdp.mids(text)):
-            self._release_index(index, mid)
-
     async def _roll_back(self, state: str) -> None:
         if self.signalingState != state:
             raise InvalidStateError(f'Cannot roll back in signaling state "{self.signalingState}"')
         remote = state == "have-remote-offer"
         await self._restore(self._stable_point, drop=self._called_for() if remote else ())
+        self._layout = self._stable_layout
 
     def _called_for(self) -> list[Any]:
         """Return what only the remote offer called for: nothing is sent over it."""
@@ -136,7 +233,7 @@ class DescribedConnection(PeerConnectionSeam):
             unwanted.append(self.sctp)
         return unwanted
 
-    async def _take_rejections(self, rejected: set[int]) -> None:
+    async def _take_rejections(self, rejected: Collection[int]) -> None:
         remote = self._latest("Remote")
         by_index = self._transceivers_by_index()
         for index, media in enumerate(remote.media if remote else ()):
@@ -144,6 +241,35 @@ class DescribedConnection(PeerConnectionSeam):
             if index in rejected and transceiver is not None:
                 self._writer.rejected.add(media.rtp.muxId)
                 await transceiver.stop()
+
+    def _is_certain_extension(self, uri: str, id: int) -> bool:
+        return self._writer.numbering.is_certain(uri, id)
+
+    def _note_extensions(self, plan: sdp.Plan) -> None:
+        """Note, before anything further is sent, what the other side may take ids for."""
+        remote = self._latest("Remote")
+        for media in remote.media if remote else ():
+            self._writer.numbering.note(media.rtp.headerExtensions)
+        if plan.by_aiortc:
+            # Its next offer has its own numbers, whatever was agreed on.
+            for extensions in HEADER_EXTENSIONS.values():
+                self._writer.numbering.note(extensions)
+        self._send_certain_extensions()
+
+    def _unoffer(self, mid: str) -> None:
+        """Take a section out of the own offer as aiortc holds it: the answer rejects it."""
+        pending = self._description("pendingLocal")
+        if pending is not None:
+            pending.media = [media for media in pending.media if media.rtp.muxId != mid]
+            for group in pending.group:
+                group.items = [item for item in group.items if item != mid]
+
+    async def _drop_unused_channels(self) -> None:
+        """Close the data channels if their section is rejected."""
+        mid = self.sctp.mid if self.sctp is not None else None
+        if mid is not None and mid not in self._layout.mids():
+            await self._drop_sctp()
+            self._channels_created = False
 
     # --- which section is whose
 
@@ -154,7 +280,8 @@ class DescribedConnection(PeerConnectionSeam):
             dtls = self._dtls_of(media)
             rejected = media.rtp.muxId in self._writer.rejected
             if dtls is not None and dtls.transport is ice and not rejected:
-                return media.rtp.muxId, index
+                mid = media.rtp.muxId
+                return mid, self._layout.index_of(mid) if mid in self._layout.mids() else index
         return None, None
 
     @property

@@ -1,6 +1,6 @@
 """Local descriptions as they leave the house: what aiortc writes, put right."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from aiortc import RTCRtpCodecParameters, RTCRtpTransceiver, RTCSessionDescription
@@ -27,6 +27,7 @@ class DescriptionWriter:
         created: RTCSessionDescription,
         transceivers: dict[int | None, RTCRtpTransceiver],
         stable: Stable,
+        bundle: Collection[str] | None = None,
     ) -> RTCSessionDescription:
         """Put right what aiortc wrote into an offer or an answer.
 
@@ -34,6 +35,7 @@ class DescriptionWriter:
             created: What aiortc wrote.
             transceivers: The transceivers by the index of their media section.
             stable: What was negotiated before; an offer keeps its numbers.
+            bundle: The mids that may be bundled: those that the offer bundles. ``None`` is all.
         """
         description = SessionDescription.parse(created.sdp)
         self._identify(description)
@@ -50,6 +52,10 @@ class DescriptionWriter:
                 self.reject(media)
                 for group in description.group:
                     group.items = [mid for mid in group.items if mid != media.rtp.muxId]
+        for group in description.group:
+            group.items = [mid for mid in group.items if bundle is None or mid in bundle]
+        # A group of nothing is not in the grammar (RFC 5888 section 5).
+        description.group = [group for group in description.group if group.items]
         return RTCSessionDescription(sdp=str(description), type=created.type)
 
     def reject(self, media: MediaDescription) -> None:

@@ -7,6 +7,8 @@
     ├── InvalidConfiguration (also ValueError)
     ├── InvalidServerUrl (also ValueError)
     ├── InvalidCandidate (also ValueError)
+    ├── InvalidDescription (also ValueError)
+    ├── DescriptionTooLarge (also ValueError)
     ├── InvalidModification (also ValueError)
     ├── InvalidParameters (also ValueError)
     ├── NotForwardable (also ValueError)
@@ -88,6 +90,44 @@ class InvalidCandidate(PeerError, ValueError):
     def __init__(self, candidate: object, reason: str) -> None:
         self.candidate = candidate
         super().__init__(f"{candidate!r} is not an ICE candidate: {reason}")
+
+
+class InvalidDescription(PeerError, ValueError):
+    """A description cannot be read, or does not fit what was negotiated before.
+
+    It changed nothing: the connection is in the state in which it was. W3C webrtc-pc has
+    ``RTCError`` with ``sdp-syntax-error`` and ``InvalidAccessError`` for it.
+
+    Attributes:
+        reason: What is wrong with it.
+        sdpLineNumber: The line, from 1; ``None`` if it is not about one line.
+    """
+
+    def __init__(self, reason: str, sdpLineNumber: int | None = None) -> None:
+        self.reason = reason
+        self.sdpLineNumber = sdpLineNumber
+        where = f" (line {sdpLineNumber} of the description)" if sdpLineNumber is not None else ""
+        super().__init__(reason + where)
+
+
+class DescriptionTooLarge(PeerError, ValueError):
+    """An offer or answer of this side is larger than signaling carries; it was taken back.
+
+    The connection is as it was before; what made the description so large is not negotiated until
+    something of it is changed.
+
+    Attributes:
+        kind: ``offer`` or ``answer``.
+        size: Its bytes.
+    """
+
+    def __init__(self, kind: str, size: int, reason: str) -> None:
+        self.kind = kind
+        self.size = size
+        super().__init__(
+            f"the {kind} of {size} bytes cannot be sent: {reason.rstrip('.')}. "
+            "Stop some transceivers, or prefer fewer codecs (setCodecPreferences)"
+        )
 
 
 class InvalidModification(PeerError, ValueError):

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from aiortc import InvalidStateError, RTCSessionDescription
 from aiortc.exceptions import InternalError, OperationError
@@ -32,6 +32,18 @@ class Signaler(Protocol):
 
     async def candidate(self, candidate: RTCIceCandidateInit | None) -> None:
         """Send a candidate, or with ``None`` the end of them."""
+
+
+@runtime_checkable
+class LimitedSignaler(Protocol):
+    """A signaler that does not carry descriptions of any size."""
+
+    def check(self, description: RTCSessionDescription) -> None:
+        """Check that a description can be sent.
+
+        Raises:
+            PeerError: It cannot, such as :class:`~icefloe.peer.errors.DescriptionTooLarge`.
+        """
 
 
 class _Wake(Enum):
@@ -71,6 +83,10 @@ class Negotiator:
         self._inbox = asyncio.Queue(INBOX)
         self._outbox: asyncio.Queue[RTCSessionDescription | _Candidate] = asyncio.Queue(OUTBOX)
         self._needed = False
+        self._refused: object = None
+        """What was wanted by an offer that could not be sent, or got an answer that is none."""
+        self._failure: Exception | None = None
+        self._looked = asyncio.Event()
         self._running = True
         self._operations: dict[Action, Callable[[Any], Awaitable[None]]] = {
             Action.MAKE_OFFER: self._offer,
@@ -93,6 +109,26 @@ class Negotiator:
         if self._running:
             await self._inbox.put(_Candidate(candidate))
 
+    async def settled(self) -> None:
+        """Wait until the other side has agreed to everything that this side has changed.
+
+        Raises:
+            DescriptionTooLarge: The offer that asks for it cannot be sent.
+            PeerError, ValueError, InternalError, InvalidStateError, OperationError: The offer
+                cannot be made, or its answer not be applied.
+
+        Cancellation: safe.
+        """
+        while self._running:
+            # What was changed before this call is noticed in the loop's next turn.
+            await asyncio.sleep(0)
+            self._looked.clear()
+            if self._failure is not None and self._refused == self._connection.wanted():
+                raise self._failure
+            if not self._needed and self._inbox.empty() and self._connection.is_settled:
+                return
+            await self._looked.wait()
+
     async def run(self) -> None:
         """Negotiate until cancelled.
 
@@ -105,6 +141,7 @@ class Negotiator:
                 group.create_task(self._send(), name="signal")
         finally:
             self._running = False
+            self._looked.set()
             while not self._inbox.empty():  # whoever waits to bring something goes on
                 self._inbox.get_nowait()
 
@@ -117,9 +154,12 @@ class Negotiator:
                 await self._operate(Event(item.type), item)
             if self._needed and self._inbox.empty():
                 self._needed = False
+                if self._refused is not None and self._refused == self._connection.wanted():
+                    self._connection.await_change()
                 # The newcomer makes the first offer; after it is asked again whether more is due.
-                if not self._polite or self._connection.remoteDescription is not None:
+                elif not self._polite or self._connection.remoteDescription is not None:
                     await self._operate(Event.NEGOTIATION_NEEDED, None)
+            self._looked.set()
 
     async def _operate(self, event: Event, description: RTCSessionDescription | None) -> None:
         action = self._negotiation.handle(event)
@@ -127,8 +167,21 @@ class Negotiator:
         try:
             await self._operations[action](description)
         except (PeerError, ValueError, InternalError, InvalidStateError, OperationError) as error:
+            if event is not Event.OFFER:
+                self._failure = error
+                # To ask for the same again would end in the same: until something is changed.
+                self._refused = self._connection.wanted()
+            await self._back_to_stable()
             self._negotiation.failed()
             self._on_error(error)
+
+    async def _back_to_stable(self) -> None:
+        rollback = RTCSessionDescription("", "rollback")
+        match self._connection.signalingState:
+            case "have-local-offer":
+                await self._connection.setLocalDescription(rollback)
+            case "have-remote-offer":
+                await self._connection.setRemoteDescription(rollback)
 
     async def _add_candidate(self, item: _Candidate) -> None:
         try:
@@ -138,13 +191,19 @@ class Negotiator:
             logger.debug("%s", error)
 
     async def _offer(self, _: None) -> None:
+        self._failure = self._refused = None
         await self._connection.setLocalDescription()
-        await self._outbox.put(self._connection.localDescription)
+        await self._deliver(self._connection.localDescription)
+
+    async def _deliver(self, description: RTCSessionDescription) -> None:
+        if isinstance(self._signaler, LimitedSignaler):
+            self._signaler.check(description)
+        await self._outbox.put(description)
 
     async def _answer(self, offer: RTCSessionDescription) -> None:
         await self._connection.setRemoteDescription(offer)
         await self._connection.setLocalDescription()
-        await self._outbox.put(self._connection.localDescription)
+        await self._deliver(self._connection.localDescription)
 
     async def _ignore(self, _: object) -> None:
         pass

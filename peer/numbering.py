@@ -38,6 +38,7 @@ class Numbering:
         self._proposed_extension_ids: dict[str, int] = {}
         self._taken_payload_types: set[int] = set()
         self._taken_extension_ids: set[int] = set()
+        self._meanings: dict[int, set[str]] = {}
 
     def learn(
         self,
@@ -51,6 +52,21 @@ class Numbering:
         _learn(self._payload_types, {n: _identity(c, by_number) for n, c in by_number.items()})
         _learn(self._extension_ids, {number: x.uri for number, x in by_id.items()})
         self.reserve(by_number, by_id)
+        self.note(by_id.values())
+
+    def note(self, extensions: Iterable[RTCRtpHeaderExtensionParameters]) -> None:
+        """Note what the other side may take ids for from now on: what it offers, or may offer."""
+        for extension in extensions:
+            self._meanings.setdefault(extension.id, set()).add(extension.uri)
+
+    def is_certain(self, uri: str, id: int) -> bool:
+        """Tell whether an id can mean nothing but this extension to the other side.
+
+        One that gives an id another meaning in the middle of a session, as plain aiortc does in
+        each of its offers, reads packets by either meaning until long after the answer: aiortc's
+        transport ends over a value that has another length.
+        """
+        return self._meanings.get(id, set()) <= {uri}
 
     def reserve(self, payload_types: Iterable[int], extension_ids: Iterable[int]) -> None:
         """Note what the other side uses for things that this side does not have."""

@@ -19,7 +19,7 @@ from .arrivals import Arrivals
 from .channels import RECEIVE_BUFFER, SEND_BUFFER, DataChannel
 from .configuration import PeerConfiguration
 from .connection import PeerConnection
-from .errors import ConnectFailed, PeerError, PeerLeft
+from .errors import ConnectFailed, DescriptionTooLarge, PeerError, PeerLeft
 from .ice.servers import RTCPeerConnectionIceErrorEvent
 from .negotiator import Negotiator, Signaler
 from .transfer.errors import TransferError
@@ -254,6 +254,21 @@ class RemotePeer:
             raise self._failure()
         await self._connected
 
+    async def negotiated(self) -> None:
+        """Wait until the other side has agreed to the tracks and channels that were added here.
+
+        Raises:
+            DescriptionTooLarge: They are too many for one description; nothing is changed, and the
+                call goes on as it was.
+            PeerError, ValueError, InvalidStateError: They cannot be negotiated.
+            PeerLeft: The connection is over.
+
+        Cancellation: safe.
+        """
+        await self._negotiator.settled()
+        if self._ended.is_set():
+            raise PeerLeft(self.name, self._reason)
+
     async def ended(self) -> str:
         """Wait until the connection is over; return why.
 
@@ -361,6 +376,10 @@ class RemotePeer:
 
     def _on_negotiation_error(self, error: Exception) -> None:
         logger.warning("negotiating with %s failed: %s", self.name, error)
+        unanswered = isinstance(error, DescriptionTooLarge) and error.kind == "answer"
+        if unanswered and self._connected.done():
+            # Nothing can take an answer back, and the other side would wait for it for ever.
+            self.end("failed")
         if not self._connected.done():
             failure = self._failure()
             failure.__cause__ = error

@@ -13,20 +13,25 @@ from icefloe.signaling import (
     IceCandidate,
     IceServer,
     Message,
+    MessageError,
     SendQueueFull,
     SessionDescription,
     SignalingClient,
     SignalingError,
 )
+from icefloe.signaling.codec import encode_client
 
 from .candidates import RTCIceCandidateInit
-from .errors import InvalidServerUrl
+from .errors import DescriptionTooLarge, InvalidServerUrl
 from .ice.servers import parse_servers
 
 logger = logging.getLogger(__name__)
 
 _SEND_AGAIN = 0.5
 """Seconds after which it is tried again to send what signaling has no room for."""
+
+_LATE = 2**53
+"""The largest number of a message: it takes the most bytes."""
 
 _BYE_TIMEOUT = 1.0
 """Seconds that telling the other side of an end may take."""
@@ -54,6 +59,19 @@ class RoomSignaler:
     def __init__(self, client: SignalingClient, to: str) -> None:
         self._client = client
         self._to = to
+
+    def check(self, description: RTCSessionDescription) -> None:
+        """Check that a description can be sent.
+
+        Raises:
+            DescriptionTooLarge: Signaling does not carry as much.
+        """
+        payload = SessionDescription(type=description.type, sdp=description.sdp)  # type: ignore[arg-type]
+        try:
+            encode_client(Description(to=self._to, description=payload, seq=_LATE))
+        except MessageError as error:
+            size = len(description.sdp.encode())
+            raise DescriptionTooLarge(description.type, size, error.reason) from error
 
     async def description(self, description: RTCSessionDescription) -> None:
         payload = SessionDescription(type=description.type, sdp=description.sdp)  # type: ignore[arg-type]

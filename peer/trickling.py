@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -193,9 +193,10 @@ class TricklingConnection(DescribedConnection):
             self._remote_candidates.rolled_back(sdp.fragments(self._remote_text()))
 
     async def _take_candidates(
-        self, fragments: set[str], sections: list[sdp.SectionCandidates]
+        self, fragments: set[str], sections: Sequence[sdp.SectionCandidates]
     ) -> None:
         ready = self._remote_candidates.described(fragments)
+        mids = self._layout.mids()
         for index, section in enumerate(sections):
             for attribute in section.candidates:
                 try:
@@ -203,10 +204,10 @@ class TricklingConnection(DescribedConnection):
                 except InvalidCandidate as error:
                     logger.debug("ignored in the remote description: %s", error)
                     continue
-                await self._apply(RemoteCandidate(parsed, sdpMLineIndex=index))
+                await self._apply(RemoteCandidate(parsed, mids[index]))
         for index, section in enumerate(sections):
             if section.complete:
-                await self._apply(RemoteCandidate(None, sdpMLineIndex=index))
+                await self._apply(RemoteCandidate(None, mids[index]))
         for remote in ready:
             if not await self._apply(remote):
                 self._remote_candidates.keep(remote)
@@ -222,12 +223,11 @@ class TricklingConnection(DescribedConnection):
             for ice in self._ice_transports():
                 await ice.addRemoteCandidate(None)
             return True
-        for index, media in enumerate(description.media):
-            if remote.sdpMid is not None:
-                named = media.rtp.muxId == remote.sdpMid
-            else:
-                named = index == remote.sdpMLineIndex
-            if named:
+        mid = self._layout.target(remote.sdpMid, remote.sdpMLineIndex)
+        if mid == "":
+            return True  # of a section that is rejected: there is nothing to be done with it
+        for media in description.media:
+            if media.rtp.muxId == mid:
                 await self._apply_to(media, remote.candidate)
                 return True
         return False

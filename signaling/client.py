@@ -196,7 +196,8 @@ class SignalingClient:
         Args:
             message: The message; its ``seq`` is set here.
         Raises:
-            MessageError: The message is not valid, or larger than 64 KiB.
+            MessageError: The message is not valid, or larger than 64 KiB; a description may have
+                256 KiB.
             SendQueueFull: The socket is broken, and no more messages can wait.
             SignalingClosed: The client is not open any more, or was never entered.
 

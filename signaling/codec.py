@@ -28,7 +28,11 @@ from .messages import (
 )
 
 CLIENT_LIMIT = 64 * 1024
-"""The largest message from a client, in bytes of UTF-8."""
+"""The largest message from a client that is no description, in bytes of UTF-8."""
+
+DESCRIPTION_LIMIT = 256 * 1024
+"""The largest message with a description from a client: one of 300 tracks. A quarter of what is
+kept for a receiver, so that one of them never takes all of that."""
 
 SERVER_LIMIT = 1024 * 1024
 """The largest message from a server, in bytes of UTF-8."""
@@ -101,9 +105,14 @@ def decode_client(frame: str | bytes) -> ClientMessage:
     Raises:
         MessageError: It is none; ``code`` is ``bad-message`` or ``version``.
     """
-    text = _check(frame, CLIENT_LIMIT)
+    text = _check(frame, DESCRIPTION_LIMIT)
     try:
-        message = _from_received(_client.decode(text))
+        received = _client.decode(text)
+        if not isinstance(received, Description):
+            _check_size(text, CLIENT_LIMIT)
+        message = _from_received(received)
+    except MessageError:
+        raise
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _explain(text, error) from error
     if isinstance(message, Join) and message.version != VERSION:
@@ -176,11 +185,15 @@ def _check(frame: str | bytes, limit: int) -> bytes:
         text = frame.encode() if isinstance(frame, str) else frame
     except UnicodeEncodeError as error:
         raise MessageError("The message is not valid Unicode.") from error
-    if len(text) > limit:
-        raise MessageError(f"The message has {len(text)} bytes; at most {limit} are allowed.")
+    _check_size(text, limit)
     if is_too_deep(text):
         raise MessageError(f"The message is nested more than {DEPTH_LIMIT} levels deep.")
     return text
+
+
+def _check_size(text: bytes, limit: int) -> None:
+    if len(text) > limit:
+        raise MessageError(f"The message has {len(text)} bytes; at most {limit} are allowed.")
 
 
 def _explain(text: bytes, error: Exception) -> MessageError:

@@ -297,7 +297,7 @@ class CloseCode(IntEnum):
     """The client did not join in time."""
 
     TOO_BIG = 1009
-    """A message was larger than 64 KiB."""
+    """A message was larger than 256 KiB, or than 64 KiB from who has not joined."""
 
     TAKEN_OVER = 4000
     """Another connection resumed this seat; do not connect again."""

@@ -197,6 +197,10 @@ class Rooms:
         """How many participants are away."""
         return len(self._away)
 
+    def has_seat(self, connection: int) -> bool:
+        """Tell whether a connection has joined."""
+        return connection in self._seated
+
     def connect(self, connection: int, now: float) -> None:
         """Note a new connection.
 

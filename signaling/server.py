@@ -23,7 +23,7 @@ from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from .codec import CLIENT_LIMIT, decode_client
+from .codec import CLIENT_LIMIT, DESCRIPTION_LIMIT, decode_client
 from .errors import ErrorCode, ListenFailed, MessageError
 from .http import WEBSOCKET_PATH, Site, is_allowed_origin, text
 from .messages import CloseCode, IceServer, Join
@@ -168,7 +168,7 @@ class SignalingServer:
                 create_connection=cast(type[ServerConnection], self._create_connection),
                 # What was said is not worth packing, and unpacking it is not bounded by its size.
                 compression=None,
-                max_size=CLIENT_LIMIT,
+                max_size=CLIENT_LIMIT,  # until it has joined
                 max_queue=None,  # FairConnection sees to it
                 ping_interval=configuration.ping_interval,
                 ping_timeout=configuration.ping_timeout,
@@ -294,6 +294,9 @@ class SignalingServer:
             return
         admission = self._admit(message) if isinstance(message, Join) else None
         self._apply(self._rooms.receive(socket.number, message, self._now(), admission))
+        if admission is not None and self._rooms.has_seat(socket.number):
+            # Who is admitted may send descriptions, and nobody else makes the server keep as much.
+            socket.protocol.max_message_size = DESCRIPTION_LIMIT
 
     def _admit(self, join: Join) -> Admission | None:
         if self._configuration.admit is None:

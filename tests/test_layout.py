@@ -74,6 +74,7 @@ PUBLIC = {
         ClosedBy
         ConnectFailed
         DataChannel
+        DescriptionTooLarge
         EncodedTrack
         Evidence
         Failure
@@ -82,6 +83,7 @@ PUBLIC = {
         IncompatibleVersions
         InvalidCandidate
         InvalidConfiguration
+        InvalidDescription
         InvalidMessage
         InvalidModification
         InvalidParameters

@@ -30,7 +30,7 @@ from .ice import Gatherer, IceTransport, agent_of
 from .receiver import Receiver, origin_of
 from .sctp import CountedChannel, SctpTransport
 from .sender import Sender
-from .transceiver import Stable, negotiated_media, prefers_codecs, set_media
+from .transceiver import Stable, negotiated_media, prefers_codecs, set_media, shares_codec
 from .turn import REQUESTED_ADDRESS_FAMILY
 
 __all__ = [
@@ -53,5 +53,6 @@ __all__ = [
     "origin_of",
     "prefers_codecs",
     "set_media",
+    "shares_codec",
     "transport_stats",
 ]

@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from aiortc import (
+    RTCBundlePolicy,
     RTCConfiguration,
     RTCDtlsTransport,
     RTCIceParameters,
@@ -55,6 +58,9 @@ class PeerConnectionSeam(RTCPeerConnection):
     def _negotiation_may_be_needed(self) -> None:
         raise NotImplementedError
 
+    def _is_certain_extension(self, uri: str, id: int) -> bool:
+        raise NotImplementedError
+
     # What aiortc calls.
 
     def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:
@@ -76,9 +82,39 @@ class PeerConnectionSeam(RTCPeerConnection):
         return dtls
 
     async def _RTCPeerConnection__connect(self) -> None:
-        if not self._private("isClosed"):
-            self._begin_checks()
-        await _connect(self)
+        # aiortc starts one transport after the other. Two sides that begin with another one each
+        # wait for each other's for ever, and one that does not connect holds up the others.
+        if self._private("isClosed"):
+            return
+        self._begin_checks()
+        users: dict[RTCDtlsTransport, list[Any]] = {}
+        for user in (*self.getTransceivers(), *([self.sctp] if self.sctp else [])):
+            if user in self._private("remoteIce"):
+                owner: Any = user.receiver if isinstance(user, RTCRtpTransceiver) else user
+                users.setdefault(owner.transport, []).append(user)
+        await asyncio.gather(*(self._connect_over(dtls, of) for dtls, of in users.items()))
+
+    async def _connect_over(self, dtls: RTCDtlsTransport, users: list[Any]) -> None:
+        """Start a transport, and then those who send and receive over it."""
+        if not dtls.transport.iceGatherer.getLocalCandidates():
+            return
+        for user in users:
+            remote = self._private("remoteIce").get(user)
+            if remote is None:
+                continue  # rejected meanwhile
+            await dtls.transport.start(remote)
+            if dtls.state == "new":
+                await dtls.start(self._private("remoteDtls")[user])
+            if dtls.state != "connected":
+                continue
+            if not isinstance(user, RTCRtpTransceiver):
+                caps, port = self._private("sctpRemoteCaps"), self._private("sctpRemotePort")
+                await user.start(caps, port)
+                continue
+            if user.currentDirection in ("sendonly", "sendrecv"):
+                await user.sender.send(self._private("localRtp")(user))
+            if user.currentDirection in ("recvonly", "sendrecv"):
+                await user.receiver.receive(self._private("remoteRtp")(user))
 
     def _on_dtls_state(self, dtls: RTCDtlsTransport) -> None:
         # What was negotiated while the handshake ran was passed over: aiortc starts senders and
@@ -144,6 +180,7 @@ class PeerConnectionSeam(RTCPeerConnection):
         transceiver.receiver.tap()
         transceiver.sender.__class__ = Sender
         assert isinstance(transceiver.sender, Sender)
+        transceiver.sender.is_certain = self._is_certain_extension
         transceiver.sender.begin()
         assert isinstance(transceiver, Transceiver)
         transceiver.receiver.begin()
@@ -175,13 +212,88 @@ class PeerConnectionSeam(RTCPeerConnection):
     def _transceivers_by_index(self) -> dict[int | None, RTCRtpTransceiver]:
         return {t._get_mline_index(): t for t in self.getTransceivers()}
 
-    def _release_index(self, index: int, mid: str) -> None:
-        """Take a media section away from the stopped transceiver that another one replaces."""
+    def _place(self, mids: list[str]) -> None:
+        """Give what has a media section the place of that section in descriptions.
+
+        A section that was rejected may be used again under another mid (RFC 9429 section 5.2.2);
+        it is then taken away from the stopped transceiver that it had.
+        """
         for transceiver in self.getTransceivers():
-            if transceiver._get_mline_index() == index and transceiver.mid not in (None, mid):
+            mid = transceiver.mid
+            if mid in mids:
+                transceiver._set_mline_index(mids.index(mid))
+            elif mid is not None:
                 transceiver._set_mline_index(None)  # type: ignore[arg-type]
                 # aiortc starts whatever it has remote credentials for, by its index.
                 self._private("remoteIce").pop(transceiver, None)
+        if self.sctp is not None and self.sctp.mid is not None:
+            known = self.sctp.mid in mids
+            self._set_private("sctp_mline_index", mids.index(self.sctp.mid) if known else None)
+
+    def _take_mids(self, mids: Iterable[str]) -> None:
+        """Give no other section these mids."""
+        self._private("seenMids").update(mids)
+
+    def _forget_remote_of(self, indices: Collection[int]) -> None:
+        """Start nothing for rejected sections: what they say of their transport means nothing."""
+        by_index = self._transceivers_by_index()
+        for index in indices:
+            self._private("remoteIce").pop(by_index.get(index), None)
+
+    def _remote_dtls_role(self) -> str:
+        """Return ``active`` or ``passive`` as the other side is in DTLS; empty if that is open."""
+        roles = {dtls._role for dtls in self._dtls_in_use()}
+        return {"client": "passive", "server": "active"}.get(next(iter(roles), ""), "")
+
+    def _separate(self, *, by_kind: bool) -> None:
+        """Give each transceiver, or each kind, and the data channels a transport of their own."""
+        seen: set[RTCDtlsTransport] = set()
+        own: dict[object, RTCDtlsTransport] = {}
+        for transceiver in self.getTransceivers():
+            key = transceiver.kind if by_kind else transceiver
+            transceiver._bundled = key in own
+            if key not in own:
+                transport = transceiver.receiver.transport
+                taken = transport in seen
+                own[key] = self._RTCPeerConnection__createDtlsTransport() if taken else transport
+                seen.add(own[key])
+            transceiver.receiver.setTransport(own[key])
+            transceiver.sender.setTransport(own[key])
+        if self.sctp is not None:
+            if self.sctp.transport in seen:
+                self.sctp.setTransport(self._RTCPeerConnection__createDtlsTransport())
+            self.sctp._bundled = False
+
+    @contextmanager
+    def _bundling(self, policy: RTCBundlePolicy) -> Iterator[None]:
+        """Have aiortc make what it makes meanwhile by another bundle policy."""
+        was = self._private("configuration")
+        self._set_private("configuration", replace(was, bundlePolicy=policy))
+        try:
+            yield
+        finally:
+            self._set_private("configuration", was)
+
+    async def _drop_sctp(self) -> None:
+        """Close the data channels and what carries them; the next one begins anew."""
+        sctp = self.sctp
+        if sctp is None:
+            return
+        self._set_private("sctp", None)
+        self._set_private("sctp_mline_index", None)
+        for known in ("remoteIce", "remoteDtls"):
+            self._private(known).pop(sctp, None)
+        await sctp.stop()
+        await self._discard_unused_transports()
+
+    def _send_certain_extensions(self) -> None:
+        for transceiver in self.getTransceivers():
+            if isinstance(transceiver.sender, Sender):
+                transceiver.sender.send_certain_extensions()
+
+    def _enter_signaling_state(self, state: str) -> None:
+        if state != self.signalingState:
+            self._private("setSignalingState")(state)
 
     def _mark_bundled(self, *, one_transport: bool) -> None:
         """Note who shares a transport, whatever the order in which they were created.
@@ -292,10 +404,11 @@ class PeerConnectionSeam(RTCPeerConnection):
         if self.sctp is not None:
             used.add(self.sctp.transport)
         for dtls in self._private("dtlsTransports") - used:
-            await dtls.stop()
-            await dtls.transport.stop()
+            # First: aiortc closes the whole connection when its last transport is closed.
             self._private("dtlsTransports").discard(dtls)
             self._private("iceTransports").discard(dtls.transport)
+            await dtls.stop()
+            await dtls.transport.stop()
         for state in ("IceGatheringState", "IceConnectionState", "ConnectionState"):
             self._private(f"update{state}")()
 
@@ -325,7 +438,6 @@ class PeerConnectionSeam(RTCPeerConnection):
         return self.sctp._remote_max_message_size if self.sctp is not None else 0
 
 
-_connect = RTCPeerConnection.__dict__["_RTCPeerConnection__connect"]
 _create_dtls_transport = RTCPeerConnection.__dict__["_RTCPeerConnection__createDtlsTransport"]
 _create_sctp_transport = RTCPeerConnection.__dict__["_RTCPeerConnection__createSctpTransport"]
 _create_transceiver = RTCPeerConnection.__dict__["_RTCPeerConnection__createTransceiver"]

@@ -1,6 +1,7 @@
 """The sender of RTP: limits at run time, tracks that come encoded."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from aiortc import MediaStreamTrack, RTCRtpSender, RTCStatsReport, rtp
@@ -35,6 +36,9 @@ class Sender(RTCRtpSender):
 
     outgoing: Outgoing
     """What does the work."""
+    is_certain: Callable[[str, int], bool]
+    """Tells of a header extension and its id whether the other side can only take it for that."""
+    _extensions: tuple[tuple[str, int], ...] = ()
 
     def begin(self) -> None:
         """Take the place of aiortc's."""
@@ -70,9 +74,17 @@ class Sender(RTCRtpSender):
         self.outgoing.replace(track)
 
     async def send(self, parameters: Negotiated) -> None:
-        extensions = [(extension.uri, extension.id) for extension in parameters.headerExtensions]
-        self.outgoing.negotiated(parameters.codecs, extensions, parameters.muxId)
+        self._extensions = tuple((known.uri, known.id) for known in parameters.headerExtensions)
+        certain = [known for known in self._extensions if self.is_certain(*known)]
+        self.outgoing.negotiated(parameters.codecs, certain, parameters.muxId)
         await super().send(parameters)
+
+    def send_certain_extensions(self) -> None:
+        """Leave out, from now on, what the other side might take for something else."""
+        stream = self.outgoing.stream
+        stream.configure(
+            [known for known in self._extensions if self.is_certain(*known)], stream.mid
+        )
 
     async def _run_rtp(self, codec: RTCRtpCodecParameters) -> None:
         getattr(self, "_RTCRtpSender__rtp_started").set()  # noqa: B009

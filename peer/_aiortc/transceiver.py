@@ -1,11 +1,14 @@
 """Transceivers, and the negotiated state that a rollback comes back to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiortc import RTCRtpTransceiver, RTCSctpTransport
+from aiortc.codecs import CODECS
+from aiortc.rtcpeerconnection import filter_preferred_codecs, find_common_codecs
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
+from aiortc.sdp import SessionDescription
 
 from .receiver import Receiver
 
@@ -88,3 +91,19 @@ def set_media(transceiver: RTCRtpTransceiver, codecs: list[Any], extensions: lis
 def prefers_codecs(transceiver: RTCRtpTransceiver) -> bool:
     """Whether ``setCodecPreferences()`` was called."""
     return bool(transceiver._preferred_codecs)
+
+
+def shares_codec(kind: str, lines: Iterable[str], transceiver: RTCRtpTransceiver | None) -> bool:
+    """Tell whether a media section has a codec that this side knows, and a transceiver prefers.
+
+    Args:
+        kind: ``audio`` or ``video``.
+        lines: The section's ``rtpmap``, ``rtcp-fb`` and ``fmtp``.
+        transceiver: The one that the section is for, if there is one already.
+    """
+    formats = " ".join(line.split()[0][9:] for line in lines if line.startswith("a=rtpmap:"))
+    media = "".join(f"{line}\r\n" for line in (f"m={kind} 9 RTP/SAVPF {formats}", *lines))
+    (section,) = SessionDescription.parse(f"v=0\r\n{media}").media
+    common = find_common_codecs(CODECS[kind], section.rtp.codecs)
+    preferred = transceiver._preferred_codecs if transceiver is not None else []
+    return bool(filter_preferred_codecs(common, preferred))

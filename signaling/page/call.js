@@ -14,6 +14,8 @@ export class Call {
   #tracks;
   #on;
   #makingOffer = false;
+  /** The media sections of an offer that was too large to be sent. */
+  #tooMany = 0;
   #ignoreOffer = false;
   #isSettingRemoteAnswerPending = false;
   #described = false;
@@ -141,12 +143,20 @@ export class Call {
   }
 
   async #offer() {
+    const sections = this.pc.getTransceivers().length;
+    if (sections === this.#tooMany) return; // asked for again by the rollback alone
     try {
       this.#makingOffer = true;
       await this.pc.setLocalDescription();
       this.#sendDescription();
+      this.#tooMany = 0;
     } catch (error) {
-      if (this.pc.signalingState !== "closed") throw error;
+      if (error instanceof RangeError) {
+        // The call goes on as it was.
+        console.warn(`What was added to the call is left out. ${error.message}`);
+        this.#tooMany = sections;
+        await this.pc.setLocalDescription({ type: "rollback" });
+      } else if (this.pc.signalingState !== "closed") throw error;
     } finally {
       this.#makingOffer = false;
     }

@@ -7,6 +7,9 @@
 const PAUSE_FIRST_MS = 300;
 const PAUSE_MOST_MS = 7000;
 const KEPT_MOST = 256;
+/** The bytes that the server takes of a message, and of a description. */
+const MESSAGE_MOST = 64 * 1024;
+const DESCRIPTION_MOST = 256 * 1024;
 /** The close code after which another connection has the seat, and connecting again is no use. */
 const TAKEN_OVER = 4000;
 
@@ -62,11 +65,16 @@ export class Signaling {
    * Send a message to a peer, now or at the moment the seat is resumed.
    *
    * The last 256 messages are kept, to be sent again if they turn out to be lost.
+   *
+   * @throws {RangeError} the server would not take a message as large
    */
   send(message) {
     if (this.#state === "closed") return;
+    const numbered = { ...message, seq: this.#sent + 1 };
+    const size = new TextEncoder().encode(JSON.stringify(numbered)).length;
+    const most = message.type === "description" ? DESCRIPTION_MOST : MESSAGE_MOST;
+    if (size > most) throw new RangeError(`A ${message.type} of ${size} bytes is over ${most}.`);
     this.#sent += 1;
-    const numbered = { ...message, seq: this.#sent };
     this.#kept.push(numbered);
     if (this.#kept.length > KEPT_MOST) this.#kept.shift();
     if (this.#state === "joined") this.#write(numbered);

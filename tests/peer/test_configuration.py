@@ -96,11 +96,12 @@ def test_the_selection_is_made_of_the_three_fields() -> None:
     assert selection.loopback
 
 
-def test_aiortcs_configuration_is_completed_and_bundled() -> None:
+def test_aiortcs_configuration_is_completed_and_taken_at_its_word() -> None:
     servers = [RTCIceServer("stun:127.0.0.1")]
     own = complete(RTCConfiguration(iceServers=servers))
     assert own.iceServers == servers
-    assert own.bundlePolicy is RTCBundlePolicy.MAX_BUNDLE
+    assert own.bundlePolicy is RTCBundlePolicy.BALANCED
+    assert complete(None).bundlePolicy is RTCBundlePolicy.MAX_BUNDLE
     wanted = complete(PeerConfiguration(bundlePolicy=RTCBundlePolicy.BALANCED))
     assert wanted.bundlePolicy is RTCBundlePolicy.BALANCED
 

@@ -1,419 +1,512 @@
-"""What is put right in descriptions as text, on what Chrome and Firefox write."""
+"""What a description says, read line by line, and in which form aiortc is shown it."""
+
+from typing import Any
 
 import pytest
-from aiortc.codecs import CODECS
-from aiortc.rtcpeerconnection import find_common_codecs
-from aiortc.sdp import SessionDescription
+from aiortc import RTCBundlePolicy
+from aiortc.exceptions import OperationError
+from aiortc.sdp import MediaDescription, SessionDescription
 from hypothesis import given, strategies as st
 
+from icefloe.peer import InvalidDescription
 from icefloe.peer.sdp import (
-    SectionCandidates,
-    complete_rejected,
+    LIMIT,
+    SECTIONS,
+    Layout,
+    Offered,
+    Plan,
+    Slot,
     fragments,
+    fragments_by_mid,
     mids,
-    split_candidates,
+    plan_answer,
+    plan_offer,
+    read,
+    without_end,
 )
 
 SHA = "sha-256 " + ":".join(["5B"] * 32)
-
-CHROME_OFFER = f"""\
-v=0
-o=- 5498186869896684180 2 IN IP4 127.0.0.1
-s=-
-t=0 0
-a=group:BUNDLE 0 1 2
-a=extmap-allow-mixed
-a=msid-semantic: WMS 6f5a
-m=audio 53022 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13 110 126
-c=IN IP4 203.0.113.7
-a=rtcp:9 IN IP4 0.0.0.0
-a=candidate:842163049 1 udp 2122260223 192.168.1.2 53022 typ host generation 0 network-id 1
-a=candidate:2162486046 1 udp 1686052607 203.0.113.7 53022 typ srflx raddr 192.168.1.2 rport 53022
-a=ice-ufrag:Ab3d
-a=ice-pwd:wG8jL2mXb7aQ4sT9vK1pZ5rE
-a=ice-options:trickle
-a=fingerprint:{SHA}
-a=setup:actpass
-a=mid:0
-a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level
-a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid
-a=sendrecv
-a=msid:6f5a 2c41
-a=rtcp-mux
-a=rtcp-rsize
-a=rtpmap:111 opus/48000/2
-a=rtcp-fb:111 transport-cc
-a=fmtp:111 minptime=10;useinbandfec=1
-a=rtpmap:63 red/48000/2
-a=fmtp:63 111/111
-a=rtpmap:9 G722/8000
-a=rtpmap:0 PCMU/8000
-a=rtpmap:8 PCMA/8000
-a=rtpmap:13 CN/8000
-a=rtpmap:110 telephone-event/48000
-a=rtpmap:126 telephone-event/8000
-a=ssrc:2364654374 cname:1IhTkFxvfCvKJbYO
-a=ssrc:2364654374 msid:6f5a 2c41
-m=video 0 UDP/TLS/RTP/SAVPF 96 97
-c=IN IP4 0.0.0.0
-a=rtcp:9 IN IP4 0.0.0.0
-a=ice-ufrag:Ab3d
-a=ice-pwd:wG8jL2mXb7aQ4sT9vK1pZ5rE
-a=ice-options:trickle
-a=fingerprint:{SHA}
-a=setup:actpass
-a=mid:1
-a=bundle-only
-a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid
-a=recvonly
-a=rtcp-mux
-a=rtcp-rsize
-a=rtpmap:96 VP8/90000
-a=rtcp-fb:96 goog-remb
-a=rtcp-fb:96 nack
-a=rtcp-fb:96 nack pli
-a=rtpmap:97 rtx/90000
-a=fmtp:97 apt=96
-m=application 9 UDP/DTLS/SCTP webrtc-datachannel
-c=IN IP4 0.0.0.0
-a=candidate:842163049 1 udp 2122260223 192.168.1.2 53024 typ host generation 0 network-id 1
-a=end-of-candidates
-a=ice-ufrag:Ab3d
-a=ice-pwd:wG8jL2mXb7aQ4sT9vK1pZ5rE
-a=ice-options:trickle
-a=fingerprint:{SHA}
-a=setup:actpass
-a=mid:2
-a=sctp-port:5000
-a=max-message-size:262144
-"""
-
-CHROME_ANSWER = f"""\
-v=0
-o=- 4611731400430051336 2 IN IP4 127.0.0.1
-s=-
-t=0 0
-a=group:BUNDLE 0
-a=msid-semantic: WMS
-m=audio 9 UDP/TLS/RTP/SAVPF 96
-c=IN IP4 0.0.0.0
-a=rtcp:9 IN IP4 0.0.0.0
-a=ice-ufrag:Zx9w
-a=ice-pwd:c0ffeec0ffeec0ffeec0ffee
-a=ice-options:trickle
-a=fingerprint:{SHA}
-a=setup:active
-a=mid:0
-a=recvonly
-a=rtcp-mux
-a=rtpmap:96 opus/48000/2
-m=video 0 UDP/TLS/RTP/SAVPF 0
-c=IN IP4 0.0.0.0
-a=rtcp:9 IN IP4 0.0.0.0
-a=ice-ufrag:Zx9w
-a=ice-pwd:c0ffeec0ffeec0ffeec0ffee
-a=ice-options:trickle
-a=fingerprint:{SHA}
-a=setup:active
-a=mid:1
-a=recvonly
-a=rtcp-mux
-a=rtcp-rsize
-"""
-"""Rejects a section none of whose codecs Chrome has; as Chromium 156 writes it."""
-
-FIREFOX_OFFER = f"""\
-v=0
-o=mozilla...THIS_IS_SDPARTA-99.0 7137 0 IN IP4 0.0.0.0
-s=-
-t=0 0
-a=fingerprint:{SHA}
-a=group:BUNDLE 0 1
-a=ice-options:trickle
-a=msid-semantic:WMS *
-m=audio 41000 UDP/TLS/RTP/SAVPF 109 9 0 8 101
-c=IN IP4 203.0.113.7
-a=candidate:0 1 UDP 2122252543 192.168.1.2 41000 typ host
-a=candidate:4 1 TCP 2105524479 192.168.1.2 9 typ host tcptype active
-a=candidate:1 1 UDP 1686052863 203.0.113.7 41000 typ srflx raddr 192.168.1.2 rport 41000
-a=sendrecv
-a=end-of-candidates
-a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level
-a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid
-a=fmtp:109 maxplaybackrate=48000;stereo=1;useinbandfec=1
-a=ice-pwd:0123456789abcdef0123456789abcdef
-a=ice-ufrag:9f1c2d3e
-a=mid:0
-a=msid:{{a1b2}} {{c3d4}}
-a=rtcp:41001 IN IP4 203.0.113.7
-a=rtcp-mux
-a=rtpmap:109 opus/48000/2
-a=rtpmap:9 G722/8000/1
-a=rtpmap:0 PCMU/8000
-a=rtpmap:8 PCMA/8000
-a=rtpmap:101 telephone-event/8000/1
-a=setup:actpass
-a=ssrc:3142716537 cname:{{e5f6}}
-m=application 0 UDP/DTLS/SCTP webrtc-datachannel
-c=IN IP4 0.0.0.0
-a=bundle-only
-a=sendrecv
-a=ice-pwd:0123456789abcdef0123456789abcdef
-a=ice-ufrag:9f1c2d3e
-a=mid:1
-a=setup:actpass
-a=sctp-port:5000
-a=max-message-size:1073741823
-"""
-
-FIREFOX_ANSWER = f"""\
-v=0
-o=mozilla...THIS_IS_SDPARTA-99.0 2211 0 IN IP4 0.0.0.0
-s=-
-t=0 0
-a=fingerprint:{SHA}
-a=group:BUNDLE 1
-a=ice-options:trickle
-a=msid-semantic:WMS *
-m=audio 0 UDP/TLS/RTP/SAVPF 0
-c=IN IP4 0.0.0.0
-a=inactive
-a=mid:0
-a=rtpmap:0 PCMU/8000
-m=video 9 UDP/TLS/RTP/SAVPF 97
-c=IN IP4 0.0.0.0
-a=recvonly
-a=ice-pwd:fedcba9876543210fedcba9876543210
-a=ice-ufrag:7a7b7c7d
-a=mid:1
-a=rtcp-mux
-a=rtpmap:97 VP8/90000
-a=setup:active
-"""
-"""Rejects its first section, which keeps no more than that; the fingerprint is the session's."""
-
-DESCRIPTIONS = {
-    "Chrome offer": CHROME_OFFER,
-    "Chrome answer": CHROME_ANSWER,
-    "Firefox offer": FIREFOX_OFFER,
-    "Firefox answer": FIREFOX_ANSWER,
-}
-ALL = pytest.mark.parametrize("text", DESCRIPTIONS.values(), ids=DESCRIPTIONS)
-REJECTING = pytest.mark.parametrize(
-    ("text", "index"), [(CHROME_ANSWER, 1), (FIREFOX_ANSWER, 0)], ids=["Chrome", "Firefox"]
-)
-LINE_ENDS = pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
+OTHER = "sha-256 " + ":".join(["A7"] * 32)
+TRANSPORT = f"a=ice-ufrag:Ab3d\na=ice-pwd:{'p' * 24}\na=fingerprint:{SHA}\na=setup:actpass\n"
+AUDIO = "m=audio 9 UDP/TLS/RTP/SAVPF 111 0\na=mid:0\na=rtcp-mux\na=rtpmap:111 opus/48000/2\n"
+VIDEO = "m=video 9 UDP/TLS/RTP/SAVPF 96\na=mid:1\na=rtcp-mux\na=rtpmap:96 VP8/90000\n"
+DATA = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\na=mid:2\na=sctp-port:5000\n"
 
 
-def is_of_candidates(line: str) -> bool:
-    return line.startswith("a=candidate:") or line == "a=end-of-candidates"
-
-
-def written(lines: list[str]) -> str:
-    return "".join(f"{line}\r\n" for line in lines)
-
-
-def sections(text: str) -> list[list[str]]:
-    """Split a description that ends its lines with CRLF."""
-    return [part.split("\r\n")[:-1] for part in text.replace("\r\nm=", "\r\n\0m=").split("\0")]
-
-
-# --- candidates
-
-
-@ALL
-@LINE_ENDS
-def test_taking_the_candidates_out_changes_nothing_else(text: str, end: str) -> None:
-    without, _ = split_candidates(text.replace("\n", end))
-    assert without == written([x for x in text.splitlines() if not is_of_candidates(x)])
-
-
-@LINE_ENDS
-def test_each_section_has_its_own_candidates(end: str) -> None:
-    audio, video, application = split_candidates(CHROME_OFFER.replace("\n", end))[1]
-    assert audio == SectionCandidates(
-        (
-            "candidate:842163049 1 udp 2122260223 192.168.1.2 53022 typ host "
-            "generation 0 network-id 1",
-            "candidate:2162486046 1 udp 1686052607 203.0.113.7 53022 typ srflx "
-            "raddr 192.168.1.2 rport 53022",
-        ),
-        complete=False,
+def session(*sections: str, says: str = "", transport: str = TRANSPORT) -> str:
+    """Put a description together, with a transport in each section."""
+    return f"v=0\no=- 1 1 IN IP4 0.0.0.0\ns=-\nt=0 0\n{says}" + "".join(
+        section + transport for section in sections
     )
-    assert video == SectionCandidates((), complete=False)
-    assert (len(application.candidates), application.complete) == (1, True)
 
 
-@LINE_ENDS
-def test_the_end_of_candidates_of_the_session_holds_for_every_section(end: str) -> None:
-    text = CHROME_OFFER.replace("t=0 0\n", "t=0 0\na=end-of-candidates\n").replace("\n", end)
-    without, found = split_candidates(text)
-    assert [section.complete for section in found] == [True, True, True]
-    assert "end-of-candidates" not in without
+def planned(text: str, *, layout: Layout | None = None, **known: Any) -> Plan:
+    """Plan an offer for a connection that takes every codec."""
+    offered = Offered(
+        layout=layout or Layout(),
+        known=known.get("known", {}),
+        used_mids=known.get("used_mids", ()),
+        common=known.get("common", lambda section, mid: True),
+    )
+    return plan_offer(read(text), offered)
 
 
-@pytest.mark.parametrize("text", ["", "v=0\r\ns=-\r\n"])
-def test_a_description_without_sections_has_no_candidates(text: str) -> None:
-    assert split_candidates(text) == (text, [])
+def shown(text: str, **known: Any) -> list[MediaDescription]:
+    """Return the media sections that aiortc makes of an offer."""
+    return list(SessionDescription.parse(planned(text, **known).text).media)
 
 
-def test_taking_the_candidates_out_twice_finds_none() -> None:
-    once, _ = split_candidates(CHROME_OFFER)
-    assert split_candidates(once) == (once, [SectionCandidates((), False)] * 3)
+def audio(*lines: str, formats: str = "111 0") -> MediaDescription:
+    """Return what aiortc makes of a section of audio with these lines beside."""
+    section = AUDIO.replace("111 0", formats) + "".join(f"{line}\n" for line in lines)
+    (media,) = shown(session(section))
+    return media
 
 
-@pytest.mark.parametrize("separator", "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
-def test_a_separator_that_is_no_line_end_stays_inside_its_line(separator: str) -> None:
-    name = f"s=one{separator}a=end-of-candidates"
-    track = f"a=msid:one{separator}m=video 0 x{separator}a=candidate:1"
-    lines = ["v=0", name, "m=audio 9 UDP/TLS/RTP/SAVPF 0", track, "a=candidate:2"]
-    without, found = split_candidates(written(lines))
-    assert without == written(lines[:-1])
-    assert found == [SectionCandidates(("candidate:2",), complete=False)]
-    assert complete_rejected(without) == (without, set())
+# --- lines
 
 
-LINE = st.one_of(
-    st.sampled_from([x for text in DESCRIPTIONS.values() for x in text.splitlines()]),
-    st.sampled_from(["a=candidate:1", "a=end-of-candidates", "m=", "a=candidates", "a=end-of"]),
-    st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), min_size=1),
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \r\n", "\t\n", "\n\n", "\r\n\r\n"])
+def test_line_ends_blanks_and_empty_lines_mean_nothing(end: str) -> None:
+    text = session(AUDIO, DATA)
+    assert planned(text.replace("\n", end)).text == planned(text).text
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("v=0\nx", 2),
+        ("v=0\n\n=x", 3),
+        ("s=-\nv=0", 1),
+        ("v=0\nm=audio", 2),
+        ("v=0\nm=audio x y z", 2),
+    ],
 )
+def test_an_error_names_the_line(text: str, line: int) -> None:
+    with pytest.raises(InvalidDescription) as caught:
+        read(text)
+    assert caught.value.sdpLineNumber == line
+    assert f"line {line}" in str(caught.value)
 
 
-@given(st.lists(LINE), st.lists(LINE), st.sampled_from(["\n", "\r\n"]))
-def test_no_line_is_lost_or_moved(session: list[str], media: list[str], end: str) -> None:
-    # Candidates belong into media sections; what stands before the first is no candidate.
-    lines = [x for x in session if not is_of_candidates(x) and not x.startswith("m=")]
-    lines += ["m=audio 9 RTP/AVP 0", *media]
-    without, found = split_candidates("".join(f"{line}{end}" for line in lines))
-    assert without == written([x for x in lines if not is_of_candidates(x)])
-    taken = [f"a={candidate}" for section in found for candidate in section.candidates]
-    assert taken == [x for x in lines if x.startswith("a=candidate:")]
-    assert len(found) == sum(x.startswith("m=") for x in lines)
-    assert any(section.complete for section in found) is ("a=end-of-candidates" in lines)
+def test_there_is_a_limit_to_everything() -> None:
+    read("v=0\n" + "a=x\n" * 1000)
+    for text in (
+        "v=0\n" + "s" * LIMIT,
+        "v=0\n" + "a=x\n" * 5000,
+        "v=0\n" + "m=text 0 X 0\n" * (SECTIONS + 1),
+    ):
+        with pytest.raises(InvalidDescription, match=r"at most|more than"):
+            read(text)
+    many = "".join(f"a=ssrc:{n} cname:x\na=candidate:{n}\n" for n in range(2000))
+    (media,) = shown(session(AUDIO + many))
+    assert len(media.ssrc) == 32
+    assert len(planned(session(AUDIO + many)).candidates[0].candidates) == 256
 
 
-# --- username fragments
+@pytest.mark.parametrize("separator", "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\x00\ud800")
+def test_a_separator_that_is_no_line_end_makes_no_line(separator: str) -> None:
+    # aiortc splits at each of them.
+    line = f"a=msid:one{separator}m=video 0 x{separator}a=candidate:1\n"
+    plan = planned(session(AUDIO + line, says=f"s=x{separator}m=video 9 X 0\n"))
+    (media,) = SessionDescription.parse(plan.text).media
+    assert media.msid is None
+    assert plan.candidates[0].candidates == ()
 
 
-@LINE_ENDS
+# --- what aiortc makes of a section
+
+
+@pytest.mark.parametrize(
+    ("says", "line", "direction"),
+    [
+        ("", "", "sendrecv"),
+        ("a=recvonly\n", "", "recvonly"),
+        ("a=recvonly\n", "a=sendonly\n", "sendonly"),
+        ("", "a=INACTIVE\n", "inactive"),
+    ],
+)
+def test_a_direction(says: str, line: str, direction: str) -> None:
+    (media,) = shown(session(AUDIO + line, says=says))
+    assert media.direction == direction
+
+
+@pytest.mark.parametrize(
+    ("line", "ids"),
+    [
+        ("a=extmap:7 urn:x vad=on", {7: "urn:x"}),
+        ("a=extmap:7/recvonly urn:x", {7: "urn:x"}),
+        ("a=extmap:7/inactive urn:x", {}),
+        ("a=extmap:0 urn:x", {}),
+        ("a=extmap:255 urn:x", {255: "urn:x"}),
+        ("a=extmap:4096 urn:x", {}),
+        ("a=extmap:x urn:x", {}),
+        ("a=extmap:7", {}),
+        ("a=extmap", {}),
+        ("a=extmap:7 urn:x\na=extmap:7 urn:y", {7: "urn:x"}),
+        ("a=extmap:7 urn:x\na=extmap:8 urn:x", {7: "urn:x"}),
+    ],
+)
+def test_header_extensions(line: str, ids: dict[int, str]) -> None:
+    assert {x.id: x.uri for x in audio(line).rtp.headerExtensions} == ids
+
+
+def test_a_header_extension_of_the_session_is_one_of_every_section() -> None:
+    text = session(AUDIO, VIDEO + "a=extmap:3 urn:y\n", says="a=extmap:3 urn:x\n")
+    first, second = shown(text)
+    assert [(x.id, x.uri) for x in first.rtp.headerExtensions] == [(3, "urn:x")]
+    assert [(x.id, x.uri) for x in second.rtp.headerExtensions] == [(3, "urn:y")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "ssrcs"),
+    [
+        (["a=ssrc:1 recvonly"], []),
+        (["a=ssrc:1"], []),
+        (["a=ssrc:x cname:y"], []),
+        (["a=ssrc:4294967296 cname:y"], []),
+        (["a=ssrc:1 cname:y"], [1]),
+        (["a=ssrc:1 cname:y", "a=ssrc:2 cname:y", "a=ssrc-group:FID 2 1"], [2, 1]),
+        (["a=ssrc:1 cname:y", "a=ssrc-group:FID 1 7"], [1]),
+        (
+            ["a=ssrc:1 cname:y", "a=ssrc-group:FID 1 1", "a=ssrc-group:SIM 1 x", "a=ssrc-group:"],
+            [1],
+        ),
+    ],
+)
+def test_streams_come_before_what_repairs_them(lines: list[str], ssrcs: list[int]) -> None:
+    assert [stream.ssrc for stream in audio(*lines).ssrc] == ssrcs
+
+
+@pytest.mark.parametrize(
+    ("line", "track"),
+    [
+        ("a=msid:s t", "t"),
+        ("a=msid:- t", "t"),
+        ("a=msid:-", None),
+        ("a=msid:s t u", "t"),
+        ("", None),
+    ],
+)
+def test_a_track_has_the_id_that_it_was_given(line: str, track: str | None) -> None:
+    description = SessionDescription.parse(planned(session(AUDIO + line + "\n")).text)
+    assert description.webrtc_track_id(description.media[0]) == track
+
+
+@pytest.mark.parametrize(
+    ("formats", "lines", "codecs"),
+    [
+        ("0 8 9 18", [], ["PCMU/8000", "PCMA/8000", "G722/8000"]),
+        ("18 0", ["a=fmtp:18 annexb=no"], ["PCMU/8000"]),
+        ("0", ["a=rtpmap:0 other/16000"], ["other/16000"]),
+        ("98 0", ["a=rtpmap:98 opus"], ["PCMU/8000"]),
+        ("98 0", ["a=rtpmap:98 opus/x/2"], ["PCMU/8000"]),
+        ("98 0", ["a=rtpmap:98 opus/48000/x"], ["PCMU/8000"]),
+        ("98 0", ["a=rtpmap:98"], ["PCMU/8000"]),
+        ("98", ["a=rtpmap:98  OPUS / 48000 / 2 "], ["OPUS/48000/2"]),
+        (
+            "98 0 72",
+            ["a=rtpmap:98 opus/48000/2", "a=rtpmap:72 x/8000"],
+            ["opus/48000/2", "PCMU/8000"],
+        ),
+    ],
+)
+def test_codecs(formats: str, lines: list[str], codecs: list[str]) -> None:
+    found = audio(*lines, formats=formats).rtp.codecs
+    assert [str(codec) for codec in found] == codecs
+
+
+@pytest.mark.parametrize(
+    ("fmtp", "parameters"),
+    [
+        ("stereo=1; useinbandfec=1 ;x=y", {"stereo": 1, "useinbandfec": 1, "x": "y"}),
+        ("stereo=yes;useinbandfec", {}),
+        ("stereo=" + "9" * 5000, {}),
+        ("0-15", {"0-15": None}),
+        (";;=;a=;", {"a": ""}),
+        ("Stereo=1;X=1", {"stereo": 1, "X": "1"}),
+        ("packetization-mode;profile-level-id=42e01f", {"profile-level-id": "42e01f"}),
+    ],
+)
+def test_parameters_of_a_codec(fmtp: str, parameters: dict[str, Any]) -> None:
+    media = audio(f"a=fmtp:111 {fmtp}", "a=fmtp", "a=fmtp:x y", "a=fmtp:5 y")
+    assert media.rtp.codecs[0].parameters == parameters
+
+
+def test_feedback_of_a_codec() -> None:
+    media = audio("a=rtcp-fb:111 nack  pli ", "a=rtcp-fb:* ccm fir", "a=rtcp-fb:111", "a=rtcp-fb")
+    found = [(feedback.type, feedback.parameter) for feedback in media.rtp.codecs[0].rtcpFeedback]
+    assert found == [("nack", "pli"), ("ccm", "fir")]
+
+
+@pytest.mark.parametrize(
+    ("line", "host"),
+    [
+        ("c=IN IP4 192.0.2.1", "192.0.2.1"),
+        ("c=IN IP6 2001:db8::1", "2001:db8::1"),
+        ("c=IN IP4 2001:db8::1", "0.0.0.0"),
+        ("c=IN IP4 192.0.2.1/127", "0.0.0.0"),
+        ("c=ATM x y", "0.0.0.0"),
+    ],
+)
+def test_addresses_are_shown(line: str, host: str) -> None:
+    assert audio(line).host == host
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "c=IN IP4 a1b2.local",
+        "c=",
+        "a=rtcp:9 IN IP4 host.example",
+        "a=rtcp:x",
+        "b=AS:64",
+        "k=prompt",
+    ],
+)
+def test_addresses_and_bandwidths_mean_nothing(line: str) -> None:
+    assert str(audio(line)) == str(audio())
+
+
+@pytest.mark.parametrize(
+    ("line", "size"),
+    [
+        ("a=max-message-size:0", 0),
+        ("a=max-message-size:1073741823", 1073741823),
+        ("a=max-message-size:-1", None),
+        ("a=max-message-size", None),
+    ],
+)
+def test_the_size_of_messages(line: str, size: int | None) -> None:
+    (media,) = shown(session(DATA + line + "\n"))
+    known = media.sctpCapabilities
+    assert (known.maxMessageSize if known else None) == size
+
+
+# --- the transport
+
+
+def test_the_sections_transport_counts_before_the_sessions() -> None:
+    says = f"a=ice-ufrag:session\na=ice-pwd:{'s' * 24}\na=fingerprint:{OTHER}\na=setup:active\n"
+    (own,) = shown(session(AUDIO, says=says))
+    assert own.ice is not None
+    assert own.dtls is not None
+    assert own.ice.usernameFragment == "Ab3d"
+    assert [f"{f.algorithm} {f.value}" for f in own.dtls.fingerprints] == [SHA]
+    (sessions,) = shown(session(AUDIO, says=says, transport=""))
+    assert sessions.ice is not None
+    assert sessions.dtls is not None
+    assert (sessions.ice.usernameFragment, sessions.dtls.role) == ("session", "client")
+
+
+def test_the_strongest_hash_counts() -> None:
+    strong = "SHA-512 " + ":".join(["5b"] * 64)
+    lines = f"a=fingerprint:{strong}\na=fingerprint:sha-1 {':'.join(['11'] * 20)}\n"
+    (media,) = shown(session(AUDIO + lines))
+    assert media.dtls is not None
+    assert [f"{f.algorithm} {f.value}" for f in media.dtls.fingerprints] == [
+        "sha-512 " + ":".join(["5B"] * 64)
+    ]
+
+
+def test_what_only_the_tagged_section_says_holds_for_its_bundle() -> None:
+    text = session(AUDIO + TRANSPORT, VIDEO, DATA, says="a=group:BUNDLE 0 1 2\n", transport="")
+    assert len({str((m.ice, m.dtls)) for m in shown(text)}) == 1
+    with pytest.raises(InvalidDescription, match="ICE username fragment or password is missing"):
+        read(session(AUDIO + TRANSPORT, VIDEO, transport=""))
+
+
+@pytest.mark.parametrize(("answer", "role"), [(False, "actpass"), (True, "active")])
+def test_a_role_that_is_not_told(answer: bool, role: str) -> None:
+    text = session(AUDIO, transport=TRANSPORT.replace("a=setup:actpass\n", ""))
+    assert read(text, answer=answer).sections[0].transport.setup == role
+
+
+# --- groups and mids
+
+
+@pytest.mark.parametrize(
+    ("group", "bundle"),
+    [
+        ("", ()),
+        ("a=group:BUNDLE\n", ()),
+        ("a=group:BUNDLE \n", ()),
+        ("a=group\n", ()),
+        ("a=group:LS 0 1\n", ()),
+        ("a=group:BUNDLE 1 0 7 0\n", ("1", "0")),
+        ("a=group:LS 0\na=group:bundle 0 1\n", ("0", "1")),
+    ],
+)
+def test_the_bundle(group: str, bundle: tuple[str, ...]) -> None:
+    assert read(session(AUDIO, VIDEO, says=group)).bundle == bundle
+
+
+@pytest.mark.parametrize("line", ["", "a=mid:\n", "a=mid\n"])
+def test_a_section_without_a_mid_is_given_one(line: str) -> None:
+    text = session(AUDIO.replace("a=mid:0\n", line), VIDEO.replace("a=mid:1", "a=mid:0"))
+    plan = planned(text, used_mids={"1"})
+    assert [slot.mid for slot in plan.layout.slots] == ["2", "0"]
+    again = planned(text, layout=plan.layout, known={"2": "audio", "0": "video"})
+    assert again.layout == plan.layout
+    assert "a=mid:2" not in plan.layout.outward(plan.text, answer=True)
+    assert "a=mid:2" in plan.layout.outward(plan.text, answer=False)
+
+
+@pytest.mark.parametrize(
+    ("group", "second", "policy"),
+    [
+        ("a=group:BUNDLE 0 1\n", VIDEO, None),
+        ("", VIDEO, RTCBundlePolicy.BALANCED),
+        ("", AUDIO.replace("mid:0", "mid:1"), RTCBundlePolicy.BALANCED),
+        ("", AUDIO.replace("mid:0", "mid:1").replace(" 9 ", " 7 "), RTCBundlePolicy.MAX_COMPAT),
+        ("a=group:BUNDLE 0\n", VIDEO, RTCBundlePolicy.BALANCED),
+        ("", "m=text 9 X 0\na=mid:1\n", None),
+    ],
+)
+def test_what_is_not_bundled_has_transports_of_its_own(
+    group: str, second: str, policy: RTCBundlePolicy | None
+) -> None:
+    assert planned(session(AUDIO, second, says=group)).policy is policy
+
+
+# --- sections that are not used
+
+UNUSABLE = {
+    "text": "m=text 9 UDP/TLS/RTP/SAVPF 98\na=rtpmap:98 t140/1000\n",
+    "image": "m=image 9 udptl t38\n",
+    "BFCP": "m=application 9 TCP/TLS/BFCP *\na=setup:holdconn\n",
+    "UDPTL": "m=application 9 UDP/TLS/UDPTL t38\n",
+    "SCTP of something else": "m=application 9 UDP/DTLS/SCTP bfcp\n",
+    "SCTP without a port": "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\na=sctp-port:0\n",
+    "a port of SCTP that is none": "m=application 9 DTLS/SCTP 70000\n",
+    "an unknown protocol": "m=audio 9 MSRP 0\na=rtcp-mux\n",
+    "no codec": "m=audio 9 UDP/TLS/RTP/SAVPF 18\na=rtcp-mux\n",
+    "two ports": "m=audio 9 UDP/TLS/RTP/SAVPF 0\n",
+    "port 0": "m=video 0 UDP/TLS/RTP/SAVPF 300 x\n",
+}
+
+
+@pytest.mark.parametrize("section", UNUSABLE.values(), ids=UNUSABLE)
+def test_a_section_that_cannot_be_used_is_not_shown(section: str) -> None:
+    text = session(section + "a=mid:x\n", DATA, says="a=group:BUNDLE x 2\n")
+    plan = planned(text)
+    (data,) = SessionDescription.parse(plan.text).media
+    assert data.kind == "application"
+    assert "a=group:BUNDLE 2\r" in plan.text
+    assert plan.rejected == frozenset()
+    out = plan.layout.outward(plan.text, answer=True)
+    first = section.split()
+    assert f"{first[0]} 0 {first[2].upper()} {section.splitlines()[0].split(' ', 3)[3]}\r" in out
+    assert mids(out) == ["x", "2"]
+    assert mids(plan.layout.inward(out)) == ["2"]
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "m=audio 9 RTP/SAVP 0\na=rtcp-mux\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\n",
+        "m=audio 9 RTP/AVP 0\na=rtcp-mux\n",
+    ],
+)
+def test_a_section_without_dtls_is_not_used(section: str) -> None:
+    plan = planned(session(section, DATA + TRANSPORT, transport=""))
+    assert [slot.used for slot in plan.layout.slots] == [False, True]
+
+
+def test_a_second_section_of_data_channels_is_not_used() -> None:
+    plan = planned(session(DATA, DATA.replace("mid:2", "mid:3")))
+    assert [slot.used for slot in plan.layout.slots] == [True, False]
+    # The one that is there is the one that stays.
+    plan = planned(session(DATA.replace("mid:2", "mid:3"), DATA), known={"2": "application"})
+    assert [slot.used for slot in plan.layout.slots] == [False, True]
+
+
+def test_candidates_of_a_section_that_is_not_used_are_those_of_its_bundle() -> None:
+    text = session(
+        "m=text 9 X 0\na=mid:x\na=candidate:1\n", DATA, VIDEO, says="a=group:BUNDLE x 2\n"
+    )
+    plan = planned(text)
+    assert [found.candidates for found in plan.candidates] == [("candidate:1",), ()]
+    layout = plan.layout
+    assert [layout.target(None, index) for index in range(4)] == ["2", "2", "1", None]
+    assert [layout.target(mid, 0) for mid in ("x", "2", "1", "y")] == ["2", "2", "1", None]
+    alone = planned(session("m=text 9 X 0\na=mid:x\n", DATA)).layout
+    assert [alone.target("x", None), alone.target(None, 0)] == ["", ""]
+
+
+def test_a_section_that_was_used_is_shown_as_rejected() -> None:
+    refused = "m=audio 0 UDP/TLS/RTP/SAVPF 0\na=mid:0\na=setup:active\n"
+    plan = planned(session(VIDEO, refused), known={"0": "audio", "1": "video"})
+    assert plan.rejected == {1}
+    accepted, rejected = SessionDescription.parse(plan.text).media
+    assert (rejected.direction, rejected.rtcp_mux, rejected.port) == ("inactive", True, 0)
+    # What it says of the transport means nothing, least of all its role.
+    assert (rejected.ice, rejected.dtls) == (accepted.ice, accepted.dtls)
+
+
+@pytest.mark.parametrize("setup", ["active", "passive"])
+def test_rejected_sections_alone_are_shown_with_a_transport(setup: str) -> None:
+    text = session("m=audio 0 X 0\na=mid:0\n", "m=video 0 X 0\n", transport="")
+    layout = Layout((Slot("audio", "0"), Slot("video", "1")))
+    offered = Offered(layout, {"0": "audio", "1": "video"}, (), lambda *_: True, role=setup)
+    plan = plan_answer(read(text, answer=True), offered)
+    assert plan.rejected == {0, 1}
+    for media in SessionDescription.parse(plan.text).media:
+        assert media.dtls is not None
+        assert media.dtls.role == {"active": "client", "passive": "server"}[setup]
+
+
+def test_what_an_answer_does_not_bundle_has_no_transport_here() -> None:
+    layout = Layout((Slot("audio", "0"), Slot("video", "1")))
+    known = {"0": "audio", "1": "video"}
+    other = TRANSPORT.replace("Ab3d", "other").replace("actpass", "active")
+    text = session(AUDIO + other, VIDEO + other.replace("other", "third"), transport="")
+    one = Offered(layout, known, (), lambda *_: True, one_transport=True)
+    assert plan_answer(read(text, answer=True), one).rejected == {1}
+    several = Offered(layout, known, (), lambda *_: True)
+    assert plan_answer(read(text, answer=True), several).rejected == frozenset()
+
+
+def test_an_answer_without_a_common_codec() -> None:
+    text = session(AUDIO).replace("actpass", "active")
+    offered = Offered(Layout((Slot("audio", "0"),)), {"0": "audio"}, (), lambda *_: False)
+    with pytest.raises(OperationError, match="Failed to set remote audio description send"):
+        plan_answer(read(text, answer=True), offered)
+
+
+# --- what is looked up in our own
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (CHROME_OFFER, {"Ab3d"}),
-        (FIREFOX_OFFER, {"9f1c2d3e"}),
-        (CHROME_OFFER.replace("a=ice-ufrag:Ab3d", "a=ice-ufrag:one", 1), {"one", "Ab3d"}),
-        ("v=0\na=ice-ufrag:session \nm=audio 9 x 0\n", {"session"}),
-        ("v=0\n", set()),
+        (session(AUDIO, VIDEO), {"0": "Ab3d", "1": "Ab3d"}),
+        (session(AUDIO, says="a=ice-ufrag:session \n", transport=""), {"0": "session"}),
+        ("v=0\n", {}),
     ],
 )
-def test_the_generations_of_a_description(text: str, expected: set[str], end: str) -> None:
-    assert fragments(text.replace("\n", end)) == expected
+def test_the_generations_of_a_description(text: str, expected: dict[str, str]) -> None:
+    assert fragments_by_mid(text) == expected
+    assert fragments(text) == set(expected.values())
 
 
-# --- rejected sections
+def test_the_end_of_candidates_is_taken_out() -> None:
+    text = session(AUDIO + "a=end-of-candidates\n", says="a=end-of-candidates\n")
+    assert without_end(text) == session(AUDIO).replace("\n", "\r\n")
+    (found,) = planned(text).candidates
+    assert found.complete
 
 
-@LINE_ENDS
-@pytest.mark.parametrize("text", [CHROME_OFFER, FIREFOX_OFFER], ids=["Chrome", "Firefox"])
-def test_a_bundle_only_section_is_not_a_rejected_one(text: str, end: str) -> None:
-    assert complete_rejected(text.replace("\n", end)) == (written(text.splitlines()), set())
-
-
-@LINE_ENDS
-@REJECTING
-def test_a_rejected_section_is_one_that_aiortc_takes(text: str, index: int, end: str) -> None:
-    completed, rejected = complete_rejected(text.replace("\n", end))
-    assert rejected == {index}
-    before = SessionDescription.parse(text)
-    after = SessionDescription.parse(completed)
-    refused, accepted = after.media[index], after.media[1 - index]
-    assert (refused.direction, refused.rtcp_mux, refused.port) == ("inactive", True, 0)
-    assert refused.ice == accepted.ice
-    assert refused.dtls == accepted.dtls
-    assert refused.rtp.muxId == before.media[index].rtp.muxId
-
-
-@REJECTING
-def test_a_rejected_section_has_a_codec_that_aiortc_knows(text: str, index: int) -> None:
-    # RFC 3264 section 6: the formats of a rejected section mean nothing, and Chrome lists "0".
-    refused = SessionDescription.parse(complete_rejected(text)[0]).media[index]
-    assert find_common_codecs(CODECS[refused.kind], refused.rtp.codecs)
-
-
-DIRECTIONS = {"a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"}
-
-
-@LINE_ENDS
-@REJECTING
-def test_only_the_rejected_section_is_completed(text: str, index: int, end: str) -> None:
-    completed, _ = complete_rejected(text.replace("\n", end))
-    before, after = sections(written(text.splitlines())), sections(completed)
-    del before[index + 1], after[index + 1]  # the session comes first
-    assert after == before
-
-
-@ALL
-def test_completing_twice_changes_nothing_more(text: str) -> None:
-    completed, rejected = complete_rejected(text)
-    again, rejected_again = complete_rejected(completed)
-    assert rejected_again == rejected
-    assert list(map(sorted, sections(again))) == list(map(sorted, sections(completed)))
-
-
-def test_a_rejected_section_is_inactive_once() -> None:
-    own = CHROME_OFFER.replace("a=bundle-only\n", "")
-    completed, rejected = complete_rejected(own)
-    assert rejected == {1}
-    refused = sections(completed)[2]
-    assert [line for line in refused if line in DIRECTIONS] == ["a=inactive"]
-
-
-def test_attributes_of_the_session_are_not_given_to_a_rejected_section() -> None:
-    completed, _ = complete_rejected(FIREFOX_ANSWER)
-    session, refused, _ = sections(completed)
-    assert f"a=fingerprint:{SHA}" in session
-    assert not any(line.startswith("a=fingerprint:") for line in refused)
-    assert "a=ice-ufrag:7a7b7c7d" in refused
-
-
-def test_every_rejected_section_counts() -> None:
-    refused = "m=video 0 UDP/TLS/RTP/SAVPF 97\na=mid:{}\na=rtpmap:97 VP8/90000\n"
-    text = CHROME_ANSWER + refused.format(2) + refused.format(3)
-    completed, rejected = complete_rejected(text)
-    assert rejected == {1, 2, 3}
-    assert completed.count("a=ice-ufrag:Zx9w\r\n") == 4
-
-
-@pytest.mark.parametrize(
-    ("line", "rejected"),
-    [
-        ("m=audio 0 UDP/TLS/RTP/SAVPF 0", {0}),
-        ("m=audio 9 UDP/TLS/RTP/SAVPF 0", set()),
-        ("m=audio 10 UDP/TLS/RTP/SAVPF 0", set()),
-        ("m=audio", set()),
-        ("m=", set()),
-    ],
-)
-def test_port_zero_rejects(line: str, rejected: set[int]) -> None:
-    assert complete_rejected(f"v=0\r\n{line}\r\n")[1] == rejected
-
-
-def test_what_a_rejected_section_says_of_the_transport_is_not_heard() -> None:
-    # Chrome writes its own DTLS role into sections that it rejects; taken at its word it would turn
-    # the role of the whole bundle around.
-    text = (
-        "v=0\r\n"
-        "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=setup:passive\r\na=ice-ufrag:used\r\n"
-        "m=audio 0 UDP/TLS/RTP/SAVPF 0\r\na=mid:1\r\na=setup:active\r\na=ice-ufrag:idle\r\n"
-    )
-    completed, rejected = complete_rejected(text)
-    assert rejected == {1}
-    assert completed.count("a=setup:passive") == 2
-    assert completed.count("a=ice-ufrag:used") == 2
-    assert "a=setup:active" not in completed
-
-
-def test_mids_are_read_section_by_section() -> None:
-    text = "v=0\na=mid:none\nm=audio 9 X 0\na=mid:a\nm=video 0 X 0\nm=video 9 X 0\na=mid:2\n"
-    assert mids(text) == ["a", "", "2"]
+@given(st.lists(st.sampled_from([AUDIO, VIDEO, DATA, *UNUSABLE.values()]), max_size=6))
+def test_every_section_keeps_its_place(kinds: list[str]) -> None:
+    named = [
+        "\n".join(x for x in kind.splitlines() if not x.startswith("a=mid:")) + f"\na=mid:m{n}\n"
+        for n, kind in enumerate(kinds)
+    ]
+    plan = planned(session(*named))
+    out = plan.layout.outward(plan.text, answer=True)
+    assert mids(out) == [f"m{n}" for n in range(len(kinds))]
+    used = [slot.mid for slot in plan.layout.slots if slot.used]
+    assert mids(plan.text) == used == plan.layout.mids()
+    assert mids(plan.layout.inward(out)) == used
+    assert plan.layout.extended(out) == plan.layout

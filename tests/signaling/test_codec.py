@@ -36,6 +36,7 @@ from icefloe.signaling import (
 from icefloe.signaling.codec import (
     CLIENT_LIMIT,
     DEPTH_LIMIT,
+    DESCRIPTION_LIMIT,
     SERVER_LIMIT,
     decode_client,
     decode_server,
@@ -399,6 +400,18 @@ def test_sizes_are_limited_in_bytes() -> None:
         decode_client(largest.replace("x" * 40000, "é" * 40000))
     with pytest.raises(MessageError, match="bytes"):
         decode_server("x" * (SERVER_LIMIT + 1))
+
+
+def test_descriptions_may_be_larger_than_other_messages() -> None:
+    bare = Description("p3", SessionDescription("offer", ""))
+    room = DESCRIPTION_LIMIT - len(encode_client(bare))
+    largest = Description("p3", SessionDescription("offer", "x" * room))
+    assert decode_client(encode_client(largest)) == largest
+    with pytest.raises(MessageError, match="262145 bytes; at most 262144"):
+        encode_client(Description("p3", SessionDescription("offer", "x" * (room + 1))))
+    for other in (Message("p3", "x" * room), Candidate("p3", IceCandidate("x" * room, "0"))):
+        with pytest.raises(MessageError, match="at most 65536"):
+            encode_client(other)
 
 
 @settings(max_examples=500)

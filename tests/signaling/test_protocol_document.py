@@ -7,7 +7,13 @@ from typing import get_args
 import pytest
 
 from icefloe.signaling import ClientMessage, CloseCode, ErrorCode, LeftReason, ServerMessage
-from icefloe.signaling.codec import CLIENT_LIMIT, SERVER_LIMIT, decode_client, decode_server
+from icefloe.signaling.codec import (
+    CLIENT_LIMIT,
+    DESCRIPTION_LIMIT,
+    SERVER_LIMIT,
+    decode_client,
+    decode_server,
+)
 
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "protocol.md").read_text()
 EXCHANGE = re.search(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)
@@ -40,5 +46,5 @@ def test_every_close_code_is_specified() -> None:
 
 
 def test_the_limits_are_those_of_the_code() -> None:
-    for limit in (CLIENT_LIMIT, SERVER_LIMIT):
+    for limit in (CLIENT_LIMIT, DESCRIPTION_LIMIT, SERVER_LIMIT):
         assert f"{limit:,}".replace(",", " ") in DOCUMENT

@@ -22,6 +22,7 @@ from icefloe.signaling import (
     SignalingServer,
     serve,
 )
+from icefloe.signaling.codec import CLIENT_LIMIT, DESCRIPTION_LIMIT
 
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -92,12 +93,16 @@ async def test_an_unknown_peer_is_answered(open_raw: OpenRaw) -> None:
     assert (error["code"], error["ref"]) == ("peer-unavailable", "b")
 
 
-@pytest.mark.parametrize("size", [64 * 1024 + 1, 10_000_000])
+@pytest.mark.parametrize(
+    ("joins", "size"),
+    [(False, CLIENT_LIMIT + 1), (True, DESCRIPTION_LIMIT + 1), (True, 10_000_000)],
+)
 async def test_a_frame_that_is_too_large_closes_the_socket(
-    open_raw: OpenRaw, bystanders: Bystanders, size: int
+    open_raw: OpenRaw, bystanders: Bystanders, joins: bool, size: int
 ) -> None:
     client = await open_raw()
-    await client.join("somebody")
+    if joins:
+        await client.join("somebody")
     frame = Frame(Opcode.TEXT, b"x" * size).serialize(mask=True)
     client.socket.transport.write(frame[:50_000])  # its size is in front
     with pytest.raises(ConnectionClosed):
@@ -132,6 +137,26 @@ async def test_the_largest_frame_goes_through(open_raw: OpenRaw) -> None:
     filler = "x" * (64 * 1024 - len(frame))
     await bob.say(json.dumps({"type": "message", "to": to, "data": filler}))
     assert (await alice.hear())["data"] == filler
+
+
+async def test_the_largest_description_goes_through(open_raw: OpenRaw) -> None:
+    alice, bob = await open_raw(), await open_raw()
+    to = (await alice.join("alice"))["id"]
+    await bob.join("bob")
+    await alice.hear_until("peer-joined")
+
+    def message(size: int, **beside: object) -> str:
+        bare = {"type": "description", "to": to, "description": {"type": "offer", "sdp": ""}}
+        bare |= beside
+        text = json.dumps(bare)
+        return text.replace('"sdp": ""', f'"sdp": "{"x" * (size - len(text))}"')
+
+    await bob.say(message(DESCRIPTION_LIMIT))
+    assert len((await alice.hear())["description"]["sdp"]) > DESCRIPTION_LIMIT - 200
+    # Nothing else may be as large.
+    await bob.say(message(CLIENT_LIMIT + 1, type="message", data=1, ref="large"))
+    error = await bob.hear()
+    assert (error["code"], error["type"]) == ("bad-message", "error")
 
 
 async def test_invalid_utf8_closes_the_socket(open_raw: OpenRaw, bystanders: Bystanders) -> None:

@@ -1,0 +1,125 @@
+"""The lines of a description, and the attributes in them (RFC 8866 section 5). No I/O."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..errors import InvalidDescription
+
+LIMIT = 1024 * 1024
+"""Characters of a description at most; a session of a hundred media sections has 100,000."""
+
+SECTIONS = 512
+"""Media sections of a description at most."""
+
+_LINE = re.compile(r"[A-Za-z]=")
+_ATTRIBUTES = 4096
+"""Attributes of one media section, or of the session, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line.
+
+    Attributes:
+        number: Its place in the description, from 1.
+        text: What it says, without the line end and blanks before it.
+    """
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An ``a=`` line.
+
+    Attributes:
+        name: In lower case.
+        value: What stands after the colon, without blanks around it; empty where there is none.
+        number: The number of its line.
+    """
+
+    name: str
+    value: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The session's lines, or those of one media section; the ``m=`` line is the first of these."""
+
+    lines: tuple[Line, ...]
+    attributes: tuple[Attribute, ...]
+
+    def all(self, name: str) -> Iterator[Attribute]:
+        """Give the attributes of a name, in order."""
+        return (attribute for attribute in self.attributes if attribute.name == name)
+
+    def first(self, name: str) -> Attribute | None:
+        """Return the first attribute of a name."""
+        return next(self.all(name), None)
+
+    def value(self, name: str, default: str = "") -> str:
+        """Return the value of the first attribute of a name."""
+        found = self.first(name)
+        return found.value if found is not None else default
+
+    def has(self, name: str) -> bool:
+        """Whether there is an attribute of a name."""
+        return self.first(name) is not None
+
+
+def split(text: object) -> tuple[Block, list[Block]]:
+    """Split a description into the session's lines and those of each media section.
+
+    Lines may end in CRLF or LF, with blanks before; empty ones are passed over.
+
+    Raises:
+        InvalidDescription: It is no text, too long, or not made of such lines.
+    """
+    if not isinstance(text, str):
+        raise InvalidDescription(f"it is of type {type(text).__name__} and not text")
+    if len(text) > LIMIT:
+        raise InvalidDescription(f"it has {len(text)} characters; at most {LIMIT} are read")
+    groups: list[list[Line]] = [[]]
+    # Not splitlines(), which also splits at separators that an attribute may contain.
+    for number, raw in enumerate(text.split("\n"), start=1):
+        line = raw.rstrip()
+        if not line:
+            continue
+        if not _LINE.match(line):
+            raise InvalidDescription("it does not begin with a letter and '='", number)
+        if not groups[0] and line != "v=0":
+            raise InvalidDescription("it does not begin with 'v=0'", number)
+        if line.startswith("m="):
+            groups.append([])
+            if len(groups) > SECTIONS + 1:
+                raise InvalidDescription(f"it has more than {SECTIONS} media sections", number)
+        groups[-1].append(Line(number, line))
+    if not groups[0]:
+        raise InvalidDescription("it is empty")
+    session, *media = map(_block, groups)
+    return session, media
+
+
+def _block(lines: list[Line]) -> Block:
+    attributes = []
+    for line in lines:
+        # What cannot be printed is in no attribute that is of use here.
+        if line.text.startswith("a=") and line.text.isprintable():
+            name, _, value = line.text[2:].partition(":")
+            attributes.append(Attribute(name.strip().lower(), value.strip(), line.number))
+    if len(attributes) > _ATTRIBUTES:
+        raise InvalidDescription(
+            f"a section has more than {_ATTRIBUTES} attributes", attributes[-1].number
+        )
+    return Block(tuple(lines), tuple(attributes))
+
+
+def number_of(text: str, low: int, high: int) -> int | None:
+    """Return a decimal number of a range; ``None`` if it is none."""
+    if not text.isascii() or not text.isdigit() or len(text) > 20:
+        return None
+    number = int(text)
+    return number if low <= number <= high else None

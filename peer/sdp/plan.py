@@ -1,0 +1,321 @@
+"""What becomes of each media section of a remote description. No I/O.
+
+A section that cannot be used is answered as rejected and the rest works (RFC 3264 section 6);
+aiortc is not shown it, unless it is one that it used before.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+
+from aiortc import RTCBundlePolicy
+from aiortc.codecs import CODECS
+from aiortc.exceptions import OperationError
+from aiortc.sdp import parameters_to_sdp
+
+from ..errors import InvalidDescription
+from .layout import Layout, Slot, refusal
+from .reading import Description, Section, SectionCandidates
+from .transport import Transport
+
+_NOBODY = Transport(
+    ufrag="none",
+    password="none" * 6,
+    fingerprints=("sha-256 " + ":".join(["00"] * 32),),
+)
+"""Of a rejected section, where no section tells of a transport; nothing is ever started with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What a connection knows when a description comes.
+
+    Attributes:
+        layout: The sections that were negotiated.
+        known: The kinds of the sections that aiortc has something for, by mid.
+        used_mids: Mids that must not be given anew.
+        common: Tells whether a section of audio or video has a codec that both sides know.
+        lent: A transport for sections that are rejected, where none is accepted.
+        role: ``active`` or ``passive``, as the other side is already; else empty.
+        one_transport: Whether all that is here shares one transport.
+    """
+
+    layout: Layout
+    known: Mapping[str, str]
+    used_mids: Collection[str]
+    common: Callable[[Section, str], bool]
+    lent: Transport | None = None
+    role: str = ""
+    one_transport: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to apply.
+
+    Attributes:
+        text: The description as aiortc reads it.
+        layout: All sections of it.
+        rejected: Those of aiortc's sections that are rejected, by index.
+        candidates: What came with each of aiortc's sections.
+        policy: How transports are shared, where not all is in one bundle.
+        drops: The mid of the section of data channels that is used no more.
+        by_aiortc: Whether plain aiortc wrote it, as far as can be told.
+    """
+
+    text: str
+    layout: Layout
+    rejected: frozenset[int]
+    candidates: tuple[SectionCandidates, ...]
+    policy: RTCBundlePolicy | None
+    drops: str | None
+    by_aiortc: bool
+
+
+@dataclass(slots=True)
+class _Row:
+    section: Section
+    slot: Slot
+    reject: bool = False
+    hidden: bool = False
+
+
+def plan_offer(description: Description, offered: Offered) -> Plan:
+    """Decide about an offer.
+
+    Raises:
+        InvalidDescription: It has fewer sections than there were, or others in their places.
+    """
+    _check_places(description, offered)
+    rows: list[_Row] = []
+    taken = {*offered.used_mids, *(s.mid for s in description.sections)}
+    data = next((mid for mid, kind in offered.known.items() if kind == "application"), None)
+    for index, section in enumerate(description.sections):
+        mid, named = _mid_of(section, index, offered.layout, taken)
+        taken.add(mid)
+        problem = section.problem
+        if not problem and section.is_media and not offered.common(section, mid):
+            problem = "there is no codec that both sides know"
+        if not problem and section.kind == "application":
+            if data not in (None, mid):
+                problem = "there is another section of data channels"
+            else:
+                data = mid
+        reject = bool(problem)
+        slot = _slot(section, mid, named=named)
+        known = offered.known.get(mid)
+        hidden = reject and (known is None or section.kind == "application")
+        rows.append(_Row(section, slot, reject, hidden))
+    return _plan(description, rows, offered, answer=False)
+
+
+def plan_answer(description: Description, offered: Offered) -> Plan:
+    """Decide about an answer.
+
+    Raises:
+        InvalidDescription: Its sections are not those of the offer.
+        OperationError: A section has no codec that both sides know.
+    """
+    slots = offered.layout.slots
+    if len(description.sections) != len(slots):
+        raise InvalidDescription("Media sections in answer do not match offer")
+    rows: list[_Row] = []
+    first = next((s.transport for s in description.sections if s.bundled and s.usable), None)
+    for section, slot in zip(description.sections, slots, strict=True):
+        if section.kind != slot.kind or section.mid not in ("", slot.mid):
+            raise InvalidDescription("Media sections in answer do not match offer")
+        reject = section.rejected or not slot.used
+        if not reject and section.problem:
+            raise InvalidDescription(
+                f"it accepts a section that is of no use: {section.problem}", section.number
+            )
+        if not reject and section.transport.setup == "actpass":
+            raise InvalidDescription(
+                "DTLS setup attribute must be 'active' or 'passive' for an answer"
+            )
+        if not reject and section.is_media and not offered.common(section, slot.mid):
+            raise OperationError(
+                f"Failed to set remote {section.kind} description send parameters: "
+                "there is no codec that both sides know"
+            )
+        if not reject and offered.one_transport and not section.bundled:
+            # It is not bundled with what came before it, and there is no second transport for it.
+            first = first or section.transport
+            reject = section.transport.ufrag != first.ufrag
+        hidden = reject and (not slot.used or slot.mid not in offered.known or not section.is_media)
+        rows.append(_Row(section, slot, reject, hidden))
+    return _plan(description, rows, offered, answer=True)
+
+
+def _check_places(description: Description, offered: Offered) -> None:
+    slots = offered.layout.slots
+    if len(description.sections) < len(slots):
+        raise InvalidDescription(
+            f"it has {len(description.sections)} media sections, and there were {len(slots)} before"
+        )
+    for section, slot in zip(description.sections, slots, strict=False):
+        live = slot.used and slot.mid in offered.known and offered.known[slot.mid] != "stopped"
+        if live and not section.rejected and section.mid not in ("", slot.mid) and slot.named:
+            raise InvalidDescription(
+                f"the mid of a section changes from {slot.mid!r} to {section.mid!r}", section.number
+            )
+        if live and not section.rejected and section.kind != slot.kind:
+            raise InvalidDescription(
+                f"a section of {slot.kind} becomes one of {section.kind}", section.number
+            )
+
+
+def _mid_of(
+    section: Section, index: int, layout: Layout, taken: Collection[str]
+) -> tuple[str, bool]:
+    if section.mid:
+        return section.mid, True
+    if index < len(layout.slots) and layout.slots[index].kind == section.kind:
+        return layout.slots[index].mid, False
+    return next(mid for n in range(10**6) if (mid := str(n)) not in taken), False
+
+
+def _slot(section: Section, mid: str, *, named: bool) -> Slot:
+    protocol = section.protocol
+    formats = ""
+    if section.kind == "application" and protocol == "DTLS/SCTP" and section.formats[0].isdigit():
+        protocol = ""  # aiortc answers it as it is offered
+    elif not section.is_media:
+        formats = " ".join(section.formats)
+    return Slot(section.kind, mid, named, protocol, formats)
+
+
+def _plan(description: Description, rows: list[_Row], offered: Offered, *, answer: bool) -> Plan:
+    accepted = [row for row in rows if not row.reject]
+    bundle = _bundle(description, rows)
+    lender = _lender(accepted, offered, answer=answer)
+    stand_in = bundle[0] if bundle else ""
+    slots: list[Slot] = []
+    written: list[list[str]] = []
+    candidates: list[SectionCandidates] = []
+    rejected: set[int] = set()
+    drops = None
+    for row in rows:
+        if row.hidden:
+            slots.append(_hidden(row, stand_in))
+            if offered.known.get(row.slot.mid) == "application":
+                drops = row.slot.mid
+            continue
+        if row.reject:
+            rejected.add(len(written))
+            written.append(_rejected_lines(row, lender))
+        else:
+            written.append(_lines(row))
+        slots.append(row.slot)
+        candidates.append(row.section.candidates)
+    group = bundle + [r.slot.mid for r in rows if bundle and r.reject and not r.hidden]
+    lines = ["v=0", f"o={description.origin}", "s=-", "t=0 0"]
+    if description.ice_lite:
+        lines.append("a=ice-lite")
+    if group:
+        lines.append(f"a=group:BUNDLE {' '.join(group)}")
+    lines.append("a=msid-semantic:WMS *")
+    text = "".join(f"{line}\r\n" for line in [*lines, *(x for part in written for x in part)])
+    return Plan(
+        text=text,
+        layout=Layout(tuple(slots)),
+        rejected=frozenset(rejected),
+        candidates=_gathered(rows, bundle, candidates),
+        policy=_policy(accepted, bundle),
+        drops=drops,
+        by_aiortc=description.by_aiortc,
+    )
+
+
+def _bundle(description: Description, rows: list[_Row]) -> list[str]:
+    """Return the mids of the bundle, of the sections that are accepted."""
+    by_mid = {row.section.mid: row for row in rows if row.section.bundled}
+    return [by_mid[mid].slot.mid for mid in description.bundle if not by_mid[mid].reject]
+
+
+def _policy(accepted: list[_Row], bundle: list[str]) -> RTCBundlePolicy | None:
+    """Return how transports are shared; ``None`` where one is all there is."""
+    outside = [row.section for row in accepted if row.slot.mid not in bundle]
+    if not outside or len(accepted) == 1:
+        return None
+    # aiortc has one for each kind, also where nothing is bundled.
+    by_kind: dict[str, set[tuple[str, int]]] = {}
+    for section in outside:
+        by_kind.setdefault(section.kind, set()).add((section.transport.ufrag, section.port))
+    shares = all(len(transports) == 1 for transports in by_kind.values())
+    return RTCBundlePolicy.BALANCED if shares else RTCBundlePolicy.MAX_COMPAT
+
+
+def _lender(accepted: list[_Row], offered: Offered, *, answer: bool) -> Transport:
+    """Return what rejected sections say of their transport: it means nothing, least of all a role.
+
+    aiortc takes the role of DTLS from the last section.
+    """
+    known = accepted[0].section.transport if accepted else offered.lent or _NOBODY
+    if answer and known.setup not in ("active", "passive"):
+        return replace(known, setup=offered.role or "active")
+    return known
+
+
+def _hidden(row: _Row, stand_in: str) -> Slot:
+    section, slot = row.section, row.slot
+    if not slot.used:
+        return replace(slot, seen=section.lines)
+    formats = slot.formats or " ".join(section.formats)
+    said = [line for lines in section.codecs.values() for line in lines]
+    known = replace(slot, protocol=slot.protocol or section.protocol, formats=formats)
+    bundled = stand_in if section.bundled and not section.rejected else ""
+    return replace(slot, rejected=refusal(known, said), seen=section.lines, stand_in=bundled)
+
+
+def _gathered(
+    rows: list[_Row], bundle: list[str], candidates: list[SectionCandidates]
+) -> tuple[SectionCandidates, ...]:
+    """Give the candidates of sections that aiortc does not see to their bundle."""
+    shown = [row.slot.mid for row in rows if not row.hidden]
+    for row in rows:
+        if row.hidden and row.section.bundled and not row.section.rejected and bundle:
+            index = shown.index(bundle[0])
+            was, more = candidates[index], row.section.candidates
+            candidates[index] = SectionCandidates(
+                (*was.candidates, *more.candidates), was.complete or more.complete
+            )
+    return tuple(candidates)
+
+
+def _lines(row: _Row) -> list[str]:
+    section, slot = row.section, row.slot
+    connection, rtcp = section.addresses
+    head = [connection, f"a=mid:{slot.mid}"]
+    if section.is_media:
+        media = _media_line(section.kind, section.port, section.protocol, list(section.codecs))
+        head += [f"a={section.direction}", *section.extensions, *section.streams]
+        head += [rtcp, "a=rtcp-mux"]
+        head += [line for lines in section.codecs.values() for line in lines]
+    elif section.sctp_lines[0].startswith("a=sctpmap:"):
+        media = f"m=application {section.port} DTLS/SCTP {section.formats[0]}"
+        head += section.sctp_lines
+    else:
+        media = f"m=application {section.port} UDP/DTLS/SCTP webrtc-datachannel"
+        head += section.sctp_lines
+    return [media, *head, *section.transport.lines()]
+
+
+def _rejected_lines(row: _Row, lender: Transport) -> list[str]:
+    """Write a rejected section with what aiortc insists on; what it lists means nothing."""
+    kind = row.section.kind
+    numbers, lines = [], []
+    for codec in CODECS[kind]:
+        numbers.append(codec.payloadType or 0)
+        lines.append(f"a=rtpmap:{codec.payloadType} {codec}")
+        if codec.parameters:
+            lines.append(f"a=fmtp:{codec.payloadType} {parameters_to_sdp(codec.parameters)}")
+    head = ["c=IN IP4 0.0.0.0", f"a=mid:{row.slot.mid}", "a=inactive"]
+    head += ["a=rtcp:9 IN IP4 0.0.0.0", "a=rtcp-mux"]
+    media = _media_line(kind, 0, row.section.protocol, numbers)
+    return [media, *head, *lines, *lender.lines()]
+
+
+def _media_line(kind: str, port: int, protocol: str, numbers: list[int]) -> str:
+    # aiortc takes letters and slashes alone.
+    known = protocol if protocol.replace("/", "").isalpha() else "UDP/TLS/RTP/SAVPF"
+    return f"m={kind} {port} {known} {' '.join(map(str, numbers))}"
