@@ -112,6 +112,9 @@ class DataChannel:
             beyond 2 MiB, and counted.
         max_message_size: Tells the largest message that the other side takes, in bytes; 0 is no
             limit.
+
+    Raises:
+        ValueError: A buffer is no number of bytes.
     """
 
     def __init__(
@@ -122,6 +125,7 @@ class DataChannel:
         receive_buffer: int = RECEIVE_BUFFER,
         max_message_size: Callable[[], int] = lambda: 0,
     ) -> None:
+        check_buffers(send_buffer, receive_buffer)
         self._counts = ChannelCounts()
         self._channel = channel
         self._send_buffer = send_buffer
@@ -216,11 +220,12 @@ class DataChannel:
         Raises:
             ChannelClosed: The channel is, or becomes, closed.
             MessageTooLarge: The other side does not take messages of this size.
+            InvalidMessage: The text has half a surrogate pair, which UTF-8 has no bytes for.
             TypeError: The message is neither ``str`` nor bytes-like.
 
         Cancellation: safe; the message was then not sent.
         """
-        payload, size = _payload(message)
+        payload, size = self._payload(message)
         if self._has_room():
             self._hand_over(payload, size)
             return
@@ -242,9 +247,10 @@ class DataChannel:
         Raises:
             ChannelClosed: The channel is closed.
             MessageTooLarge: The other side does not take messages of this size.
+            InvalidMessage: The text has half a surrogate pair, which UTF-8 has no bytes for.
             TypeError: The message is neither ``str`` nor bytes-like.
         """
-        payload, size = _payload(message)
+        payload, size = self._payload(message)
         self._check_open()
         self._check_size(size)
         if not self._has_room():
@@ -451,8 +457,11 @@ class DataChannel:
         """Take the channel as closed, because its connection is; wakes everyone who waits."""
         if self._closed_by is None:
             over = getattr(self._channel.transport, "state", "closed") == "closed"
-            there = self._channel.readyState == "closed" and not over
-            self._closed_by = ClosedBy.THEM if there else ClosedBy.CONNECTION
+            if getattr(self._channel, "refusal", None) is not None:
+                self._closed_by = ClosedBy.US
+            else:
+                there = self._channel.readyState == "closed" and not over
+                self._closed_by = ClosedBy.THEM if there else ClosedBy.CONNECTION
         self._closed.set()
         if self._window is not None and self._waiting_bytes:
             # What is left can still be read, but it must not hold up the other channels.
@@ -463,14 +472,31 @@ class DataChannel:
 
     # --- below
 
+    def _over(self) -> ChannelError:
+        """Return the error of whoever still wants something."""
+        refusal = getattr(self._channel, "refusal", None)
+        if isinstance(refusal, ChannelError):
+            return refusal
+        return ChannelClosed(self.label, self._closed_by or ClosedBy.CONNECTION)
+
     def _check_open(self) -> None:
         if self.closed or self._closed_by is not None:
-            raise ChannelClosed(self.label, self._closed_by or ClosedBy.CONNECTION)
+            raise self._over()
 
     def _check_size(self, size: int) -> None:
         limit = self._max_message_size()
         if limit and size > limit:
             raise MessageTooLarge(self.label, size, limit)
+
+    def _payload(self, message: str | bytes | bytearray | memoryview) -> tuple[str | bytes, int]:
+        if not isinstance(message, str):
+            payload = message if isinstance(message, bytes) else bytes(memoryview(message))
+            return payload, len(payload)
+        try:
+            return message, len(message.encode())
+        except UnicodeEncodeError as error:
+            reason = f"half a surrogate pair at {error.start} is no character"
+            raise InvalidMessage(self.label, message, reason) from error
 
     def _has_room(self) -> bool:
         """Whether a message can go now, and overtakes nobody's that waits."""
@@ -507,9 +533,7 @@ class DataChannel:
     async def _take(self) -> str | bytes:
         while not self._messages:
             if self.closed:
-                raise self._failure or ChannelClosed(
-                    self.label, self._closed_by or ClosedBy.CONNECTION
-                )
+                raise self._failure or self._over()
             self._arrived.clear()
             await self._arrived.wait()
         return self._pop()[0]
@@ -551,9 +575,15 @@ class DataChannel:
         """Wait for an event that :meth:`abandon` sets as well."""
         await event.wait()
         if self.closed:
-            raise ChannelClosed(self.label, self._closed_by or ClosedBy.CONNECTION)
+            raise self._over()
 
 
-def _payload(message: str | bytes | bytearray | memoryview) -> tuple[str | bytes, int]:
-    payload = message if isinstance(message, str | bytes) else bytes(memoryview(message))
-    return payload, len(payload.encode()) if isinstance(payload, str) else len(payload)
+def check_buffers(send: int, receive: int) -> None:
+    """Look whether a channel can have buffers of so many bytes.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    for field, value in (("send_buffer", send), ("receive_buffer", receive)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**32:
+            raise ValueError(f"{field}={value!r}: give a number of bytes, 1 to 2**32 - 1")

@@ -26,6 +26,9 @@ class CountedChannel(RTCDataChannel):
     messages_skipped = 0
     """Messages of an ordered one that the other side gave up and that never came."""
 
+    refusal: Exception | None = None
+    """Why it could not be opened, where that showed only when the other side was there."""
+
     reader: Callable[[str | bytes], None] | None = None
     """Takes each message before those who listen: to emit costs as much as all that a small message
     needs beside."""
@@ -64,6 +67,10 @@ class CountedChannel(RTCDataChannel):
     def change(self, state: str) -> None:
         """Change its state."""
         self._setReadyState(state)
+
+    def refuse(self, error: Exception) -> None:
+        """Note why it cannot be opened."""
+        self.refusal = error
 
     def buffered(self, amount: int) -> None:
         """Add to :attr:`bufferedAmount`, in bytes."""

@@ -33,6 +33,9 @@ class Channel(Protocol):
     def change(self, state: str) -> None:
         """Change its state."""
 
+    def refuse(self, error: Exception) -> None:
+        """Note why it cannot be opened, before it is closed."""
+
     def buffered(self, amount: int) -> None:
         """Add to its ``bufferedAmount``, in bytes."""
 

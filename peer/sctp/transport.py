@@ -9,7 +9,8 @@ import logging
 import os
 import time
 
-from . import dcep
+from ..errors import ChannelUnavailable
+from . import dcep, options
 from .association import Association
 from .congestion import Controller
 from .congestion.model import Model
@@ -235,9 +236,13 @@ class Channels:
         """Open a channel: its OPEN is sent as soon as there is an association.
 
         Raises:
-            ValueError: Its identifier is in use.
+            InvalidChannel: It cannot be; as ChannelUnavailable, there is no stream for it.
         """
-        self._streams.register(channel)
+        self._admit(channel)
+        if channel.id is not None:
+            self._streams.register(channel)
+        elif self.state == "connected" and self._assign(channel) is None:
+            raise ChannelUnavailable(channel.label, "id", None, "no stream is left")
         self._unopened.append(channel)
         self._schedule()
 
@@ -245,24 +250,41 @@ class Channels:
         """Add a channel that both sides know of.
 
         Raises:
-            ValueError: Its identifier is in use.
+            InvalidChannel: It cannot be; as ChannelUnavailable, there is no stream for it.
         """
+        self._admit(channel)
         self._streams.register(channel)
         if self.state == "connected":
             channel.change("open")
 
+    def _admit(self, channel: Channel) -> None:
+        options.check(
+            channel.label,
+            max_packet_life_time=channel.maxPacketLifeTime,
+            max_retransmits=channel.maxRetransmits,
+            protocol=channel.protocol,
+            negotiated=channel.negotiated,
+            id=channel.id,
+        )
+        if channel.id is not None:
+            used = channel.id in self._streams
+            options.check_id(channel.label, channel.id, streams=self.streams, is_used=used)
+
+    def _assign(self, channel: Channel) -> int | None:
+        # RFC 8832 section 6: the DTLS client's are even, the server's odd.
+        first = 1 if self._host.is_server else 0
+        return self._streams.assign(channel, range(first, self.streams, 2))
+
     def _open_all(self, association: Association) -> None:
         if self.state != "connected":
             return
-        for channel in self._unopened:
-            id = channel.id
+        unopened, self._unopened = self._unopened, []
+        for channel in unopened:
+            id = channel.id if channel.id is not None else self._assign(channel)
             if id is None:
-                # RFC 8832 section 6: the DTLS client's are even, the server's odd.
-                first = 1 if self._host.is_server else 0
-                id = self._streams.assign(channel, range(first, association.streams, 2))
-            if id is None:
-                logger.warning("no stream is left for the data channel %r", channel.label)
-                channel.change("closed")
+                self._fail(
+                    ChannelUnavailable(channel.label, "id", None, "no stream is left"), channel
+                )
                 continue
             opened = dcep.Open(
                 channel.label,
@@ -272,7 +294,26 @@ class Channels:
                 channel.maxPacketLifeTime,
             )
             association.send(Message(id, dcep.Protocol.DCEP, opened.encode()))
-        self._unopened.clear()
+
+    def _fail(self, error: ChannelUnavailable, channel: Channel) -> None:
+        """Close a channel for which there turns out to be no stream."""
+        logger.warning("the data channel %.80r is closed: %s", channel.label, error)
+        if channel.id is not None:
+            self._streams.release(channel.id)
+        if channel in self._unopened:
+            self._unopened.remove(channel)
+        channel.refuse(error)
+        channel.change("closed")
+
+    def _begin_channels(self, streams: int) -> None:
+        for channel in self._streams.all():
+            try:
+                options.check_id(channel.label, channel.id or 0, streams=streams, is_used=False)
+            except ChannelUnavailable as error:
+                self._fail(error, channel)
+                continue
+            if channel.negotiated and channel.readyState == "connecting":
+                channel.change("open")
 
     def send(self, channel: Channel, message: str | bytes, limit: int) -> None:
         """Queue a message.
@@ -332,11 +373,9 @@ class Channels:
 
     def _take_event(self, event: Event) -> None:
         match event:
-            case Established():
+            case Established(streams):
                 self.state = "connected"
-                for channel in self._streams.all():
-                    if channel.negotiated and channel.readyState == "connecting":
-                        channel.change("open")
+                self._begin_channels(streams)
             case Closed(reason):
                 logger.debug("the SCTP association is over: %s", reason)
                 self._end()
@@ -348,6 +387,8 @@ class Channels:
                         self._free_if_reset(id)
             case ResetDone(streams, performed):
                 for id in streams:
+                    if id not in self._streams:
+                        continue  # an OPEN that could not be read
                     self._streams.reset_there.add(id)
                     if not performed:
                         self._streams.reset_here.add(id)
@@ -391,7 +432,7 @@ class Channels:
         if dcep.is_open(message):
             if channel is not None and not self._is_free(id):
                 raise Malformed(f"an OPEN for the channel {id}, which there is")
-            channel = self._host.accept(dcep.Open.decode(message), id)
+            channel = self._host.accept(self._read_open(message, id), id)
             self._streams.put(id, channel)
             self.send_raw(id, dcep.Protocol.DCEP, dcep.ACK)
             self._host.announce(channel)
@@ -402,6 +443,18 @@ class Channels:
                 channel.change("open")
         else:
             raise Malformed("a DCEP message of an unknown type")
+
+    def _read_open(self, message: bytes, id: int) -> dcep.Open:
+        association = self._association
+        if association is not None and id >= association.streams:
+            raise Malformed(f"an OPEN for the channel {id}, beyond the {association.streams}")
+        try:
+            return dcep.Open.decode(message)
+        except Malformed:
+            if association is not None:
+                # RFC 8832 section 6: it is closed, so that the other side does not wait for it.
+                association.reset(id)
+            raise
 
     def _end(self) -> None:
         if self.state == "closed":
