@@ -18,7 +18,7 @@ from .errors import (
     MessageTooLarge,
     ReceiveOverflow,
 )
-from .requests import ANYTHING, CONCURRENT, Requests
+from .requests import ANYTHING, CONCURRENT, UNREADABLE, Requests
 
 SEND_BUFFER = 1024 * 1024
 """Bytes that may wait in a channel before :meth:`DataChannel.send` waits."""
@@ -33,6 +33,8 @@ so that one channel that nobody reads does not take it all."""
 OVERHEAD = 100
 """Bytes by which a message that waits counts for more than it has: what it takes in memory. Else
 tiny ones without number would fit a window."""
+
+_HALF = "half a surrogate pair at {0.start} is no character"
 
 _Type = TypeVar("_Type")
 
@@ -149,6 +151,7 @@ class DataChannel:
         self._requests: Requests | None = None
         channel.on("open", self._open.set)
         channel.on("close", self.abandon)
+        channel.on("closing", self._on_closing)
         if isinstance(channel, Deliverer) and channel.reader is None:
             channel.reader = self._on_message
         else:
@@ -283,11 +286,16 @@ class DataChannel:
 
         Raises:
             TypeError: JSON has no form for it.
+            InvalidMessage: A text in it has half a surrogate pair.
             ChannelClosed: As :meth:`send`; so is MessageTooLarge.
 
         Cancellation: safe; the message was then not sent.
         """
-        await self.send(msgspec.json.encode(value).decode())
+        try:
+            text = msgspec.json.encode(value).decode()
+        except UnicodeEncodeError as error:
+            raise InvalidMessage(self.label, error.object, _HALF.format(error)) from error
+        await self.send(text)
 
     # --- receiving
 
@@ -340,7 +348,7 @@ class DataChannel:
         message = await self.receive()
         try:
             return msgspec.json.decode(message, type=type)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise InvalidMessage(self.label, message, str(error)) from error
 
     async def messages(self, type: type[_Type]) -> AsyncIterator[_Type]:
@@ -470,6 +478,13 @@ class DataChannel:
         for event in (self._open, self._room, self._arrived):
             event.set()
 
+    def _on_closing(self) -> None:
+        # The other side sends nothing more, and takes nothing. Until it has the answer to that,
+        # which may be lost, the channel itself is not closed.
+        if self._closed_by is None:
+            self._closed_by = ClosedBy.THEM
+        self.abandon()
+
     # --- below
 
     def _over(self) -> ChannelError:
@@ -495,8 +510,7 @@ class DataChannel:
         try:
             return message, len(message.encode())
         except UnicodeEncodeError as error:
-            reason = f"half a surrogate pair at {error.start} is no character"
-            raise InvalidMessage(self.label, message, reason) from error
+            raise InvalidMessage(self.label, message, _HALF.format(error)) from error
 
     def _has_room(self) -> bool:
         """Whether a message can go now, and overtakes nobody's that waits."""

@@ -92,7 +92,7 @@ class InvalidCandidate(PeerError, ValueError):
 
     def __init__(self, candidate: object, reason: str) -> None:
         self.candidate = candidate
-        super().__init__(f"{candidate!r} is not an ICE candidate: {reason}")
+        super().__init__(f"{_short(candidate, 300)} is not an ICE candidate: {reason}")
 
 
 class UnknownSection(InvalidCandidate):
@@ -404,10 +404,7 @@ class ReceiveOverflow(ChannelError):
         )
 
 
-def _short(value: object) -> str:
+def _short(value: object, most: int = 80) -> str:
     """Return a value as an error message may have it; ``repr()`` escapes half a surrogate pair."""
-    shown = repr(value[:_SHOWN] if isinstance(value, str | bytes) else value)
-    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
-
-
-_SHOWN = 80
+    shown = repr(value[:most] if isinstance(value, str | bytes) else value)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"

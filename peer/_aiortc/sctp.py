@@ -64,6 +64,10 @@ class CountedChannel(RTCDataChannel):
         """Give it its stream identifier."""
         self._setId(id)
 
+    def ends(self) -> None:
+        """Tell that the other side closes it (W3C webrtc-pc 6.2, the event ``closing``)."""
+        self.emit("closing")
+
     def change(self, state: str) -> None:
         """Change its state."""
         self._setReadyState(state)

@@ -121,6 +121,11 @@ class Association:
         self._resets.want(stream)
         return True
 
+    @property
+    def is_closing_streams(self) -> bool:
+        """Whether there are streams to reset of which the other side was not told yet."""
+        return self._resets is not None and bool(self._resets.wanted)
+
     def used_anew(self, stream: int) -> None:
         """Note that the other side begins a stream again that was reset there.
 
@@ -268,7 +273,7 @@ class Association:
             resets.reset_here.clear()
             for stream in streams:
                 self._receiver.reset(stream)
-            self.events.append(StreamsReset(streams))
+            self.events.append(StreamsReset(streams, after=self._receiver.completed))
         if resets.reset_there:
             streams = tuple(resets.reset_there)
             resets.reset_there.clear()
@@ -429,17 +434,23 @@ class Association:
         if resets.outgoing:
             control += resets.outgoing
             resets.outgoing.clear()
+        # A channel that is closed and another one that is opened then: the other side is told in
+        # this order.
+        self._request_resets(sender, resets, now)
         sender.flush(self._header, control, self.outgoing, now)
-        if resets.wanted:
-            resets.request(sender.last_tsn, self._is_busy, now, sender.rto)
-            if resets.outgoing:
-                self.outgoing.append(self._header.seal(b"".join(resets.outgoing)))
-                resets.outgoing.clear()
+        self._request_resets(sender, resets, now)
         if self.path.probe is not None:
             self._probe_path(self.path.probe, sender, now)
         if self.state is State.SHUTDOWN_RECEIVED and sender.is_done:
             self.outgoing.append(self._header.seal(chunk(Kind.SHUTDOWN_ACK, 0, b"")))
             self._enter(State.SHUTDOWN_ACK_SENT)
+
+    def _request_resets(self, sender: Sender, resets: Resets, now: float) -> None:
+        if resets.wanted:
+            resets.request(sender.last_tsn, self._is_busy, now, sender.rto)
+            if resets.outgoing:
+                self.outgoing.append(self._header.seal(b"".join(resets.outgoing)))
+                resets.outgoing.clear()
 
     def _is_busy(self, stream: int) -> bool:
         return self.queue.has(stream)

@@ -30,6 +30,9 @@ class Channel(Protocol):
     def assign(self, id: int) -> None:
         """Give it its stream identifier."""
 
+    def ends(self) -> None:
+        """Tell the application that the other side closes it, and nothing more comes."""
+
     def change(self, state: str) -> None:
         """Change its state."""
 

@@ -48,6 +48,7 @@ class Channels:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._streams = Streams()
+        self._taken = 0  # messages, of all that arrived
         self._unopened: list[Channel] = []  # their OPENs wait for the association
         self.state = "new"
         """``new``, ``connecting``, ``connected`` or ``closed``."""
@@ -144,6 +145,8 @@ class Channels:
             if association.arrived or association.events:
                 self._hand_out(association)
             if self._unopened:
+                if association.is_closing_streams:
+                    association.flush(time.monotonic())  # what was closed before is told before
                 self._open_all(association)
         finally:
             self._send(association)
@@ -158,12 +161,22 @@ class Channels:
 
     def _hand_out(self, association: Association) -> None:
         events, arrived = association.events, association.arrived
-        while events and isinstance(events[0], Established):
-            self._take_event(events.popleft())  # before the first message
-        while arrived:
-            self._take(arrived.popleft())
-        while events:
-            self._take_event(events.popleft())
+        while arrived or events:
+            if events and (not arrived or self._comes_first(events[0])):
+                self._take_event(events.popleft())
+            else:
+                self._taken += 1
+                self._take(arrived.popleft())
+
+    def _comes_first(self, event: Event) -> bool:
+        """Whether an event comes before the next message."""
+        match event:
+            case Established():
+                return True
+            case StreamsReset(after=after):
+                return after <= self._taken
+            case _:
+                return False
 
     def _transmit(self, association: Association) -> None:
         if association.outgoing:
@@ -384,6 +397,7 @@ class Channels:
                     if (closing := self._streams.get(id)) is not None:
                         self._streams.reset_here.add(id)
                         self.close(closing)
+                        closing.ends()
                         self._free_if_reset(id)
             case ResetDone(streams, performed):
                 for id in streams:
