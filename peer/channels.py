@@ -141,6 +141,7 @@ class DataChannel:
         )
         self._sending = asyncio.Lock()
         self._open = asyncio.Event()
+        self._was_open = False
         self._closed = asyncio.Event()
         self._room = asyncio.Event()
         self._arrived = asyncio.Event()
@@ -149,7 +150,7 @@ class DataChannel:
         self._closed_by: ClosedBy | None = None
         self._failure: ChannelError | None = None
         self._requests: Requests | None = None
-        channel.on("open", self._open.set)
+        channel.on("open", self._on_open)
         channel.on("close", self.abandon)
         channel.on("closing", self._on_closing)
         if isinstance(channel, Deliverer) and channel.reader is None:
@@ -159,7 +160,7 @@ class DataChannel:
         channel.on("bufferedamountlow", self._room.set)
         channel.bufferedAmountLowThreshold = send_buffer // 2
         if channel.readyState == "open":
-            self._open.set()
+            self._on_open()
         elif channel.readyState == "closed":
             self.abandon()
 
@@ -203,14 +204,18 @@ class DataChannel:
     # --- sending
 
     async def opened(self) -> None:
-        """Wait until the channel is open.
+        """Wait until the channel is open; one that was is closed by now perhaps.
 
         Raises:
             ChannelClosed: It was closed instead.
+            ChannelUnavailable: There turned out to be no stream for it.
 
         Cancellation: safe.
         """
-        await self._first_of(self._open)
+        if not self.closed:
+            await self._open.wait()
+        if self.closed and not self._was_open:
+            raise self._over()
 
     async def send(self, message: str | bytes | bytearray | memoryview) -> None:
         """Send a message, as soon as there is room for it.
@@ -477,6 +482,10 @@ class DataChannel:
         self._window = None
         for event in (self._open, self._room, self._arrived):
             event.set()
+
+    def _on_open(self) -> None:
+        self._was_open = True
+        self._open.set()
 
     def _on_closing(self) -> None:
         # The other side sends nothing more, and takes nothing. Until it has the answer to that,

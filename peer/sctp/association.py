@@ -14,6 +14,7 @@ import logging
 from collections import deque
 from struct import error as StructError
 
+from . import probing
 from .handshake import Cookies, Peer, init
 from .inbound import Arrival
 from .outbound import Message, SendQueue
@@ -32,6 +33,7 @@ from .packet import (
     decode_sack,
     encode_parameters,
     parameters,
+    unwrap,
 )
 from .pathmtu import BASE, PathMtu
 from .receiving import Receiver
@@ -88,6 +90,7 @@ class Association:
         self.path = PathMtu(settings.sizes)
         self._sender: Sender | None = None
         self._resets: Resets | None = None
+        self._probe_tsn = settings.tsn - 1  # which the latest probe repeats
         self.state = State.CLOSED
         self.outgoing: deque[bytes] = deque()
         self.probe: bytes | None = None
@@ -287,7 +290,8 @@ class Association:
     def _receive_sack(self, body: bytes, now: float) -> None:
         if self._sender is not None:
             tsn, window, gaps, duplicates = decode_sack(body)
-            self._sender.acknowledged(tsn, window, gaps, len(duplicates), now)
+            again = sum(unwrap(d, self._probe_tsn) != self._probe_tsn for d in duplicates)
+            self._sender.acknowledged(tsn, window, gaps, again, now)
 
     def _receive_other(self, kind: int, flags: int, body: bytes, now: float) -> None:
         match kind:
@@ -456,13 +460,14 @@ class Association:
         return self.queue.has(stream)
 
     def _probe_path(self, size: int, sender: Sender, now: float) -> None:
-        heartbeat = chunk(
-            Kind.HEARTBEAT,
-            0,
-            encode_parameters([(Parameter.HEARTBEAT_INFO, size.to_bytes(4, "big"))]),
+        self._probe_tsn = sender.recovery.cumulative
+        self.probe = probing.encode(
+            self._header,
+            size,
+            pads=self._peer is not None and self._peer.pads,
+            interleaves=self.queue.interleaves,
+            acknowledged=self._probe_tsn,
         )
-        rest = size - HEADER - len(heartbeat)
-        self.probe = self._header.seal(heartbeat + chunk(Kind.PAD, 0, bytes(rest - 4)))
         self.path.tried(now, sender.rto)
 
     def probe_refused(self, now: float) -> None:
@@ -470,12 +475,10 @@ class Association:
         self.path.refused(now)
 
     def _confirm(self, body: bytes, now: float) -> None:
-        for kind, content in parameters(body):
-            size = int.from_bytes(content, "big")
-            told = kind == Parameter.HEARTBEAT_INFO and self.path.confirmed(size, now)
-            if told and self._sender is not None:
-                logger.debug("packets may have %d bytes", size)
-                self._sender.size_changed()
+        size = probing.answered(body)
+        if size is not None and self.path.confirmed(size, now) and self._sender is not None:
+            logger.debug("packets may have %d bytes", size)
+            self._sender.size_changed()
 
     # --- the end
 
