@@ -35,7 +35,7 @@ async def main() -> None:
     loud = asyncio.Event()
     pictures: asyncio.Queue[int] = asyncio.Queue()
 
-    class Bot(processors.FrameProcessor):  # type: ignore[misc]
+    class Bot(processors.FrameProcessor):  # type: ignore[misc,name-defined]
         """Looks at what comes, and sends back a tone, its picture and each message."""
 
         async def process_frame(self, frame: Any, direction: Any) -> None:

@@ -13,6 +13,7 @@ from icefloe.peer._aiortc import SctpTransport
 from icefloe.peer.sctp.pathmtu import BASE, SIZES
 from tests.interop.content import content, digest
 from tests.interop.meeting import PATIENCE, Meeting, meeting
+from tests.natlab.lab_peer import Message
 
 KIB = 1024
 MANY, LARGE = 64, 16 * KIB
@@ -26,7 +27,7 @@ pytestmark = [
 
 async def arrived(met: Meeting, label: str, kind: str, data: bytes) -> None:
     """Wait until the other side has a message."""
-    told = {"kind": kind, "size": len(data), "digest": digest([data])}
+    told: Message = {"kind": kind, "size": len(data), "digest": digest([data])}
     await met.far.until("message", PATIENCE, label=label, **told)
 
 

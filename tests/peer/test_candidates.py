@@ -11,6 +11,7 @@ import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from hypothesis import example, given, strategies as st
 
+from icefloe.peer import PeerConnection
 from icefloe.peer.candidates import (
     END_OF_CANDIDATES,
     RemoteCandidate,
@@ -587,7 +588,7 @@ async def test_no_candidate_breaks_a_connection(when: str) -> None:
 )
 @pytest.mark.parametrize("form", ["{}", "a={}", "  {} \r\n"])
 async def test_a_section_is_found_however_it_is_named(named: dict[str, Any], form: str) -> None:
-    a, b = make("icefloe"), make("icefloe")
+    a, b = PeerConnection(), PeerConnection()
     channel = a.createDataChannel("x")
     candidates: list[str] = []
 
@@ -612,7 +613,7 @@ async def test_a_section_is_found_however_it_is_named(named: dict[str, Any], for
 async def test_a_candidate_for_a_section_that_there_is_not_is_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    a, b = make("icefloe"), make("icefloe")
+    a, b = PeerConnection(), PeerConnection()
     channel = a.createDataChannel("x")
     told: list[UnknownSection] = []
     b.on("remotecandidateerror", told.append)
