@@ -71,6 +71,7 @@ PUBLIC = {
         ChannelCounts
         ChannelError
         ChannelMisused
+        ChannelUnavailable
         ClosedBy
         ConnectFailed
         DataChannel
@@ -81,6 +82,7 @@ PUBLIC = {
         ForwardedTrack
         IncompatibleVersions
         InvalidCandidate
+        InvalidChannel
         InvalidConfiguration
         InvalidMessage
         InvalidModification
@@ -118,6 +120,7 @@ PUBLIC = {
         TransferDeclined
         TransferError
         TransferFailed
+        UnknownSection
         UnsafeName
         forward
         join
