@@ -13,21 +13,21 @@ from ..receiving.frames import FrameQueue
 class FramesAsQueue(asyncio.Queue[Any]):
     """The frames that wait to be read, as an ``asyncio.Queue``.
 
-    Args:
+    Attributes:
         frames: Them.
     """
 
     def __init__(self, frames: FrameQueue[Any]) -> None:
         super().__init__()
-        self._frames = frames
+        self.frames = frames
 
     def qsize(self) -> int:
         """Return how many frames wait."""
-        return len(self._frames)
+        return len(self.frames)
 
     def empty(self) -> bool:
         """Whether none does."""
-        return not len(self._frames)
+        return not len(self.frames)
 
     def full(self) -> bool:
         """Whether there is no room: never, the oldest frame goes."""
@@ -39,21 +39,21 @@ class FramesAsQueue(asyncio.Queue[Any]):
         Raises:
             asyncio.QueueEmpty: There is none.
         """
-        frame = self._frames.take()
+        frame = self.frames.take()
         if frame is None:
             raise asyncio.QueueEmpty
         return frame
 
     async def get(self) -> Any:
         """Take the next frame; ``None`` at the end. Cancellation: safe; no frame is lost."""
-        return await self._frames.get()
+        return await self.frames.get()
 
     def put_nowait(self, item: Any) -> None:
         """Add a frame, or with ``None`` the end."""
         if item is None:
-            self._frames.end()
+            self.frames.end()
         else:
-            self._frames.put(item)
+            self.frames.put(item)
 
     async def put(self, item: Any) -> None:
         """Add a frame, or with ``None`` the end; never waits."""

@@ -78,6 +78,6 @@ def check_id(label: str, id: int, *, streams: int, is_used: bool) -> None:
         ChannelUnavailable: It may not.
     """
     if is_used:
-        raise ChannelUnavailable(label, "id", id, "another channel has it")
+        raise ChannelUnavailable(label, "id", id, "another channel is already registered under it")
     if streams and id >= streams:
         raise ChannelUnavailable(label, "id", id, f"the two sides have {streams} streams")
