@@ -5,6 +5,7 @@ PORT ?= 8080
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+DROP_IN := tests/drop_in/requirements.txt
 
 .PHONY: demo test check format bench nat-matrix system clean
 
@@ -48,10 +49,12 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable .
 	@touch $@
 
-$(VENV)/.test: pyproject.toml | $(BIN)/python
+$(VENV)/.test: pyproject.toml $(DROP_IN) | $(BIN)/python
 	$(PIP) install --quiet --editable '.[test]'
+	$(PIP) install --quiet --no-deps --requirement $(DROP_IN)
 	@touch $@ $(VENV)/.run
 
-$(VENV)/.check: pyproject.toml | $(BIN)/python
+$(VENV)/.check: pyproject.toml $(DROP_IN) | $(BIN)/python
 	$(PIP) install --quiet --editable '.[check]'
+	$(PIP) install --quiet --no-deps --requirement $(DROP_IN)
 	@touch $@ $(VENV)/.test $(VENV)/.run

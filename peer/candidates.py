@@ -109,7 +109,8 @@ def parse_remote(
 
     ``None``, a missing ``candidate`` and an empty one all mean the end of candidates
     (W3C webrtc-pc, addIceCandidate; RFC 8838 section 13): of one media section if one is named,
-    of all of them if not.
+    of all of them if not. The mid names the section; the index does where the mid is missing or
+    empty, as libraries for phones leave it.
 
     Raises:
         InvalidCandidate: It is none of these, or a candidate that names no media section.
@@ -117,34 +118,49 @@ def parse_remote(
     if given is None:
         return END_OF_CANDIDATES
     if isinstance(given, aiortc.RTCIceCandidate):
-        remote = RemoteCandidate(
-            candidate=given,
-            sdpMid=given.sdpMid,
-            sdpMLineIndex=given.sdpMLineIndex,
-            usernameFragment=getattr(given, "usernameFragment", None),
-        )
+        _check_object(given)
+        mid, index = _section(given, given.sdpMid, given.sdpMLineIndex)
+        remote = RemoteCandidate(given, mid, index, getattr(given, "usernameFragment", None))
     elif isinstance(given, Mapping):
         remote = _parse_init(given)
     else:
         raise InvalidCandidate(given, "give an RTCIceCandidate, a dictionary or None")
-    if remote.candidate is not None and remote.sdpMid is None and remote.sdpMLineIndex is None:
+    if remote.candidate is not None and not remote.sdpMid and remote.sdpMLineIndex is None:
         raise InvalidCandidate(given, "Candidate must have either sdpMid or sdpMLineIndex")
     return remote
 
 
 def _parse_init(given: Mapping[str, Any]) -> RemoteCandidate:
     text = given.get("candidate")
-    mid, index = given.get("sdpMid"), given.get("sdpMLineIndex")
     fragment = given.get("usernameFragment")
-    for value, kind in ((text, str), (mid, str), (index, int), (fragment, str)):
-        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-            raise InvalidCandidate(given, f"{value!r} should be of type {kind.__name__}")
-    if index is not None and not 0 <= index <= 65535:
-        raise InvalidCandidate(given, "sdpMLineIndex is out of range")
+    for value in (text, fragment):
+        if value is not None and not isinstance(value, str):
+            raise InvalidCandidate(given, f"{value!r} should be of type str")
+    mid, index = _section(given, given.get("sdpMid"), given.get("sdpMLineIndex"))
     candidate = parse_candidate(text) if text else None
     if text:
         fragment = fragment or _fragment_of(text)
     return RemoteCandidate(candidate, mid, index, fragment or None)
+
+
+def _section(given: object, mid: object, index: object) -> tuple[str | None, int | None]:
+    """Return the mid, or the index, by which a candidate names its media section."""
+    if mid is not None and not isinstance(mid, str):
+        raise InvalidCandidate(given, f"{mid!r} should be of type str")
+    if index is not None and (not isinstance(index, int) or isinstance(index, bool)):
+        raise InvalidCandidate(given, f"{index!r} should be of type int")
+    if index is not None and not 0 <= index <= 65535:
+        if not mid:
+            raise InvalidCandidate(given, "sdpMLineIndex is out of range")
+        index = None  # -1 where only the mid is known
+    return (mid if mid or index is None else None), index
+
+
+def _check_object(candidate: aiortc.RTCIceCandidate) -> None:
+    try:
+        parse_candidate(candidate_to_sdp(candidate))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InvalidCandidate(candidate, "its fields do not make a candidate") from error
 
 
 def _fragment_of(attribute: str) -> str | None:

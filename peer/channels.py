@@ -18,7 +18,7 @@ from .errors import (
     MessageTooLarge,
     ReceiveOverflow,
 )
-from .requests import ANYTHING, CONCURRENT, Requests
+from .requests import ANYTHING, CONCURRENT, UNREADABLE, Requests
 
 SEND_BUFFER = 1024 * 1024
 """Bytes that may wait in a channel before :meth:`DataChannel.send` waits."""
@@ -33,6 +33,8 @@ so that one channel that nobody reads does not take it all."""
 OVERHEAD = 100
 """Bytes by which a message that waits counts for more than it has: what it takes in memory. Else
 tiny ones without number would fit a window."""
+
+_HALF = "half a surrogate pair at {0.start} is no character"
 
 _Type = TypeVar("_Type")
 
@@ -112,6 +114,9 @@ class DataChannel:
             beyond 2 MiB, and counted.
         max_message_size: Tells the largest message that the other side takes, in bytes; 0 is no
             limit.
+
+    Raises:
+        ValueError: A buffer is no number of bytes.
     """
 
     def __init__(
@@ -122,6 +127,7 @@ class DataChannel:
         receive_buffer: int = RECEIVE_BUFFER,
         max_message_size: Callable[[], int] = lambda: 0,
     ) -> None:
+        check_buffers(send_buffer, receive_buffer)
         self._counts = ChannelCounts()
         self._channel = channel
         self._send_buffer = send_buffer
@@ -135,6 +141,7 @@ class DataChannel:
         )
         self._sending = asyncio.Lock()
         self._open = asyncio.Event()
+        self._was_open = False
         self._closed = asyncio.Event()
         self._room = asyncio.Event()
         self._arrived = asyncio.Event()
@@ -143,8 +150,9 @@ class DataChannel:
         self._closed_by: ClosedBy | None = None
         self._failure: ChannelError | None = None
         self._requests: Requests | None = None
-        channel.on("open", self._open.set)
+        channel.on("open", self._on_open)
         channel.on("close", self.abandon)
+        channel.on("closing", self._on_closing)
         if isinstance(channel, Deliverer) and channel.reader is None:
             channel.reader = self._on_message
         else:
@@ -152,7 +160,7 @@ class DataChannel:
         channel.on("bufferedamountlow", self._room.set)
         channel.bufferedAmountLowThreshold = send_buffer // 2
         if channel.readyState == "open":
-            self._open.set()
+            self._on_open()
         elif channel.readyState == "closed":
             self.abandon()
 
@@ -196,14 +204,18 @@ class DataChannel:
     # --- sending
 
     async def opened(self) -> None:
-        """Wait until the channel is open.
+        """Wait until the channel is open; one that was is closed by now perhaps.
 
         Raises:
             ChannelClosed: It was closed instead.
+            ChannelUnavailable: There turned out to be no stream for it.
 
         Cancellation: safe.
         """
-        await self._first_of(self._open)
+        if not self.closed:
+            await self._open.wait()
+        if self.closed and not self._was_open:
+            raise self._over()
 
     async def send(self, message: str | bytes | bytearray | memoryview) -> None:
         """Send a message, as soon as there is room for it.
@@ -216,11 +228,12 @@ class DataChannel:
         Raises:
             ChannelClosed: The channel is, or becomes, closed.
             MessageTooLarge: The other side does not take messages of this size.
+            InvalidMessage: The text has half a surrogate pair, which UTF-8 has no bytes for.
             TypeError: The message is neither ``str`` nor bytes-like.
 
         Cancellation: safe; the message was then not sent.
         """
-        payload, size = _payload(message)
+        payload, size = self._payload(message)
         if self._has_room():
             self._hand_over(payload, size)
             return
@@ -242,9 +255,10 @@ class DataChannel:
         Raises:
             ChannelClosed: The channel is closed.
             MessageTooLarge: The other side does not take messages of this size.
+            InvalidMessage: The text has half a surrogate pair, which UTF-8 has no bytes for.
             TypeError: The message is neither ``str`` nor bytes-like.
         """
-        payload, size = _payload(message)
+        payload, size = self._payload(message)
         self._check_open()
         self._check_size(size)
         if not self._has_room():
@@ -277,11 +291,16 @@ class DataChannel:
 
         Raises:
             TypeError: JSON has no form for it.
+            InvalidMessage: A text in it has half a surrogate pair.
             ChannelClosed: As :meth:`send`; so is MessageTooLarge.
 
         Cancellation: safe; the message was then not sent.
         """
-        await self.send(msgspec.json.encode(value).decode())
+        try:
+            text = msgspec.json.encode(value).decode()
+        except UnicodeEncodeError as error:
+            raise InvalidMessage(self.label, error.object, _HALF.format(error)) from error
+        await self.send(text)
 
     # --- receiving
 
@@ -334,7 +353,7 @@ class DataChannel:
         message = await self.receive()
         try:
             return msgspec.json.decode(message, type=type)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise InvalidMessage(self.label, message, str(error)) from error
 
     async def messages(self, type: type[_Type]) -> AsyncIterator[_Type]:
@@ -451,8 +470,11 @@ class DataChannel:
         """Take the channel as closed, because its connection is; wakes everyone who waits."""
         if self._closed_by is None:
             over = getattr(self._channel.transport, "state", "closed") == "closed"
-            there = self._channel.readyState == "closed" and not over
-            self._closed_by = ClosedBy.THEM if there else ClosedBy.CONNECTION
+            if getattr(self._channel, "refusal", None) is not None:
+                self._closed_by = ClosedBy.US
+            else:
+                there = self._channel.readyState == "closed" and not over
+                self._closed_by = ClosedBy.THEM if there else ClosedBy.CONNECTION
         self._closed.set()
         if self._window is not None and self._waiting_bytes:
             # What is left can still be read, but it must not hold up the other channels.
@@ -461,16 +483,43 @@ class DataChannel:
         for event in (self._open, self._room, self._arrived):
             event.set()
 
+    def _on_open(self) -> None:
+        self._was_open = True
+        self._open.set()
+
+    def _on_closing(self) -> None:
+        # The other side sends nothing more, and takes nothing. Until it has the answer to that,
+        # which may be lost, the channel itself is not closed.
+        if self._closed_by is None:
+            self._closed_by = ClosedBy.THEM
+        self.abandon()
+
     # --- below
+
+    def _over(self) -> ChannelError:
+        """Return the error of whoever still wants something."""
+        refusal = getattr(self._channel, "refusal", None)
+        if isinstance(refusal, ChannelError):
+            return refusal
+        return ChannelClosed(self.label, self._closed_by or ClosedBy.CONNECTION)
 
     def _check_open(self) -> None:
         if self.closed or self._closed_by is not None:
-            raise ChannelClosed(self.label, self._closed_by or ClosedBy.CONNECTION)
+            raise self._over()
 
     def _check_size(self, size: int) -> None:
         limit = self._max_message_size()
         if limit and size > limit:
             raise MessageTooLarge(self.label, size, limit)
+
+    def _payload(self, message: str | bytes | bytearray | memoryview) -> tuple[str | bytes, int]:
+        if not isinstance(message, str):
+            payload = message if isinstance(message, bytes) else bytes(memoryview(message))
+            return payload, len(payload)
+        try:
+            return message, len(message.encode())
+        except UnicodeEncodeError as error:
+            raise InvalidMessage(self.label, message, _HALF.format(error)) from error
 
     def _has_room(self) -> bool:
         """Whether a message can go now, and overtakes nobody's that waits."""
@@ -507,9 +556,7 @@ class DataChannel:
     async def _take(self) -> str | bytes:
         while not self._messages:
             if self.closed:
-                raise self._failure or ChannelClosed(
-                    self.label, self._closed_by or ClosedBy.CONNECTION
-                )
+                raise self._failure or self._over()
             self._arrived.clear()
             await self._arrived.wait()
         return self._pop()[0]
@@ -551,9 +598,15 @@ class DataChannel:
         """Wait for an event that :meth:`abandon` sets as well."""
         await event.wait()
         if self.closed:
-            raise ChannelClosed(self.label, self._closed_by or ClosedBy.CONNECTION)
+            raise self._over()
 
 
-def _payload(message: str | bytes | bytearray | memoryview) -> tuple[str | bytes, int]:
-    payload = message if isinstance(message, str | bytes) else bytes(memoryview(message))
-    return payload, len(payload.encode()) if isinstance(payload, str) else len(payload)
+def check_buffers(send: int, receive: int) -> None:
+    """Look whether a channel can have buffers of so many bytes.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    for field, value in (("send_buffer", send), ("receive_buffer", receive)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**32:
+            raise ValueError(f"{field}={value!r}: give a number of bytes, 1 to 2**32 - 1")

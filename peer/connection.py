@@ -33,6 +33,7 @@ from .errors import InvalidDescription
 from .ice.servers import parse_servers
 from .negotiation import MediaSection, needs_negotiation
 from .restarting import RestartingConnection
+from .sctp import options
 from .stats import StatsWriter
 
 _WITHOUT_SENDING = {"sendrecv": "recvonly", "sendonly": "inactive"}
@@ -47,6 +48,8 @@ class PeerConnection(RestartingConnection):
       with ``None`` at the end,
     * ``icecandidateerror`` with an :class:`RTCPeerConnectionIceErrorEvent` for each STUN or TURN
       server that gave none,
+    * ``remotecandidateerror`` with an :class:`UnknownSection` for each candidate of the other side
+      that names a media section which it has not described,
     * ``negotiationneeded``, without an argument,
     * ``selectedcandidatepairchange``, without an argument, when :attr:`selectedCandidatePair` is
       another one.
@@ -255,17 +258,55 @@ class PeerConnection(RestartingConnection):
         sender.replaceTrack(None)
         transceiver.direction = _WITHOUT_SENDING.get(transceiver.direction, transceiver.direction)
 
-    def createDataChannel(self, *args: Any, **kwargs: Any) -> RTCDataChannel:
-        """Create a data channel; takes what aiortc's takes, labels in any language.
+    def createDataChannel(
+        self,
+        label: str,
+        maxPacketLifeTime: int | None = None,
+        maxRetransmits: int | None = None,
+        ordered: bool = True,
+        protocol: str = "",
+        negotiated: bool = False,
+        id: int | None = None,
+    ) -> RTCDataChannel:
+        """Create a data channel; what cannot be is refused here (W3C webrtc-pc 6.1).
+
+        Args:
+            label: Its name, in any language: at most 65,535 bytes in UTF-8.
+            maxPacketLifeTime: Milliseconds before a message is given up, 0 to 65,535.
+            maxRetransmits: Retransmissions before one is given up, 0 to 65,535; not both.
+            ordered: Whether messages arrive in order.
+            protocol: The subprotocol, likewise.
+            negotiated: Whether the other side creates it by itself, under the same ``id``.
+            id: Its stream, 0 to 65,534 and below the number that both sides have; given by the
+                transport unless ``negotiated``.
 
         Raises:
+            InvalidChannel: It cannot be so; a ``TypeError`` as well as a ``ValueError``.
+            ChannelUnavailable: The stream is used or beyond what there is, or none is left; also
+                an ``OperationError``.
             InvalidStateError: The connection is closed.
-            ValueError: The arguments contradict each other.
         """
         if self.signalingState == "closed":
             raise InvalidStateError("RTCPeerConnection is closed")
+        # Before there is a section for data in the next offer.
+        options.check(
+            label,
+            max_packet_life_time=maxPacketLifeTime,
+            max_retransmits=maxRetransmits,
+            protocol=protocol,
+            negotiated=bool(negotiated),
+            id=id,
+        )
+        channel = super().createDataChannel(
+            label,
+            maxPacketLifeTime=maxPacketLifeTime,
+            maxRetransmits=maxRetransmits,
+            ordered=bool(ordered),
+            protocol=protocol,
+            negotiated=bool(negotiated),
+            id=id,
+        )
         self._channels_created = True
-        channel = super().createDataChannel(*args, **kwargs)
         guard(channel)
         return channel
 

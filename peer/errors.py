@@ -7,6 +7,7 @@
     ├── InvalidConfiguration (also ValueError)
     ├── InvalidServerUrl (also ValueError)
     ├── InvalidCandidate (also ValueError)
+    │   └── UnknownSection
     ├── InvalidDescription (also ValueError)
     ├── DescriptionTooLarge (also ValueError)
     ├── InvalidModification (also ValueError)
@@ -18,6 +19,8 @@
     └── ChannelError
         ├── ChannelClosed
         ├── ChannelMisused (also RuntimeError)
+        ├── InvalidChannel (also TypeError and ValueError)
+        │   └── ChannelUnavailable (also OperationError)
         ├── InvalidMessage (also ValueError)
         ├── MessageTooLarge (also ValueError)
         ├── ReceiveOverflow
@@ -30,6 +33,8 @@ that code written for aiortc catches what it always caught.
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+from aiortc.exceptions import OperationError
 
 
 class PeerError(Exception):
@@ -89,7 +94,21 @@ class InvalidCandidate(PeerError, ValueError):
 
     def __init__(self, candidate: object, reason: str) -> None:
         self.candidate = candidate
-        super().__init__(f"{candidate!r} is not an ICE candidate: {reason}")
+        super().__init__(f"{_short(candidate, 300)} is not an ICE candidate: {reason}")
+
+
+class UnknownSection(InvalidCandidate):
+    """A remote candidate names a media section that the other side has not described.
+
+    Attributes:
+        sdpMid: The mid that it names.
+        sdpMLineIndex: The index that it names, where there is no mid.
+    """
+
+    def __init__(self, candidate: object, mid: str | None, index: int | None) -> None:
+        self.sdpMid, self.sdpMLineIndex = mid, index
+        named = f"the mid {mid!r}" if mid is not None else f"the index {index}"
+        super().__init__(candidate, f"the remote description has no media section with {named}")
 
 
 class InvalidDescription(PeerError, ValueError):
@@ -321,13 +340,35 @@ class ChannelMisused(ChannelError, RuntimeError):
     """The channel is used in two ways that exclude each other."""
 
 
-class InvalidMessage(ChannelError, ValueError):
-    """A message is not of the type that was asked for.
+class InvalidChannel(ChannelError, TypeError, ValueError):
+    """A data channel cannot be as it was asked for, so it is not created.
 
-    The channel is as good as before; the next message may be read.
+    W3C webrtc-pc 6.1 throws a ``TypeError`` for what aiortc raises a ``ValueError``: it is both.
 
     Attributes:
-        message: What came.
+        label: The label; empty if what was given is no text.
+        field: The name of the argument, as ``createDataChannel()`` has it.
+        value: What was given for it.
+    """
+
+    def __init__(self, label: object, field: str, value: object, demand: str) -> None:
+        self.field = field
+        self.value = value
+        sentence = f"{field}={_short(value)} is refused: {demand}"
+        super().__init__(label if isinstance(label, str) else "", sentence)
+
+
+class ChannelUnavailable(InvalidChannel, OperationError):
+    """The identifier of a data channel is in use, or beyond what both sides have streams for."""
+
+
+class InvalidMessage(ChannelError, ValueError):
+    """A message cannot be sent, or is not of the type that was asked for.
+
+    The channel is as good as before; the next message may be sent, or read.
+
+    Attributes:
+        message: It.
         reason: What is wrong with it.
     """
 
@@ -401,3 +442,9 @@ class ReceiveOverflow(ChannelError):
             f"over {limit} bytes wait to be read from channel {label!r}; "
             "read faster, or raise receive_buffer",
         )
+
+
+def _short(value: object, most: int = 80) -> str:
+    """Return a value as an error message may have it; ``repr()`` escapes half a surrogate pair."""
+    shown = repr(value[:most] if isinstance(value, str | bytes) else value)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"

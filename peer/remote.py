@@ -16,7 +16,7 @@ from aiortc import (
 )
 
 from .arrivals import Arrivals
-from .channels import RECEIVE_BUFFER, SEND_BUFFER, DataChannel
+from .channels import RECEIVE_BUFFER, SEND_BUFFER, DataChannel, check_buffers
 from .configuration import PeerConfiguration
 from .connection import PeerConnection
 from .errors import ConnectFailed, DescriptionTooLarge, PeerError, PeerLeft
@@ -143,11 +143,12 @@ class RemotePeer:
         """Open a data channel and wait until it can be used.
 
         Args:
-            label: Its name, in any language; it need not be unique.
+            label: Its name, in any language, of at most 65,535 bytes in UTF-8; it need not be
+                unique.
             ordered: Whether messages arrive in order.
-            max_retransmits: Retransmissions before a message is given up.
-            max_packet_life_time: Milliseconds before a message is given up.
-            protocol: The subprotocol, in any language.
+            max_retransmits: Retransmissions before a message is given up, 0 to 65,535.
+            max_packet_life_time: Milliseconds before a message is given up, likewise; not both.
+            protocol: The subprotocol, in any language; as long as a label.
             negotiated: Whether the other side opens a channel of the same ``id`` by itself, so that
                 none is announced.
             id: Its number, 0 to 65534; given by the transport unless ``negotiated``.
@@ -159,11 +160,14 @@ class RemotePeer:
             ConnectFailed: There is no connection to the peer.
             PeerLeft: The peer is gone.
             ChannelClosed: The other side closed it at once.
-            ValueError: The arguments contradict each other.
+            InvalidChannel: It cannot be so, or as ChannelUnavailable, there is no stream for it;
+                a ``ValueError``.
+            ValueError: A buffer is no number of bytes.
 
         Cancellation: safe; the channel is then closed.
         """
         self._assert_here()
+        check_buffers(send_buffer, receive_buffer)  # before there is a channel
         raw = self.connection.createDataChannel(
             label,
             ordered=ordered,

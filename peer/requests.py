@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 CONCURRENT = 64
 """Requests of the other side that are handled at the same time."""
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What JSON of the other side may raise: it is none, is not UTF-8, or is nested too deeply."""
+
 ANYTHING = cast("type[Any]", Any)
 """The type of a message that may be anything that JSON can express."""
 
@@ -57,6 +60,12 @@ _decoder = msgspec.json.Decoder(_Envelope)
 
 def _encode(**fields: Any) -> str:
     return msgspec.json.encode(fields).decode()
+
+
+def _refusal(number: int, code: str, reason: str) -> str:
+    """Write why a request failed, whatever the handler gave for a text."""
+    code, reason = (text.encode(errors="replace").decode() for text in (code, reason[:_REASON]))
+    return _encode(failure=number, code=code, reason=reason)
 
 
 class Requests:
@@ -92,7 +101,11 @@ class Requests:
             raise self._failure
         self._last += 1
         number = self._last
-        text = _encode(request=number, data=value)
+        try:
+            text = _encode(request=number, data=value)
+        except UnicodeEncodeError as error:
+            reason = "half a surrogate pair in it is no character"
+            raise InvalidMessage(self._label, error.object, reason) from error
         reply: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
         self._waiting[number] = reply
         is_out = False
@@ -112,7 +125,7 @@ class Requests:
                 self._run(self._tell(_encode(cancel=number)), "cancel")
         try:
             return msgspec.json.decode(data, type=type)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise InvalidMessage(self._label, bytes(data), str(error)) from error
 
     async def serve(
@@ -127,7 +140,7 @@ class Requests:
         async def handle(data: Raw) -> Any:
             try:
                 value = msgspec.json.decode(data, type=type)
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 raise RequestFailed("invalid", str(error)) from error
             return await handler(value)
 
@@ -164,7 +177,7 @@ class Requests:
     def _take(self, message: str | bytes) -> None:
         try:
             envelope = _decoder.decode(message)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             logger.warning("dropped a message on %r that is no request: %s", self._label, error)
             return
         if envelope.request is not None:
@@ -203,7 +216,7 @@ class Requests:
         try:
             text = _encode(reply=number, data=await handler(data))
         except RequestFailed as error:
-            text = _encode(failure=number, code=error.code, reason=error.reason[:_REASON])
+            text = _refusal(number, error.code, error.reason)
         except asyncio.CancelledError:
             self._refuse(number, "cancelled", "the handler was cancelled")
             raise

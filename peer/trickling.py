@@ -25,7 +25,7 @@ from .candidates import (
 )
 from .configuration import PeerConfiguration, complete
 from .described import DescribedConnection
-from .errors import InvalidCandidate, InvalidModification
+from .errors import InvalidCandidate, InvalidModification, UnknownSection
 from .ice.agent import AgentListener, IceAgent
 from .ice.local import LocalCandidate
 from .ice.servers import RTCPeerConnectionIceErrorEvent, Server, parse_servers
@@ -169,7 +169,9 @@ class TricklingConnection(DescribedConnection):
         """Add a candidate of the other side, or the end of them; never waits for the network.
 
         What comes before its description is kept until then, and what belongs to an earlier
-        generation is dropped.
+        generation is dropped. One for a media section that the description in force does not have
+        is kept as well, for the next one may have it; the log says so, and the event
+        ``remotecandidateerror``.
 
         Args:
             candidate: A candidate, or the dictionary that a browser sends for one. ``None``, or a
@@ -182,8 +184,14 @@ class TricklingConnection(DescribedConnection):
         if self._closing is not None:
             return
         verdict = self._remote_candidates.judge(remote)
-        if verdict is Verdict.KEEP or (verdict is Verdict.APPLY and not await self._apply(remote)):
+        if verdict is Verdict.KEEP:
             self._remote_candidates.keep(remote)
+        elif verdict is Verdict.APPLY:
+            if not await self._apply(remote):
+                self._remote_candidates.keep(remote)
+                error = UnknownSection(candidate, remote.sdpMid, remote.sdpMLineIndex)
+                logger.warning("%s", error)
+                self.emit("remotecandidateerror", error)
         elif verdict is Verdict.DROP:
             logger.info("dropped a candidate of generation %s", remote.usernameFragment)
 

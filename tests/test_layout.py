@@ -71,6 +71,7 @@ PUBLIC = {
         ChannelCounts
         ChannelError
         ChannelMisused
+        ChannelUnavailable
         ClosedBy
         ConnectFailed
         DataChannel
@@ -82,6 +83,7 @@ PUBLIC = {
         ForwardedTrack
         IncompatibleVersions
         InvalidCandidate
+        InvalidChannel
         InvalidConfiguration
         InvalidDescription
         InvalidMessage
@@ -120,6 +122,7 @@ PUBLIC = {
         TransferDeclined
         TransferError
         TransferFailed
+        UnknownSection
         UnsafeName
         forward
         join

@@ -14,6 +14,7 @@ from aiortc import (
     RTCRtpTransceiver,
     RTCSctpTransport,
 )
+from aiortc.rtcrtpreceiver import RemoteStreamTrack
 
 from ..errors import IncompatibleVersions
 
@@ -148,6 +149,7 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_preferred_codecs",
     ),
     RTCSctpTransport: ("_remote_max_message_size",),
+    RemoteStreamTrack: ("_queue",),
 }
 
 

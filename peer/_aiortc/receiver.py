@@ -9,7 +9,7 @@ from aiortc import MediaStreamTrack, RTCRtpReceiver, RTCStatsReport, rtp
 from aiortc.codecs import depayload
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
-from aiortc.rtcrtpreceiver import RemoteStreamTrack
+from aiortc.rtcrtpreceiver import NackGenerator, RemoteStreamTrack
 from aiortc.rtp import AnyRtcpPacket, RtcpPsfbPacket, RtcpSrPacket, RtpPacket
 from aiortc.stats import RTCInboundRtpStreamStats
 
@@ -21,6 +21,7 @@ from ..receiving.pictures import Assembly
 from ..receiving.remote_track import RemoteTrack
 from ..receiving.repair import Repair, Step
 from .dtls import DtlsTransport
+from .frames import FramesAsQueue
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +193,38 @@ class Receiver(TappedReceiver):
             track.__class__ = RemoteTrack
             assert isinstance(track, RemoteTrack)
             track.begin()
+            track._queue = FramesAsQueue(track.frames)
         self.__dict__["_track"] = track
+
+    @property
+    def _RTCRtpReceiver__jitter_buffer(self) -> _Intake:
+        return self._intake
+
+    @_RTCRtpReceiver__jitter_buffer.setter
+    def _RTCRtpReceiver__jitter_buffer(self, buffer: object) -> None:
+        """Leave it: programs put a larger one of aiortc's in its place, for large pictures."""
+
+    @property
+    def _enabled(self) -> bool:
+        enabled: bool = self.__dict__["_enabled"]
+        return enabled
+
+    @_enabled.setter
+    def _enabled(self, enabled: bool) -> None:
+        # The negotiated direction sets it, and programs that read only now and then.
+        returns = enabled and not self.__dict__["_enabled"]
+        self.__dict__["_enabled"] = enabled
+        if returns and self._hidden("started") and isinstance(self._track, RemoteTrack):
+            self._begin_anew(self._track)
+
+    def _begin_anew(self, track: RemoteTrack) -> None:
+        """Forget what came before packets were left out: nobody wants pictures of that time."""
+        track.frames.clear()
+        if track.kind == "video":
+            self._intake.assembly = Assembly()
+            self._set_hidden("nack_generator", NackGenerator())
+            self._repair = None
+            self.origin.interrupted()
 
     async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
         track = self._track
@@ -203,7 +235,6 @@ class Receiver(TappedReceiver):
         self._hidden("rtx_ssrc").update(
             (encoding.rtx.ssrc, encoding.ssrc) for encoding in parameters.encodings if encoding.rtx
         )
-        self._set_hidden("jitter_buffer", self._intake)
         if track.kind == "audio":
             self.decoding = AudioDecoding(track.frames, Hearing(track.times))
         else:
@@ -264,7 +295,7 @@ class Receiver(TappedReceiver):
         self._arrived(packet)
         await super()._handle_rtp_packet(packet, arrival_time_ms)
         nacks, assembly = self._hidden("nack_generator"), self._intake.assembly
-        if nacks is None or nacks.max_seq is None:
+        if not self._enabled or nacks is None or nacks.max_seq is None:
             return  # audio, or nothing yet
         if self._repair is None:
             self._repair = Repair()

@@ -26,6 +26,9 @@ class CountedChannel(RTCDataChannel):
     messages_skipped = 0
     """Messages of an ordered one that the other side gave up and that never came."""
 
+    refusal: Exception | None = None
+    """Why it could not be opened, where that showed only when the other side was there."""
+
     reader: Callable[[str | bytes], None] | None = None
     """Takes each message before those who listen: to emit costs as much as all that a small message
     needs beside."""
@@ -61,9 +64,17 @@ class CountedChannel(RTCDataChannel):
         """Give it its stream identifier."""
         self._setId(id)
 
+    def ends(self) -> None:
+        """Tell that the other side closes it (W3C webrtc-pc 6.2, the event ``closing``)."""
+        self.emit("closing")
+
     def change(self, state: str) -> None:
         """Change its state."""
         self._setReadyState(state)
+
+    def refuse(self, error: Exception) -> None:
+        """Note why it cannot be opened."""
+        self.refusal = error
 
     def buffered(self, amount: int) -> None:
         """Add to :attr:`bufferedAmount`, in bytes."""

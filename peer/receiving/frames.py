@@ -95,6 +95,18 @@ class FrameQueue(Generic[T]):
                 with self._lock:
                     self._waiting.discard(woken)
 
+    def take(self) -> T | None:
+        """Take the oldest frame without waiting; ``None`` if there is none. From any thread."""
+        with self._lock:
+            return self._frames.popleft() if self._frames else None
+
+    def clear(self) -> None:
+        """Drop the frames that wait; from any thread."""
+        with self._lock:
+            self.dropped += len(self._frames)
+            self._frames.clear()
+            self._overflowed = False
+
     def _call_wake(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._wake)

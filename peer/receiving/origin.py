@@ -70,6 +70,11 @@ class Origin:
         if self._skips:
             self.request_key_frame()
 
+    def interrupted(self) -> None:
+        """Note that packets were left out: the decoder goes on with a key frame."""
+        self._skips = True
+        self.request_key_frame()
+
     def end(self) -> None:
         """Note that nothing comes any more."""
         self.ended = True

@@ -14,6 +14,7 @@ import logging
 from collections import deque
 from struct import error as StructError
 
+from . import probing
 from .handshake import Cookies, Peer, init
 from .inbound import Arrival
 from .outbound import Message, SendQueue
@@ -32,6 +33,7 @@ from .packet import (
     decode_sack,
     encode_parameters,
     parameters,
+    unwrap,
 )
 from .pathmtu import BASE, PathMtu
 from .receiving import Receiver
@@ -88,6 +90,7 @@ class Association:
         self.path = PathMtu(settings.sizes)
         self._sender: Sender | None = None
         self._resets: Resets | None = None
+        self._probe_tsn = settings.tsn - 1  # which the latest probe repeats
         self.state = State.CLOSED
         self.outgoing: deque[bytes] = deque()
         self.probe: bytes | None = None
@@ -120,6 +123,11 @@ class Association:
             return False
         self._resets.want(stream)
         return True
+
+    @property
+    def is_closing_streams(self) -> bool:
+        """Whether there are streams to reset of which the other side was not told yet."""
+        return self._resets is not None and bool(self._resets.wanted)
 
     def used_anew(self, stream: int) -> None:
         """Note that the other side begins a stream again that was reset there.
@@ -268,7 +276,7 @@ class Association:
             resets.reset_here.clear()
             for stream in streams:
                 self._receiver.reset(stream)
-            self.events.append(StreamsReset(streams))
+            self.events.append(StreamsReset(streams, after=self._receiver.completed))
         if resets.reset_there:
             streams = tuple(resets.reset_there)
             resets.reset_there.clear()
@@ -282,7 +290,8 @@ class Association:
     def _receive_sack(self, body: bytes, now: float) -> None:
         if self._sender is not None:
             tsn, window, gaps, duplicates = decode_sack(body)
-            self._sender.acknowledged(tsn, window, gaps, len(duplicates), now)
+            again = sum(unwrap(d, self._probe_tsn) != self._probe_tsn for d in duplicates)
+            self._sender.acknowledged(tsn, window, gaps, again, now)
 
     def _receive_other(self, kind: int, flags: int, body: bytes, now: float) -> None:
         match kind:
@@ -429,29 +438,36 @@ class Association:
         if resets.outgoing:
             control += resets.outgoing
             resets.outgoing.clear()
+        # A channel that is closed and another one that is opened then: the other side is told in
+        # this order.
+        self._request_resets(sender, resets, now)
         sender.flush(self._header, control, self.outgoing, now)
-        if resets.wanted:
-            resets.request(sender.last_tsn, self._is_busy, now, sender.rto)
-            if resets.outgoing:
-                self.outgoing.append(self._header.seal(b"".join(resets.outgoing)))
-                resets.outgoing.clear()
+        self._request_resets(sender, resets, now)
         if self.path.probe is not None:
             self._probe_path(self.path.probe, sender, now)
         if self.state is State.SHUTDOWN_RECEIVED and sender.is_done:
             self.outgoing.append(self._header.seal(chunk(Kind.SHUTDOWN_ACK, 0, b"")))
             self._enter(State.SHUTDOWN_ACK_SENT)
 
+    def _request_resets(self, sender: Sender, resets: Resets, now: float) -> None:
+        if resets.wanted:
+            resets.request(sender.last_tsn, self._is_busy, now, sender.rto)
+            if resets.outgoing:
+                self.outgoing.append(self._header.seal(b"".join(resets.outgoing)))
+                resets.outgoing.clear()
+
     def _is_busy(self, stream: int) -> bool:
         return self.queue.has(stream)
 
     def _probe_path(self, size: int, sender: Sender, now: float) -> None:
-        heartbeat = chunk(
-            Kind.HEARTBEAT,
-            0,
-            encode_parameters([(Parameter.HEARTBEAT_INFO, size.to_bytes(4, "big"))]),
+        self._probe_tsn = sender.recovery.cumulative
+        self.probe = probing.encode(
+            self._header,
+            size,
+            pads=self._peer is not None and self._peer.pads,
+            interleaves=self.queue.interleaves,
+            acknowledged=self._probe_tsn,
         )
-        rest = size - HEADER - len(heartbeat)
-        self.probe = self._header.seal(heartbeat + chunk(Kind.PAD, 0, bytes(rest - 4)))
         self.path.tried(now, sender.rto)
 
     def probe_refused(self, now: float) -> None:
@@ -459,12 +475,10 @@ class Association:
         self.path.refused(now)
 
     def _confirm(self, body: bytes, now: float) -> None:
-        for kind, content in parameters(body):
-            size = int.from_bytes(content, "big")
-            told = kind == Parameter.HEARTBEAT_INFO and self.path.confirmed(size, now)
-            if told and self._sender is not None:
-                logger.debug("packets may have %d bytes", size)
-                self._sender.size_changed()
+        size = probing.answered(body)
+        if size is not None and self.path.confirmed(size, now) and self._sender is not None:
+            logger.debug("packets may have %d bytes", size)
+            self._sender.size_changed()
 
     # --- the end
 

@@ -17,7 +17,7 @@ COOKIE_LIFETIME = 60.0
 MAX_STREAMS = 65535
 """Streams each way (RFC 8831 section 6.2)."""
 
-_EXTENSIONS = (Kind.RE_CONFIG, Kind.FORWARD_TSN)
+_EXTENSIONS = (Kind.RE_CONFIG, Kind.FORWARD_TSN, Kind.PAD)
 _INTERLEAVING = (Kind.I_DATA, Kind.I_FORWARD_TSN)
 _MAC_SIZE = 16
 _cookie = Struct("!dLLLHHB")
@@ -36,6 +36,7 @@ class Peer:
         forwards: Whether it understands FORWARD TSN (RFC 3758).
         resets: Whether it understands RE-CONFIG (RFC 6525).
         interleaves: Whether it understands I-DATA (RFC 8260).
+        pads: Whether it says that it understands PAD (RFC 4820).
         stretches: Whether one SACK for many packets is enough for it. Others may send four packets
             for each (RFC 9260 section 6.1, Max.Burst), and would stand still.
     """
@@ -48,6 +49,7 @@ class Peer:
     forwards: bool
     resets: bool
     interleaves: bool
+    pads: bool
     stretches: bool
 
     @classmethod
@@ -64,6 +66,7 @@ class Peer:
             forwards=told or Kind.FORWARD_TSN in extensions,
             resets=Kind.RE_CONFIG in extensions,
             interleaves=all(kind in extensions for kind in _INTERLEAVING),
+            pads=Kind.PAD in extensions,
             stretches=init.get(Parameter.STRETCHED_SACKS) is not None,
         )
 
@@ -95,7 +98,8 @@ class Cookies:
 
     def make(self, peer: Peer, now: float) -> bytes:
         """Return a cookie that stands for what the other side has told."""
-        flags = peer.forwards | peer.resets << 1 | peer.interleaves << 2 | peer.stretches << 3
+        told = peer.forwards, peer.resets, peer.interleaves, peer.pads, peer.stretches
+        flags = sum(bool(is_so) << bit for bit, is_so in enumerate(told))
         fields = _cookie.pack(
             now, peer.tag, peer.tsn, peer.window, peer.outbound, peer.inbound, flags
         )
@@ -113,7 +117,7 @@ class Cookies:
         made, tag, tsn, window, outbound, inbound, flags = _cookie.unpack(fields)
         if not made <= now <= made + COOKIE_LIFETIME:
             return None
-        told = bool(flags & 1), bool(flags & 2), bool(flags & 4), bool(flags & 8)
+        told = (bool(flags & 1 << bit) for bit in range(5))
         return Peer(tag, tsn, window, outbound, inbound, *told)
 
     def _mac(self, fields: bytes) -> bytes:

@@ -156,6 +156,7 @@ class Inbound:
 
     Attributes:
         size: Bytes of what is not given out yet.
+        completed: Messages that were ever added to :attr:`arrived`.
         given_out: Bytes of :attr:`arrived`, counted on while it is not empty.
         skipped: Messages that the other side gave up, by stream, of those that come in order.
         arrived: Whole messages, in the order in which they are to be given out; whoever drives this
@@ -165,6 +166,7 @@ class Inbound:
     def __init__(self) -> None:
         self.size = 0
         self.given_out = 0
+        self.completed = 0
         self.skipped: dict[int, int] = {}
         self.arrived: deque[Arrival] = deque()
         self._streams: dict[int, _Stream] = {}
@@ -244,6 +246,7 @@ class Inbound:
         size = len(arrival.data)
         self.size -= size
         self.given_out = self.given_out + size if self.arrived else size
+        self.completed += 1
         self.arrived.append(arrival)
 
     def _stream(self, number: int) -> _Stream:

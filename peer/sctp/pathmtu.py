@@ -1,9 +1,9 @@
 """The largest packet that the path carries, found by trying (RFC 8899).
 
 It begins with the size that every path carries (BASE), tries larger ones, and goes back if only
-large packets are lost. A try is a HEARTBEAT padded with a PAD chunk (RFC 4820), so that no data is
-lost with it. It is the only packet that must not be fragmented on its way: should the path become
-narrower, data that was cut for it before still gets through.
+large packets are lost. A try is a packet of its own, so that no data is lost with it; see
+:mod:`~.probing`. It is the only packet that must not be fragmented on its way: should the path
+become narrower, data that was cut for it before still gets through.
 """
 
 BASE = 1188

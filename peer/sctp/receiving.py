@@ -82,6 +82,11 @@ class Receiver:
         return self._inbound.arrived
 
     @property
+    def completed(self) -> int:
+        """How many messages ever arrived."""
+        return self._inbound.completed
+
+    @property
     def skipped(self) -> dict[int, int]:
         """Messages that the other side gave up, by stream; whoever drives this clears it."""
         return self._inbound.skipped

@@ -1,7 +1,7 @@
 """What an association is made with, where it is, and what it tells."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .congestion import Controller
@@ -46,9 +46,15 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class StreamsReset:
-    """The other side will send nothing more on these streams."""
+    """The other side will send nothing more on these streams.
+
+    Attributes:
+        streams: Their identifiers.
+        after: How many messages, of all that ever arrived, came before.
+    """
 
     streams: tuple[int, ...]
+    after: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

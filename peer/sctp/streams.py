@@ -30,16 +30,9 @@ class Streams:
         return list(self._channels.values())
 
     def register(self, channel: Channel) -> None:
-        """Add a channel, if it has its identifier already.
-
-        Raises:
-            ValueError: The identifier is in use.
-        """
-        if channel.id is None:
-            return
-        if channel.id in self._channels:
-            raise ValueError(f"Data channel with ID {channel.id} already registered")
-        self._channels[channel.id] = channel
+        """Add a channel under the identifier that it has, and that no other has."""
+        if channel.id is not None:
+            self._channels[channel.id] = channel
 
     def assign(self, channel: Channel, among: Iterable[int]) -> int | None:
         """Give a channel the first of these identifiers that is free; ``None`` if none is."""

@@ -30,8 +30,14 @@ class Channel(Protocol):
     def assign(self, id: int) -> None:
         """Give it its stream identifier."""
 
+    def ends(self) -> None:
+        """Tell the application that the other side closes it, and nothing more comes."""
+
     def change(self, state: str) -> None:
         """Change its state."""
+
+    def refuse(self, error: Exception) -> None:
+        """Note why it cannot be opened, before it is closed."""
 
     def buffered(self, amount: int) -> None:
         """Add to its ``bufferedAmount``, in bytes."""

@@ -9,7 +9,8 @@ import logging
 import os
 import time
 
-from . import dcep
+from ..errors import ChannelUnavailable
+from . import dcep, options
 from .association import Association
 from .congestion import Controller
 from .congestion.model import Model
@@ -47,6 +48,7 @@ class Channels:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._streams = Streams()
+        self._taken = 0  # messages, of all that arrived
         self._unopened: list[Channel] = []  # their OPENs wait for the association
         self.state = "new"
         """``new``, ``connecting``, ``connected`` or ``closed``."""
@@ -143,6 +145,8 @@ class Channels:
             if association.arrived or association.events:
                 self._hand_out(association)
             if self._unopened:
+                if association.is_closing_streams:
+                    association.flush(time.monotonic())  # what was closed before is told before
                 self._open_all(association)
         finally:
             self._send(association)
@@ -157,12 +161,22 @@ class Channels:
 
     def _hand_out(self, association: Association) -> None:
         events, arrived = association.events, association.arrived
-        while events and isinstance(events[0], Established):
-            self._take_event(events.popleft())  # before the first message
-        while arrived:
-            self._take(arrived.popleft())
-        while events:
-            self._take_event(events.popleft())
+        while arrived or events:
+            if events and (not arrived or self._comes_first(events[0])):
+                self._take_event(events.popleft())
+            else:
+                self._taken += 1
+                self._take(arrived.popleft())
+
+    def _comes_first(self, event: Event) -> bool:
+        """Whether an event comes before the next message."""
+        match event:
+            case Established():
+                return True
+            case StreamsReset(after=after):
+                return after <= self._taken
+            case _:
+                return False
 
     def _transmit(self, association: Association) -> None:
         if association.outgoing:
@@ -235,9 +249,16 @@ class Channels:
         """Open a channel: its OPEN is sent as soon as there is an association.
 
         Raises:
-            ValueError: Its identifier is in use.
+            InvalidChannel: It cannot be; as ChannelUnavailable, there is no stream for it.
         """
-        self._streams.register(channel)
+        self._admit(channel)
+        if self.state == "closed":
+            self._close_soon(channel)
+            return
+        if channel.id is not None:
+            self._streams.register(channel)
+        elif self.state == "connected" and self._assign(channel) is None:
+            raise ChannelUnavailable(channel.label, "id", None, "no stream is left")
         self._unopened.append(channel)
         self._schedule()
 
@@ -245,24 +266,49 @@ class Channels:
         """Add a channel that both sides know of.
 
         Raises:
-            ValueError: Its identifier is in use.
+            InvalidChannel: It cannot be; as ChannelUnavailable, there is no stream for it.
         """
+        self._admit(channel)
+        if self.state == "closed":
+            self._close_soon(channel)
+            return
         self._streams.register(channel)
         if self.state == "connected":
             channel.change("open")
 
+    def _close_soon(self, channel: Channel) -> None:
+        # Not at once: whoever creates it has yet to listen.
+        logger.warning("the data channel %.80r is closed: the association is over", channel.label)
+        self._loop.call_soon(channel.change, "closed")
+
+    def _admit(self, channel: Channel) -> None:
+        options.check(
+            channel.label,
+            max_packet_life_time=channel.maxPacketLifeTime,
+            max_retransmits=channel.maxRetransmits,
+            protocol=channel.protocol,
+            negotiated=channel.negotiated,
+            id=channel.id,
+        )
+        if channel.id is not None:
+            used = channel.id in self._streams
+            options.check_id(channel.label, channel.id, streams=self.streams, is_used=used)
+
+    def _assign(self, channel: Channel) -> int | None:
+        # RFC 8832 section 6: the DTLS client's are even, the server's odd.
+        first = 1 if self._host.is_server else 0
+        return self._streams.assign(channel, range(first, self.streams, 2))
+
     def _open_all(self, association: Association) -> None:
         if self.state != "connected":
             return
-        for channel in self._unopened:
-            id = channel.id
+        unopened, self._unopened = self._unopened, []
+        for channel in unopened:
+            id = channel.id if channel.id is not None else self._assign(channel)
             if id is None:
-                # RFC 8832 section 6: the DTLS client's are even, the server's odd.
-                first = 1 if self._host.is_server else 0
-                id = self._streams.assign(channel, range(first, association.streams, 2))
-            if id is None:
-                logger.warning("no stream is left for the data channel %r", channel.label)
-                channel.change("closed")
+                self._fail(
+                    ChannelUnavailable(channel.label, "id", None, "no stream is left"), channel
+                )
                 continue
             opened = dcep.Open(
                 channel.label,
@@ -272,7 +318,26 @@ class Channels:
                 channel.maxPacketLifeTime,
             )
             association.send(Message(id, dcep.Protocol.DCEP, opened.encode()))
-        self._unopened.clear()
+
+    def _fail(self, error: ChannelUnavailable, channel: Channel) -> None:
+        """Close a channel for which there turns out to be no stream."""
+        logger.warning("the data channel %.80r is closed: %s", channel.label, error)
+        if channel.id is not None:
+            self._streams.release(channel.id)
+        if channel in self._unopened:
+            self._unopened.remove(channel)
+        channel.refuse(error)
+        channel.change("closed")
+
+    def _begin_channels(self, streams: int) -> None:
+        for channel in self._streams.all():
+            try:
+                options.check_id(channel.label, channel.id or 0, streams=streams, is_used=False)
+            except ChannelUnavailable as error:
+                self._fail(error, channel)
+                continue
+            if channel.negotiated and channel.readyState == "connecting":
+                channel.change("open")
 
     def send(self, channel: Channel, message: str | bytes, limit: int) -> None:
         """Queue a message.
@@ -332,11 +397,9 @@ class Channels:
 
     def _take_event(self, event: Event) -> None:
         match event:
-            case Established():
+            case Established(streams):
                 self.state = "connected"
-                for channel in self._streams.all():
-                    if channel.negotiated and channel.readyState == "connecting":
-                        channel.change("open")
+                self._begin_channels(streams)
             case Closed(reason):
                 logger.debug("the SCTP association is over: %s", reason)
                 self._end()
@@ -345,9 +408,12 @@ class Channels:
                     if (closing := self._streams.get(id)) is not None:
                         self._streams.reset_here.add(id)
                         self.close(closing)
+                        closing.ends()
                         self._free_if_reset(id)
             case ResetDone(streams, performed):
                 for id in streams:
+                    if id not in self._streams:
+                        continue  # an OPEN that could not be read
                     self._streams.reset_there.add(id)
                     if not performed:
                         self._streams.reset_here.add(id)
@@ -391,7 +457,7 @@ class Channels:
         if dcep.is_open(message):
             if channel is not None and not self._is_free(id):
                 raise Malformed(f"an OPEN for the channel {id}, which there is")
-            channel = self._host.accept(dcep.Open.decode(message), id)
+            channel = self._host.accept(self._read_open(message, id), id)
             self._streams.put(id, channel)
             self.send_raw(id, dcep.Protocol.DCEP, dcep.ACK)
             self._host.announce(channel)
@@ -402,6 +468,18 @@ class Channels:
                 channel.change("open")
         else:
             raise Malformed("a DCEP message of an unknown type")
+
+    def _read_open(self, message: bytes, id: int) -> dcep.Open:
+        association = self._association
+        if association is not None and id >= association.streams:
+            raise Malformed(f"an OPEN for the channel {id}, beyond the {association.streams}")
+        try:
+            return dcep.Open.decode(message)
+        except Malformed:
+            if association is not None:
+                # RFC 8832 section 6: it is closed, so that the other side does not wait for it.
+                association.reset(id)
+            raise
 
     def _end(self) -> None:
         if self.state == "closed":

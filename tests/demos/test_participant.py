@@ -171,6 +171,17 @@ async def test_a_call_goes_on_without_its_chat(server: SignalingServer) -> None:
         assert greeting.startswith("Hello alice")
 
 
+async def test_a_chat_that_is_closed_is_opened_anew_at_once(server: SignalingServer) -> None:
+    async with participant(server), visit(server, "alice") as alice:
+        chat = alice.chat
+        for _ in range(5):
+            chat.close()
+            chat = await alice.peer.open_channel("chat")
+            greeting = await chat.receive()
+            assert isinstance(greeting, str)
+            assert greeting.startswith("Hello alice")
+
+
 async def test_other_channels_are_closed(server: SignalingServer) -> None:
     async with participant(server), visit(server, "alice") as alice:
         for label in ("files", "chat"):

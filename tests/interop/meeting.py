@@ -15,7 +15,7 @@ from tests.natlab.browser_peer import page_peer
 from tests.natlab.lab_peer import LabPeer, Message, program_peer, warm_peer
 from tests.natlab.namespace import Here
 
-FARS = ("node-datachannel", "chromium", "aiortc")
+FARS = ("node-datachannel", "werift", "chromium", "aiortc")
 """The other stacks."""
 
 PATIENCE = 50.0
@@ -30,8 +30,8 @@ async def far_peer(kind: str) -> AsyncIterator[LabPeer]:
     """Run the other side, one of :data:`FARS`, until the end of the block."""
     if kind == "chromium":
         running = page_peer(Here(), "far", kind, [_FOLDER / "page.mjs", _FOLDER / "far.mjs"])
-    elif kind == "node-datachannel":
-        running = program_peer(Here(), "far", kind, "node", str(_FOLDER / "node.mjs"))
+    elif kind != "aiortc":
+        running = program_peer(Here(), "far", kind, "node", str(_FOLDER / "node.mjs"), kind)
     else:
         running = warm_peer(None, "far", kind, "tests.interop.aiortc_far")
     async with running as far:

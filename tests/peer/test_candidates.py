@@ -1,13 +1,17 @@
 """ICE candidates in every form that browsers hand around, and in many that nobody should."""
 
+import re
 import string
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import aiortc
 import pytest
+from aiortc import RTCPeerConnection, RTCSessionDescription
 from hypothesis import example, given, strategies as st
 
+from icefloe.peer import PeerConnection
 from icefloe.peer.candidates import (
     END_OF_CANDIDATES,
     RemoteCandidate,
@@ -18,7 +22,8 @@ from icefloe.peer.candidates import (
     parse_candidate,
     parse_remote,
 )
-from icefloe.peer.errors import InvalidCandidate
+from icefloe.peer.errors import InvalidCandidate, UnknownSection
+from tests.helpers.pairs import closing, make, opened
 
 CHROME_HOST = (
     "candidate:842163049 1 udp 2122260223 192.168.1.2 53022 typ host "
@@ -502,3 +507,124 @@ def test_a_pair_tells_its_path(
     found = pair(local, remote, rtt)
     assert found.relayed is relayed
     assert str(found) == text
+
+
+# --- a connection that is told of them
+
+
+STRANGE: list[Any] = [
+    init("end-of-candidates"),
+    init("garbage"),
+    init("candidate:" + "x" * 100_000),
+    init("candidate:1 1 udp 1 192.0.2.1 5000 typ host", sdpMid="no such section"),
+    init("candidate:1 1 udp 1 192.0.2.1 5000 typ host", sdpMid=None, sdpMLineIndex=9),
+    init("candidate:1 1 udp 1 192.0.2.1 5000 typ host", sdpMid="", sdpMLineIndex=None),
+    init("candidate:1 1 udp 1 192.0.2.1 5000 typ host", sdpMid=None, sdpMLineIndex=-1),
+    init("candidate:1 1 udp 1 192.0.2.1 5000 typ host", sdpMid=None, sdpMLineIndex=None),
+    init("candidate:1 1 udp 1 192.0.2.1 5000 typ strange"),
+    init("candidate:1 1 quic 1 192.0.2.1 5000 typ host"),
+    init("candidate:1 1 tcp 1 192.0.2.1 5000 typ host tcptype strange"),
+    init("candidate:1 1 tcp 1 192.0.2.1 5000 typ host"),
+    init("candidate:1 2 udp 1 192.0.2.1 5000 typ host"),
+    init("candidate:1 1 udp 1 192.0.2.1 0 typ host"),
+    init("candidate:1 1 udp 1 999.0.2.1 5000 typ host"),
+    init("candidate:1 1 udp 1 0.0.0.0 5000 typ host"),
+    init("candidate:1 1 udp 1 255.255.255.255 5000 typ host"),
+    init("candidate:1 1 udp 1 224.0.0.251 5353 typ host"),
+    init("candidate:1 1 udp 1 fe80::1%eth0 5000 typ host"),
+    init("candidate:1 1 udp 1 :: 5000 typ host"),
+    init("candidate:1 1 udp 1 ::ffff:192.0.2.1 5000 typ host"),
+    init("candidate:1 1 udp 1 \ud83d.local 5000 typ host"),
+    init(f"candidate:1 1 udp 1 {'a' * 300}.local 5000 typ host"),
+    init("candidate:1 1 udp 1 ..local 5000 typ host"),
+    init("candidate:1 1 udp 1 192.0.2.1 5000 typ host ufrag"),
+    init("candidate:1 1 udp 1 192.0.2.1 5000 typ host x-unknown 1 x-other"),
+    init("candidate:1 1 udp 1 192.0.2.1 5000 typ host x-unknown 1 x-other 2"),
+    init("candidate:1 1 udp 1 192.0.2.1 5000 typ srflx raddr x rport 0"),
+    aiortc.RTCIceCandidate(1, "1", None, 5000, 1, "udp", "host", sdpMid="0"),  # type: ignore[arg-type]
+    aiortc.RTCIceCandidate(1, "1", "192.0.2.1", "5000", 1, "udp", "host", sdpMid="0"),  # type: ignore[arg-type]
+    aiortc.RTCIceCandidate(1, "1", "192.0.2.1", 5000, -1, "udp", "host", sdpMid="0"),
+    aiortc.RTCIceCandidate(1, "1", "192.0.2.1", 5000, 1, None, "host", sdpMid="0"),  # type: ignore[arg-type]
+    *WRONG_TYPES,
+]
+
+
+@pytest.mark.parametrize("when", ["before the description", "after it", "when it is connected"])
+async def test_no_candidate_breaks_a_connection(when: str) -> None:
+    a, b = make("icefloe"), make("icefloe")
+    channel = a.createDataChannel("x")
+
+    async def tell() -> None:
+        for candidate in STRANGE:
+            with suppress(InvalidCandidate):
+                await a.addIceCandidate(candidate)
+
+    async with closing(a, b):
+        await a.setLocalDescription(await a.createOffer())
+        await b.setRemoteDescription(a.localDescription)
+        await b.setLocalDescription(await b.createAnswer())
+        if when == "before the description":
+            await tell()
+        await a.setRemoteDescription(b.localDescription)
+        if when == "after it":
+            await tell()
+        await opened(channel)
+        if when == "when it is connected":
+            await tell()
+        assert a.connectionState == "connected"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"sdpMid": "", "sdpMLineIndex": 0},
+        {"sdpMid": None, "sdpMLineIndex": 0},
+        {"sdpMLineIndex": 0},
+        {"sdpMid": "0"},
+        {"sdpMid": "0", "sdpMLineIndex": -1},
+        {"sdpMid": "0", "sdpMLineIndex": 7},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("form", ["{}", "a={}", "  {} \r\n"])
+async def test_a_section_is_found_however_it_is_named(named: dict[str, Any], form: str) -> None:
+    a, b = PeerConnection(), PeerConnection()
+    channel = a.createDataChannel("x")
+    candidates: list[str] = []
+
+    async def tell(source: RTCPeerConnection, sink: RTCPeerConnection) -> None:
+        text = source.localDescription.sdp
+        candidates.extend(re.findall("a=(candidate:.*)\r\n", text))
+        bare = re.sub("a=(candidate|end-of-candidates).*\r\n", "", text)
+        kind = source.localDescription.type
+        await sink.setRemoteDescription(RTCSessionDescription(bare, kind))
+
+    async with closing(a, b):
+        await a.setLocalDescription(await a.createOffer())
+        await tell(a, b)
+        mine = candidates[:]
+        await b.setLocalDescription(await b.createAnswer())
+        await tell(b, a)
+        for candidate in mine:
+            await b.addIceCandidate({"candidate": form.format(candidate), **named})
+        await opened(channel)
+
+
+async def test_a_candidate_for_a_section_that_there_is_not_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    a, b = PeerConnection(), PeerConnection()
+    channel = a.createDataChannel("x")
+    told: list[UnknownSection] = []
+    b.on("remotecandidateerror", told.append)
+    async with closing(a, b):
+        await a.setLocalDescription(await a.createOffer())
+        await b.setRemoteDescription(a.localDescription)
+        for candidate in (init(FIREFOX_HOST, sdpMid="7"), {"candidate": "", "sdpMLineIndex": 3}):
+            await b.addIceCandidate(candidate)
+        assert [(error.sdpMid, error.sdpMLineIndex) for error in told] == [("7", 0), (None, 3)]
+        assert told[0].candidate == init(FIREFOX_HOST, sdpMid="7")
+        assert len([r for r in caplog.records if "no media section" in r.message]) == 2
+        await b.setLocalDescription(await b.createAnswer())
+        await a.setRemoteDescription(b.localDescription)
+        await opened(channel)

@@ -77,6 +77,32 @@ async def test_a_negotiated_channel_is_opened_by_both_sides(call: Call) -> None:
         await call.ends[0].open_channel("wrong", negotiated=True)
 
 
+REFUSED: list[tuple[Any, dict[str, Any]]] = [
+    ("\ud83d", {}),
+    ("x" * 65536, {}),
+    (None, {}),
+    ("x", {"protocol": "\udc00"}),
+    ("x", {"max_retransmits": -1}),
+    ("x", {"max_packet_life_time": 65536}),
+    ("x", {"max_packet_life_time": 1, "max_retransmits": 1}),
+    ("x", {"negotiated": True, "id": 65535}),
+    ("x", {"send_buffer": -1}),
+    ("x", {"receive_buffer": 0}),
+]
+
+
+async def test_what_cannot_be_is_refused_before_there_is_a_channel(call: Call) -> None:
+    near, far = call.ends
+    for label, given in REFUSED:
+        with pytest.raises(ValueError):
+            await near.open_channel(label, **given)
+    good = await near.open_channel("good")
+    assert (await anext(far.channels())).label == good.label
+    report = await near.connection.getStats()
+    labels = [entry.label for entry in report.values() if entry.type == "data-channel"]
+    assert labels.count("x") == 0 and labels.count("good") == 1
+
+
 async def test_try_send_refuses_when_there_is_no_room(call: Call) -> None:
     near, far = await pair(call, send_buffer=10_000)
     sent = 0

@@ -33,12 +33,13 @@ def drawn_tree() -> dict[str, tuple[str, ...]]:
     tree: dict[str, tuple[str, ...]] = {}
     above: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
-        branch = re.match(r" {4}((?:[│ ] {3})*)([├└]── )?(\w+)(?: \(also (\w+)\))?$", line)
+        branch = re.match(r" {4}((?:[│ ] {3})*)([├└]── )?(\w+)(?: \(also ([\w ]+)\))?$", line)
         if branch is None:
             continue
         depth = len(branch[1]) // 4 + bool(branch[2])
         del above[depth:]
-        tree[branch[3]] = tuple(filter(None, (*above[-1:], branch[4])))
+        also = branch[4].split(" and ") if branch[4] else ()
+        tree[branch[3]] = (*above[-1:], *also)
         above.append(branch[3])
     return tree
 

@@ -2,6 +2,15 @@
 
 import pytest
 
+from icefloe.peer.sctp.packet import (
+    HEADER,
+    Header,
+    Kind,
+    Parameter,
+    chunk,
+    chunks,
+    encode_parameters,
+)
 from icefloe.peer.sctp.pathmtu import BASE, MAX_TRIES, RAISE_AFTER, SIZES, PathMtu
 from tests.helpers.sctp import OVERHEAD, Link, Side, World, bulk
 
@@ -71,6 +80,60 @@ def test_an_answer_to_another_probe_changes_nothing() -> None:
     path.tried(0.1, 0.5)
     assert not path.confirmed(1280, 0.2)
     assert path.size == BASE
+
+
+@pytest.mark.parametrize("interleaves", [True, False], ids=["I-DATA", "DATA"])
+@pytest.mark.parametrize("pads", [True, False], ids=["PAD", "no PAD"])
+def test_a_probe_has_only_chunks_that_the_other_side_knows(
+    interleaves: bool, pads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extensions = (Kind.RE_CONFIG, Kind.FORWARD_TSN, *((Kind.PAD,) if pads else ()))
+    monkeypatch.setattr("icefloe.peer.sctp.handshake._EXTENSIONS", extensions)
+    own = {"interleaves": interleaves}
+    world = World(3)
+    a, b = world.pair(Link(delay=0.01, mtu=1400 + OVERHEAD), a=own, b=own)
+    probes: list[bytes] = []
+    carry = world._carry
+
+    def watch(packet: bytes, link: Link, other: Side) -> None:
+        if len(packet) in SIZES and packet[HEADER] == Kind.HEARTBEAT:
+            probes.append(packet)
+        carry(packet, link, other)
+
+    monkeypatch.setattr(world, "_carry", watch)
+    world.connect(a, b)
+    # One before there was any data, one after some.
+    assert world.run(10, lambda: a.association.path.size == b.association.path.size == 1372)
+    sent = [bytes([n]) * 3000 for n in range(20)]
+    for data in sent:
+        world.send(a, data)
+    world.run(1)
+    before = len(probes)
+    assert before
+    a.association.path_changed(world.now, was_lost=False)
+    world.touch(a)
+    assert a.association.path.size == BASE
+    assert world.run(10, lambda: a.association.path.size == 1372)
+    assert len(probes) > before
+    world.send(a, b"afterwards")
+    world.run(1)
+    assert [arrival.data for arrival in b.messages] == [*sent, b"afterwards"]
+    data_kind = Kind.I_DATA if interleaves else Kind.DATA
+    known = {Kind.HEARTBEAT, Kind.PAD if pads else data_kind}
+    assert {kind for packet in probes for kind, _, _ in chunks(packet)} == known
+
+
+@pytest.mark.parametrize("size", range(-2, 3))
+def test_an_answer_of_another_size_confirms_nothing(size: int) -> None:
+    world = World(3)
+    a, b = world.pair(Link(delay=0.01))
+    world.connect(a, b)
+    told = bytes([5]) * (4 + size) if size else (1280).to_bytes(4, "big")
+    body = encode_parameters([(Parameter.HEARTBEAT_INFO, told)])
+    tag = int.from_bytes(a.association._expected.seal(b"")[4:8], "big")
+    packet = Header(5000, 5000, tag).seal(chunk(Kind.HEARTBEAT_ACK, 0, body))
+    a.association.receive(packet, world.now)
+    assert a.association.path.size == BASE
 
 
 def established(there: Link) -> tuple[World, Side, Side]:

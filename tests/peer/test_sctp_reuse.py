@@ -5,9 +5,13 @@ from collections.abc import Callable
 import pytest
 from aiortc import RTCDataChannel
 
+from icefloe.peer import ClosedBy, DataChannel
 from icefloe.peer._aiortc import SctpTransport
-from icefloe.peer.sctp.packet import Kind, Parameter, chunks, parameters
+from icefloe.peer.sctp.outbound import Message
+from icefloe.peer.sctp.packet import HEADER, Header, Kind, Parameter, chunks, parameters
+from icefloe.peer.sctp.states import StreamsReset
 from tests.helpers.pairs import closing, make, negotiate, opened, until
+from tests.helpers.sctp import Link, World
 
 
 def answers_a_reset(packet: bytes) -> bool:
@@ -89,3 +93,55 @@ async def test_a_stream_is_used_again_before_the_other_side_knows_that_it_is_fre
         third = a.createDataChannel("third")
         await opened(third)
         assert third.id == channel.id
+
+
+async def test_a_closed_channel_ends_before_the_next_one_comes() -> None:
+    """A program that takes one channel at a time is told in the order in which it was done."""
+    a, b = make("icefloe"), make("icefloe")
+    wrapped: list[DataChannel] = []
+    before: list[bool] = []
+
+    def on_channel(channel: RTCDataChannel) -> None:
+        before.append(all(earlier.closed for earlier in wrapped))
+        wrapped.append(DataChannel(channel))
+
+    b.on("datachannel", on_channel)
+    async with closing(a, b):
+        channel = a.createDataChannel("first")
+        await negotiate(a, b)
+        await opened(channel)
+        for number in range(5):
+            channel.send(f"the last word {number}")
+            channel.close()
+            channel = a.createDataChannel(f"next {number}")  # before anything could leave
+            await opened(channel)
+            assert [message async for message in wrapped[-2]] == [f"the last word {number}"]
+            assert wrapped[-2].closed_by is ClosedBy.THEM
+        assert before == [True] * 6
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["two packets", "one packet"])
+def test_a_reset_is_told_before_the_messages_that_were_sent_after_it(together: bool) -> None:
+    world = World()
+    a, b = world.pair(Link())
+    world.connect(a, b)
+    world.send(a, b"in time", stream=0)
+    world.run(1.0)
+    packets: list[bytes] = []
+    a.association.reset(0)
+    a.association.send(Message(2, 53, b"afterwards"))
+    a.association.flush(world.now)
+    packets += a.association.outgoing
+    a.association.outgoing.clear()
+    kinds = [kind for packet in packets for kind, _, _ in chunks(packet)]
+    assert kinds.index(Kind.RE_CONFIG) < kinds.index(Kind.I_DATA)
+    if together:
+        body = b"".join(packet[HEADER:] for packet in packets)
+        tag = int.from_bytes(packets[0][4:8], "big")
+        packets = [Header(5000, 5000, tag).seal(body)]
+    for packet in packets:
+        b.association.receive(packet, world.now)
+    reset = next(event for event in b.association.events if isinstance(event, StreamsReset))
+    assert reset.streams == (0,)
+    assert [arrival.data for arrival in b.association.arrived] == [b"afterwards"]
+    assert reset.after == 1  # "in time"
