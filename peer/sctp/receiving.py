@@ -49,7 +49,7 @@ FLOOR = 256 * 1024
 """Bytes that are offered for them all the same, where the limit is reached."""
 
 SLACK = 64 * 1024
-"""Bytes beyond the limit that are taken where they fill a gap, so that what follows is given out."""
+"""Bytes beyond the limit that are taken where they fill a gap: what follows is given out then."""
 
 OVERRUN_RATE = 64 * 1024
 """Bytes a second that the other side may send beyond the window for ever: it asks so whether there

@@ -32,8 +32,8 @@ MAX_SPAN = 32_000
 """TSNs that may be unacknowledged: gap blocks count in 16 bits, and so do SSNs."""
 
 RENEGED = 1000
-"""TSNs that the other side may take back after it acknowledged them, beside two for each chunk sent:
-RFC 9260 section 6.2.1 allows it, SACKs that overtake each other look like it, and it is work."""
+"""TSNs that the other side may take back after it acknowledged them, beside two for each chunk that
+was sent: RFC 9260 section 6.2.1 allows it, and SACKs that overtake each other look like it."""
 
 
 @dataclass(slots=True)
