@@ -21,11 +21,12 @@ from .outbound import Message, SendQueue
 from .packet import (
     DATA_HEADER,
     HEADER,
+    Cause,
+    Fatal,
     Header,
     Init,
     Kind,
     Malformed,
-    NoUserData,
     Parameter,
     chunk,
     chunk_header,
@@ -57,6 +58,13 @@ logger = logging.getLogger(__name__)
 T1_MAX = 5.0
 """Seconds between two INITs or COOKIE ECHOs at most; ICE and DTLS say when to give up."""
 
+MAX_REPLIES = 64
+"""Answers to control chunks that wait for the next flush; the other side sends again what was not
+answered."""
+
+MAX_HEARTBEAT = 2048
+"""Bytes of a heartbeat that is answered: its answer is as large."""
+
 _TAKES_DATA = (State.ESTABLISHED, State.SHUTDOWN_RECEIVED)
 """RFC 9260 section 6: in other states data is discarded."""
 
@@ -85,7 +93,8 @@ class Association:
         self._t1_chunk = b""
         self._t1_tries = 0
         self._init_sent_at: float | None = None
-        self._receiver = Receiver(settings.window, INITIAL_WINDOW)
+        self._had_sack = False
+        self._receiver = Receiver(settings.window, INITIAL_WINDOW, settings.max_message)
         self.queue = SendQueue()
         self.path = PathMtu(settings.sizes)
         self._sender: Sender | None = None
@@ -233,6 +242,7 @@ class Association:
                 self._receive_init(packet, now)
             return
         had_data = False
+        self._had_sack = False
         try:
             position, end = HEADER, len(packet)
             while position + 4 <= end:
@@ -250,8 +260,8 @@ class Association:
                 else:
                     self._receive_other(kind, flags, packet[position + 4 : following], now)
                 position = (following + 3) & ~3
-        except NoUserData:
-            self._fail("the other side sent a DATA chunk without data")
+        except Fatal as error:
+            self._fail(error)
         except (Malformed, StructError) as error:
             logger.debug("dropped the rest of a packet: %s", error)
         if had_data:
@@ -288,15 +298,17 @@ class Association:
             resets.refused.clear()
 
     def _receive_sack(self, body: bytes, now: float) -> None:
-        if self._sender is not None:
+        # No stack sends more than one in a packet, and each costs time.
+        if self._sender is not None and not self._had_sack:
+            self._had_sack = True
             tsn, window, gaps, duplicates = decode_sack(body)
             again = sum(unwrap(d, self._probe_tsn) != self._probe_tsn for d in duplicates)
             self._sender.acknowledged(tsn, window, gaps, again, now)
 
     def _receive_other(self, kind: int, flags: int, body: bytes, now: float) -> None:
         match kind:
-            case Kind.HEARTBEAT:
-                self._control.append(chunk(Kind.HEARTBEAT_ACK, flags, body))
+            case Kind.HEARTBEAT if len(body) <= MAX_HEARTBEAT:
+                self._reply(chunk(Kind.HEARTBEAT_ACK, flags, body))
             case Kind.HEARTBEAT_ACK:
                 self._confirm(body, now)
             case Kind.INIT_ACK:
@@ -324,6 +336,8 @@ class Association:
             case Kind.I_FORWARD_TSN:
                 self._receiver.skip_interleaved(body)
                 self._carry_out_resets()
+            case Kind.HEARTBEAT:
+                logger.debug("a heartbeat of %d bytes is not answered", len(body))
             case _:
                 # RFC 9260 section 3.2: the upper bits say whether the rest may be read.
                 if kind < 128:
@@ -376,7 +390,7 @@ class Association:
     def _receive_cookie_echo(self, cookie: bytes, now: float) -> None:
         peer = self._cookies.read(cookie, now)
         if peer is None:
-            stale = encode_parameters([(3, bytes(4))])
+            stale = encode_parameters([(Cause.STALE_COOKIE, bytes(4))])
             self.outgoing.append(self._header.seal(chunk(Kind.ERROR, 0, stale)))
             return
         if self.state in (State.CLOSED, State.COOKIE_WAIT, State.COOKIE_ECHOED):
@@ -384,12 +398,17 @@ class Association:
             self._establish(now)
         elif self._peer is None or peer.tag != self._peer.tag:
             return  # the other side began anew: an association lives as long as its DTLS session
-        self._control.append(chunk(Kind.COOKIE_ACK, 0, b""))
+        self._reply(chunk(Kind.COOKIE_ACK, 0, b""))
+
+    def _reply(self, control: bytes) -> None:
+        """Have a control chunk sent; beyond what waits already it is as if it was lost."""
+        if len(self._control) < MAX_REPLIES:
+            self._control.append(control)
 
     def _receive_error(self, body: bytes) -> None:
         causes = [cause for cause, _ in parameters(body)]
         logger.debug("the other side reports the errors %s", causes)
-        if self.state is State.COOKIE_ECHOED and 3 in causes:
+        if self.state is State.COOKIE_ECHOED and Cause.STALE_COOKIE in causes:
             self._enter(State.CLOSED)  # a stale cookie: begin again
             self._peer = None
             self._t1_at = 0.0
@@ -429,9 +448,8 @@ class Association:
         control = self._control
         sender, resets = self._sender, self._resets
         if sender is None or resets is None or self.state is State.CLOSED:
-            if control:
-                self.outgoing.append(self._header.seal(b"".join(control)))
-                control.clear()
+            self.outgoing.extend(self._header.seal(each) for each in control)
+            control.clear()
             return
         if (sack := self._receiver.sack()) is not None:
             control.insert(0, sack)
@@ -482,9 +500,11 @@ class Association:
 
     # --- the end
 
-    def _fail(self, reason: str) -> None:
-        self.outgoing.append(self._header.seal(chunk(Kind.ABORT, 0, b"")))
-        self._close(reason)
+    def _fail(self, error: Fatal) -> None:
+        told = encode_parameters([(error.cause, error.information)])
+        self.outgoing.append(self._header.seal(chunk(Kind.ABORT, 0, told)))
+        logger.warning("aborted the SCTP association: %s", error)
+        self._close(str(error))
 
     def _close(self, reason: str) -> None:
         if self.state is State.CLOSED:

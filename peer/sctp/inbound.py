@@ -5,15 +5,26 @@ RFC 9260 sections 6.2 to 6.9, RFC 3758 section 3.6, RFC 8260 section 2.
 
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from .packet import FIRST, LAST, UNORDERED, unwrap
+from .numbered import Numbered
+from .packet import FIRST, LAST, UNORDERED, Cause, Fatal, unwrap
 
 MAX_DUPLICATES = 32
 """Duplicate TSNs told in a SACK; more are not worth their room."""
 
 MAX_RANGES = 250
 """Gap blocks in a SACK, so that it fits the smallest packet."""
+
+MAX_AHEAD = 0xFFFF
+"""How far a TSN may be beyond the cumulative one: gap blocks count in 16 bits, so that what is
+further ahead cannot be acknowledged (RFC 9260 section 3.3.4)."""
+
+OVERHEAD = 256
+"""Bytes of memory that a held fragment or message takes beside its data, about."""
+
+MAX_MESSAGE = 262_144
+"""Bytes of a message at most: the ``max-message-size`` of descriptions (RFC 8841)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +122,11 @@ class Tsns:
 
     def _advance(self) -> None:
         ranges = self.ranges
-        while ranges and ranges[0][0] <= self.cumulative + 1:
-            self.cumulative = max(self.cumulative, ranges.pop(0)[1])
+        reached = 0
+        while reached < len(ranges) and ranges[reached][0] <= self.cumulative + 1:
+            self.cumulative = max(self.cumulative, ranges[reached][1])
+            reached += 1
+        del ranges[:reached]
 
     def gaps(self) -> list[tuple[int, int]]:
         """Return the ranges as a SACK has them, relative to the cumulative TSN."""
@@ -124,38 +138,55 @@ class Tsns:
         ]
 
 
+@dataclass(slots=True)
 class _Run:
-    """Fragments of one message with consecutive numbers."""
+    """Fragments of one message with consecutive TSNs."""
 
-    __slots__ = ("first", "last", "parts", "protocol", "size", "starts")
+    first: int
+    last: int
+    starts: bool
+    protocol: int
+    parts: list[bytes]
+    size: int
 
-    def __init__(self, number: int, starts: bool, protocol: int, data: bytes) -> None:
-        self.first = self.last = number
-        self.starts = starts
-        self.protocol = protocol
-        self.parts: deque[bytes] = deque((data,))
-        self.size = len(data)
+
+@dataclass(slots=True)
+class _Partial:
+    """A message that comes as I-DATA: its fragments by their FSN."""
+
+    parts: dict[int, bytes] = field(default_factory=dict)
+    total: int | None = None
+    protocol: int | None = None
+    size: int = 0
 
 
 class _Stream:
     """A stream's order: the number that is next, and the whole messages that came too early."""
 
-    __slots__ = ("early", "next")
+    __slots__ = ("early", "next", "unordered")
 
     def __init__(self) -> None:
         self.next = 0
-        self.early: dict[int, Arrival] = {}
+        self.early: Numbered[Arrival] | None = None
+        self.unordered = 0
+        """The MID of the latest unordered I-DATA, counted on."""
 
 
-Key = tuple[int, bool, int]
-"""A message that comes as I-DATA: stream, whether unordered, MID."""
+Key = tuple[int, bool]
+"""Messages that come as I-DATA: the stream, and whether they are unordered."""
 
 
 class Inbound:
     """Puts messages together.
 
+    What a chunk costs does not grow with what is held, whatever the other side sends.
+
+    Args:
+        max_message: Bytes that a message may have.
+
     Attributes:
         size: Bytes of what is not given out yet.
+        pieces: Fragments and messages that these are.
         completed: Messages that were ever added to :attr:`arrived`.
         given_out: Bytes of :attr:`arrived`, counted on while it is not empty.
         skipped: Messages that the other side gave up, by stream, of those that come in order.
@@ -163,39 +194,54 @@ class Inbound:
             takes them from here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_message: int = MAX_MESSAGE) -> None:
+        self._max_message = max_message
         self.size = 0
+        self.pieces = 0
         self.given_out = 0
         self.completed = 0
         self.skipped: dict[int, int] = {}
         self.arrived: deque[Arrival] = deque()
         self._streams: dict[int, _Stream] = {}
         # DATA: runs by the TSN they begin and end with; TSNs tell which fragments belong together.
-        self._by_first: dict[int, _Run] = {}
+        self._by_first: Numbered[_Run] = Numbered()
         self._by_last: dict[int, _Run] = {}
         self._ends: dict[int, tuple[int, int, int]] = {}
-        # I-DATA: the fragments of each message by their FSN.
-        self._parts: dict[Key, dict[int, bytes]] = {}
-        self._totals: dict[Key, int] = {}
-        self._protocols: dict[Key, int] = {}
+        self._parts: dict[Key, Numbered[_Partial]] = {}
+
+    @property
+    def cost(self) -> int:
+        """Bytes of memory that what is held takes, about."""
+        return self.size + self.pieces * OVERHEAD
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_message:
+            raise Fatal(
+                Cause.PROTOCOL_VIOLATION,
+                f"a message of more than the {self._max_message} bytes that were announced",
+            )
 
     # --- DATA
 
     def add(
         self, tsn: int, flags: int, stream: int, sequence: int, protocol: int, data: bytes
     ) -> None:
-        """Take a DATA chunk whose TSN is new."""
+        """Take a DATA chunk whose TSN is new.
+
+        Raises:
+            Fatal: Its message is longer than may be.
+        """
+        self.size += len(data)
+        self.pieces += 1
         if flags & FIRST and flags & LAST:
-            self.size += len(data)
             self._complete(flags, stream, sequence, protocol, data)
             return
-        self.size += len(data)
         run = None
         if not flags & FIRST:
             run = self._by_last.pop(tsn - 1, None)
         if run is None:
-            run = _Run(tsn, bool(flags & FIRST), protocol, data)
-            self._by_first[tsn] = run
+            run = _Run(tsn, tsn, bool(flags & FIRST), protocol, [data], len(data))
+            self._by_first.put(tsn, run)
         else:
             run.parts.append(data)
             run.last = tsn
@@ -203,22 +249,33 @@ class Inbound:
         if flags & LAST:
             self._ends[tsn] = (flags, stream, sequence)
         else:
-            after = self._by_first.pop(tsn + 1, None)
-            if after is not None and after.starts:
-                self._by_first[tsn + 1] = after  # the other side lost count; never to be whole
-            elif after is not None:
-                self._by_last.pop(after.last, None)
-                run.parts.extend(after.parts)
-                run.size += after.size
-                run.last = after.last
+            self._join(run)
+        self._check_size(run.size)
         if run.starts and run.last in self._ends:
-            del self._by_first[run.first]
+            self._by_first.pop(run.first)
             flags, stream, sequence = self._ends.pop(run.last)
+            self.pieces -= len(run.parts) - 1
             self._complete(flags, stream, sequence, run.protocol, b"".join(run.parts))
         else:
             self._by_last[run.last] = run
 
+    def _join(self, run: _Run) -> None:
+        """Add to a run the one that begins right after it, if that goes on the same message."""
+        after = self._by_first.get(run.last + 1)
+        if after is None or after.starts:
+            return  # one that starts: the other side lost count, and this is never to be whole
+        self._by_first.pop(after.first)
+        self._by_last.pop(after.last, None)
+        if len(run.parts) < len(after.parts):
+            after.parts[:0] = run.parts
+            run.parts = after.parts
+        else:
+            run.parts += after.parts
+        run.size += after.size
+        run.last = after.last
+
     def _complete(self, flags: int, stream: int, sequence: int, protocol: int, data: bytes) -> None:
+        self._check_size(len(data))
         arrival = Arrival(stream, protocol, data)
         if flags & UNORDERED:
             self._give_out(arrival)
@@ -232,19 +289,28 @@ class Inbound:
             state.next += 1
             if state.early:
                 self._give_out_early(state)
-        elif number > state.next:
-            state.early[number] = arrival
-        else:
-            self.size -= len(arrival.data)  # a message of this number was given out, or skipped
+            return
+        if number < state.next or (state.early is not None and number in state.early):
+            self._drop(arrival)  # a message of this number came, was given out, or skipped
+            return
+        if state.early is None:
+            state.early = Numbered()
+        state.early.put(number, arrival)
 
     def _give_out_early(self, state: _Stream) -> None:
-        while (arrival := state.early.pop(state.next, None)) is not None:
+        early = state.early
+        while early and (arrival := early.pop(state.next)) is not None:
             self._give_out(arrival)
             state.next += 1
+
+    def _drop(self, arrival: Arrival) -> None:
+        self.size -= len(arrival.data)
+        self.pieces -= 1
 
     def _give_out(self, arrival: Arrival) -> None:
         size = len(arrival.data)
         self.size -= size
+        self.pieces -= 1
         self.given_out = self.given_out + size if self.arrived else size
         self.completed += 1
         self.arrived.append(arrival)
@@ -265,27 +331,30 @@ class Inbound:
         for number, sequence in streams:
             state = self._stream(number)
             self._skip_in(number, state, unwrap(sequence, state.next, 16))
-        for first, run in list(self._by_first.items()):
+        for first, run in self._by_first.take_through(cumulative):
             # What begins before and goes on after it may still become whole.
             is_over = run.last < cumulative or (run.last == cumulative and run.last in self._ends)
-            has_no_beginning = first <= cumulative and not run.starts
-            if is_over or has_no_beginning:
-                self._forget(first, run)
+            if is_over or not run.starts:
+                self._forget(run)
+            else:
+                self._by_first.put(first, run)
 
-    def _forget(self, first: int, run: _Run) -> None:
-        del self._by_first[first]
+    def _forget(self, run: _Run) -> None:
         self._by_last.pop(run.last, None)
         self._ends.pop(run.last, None)
         self.size -= run.size
+        self.pieces -= len(run.parts)
 
     def _skip_in(self, stream: int, state: _Stream, last: int) -> None:
-        early = sorted(n for n in state.early if n <= last)
-        for number in early:
-            self._give_out(state.early.pop(number))
+        if last < state.next:
+            return
+        early = state.early.take_through(last) if state.early else []
+        for _, arrival in early:
+            self._give_out(arrival)
         count = last + 1 - state.next - len(early)
         if count > 0:
             self.skipped[stream] = self.skipped.get(stream, 0) + count
-        state.next = max(state.next, last + 1)
+        state.next = last + 1
         self._give_out_early(state)
 
     # --- I-DATA
@@ -293,37 +362,52 @@ class Inbound:
     def add_interleaved(
         self, flags: int, stream: int, mid: int, protocol_or_index: int, data: bytes
     ) -> None:
-        """Take an I-DATA chunk whose TSN is new."""
-        size = len(data)
-        self.size += size
+        """Take an I-DATA chunk whose TSN is new.
+
+        Raises:
+            Fatal: Its message is longer than may be.
+        """
+        state = self._stream(stream)
         unordered = bool(flags & UNORDERED)
-        number = mid if unordered else unwrap(mid, self._stream(stream).next)
+        number = unwrap(mid, state.unordered if unordered else state.next)
+        if unordered:
+            state.unordered = number
+        elif number < state.next:
+            return  # a message of this number was given out, or skipped
         if flags & FIRST and flags & LAST:
+            self.size += len(data)
+            self.pieces += 1
             self._complete_interleaved(stream, unordered, number, protocol_or_index, data)
             return
-        key = stream, unordered, number
-        if not unordered and number < self._stream(stream).next:
-            self.size -= size
-            return
-        parts = self._parts.setdefault(key, {})
+        messages = self._parts.setdefault((stream, unordered), Numbered())
+        message = messages.get(number)
+        if message is None:
+            message = _Partial()
+            messages.put(number, message)
         index = 0 if flags & FIRST else protocol_or_index
         if flags & FIRST:
-            self._protocols[key] = protocol_or_index
+            message.protocol = protocol_or_index
         if flags & LAST:
-            self._totals[key] = index + 1
-        if index in parts:
-            self.size -= size
+            message.total = index + 1
+        if index in message.parts:
             return
-        parts[index] = data
-        if self._totals.get(key) == len(parts) and key in self._protocols:
-            protocol = self._protocols.pop(key)
-            del self._totals[key], self._parts[key]
-            whole = b"".join([parts[i] for i in sorted(parts)])
-            self._complete_interleaved(stream, unordered, number, protocol, whole)
+        message.parts[index] = data
+        message.size += len(data)
+        self.size += len(data)
+        self.pieces += 1
+        self._check_size(message.size)
+        if message.total == len(message.parts) and message.protocol is not None:
+            messages.pop(number)
+            if not messages:
+                del self._parts[stream, unordered]
+            self.pieces -= len(message.parts) - 1
+            whole = b"".join([message.parts[i] for i in sorted(message.parts)])
+            self._complete_interleaved(stream, unordered, number, message.protocol, whole)
 
     def _complete_interleaved(
         self, stream: int, unordered: bool, number: int, protocol: int, data: bytes
     ) -> None:
+        self._check_size(len(data))
         arrival = Arrival(stream, protocol, data)
         if unordered:
             self._give_out(arrival)
@@ -334,23 +418,36 @@ class Inbound:
         """Take an I-FORWARD-TSN: for each stream and order, the last MID that was skipped."""
         for stream, unordered, mid in skipped:
             state = self._stream(stream)
-            last = mid if unordered else unwrap(mid, state.next)
-            for key in [k for k in self._parts if k[:2] == (stream, unordered)]:
-                if unwrap(key[2], last) <= last:
-                    self.size -= sum(map(len, self._parts.pop(key).values()))
-                    self._totals.pop(key, None)
-                    self._protocols.pop(key, None)
+            last = unwrap(mid, state.unordered if unordered else state.next)
+            messages = self._parts.get((stream, unordered))
+            if messages is not None:
+                for _, message in messages.take_through(last):
+                    self._give_up(message)
+                if not messages:
+                    del self._parts[stream, unordered]
             if not unordered:
                 self._skip_in(stream, state, last)
 
-    # --- resets
+    def _give_up(self, message: _Partial) -> None:
+        self.size -= message.size
+        self.pieces -= len(message.parts)
+
+    # --- the end, and resets
+
+    def give_up(self) -> None:
+        """Let go of all that is not whole, or came too early; :attr:`arrived` stays."""
+        self.size = self.pieces = 0
+        self._streams.clear()
+        self._by_first = Numbered()
+        self._by_last.clear()
+        self._ends.clear()
+        self._parts.clear()
 
     def reset(self, stream: int) -> None:
         """Number a stream's messages from 0 again (RFC 6525 section 5.2.2)."""
         state = self._streams.pop(stream, None)
-        if state is not None:
-            self.size -= sum(len(arrival.data) for arrival in state.early.values())
-        for key in [k for k in self._parts if k[0] == stream]:
-            self.size -= sum(map(len, self._parts.pop(key).values()))
-            self._totals.pop(key, None)
-            self._protocols.pop(key, None)
+        for arrival in (state.early or ()) if state is not None else ():
+            self._drop(arrival)
+        for unordered in (False, True):
+            for message in self._parts.pop((stream, unordered), ()):
+                self._give_up(message)

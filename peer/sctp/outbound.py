@@ -4,6 +4,9 @@ Streams take turns (RFC 8260 section 3.2, round robin), so that a bulk transfer 
 chat message. Where the other side takes I-DATA they do so fragment by fragment; otherwise all
 fragments of a message have consecutive TSNs (RFC 9260 section 6.9), and the turn goes on with the
 message's end.
+
+Messages of which a part is missing fill the other side's window, and what fills it is given out
+only once it is whole: no more are begun at a time than fit into half of that window.
 """
 
 from collections import deque
@@ -26,6 +29,7 @@ class Message:
         number: Its SSN, or with I-DATA its MID, counted on; given when its first fragment goes.
         position: How many bytes of it have become fragments.
         abandoned: Whether it was given up (RFC 3758).
+        tsns: Those of its fragments, if it may be given up.
     """
 
     __slots__ = (
@@ -39,6 +43,7 @@ class Message:
         "position",
         "protocol",
         "stream",
+        "tsns",
     )
 
     def __init__(
@@ -61,6 +66,7 @@ class Message:
         self.position = 0
         self.fragments = 0
         self.abandoned = False
+        self.tsns: list[int] = []
 
     @property
     def is_reliable(self) -> bool:
@@ -131,6 +137,7 @@ class SendQueue:
 
     Attributes:
         interleaves: Whether fragments of several messages may be mixed (I-DATA).
+        peer_window: The most bytes that the other side ever offered to take.
         size: Bytes that wait.
         freed: Bytes of each stream that wait no more, since last taken.
         dropped: Messages that were given up before anything of them was sent, likewise.
@@ -138,9 +145,12 @@ class SendQueue:
 
     def __init__(self) -> None:
         self.interleaves = False
+        self.peer_window = 0
         self.size = 0
         self._streams: dict[int, _Stream] = {}
         self._turns: deque[int] = deque()
+        self._held: deque[int] = deque()  # streams whose next message waits for others to be whole
+        self._begun = 0  # bytes of messages of which a part was taken, and a part was not
         self.freed: dict[int, int] = {}
         self.dropped: list[Message] = []
 
@@ -184,6 +194,9 @@ class SendQueue:
             left = len(data) - position
             if left > room and room * 2 < full:
                 return None
+            if not position and left > room and not self._may_begin(message):
+                self._held.append(self._turns.popleft())
+                continue
             flags = 0 if message.ordered else UNORDERED
             if not position:
                 flags |= FIRST
@@ -193,7 +206,11 @@ class SendQueue:
                 part = data[position:] if position else data
                 stream.waiting.popleft()
                 self._turn(stream, bool(stream.waiting))
+                if position:
+                    self._ended(message)
             else:
+                if not position:
+                    self._begun += len(data)
                 part = data[position : position + room]
                 if self.interleaves and len(self._turns) > 1:
                     self._turns.rotate(-1)
@@ -205,6 +222,18 @@ class SendQueue:
             self._free(message, size)
             return fragment
         return None
+
+    def _may_begin(self, message: Message) -> bool:
+        """Return whether the other side has room for one more message that is not whole."""
+        if not self.interleaves or not self._begun:
+            return True
+        return self._begun + len(message.data) <= self.peer_window // 2
+
+    def _ended(self, message: Message) -> None:
+        """Note that a message that was begun is out, or given up."""
+        self._begun -= len(message.data)
+        while self._held and self._may_begin(self._streams[self._held[0]].waiting[0]):
+            self._turns.append(self._held.popleft())
 
     def _free(self, message: Message, size: int) -> None:
         # W3C's bufferedAmount counts the application's messages, not what opens a channel.
@@ -227,38 +256,48 @@ class SendQueue:
             self._turns.popleft()
 
     def _drop_first(self, stream: _Stream) -> None:
-        self._forget(stream.waiting.popleft())
+        message = stream.waiting.popleft()
         self._turn(stream, bool(stream.waiting))
+        self._forget(message)
 
     def _forget(self, message: Message) -> None:
         rest = len(message.data) - message.position
         self.size -= rest
         self._free(message, rest)
+        if message.position:
+            self._ended(message)
         if not message.abandoned:
             message.abandoned = True
             self.dropped.append(message)
 
     def expire(self, now: float) -> None:
         """Give up the messages that wait and have expired, also behind others."""
-        for number in list(self._turns):
+        for number in [*self._turns, *self._held]:
             stream = self._streams[number]
             kept: deque[Message] = deque()
+            gone: list[Message] = []
             for message in stream.waiting:
                 late = message.expires is not None and message.expires <= now
-                if message.abandoned or (late and not message.position):
-                    self._forget(message)
-                else:
-                    kept.append(message)
+                is_over = message.abandoned or (late and not message.position)
+                (gone if is_over else kept).append(message)
             stream.waiting = kept
             if not kept:
-                self._turns.remove(number)
+                self._remove_turn(number)
+            for message in gone:
+                self._forget(message)
 
     def clear(self, stream: int) -> None:
         """Forget what waits in a stream, and begin to number at 0: it was reset."""
         found = self._streams.pop(stream, None)
         if found is not None and found.waiting:
-            self._turns.remove(stream)
+            self._remove_turn(stream)
             self.size -= sum(len(m.data) - m.position for m in found.waiting)
+            if found.waiting[0].position:
+                self._ended(found.waiting[0])
+
+    def _remove_turn(self, stream: int) -> None:
+        turns = self._turns if stream in self._turns else self._held
+        turns.remove(stream)
 
     def __iter__(self) -> Iterator[Message]:
         for stream in self._streams.values():

@@ -59,6 +59,15 @@ class Parameter(IntEnum):
     FORWARD_TSN_SUPPORTED = 0xC000
 
 
+class Cause(IntEnum):
+    """Error causes (RFC 9260 section 3.3.10)."""
+
+    STALE_COOKIE = 3
+    OUT_OF_RESOURCE = 4
+    NO_USER_DATA = 9
+    PROTOCOL_VIOLATION = 13
+
+
 LAST = 0x01
 """The chunk is a message's last (the E bit)."""
 FIRST = 0x02
@@ -89,8 +98,19 @@ class Malformed(Exception):
     """A packet or chunk that does not keep to its format."""
 
 
-class NoUserData(Malformed):
-    """A DATA chunk without data, which ends the association (RFC 9260 section 6.2)."""
+class Fatal(Malformed):
+    """What the other side did ends the association.
+
+    Args:
+        cause: The cause that an ABORT tells it (RFC 9260 section 3.3.10).
+        reason: What it did.
+        information: What the cause carries; the reason if ``None``.
+    """
+
+    def __init__(self, cause: Cause, reason: str, information: bytes | None = None) -> None:
+        super().__init__(reason)
+        self.cause = cause
+        self.information = reason.encode() if information is None else information
 
 
 class Header:
@@ -230,7 +250,7 @@ def decode_sack(body: bytes) -> tuple[int, int, list[tuple[int, int]], list[int]
     """Read a SACK: cumulative TSN, window in bytes, gap blocks (offsets), duplicate TSNs.
 
     Raises:
-        Malformed: It is shorter than it says, or a block ends before it begins.
+        Malformed: It is shorter than it says, or its blocks are not ascending and apart.
     """
     if len(body) < 12:
         raise Malformed("a SACK that is too short")
@@ -241,9 +261,11 @@ def decode_sack(body: bytes) -> tuple[int, int, list[tuple[int, int]], list[int]
     if middle + 4 * duplicates > len(body):
         raise Malformed("a SACK that is shorter than it says")
     gaps = list(gap_block.iter_unpack(body[12:middle]))
+    before = 0
     for first, last in gaps:
-        if not 0 < first <= last:
-            raise Malformed("a gap block that is none")
+        if not before < first <= last:
+            raise Malformed("gap blocks that are not ascending and apart")
+        before = last
     told = [found for (found,) in _long.iter_unpack(body[middle : middle + 4 * duplicates])]
     return tsn, window, gaps, told
 

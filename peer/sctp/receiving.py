@@ -2,13 +2,14 @@
 
 from collections import deque
 
-from .inbound import Arrival, Inbound, Tsns
+from .inbound import MAX_AHEAD, MAX_MESSAGE, OVERHEAD, Arrival, Inbound, Tsns
 from .packet import (
     DATA_HEADER,
     I_DATA_HEADER,
     IMMEDIATE,
+    Cause,
+    Fatal,
     Kind,
-    NoUserData,
     data_fields,
     decode_forward_tsn,
     decode_i_forward_tsn,
@@ -40,13 +41,29 @@ REOPENING = 65536
 """Bytes of room of which the other side is told unasked, where there was less before; half of what
 there may be, if that is less (RFC 9293 section 3.8.6.2.2: no silly windows)."""
 
+UNFINISHED = 4
+"""Times the limit that messages of which parts are missing may take, while the application has read
+all that it was given: what is held for them then is all that keeps them from becoming whole."""
+
+FLOOR = 256 * 1024
+"""Bytes that are offered for them all the same, where the limit is reached."""
+
+SLACK = 64 * 1024
+"""Bytes beyond the limit that are taken where they fill a gap: what follows is given out then."""
+
+OVERRUN_RATE = 64 * 1024
+"""Bytes a second that the other side may send beyond the window for ever: it asks so whether there
+is room again (RFC 9260 section 6.1). Up to the limit may be under way when the window closes."""
+
 
 class Receiver:
     """Takes what the other side sends.
 
     Args:
-        limit: Bytes that may be here before the application has read them.
+        limit: Bytes that may be here before the application has read them, the memory that each
+            fragment takes beside its data included.
         offered: Bytes that the other side was offered in the INIT.
+        max_message: Bytes that a message may have.
 
     Attributes:
         unread: Bytes that the application has and has not read.
@@ -54,11 +71,14 @@ class Receiver:
         deadline: When one will be.
     """
 
-    def __init__(self, limit: int, offered: int) -> None:
+    def __init__(self, limit: int, offered: int, max_message: int = MAX_MESSAGE) -> None:
         self._limit = limit
         self._offered = offered
         self._tsns: Tsns | None = None
-        self._inbound = Inbound()
+        self._is_over = False
+        self._inbound = Inbound(max_message)
+        self._overrun = 0.0
+        self._overrun_at = 0.0
         self._packets = 0  # with data, since the last SACK
         self._has_bulk = False
         self._extra = EXTRA_BURST
@@ -72,8 +92,9 @@ class Receiver:
         self._tsns = Tsns(tsn - 1)
 
     def end(self) -> None:
-        """Expect none any more."""
-        self._tsns = None
+        """Expect none any more, and let go of what never became whole."""
+        self._is_over = True
+        self._inbound.give_up()
         self.deadline = float("inf")
 
     @property
@@ -94,7 +115,12 @@ class Receiver:
     @property
     def window(self) -> int:
         """Bytes that the other side may send."""
-        return max(self._limit - self._inbound.size - self._not_read(), 0)
+        cost, not_read = self._inbound.cost, self._not_read()
+        room = self._limit - cost - not_read
+        if not not_read:
+            floor = min(FLOOR, self._limit)
+            room = max(room, min(floor, self._limit * UNFINISHED - cost))
+        return max(room, 0)
 
     def _not_read(self) -> int:
         inbound = self._inbound
@@ -121,26 +147,29 @@ class Receiver:
             now: The time.
 
         Raises:
-            NoUserData: It has none.
+            Fatal: It has no data, a message is too long, or the other side sends on and on where it
+                was told that there is no room.
         """
         tsns = self._tsns
-        if tsns is None:
+        if tsns is None or self._is_over:
             return
         if flags & IMMEDIATE:
             self.deadline = min(self.deadline, now + PROMPT)
         if kind == Kind.DATA:
-            tsn, stream, number, protocol = data_fields.unpack_from(packet, position + 4)
+            told, stream, number, protocol = data_fields.unpack_from(packet, position + 4)
             data = packet[position + DATA_HEADER : following]
         else:
-            tsn, stream, _, number, protocol = i_data_fields.unpack_from(packet, position + 4)
+            told, stream, _, number, protocol = i_data_fields.unpack_from(packet, position + 4)
             data = packet[position + I_DATA_HEADER : following]
         if not data:
-            raise NoUserData
+            reason = "the other side sent a DATA chunk without data"
+            raise Fatal(Cause.NO_USER_DATA, reason, told.to_bytes(4, "big"))
         if len(data) >= BULK:
             self._has_bulk = True
-        tsn = unwrap(tsn, tsns.cumulative)
-        if tsn > tsns.highest and not self._has_room(len(data)):
+        tsn = unwrap(told, tsns.cumulative)
+        if tsn > tsns.cumulative and not self._has_room(tsn, len(data)):
             self.is_due = True
+            self._overran(len(data) + OVERHEAD, now)
             return  # RFC 9260 section 6.2: it is beyond the window that was offered
         if not tsns.add(tsn):
             return
@@ -149,10 +178,30 @@ class Receiver:
         else:
             self._inbound.add_interleaved(flags, stream, number, protocol, data)
 
-    def _has_room(self, size: int) -> bool:
-        # While nothing waits to be read, a message must be let in whole, whatever its size.
+    def _has_room(self, tsn: int, size: int) -> bool:
+        tsns, inbound = self._tsns, self._inbound
+        if tsns is None or tsn > tsns.cumulative + MAX_AHEAD:
+            return False
         not_read = self._not_read()
-        return not not_read or self._inbound.size + not_read + size <= self._limit
+        cost = inbound.cost + not_read + size
+        if not not_read:
+            return cost <= self._limit * UNFINISHED
+        if tsn > tsns.highest:
+            return cost <= self._limit
+        # What was offered was offered without the overhead of fragments, which the other side
+        # does not know.
+        return (
+            inbound.size + not_read + size <= self._limit + SLACK
+            and cost <= self._limit * UNFINISHED
+        )
+
+    def _overran(self, size: int, now: float) -> None:
+        """Count bytes that were sent beyond the window, and end it where they are too many."""
+        passed = max(now - self._overrun_at, 0.0)
+        self._overrun = max(self._overrun - passed * OVERRUN_RATE, 0.0) + size
+        self._overrun_at = now
+        if self._overrun > self._limit:
+            raise Fatal(Cause.OUT_OF_RESOURCE, "the other side sends on beyond the window", b"")
 
     def packet_ends(self, now: float, *, counts: bool) -> None:
         """Note that a packet with data was taken.
@@ -162,7 +211,7 @@ class Receiver:
             counts: Whether the other side's window grows with the number of SACKs.
         """
         tsns = self._tsns
-        if tsns is None:
+        if tsns is None or self._is_over:
             return
         self._packets += 1
         is_enough = self._packets >= PER_SACK or (
@@ -203,7 +252,7 @@ class Receiver:
             self._inbound.skip_interleaved(skipped)
 
     def _skip_to(self, tsn: int) -> int | None:
-        if self._tsns is None:
+        if self._tsns is None or self._is_over:
             return None
         self.is_due = True
         cumulative = unwrap(tsn, self._tsns.cumulative)
@@ -217,7 +266,7 @@ class Receiver:
 
     def acknowledge(self, now: float) -> None:
         """Have a SACK sent soon, whatever arrived."""
-        if self._tsns is not None:
+        if self._tsns is not None and not self._is_over:
             self.deadline = min(self.deadline, now)
 
     def tick(self, now: float) -> None:
@@ -228,7 +277,7 @@ class Receiver:
     def sack(self) -> bytes | None:
         """Return a SACK chunk, if one is to be sent now."""
         tsns = self._tsns
-        if tsns is None:
+        if tsns is None or self._is_over:
             return None
         window = self.window
         # RFC 9260 section 6.2: the other side must hear of it when there is room again.

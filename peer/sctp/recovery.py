@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .congestion import Ack
 from .outbound import Fragment, Message
-from .packet import LAST
+from .packet import LAST, Cause, Fatal
 
 RTO_INITIAL = 1.0
 """Seconds (RFC 9260 section 16)."""
@@ -30,6 +30,10 @@ REORDERING_ROUNDS = 16
 
 MAX_SPAN = 32_000
 """TSNs that may be unacknowledged: gap blocks count in 16 bits, and so do SSNs."""
+
+RENEGED = 1000
+"""TSNs that the other side may take back after it acknowledged them, beside two for each chunk that
+was sent: RFC 9260 section 6.2.1 allows it, and SACKs that overtake each other look like it."""
 
 
 @dataclass(slots=True)
@@ -84,6 +88,7 @@ class Recovery:
         self._lost: list[int] = []  # a heap of TSNs to be sent again, some no longer
         self._blocks: list[tuple[int, int]] = []  # gap blocks of the last SACK, counted on
         self._transmissions = 0
+        self._reneged = 0
         self._recovery_end = -1  # in recovery until this TSN is acknowledged
         # Delivery rate (draft-cheng-iccrg-delivery-rate-estimation).
         self._delivered = 0
@@ -137,6 +142,8 @@ class Recovery:
             fragment.tsn = self.next_tsn
             self.next_tsn += 1
             self._sent[fragment.tsn] = fragment
+            if not fragment.message.is_reliable:
+                fragment.message.tsns.append(fragment.tsn)
         if not self._flying:
             self._first_sent_at = self._delivered_at = self._t3_from = now
         self._flying[fragment.tsn] = fragment
@@ -169,6 +176,9 @@ class Recovery:
 
         Returns:
             What it says; ``None`` if it is older than one before, or speaks of what was not sent.
+
+        Raises:
+            Fatal: The other side takes back again and again what it acknowledged.
         """
         highest = cumulative + gaps[-1][1] if gaps else cumulative
         if cumulative < self.cumulative or highest >= self.next_tsn:
@@ -230,6 +240,10 @@ class Recovery:
                 fragment.lost = False
         for first, last in _difference(self._blocks, blocks):
             # RFC 9260 section 6.2.1 (ii), (iii): the other side may drop what it had.
+            self._reneged += max(last - max(first, base + 1) + 1, 0)
+            if self._reneged > 2 * self._transmissions + RENEGED:
+                reason = "the other side takes back what it acknowledged"
+                raise Fatal(Cause.PROTOCOL_VIOLATION, reason)
             for tsn in range(max(first, base + 1), last + 1):
                 fragment = sent.get(tsn)
                 if fragment is not None and fragment.acked and not fragment.message.abandoned:
@@ -332,11 +346,14 @@ class Recovery:
         """Give up a message of which something was sent (RFC 3758 section 3.5, A3)."""
         message.abandoned = True
         self.gave_up.append(message)
-        for fragment in self._sent.values():
-            if fragment.message is message:
-                fragment.lost = False
-                if self._flying.pop(fragment.tsn, None) is not None:
-                    self.flight -= fragment.size
+        for tsn in message.tsns:
+            fragment = self._sent.get(tsn)
+            if fragment is None:
+                continue
+            fragment.lost = False
+            if self._flying.pop(tsn, None) is not None:
+                self.flight -= fragment.size
+        message.tsns.clear()
         if message.position < len(message.data):
             # Its end is never sent. Skipping one TSN more tells the other side that, which else
             # might wait for it with what it has.

@@ -6,12 +6,16 @@ request is under way at a time.
 
 from collections.abc import Callable
 from enum import IntEnum
+from itertools import islice
 from struct import Struct, error as StructError
 
 from .packet import Kind, Malformed, Parameter, chunk, encode_parameters, unwrap
 
 MAX_STREAMS = 128
 """Streams in one request, so that it fits a packet."""
+
+MAX_REPLIES = 64
+"""Answers that wait for the next flush; the other side asks again where there was none."""
 
 _request = Struct("!LLL")
 _response = Struct("!LL")
@@ -47,7 +51,7 @@ class Resets:
         self.reset_here: list[int] = []
         self.reset_there: list[int] = []
         self.refused: list[int] = []
-        self._queue: list[int] = []
+        self._queue: dict[int, None] = {}
         self._number = tsn
         self._peer_number = peer_tsn - 1
         self._request: tuple[int, list[int], bytes] | None = None
@@ -60,12 +64,12 @@ class Resets:
     def want(self, stream: int) -> None:
         """Have a stream reset once its messages are out."""
         if stream not in self._queue and (self._request is None or stream not in self._request[1]):
-            self._queue.append(stream)
+            self._queue[stream] = None
 
     @property
-    def wanted(self) -> list[int]:
-        """Streams that are to be reset and were not asked for yet."""
-        return self._queue if self._request is None else []
+    def wanted(self) -> bool:
+        """Whether streams are to be reset that were not asked for yet, and can be now."""
+        return bool(self._queue) and self._request is None
 
     def request(
         self, last_tsn: int, is_busy: Callable[[int], bool], now: float, rto: float
@@ -73,10 +77,12 @@ class Resets:
         """Ask for the reset of the streams of which nothing waits to be sent any more."""
         if self._request is not None or not self._queue:
             return
-        streams = [stream for stream in self._queue if not is_busy(stream)][:MAX_STREAMS]
+        ready = (stream for stream in self._queue if not is_busy(stream))
+        streams = list(islice(ready, MAX_STREAMS))
         if not streams:
             return
-        self._queue = [stream for stream in self._queue if stream not in streams]
+        for stream in streams:
+            del self._queue[stream]
         number = self._number & 0xFFFFFFFF
         content = _request.pack(number, self._peer_number & 0xFFFFFFFF, last_tsn & 0xFFFFFFFF)
         content += b"".join(map(_stream.pack, streams))
@@ -163,7 +169,8 @@ class Resets:
 
     def _answer(self, number: int, result: Result) -> None:
         self._last_result = result
-        self.outgoing.append(_encode(Parameter.RESET_RESPONSE, _response.pack(number, result)))
+        if len(self.outgoing) < MAX_REPLIES:
+            self.outgoing.append(_encode(Parameter.RESET_RESPONSE, _response.pack(number, result)))
 
     def used_anew(self, stream: int) -> None:
         """Note that the other side begins a stream again, whose reset was asked for here.

@@ -61,9 +61,13 @@ class _Filling:
         self._header = header
         self._outgoing = outgoing
         self.most = most
-        self.parts = control[:]
-        self.room = most - sum(map(len, control))
+        self.parts: list[bytes] = []
+        self.room = most
         self.credit = 0.0
+        for each in control:
+            self.make_room(len(each))
+            self.parts.append(each)
+            self.room -= len(each)
 
     def make_room(self, size: int) -> None:
         """Begin another packet if so many bytes do not fit this one."""
@@ -108,6 +112,7 @@ class Sender:
         interleaves: bool,
     ) -> None:
         self._queue = queue
+        queue.peer_window = window
         self._path = path
         self.controller = controller
         self.recovery = Recovery(tsn, gives_up=forwards)
@@ -158,13 +163,18 @@ class Sender:
     def acknowledged(
         self, tsn: int, window: int, gaps: list[tuple[int, int]], duplicates: int, now: float
     ) -> None:
-        """Take a SACK, see :meth:`Recovery.acknowledge`."""
+        """Take a SACK, see :meth:`Recovery.acknowledge`.
+
+        Raises:
+            Fatal: The other side takes back again and again what it acknowledged.
+        """
         recovery = self.recovery
         ack = recovery.acknowledge(unwrap(tsn, recovery.cumulative), gaps, duplicates, now)
         if ack is None:
             return
         was_closed = self._window < self._full
         self._window = window
+        self._queue.peer_window = max(self._queue.peer_window, window)
         if was_closed and window >= self._full and recovery.flight:
             recovery.lose_all(now)  # it was sent to ask for room, and there was none
         if ack.lost:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from .congestion import Controller
 from .congestion.model import Model
+from .inbound import MAX_MESSAGE
 from .pathmtu import SIZES
 
 INITIAL_WINDOW = 1024 * 1024
@@ -84,6 +85,7 @@ class Settings:
         local_port: Its SCTP port.
         remote_port: The other side's.
         window: Bytes that it takes before the application has them.
+        max_message: Bytes of a message that it takes at most.
         interleaves: Whether it offers I-DATA.
         controller: Makes the congestion controller, for so many bytes of user data a packet.
         sizes: Packet sizes to try, in bytes, the largest first.
@@ -95,6 +97,7 @@ class Settings:
     local_port: int = 5000
     remote_port: int = 5000
     window: int = WINDOW
+    max_message: int = MAX_MESSAGE
     interleaves: bool = True
     controller: Callable[[int], Controller] = Model
     sizes: tuple[int, ...] = SIZES

@@ -102,6 +102,7 @@ class World:
                 tag=self.random.getrandbits(32) or 1,
                 tsn=self.random.getrandbits(32),
                 secret=self.random.randbytes(16),
+                max_message=16 * 1024 * 1024,
             )
             own = settings.get(end, {})
             made = replace(made, **own)  # type: ignore[arg-type]

@@ -28,7 +28,8 @@ class Sender:
     def send(self, size: int, now: float) -> bool:
         """Send a packet; return whether a SACK came at once."""
         self._tsn += 1
-        chunk = pack("!BBHLHHL", Kind.DATA, WHOLE, DATA_HEADER + size, self._tsn, 0, self._tsn, 53)
+        number = self._tsn - 1  # the stream's first message has the number 0
+        chunk = pack("!BBHLHHL", Kind.DATA, WHOLE, DATA_HEADER + size, self._tsn, 0, number, 53)
         packet = chunk + bytes(size)
         self.receiver.receive(packet, Kind.DATA, WHOLE, 0, len(packet), now)
         self.receiver.packet_ends(now, counts=self._counts)
