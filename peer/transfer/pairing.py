@@ -128,9 +128,9 @@ class Fingerprints(Struct, frozen=True, tag_field="pairing", tag="fingerprints")
 
 
 class Refused(Struct, frozen=True, tag_field="pairing", tag="refused"):
-    """No connection is made."""
+    """No connection is made; with ``busy`` not now."""
 
-    reason: Literal["wrong-code", "used-up", "fingerprints"]
+    reason: Literal["wrong-code", "used-up", "fingerprints", "busy"]
 
 
 Saying = Pake | Confirm | Fingerprints | Refused

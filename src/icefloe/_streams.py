@@ -9,7 +9,7 @@ import re
 import sys
 from typing import TextIO
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 _closed: set[str] = set()
 
@@ -44,10 +44,10 @@ def output() -> TextIO:
     return sys.stderr if was_closed("stdout") else sys.stdout
 
 
-def write_line(stream: TextIO, line: str) -> None:
+def write_line(stream: TextIO, line: str, *, end: str = "\n") -> None:
     """Write a line to a standard stream, at once; once it breaks, nothing more is written to it."""
     try:
-        stream.write(line + "\n")
+        stream.write(line + end)
         stream.flush()
     except (OSError, ValueError) as error:
         silence(stream)
@@ -60,9 +60,22 @@ def say(sentence: str) -> None:
     write_line(sys.stderr, f"icefloe: {one_line(sentence)}")
 
 
-def one_line(text: str) -> str:
-    """Return a text, a part of which may be from another machine, without control characters."""
-    return _UNPRINTABLE.sub(" ", text)
+def one_line(text: str, *, but: str = "") -> str:
+    """Return a text, a part of which may be from another machine, without control characters.
+
+    Args:
+        text: The text.
+        but: The one that stays.
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] == but else " ", text)
+
+
+def finish(stream: TextIO) -> None:
+    """Write what waits in a stream, or let it go if that breaks."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        silence(stream)
 
 
 def silence(stream: TextIO) -> None:
