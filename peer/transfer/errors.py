@@ -111,12 +111,15 @@ class TransferFailed(TransferError):
         here: Whether it happened on this side.
     """
 
-    def __init__(self, code: str, path: str, detail: str, *, here: bool = True) -> None:
+    def __init__(
+        self, code: str, path: str, detail: str, *, here: bool = True, advice: str | None = None
+    ) -> None:
         self.code = code
         self.path = path
         self.detail = detail
         self.here = here
-        advice = next((words for known, words in _ADVICE.items() if known == code), "")
+        if advice is None:
+            advice = next((words for known, words in _ADVICE.items() if known == code), "")
         about = f"{path!r}: " if path else ""
         side = "" if here else "The other side reports: "
         super().__init__(f"{side}{about}{detail} ({code}). {advice}".rstrip())

@@ -5,6 +5,7 @@ is only awkward there (control characters, device names of Windows, a name that 
 changed, in the same way every time, so that a transfer that goes on finds its parts again.
 """
 
+import errno
 import os
 import re
 import stat
@@ -220,7 +221,9 @@ def gather(paths: Iterable[Path | str]) -> tuple[list[Source], list[Path]]:
     names: set[str] = set()
     for path in paths:
         if path == "":
-            raise TransferFailed(Failure.UNREADABLE, "", "an empty name is given")
+            raise TransferFailed(
+                Failure.UNREADABLE, "", "an empty name names no file", advice="Give a name."
+            )
         path = Path(path)
         try:
             # Not `Path.resolve`, which raises a `RuntimeError` for a link to itself.
@@ -236,8 +239,8 @@ def gather(paths: Iterable[Path | str]) -> tuple[list[Source], list[Path]]:
                 raise TransferFailed(
                     Failure.UNREADABLE,
                     str(path),
-                    f"it is {_kind(status.st_mode)}, and neither file nor folder; what comes out "
-                    "of it can be given as standard input",
+                    f"it is {_kind(status.st_mode)}, and neither file nor folder",
+                    advice="Send what comes out of it as standard input: icefloe send - < NAME.",
                 )
             _add(path, name, status, sources, left_out)
         except OSError as error:
@@ -250,14 +253,18 @@ def _add(
 ) -> None:
     if len(sources) >= MOST_ENTRIES:
         raise TransferFailed(
-            Failure.UNREADABLE, "", f"there are more than {MOST_ENTRIES} files; send an archive"
+            Failure.UNREADABLE,
+            "",
+            f"there are more than {MOST_ENTRIES} files",
+            advice="Send an archive.",
         )
     if name.count("/") >= DEPTH or len(name) > LONGEST_PATH:
         raise TransferFailed(
             Failure.UNREADABLE,
             str(path),
             f"it is nested more than {DEPTH} folders deep, or its path has more than "
-            f"{LONGEST_PATH} characters; send an archive",
+            f"{LONGEST_PATH} characters",
+            advice="Send an archive.",
         )
     mode, mtime = stat.S_IMODE(status.st_mode) & 0o777, status.st_mtime_ns
     told_mtime = mtime if EARLIEST <= mtime <= LATEST else None
@@ -325,10 +332,15 @@ def _told(name: str) -> str:
 def endless(path: str) -> TransferFailed:
     """Return the error for a source in which more is waited for, as in a log of the kernel."""
     return TransferFailed(
-        Failure.UNREADABLE, path, "it has no end: what comes next is not there yet"
+        Failure.UNREADABLE,
+        path,
+        "it has no end: what comes next is not there yet",
+        advice="Send what is there so far as a copy.",
     )
 
 
 def unreadable(path: str, error: OSError) -> TransferFailed:
     """Return the error for a source that cannot be read."""
-    return TransferFailed(Failure.UNREADABLE, path, error.strerror or str(error))
+    is_missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+    advice = "Check the name, and whether it was moved." if is_missing else None
+    return TransferFailed(Failure.UNREADABLE, path, error.strerror or str(error), advice=advice)

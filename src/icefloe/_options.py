@@ -1,6 +1,5 @@
 """The flags of the ``icefloe`` command, each with its environment variable."""
 
-import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,14 +115,6 @@ Yes = Annotated[bool, _option("--yes", "Receive without asking.")]
 Overwrite = Annotated[bool, _option("--overwrite", "Replace files that are there.")]
 Json = Annotated[bool, _option("--json", "Print events as JSON, one a line.")]
 Qr = Annotated[bool, _option("--qr", "Show the command for the other side as a QR code.")]
-
-
-def _finite(seconds: float) -> float:
-    if not math.isfinite(seconds):
-        raise typer.BadParameter("give a number of seconds")
-    return seconds
-
-
 Wait = Annotated[
     float,
     _option(
@@ -132,6 +123,5 @@ Wait = Annotated[
         metavar="SECONDS",
         min=0.1,
         max=31_536_000,
-        callback=_finite,
     ),
 ]

@@ -97,10 +97,15 @@ def _stream_to(out: str) -> BinaryIO | None:
     """
     if out == "-":
         if was_closed("stdout"):
-            raise TransferFailed(Failure.UNWRITABLE, "-", "standard output is closed")
+            raise TransferFailed(Failure.UNWRITABLE, "", "standard output is closed", advice="")
         return sys.stdout.buffer
     if os.path.lexists(out) and not os.path.isdir(out):
-        raise TransferFailed(Failure.UNWRITABLE, out, "it is there already, and is no folder")
+        raise TransferFailed(
+            Failure.UNWRITABLE,
+            out,
+            "it is there and is no folder",
+            advice="Give a folder to --out.",
+        )
     return None
 
 

@@ -64,7 +64,7 @@ def send(settings: SendSettings) -> int:
 async def _send(settings: SendSettings, reporter: Reporter, stdin: StandardInput | None) -> None:
     server_given = None if settings.server is None else server_url(settings.server)
     if stdin is not None and was_closed("stdin"):
-        raise TransferFailed(Failure.UNREADABLE, "-", "standard input is closed")
+        raise TransferFailed(Failure.UNREADABLE, "", "standard input is closed", advice="")
     paths = [path for path in settings.paths if path != "-"]
     sources, left_out = await asyncio.to_thread(gather, paths)
     if stdin is not None:
