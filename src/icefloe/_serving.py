@@ -25,6 +25,8 @@ from icefloe.signaling import (
     serve,
 )
 
+from ._streams import output, write_line
+
 EXIT_OK = 0
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -281,8 +283,7 @@ def _announce(settings: Settings, server: SignalingServer, certificate: Path | N
             "other machines add --tls-self-signed."
         )
     lines.append("Press Ctrl-C to stop.")
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    write_line(output(), "\n".join(lines))
     if settings.open:
         # It may wait for the browser to start.
         asyncio.get_running_loop().run_in_executor(None, webbrowser.open, urls[0])

@@ -137,8 +137,8 @@ async def test_times_that_cannot_be_said_are_left_out(browser: Browser, address:
     told = await page.page.evaluate(
         """async (times) => {
           const { batches, encode } = await import("/files/protocol.js");
-          const entries = times.map((lastModified) => ({ path: "a\\ud800", size: 1, lastModified }));
-          return batches(entries).map(encode);
+          const file = (lastModified) => ({ path: "a\\ud800", size: 1, lastModified });
+          return batches(times.map(file)).map(encode);
         }""",
         [0, -1, most, -most, most + 1, -most - 1, 8_640_000_000_000_000],
     )
