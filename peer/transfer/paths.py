@@ -68,6 +68,7 @@ def safe_name(name: str, *, windows: bool = sys.platform == "win32") -> str:
     name = unicodedata.normalize("NFC", name)
     told = (c if unicodedata.category(c) not in _UNTOLD else "_" for c in name)
     name = _TURNING.sub("_", "".join(told)).replace("/", "_").replace("\\", "_")
+    name = _encodable(name)
     if windows:
         name = _WINDOWS_ONLY.sub("_", name)
     if name[-1] in ". ":
@@ -75,6 +76,16 @@ def safe_name(name: str, *, windows: bool = sys.platform == "win32") -> str:
     if _DEVICE.match(name):
         name = f"_{name}"
     return _shortened(name)
+
+
+def _encodable(name: str) -> str:
+    """Return a name without the characters that no name of a file can have here, as under LC_ALL=C."""
+    encoding = sys.getfilesystemencoding()
+    try:
+        name.encode(encoding)
+    except UnicodeEncodeError:
+        return "".join(c if c.encode(encoding, "ignore") else "_" for c in name)
+    return name
 
 
 def _shortened(name: str) -> str:

@@ -7,7 +7,6 @@ import logging
 import signal
 import socket
 import ssl
-import sys
 import webbrowser
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
