@@ -95,11 +95,10 @@ async def code_11(file: Path, target: Path) -> int:
 async def code_12(file: Path, target: Path) -> int:
     # Somebody who has the code, and no address that could be reached.
     nowhere = PeerConfiguration(iceServers=[], iceTransportPolicy=RTCIceTransportPolicy.RELAY)
-    async with process("send", str(file), "--json", "--wait", "1") as sender:
+    async with process("send", "-", "--json", stdin=PIPE) as sender:
         told = await event(sender, "code")
         async with receiver_of_the_command(told, nowhere) as meeting:
             await come(meeting)
-            assert (await event(sender, "waiting"))["message"]
             last = await last_event(sender)
             assert last["kind"] == "ConnectFailed"
             return last["code"]
@@ -123,11 +122,10 @@ async def code_14(file: Path, target: Path) -> int:
 
 
 async def code_15(file: Path, target: Path) -> int:
-    async with process("send", str(file), "--json", "--wait", "0.5") as sender:
+    async with process("send", "-", "--json", stdin=PIPE) as sender:
         told = await event(sender, "code")
         async with receiver_of_the_command(told) as meeting:
-            peer = await come(meeting)
-            await peer.next_files()
+            await (await come(meeting)).next_files()
         last = await last_event(sender)
         assert last["kind"] == "TransferBroken"
         return last["code"]
@@ -219,7 +217,7 @@ async def test_who_is_stopped_leaves_the_other_waiting_and_may_go_on(
 @pytest.mark.timeout(120)
 async def test_a_sender_whose_receiver_does_not_come_back_says_so(tmp_path: Path) -> None:
     file = random_file(tmp_path / "source" / "a.bin", 100 * MB)
-    async with process("send", str(file), "--json", "--wait", "1") as sender:
+    async with process("send", str(file), "--json", "--wait", "10") as sender:
         told = await event(sender, "code")
         async with process(*receive_arguments(told, tmp_path / "target")) as receiver:
             await event(receiver, "progress", done=MB)
@@ -272,7 +270,7 @@ async def test_a_second_receiver_is_told_why_it_waits(tmp_path: Path) -> None:
         async with receiver_of_the_command(told) as meeting:
             peer = await come(meeting)
             offer = await peer.next_files()
-            second = receive_arguments(told, tmp_path / "second", "--wait", "3")
+            second = receive_arguments(told, tmp_path / "second", "--wait", "10")
             async with process(*second) as waiting:
                 assert "another receiver" in (await event(waiting, "waiting"))["message"]
                 # The first one is not disturbed, and the second gives up when its time is over.

@@ -79,7 +79,7 @@ def safe_name(name: str, *, windows: bool = sys.platform == "win32") -> str:
 
 
 def _encodable(name: str) -> str:
-    """Return a name without the characters that no name of a file can have here, as under LC_ALL=C."""
+    """Return a name without characters that names of files cannot have here, as with LC_ALL=C."""
     encoding = sys.getfilesystemencoding()
     try:
         name.encode(encoding)
