@@ -300,8 +300,9 @@ class Meeting:
     def _on_refused(self, other: _Other, refused: Refused) -> None:
         # Before it is paired anybody may say so to the sender, who goes on with others.
         if self._side is Side.RECEIVER or other.pairing.is_paired:
-            self._forget(other.id, "refused")
-            if refused.reason == "busy" and other.pairing.is_paired:
+            is_busy = refused.reason == "busy" and other.pairing.is_paired
+            self._forget(other.id, "busy" if is_busy else "refused")
+            if is_busy:
                 self._ask_again(other.id)
                 return
             if refused.reason == "fingerprints":

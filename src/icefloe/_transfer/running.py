@@ -68,9 +68,17 @@ async def until_done(
     doing: asyncio.Task[Any] | None = None
     losing: asyncio.Task[None] | None = None
     deadline = loop.time() + wait
-    meeting.on_busy = lambda: reporter.waiting(
-        "The sender is sending to another receiver with this code. Waiting for it to be free…"
-    )
+
+    def busy_with_another() -> None:
+        nonlocal broken
+        if not isinstance(broken, SenderBusy):  # it is asked again and again
+            broken = SenderBusy()
+            reporter.waiting(
+                "The sender is sending to another receiver with this code. Waiting for it to be "
+                "free…"
+            )
+
+    meeting.on_busy = busy_with_another
     try:
         while True:
             coming = coming or asyncio.ensure_future(_next(arriving))
@@ -93,8 +101,7 @@ async def until_done(
                     raise
                 except PeerError as error:
                     if isinstance(error, PeerLeft) and error.reason == "busy":
-                        broken = SenderBusy()  # which was told already, and goes on from before
-                        continue
+                        continue  # which was told already, and costs no more time
                     if not again:
                         raise
                     broken = error
