@@ -89,7 +89,7 @@ async def code_11(file: Path, target: Path) -> int:
         last = await last_event(sender)
         assert last["kind"] == "NobodyThere"
         assert "sender" not in last["message"]
-        return last["code"]
+        return int(last["code"])
 
 
 async def code_12(file: Path, target: Path) -> int:
@@ -101,7 +101,7 @@ async def code_12(file: Path, target: Path) -> int:
             await come(meeting)
             last = await last_event(sender)
             assert last["kind"] == "ConnectFailed"
-            return last["code"]
+            return int(last["code"])
 
 
 async def code_13(file: Path, target: Path) -> int:
@@ -112,7 +112,7 @@ async def code_13(file: Path, target: Path) -> int:
             await (await peer.next_files()).decline("no, thank you")
             last = await last_event(sender)
             assert "no, thank you" in last["message"]
-            return last["code"]
+            return int(last["code"])
 
 
 async def code_14(file: Path, target: Path) -> int:
@@ -128,21 +128,21 @@ async def code_15(file: Path, target: Path) -> int:
             await (await come(meeting)).next_files()
         last = await last_event(sender)
         assert last["kind"] == "TransferBroken"
-        return last["code"]
+        return int(last["code"])
 
 
 async def code_130(file: Path, target: Path) -> int:
     async with process("send", str(file), "--json") as sender:
         await event(sender, "code")
         sender.send_signal(signal.SIGINT)
-        return (await last_event(sender))["code"]
+        return int((await last_event(sender))["code"])
 
 
 async def code_143(file: Path, target: Path) -> int:
     async with process("send", str(file), "--json") as sender:
         await event(sender, "code")
         sender.send_signal(signal.SIGTERM)
-        return (await last_event(sender))["code"]
+        return int((await last_event(sender))["code"])
 
 
 WAYS: dict[int, Callable[[Path, Path], Awaitable[int]]] = {

@@ -87,6 +87,7 @@ async def test_a_folder_with_files_that_tell_no_size(tmp_path: Path) -> None:
 )
 async def test_a_file_without_an_end_is_not_waited_for(tmp_path: Path) -> None:
     # What the kernel has logged since somebody read it last, and then nothing for now.
+    told: dict[str, Any] = {}
     async with process("send", "/proc/kmsg", "--json") as sender:
         while line := await sender.stdout.readline():  # type: ignore[union-attr]
             told = json.loads(line)
