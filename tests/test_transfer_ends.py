@@ -216,13 +216,12 @@ async def test_who_is_stopped_leaves_the_other_waiting_and_may_go_on(
 
 @pytest.mark.timeout(120)
 async def test_a_sender_whose_receiver_does_not_come_back_says_so(tmp_path: Path) -> None:
-    file = random_file(tmp_path / "source" / "a.bin", 100 * MB)
-    async with process("send", str(file), "--json", "--wait", "10") as sender:
+    file = random_file(tmp_path / "source" / "a.bin", 1000)
+    async with process("send", str(file), "--json", "--wait", "15") as sender:
         told = await event(sender, "code")
-        async with process(*receive_arguments(told, tmp_path / "target")) as receiver:
-            await event(receiver, "progress", done=MB)
-            receiver.send_signal(signal.SIGINT)
-            await last_event(receiver)
+        async with receiver_of_the_command(told) as meeting:
+            await (await come(meeting)).next_files()
+        await event(sender, "waiting")
         assert (await last_event(sender))["code"] == 15
 
 
