@@ -38,10 +38,18 @@ class Arrivals(Generic[T]):
         self._ended = True
         self._changed.set()
 
+    async def take(self) -> T | None:
+        """Wait for the next thing; return ``None`` after the last one.
+
+        Cancellation: safe; nothing is lost.
+        """
+        while not self._waiting:
+            if self._ended:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        return self._waiting.popleft()
+
     async def __aiter__(self) -> AsyncIterator[T]:
-        while self._waiting or not self._ended:
-            if self._waiting:
-                yield self._waiting.popleft()
-            else:
-                self._changed.clear()
-                await self._changed.wait()
+        while (thing := await self.take()) is not None:
+            yield thing

@@ -217,28 +217,47 @@ class RemotePeer:
 
         Raises:
             TransferDeclined: The other side does not want them.
-            TransferFailed: It cannot be completed; both sides know why.
+            TransferFailed: One of the paths cannot be sent, and nothing was offered; or it cannot
+                be completed, and both sides know why.
             TransferBroken: The connection ended in the middle; send again to go on.
             ConnectFailed: As :meth:`open_channel`; so are PeerLeft and ChannelClosed.
 
         Cancellation: safe; the other side is told, and keeps what it has.
         """
-        sources, left_out = await asyncio.to_thread(gather, [Path(path) for path in paths])
+        sources, left_out = await asyncio.to_thread(gather, list(paths))
         for path in left_out:
             logger.warning("%s is not sent: it is a link, or no file", path)
         channel = await self.open_channel("files", protocol=TRANSFER)
         return await send_sources(channel, sources, on_progress=on_progress)
 
     async def files(self) -> AsyncIterator[FileOffer]:
-        """Iterate over the files that the other side offers, until the peer is gone."""
-        async for channel in self._transfers:
+        """Iterate over the files that the other side offers, until the peer is gone.
+
+        An offer that cannot be read is logged and left out; the other side is told why. Who has to
+        know of it as well takes :meth:`next_files`.
+        """
+        while True:
             try:
-                offer = await FileOffer.read(channel)
+                yield await self.next_files()
+            except PeerLeft:
+                return
             except TransferError as error:
                 logger.warning("ignored an offer of %s: %s", self.name, error)
-                channel.close()
-            else:
-                yield offer
+
+    async def next_files(self) -> FileOffer:
+        """Wait for the next files that the other side offers.
+
+        Raises:
+            TransferFailed: What came is no offer; the other side is told.
+            TransferBroken: The connection ended before the offer was complete.
+            PeerLeft: The peer is gone.
+
+        Cancellation: safe; an offer of which a part has come is lost.
+        """
+        channel = await self._transfers.take()
+        if channel is None:
+            raise PeerLeft(self.name, self._reason)
+        return await FileOffer.read(channel)
 
     # --- the connection
 

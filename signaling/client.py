@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from msgspec import UNSET, UnsetType, structs
 from websockets.asyncio.client import ClientConnection, connect as open_websocket
@@ -21,6 +20,7 @@ from websockets.asyncio.server import broadcast
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.protocol import State
 
+from .address import check_url
 from .codec import SERVER_LIMIT, decode_server, encode_client, is_of_unknown_type
 from .errors import (
     ErrorCode,
@@ -423,7 +423,7 @@ class SignalingClient:
             await wait_for_name(self._url, _NAME_TIMEOUT)
             return await open_websocket(self._url, **self._options)
         except InvalidURI as error:
-            raise InvalidUrl(self._url) from error
+            raise InvalidUrl(self._url, str(error)) from error
         except (OSError, WebSocketException) as error:
             raise Unreachable(self._url, str(error) or type(error).__name__) from error
 
@@ -487,9 +487,7 @@ async def _verify(socket: ClientConnection) -> None:
 
 
 def _socket_options(url: str, ssl: ssl.SSLContext | None) -> dict[str, Any]:
-    scheme = urlsplit(url).scheme
-    if scheme not in ("ws", "wss"):
-        raise InvalidUrl(url)
+    scheme = check_url(url).scheme
     options: dict[str, Any] = {
         "compression": None,
         "max_size": SERVER_LIMIT,

@@ -62,13 +62,15 @@ class InvalidUrl(SignalingError, ValueError):
 
     Attributes:
         url: The URL as it was given.
+        reason: What is wrong with it; may be empty.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, reason: str = "") -> None:
         self.url = url
+        self.reason = reason
         super().__init__(
-            f"{url!r} is not the URL of a signaling server. Write it like "
-            "ws://host:8080/ws, or wss://host/ws for a server with TLS"
+            f"{url!r} is not the URL of a signaling server{': ' if reason else ''}{reason}. Write "
+            "it like ws://host:8080/ws, or wss://host/ws for a server with TLS"
         )
 
 

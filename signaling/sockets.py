@@ -71,11 +71,18 @@ async def wait_for_name(url: str, timeout: float) -> None:
             async with asyncio.timeout(timeout):
                 await in_thread(lambda: _look_up(host), "icefloe-resolve")
         except TimeoutError as error:
-            raise TimeoutError(f"{host!r} was not found out in {timeout:g} s") from error
+            raise TimeoutError(
+                f"the host {host!r} was not found: no name server answered within {timeout:g} s"
+            ) from error
 
 
 def _look_up(host: str) -> None:
     try:
         socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except UnicodeError as error:
-        raise OSError(f"{host!r}: {error}") from error
+        raise OSError(f"the host {host!r} was not found: that is not a name of a host") from error
+    except socket.gaierror as error:
+        reason = "no name server answers"
+        if error.errno != socket.EAI_AGAIN:
+            reason = f"no machine has this name ({error.strerror})"
+        raise OSError(f"the host {host!r} was not found: {reason}") from error

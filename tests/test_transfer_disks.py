@@ -66,6 +66,59 @@ async def test_a_receiver_that_may_not_write_there(tmp_path: Path) -> None:
 
 
 @needs_root
+async def test_a_folder_that_is_there_and_may_not_be_entered(tmp_path: Path) -> None:
+    random_file(tmp_path / "source" / "a.bin", 1000)
+    there = tmp_path / "target" / "source"
+    there.mkdir(parents=True)
+    there.chmod(0)
+    os.chown(there, NOBODY, NOBODY)
+    await both_fail([tmp_path / "source"], there.parent, "(permission)", through=LIKE_ANYBODY)
+
+
+@pytest.mark.parametrize("kind", ["file", "broken", "loop", "fifo"])
+async def test_a_target_that_is_no_folder_is_refused_and_the_sender_waits(
+    tmp_path: Path, kind: str
+) -> None:
+    file = random_file(tmp_path / "source" / "a.bin", 1000)
+    target = tmp_path / "target"
+    if kind == "file":
+        random_file(target, 5)
+    elif kind == "fifo":
+        os.mkfifo(target)
+    else:
+        target.symlink_to(target if kind == "loop" else tmp_path / "nowhere")
+    async with process("send", str(file), "--json") as sender:
+        told = await event(sender, "code")
+        async with process(*receive_arguments(told, target)) as receiver:
+            error = await event(receiver, "error")
+            assert (error["code"], "is no folder" in error["message"]) == (14, True), error
+            assert await receiver.wait() == 14
+        target.unlink()
+        # A link to a folder is as good as the folder.
+        (tmp_path / "folder").mkdir()
+        target.symlink_to(tmp_path / "folder")
+        async with process(*receive_arguments(told, target)) as receiver:
+            await event(receiver, "done")
+            assert await receiver.wait() == 0
+        assert await sender.wait() == 0
+    assert contents(tmp_path / "folder") == contents(file.parent)
+
+
+async def test_a_target_that_goes_away_meanwhile(tmp_path: Path) -> None:
+    file = random_file(tmp_path / "source" / "a.bin", 100 * MB)
+    target = tmp_path / "target"
+    async with process("send", str(file), "--json") as sender:
+        told = await event(sender, "code")
+        async with process(*receive_arguments(told, target)) as receiver:
+            await event(receiver, "progress", done=MB)
+            shutil.rmtree(target)
+            for one in (receiver, sender):
+                error = await event(one, "error")
+                assert (error["code"], "(unwritable)" in error["message"]) == (14, True), error
+                assert await one.wait() == 14
+
+
+@needs_root
 async def test_a_sender_that_may_not_read(tmp_path: Path) -> None:
     file = random_file(tmp_path / "source" / "a.bin", 1000)
     file.chmod(0o600)

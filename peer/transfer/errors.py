@@ -12,6 +12,7 @@
         ├── InvalidCode (also ValueError)
         ├── CodeUsedUp
         ├── NobodyThere
+        ├── SenderBusy
         ├── NoPlaceFree
         └── FingerprintMismatch
 """
@@ -110,12 +111,15 @@ class TransferFailed(TransferError):
         here: Whether it happened on this side.
     """
 
-    def __init__(self, code: str, path: str, detail: str, *, here: bool = True) -> None:
+    def __init__(
+        self, code: str, path: str, detail: str, *, here: bool = True, advice: str | None = None
+    ) -> None:
         self.code = code
         self.path = path
         self.detail = detail
         self.here = here
-        advice = next((words for known, words in _ADVICE.items() if known == code), "")
+        if advice is None:
+            advice = next((words for known, words in _ADVICE.items() if known == code), "")
         about = f"{path!r}: " if path else ""
         side = "" if here else "The other side reports: "
         super().__init__(f"{side}{about}{detail} ({code}). {advice}".rstrip())
@@ -170,17 +174,33 @@ class CodeUsedUp(PairingError):
 
 
 class NobodyThere(PairingError):
-    """There is no sender for this code.
+    """The other side did not come.
 
     Attributes:
         timeout: Seconds waited.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, *, is_sender: bool = False) -> None:
         self.timeout = timeout
+        if is_sender:
+            super().__init__(
+                f"Nobody came for the files (waited {timeout:g} s). Start again and give the code "
+                "to the other side; --wait sets how long to wait"
+            )
+        else:
+            super().__init__(
+                f"Nobody offers files under this code (waited {timeout:g} s). Is the sender still "
+                "running, with the same server?"
+            )
+
+
+class SenderBusy(PairingError):
+    """The sender is sending to another receiver, which has the same code."""
+
+    def __init__(self) -> None:
         super().__init__(
-            f"Nobody offers files under this code (waited {timeout:g} s). Is the sender still "
-            "running, with the same server?"
+            "The sender is sending to another receiver with this code. A code is good for one: "
+            "ask the sender to start again for you"
         )
 
 

@@ -6,7 +6,7 @@ Nobody gets to know an address of this machine before it has shown that it knows
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ssl import SSLContext
@@ -14,6 +14,8 @@ from ssl import SSLContext
 from aiortc import RTCSessionDescription
 
 from icefloe.signaling import (
+    PeerAway,
+    PeerBack,
     PeerBye,
     PeerCandidate,
     PeerDescription,
@@ -39,6 +41,9 @@ logger = logging.getLogger(__name__)
 GUESSES = 3
 """Wrong codes after which a code is void."""
 
+BUSY_PAUSE = 2.0
+"""Seconds after which a receiver asks a busy sender again."""
+
 _STRANGERS = 32
 """Exchanges that are kept at the same time; the oldest is given up for another."""
 
@@ -53,6 +58,15 @@ class _Other:
     signed: Fingerprints | None = None
     peer: RemotePeer | None = None
     running: asyncio.Task[None] | None = field(default=None, repr=False)
+    is_away: bool = False
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, or one is about to be, as far as this side can tell."""
+        peer = self.peer
+        if peer is None or peer.has_ended or self.is_away:
+            return False
+        return peer.connection.connectionState in ("new", "connecting", "connected")
 
 
 class _SigningSignaler:
@@ -110,6 +124,12 @@ class Meeting:
     Each one takes the place of the one before, whose connection is ended: it is the same side, in a
     new process. The iteration raises what ends the meeting: ``PairingError``, or what signaling
     raised when it is lost for good.
+
+    Attributes:
+        is_busy: Whether this sender works with the one it is connected to, so that another one has
+            to wait until that is gone or :attr:`is_busy` is taken back.
+        on_busy: Called when this is a receiver and the sender said that it is busy; it is asked
+            again as long as the meeting lasts.
     """
 
     def __init__(
@@ -125,10 +145,18 @@ class Meeting:
         self._connect_timeout = connect_timeout
         self._others: dict[str, _Other] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[None]] = set()
         self._paired: Arrivals[RemotePeer] = Arrivals()
         self._failure: PairingError | SignalingError | None = None
         self._guesses = 0
         self._shown = 0
+        self.is_busy = False
+        self.on_busy: Callable[[], None] = lambda: None
+
+    @property
+    def side(self) -> Side:
+        """Which side this is."""
+        return self._side
 
     @property
     def is_shared(self) -> bool:
@@ -159,8 +187,10 @@ class Meeting:
         for other in self._others.values():
             if other.peer is not None:
                 other.peer.end("closed")
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        for task in self._asking:
+            task.cancel()
+        if tasks := {*self._tasks, *self._asking}:
+            await asyncio.wait(tasks)
 
     # --- what comes
 
@@ -176,6 +206,9 @@ class Meeting:
                 other = self._others.get(event.from_)
                 if other is not None and other.peer is not None:
                     await other.peer.receive_candidate(init_of(event.candidate))
+            case PeerAway() | PeerBack():
+                if (other := self._others.get(event.id)) is not None:
+                    other.is_away = isinstance(event, PeerAway)
             case PeerLeft():
                 self._forget(event.id, event.reason)
             case PeerBye():
@@ -244,6 +277,10 @@ class Meeting:
             return
         if self._side is Side.SENDER:
             await other.way.message(said(other.pairing.confirmation))
+            if self.is_busy and any(one.is_connected for one in self._others.values()):
+                self._forget(other.id, "busy")
+                await other.way.message(said(Refused("busy")))
+                return
         else:
             self._shown -= 1
         for id in [id for id in self._others if id != other.id]:
@@ -263,11 +300,27 @@ class Meeting:
     def _on_refused(self, other: _Other, refused: Refused) -> None:
         # Before it is paired anybody may say so to the sender, who goes on with others.
         if self._side is Side.RECEIVER or other.pairing.is_paired:
-            self._forget(other.id, "refused")
+            is_busy = refused.reason == "busy" and other.pairing.is_paired
+            self._forget(other.id, "busy" if is_busy else "refused")
+            if is_busy:
+                self._ask_again(other.id)
+                return
             if refused.reason == "fingerprints":
                 raise FingerprintMismatch
             raise WrongCode
         self._forget(other.id, "refused")
+
+    def _ask_again(self, id: str) -> None:
+        self.on_busy()
+        asking = asyncio.create_task(self._ask_later(id), name="asking a busy sender again")
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
+
+    async def _ask_later(self, id: str) -> None:
+        await asyncio.sleep(BUSY_PAUSE)
+        for info in self._client.peers:
+            if info.id == id and id not in self._others:
+                await self._greet(info)
 
     async def _on_description(self, event: PeerDescription) -> None:
         other = self._others.get(event.from_)

@@ -101,7 +101,7 @@ class Code:
         for word in words:
             if word not in WORDS:
                 near = [known for known in WORDS if known[:2] == word[:2]]
-                hint = f"; is it {' or '.join(near)}?" if near else ""
+                hint = f" (is it {' or '.join(near)}?)" if near else ""
                 raise InvalidCode(text, f"{word!r} is no word of a code{hint}")
         return cls(int(place), tuple(words))
 
@@ -128,9 +128,9 @@ class Fingerprints(Struct, frozen=True, tag_field="pairing", tag="fingerprints")
 
 
 class Refused(Struct, frozen=True, tag_field="pairing", tag="refused"):
-    """No connection is made."""
+    """No connection is made; with ``busy`` not now."""
 
-    reason: Literal["wrong-code", "used-up", "fingerprints"]
+    reason: Literal["wrong-code", "used-up", "fingerprints", "busy"]
 
 
 Saying = Pake | Confirm | Fingerprints | Refused

@@ -5,6 +5,7 @@ is only awkward there (control characters, device names of Windows, a name that 
 changed, in the same way every time, so that a transfer that goes on finds its parts again.
 """
 
+import errno
 import os
 import re
 import stat
@@ -16,7 +17,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from .errors import Failure, TransferFailed, UnsafeName
-from .protocol import MOST_ENTRIES, Entry
+from .protocol import EARLIEST, LATEST, LONGEST_PATH, MOST_ENTRIES, Entry
 
 LONGEST_NAME = 255 - len(".0123456789abcdef.part")
 """Bytes of a name in UTF-8: most file systems take 255, and a part is named longer."""
@@ -38,10 +39,13 @@ class Source:
     Attributes:
         path: Where it is; ``None`` for a stream.
         entry: What is said of it.
+        mtime: When it was changed, in nanoseconds since the epoch, also where that cannot be said
+            in ``entry``; ``None`` if it does not matter.
     """
 
     path: Path | None
     entry: Entry
+    mtime: int | None = None
 
 
 def safe_name(name: str, *, windows: bool = sys.platform == "win32") -> str:
@@ -64,6 +68,7 @@ def safe_name(name: str, *, windows: bool = sys.platform == "win32") -> str:
     name = unicodedata.normalize("NFC", name)
     told = (c if unicodedata.category(c) not in _UNTOLD else "_" for c in name)
     name = _TURNING.sub("_", "".join(told)).replace("/", "_").replace("\\", "_")
+    name = _encodable(name)
     if windows:
         name = _WINDOWS_ONLY.sub("_", name)
     if name[-1] in ". ":
@@ -71,6 +76,16 @@ def safe_name(name: str, *, windows: bool = sys.platform == "win32") -> str:
     if _DEVICE.match(name):
         name = f"_{name}"
     return _shortened(name)
+
+
+def _encodable(name: str) -> str:
+    """Return a name without characters that names of files cannot have here, as with LC_ALL=C."""
+    encoding = sys.getfilesystemencoding()
+    try:
+        name.encode(encoding)
+    except UnicodeEncodeError:
+        return "".join(c if c.encode(encoding, "ignore") else "_" for c in name)
+    return name
 
 
 def _shortened(name: str) -> str:
@@ -195,31 +210,50 @@ def check_no_links(folder: Path, place: tuple[str, ...]) -> None:
 # --- what is sent -------------------------------------------------------------------------------
 
 
-def gather(paths: Iterable[Path]) -> tuple[list[Source], list[Path]]:
+def gather(paths: Iterable[Path | str]) -> tuple[list[Source], list[Path]]:
     """Look for what there is to send; may take long, so call it in a thread.
+
+    A file that holds something else than its size tells, as those in ``/proc`` and ``/sys`` and of
+    some file systems in user space, is offered without a size and read to its end.
 
     Args:
         paths: Files and folders. Links among these are followed, those inside of folders not.
 
     Returns:
-        What to send, a folder before what is in it, and what is left out: links, sockets, devices.
+        What to send, a folder before what is in it, and what is left out of folders: links,
+        sockets, devices.
 
     Raises:
-        TransferFailed: One of the paths is not there, or cannot be read, or there are too many.
+        TransferFailed: One of the paths is empty, is not there, cannot be read, or is neither file
+            nor folder; or there are too many, or they are nested too deeply.
     """
     sources: list[Source] = []
     left_out: list[Path] = []
     names: set[str] = set()
     for path in paths:
-        name = _told(path.resolve().name) or "files"
-        base, number = name, 1
-        while name in names:
-            number += 1
-            stem, suffix = os.path.splitext(base)
-            name = f"{stem} ({number}){suffix}"
-        names.add(name)
+        if path == "":
+            raise TransferFailed(
+                Failure.UNREADABLE, "", "an empty name names no file", advice="Give a name."
+            )
+        path = Path(path)
         try:
-            _add(path, name, path.stat(), sources, left_out)
+            # Not `Path.resolve`, which raises a `RuntimeError` for a link to itself.
+            name = _told(os.path.basename(os.path.realpath(path))) or "files"
+            base, number = name, 1
+            while name in names:
+                number += 1
+                stem, suffix = os.path.splitext(base)
+                name = f"{stem} ({number}){suffix}"
+            names.add(name)
+            status = path.stat()
+            if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+                raise TransferFailed(
+                    Failure.UNREADABLE,
+                    str(path),
+                    f"it is {_kind(status.st_mode)}, and neither file nor folder",
+                    advice="Send what comes out of it as standard input: icefloe send - < NAME.",
+                )
+            _add(path, name, status, sources, left_out)
         except OSError as error:
             raise unreadable(str(error.filename or path), error) from error
     return sources, left_out
@@ -230,13 +264,29 @@ def _add(
 ) -> None:
     if len(sources) >= MOST_ENTRIES:
         raise TransferFailed(
-            Failure.UNREADABLE, "", f"there are more than {MOST_ENTRIES} files; send an archive"
+            Failure.UNREADABLE,
+            "",
+            f"there are more than {MOST_ENTRIES} files",
+            advice="Send an archive.",
+        )
+    if name.count("/") >= DEPTH or len(name) > LONGEST_PATH:
+        raise TransferFailed(
+            Failure.UNREADABLE,
+            str(path),
+            f"it is nested more than {DEPTH} folders deep, or its path has more than "
+            f"{LONGEST_PATH} characters",
+            advice="Send an archive.",
         )
     mode, mtime = stat.S_IMODE(status.st_mode) & 0o777, status.st_mtime_ns
+    told_mtime = mtime if EARLIEST <= mtime <= LATEST else None
     if stat.S_ISREG(status.st_mode):
-        sources.append(Source(path, Entry(name, status.st_size, mode=mode, mtime=mtime)))
+        if _tells_its_size(path, status):
+            entry = Entry(name, status.st_size, mode=mode, mtime=told_mtime)
+            sources.append(Source(path, entry, mtime))
+        else:
+            sources.append(Source(path, Entry(name, mode=mode)))
     elif stat.S_ISDIR(status.st_mode):
-        sources.append(Source(path, Entry(name, folder=True, mode=mode, mtime=mtime)))
+        sources.append(Source(path, Entry(name, folder=True, mode=mode, mtime=told_mtime)))
         used: set[str] = set()
         for child in sorted(path.iterdir()):
             told = _told(child.name)
@@ -248,11 +298,60 @@ def _add(
         left_out.append(path)
 
 
+def _tells_its_size(path: Path, status: os.stat_result) -> bool:
+    """Tell whether a file holds what its size tells.
+
+    Only those that have no blocks on a disk are looked at: an empty file, one that is a hole, and
+    one that a program makes up as it is read.
+
+    Raises:
+        OSError: It cannot be read.
+        TransferFailed: It has no end.
+    """
+    if status.st_size and getattr(status, "st_blocks", 1):
+        return True
+    # Reading must not wait either, as it would for the messages of a kernel.
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        size = os.fstat(file).st_size
+        if size:
+            os.lseek(file, size - 1, os.SEEK_SET)
+        return len(os.read(file, 2)) == (1 if size else 0)
+    except BlockingIOError:
+        raise endless(str(path)) from None
+    finally:
+        os.close(file)
+
+
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def _kind(mode: int) -> str:
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
+
+
 def _told(name: str) -> str:
     """Return a name of this system as Unicode; what is none of it is replaced."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
+def endless(path: str) -> TransferFailed:
+    """Return the error for a source in which more is waited for, as in a log of the kernel."""
+    return TransferFailed(
+        Failure.UNREADABLE,
+        path,
+        "it has no end: what comes next is not there yet",
+        advice="Send what is there so far as a copy.",
+    )
+
+
 def unreadable(path: str, error: OSError) -> TransferFailed:
     """Return the error for a source that cannot be read."""
-    return TransferFailed(Failure.UNREADABLE, path, error.strerror or str(error))
+    is_missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+    advice = "Check the name, and whether it was moved." if is_missing else None
+    return TransferFailed(Failure.UNREADABLE, path, error.strerror or str(error), advice=advice)

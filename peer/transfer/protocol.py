@@ -57,12 +57,21 @@ MOST_ENTRIES: Final = 100_000
 MESSAGE_LIMIT: Final = 256 * 1024
 """The largest message taken, in bytes."""
 
+LONGEST_PATH: Final = 4096
+"""Characters of a path."""
+
+EARLIEST: Final = -(2**62)
+"""The earliest time of change that can be said, in nanoseconds since the epoch: in 1823."""
+
+LATEST: Final = 2**62 - 1
+"""The latest one: in 2116."""
+
 HEADER: Final = struct.Struct("!IQ")
 """Index of the file, and offset of the data in it."""
 
 _Index = Annotated[int, Meta(ge=0, lt=MOST_ENTRIES)]
 _Length = Annotated[int, Meta(ge=0, le=2**53)]  # exact in a JavaScript number
-_Name = Annotated[str, Meta(min_length=1, max_length=4096)]
+_Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_PATH)]
 _Hash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 _Words = Annotated[str, Meta(max_length=1000)]
 
@@ -76,14 +85,15 @@ class Entry(Struct, frozen=True, omit_defaults=True):
             ends.
         folder: Whether it is a folder.
         mode: Permission bits, as of POSIX; ``None`` if there are none.
-        mtime: When it was changed, in nanoseconds since the epoch; ``None`` if unknown.
+        mtime: When it was changed, in nanoseconds since the epoch; ``None`` if that is unknown, or
+            before :data:`EARLIEST` or after :data:`LATEST`.
     """
 
     path: _Name
     size: _Length | None = None
     folder: bool = False
     mode: Annotated[int, Meta(ge=0, le=0o777)] | None = None
-    mtime: Annotated[int, Meta(ge=-(2**62), lt=2**62)] | None = None
+    mtime: Annotated[int, Meta(ge=EARLIEST, le=LATEST)] | None = None
 
 
 class Entries(Struct, frozen=True, tag="entries"):
@@ -197,7 +207,7 @@ class Failed(Struct, frozen=True, tag="failed"):
 
     code: Annotated[str, Meta(max_length=64)]
     detail: _Words = ""
-    path: Annotated[str, Meta(max_length=4096)] = ""
+    path: Annotated[str, Meta(max_length=LONGEST_PATH)] = ""
 
     def error(self) -> TransferFailed:
         """Return it as the error that the other side's program gets."""
@@ -206,7 +216,11 @@ class Failed(Struct, frozen=True, tag="failed"):
     @classmethod
     def of(cls, error: TransferFailed) -> "Failed":
         """Return an error as the message that tells of it."""
-        return cls(error.code, error.detail[:1000], error.path[:4096])
+        # A name of this system need not be Unicode, and then it cannot be said as it is.
+        detail, path = (
+            text.encode(errors="replace").decode() for text in (error.detail, error.path)
+        )
+        return cls(error.code, detail[:1000], path[:LONGEST_PATH])
 
 
 class Data(Struct, frozen=True):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, assert_never
+from typing import BinaryIO, ParamSpec, TypeVar, assert_never
 
 from ..channels import DataChannel
 from ..errors import ChannelClosed, ChannelError, ClosedBy
@@ -12,7 +12,7 @@ from . import receiver as receiving, sender as sending
 from .destination import Destination
 from .disk import Disk
 from .errors import Failure, TransferBroken, TransferError, TransferFailed
-from .part import PartFile, StreamFile
+from .part import PartFile, StreamFile, unwritable
 from .paths import Source
 from .protocol import (
     BLOCK,
@@ -26,6 +26,9 @@ from .protocol import (
 from .receiver import Receiver, ReceiverState
 from .sender import Sender, SenderState
 from .source import SourceFile
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 
 _CLOSE_TIMEOUT = 5.0  # seconds for the other side to take the last words
 _WRITE_AT_ONCE = 512 * 1024  # bytes; see _AT_ONCE of the sender
@@ -64,6 +67,7 @@ async def send_sources(
     stream: BinaryIO | None = None,
     on_progress: OnProgress | None = None,
     on_closed: Callable[[], None] | None = None,
+    stop_is_final: bool = True,
 ) -> int:
     """Send files over a channel of their own, and close it.
 
@@ -74,6 +78,8 @@ async def send_sources(
         on_progress: Called whenever the receiver has acknowledged more.
         on_closed: Called when the channel is closed: reading from ``stream`` should then end, or
             the error waits for it.
+        stop_is_final: Whether a cancellation is told to the receiver as the end of the transfer.
+            Otherwise it is a break to it, after which it may wait for this side to come back.
 
     Returns:
         Bytes that were sent; what the receiver had is not among them.
@@ -85,7 +91,8 @@ async def send_sources(
 
     Cancellation: safe; the receiver is told and keeps what it has.
     """
-    return await _SendingSession(channel, sources, stream, on_progress, on_closed).run()
+    session = _SendingSession(channel, sources, stream, on_progress, on_closed, stop_is_final)
+    return await session.run()
 
 
 class _SendingSession:
@@ -96,9 +103,11 @@ class _SendingSession:
         stream: BinaryIO | None,
         on_progress: OnProgress | None,
         on_closed: Callable[[], None] | None,
+        stop_is_final: bool,
     ) -> None:
         self._channel, self._sources, self._stream = channel, sources, stream
         self._on_progress, self._on_closed = on_progress, on_closed
+        self._stop_is_final = stop_is_final
         limit = channel.max_message_size or BLOCK
         self._machine = Sender([s.entry for s in sources], block=min(BLOCK, limit))
         self._disk = Disk()
@@ -128,8 +137,9 @@ class _SendingSession:
             await asyncio.wait((listening,), timeout=_CLOSE_TIMEOUT)
             raise self._broken(error) from error
         except asyncio.CancelledError:
-            machine.fail(TransferFailed(Failure.CANCELLED, "", "the sender stopped it"))
-            self._say_last()
+            if self._stop_is_final:
+                machine.fail(TransferFailed(Failure.CANCELLED, "", "the sender stopped it"))
+                self._say_last()
             raise
         finally:
             listening.cancel()
@@ -236,7 +246,7 @@ class FileOffer:
         """Read an offer from a channel that the other side opened for it.
 
         Raises:
-            TransferFailed: It is none.
+            TransferFailed: It is none; the sender is told, and the channel closed.
             TransferBroken: The connection ended before.
 
         Cancellation: safe; the offer is then lost.
@@ -244,10 +254,11 @@ class FileOffer:
         machine = Receiver()
         try:
             while machine.state is ReceiverState.LISTENING:
-                machine.receive(decode_from_sender(await channel.receive()))
+                await _say_all(channel, _heard(machine, await channel.receive()))
         except ChannelError as error:
             raise TransferBroken(0, str(error)) from error
         if machine.error is not None:
+            await channel.aclose(_CLOSE_TIMEOUT)
             raise machine.error
         return cls(channel, machine)
 
@@ -269,6 +280,7 @@ class FileOffer:
         overwrite: bool = False,
         stream: BinaryIO | None = None,
         on_progress: OnProgress | None = None,
+        stop_is_final: bool = True,
     ) -> list[Path]:
         """Receive the files.
 
@@ -280,6 +292,8 @@ class FileOffer:
             overwrite: Whether files of the same name are replaced; a folder never is.
             stream: Where the one file goes instead of a folder, such as standard output.
             on_progress: Called whenever more is written.
+            stop_is_final: Whether a cancellation is told to the sender as the end of the transfer.
+                Otherwise it is a break to it, after which it may wait for this side to come back.
 
         Returns:
             Where the outermost files and folders are now, in the order of :attr:`names`.
@@ -296,7 +310,7 @@ class FileOffer:
         if self._is_answered:
             raise ValueError("an offer is answered once")
         self._is_answered = True
-        session = _ReceivingSession(self._channel, self._machine, on_progress)
+        session = _ReceivingSession(self._channel, self._machine, on_progress, stop_is_final)
         return await session.run(Path(folder) if folder is not None else None, overwrite, stream)
 
     async def _say_last(self, steps: Sequence[receiving.Step]) -> None:
@@ -313,11 +327,24 @@ async def _say_all(channel: DataChannel, steps: Sequence[receiving.Step]) -> Non
                 return
 
 
+def _heard(machine: Receiver, message: str | bytes) -> list[receiving.Step]:
+    """Take a message of the sender; return what to do, also where it cannot be read."""
+    try:
+        return machine.receive(decode_from_sender(message))
+    except TransferFailed as error:
+        return machine.fail(error)
+
+
 class _ReceivingSession:
     def __init__(
-        self, channel: DataChannel, machine: Receiver, on_progress: OnProgress | None
+        self,
+        channel: DataChannel,
+        machine: Receiver,
+        on_progress: OnProgress | None,
+        stop_is_final: bool,
     ) -> None:
         self._channel, self._machine, self._on_progress = channel, machine, on_progress
+        self._stop_is_final = stop_is_final
         self._disk = Disk()
         self._destination: Destination | None = None
         self._stream: BinaryIO | None = None
@@ -342,23 +369,29 @@ class _ReceivingSession:
         except ChannelError as error:
             raise TransferBroken(machine.written_bytes, str(error)) from error
         except asyncio.CancelledError:
-            cancelled = TransferFailed(Failure.CANCELLED, "", "the receiver stopped it")
-            for step in machine.fail(cancelled):
-                if isinstance(step, receiving.Say) and not self._channel.closed:
-                    self._channel.try_send(encode(step.message))
+            if self._stop_is_final:
+                self._say_cancelled()
             raise
         finally:
-            if self._file is not None:
-                await self._disk.run(self._file.close)
-            await self._disk.close()
+            try:
+                if self._file is not None:
+                    await self._disk.run(self._file.close)
+            finally:
+                await self._disk.close()
             await self._channel.aclose(_CLOSE_TIMEOUT)
         if folder is None or self._destination is None:
             return []
         return list(dict.fromkeys(folder / place[0] for place in self._destination.places))
 
+    def _say_cancelled(self) -> None:
+        cancelled = TransferFailed(Failure.CANCELLED, "", "the receiver stopped it")
+        for step in self._machine.fail(cancelled):
+            if isinstance(step, receiving.Say) and not self._channel.closed:
+                self._channel.try_send(encode(step.message))
+
     async def _next(self) -> list[receiving.Step]:
         """Take a message; return what to do. As much data as is here is written in one go."""
-        steps = self._machine.receive(decode_from_sender(await self._channel.receive()))
+        steps = _heard(self._machine, await self._channel.receive())
         if len(steps) != 1 or not isinstance(steps[0], receiving.Write):
             return steps
         first, rest = steps[0], list[receiving.Step]()
@@ -367,7 +400,7 @@ class _ReceivingSession:
             message = self._channel.try_receive()
             if message is None:
                 break
-            for step in self._machine.receive(decode_from_sender(message)):
+            for step in _heard(self._machine, message):
                 if isinstance(step, receiving.Write):
                     pieces.append(step.data)
                     size += len(step.data)
@@ -383,11 +416,11 @@ class _ReceivingSession:
                     Failure.UNWRITABLE, "", "only a single file can go to standard output"
                 )
             return []
-        destination = await self._disk.run(Destination, folder, entries, overwrite=overwrite)
+        destination = await self._on_disk(Destination, folder, entries, overwrite=overwrite)
         self._destination = destination
-        await self._disk.run(destination.check)
-        kept = await self._disk.run(destination.kept)
-        await self._disk.run(destination.make_folders)
+        await self._on_disk(destination.check)
+        kept = await self._on_disk(destination.kept)
+        await self._on_disk(destination.make_folders)
         return kept
 
     async def _do(self, steps: Sequence[receiving.Step]) -> None:
@@ -401,26 +434,38 @@ class _ReceivingSession:
                     await self._open(step)
                 case receiving.Write():
                     assert self._file is not None
-                    await self._disk.run(self._file.write, step.offset, step.data)
+                    await self._on_disk(self._file.write, step.offset, step.data)
                     await self._do(machine.written(step.index, step.offset + len(step.data)))
                     self._report()
                 case receiving.Close():
                     assert self._file is not None
-                    await self._disk.run(self._file.finish, step.size, step.hash)
-                    await self._disk.run(self._file.close)
+                    await self._on_disk(self._file.finish, step.size, step.hash)
+                    await self._on_disk(self._file.close)
                     self._file = None
                     await self._do(machine.closed(step.index))
                 case receiving.Complete():
                     if self._destination is not None:
-                        await self._disk.run(self._destination.complete)
+                        await self._on_disk(self._destination.complete)
                     await self._do(machine.completed())
                 case _:
                     assert_never(step)
 
+    async def _on_disk(
+        self,
+        work: Callable[_Parameters, _Result],
+        *args: _Parameters.args,
+        **kwargs: _Parameters.kwargs,
+    ) -> _Result:
+        """Do something with the disk, which may fail wherever it is touched."""
+        try:
+            return await self._disk.run(work, *args, **kwargs)
+        except OSError as error:
+            raise unwritable(self._path, error) from error
+
     async def _open(self, step: receiving.Open) -> None:
         self._path = self._machine.entries[step.index].path
         if self._destination is not None:
-            self._file = await self._disk.run(self._destination.open, step.index, step.offset)
+            self._file = await self._on_disk(self._destination.open, step.index, step.offset)
         elif self._stream is not None:
             self._file = StreamFile(self._stream, self._path)
         else:

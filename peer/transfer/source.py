@@ -5,7 +5,7 @@ import stat
 from typing import BinaryIO
 
 from .errors import Failure, TransferFailed
-from .paths import Source, unreadable
+from .paths import Source, endless, unreadable
 from .protocol import Kept, new_hash
 
 _CHUNK = 1024 * 1024
@@ -20,7 +20,7 @@ class SourceFile:
     """
 
     def __init__(self, source: Source, stream: BinaryIO | None = None) -> None:
-        self._path, self._entry = source.path, source.entry
+        self._path, self._entry, self._mtime = source.path, source.entry, source.mtime
         self._hash = new_hash()
         self._offset = 0
         self._file: BinaryIO
@@ -30,7 +30,7 @@ class SourceFile:
             self._file = stream
             return
         try:
-            self._file = open(source.path, "rb", buffering=0)  # noqa: SIM115
+            self._file = open(source.path, "rb", buffering=0, opener=_open)  # noqa: SIM115
         except OSError as error:
             raise unreadable(source.entry.path, error) from error
         try:
@@ -57,7 +57,10 @@ class SourceFile:
                 left -= len(data)
             if not left and self._hash.hexdigest() == kept.hash:
                 return True
-        self._file.seek(0)
+        try:
+            self._file.seek(0)
+        except OSError as error:
+            raise unreadable(self._entry.path, error) from error
         self._hash, self._offset = new_hash(), 0
         return False
 
@@ -83,6 +86,8 @@ class SourceFile:
             raise self._changed(f"it ended after {self._offset} of {offered} bytes")
         if self._offset < offered:
             return data, None
+        if self._take(1):
+            raise self._changed(f"it goes on after {offered} bytes")
         self._check()
         return data, self._hash.hexdigest()
 
@@ -92,22 +97,39 @@ class SourceFile:
             self._file.close()
 
     def _read(self, size: int) -> bytes:
-        try:
-            data = self._file.read(size) or b""
-        except OSError as error:
-            raise unreadable(self._entry.path, error) from error
+        data = self._take(size)
         self._hash.update(data)
         self._offset += len(data)
         return data
 
+    def _take(self, size: int) -> bytes:
+        try:
+            data = self._file.read(size)
+        except OSError as error:
+            raise unreadable(self._entry.path, error) from error
+        if data is None:
+            raise endless(self._entry.path)
+        return data
+
     def _check(self) -> None:
-        status = os.fstat(self._file.fileno())
+        try:
+            status = os.fstat(self._file.fileno())
+        except OSError as error:
+            raise unreadable(self._entry.path, error) from error
         if not stat.S_ISREG(status.st_mode):
             raise self._changed("it is no file any more")
-        if status.st_size != self._entry.size:
-            raise self._changed(f"it had {self._entry.size} bytes and now has {status.st_size}")
-        if status.st_mtime_ns != self._entry.mtime:
+        offered = self._entry.size
+        if offered is None:
+            return
+        if status.st_size != offered:
+            raise self._changed(f"it had {offered} bytes and now has {status.st_size}")
+        if self._mtime is not None and status.st_mtime_ns != self._mtime:
             raise self._changed("it was written to")
 
     def _changed(self, detail: str) -> TransferFailed:
         return TransferFailed(Failure.CHANGED, self._entry.path, f"{detail} since it was offered")
+
+
+def _open(path: str, flags: int) -> int:
+    # A pipe that has taken the place of the file since would be waited for.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -37,6 +37,7 @@ from ._options import (
     Wait,
     Yes,
 )
+from ._streams import say, secure_streams
 
 if TYPE_CHECKING:
     from icefloe.signaling import IceServer
@@ -45,11 +46,12 @@ if TYPE_CHECKING:
 
 _EPILOG = (
     "Every flag is an environment variable as well: for --log-level it is ICEFLOE_LOG_LEVEL.\n\n"
-    "Exit codes: 0 all is well, or ended by SIGTERM; 1 an error; 2 wrong usage; 10 the port cannot "
-    "be had, or signaling failed; of transfers: 11 the codes differ, or nobody came; 12 no "
-    "connection; 13 declined; 14 a file could not be read or written; 15 broken off, and the other "
-    "side did not come back; 130 ended by Ctrl-C. Ending takes at most two seconds; a second "
-    "Ctrl-C ends at once. Logs go to standard error."
+    "Exit codes: 0 all is well, or a server was ended by SIGTERM; 1 an error; 2 wrong usage; 10 "
+    "the port cannot be had, or signaling failed; of transfers: 11 the codes differ, or nobody "
+    "came; 12 no connection; 13 declined, or stopped by the other side; 14 a file could not be "
+    "read or written; 15 broken off, and the other side did not come back; 143 ended by SIGTERM; "
+    "130 ended by Ctrl-C. Ending takes at most two seconds; a second Ctrl-C ends at once. Logs go "
+    "to standard error."
 )
 
 app = typer.Typer(
@@ -169,11 +171,13 @@ def send(
     It prints a code, and the command for the other side. After a break, give the same command
     again: it goes on where it stopped.
     """
-    from ._transfer import SendSettings, send, server_url
+    from ._transfer import SendSettings, send
 
+    if "" in paths:
+        raise typer.BadParameter("an empty name names no file", param_hint="PATH")
     settings = SendSettings(
         paths=tuple(paths),
-        server=server_url(server) if server else None,
+        server=server,
         wait=wait,
         json=json,
         qr=qr,
@@ -196,15 +200,17 @@ def receive(
 
     After a break, give the same command again: it goes on where it stopped.
     """
-    from ._transfer import ReceiveSettings, receive, server_url
+    from ._transfer import ReceiveSettings, receive
 
-    if not server:
+    if out == "":
+        raise typer.BadParameter("an empty name names no folder", param_hint="--out")
+    if server is None:
         raise typer.BadParameter("give the one that the sender shows", param_hint="--server")
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("give it where nobody can be asked", param_hint="--yes")
     settings = ReceiveSettings(
         code=code,
-        server=server_url(server),
+        server=server,
         out=out,
         yes=yes,
         overwrite=overwrite,
@@ -227,7 +233,7 @@ def _end(work: Callable[[], int], log_level: LogLevel) -> NoReturn:
     try:
         code = work()
     except CommandError as error:
-        sys.stderr.write(f"icefloe: {error}\n")
+        say(str(error))
         code = error.exit_code
     raise typer.Exit(code)
 
@@ -288,6 +294,7 @@ def _checked_name(name: str, flag: str) -> str:
 
 def main() -> None:
     """Run the command line."""
+    secure_streams()
     app()
 
 

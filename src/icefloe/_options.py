@@ -122,5 +122,6 @@ Wait = Annotated[
         "Seconds to wait for the other side, at first and after a break.",
         metavar="SECONDS",
         min=0.1,
+        max=31_536_000,
     ),
 ]

@@ -5,10 +5,10 @@ import errno
 import ipaddress
 import logging
 import signal
+import socket
 import ssl
-import sys
 import webbrowser
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ from icefloe.signaling import (
     SignalingServer,
     serve,
 )
+
+from ._streams import output, write_line
 
 EXIT_OK = 0
 EXIT_ERROR = 1
@@ -165,22 +167,24 @@ async def _until_over(
 
 
 @contextmanager
-def _signals() -> "Iterator[asyncio.Future[int]]":
-    """Give a future that the first SIGINT or SIGTERM resolves; the second one kills."""
+def _signals(
+    codes: Mapping[signal.Signals, int] = _EXIT_CODES,
+) -> "Iterator[asyncio.Future[int]]":
+    """Give a future that the first of some signals resolves to its exit code; the second kills."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
-    before = {number: signal.getsignal(number) for number in _EXIT_CODES}
+    before = {number: signal.getsignal(number) for number in codes}
 
     def stop(code: int) -> None:
         if not stopped.done():
             stopped.set_result(code)
 
     def handle(number: int, _: FrameType | None) -> None:
-        for each in _EXIT_CODES:
+        for each in codes:
             signal.signal(each, signal.SIG_DFL)
-        loop.call_soon_threadsafe(stop, _EXIT_CODES[signal.Signals(number)])
+        loop.call_soon_threadsafe(stop, codes[signal.Signals(number)])
 
-    for number in _EXIT_CODES:
+    for number in codes:
         signal.signal(number, handle)
     try:
         yield stopped
@@ -278,8 +282,7 @@ def _announce(settings: Settings, server: SignalingServer, certificate: Path | N
             "other machines add --tls-self-signed."
         )
     lines.append("Press Ctrl-C to stop.")
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    write_line(output(), "\n".join(lines))
     if settings.open:
         # It may wait for the browser to start.
         asyncio.get_running_loop().run_in_executor(None, webbrowser.open, urls[0])
@@ -289,6 +292,8 @@ def _why_not_listening(error: ListenFailed) -> str:
     cause = error.__cause__
     number = cause.errno if isinstance(cause, OSError) else None
     host = error.host or "this machine"
+    if isinstance(cause, socket.gaierror | UnicodeError):
+        return f"The host {host!r} was not found. Take an address of this machine with --host."
     if number == errno.EADDRINUSE:
         return (
             f"Port {error.port} of {host} is in use by another program. Stop that one, or take "

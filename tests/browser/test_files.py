@@ -306,7 +306,7 @@ async def test_stopping_it_is_told_to_the_other_side(
         await page.fails("Stopped")
         told = await event(running, "error")
         assert f"the {who} stopped it (cancelled)" in told["message"]
-        assert await running.wait() == 14
+        assert await running.wait() == 13
     # Another one can be begun at once.
     await page.page.get_by_test_id("again").click()
     await page.until("start")

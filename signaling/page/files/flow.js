@@ -50,6 +50,8 @@ export class Flow {
   start() {
     this.meeting = new Meeting(this.#url, this.code, this.side, {
       paired: (link) => this.#paired(link),
+      isBusy: () => this.#link !== null,
+      busy: () => this.#busy(),
       changed: () => {
         // It says so while it is being made, too.
         if (this.meeting !== null && !this.#hasEnded && this.#link === null) this.showWaiting();
@@ -133,6 +135,13 @@ export class Flow {
     link.onstate = (state) => this.#stateChanged(state);
     const before = this.#attempt;
     this.#attempt = before.then(() => this.#try(link));
+  }
+
+  /** The sender is there, and works with somebody else. */
+  #busy() {
+    if (this.#hasEnded) return;
+    this.#link = null;
+    this.showWaiting(new TransferError("busy"));
   }
 
   #stateChanged(state) {

@@ -61,6 +61,11 @@ export class Link {
     }
   }
 
+  /** Whether there is no connection any more, for now or for good. */
+  get isBroken() {
+    return this.hasEnded || ["disconnected", "failed", "closed"].includes(this.pc.connectionState);
+  }
+
   /**
    * The channel of the transfer, once it is there.
    *

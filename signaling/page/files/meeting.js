@@ -10,6 +10,8 @@ import { Pairing } from "./pairing.js";
 
 /** Wrong codes after which a code is void. */
 const GUESSES = 3;
+/** After so long a receiver asks a busy sender again. */
+const BUSY_PAUSE_MS = 2000;
 /** Exchanges that are kept at the same time; the oldest is given up for another. */
 const STRANGERS_MOST = 32;
 
@@ -21,6 +23,7 @@ export class Meeting {
   #iceServers = [];
   #others = new Map();
   #peers = new Map();
+  #away = new Set();
   #guesses = 0;
   #hasJoined = false;
   #hasEnded = false;
@@ -31,6 +34,8 @@ export class Meeting {
    * @param {"sender"|"receiver"} side which side this is
    * @param {object} on
    *   `paired(link)` each time that the other side comes and has shown that it has the code;
+   *   `isBusy()` tells whether this sender works with the one that it is connected to;
+   *   `busy()` when the sender says that it works with another receiver;
    *   `changed()` when somebody came or went, or the server did;
    *   `taken()` when a sender finds another one at the place of its code;
    *   `failed(error)` once, when no more can come of it
@@ -81,7 +86,10 @@ export class Meeting {
 
   #handlers = {
     "peer-joined": ({ peer }) => this.#greet(peer),
+    "peer-away": ({ id }) => this.#away.add(id),
+    "peer-back": ({ id }) => this.#away.delete(id),
     "peer-left": ({ id }) => {
+      this.#away.delete(id);
       this.#peers.delete(id);
       this.#forget(id);
       this.#on.changed();
@@ -94,6 +102,7 @@ export class Meeting {
 
   #joined(message, resumed) {
     this.#iceServers = message.iceServers ?? [];
+    this.#away = new Set(message.peers.filter(({ away }) => away).map(({ id }) => id));
     const present = new Set(message.peers.map(({ id }) => id));
     for (const id of [...this.#peers.keys()]) {
       if (resumed && present.has(id)) continue;
@@ -179,6 +188,11 @@ export class Meeting {
     }
     if (this.#side === "sender") {
       this.#say(other.id, { pairing: "confirm", mac: other.pairing.confirmation });
+      if (this.#on.isBusy() && this.#isConnected) {
+        this.#say(other.id, { pairing: "refused", reason: "busy" });
+        this.#forget(other.id);
+        return;
+      }
     } else {
       this.#guesses -= 1;
     }
@@ -187,6 +201,13 @@ export class Meeting {
       this.#signaling.send({ ...message, to: other.id }),
     );
     this.#on.paired(other.link);
+  }
+
+  /** Whether there is a connection, or one is about to be, as far as this side can tell. */
+  get #isConnected() {
+    return [...this.#others.values()].some(
+      ({ id, link }) => link !== null && !link.isBroken && !this.#away.has(id),
+    );
   }
 
   #refuse(other) {
@@ -206,8 +227,18 @@ export class Meeting {
     const counts = this.#side === "receiver" || other.pairing.isPaired;
     this.#forget(other.id);
     if (!counts) return;
+    if (reason === "busy" && other.pairing.isPaired) {
+      this.#on.busy();
+      setTimeout(() => this.#askAgain(other.id), BUSY_PAUSE_MS);
+      return;
+    }
     const kind = reason === "fingerprints" || reason === "used-up" ? reason : "wrong-code";
     this.#fail(new TransferError(kind));
+  }
+
+  #askAgain(id) {
+    const name = this.#peers.get(id);
+    if (!this.#hasEnded && name !== undefined && !this.#others.has(id)) this.#greet({ id, name });
   }
 
   #described(id, description) {

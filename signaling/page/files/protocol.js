@@ -18,6 +18,7 @@ export const MOST_ENTRIES = 100_000;
 const BATCH = 24 * 1024;
 const MESSAGE_LIMIT = 256 * 1024;
 const BATCH_MOST = 5000;
+const LAST_TIME_MS = Number(2n ** 62n / 1_000_000n);
 
 const isInteger = (value, most) => Number.isInteger(value) && value >= 0 && value <= most;
 const isIndex = (value) => isInteger(value, MOST_ENTRIES - 1);
@@ -121,8 +122,9 @@ export function encode(message) {
 
 /** Nanoseconds do not fit into a number here, so a file's time is kept in milliseconds. */
 function encodeEntry({ path, size, lastModified }) {
-  const entry = JSON.stringify({ path, size });
-  if (lastModified === undefined) return entry;
+  const entry = JSON.stringify({ path: path.toWellFormed?.() ?? path, size });
+  // Times before 1823 and after 2116 cannot be said.
+  if (lastModified === undefined || Math.abs(lastModified) > LAST_TIME_MS) return entry;
   return `${entry.slice(0, -1)},"mtime":${BigInt(lastModified) * 1_000_000n}}`;
 }
 

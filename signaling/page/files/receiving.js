@@ -22,6 +22,7 @@ const WAYS = {
 export class ReceiveFlow extends Flow {
   #destination = null;
   #isLate = false;
+  #isSenderBusy = false;
   #late = 0;
   #urls = [];
 
@@ -39,7 +40,11 @@ export class ReceiveFlow extends Flow {
       unreachable: "The server does not answer yet; trying again…",
       reconnecting: "Lost the server; reconnecting…",
     };
+    if (error) this.#isSenderBusy = error.kind === "busy";
     let lead = words[this.meeting?.state ?? "connecting"];
+    if (!lead && this.#isSenderBusy) {
+      lead = "The sender is sending to another receiver with this code. Waiting for it to be free…";
+    }
     if (!lead && error) lead = "The connection broke. Waiting for the sender to come back…";
     if (!lead && this.meeting.isSomebodyHere) lead = "Comparing codes…";
     if (!lead && this.#isLate) {
@@ -74,13 +79,17 @@ export class ReceiveFlow extends Flow {
   }
 
   async attempt(link) {
-    show("connecting", {
-      title: "The sender is here",
-      lead: "Connecting…",
-      busy: true,
-      actions: ["cancel"],
-    });
+    // A busy sender is asked again and again, which is nothing to be shown.
+    if (!this.#isSenderBusy) {
+      show("connecting", {
+        title: "The sender is here",
+        lead: "Connecting…",
+        busy: true,
+        actions: ["cancel"],
+      });
+    }
     const offer = await Offer.read(await link.channel());
+    this.#isSenderBusy = false;
     if (this.#destination && !this.#destination.isFor(offer.entries)) {
       await this.#destination.discard();
       this.#destination = null;

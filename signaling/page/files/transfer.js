@@ -110,15 +110,26 @@ export class Offer {
   /**
    * Read an offer from a channel that the other side opened for it.
    *
-   * @throws {TransferError} it is none, or the connection ended before
+   * @throws {TransferError} it is none, which the sender is told, or the connection ended before
    */
   static async read(channel) {
     const machine = new Receiver();
+    const offer = new Offer(channel, machine);
     while (machine.state === "listening") {
-      machine.receive(decodeFromSender(await channel.receive()));
+      const message = await channel.receive();
+      try {
+        await offer.#run(machine.receive(decodeFromSender(message)), null, () => {});
+      } catch (error) {
+        if (error.kind !== "failed") throw error;
+        await offer.fail(error);
+      }
     }
-    if (machine.error) throw machine.error;
-    return new Offer(channel, machine);
+    if (machine.error) {
+      await channel.close();
+      throw machine.error;
+    }
+    offer.size = machine.size;
+    return offer;
   }
 
   async decline(reason) {

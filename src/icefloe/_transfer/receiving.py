@@ -1,18 +1,21 @@
 """``icefloe receive``."""
 
 import asyncio
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import BinaryIO
 
 from icefloe.peer import RemotePeer
-from icefloe.peer.transfer.errors import TransferBroken, TransferDeclined
+from icefloe.peer.transfer.errors import Failure, TransferDeclined, TransferFailed
 from icefloe.peer.transfer.meeting import meet
 from icefloe.peer.transfer.pairing import Code, Side
 from icefloe.peer.transfer.paths import safe_name
 from icefloe.peer.transfer.session import FileOffer
+from icefloe.signaling.address import server_url
 
+from .._streams import finish, was_closed, write_line
 from .reporter import Reporter
 from .running import run, until_done
 from .stdin import StandardInput
@@ -24,7 +27,7 @@ class ReceiveSettings:
 
     Attributes:
         code: The code.
-        server: The signaling server.
+        server: The signaling server as it was given.
         out: The folder; ``-`` is standard output.
         yes: Whether nobody is asked.
         overwrite: Whether files that are there are replaced.
@@ -48,38 +51,62 @@ def receive(settings: ReceiveSettings) -> int:
         CommandError: It could not be done.
     """
     reporter = Reporter(as_json=settings.json, data_on_stdout=settings.out == "-")
-    return run(lambda: _receive(settings, reporter), reporter, None)
+    return run(lambda: _receive(settings, reporter), reporter)
 
 
 async def _receive(settings: ReceiveSettings, reporter: Reporter) -> None:
     code = Code.parse(settings.code)
-    stream = sys.stdout.buffer if settings.out == "-" else None
+    url = server_url(settings.server)
+    stream = await asyncio.to_thread(_stream_to, settings.out)
     asked = False
 
     async def accept(peer: RemotePeer) -> list[Path]:
         nonlocal asked
         await peer.connected()
-        async for offer in peer.files():
-            if not (settings.yes or asked):
-                asked = await _ask(offer, reporter)
-                if not asked:
-                    await offer.decline("the person there said no")
-                    raise TransferDeclined("by this side")
-            return await offer.accept(
-                None if stream else settings.out,
-                overwrite=settings.overwrite,
-                stream=stream,
-                on_progress=reporter.progress(peer),
-            )
-        raise TransferBroken(0, "the sender left")
+        offer = await peer.next_files()
+        if not (settings.yes or asked):
+            asked = await _ask(offer, reporter)
+            if not asked:
+                await offer.decline("the person there said no")
+                raise TransferDeclined("by this side")
+        return await offer.accept(
+            None if stream else settings.out,
+            overwrite=settings.overwrite,
+            stream=stream,
+            on_progress=reporter.progress(peer),
+            stop_is_final=False,
+        )
 
     try:
-        async with meet(settings.server, code, Side.RECEIVER) as meeting:
-            places = await until_done(meeting, accept, settings.wait, again=stream is None)
+        async with meet(url, code, Side.RECEIVER) as meeting:
+            again = stream is None
+            places = await until_done(meeting, accept, settings.wait, reporter, again=again)
     finally:
         reporter.stop()
+        if stream is not None:
+            finish(sys.stdout)
     names = ", ".join(map(str, places))
     reporter.tell(f"Received {names or 'all'}.", "done", files=[str(path) for path in places])
+
+
+def _stream_to(out: str) -> BinaryIO | None:
+    """Return standard output if the file goes there, and ``None`` if there is a folder for it.
+
+    Raises:
+        TransferFailed: It cannot go there, whatever it is.
+    """
+    if out == "-":
+        if was_closed("stdout"):
+            raise TransferFailed(Failure.UNWRITABLE, "", "standard output is closed", advice="")
+        return sys.stdout.buffer
+    if os.path.lexists(out) and not os.path.isdir(out):
+        raise TransferFailed(
+            Failure.UNWRITABLE,
+            out,
+            "it is there and is no folder",
+            advice="Give a folder to --out.",
+        )
+    return None
 
 
 async def _ask(offer: FileOffer, reporter: Reporter) -> bool:
@@ -87,26 +114,11 @@ async def _ask(offer: FileOffer, reporter: Reporter) -> bool:
     size = "an unknown number of" if offer.size is None else f"{offer.size:,}"
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     reporter.stop()
-    sys.stderr.write(f"{shown}: {len(offer.entries)} files and folders, {size} bytes.\n")
-    sys.stderr.write("Receive? [y/N] ")
-    sys.stderr.flush()
+    write_line(sys.stderr, f"{shown}: {len(offer.entries)} files and folders, {size} bytes.")
+    write_line(sys.stderr, "Receive? [y/N] ", end="")
     terminal = StandardInput(sys.stdin.buffer)
     try:
         answer = await asyncio.to_thread(terminal.read, 1024)  # a terminal gives a line
     finally:
         terminal.stop()
     return answer.strip().lower() in (b"y", b"yes")
-
-
-def server_url(text: str) -> str:
-    """Return the WebSocket of a signaling server that somebody wrote in short.
-
-    Args:
-        text: ``host``, ``host:port``, ``https://host/`` or a whole URL.
-    """
-    if "://" not in text:
-        text = f"ws://{text}"
-    parts = urlsplit(text)
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    path = parts.path if parts.path not in ("", "/") else "/ws"
-    return parts._replace(scheme=scheme, path=path).geturl()

@@ -21,6 +21,8 @@ from icefloe.peer import RemotePeer
 from icefloe.peer.transfer.paths import safe_name
 from icefloe.peer.transfer.session import Progress
 
+from .._streams import one_line, output, say, write_line
+
 _PROGRESS_EVERY = 0.2
 """Seconds between two views of the progress."""
 
@@ -30,15 +32,15 @@ class Reporter:
 
     Args:
         as_json: Whether a program reads standard output.
-        data_on_stdout: Whether standard output is for the data.
+        data_on_stdout: Whether standard output is for the data; events then go to standard error.
 
     Attributes:
         as_json: Whether events go out as JSON.
     """
 
     def __init__(self, *, as_json: bool, data_on_stdout: bool = False) -> None:
-        self.as_json = as_json and not data_on_stdout
-        self._out = sys.stderr if data_on_stdout else sys.stdout
+        self.as_json = as_json
+        self._out = sys.stderr if data_on_stdout else output()
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -60,8 +62,19 @@ class Reporter:
         if self._bar.live.is_started and not self.as_json:
             self._bar.console.print(text, markup=False, highlight=False)
             return
-        self._out.write(text + "\n")
-        self._out.flush()
+        write_line(self._out, text if self.as_json else one_line(text, but="\n"))
+
+    def waiting(self, sentence: str) -> None:
+        """Say what is waited for."""
+        self.stop()
+        say(sentence)
+        if self.as_json:
+            self.tell("", "waiting", message=sentence)
+
+    def failed(self, code: int, kind: str, sentence: str) -> None:
+        """Give a program its last event: with which exit code the command ends, and why."""
+        if self.as_json:
+            self.tell("", "error", code=code, kind=kind, message=sentence)
 
     def progress(self, peer: RemotePeer) -> Callable[[Progress], None]:
         """Return what shows progress over the connection with a peer."""

@@ -5,20 +5,21 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
 from icefloe.peer import RemotePeer
-from icefloe.peer.transfer.errors import CodeUsedUp, NoPlaceFree
+from icefloe.peer.transfer.errors import CodeUsedUp, Failure, NoPlaceFree, TransferFailed
 from icefloe.peer.transfer.meeting import Meeting, meet
 from icefloe.peer.transfer.pairing import Code, Side
 from icefloe.peer.transfer.paths import Source, gather
 from icefloe.peer.transfer.protocol import PROTOCOL, Entry
 from icefloe.peer.transfer.session import send_sources
 from icefloe.signaling import ListenFailed, ServerConfiguration, SignalingServer, serve
+from icefloe.signaling.address import server_url
 
 from .._serving import _lan_addresses
+from .._streams import say, was_closed
 from .memory import Memory
 from .reporter import Reporter
 from .running import run, until_done
@@ -36,7 +37,7 @@ class SendSettings:
 
     Attributes:
         paths: What to send; ``-`` is standard input.
-        server: The signaling server; ``None`` serves in this program.
+        server: The signaling server as it was given; ``None`` serves in this program.
         wait: Seconds to wait for the other side, at first and after a break.
         json: Whether a program reads the output.
         qr: Whether the command for the other side is shown as a QR code.
@@ -61,17 +62,20 @@ def send(settings: SendSettings) -> int:
 
 
 async def _send(settings: SendSettings, reporter: Reporter, stdin: StandardInput | None) -> None:
-    paths = [Path(path) for path in settings.paths if path != "-"]
+    server_given = None if settings.server is None else server_url(settings.server)
+    if stdin is not None and was_closed("stdin"):
+        raise TransferFailed(Failure.UNREADABLE, "", "standard input is closed", advice="")
+    paths = [path for path in settings.paths if path != "-"]
     sources, left_out = await asyncio.to_thread(gather, paths)
     if stdin is not None:
         sources.append(Source(None, Entry(_STDIN)))
     for path in left_out:
-        sys.stderr.write(f"left out: {path} is a link, or no file\n")
-    memory = Memory(settings.server, settings.paths) if stdin is None else None
+        say(f"left out: {path} is a link, or no file")
+    memory = Memory(server_given, settings.paths) if stdin is None else None
     known, port = (memory.recall() if memory else None) or (None, 0)
     async with AsyncExitStack() as stack:
-        if settings.server is not None:
-            url = outside = settings.server
+        if server_given is not None:
+            url = outside = server_given
         else:
             server = await _own_server(stack, port)
             known = known if server.port == port else None
@@ -104,10 +108,13 @@ async def _send(settings: SendSettings, reporter: Reporter, stdin: StandardInput
                 stream=cast("BinaryIO | None", stdin),
                 on_progress=reporter.progress(peer),
                 on_closed=stdin.stop if stdin is not None else None,
+                stop_is_final=False,
             )
 
         try:
-            sent = await until_done(meeting, serve_one, settings.wait, again=stdin is None)
+            sent = await until_done(
+                meeting, serve_one, settings.wait, reporter, again=stdin is None
+            )
         except CodeUsedUp:
             if memory is not None:
                 memory.forget()

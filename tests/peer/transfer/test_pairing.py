@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.asyncio.server import ServerConnection, serve as serve_websocket
 from websockets.exceptions import ConnectionClosed
 
+from icefloe.peer import PeerLeft
 from icefloe.peer.transfer.errors import (
     CodeUsedUp,
     FingerprintMismatch,
@@ -198,7 +199,10 @@ async def server() -> AsyncIterator[SignalingServer]:
 
 async def paired(meeting: Meeting) -> Any:
     async for peer in meeting:
-        await peer.connected()
+        try:
+            await peer.connected()
+        except PeerLeft:
+            continue  # the sender is busy
         return peer
     raise AssertionError("the meeting ended without a word")
 
@@ -232,6 +236,47 @@ async def test_a_side_that_comes_again_takes_its_own_place(server: SignalingServ
             second, _ = await asyncio.gather(paired(sender), paired(again))
             assert await first.ended() == "superseded"
             assert not second.has_ended
+
+
+async def test_a_busy_sender_lets_another_receiver_wait(server: SignalingServer) -> None:
+    async with (
+        meet(server.url, CODE, Side.SENDER) as sender,
+        meet(server.url, CODE, Side.RECEIVER) as receiver,
+    ):
+        first, _ = await asyncio.gather(paired(sender), paired(receiver))
+        sender.is_busy = True
+        # However often it asks, it is no guess, and nothing of it harms the first.
+        async with meet(server.url, CODE, Side.RECEIVER) as again:
+            told = asyncio.Semaphore(0)
+            again.on_busy = told.release
+            for _ in range(2):
+                await told.acquire()
+            assert not first.has_ended
+            sender.is_busy = False
+            second, _ = await asyncio.gather(paired(sender), paired(again))
+            assert await first.ended() == "superseded"
+            assert not second.has_ended
+
+
+async def test_a_busy_sender_takes_another_receiver_once_the_first_is_gone(
+    server: SignalingServer,
+) -> None:
+    async with meet(server.url, CODE, Side.SENDER) as sender:
+        async with meet(server.url, CODE, Side.RECEIVER) as receiver:
+            await asyncio.gather(paired(sender), paired(receiver))
+            sender.is_busy = True
+        async with meet(server.url, CODE, Side.RECEIVER) as again:
+            await asyncio.gather(paired(sender), paired(again))
+
+
+async def test_only_who_has_the_code_can_say_that_it_is_busy(server: SignalingServer) -> None:
+    async with meet(server.url, CODE, Side.RECEIVER) as receiver:
+        receiver.on_busy = lambda: pytest.fail("it believed somebody who has no code")
+        ending = asyncio.create_task(ends(receiver))
+        async with connect(server.url, room=CODE.room, name=f"{Side.SENDER}-0") as stranger:
+            assert isinstance(await said_by_the_other(stranger), Pake)
+            await stranger.send(Message(to=stranger.peers[0].id, data=said(Refused("busy"))))
+            assert isinstance(await ending, WrongCode)
 
 
 async def test_a_wrong_code_is_refused_and_guesses_are_limited(server: SignalingServer) -> None:
