@@ -124,6 +124,8 @@ class DataChannel:
     ) -> None:
         self._counts = ChannelCounts()
         self._channel = channel
+        self._twin: RTCDataChannel | None = None
+        self._halves = [channel]
         self._send_buffer = send_buffer
         self._max_message_size = max_message_size
         transport = channel.transport
@@ -143,14 +145,7 @@ class DataChannel:
         self._closed_by: ClosedBy | None = None
         self._failure: ChannelError | None = None
         self._requests: Requests | None = None
-        channel.on("open", self._open.set)
-        channel.on("close", self.abandon)
-        if isinstance(channel, Deliverer) and channel.reader is None:
-            channel.reader = self._on_message
-        else:
-            channel.on("message", self._on_message)
-        channel.on("bufferedamountlow", self._room.set)
-        channel.bufferedAmountLowThreshold = send_buffer // 2
+        self._listen_to(channel)
         if channel.readyState == "open":
             self._open.set()
         elif channel.readyState == "closed":
@@ -168,14 +163,16 @@ class DataChannel:
 
     @property
     def channel(self) -> RTCDataChannel:
-        """aiortc's channel underneath."""
+        """aiortc's channel underneath; of two that were joined, the one over which is sent."""
         return self._channel
 
     @property
     def counts(self) -> ChannelCounts:
         """What it did so far."""
-        self._counts.abandoned = getattr(self._channel, "messages_abandoned", 0)
-        self._counts.skipped = getattr(self._channel, "messages_skipped", 0)
+        abandoned = (getattr(half, "messages_abandoned", 0) for half in self._halves)
+        self._counts.abandoned = sum(abandoned)
+        skipped = (getattr(half, "messages_skipped", 0) for half in self._halves)
+        self._counts.skipped = sum(skipped)
         return self._counts
 
     @property
@@ -414,6 +411,55 @@ class DataChannel:
             self._requests = Requests(self.label, self.send, self._take)
         return self._requests
 
+    # --- two that are one
+
+    def join(self, theirs: RTCDataChannel) -> None:
+        """Take in the channel that the other side opened for the same purpose at the same time.
+
+        From now on the messages of both arrive here. What is sent goes over theirs if nothing was
+        sent so far, and otherwise over the own one, so that it stays in order. This one is closed
+        when the one over which is sent is.
+
+        Args:
+            theirs: It has just been announced, with the same reliability.
+        """
+        self._halves.append(theirs)
+        self._listen_to(theirs)
+        if self._counts.sent:
+            self._twin = theirs
+        else:
+            self._channel, self._twin = theirs, self._channel
+            self._open.set()
+
+    def set_buffers(self, *, send_buffer: int, receive_buffer: int) -> None:
+        """Set how many bytes may wait to be sent, and to be read."""
+        self._send_buffer = send_buffer
+        self._receive_buffer = (
+            min(receive_buffer, LOSSY_BUFFER) if self._may_lose else receive_buffer
+        )
+        self._channel.bufferedAmountLowThreshold = send_buffer // 2
+
+    def _listen_to(self, channel: RTCDataChannel) -> None:
+        channel.on("open", self._open.set)
+        channel.on("close", lambda: self._on_close(channel))
+        if isinstance(channel, Deliverer) and channel.reader is None:
+            channel.reader = self._on_message
+        else:
+            channel.on("message", self._on_message)
+        channel.on("bufferedamountlow", self._room.set)
+        channel.bufferedAmountLowThreshold = self._send_buffer // 2
+
+    def _on_close(self, channel: RTCDataChannel) -> None:
+        twin, self._twin = self._twin, None
+        if twin is None:
+            self.abandon()
+        elif channel is self._channel:
+            # Its other half may still have messages under way: it is read until it is closed, too.
+            self._closed_by = self._closed_by or self._who_closed()
+            self._channel = twin
+            self._room.set()
+            twin.close()
+
     # --- the end
 
     def close(self) -> None:
@@ -422,6 +468,8 @@ class DataChannel:
             if self._closed_by is None:
                 self._closed_by = ClosedBy.US
             self._channel.close()
+            if self._twin is not None:
+                self._twin.close()
 
     async def aclose(self, timeout: float = 10.0) -> None:
         """Send what waits, close, and wait until the other side has closed as well.
@@ -450,9 +498,7 @@ class DataChannel:
     def abandon(self) -> None:
         """Take the channel as closed, because its connection is; wakes everyone who waits."""
         if self._closed_by is None:
-            over = getattr(self._channel.transport, "state", "closed") == "closed"
-            there = self._channel.readyState == "closed" and not over
-            self._closed_by = ClosedBy.THEM if there else ClosedBy.CONNECTION
+            self._closed_by = self._who_closed()
         self._closed.set()
         if self._window is not None and self._waiting_bytes:
             # What is left can still be read, but it must not hold up the other channels.
@@ -460,6 +506,11 @@ class DataChannel:
         self._window = None
         for event in (self._open, self._room, self._arrived):
             event.set()
+
+    def _who_closed(self) -> ClosedBy:
+        over = getattr(self._channel.transport, "state", "closed") == "closed"
+        there = self._channel.readyState == "closed" and not over
+        return ClosedBy.THEM if there else ClosedBy.CONNECTION
 
     # --- below
 

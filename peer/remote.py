@@ -21,6 +21,7 @@ from .configuration import PeerConfiguration
 from .connection import PeerConnection
 from .errors import ConnectFailed, PeerError, PeerLeft
 from .ice.servers import RTCPeerConnectionIceErrorEvent
+from .labels import Kind, Labels
 from .negotiator import Negotiator, Signaler
 from .transfer.errors import TransferError
 from .transfer.paths import gather
@@ -73,6 +74,7 @@ class RemotePeer:
         self._channels: Arrivals[DataChannel] = Arrivals()
         self._tracks: Arrivals[MediaStreamTrack] = Arrivals()
         self._transfers: Arrivals[DataChannel] = Arrivals()
+        self._labels = Labels()
         self._live: set[DataChannel] = set()
         loop = asyncio.get_running_loop()
         self._started_at = loop.time()
@@ -139,11 +141,18 @@ class RemotePeer:
         id: int | None = None,
         send_buffer: int = SEND_BUFFER,
         receive_buffer: int = RECEIVE_BUFFER,
+        shared: bool = True,
     ) -> DataChannel:
-        """Open a data channel and wait until it can be used.
+        """Open a data channel, or take the one that the other side opens, and wait until it can be
+        used.
+
+        A label that both sides open is one channel, in whatever order they do it, if protocol and
+        reliability are the same too: the first one that either side opens belongs to the first of
+        the other, and so on. Each side gets all that the other one sends, and each sender's
+        messages stay in order. :meth:`channels` gives those that this side does not open itself.
 
         Args:
-            label: Its name, in any language; it need not be unique.
+            label: Its name, in any language.
             ordered: Whether messages arrive in order.
             max_retransmits: Retransmissions before a message is given up.
             max_packet_life_time: Milliseconds before a message is given up.
@@ -154,6 +163,9 @@ class RemotePeer:
             send_buffer: Bytes that may wait before ``send()`` waits.
             receive_buffer: Bytes that may wait to be read; a reliable channel stops the sender
                 before that, see :class:`DataChannel`.
+            shared: ``False`` opens another one in any case, which the other side finds in
+                :meth:`channels`; there, too, the label is then opened with ``False`` or not at all.
+                A channel that is ``negotiated`` or has an ``id`` is never shared.
 
         Raises:
             ConnectFailed: There is no connection to the peer.
@@ -164,6 +176,12 @@ class RemotePeer:
         Cancellation: safe; the channel is then closed.
         """
         self._assert_here()
+        shared = shared and not negotiated and id is None and protocol != TRANSFER
+        kind = Kind(label, protocol, ordered, max_retransmits, max_packet_life_time)
+        if shared and (theirs := self._labels.take_theirs(kind)) is not None:
+            self._channels.withdraw(theirs)
+            theirs.set_buffers(send_buffer=send_buffer, receive_buffer=receive_buffer)
+            return theirs
         raw = self.connection.createDataChannel(
             label,
             ordered=ordered,
@@ -174,6 +192,9 @@ class RemotePeer:
             id=id,
         )
         channel = self._wrap(raw, send_buffer=send_buffer, receive_buffer=receive_buffer)
+        if shared:
+            self._labels.opened(channel)
+            self._tell_unlike(kind)
         try:
             await self.connected()
             await channel.opened()
@@ -183,7 +204,11 @@ class RemotePeer:
         return channel
 
     def channels(self) -> AsyncIterator[DataChannel]:
-        """Iterate over the data channels that the other side opens, until the peer is gone."""
+        """Iterate over the data channels that the other side opens, until the peer is gone.
+
+        Those of a label that this side opens as well are not among them: :meth:`open_channel` has
+        returned them.
+        """
         return self._channels.__aiter__()
 
     def tracks(self) -> AsyncIterator[MediaStreamTrack]:
@@ -349,7 +374,15 @@ class RemotePeer:
             self.end("closed")
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
+        kind = Kind.of(channel)
+        if (own := self._labels.take_own(kind)) is not None:
+            own.join(channel)
+            channel.on("close", lambda: self._forget(own))
+            return
         wrapped = self._wrap(channel)
+        if kind.protocol != TRANSFER:
+            self._labels.arrived(wrapped)
+            self._tell_unlike(kind)
         arrivals = self._transfers if wrapped.protocol == TRANSFER else self._channels
         if not arrivals.put(wrapped):
             logger.warning("closed channel %r of %s: nobody takes them", wrapped.label, self.name)
@@ -372,8 +405,17 @@ class RemotePeer:
             channel, max_message_size=lambda: self.connection.maxMessageSize, **buffers
         )
         self._live.add(wrapped)
-        channel.on("close", lambda: self._live.discard(wrapped))
+        channel.on("close", lambda: self._forget(wrapped))
         return wrapped
+
+    def _forget(self, channel: DataChannel) -> None:
+        if channel.closed:
+            self._live.discard(channel)
+            self._labels.forget(channel)
+
+    def _tell_unlike(self, kind: Kind) -> None:
+        if (other := self._labels.unlike(kind)) is not None:
+            logger.info("%s: these are two channels, not one: %s and %s", self.name, kind, other)
 
     # --- the end
 

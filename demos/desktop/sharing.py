@@ -144,7 +144,9 @@ async def show(
             # offer of this side can meet one of the page, which adds its camera then.
             peer.add_track(picture)
             with suppress(ChannelClosed):  # by a program that only looks
-                await desk.serve(peer.name, await peer.open_channel(LABEL, protocol=PROTOCOL))
+                # Of two who share their desktops with each other, each has a channel for its own.
+                channel = await peer.open_channel(LABEL, protocol=PROTOCOL, shared=False)
+                await desk.serve(peer.name, channel)
             await peer.ended()
         finally:
             picture.stop()
