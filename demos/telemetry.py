@@ -33,7 +33,7 @@ from icefloe.peer import (
     join,
 )
 
-from ._attending import LOCAL, Name, RoomName, Server, attend, run
+from ._attending import LOCAL, Name, RoomName, Server, run, tell
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,8 @@ async def send(
     Cancellation: leaves the room, and nothing behind.
     """
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        await attend(joined, partial(report, rate=rate, measure=measure))
+        tell(url, room, joined, "or run `python -m icefloe.demos.telemetry watch` anywhere.")
+        await joined.attend(partial(report, rate=rate, measure=measure))
 
 
 async def report(peer: RemotePeer, rate: float, measure: Measure) -> None:
@@ -182,7 +183,8 @@ async def watch(
     Cancellation: leaves the room, and nothing behind.
     """
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        await attend(joined, partial(follow, every=every, show=show or _print))
+        tell(url, room, joined, "or run `python -m icefloe.demos.telemetry send` anywhere.")
+        await joined.attend(partial(follow, every=every, show=show or _print))
 
 
 async def follow(peer: RemotePeer, every: float, show: Callable[[str, Tally], None]) -> None:

@@ -121,6 +121,7 @@ PUBLIC = {
         UnsafeName
         forward
         join
+        run
     """,
 }
 """What is public; a change to it goes into CHANGELOG.md. Signaling has a list of its own."""

@@ -22,7 +22,7 @@ from icefloe.peer import (
     join,
 )
 
-from .._attending import attend
+from .._attending import tell
 from .control import LEASE, Control, Hands, coalesce
 from .messages import LABEL, PROTOCOL, Alive, Event, FromViewer, Release, State, Take
 from .target import InputTarget, InputUnavailable, open_target
@@ -159,7 +159,8 @@ async def show(
             if target is not None:
                 who = " or ".join(allowed) or "anybody"
                 logger.warning("%s in room %r can use this machine now", who, room)
-            await attend(joined, serve_viewer)
+            tell(url, room, joined, "you see this screen.")
+            await joined.attend(serve_viewer)
     finally:
         fanout.close()
 
