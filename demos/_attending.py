@@ -40,13 +40,13 @@ def tell(url: str, room: str, joined: Room, hint: str) -> None:
         url: The signaling server.
         room: The name of the room.
         joined: The room, which was entered.
-        hint: What to do on the page.
+        hint: What to do; ``{page}`` is the address of the page.
     """
     page = urlsplit(url)
     secure = "s" if page.scheme == "wss" else ""
     query = "" if room == "lobby" else f"?{urlencode({'room': room})}"
     logger.info("%s waits in the room %r of %s.", joined.name, room, url)
-    logger.info("Open http%s://%s/%s and join: %s", secure, page.netloc, query, hint)
+    logger.info("%s", hint.replace("{page}", f"http{secure}://{page.netloc}/{query}"))
 
 
 def run(demo: Coroutine[Any, Any, None], *told: type[Exception]) -> NoReturn:

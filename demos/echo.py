@@ -37,7 +37,7 @@ async def take_part(
     Cancellation: leaves the room, and nothing behind.
     """
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        tell(url, room, joined, "you see and hear yourself.")
+        tell(url, room, joined, "Open {page} and join: you see and hear yourself.")
         await joined.attend(echo)
 
 

@@ -53,7 +53,7 @@ async def take_part(
             async for track in peer.tracks():
                 recorder.add_track(track, participant=peer.name)
 
-        tell(url, room, joined, f"what you say and show goes into {path}.")
+        tell(url, room, joined, f"Open {{page}} and join: what you say and show goes into {path}.")
         await joined.attend(record)
 
 

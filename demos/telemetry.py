@@ -37,6 +37,8 @@ from ._attending import LOCAL, Name, RoomName, Server, run, tell
 
 logger = logging.getLogger(__name__)
 
+_HERE = "python -m icefloe.demos.telemetry"
+
 LABEL = "telemetry"
 """The label of the channel, by which those who watch know it."""
 
@@ -128,7 +130,7 @@ async def send(
     Cancellation: leaves the room, and nothing behind.
     """
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        tell(url, room, joined, "or run `python -m icefloe.demos.telemetry watch` anywhere.")
+        tell(url, room, joined, f"Run `{_HERE} watch` to see them.")
         await joined.attend(partial(report, rate=rate, measure=measure))
 
 
@@ -183,7 +185,7 @@ async def watch(
     Cancellation: leaves the room, and nothing behind.
     """
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        tell(url, room, joined, "or run `python -m icefloe.demos.telemetry send` anywhere.")
+        tell(url, room, joined, f"Run `{_HERE} send`, here or elsewhere.")
         await joined.attend(partial(follow, every=every, show=show or _print))
 
 

@@ -150,7 +150,8 @@ async def take_part(
     """
     talk = partial(converse, reply=reply, say=say or Espeak())
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        tell(url, room, joined, "say something, and a voice answers when you pause.")
+        hint = "Open {page} and join: say something, and a voice answers when you pause."
+        tell(url, room, joined, hint)
         await joined.attend(talk)
 
 

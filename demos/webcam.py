@@ -106,7 +106,8 @@ async def show(
         logger.info("%s looks: %s", peer.name, _told(fanout))
 
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        tell(url, room, joined, "you see the picture; so does everybody else who joins.")
+        hint = "Open {page} and join: you see the picture; so does everybody else who joins."
+        tell(url, room, joined, hint)
         await joined.attend(serve_viewer)
 
 

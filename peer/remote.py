@@ -149,7 +149,7 @@ class RemotePeer:
         A label that both sides open is one channel, in whatever order they do it, if protocol and
         reliability are the same too: the first one that either side opens belongs to the first of
         the other, and so on. Each side gets all that the other one sends, and each sender's
-        messages stay in order. :meth:`channels` gives those that this side does not open itself.
+        messages stay in order. :meth:`channels` gives the same one.
 
         Args:
             label: Its name, in any language.
@@ -179,7 +179,6 @@ class RemotePeer:
         shared = shared and not negotiated and id is None and protocol != TRANSFER
         kind = Kind(label, protocol, ordered, max_retransmits, max_packet_life_time)
         if shared and (theirs := self._labels.take_theirs(kind)) is not None:
-            self._channels.withdraw(theirs)
             theirs.set_buffers(send_buffer=send_buffer, receive_buffer=receive_buffer)
             return theirs
         raw = self.connection.createDataChannel(
@@ -206,8 +205,8 @@ class RemotePeer:
     def channels(self) -> AsyncIterator[DataChannel]:
         """Iterate over the data channels that the other side opens, until the peer is gone.
 
-        Those of a label that this side opens as well are not among them: :meth:`open_channel` has
-        returned them.
+        One that this side opens as well is the same object that :meth:`open_channel` returns. A
+        message is for whoever reads it first.
         """
         return self._channels.__aiter__()
 
@@ -378,11 +377,12 @@ class RemotePeer:
         if (own := self._labels.take_own(kind)) is not None:
             own.join(channel)
             channel.on("close", lambda: self._forget(own))
-            return
-        wrapped = self._wrap(channel)
-        if kind.protocol != TRANSFER:
-            self._labels.arrived(wrapped)
-            self._tell_unlike(kind)
+            wrapped = own
+        else:
+            wrapped = self._wrap(channel)
+            if kind.protocol != TRANSFER:
+                self._labels.arrived(wrapped)
+                self._tell_unlike(kind)
         arrivals = self._transfers if wrapped.protocol == TRANSFER else self._channels
         if not arrivals.put(wrapped):
             logger.warning("closed channel %r of %s: nobody takes them", wrapped.label, self.name)

@@ -159,7 +159,7 @@ async def show(
             if target is not None:
                 who = " or ".join(allowed) or "anybody"
                 logger.warning("%s in room %r can use this machine now", who, room)
-            tell(url, room, joined, "you see this screen.")
+            tell(url, room, joined, "Open {page} and join: you see this screen.")
             await joined.attend(serve_viewer)
     finally:
         fanout.close()

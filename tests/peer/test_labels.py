@@ -44,20 +44,27 @@ async def received(channel: DataChannel) -> list[str | bytes]:
     return [await channel.receive() for _ in range(COUNT)]
 
 
-async def nothing_comes(peer: RemotePeer) -> bool:
-    """Tell whether the peer has no channel to hand out, after one that is opened now."""
-    channels = aiter(peer.channels())
-    return (await anext(channels)).label == "the end"
-
-
 async def test_both_sides_open_it_at_once(call: Call) -> None:
     near, far = await both(call)
     await asyncio.gather(numbers(near, "near"), numbers(far, "far"))
     assert await received(near) == [f"far {number}" for number in range(COUNT)]
     assert await received(far) == [f"near {number}" for number in range(COUNT)]
-    for here, there in (call.ends, reversed(call.ends)):
-        await here.open_channel("the end", shared=False)
-        assert await nothing_comes(there)
+
+
+async def test_one_may_be_for_writing_and_channels_for_reading(call: Call) -> None:
+    async def take_part(peer: RemotePeer) -> list[str | bytes]:
+        async def write() -> None:
+            channel = await peer.open_channel("positions")
+            await numbers(channel, peer.name)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(write())
+            return await received(await anext(aiter(peer.channels())))
+
+    # Each end calls the other by its own name.
+    first, second = await asyncio.gather(*map(take_part, call.ends))
+    assert first == [f"polite {number}" for number in range(COUNT)]
+    assert second == [f"impolite {number}" for number in range(COUNT)]
 
 
 @pytest.mark.parametrize("first", [0, 1])
