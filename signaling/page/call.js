@@ -21,6 +21,8 @@ export class Call {
   #early = [];
   #senders = new Map();
   #chats = new Set();
+  #written = null;
+  #chatted = false;
 
   /**
    * @param {object} options
@@ -44,16 +46,22 @@ export class Call {
   /** The newcomer's first step; `negotiationneeded` does the rest. */
   start() {
     this.#addTracks();
-    this.#adoptChat(this.pc.createDataChannel("chat"));
+    this.#openChat();
   }
 
   get connected() {
     return this.pc.connectionState === "connected";
   }
 
-  /** The chat channel to write to, or undefined while there is none. */
+  /**
+   * The chat channel to write to, or undefined while there is none. Both sides may have opened one:
+   * both are read, and what is written stays on the first, so that it arrives in order.
+   */
   get chat() {
-    return [...this.#chats].find((channel) => channel.readyState === "open");
+    if (this.#written?.readyState !== "open") {
+      this.#written = [...this.#chats].find((channel) => channel.readyState === "open");
+    }
+    return this.#written;
   }
 
   async description(description) {
@@ -76,6 +84,8 @@ export class Call {
     }
     if (description.type === "offer") {
       if (this.#senders.size === 0) this.#addTracks();
+      // A program that waits for a chat, and one that opens it, are both answered.
+      if (!this.#chatted) this.#openChat();
       await pc.setLocalDescription();
       this.#sendDescription();
     }
@@ -177,7 +187,12 @@ export class Call {
     this.#on.changed();
   }
 
+  #openChat() {
+    this.#adoptChat(this.pc.createDataChannel("chat"));
+  }
+
   #adoptChat(channel) {
+    this.#chatted = true;
     this.#chats.add(channel);
     channel.onopen = () => this.#on.chatOpen();
     channel.onclose = () => {
