@@ -19,9 +19,9 @@ CLOCK = block("README.md/A bot in the page's chat")
 
 
 async def come(page: CallPage, server: SignalingServer) -> None:
-    """Join, with the chat in sight."""
+    """Join, and wait until that is done; the chat is in sight on a wide screen."""
     await page.join(server.page_url, name="alice")
-    await page.page.get_by_test_id("chat-toggle").click()
+    await page.page.wait_for_function("icefloe.id !== null")
 
 
 async def leave(page: CallPage) -> None:
