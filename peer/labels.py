@@ -1,6 +1,5 @@
-"""Channels that both sides open under one label, and which of them belong together."""
+"""One channel for each label, whoever opens it."""
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Self
 
@@ -44,52 +43,49 @@ class Kind:
 
 
 class Labels:
-    """The channels of one connection that wait for their other half.
-
-    The first channel that one side opens of a kind belongs to the first that the other side opens
-    of it, the second to the second, and so on. What is closed takes no part.
-    """
+    """The channels of one connection by their kind: there is one of each."""
 
     def __init__(self) -> None:
-        self._own: dict[Kind, deque[DataChannel]] = {}
-        self._theirs: dict[Kind, deque[DataChannel]] = {}
+        self._channels: dict[Kind, DataChannel] = {}
+        self._alone: set[DataChannel] = set()
 
-    def opened(self, channel: DataChannel) -> None:
-        """Note a channel that this side has opened."""
-        self._own.setdefault(Kind.of(channel.channel), deque()).append(channel)
+    def find(self, kind: Kind) -> DataChannel | None:
+        """Return the channel of this kind, if there is one that is not being closed."""
+        channel = self._channels.get(kind)
+        return channel if channel is not None and _is_usable(channel) else None
 
-    def arrived(self, channel: DataChannel) -> None:
+    def opened(self, kind: Kind, channel: DataChannel) -> None:
+        """Note a channel that this side has opened, because there was none."""
+        self._channels[kind] = channel
+        self._alone.add(channel)
+
+    def arrived(self, kind: Kind, channel: DataChannel) -> None:
         """Note a channel that the other side has opened."""
-        self._theirs.setdefault(Kind.of(channel.channel), deque()).append(channel)
+        if self.find(kind) is None:
+            self._channels[kind] = channel
 
-    def take_own(self, kind: Kind) -> DataChannel | None:
-        """Return the first channel of this side that waits for one of the other's, once."""
-        return _take(self._own, kind)
+    def take_half(self, kind: Kind) -> DataChannel | None:
+        """Return the own channel that the other side has opened, too, with one that crossed it.
 
-    def take_theirs(self, kind: Kind) -> DataChannel | None:
-        """Return the first channel of the other side that waits for one of this side's, once."""
-        return _take(self._theirs, kind)
+        It does so once for each channel: what comes after that is another one.
+        """
+        channel = self.find(kind)
+        if channel not in self._alone:
+            return None
+        self._alone.remove(channel)
+        return channel
 
     def unlike(self, kind: Kind) -> Kind | None:
-        """Return what waits under the same label and protocol with another reliability."""
-        waiting = (*self._own, *self._theirs)
-        return next((other for other in waiting if other.is_named_as(kind)), None)
+        """Return what there is under the same label and protocol with another reliability."""
+        return next((other for other in self._channels if other.is_named_as(kind)), None)
 
     def forget(self, channel: DataChannel) -> None:
         """Drop a channel that is closed."""
+        self._alone.discard(channel)
         kind = Kind.of(channel.channel)
-        for waiting in (self._own, self._theirs):
-            if channel in waiting.get(kind, ()):
-                waiting[kind].remove(channel)
-                if not waiting[kind]:
-                    del waiting[kind]
+        if self._channels.get(kind) is channel:
+            del self._channels[kind]
 
 
-def _take(waiting: dict[Kind, deque[DataChannel]], kind: Kind) -> DataChannel | None:
-    channels = waiting.pop(kind, deque())
-    while channels and channels[0].closed_by is not None:
-        channels.popleft()
-    taken = channels.popleft() if channels else None
-    if channels:
-        waiting[kind] = channels
-    return taken
+def _is_usable(channel: DataChannel) -> bool:
+    return channel.closed_by is None and channel.channel.readyState in ("connecting", "open")

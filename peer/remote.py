@@ -15,6 +15,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 
+from ._aiortc.sender import Sender
 from .arrivals import Arrivals
 from .channels import RECEIVE_BUFFER, SEND_BUFFER, DataChannel
 from .configuration import PeerConfiguration
@@ -93,8 +94,11 @@ class RemotePeer:
 
     # --- media and data
 
-    def add_track(self, track: MediaStreamTrack) -> RTCRtpSender:
+    def add_track(self, track: MediaStreamTrack) -> Sender:
         """Send a track; may be called at any time.
+
+        Returns:
+            The sender: an ``RTCRtpSender`` with ``getParameters()`` and ``setParameters()``.
 
         Raises:
             PeerLeft: The peer is gone.
@@ -143,13 +147,11 @@ class RemotePeer:
         receive_buffer: int = RECEIVE_BUFFER,
         shared: bool = True,
     ) -> DataChannel:
-        """Open a data channel, or take the one that the other side opens, and wait until it can be
-        used.
+        """Open a data channel, or take the one that there is, and wait until it can be used.
 
-        A label that both sides open is one channel, in whatever order they do it, if protocol and
-        reliability are the same too: the first one that either side opens belongs to the first of
-        the other, and so on. Each side gets all that the other one sends, and each sender's
-        messages stay in order. :meth:`channels` gives the same one.
+        A label is one channel, whoever opens it, in whatever order and how often, as long as
+        protocol and reliability are the same too. Each side gets all that the other one sends, and
+        each sender's messages stay in order. :meth:`channels` gives the same one.
 
         Args:
             label: Its name, in any language.
@@ -173,14 +175,17 @@ class RemotePeer:
             ChannelClosed: The other side closed it at once.
             ValueError: The arguments contradict each other.
 
-        Cancellation: safe; the channel is then closed.
+        Cancellation: safe; the channel is then closed, if this call has opened it.
         """
         self._assert_here()
         shared = shared and not negotiated and id is None and protocol != TRANSFER
         kind = Kind(label, protocol, ordered, max_retransmits, max_packet_life_time)
-        if shared and (theirs := self._labels.take_theirs(kind)) is not None:
-            theirs.set_buffers(send_buffer=send_buffer, receive_buffer=receive_buffer)
-            return theirs
+        channel = self._labels.find(kind) if shared else None
+        if channel is not None:
+            await self.connected()
+            await channel.opened()
+            channel.set_buffers(send_buffer=send_buffer, receive_buffer=receive_buffer)
+            return channel
         raw = self.connection.createDataChannel(
             label,
             ordered=ordered,
@@ -192,7 +197,7 @@ class RemotePeer:
         )
         channel = self._wrap(raw, send_buffer=send_buffer, receive_buffer=receive_buffer)
         if shared:
-            self._labels.opened(channel)
+            self._labels.opened(kind, channel)
             self._tell_unlike(kind)
         try:
             await self.connected()
@@ -374,14 +379,14 @@ class RemotePeer:
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         kind = Kind.of(channel)
-        if (own := self._labels.take_own(kind)) is not None:
+        if (own := self._labels.take_half(kind)) is not None:
             own.join(channel)
             channel.on("close", lambda: self._forget(own))
             wrapped = own
         else:
             wrapped = self._wrap(channel)
             if kind.protocol != TRANSFER:
-                self._labels.arrived(wrapped)
+                self._labels.arrived(kind, wrapped)
                 self._tell_unlike(kind)
         arrivals = self._transfers if wrapped.protocol == TRANSFER else self._channels
         if not arrivals.put(wrapped):

@@ -68,7 +68,8 @@ async def test_the_bot_answers_the_buttons_of_the_chat(browser: Browser, page_fi
         async with program(CLOCK, server) as clock:
             if not page_first:
                 await come(page, server)
-            await page.page.get_by_test_id("chat-command").get_by_text("/time").click()
+            await page.reads("I know the time.")
+            await page.page.get_by_test_id("chat-command").filter(has_text="/time").click()
             await page.reads("It is ")
             await page.say("/path")
             await page.reads("We are connected by host/udp")

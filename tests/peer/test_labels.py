@@ -89,14 +89,13 @@ async def test_what_channels_gave_is_what_opening_gives(call: Call) -> None:
     assert await near.receive() == "hello"
 
 
-async def test_the_second_belongs_to_the_second(call: Call) -> None:
-    firsts = await both(call)
-    seconds = await both(call)
-    for near, far in (firsts, seconds):
-        await far.send("for the near one")
-        assert await near.receive() == "for the near one"
-    await seconds[0].aclose()
-    assert not firsts[1].closed
+async def test_opening_it_again_gives_the_same(call: Call) -> None:
+    near, far = await both(call)
+    assert await both(call) == [near, far]
+    one, two = await asyncio.gather(*(call.ends[0].open_channel("new") for _ in range(2)))
+    assert one is two
+    await one.send("hello")
+    assert await (await call.ends[1].open_channel("new")).receive() == "hello"
 
 
 async def test_another_reliability_or_protocol_is_another_channel(call: Call) -> None:
