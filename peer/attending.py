@@ -39,7 +39,7 @@ async def _until_gone(peer: RemotePeer, hold: Hold) -> None:
         try:
             await hold(peer)
         except PeerLeft:
-            pass  # as is told below
+            pass  # as the peer tells itself
         except PeerError as error:
             logger.warning("%s: %s", peer.name, error)
         except Exception:
@@ -47,7 +47,7 @@ async def _until_gone(peer: RemotePeer, hold: Hold) -> None:
 
     async with asyncio.TaskGroup() as group:
         holding = group.create_task(held(), name=f"hold {peer.name}")
-        logger.info("%s: the call is over: %s", peer.name, await peer.ended())
+        await peer.ended()
         holding.cancel()
 
 

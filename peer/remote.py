@@ -23,6 +23,7 @@ from .connection import PeerConnection
 from .errors import ConnectFailed, PeerError, PeerLeft
 from .ice.servers import RTCPeerConnectionIceErrorEvent
 from .labels import Kind, Labels
+from .naming import named
 from .negotiator import Negotiator, Signaler
 from .transfer.errors import TransferError
 from .transfer.paths import gather
@@ -64,7 +65,8 @@ class RemotePeer:
         self.name = name
         self.polite = polite
         self.away = False
-        self.connection = PeerConnection(configuration)
+        with named(name):
+            self.connection = PeerConnection(configuration)
         self._negotiator = Negotiator(
             self.connection,
             polite=polite,
@@ -260,7 +262,7 @@ class RemotePeer:
             try:
                 offer = await FileOffer.read(channel)
             except TransferError as error:
-                logger.warning("ignored an offer of %s: %s", self.name, error)
+                logger.warning("%s: ignored an offer of files: %s", self.name, error)
                 channel.close()
             else:
                 yield offer
@@ -322,19 +324,23 @@ class RemotePeer:
 
         Cancellation: closes the connection, within its bounds.
         """
-        try:
-            async with asyncio.TaskGroup() as group:
-                negotiating = group.create_task(self._negotiator.run(), name=f"peer {self.name}")
-                await self._ended.wait()
-                negotiating.cancel()
-        except Exception:
-            # Without negotiation the connection could never be restarted.
-            logger.exception("negotiating with %s has ended", self.name)
-            self._fail(self._failure())
-            self.end("failed")
-        finally:
-            self.end("room-closed")
-            await self._close()
+        with named(self.name):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    negotiating = group.create_task(
+                        self._negotiator.run(), name=f"peer {self.name}"
+                    )
+                    await self._ended.wait()
+                    negotiating.cancel()
+            except Exception:
+                # Without negotiation the connection could never be restarted.
+                logger.exception("%s: negotiating has ended", self.name)
+                self._fail(self._failure())
+                self.end("failed")
+            finally:
+                self.end("room-closed")
+                logger.info("%s: the call is over: %s", self.name, self._reason)
+                await self._close()
 
     def start(self) -> None:
         """Make the first offer, as the newcomer does; there is a section for data in any case."""
@@ -342,11 +348,13 @@ class RemotePeer:
 
     async def receive_description(self, description: RTCSessionDescription) -> None:
         """Take a description of the other side."""
-        await self._negotiator.receive_description(description)
+        with named(self.name):
+            await self._negotiator.receive_description(description)
 
     async def receive_candidate(self, candidate: Mapping[str, Any] | None) -> None:
         """Take a candidate of the other side, or the end of them."""
-        await self._negotiator.receive_candidate(candidate)
+        with named(self.name):
+            await self._negotiator.receive_candidate(candidate)
 
     def end(self, reason: str) -> None:
         """Note that the connection is over, and why; :meth:`run` then returns."""
@@ -363,8 +371,8 @@ class RemotePeer:
 
     def _on_connection_state(self) -> None:
         state = self.connection.connectionState
-        logger.info("%s: %s", self.name, state)
         if state == "connected":
+            logger.info("%s: connected by %s", self.name, self.path)
             self._was_connected = True
             if not self._connected.done():
                 self._connected.set_result(None)
@@ -373,7 +381,9 @@ class RemotePeer:
             self.end("failed")
         elif state == "failed":
             # The participant is still in the room: the call goes on when there is a path again.
-            logger.warning("%s cannot be reached any more; waiting for a path", self.name)
+            logger.warning("%s: cannot be reached any more; waiting for a path", self.name)
+        elif state == "disconnected":
+            logger.info("%s: disconnected; looking for another path", self.name)
         elif state == "closed":
             self.end("closed")
 
@@ -390,15 +400,15 @@ class RemotePeer:
                 self._tell_unlike(kind)
         arrivals = self._transfers if wrapped.protocol == TRANSFER else self._channels
         if not arrivals.put(wrapped):
-            logger.warning("closed channel %r of %s: nobody takes them", wrapped.label, self.name)
+            logger.warning("%s: closed channel %r: nobody takes them", self.name, wrapped.label)
             wrapped.close()
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         if not self._tracks.put(track):
-            logger.warning("ignored a track of %s: nobody takes them", self.name)
+            logger.warning("%s: ignored a track: nobody takes them", self.name)
 
     def _on_negotiation_error(self, error: Exception) -> None:
-        logger.warning("negotiating with %s failed: %s", self.name, error)
+        logger.warning("%s: negotiating failed: %s", self.name, error)
         if not self._connected.done():
             failure = self._failure()
             failure.__cause__ = error

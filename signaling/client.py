@@ -11,6 +11,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from socket import gaierror
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -439,6 +440,9 @@ class SignalingClient:
             return await open_websocket(self._url, **self._options)
         except InvalidURI as error:
             raise InvalidUrl(self._url) from error
+        except gaierror as error:
+            reason = f"the host {urlsplit(self._url).hostname!r} was not found ({error.strerror})"
+            raise Unreachable(self._url, reason) from error
         except (OSError, WebSocketException) as error:
             raise Unreachable(self._url, str(error) or type(error).__name__) from error
 

@@ -107,18 +107,17 @@ class Call:
 
     async def _attend(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._tell_path())
+            group.create_task(self._tell_failure())
             group.create_task(self._watch_tracks(group))
             group.create_task(self._watch_channels(group))
             if not self._peer.polite:  # whoever came last opens the chat
                 group.create_task(self._open_chat())
 
-    async def _tell_path(self) -> None:
+    async def _tell_failure(self) -> None:
         try:
             await self._peer.connected()
-            logger.info("connected with %s: %s", self._peer.name, self._peer.path)
         except PeerError as error:
-            logger.warning("%s", error)
+            logger.warning("%s: %s", self._peer.name, error)
 
     async def _clean_up(self) -> None:
         fixed = (self._video, self._audio, self._pattern, self._silence, self._tone)
@@ -182,7 +181,7 @@ class Call:
         try:
             channel = self._chat = await self._peer.open_channel(chat.LABEL)
         except PeerError as error:
-            logger.info("no chat with %s: %s", self._peer.name, error)
+            logger.info("%s: there is no chat: %s", self._peer.name, error)
             return
         await self._talk(channel)
 
@@ -196,7 +195,7 @@ class Call:
                     return  # a program like this one: the two would answer each other for ever
                 await channel.send(await self._answer(message))
         except ChannelError as error:
-            logger.info("the chat with %s is over: %s", self._peer.name, error)
+            logger.info("%s: the chat is over: %s", self._peer.name, error)
         finally:
             self._chatting = False
 
@@ -218,7 +217,7 @@ class Call:
             try:
                 self._film = await FileSource.open(self._film_path, loop=True)
             except SourceError as error:
-                logger.warning("%s", error)
+                logger.warning("%s: %s", self._peer.name, error)
                 return "The film cannot be played; the log says why."
         self._playing = True
         self._direct()

@@ -203,9 +203,9 @@ async def test_it_meets_who_was_there_before(server: SignalingServer) -> None:
 async def test_two_of_them_do_not_talk_for_ever(
     server: SignalingServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "icefloe.demos")
+    caplog.set_level("INFO", "icefloe.peer")
     async with participant(server), participant(server, name="python too"):
-        while len([line for line in caplog.messages if line.startswith("connected")]) < 2:
+        while len([line for line in caplog.messages if ": connected by " in line]) < 2:
             await asyncio.sleep(0.01)
         async with visit(server, "alice") as alice:
             assert "You wrote" in await alice.ask("hello")
