@@ -6,6 +6,11 @@
 import { CandidateLog } from "./candidates.js";
 import { takesInput } from "./control.js";
 
+/** The fingerprint in a description (RFC 8122), or null. */
+function fingerprint(description) {
+  return description?.sdp?.match(/^a=fingerprint:(\S+ \S+)/m)?.[1] ?? null;
+}
+
 /** What may wait for the description it belongs to; a peer that sends more is not in earnest. */
 const EARLY_CANDIDATES_MOST = 256;
 
@@ -51,6 +56,18 @@ export class Call {
 
   get connected() {
     return this.pc.connectionState === "connected";
+  }
+
+  /** The certificates of both sides, by which each knows whether the other means this call. */
+  get certificates() {
+    const { localDescription, remoteDescription } = this.pc;
+    return { own: fingerprint(localDescription), theirs: fingerprint(remoteDescription) };
+  }
+
+  /** Whether a description of the other side is about this call, and not about a new one. */
+  isMeant(description) {
+    const { theirs } = this.certificates;
+    return theirs === null || fingerprint(description) === theirs;
   }
 
   /**
