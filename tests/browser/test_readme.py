@@ -21,13 +21,13 @@ CLOCK = block("README.md/A bot in the page's chat")
 async def come(page: CallPage, server: SignalingServer) -> None:
     """Join, and wait until that is done; the chat is in sight on a wide screen."""
     await page.join(server.page_url, name="alice")
-    await page.page.wait_for_function("icefloe.id !== null")
+    await page.page.wait_for_function("() => icefloe.id !== null")
 
 
 async def leave(page: CallPage) -> None:
     """Hang up, and wait until nobody else can take the page for one that is there."""
     await page.page.get_by_test_id("hangup").click()
-    await page.page.wait_for_function("icefloe.id === null")
+    await page.page.wait_for_function("() => icefloe.id === null")
 
 
 async def meet(
