@@ -1,19 +1,17 @@
-"""What the smaller demos have in common: their flags, and a task for each participant.
+"""What the smaller demos have in common: their flags, what they say, and how they end.
 
 It is no demo itself: they are to show what they are about and nothing else.
 """
 
-import asyncio
 import logging
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine
 from typing import Annotated, Any, NoReturn
+from urllib.parse import urlencode, urlsplit
 
 import typer
 
-from icefloe.peer import ConnectFailed, PeerLeft, RemotePeer, Room
+from icefloe.peer import Room, run as run_to_its_end
 from icefloe.signaling import SignalingError
 
 logger = logging.getLogger(__name__)
@@ -35,44 +33,20 @@ Name = Annotated[
 ]
 
 
-async def attend(room: Room, hold: Callable[[RemotePeer], Awaitable[None]]) -> None:
-    """Run a task for each participant of a room that was entered, until cancelled.
-
-    A call with one that breaks off is logged, and those with the others go on.
+def tell(url: str, room: str, joined: Room, hint: str) -> None:
+    """Say where the demo waits, and for what.
 
     Args:
-        room: The room.
-        hold: What to do with a participant; it is cancelled when that is gone.
-
-    Raises:
-        SignalingError: The server is lost for good, and the calls are over.
-
-    Cancellation: safe; every task is cancelled and waited for.
+        url: The signaling server.
+        room: The name of the room.
+        joined: The room, which was entered.
+        hint: What to do; ``{page}`` is the address of the page.
     """
-    lost: SignalingError | None = None
-    async with asyncio.TaskGroup() as calls:
-        try:
-            async for peer in room:
-                calls.create_task(_until_gone(peer, hold), name=f"call with {peer.name}")
-        except SignalingError as error:
-            lost = error  # calls do not depend on it: they are held to their end
-    if lost is not None:
-        raise lost
-
-
-async def _until_gone(peer: RemotePeer, hold: Callable[[RemotePeer], Awaitable[None]]) -> None:
-    async def held() -> None:
-        try:
-            await hold(peer)
-        except (ConnectFailed, PeerLeft) as error:
-            logger.info("%s", error)
-        except Exception:
-            logger.exception("the call with %s broke off", peer.name)
-
-    async with asyncio.TaskGroup() as group:
-        holding = group.create_task(held(), name=f"hold {peer.name}")
-        logger.info("the call with %s is over: %s", peer.name, await peer.ended())
-        holding.cancel()
+    page = urlsplit(url)
+    secure = "s" if page.scheme == "wss" else ""
+    query = "" if room == "lobby" else f"?{urlencode({'room': room})}"
+    logger.info("%s waits in the room %r of %s.", joined.name, room, url)
+    logger.info("%s", hint.replace("{page}", f"http{secure}://{page.netloc}/{query}"))
 
 
 def run(demo: Coroutine[Any, Any, None], *told: type[Exception]) -> NoReturn:
@@ -87,23 +61,7 @@ def run(demo: Coroutine[Any, Any, None], *told: type[Exception]) -> NoReturn:
         logging.getLogger(library).setLevel(logging.WARNING)
     expected: tuple[type[Exception], ...] = (SignalingError, *told)
     try:
-        asyncio.run(_until_told(demo))
-    except KeyboardInterrupt:
-        sys.exit(130)
+        run_to_its_end(demo)
     except expected as error:
         sys.exit(str(error))
     sys.exit(0)
-
-
-async def _until_told(demo: Coroutine[Any, Any, None]) -> None:
-    running = asyncio.ensure_future(demo)
-    # Windows has no such handlers, and ends programs otherwise.
-    with suppress(NotImplementedError):
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
-    try:
-        await asyncio.wait((running,))
-    finally:
-        running.cancel()
-        await asyncio.wait((running,))
-    if not running.cancelled():
-        running.result()

@@ -13,7 +13,7 @@ import typer
 
 from icefloe.peer import PeerConfiguration, RemotePeer, forward, join
 
-from ._attending import LOCAL, Name, RoomName, Server, attend, run
+from ._attending import LOCAL, Name, RoomName, Server, run, tell
 
 
 async def take_part(
@@ -37,7 +37,8 @@ async def take_part(
     Cancellation: leaves the room, and nothing behind.
     """
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        await attend(joined, echo)
+        tell(url, room, joined, "Open {page} and join: you see and hear yourself.")
+        await joined.attend(echo)
 
 
 async def echo(peer: RemotePeer) -> None:

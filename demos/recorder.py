@@ -17,7 +17,7 @@ import typer
 from icefloe.media import MissingDependency, Recorder, RecordingFailed
 from icefloe.peer import PeerConfiguration, RemotePeer, join
 
-from ._attending import LOCAL, Name, RoomName, Server, attend, run
+from ._attending import LOCAL, Name, RoomName, Server, run, tell
 
 
 async def take_part(
@@ -53,7 +53,8 @@ async def take_part(
             async for track in peer.tracks():
                 recorder.add_track(track, participant=peer.name)
 
-        await attend(joined, record)
+        tell(url, room, joined, f"Open {{page}} and join: what you say and show goes into {path}.")
+        await joined.attend(record)
 
 
 def main(

@@ -33,9 +33,11 @@ from icefloe.peer import (
     join,
 )
 
-from ._attending import LOCAL, Name, RoomName, Server, attend, run
+from ._attending import LOCAL, Name, RoomName, Server, run, tell
 
 logger = logging.getLogger(__name__)
+
+_HERE = "python -m icefloe.demos.telemetry"
 
 LABEL = "telemetry"
 """The label of the channel, by which those who watch know it."""
@@ -128,7 +130,8 @@ async def send(
     Cancellation: leaves the room, and nothing behind.
     """
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        await attend(joined, partial(report, rate=rate, measure=measure))
+        tell(url, room, joined, f"Run `{_HERE} watch` to see them.")
+        await joined.attend(partial(report, rate=rate, measure=measure))
 
 
 async def report(peer: RemotePeer, rate: float, measure: Measure) -> None:
@@ -182,7 +185,8 @@ async def watch(
     Cancellation: leaves the room, and nothing behind.
     """
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        await attend(joined, partial(follow, every=every, show=show or _print))
+        tell(url, room, joined, f"Run `{_HERE} send`, here or elsewhere.")
+        await joined.attend(partial(follow, every=every, show=show or _print))
 
 
 async def follow(peer: RemotePeer, every: float, show: Callable[[str, Tally], None]) -> None:

@@ -27,7 +27,7 @@ from aiortc import MediaStreamTrack
 from icefloe.media import AudioQueue, SpeechSegment, SpeechStarted, speech
 from icefloe.peer import PeerConfiguration, RemotePeer, join
 
-from ._attending import LOCAL, Name, RoomName, Server, attend, run
+from ._attending import LOCAL, Name, RoomName, Server, run, tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,9 @@ async def take_part(
     """
     talk = partial(converse, reply=reply, say=say or Espeak())
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        await attend(joined, talk)
+        hint = "Open {page} and join: say something, and a voice answers when you pause."
+        tell(url, room, joined, hint)
+        await joined.attend(talk)
 
 
 async def converse(peer: RemotePeer, reply: Reply, say: Say) -> None:

@@ -20,7 +20,7 @@ from aiortc import MediaStreamTrack
 from icefloe.media import Camera, DeviceUnavailable, EncodedFanout, TestPatternTrack
 from icefloe.peer import PeerConfiguration, RemotePeer, join
 
-from ._attending import LOCAL, Name, RoomName, Server, attend, run
+from ._attending import LOCAL, Name, RoomName, Server, run, tell
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,9 @@ async def show(
         logger.info("%s looks: %s", peer.name, _told(fanout))
 
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        await attend(joined, serve_viewer)
+        hint = "Open {page} and join: you see the picture; so does everybody else who joins."
+        tell(url, room, joined, hint)
+        await joined.attend(serve_viewer)
 
 
 def _told(fanout: EncodedFanout) -> str:

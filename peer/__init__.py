@@ -2,15 +2,18 @@
 
 :func:`join` is the way most programs use it::
 
+    async def greet(peer: RemotePeer) -> None:
+        chat = await peer.open_channel("chat")
+        await chat.send("hello")
+
     async with join("ws://127.0.0.1:8080/ws", room="lobby", name="bot") as room:
-        async for peer in room:
-            chat = await peer.open_channel("chat")
-            await chat.send("hello")
+        await room.attend(greet)
 
 :class:`PeerConnection` is a drop-in for ``aiortc.RTCPeerConnection``, for code with signaling of
 its own.
 """
 
+from .attending import run
 from .candidates import RTCIceCandidate, RTCIceCandidatePair
 from .channels import ChannelCounts, DataChannel, ReceiveWindow
 from .configuration import PeerConfiguration
@@ -130,4 +133,5 @@ __all__ = [
     "UnsafeName",
     "forward",
     "join",
+    "run",
 ]

@@ -130,6 +130,9 @@ class DataChannel:
         check_buffers(send_buffer, receive_buffer)
         self._counts = ChannelCounts()
         self._channel = channel
+        self._twin: RTCDataChannel | None = None
+        self._halves = [channel]
+        self._live: list[RTCDataChannel] = []  # those of the halves that are not over
         self._send_buffer = send_buffer
         self._max_message_size = max_message_size
         transport = channel.transport
@@ -150,15 +153,7 @@ class DataChannel:
         self._closed_by: ClosedBy | None = None
         self._failure: ChannelError | None = None
         self._requests: Requests | None = None
-        channel.on("open", self._on_open)
-        channel.on("close", self.abandon)
-        channel.on("closing", self._on_closing)
-        if isinstance(channel, Deliverer) and channel.reader is None:
-            channel.reader = self._on_message
-        else:
-            channel.on("message", self._on_message)
-        channel.on("bufferedamountlow", self._room.set)
-        channel.bufferedAmountLowThreshold = send_buffer // 2
+        self._listen_to(channel)
         if channel.readyState == "open":
             self._on_open()
         elif channel.readyState == "closed":
@@ -176,14 +171,16 @@ class DataChannel:
 
     @property
     def channel(self) -> RTCDataChannel:
-        """aiortc's channel underneath."""
+        """aiortc's channel underneath; of two that were joined, the one over which is sent."""
         return self._channel
 
     @property
     def counts(self) -> ChannelCounts:
         """What it did so far."""
-        self._counts.abandoned = getattr(self._channel, "messages_abandoned", 0)
-        self._counts.skipped = getattr(self._channel, "messages_skipped", 0)
+        abandoned = (getattr(half, "messages_abandoned", 0) for half in self._halves)
+        self._counts.abandoned = sum(abandoned)
+        skipped = (getattr(half, "messages_skipped", 0) for half in self._halves)
+        self._counts.skipped = sum(skipped)
         return self._counts
 
     @property
@@ -433,6 +430,46 @@ class DataChannel:
             self._requests = Requests(self.label, self.send, self._take)
         return self._requests
 
+    # --- two that are one
+
+    def join(self, theirs: RTCDataChannel) -> None:
+        """Take in the channel that the other side opened for the same purpose at the same time.
+
+        From now on the messages of both arrive here. What is sent goes over theirs if nothing was
+        sent so far, and otherwise over the own one, so that it stays in order. This one is closed
+        when the one over which is sent is.
+
+        Args:
+            theirs: It has just been announced, with the same reliability.
+        """
+        self._halves.append(theirs)
+        self._listen_to(theirs)
+        if self._counts.sent:
+            self._twin = theirs
+        else:
+            self._channel, self._twin = theirs, self._channel
+            self._on_open()
+
+    def set_buffers(self, *, send_buffer: int, receive_buffer: int) -> None:
+        """Set how many bytes may wait to be sent, and to be read."""
+        self._send_buffer = send_buffer
+        self._receive_buffer = (
+            min(receive_buffer, LOSSY_BUFFER) if self._may_lose else receive_buffer
+        )
+        self._channel.bufferedAmountLowThreshold = send_buffer // 2
+
+    def _listen_to(self, channel: RTCDataChannel) -> None:
+        self._live.append(channel)
+        channel.on("open", self._on_open)
+        channel.on("close", lambda: self._on_end(channel))
+        channel.on("closing", lambda: self._on_closing(channel))
+        if isinstance(channel, Deliverer) and channel.reader is None:
+            channel.reader = self._on_message
+        else:
+            channel.on("message", self._on_message)
+        channel.on("bufferedamountlow", self._room.set)
+        channel.bufferedAmountLowThreshold = self._send_buffer // 2
+
     # --- the end
 
     def close(self) -> None:
@@ -441,6 +478,8 @@ class DataChannel:
             if self._closed_by is None:
                 self._closed_by = ClosedBy.US
             self._channel.close()
+            if self._twin is not None:
+                self._twin.close()
 
     async def aclose(self, timeout: float = 10.0) -> None:
         """Send what waits, close, and wait until the other side has closed as well.
@@ -469,12 +508,7 @@ class DataChannel:
     def abandon(self) -> None:
         """Take the channel as closed, because its connection is; wakes everyone who waits."""
         if self._closed_by is None:
-            over = getattr(self._channel.transport, "state", "closed") == "closed"
-            if getattr(self._channel, "refusal", None) is not None:
-                self._closed_by = ClosedBy.US
-            else:
-                there = self._channel.readyState == "closed" and not over
-                self._closed_by = ClosedBy.THEM if there else ClosedBy.CONNECTION
+            self._closed_by = self._who_closed()
         self._closed.set()
         if self._window is not None and self._waiting_bytes:
             # What is left can still be read, but it must not hold up the other channels.
@@ -487,12 +521,34 @@ class DataChannel:
         self._was_open = True
         self._open.set()
 
-    def _on_closing(self) -> None:
+    def _on_closing(self, channel: RTCDataChannel) -> None:
         # The other side sends nothing more, and takes nothing. Until it has the answer to that,
         # which may be lost, the channel itself is not closed.
-        if self._closed_by is None:
+        if channel is self._channel and self._closed_by is None:
             self._closed_by = ClosedBy.THEM
-        self.abandon()
+        self._on_end(channel)
+
+    def _on_end(self, channel: RTCDataChannel) -> None:
+        """Note that a channel underneath is closed, or is being closed by the other side."""
+        if channel not in self._live:
+            return
+        self._live.remove(channel)
+        twin, self._twin = self._twin, None
+        if twin is None:
+            self.abandon()
+        elif channel is self._channel:
+            # Its other half may still have messages under way: it is read until it is closed, too.
+            self._closed_by = self._closed_by or self._who_closed()
+            self._channel = twin
+            self._room.set()
+            twin.close()
+
+    def _who_closed(self) -> ClosedBy:
+        if getattr(self._channel, "refusal", None) is not None:
+            return ClosedBy.US
+        over = getattr(self._channel.transport, "state", "closed") == "closed"
+        there = self._channel.readyState == "closed" and not over
+        return ClosedBy.THEM if there else ClosedBy.CONNECTION
 
     # --- below
 

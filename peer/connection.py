@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from aiortc import (
     InvalidAccessError,
@@ -28,6 +28,7 @@ from ._aiortc import (
     prefers_codecs,
     transport_stats,
 )
+from ._aiortc.sender import Sender
 from .configuration import complete
 from .errors import InvalidDescription
 from .ice.servers import parse_servers
@@ -226,7 +227,7 @@ class PeerConnection(RestartingConnection):
 
     # --- what is sent
 
-    def addTrack(self, track: MediaStreamTrack) -> RTCRtpSender:
+    def addTrack(self, track: MediaStreamTrack) -> Sender:
         """Add a track to send.
 
         Raises:
@@ -238,8 +239,9 @@ class PeerConnection(RestartingConnection):
             None,
         )
         if reused is not None and reused.stopped:
-            return self.addTransceiver(track).sender  # aiortc would revive the stopped one
-        return super().addTrack(track)
+            # aiortc would revive the stopped one.
+            return cast(Sender, self.addTransceiver(track).sender)
+        return cast(Sender, super().addTrack(track))
 
     def removeTrack(self, sender: RTCRtpSender) -> None:
         """Stop sending a track; the track itself is not stopped (W3C webrtc-pc 5.1).

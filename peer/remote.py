@@ -15,12 +15,15 @@ from aiortc import (
     RTCSessionDescription,
 )
 
+from ._aiortc.sender import Sender
 from .arrivals import Arrivals
 from .channels import RECEIVE_BUFFER, SEND_BUFFER, DataChannel, check_buffers
 from .configuration import PeerConfiguration
 from .connection import PeerConnection
 from .errors import ConnectFailed, DescriptionTooLarge, PeerError, PeerLeft
 from .ice.servers import RTCPeerConnectionIceErrorEvent
+from .labels import Kind, Labels
+from .naming import named
 from .negotiator import Negotiator, Signaler
 from .transfer.errors import TransferError
 from .transfer.paths import gather
@@ -62,7 +65,8 @@ class RemotePeer:
         self.name = name
         self.polite = polite
         self.away = False
-        self.connection = PeerConnection(configuration)
+        with named(name):
+            self.connection = PeerConnection(configuration)
         self._negotiator = Negotiator(
             self.connection,
             polite=polite,
@@ -73,6 +77,7 @@ class RemotePeer:
         self._channels: Arrivals[DataChannel] = Arrivals()
         self._tracks: Arrivals[MediaStreamTrack] = Arrivals()
         self._transfers: Arrivals[DataChannel] = Arrivals()
+        self._labels = Labels()
         self._live: set[DataChannel] = set()
         loop = asyncio.get_running_loop()
         self._started_at = loop.time()
@@ -91,8 +96,11 @@ class RemotePeer:
 
     # --- media and data
 
-    def add_track(self, track: MediaStreamTrack) -> RTCRtpSender:
+    def add_track(self, track: MediaStreamTrack) -> Sender:
         """Send a track; may be called at any time.
+
+        Returns:
+            The sender: an ``RTCRtpSender`` with ``getParameters()`` and ``setParameters()``.
 
         Raises:
             PeerLeft: The peer is gone.
@@ -139,12 +147,16 @@ class RemotePeer:
         id: int | None = None,
         send_buffer: int = SEND_BUFFER,
         receive_buffer: int = RECEIVE_BUFFER,
+        shared: bool = True,
     ) -> DataChannel:
-        """Open a data channel and wait until it can be used.
+        """Open a data channel, or take the one that there is, and wait until it can be used.
+
+        A label is one channel, whoever opens it, in whatever order and how often, as long as
+        protocol and reliability are the same too. Each side gets all that the other one sends, and
+        each sender's messages stay in order. :meth:`channels` gives the same one.
 
         Args:
-            label: Its name, in any language, of at most 65,535 bytes in UTF-8; it need not be
-                unique.
+            label: Its name, in any language, of at most 65,535 bytes in UTF-8.
             ordered: Whether messages arrive in order.
             max_retransmits: Retransmissions before a message is given up, 0 to 65,535.
             max_packet_life_time: Milliseconds before a message is given up, likewise; not both.
@@ -155,6 +167,9 @@ class RemotePeer:
             send_buffer: Bytes that may wait before ``send()`` waits.
             receive_buffer: Bytes that may wait to be read; a reliable channel stops the sender
                 before that, see :class:`DataChannel`.
+            shared: ``False`` opens another one in any case, which the other side finds in
+                :meth:`channels`; there, too, the label is then opened with ``False`` or not at all.
+                A channel that is ``negotiated`` or has an ``id`` is never shared.
 
         Raises:
             ConnectFailed: There is no connection to the peer.
@@ -164,10 +179,18 @@ class RemotePeer:
                 a ``ValueError``.
             ValueError: A buffer is no number of bytes.
 
-        Cancellation: safe; the channel is then closed.
+        Cancellation: safe; the channel is then closed, if this call has opened it.
         """
         self._assert_here()
         check_buffers(send_buffer, receive_buffer)  # before there is a channel
+        shared = shared and not negotiated and id is None and protocol != TRANSFER
+        kind = Kind(label, protocol, ordered, max_retransmits, max_packet_life_time)
+        channel = self._labels.find(kind) if shared else None
+        if channel is not None:
+            await self.connected()
+            await channel.opened()
+            channel.set_buffers(send_buffer=send_buffer, receive_buffer=receive_buffer)
+            return channel
         raw = self.connection.createDataChannel(
             label,
             ordered=ordered,
@@ -178,6 +201,9 @@ class RemotePeer:
             id=id,
         )
         channel = self._wrap(raw, send_buffer=send_buffer, receive_buffer=receive_buffer)
+        if shared:
+            self._labels.opened(kind, channel)
+            self._tell_unlike(kind)
         try:
             await self.connected()
             await channel.opened()
@@ -187,7 +213,11 @@ class RemotePeer:
         return channel
 
     def channels(self) -> AsyncIterator[DataChannel]:
-        """Iterate over the data channels that the other side opens, until the peer is gone."""
+        """Iterate over the data channels that the other side opens, until the peer is gone.
+
+        One that this side opens as well is the same object that :meth:`open_channel` returns. A
+        message is for whoever reads it first.
+        """
         return self._channels.__aiter__()
 
     def tracks(self) -> AsyncIterator[MediaStreamTrack]:
@@ -242,7 +272,7 @@ class RemotePeer:
             except PeerLeft:
                 return
             except TransferError as error:
-                logger.warning("ignored an offer of %s: %s", self.name, error)
+                logger.warning("%s: ignored an offer of files: %s", self.name, error)
 
     async def next_files(self) -> FileOffer:
         """Wait for the next files that the other side offers.
@@ -331,19 +361,23 @@ class RemotePeer:
 
         Cancellation: closes the connection, within its bounds.
         """
-        try:
-            async with asyncio.TaskGroup() as group:
-                negotiating = group.create_task(self._negotiator.run(), name=f"peer {self.name}")
-                await self._ended.wait()
-                negotiating.cancel()
-        except Exception:
-            # Without negotiation the connection could never be restarted.
-            logger.exception("negotiating with %s has ended", self.name)
-            self._fail(self._failure())
-            self.end("failed")
-        finally:
-            self.end("room-closed")
-            await self._close()
+        with named(self.name):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    negotiating = group.create_task(
+                        self._negotiator.run(), name=f"peer {self.name}"
+                    )
+                    await self._ended.wait()
+                    negotiating.cancel()
+            except Exception:
+                # Without negotiation the connection could never be restarted.
+                logger.exception("%s: negotiating has ended", self.name)
+                self._fail(self._failure())
+                self.end("failed")
+            finally:
+                self.end("room-closed")
+                logger.info("%s: the call is over: %s", self.name, self._reason)
+                await self._close()
 
     def start(self) -> None:
         """Make the first offer, as the newcomer does; there is a section for data in any case."""
@@ -351,11 +385,13 @@ class RemotePeer:
 
     async def receive_description(self, description: RTCSessionDescription) -> None:
         """Take a description of the other side."""
-        await self._negotiator.receive_description(description)
+        with named(self.name):
+            await self._negotiator.receive_description(description)
 
     async def receive_candidate(self, candidate: Mapping[str, Any] | None) -> None:
         """Take a candidate of the other side, or the end of them."""
-        await self._negotiator.receive_candidate(candidate)
+        with named(self.name):
+            await self._negotiator.receive_candidate(candidate)
 
     def end(self, reason: str) -> None:
         """Note that the connection is over, and why; :meth:`run` then returns."""
@@ -372,8 +408,8 @@ class RemotePeer:
 
     def _on_connection_state(self) -> None:
         state = self.connection.connectionState
-        logger.info("%s: %s", self.name, state)
         if state == "connected":
+            logger.info("%s: connected by %s", self.name, self.path)
             self._was_connected = True
             if not self._connected.done():
                 self._connected.set_result(None)
@@ -382,23 +418,34 @@ class RemotePeer:
             self.end("failed")
         elif state == "failed":
             # The participant is still in the room: the call goes on when there is a path again.
-            logger.warning("%s cannot be reached any more; waiting for a path", self.name)
+            logger.warning("%s: cannot be reached any more; waiting for a path", self.name)
+        elif state == "disconnected":
+            logger.info("%s: disconnected; looking for another path", self.name)
         elif state == "closed":
             self.end("closed")
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
-        wrapped = self._wrap(channel)
+        kind = Kind.of(channel)
+        if (own := self._labels.take_half(kind)) is not None:
+            own.join(channel)
+            channel.on("close", lambda: self._forget(own))
+            wrapped = own
+        else:
+            wrapped = self._wrap(channel)
+            if kind.protocol != TRANSFER:
+                self._labels.arrived(kind, wrapped)
+                self._tell_unlike(kind)
         arrivals = self._transfers if wrapped.protocol == TRANSFER else self._channels
         if not arrivals.put(wrapped):
-            logger.warning("closed channel %r of %s: nobody takes them", wrapped.label, self.name)
+            logger.warning("%s: closed channel %r: nobody takes them", self.name, wrapped.label)
             wrapped.close()
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         if not self._tracks.put(track):
-            logger.warning("ignored a track of %s: nobody takes them", self.name)
+            logger.warning("%s: ignored a track: nobody takes them", self.name)
 
     def _on_negotiation_error(self, error: Exception) -> None:
-        logger.warning("negotiating with %s failed: %s", self.name, error)
+        logger.warning("%s: negotiating failed: %s", self.name, error)
         unanswered = isinstance(error, DescriptionTooLarge) and error.kind == "answer"
         if unanswered and self._connected.done():
             # Nothing can take an answer back, and the other side would wait for it for ever.
@@ -414,8 +461,17 @@ class RemotePeer:
             channel, max_message_size=lambda: self.connection.maxMessageSize, **buffers
         )
         self._live.add(wrapped)
-        channel.on("close", lambda: self._live.discard(wrapped))
+        channel.on("close", lambda: self._forget(wrapped))
         return wrapped
+
+    def _forget(self, channel: DataChannel) -> None:
+        if channel.closed:
+            self._live.discard(channel)
+            self._labels.forget(channel)
+
+    def _tell_unlike(self, kind: Kind) -> None:
+        if (other := self._labels.unlike(kind)) is not None:
+            logger.info("%s: these are two channels, not one: %s and %s", self.name, kind, other)
 
     # --- the end
 

@@ -1,7 +1,6 @@
 """ICE restarts: asked for by the application, by the other side, and by the connection itself."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator
 
 from aiortc import RTCConfiguration, RTCIceTransport, RTCSessionDescription
@@ -14,10 +13,11 @@ from .ice.interfaces import Address
 from .ice.monitor import watch
 from .ice.servers import Server
 from .ice.state import IceState
+from .naming import NamingLogger
 from .recovery import Recovery
 from .trickling import TricklingConnection
 
-logger = logging.getLogger(__name__)
+logger = NamingLogger(__name__)
 
 
 class RestartingConnection(TricklingConnection):

@@ -31,6 +31,7 @@ from icefloe.signaling import (
 )
 
 from .arrivals import Arrivals
+from .attending import attend
 from .configuration import PeerConfiguration
 from .errors import PeerNotHere
 from .ice.interfaces import Selection
@@ -59,18 +60,22 @@ def join(
     configuration: PeerConfiguration | None = None,
     ssl: ssl.SSLContext | None = None,
     connect_timeout: float = 30.0,
+    rename: bool = True,
 ) -> "Room":
     """Join a room, and connect with everybody in it; use it with ``async with``.
 
     Args:
         url: The signaling server, as ``ws://127.0.0.1:8080/ws``.
         room: The room, 1 to 64 characters.
-        name: The own name, unique in the room, 1 to 64 characters.
+        name: The own name, unique in the room, 1 to 64 characters; see ``rename``.
         token: What the server admits with, if it asks for it.
         configuration: For every peer connection. Where it names no ``iceServers``, the signaling
             server's are used.
         ssl: How the certificate of a ``wss://`` server is verified.
         connect_timeout: Seconds that a peer has to become connected before waiting for it fails.
+        rename: Whether another name will do if this one is taken: a second ``bot`` is ``bot-2``,
+            as :attr:`Room.name` tells. With ``False`` it is refused (``JoinRefused`` with the code
+            ``name-taken``), as it is by a server whose tokens stand for names.
 
     Raises:
         InvalidServerUrl: A URL in the configuration's ``iceServers`` is malformed.
@@ -87,6 +92,7 @@ def join(
         configuration=configuration,
         ssl=ssl,
         connect_timeout=connect_timeout,
+        rename=rename,
     )
 
 
@@ -107,8 +113,9 @@ class Room:
         configuration: PeerConfiguration | None,
         ssl: ssl.SSLContext | None,
         connect_timeout: float,
+        rename: bool,
     ) -> None:
-        self._connecting = connect(url, room=room, name=name, token=token, ssl=ssl)
+        self._connecting = connect(url, room=room, name=name, token=token, ssl=ssl, rename=rename)
         self._configuration = configuration or PeerConfiguration()
         parse_servers(self._configuration.iceServers)
         self._connect_timeout = connect_timeout
@@ -157,6 +164,11 @@ class Room:
         return self.client.id
 
     @property
+    def name(self) -> str:
+        """The own name in the room, which may have got a number."""
+        return self.client.name
+
+    @property
     def peers(self) -> tuple[RemotePeer, ...]:
         """Everybody else to whom there is, or is to be, a connection."""
         return (*self._peers.values(), *self._outlived)
@@ -195,6 +207,22 @@ class Room:
                 yield peer
         if self._failure is not None:
             raise self._failure
+
+    async def attend(self, hold: Callable[[RemotePeer], Awaitable[object]]) -> None:
+        """Run a task for each participant, as it comes, until the room is left.
+
+        What goes wrong with one is logged and leaves the others alone: an error of ``icefloe.peer``
+        as a warning, any other exception with its traceback.
+
+        Args:
+            hold: What to do with a participant; it is cancelled when that is gone.
+
+        Raises:
+            SignalingError: The server is lost for good, and the calls are over.
+
+        Cancellation: safe; every task is cancelled and waited for.
+        """
+        await attend(self, hold)
 
     async def __aenter__(self) -> Self:
         client = self._client = await self._connecting.__aenter__()

@@ -1,7 +1,6 @@
 """Candidates of both sides, as they come and go one by one (RFC 8838)."""
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,9 +28,10 @@ from .errors import InvalidCandidate, InvalidModification, UnknownSection
 from .ice.agent import AgentListener, IceAgent
 from .ice.local import LocalCandidate
 from .ice.servers import RTCPeerConnectionIceErrorEvent, Server, parse_servers
+from .naming import NamingLogger
 from .trickle import RemoteCandidates, Verdict
 
-logger = logging.getLogger(__name__)
+logger = NamingLogger(__name__)
 
 
 class TricklingConnection(DescribedConnection):

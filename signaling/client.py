@@ -73,6 +73,7 @@ def connect(
     name: str,
     token: str | None = None,
     ssl: ssl.SSLContext | None = None,
+    rename: bool = False,
 ) -> "SignalingClient":
     """Join a room; use it with ``async with``.
 
@@ -82,6 +83,7 @@ def connect(
         name: The own name, unique in the room, 1 to 64 characters.
         token: What admits to the room, if the server asks for it.
         ssl: How the certificate of a ``wss://`` server is verified.
+        rename: Whether another name will do if this one is taken: it gets a number, ``bot-2``.
     Returns:
         The client. Entering it raises :exc:`Unreachable` if there is no server and
         :exc:`JoinRefused` if the server says no.
@@ -89,7 +91,7 @@ def connect(
         InvalidUrl: The URL is none of a WebSocket.
         MessageError: The room or the name is not valid.
     """
-    return SignalingClient(url, room=room, name=name, token=token, ssl=ssl)
+    return SignalingClient(url, room=room, name=name, token=token, ssl=ssl, rename=rename)
 
 
 def pauses(rng: Callable[[], float] = random.random) -> Iterator[float]:
@@ -139,10 +141,16 @@ class SignalingClient:
         name: str,
         token: str | None,
         ssl: ssl.SSLContext | None,
+        rename: bool,
     ) -> None:
         self._url = url
         self._options = _socket_options(url, ssl)
-        self._join = Join(room=room, name=name, token=UNSET if token is None else token)
+        self._join = Join(
+            room=room,
+            name=name,
+            token=UNSET if token is None else token,
+            rename=True if rename else UNSET,
+        )
         encode_client(self._join)
         self._inbox: Inbox[Event] = Inbox(_INBOX)
         self._roster = Roster()
@@ -164,6 +172,11 @@ class SignalingClient:
             SignalingClosed: The client was not entered; so do the other properties of the seat.
         """
         return self._seat.joined.id
+
+    @property
+    def name(self) -> str:
+        """The own name in the room: the one that was asked for, unless another one will do."""
+        return self._join.name
 
     @property
     def peers(self) -> list[PeerInfo]:
@@ -406,6 +419,9 @@ class SignalingClient:
         return changes
 
     def _begin(self, socket: ClientConnection, joined: Joined) -> None:
+        if isinstance(joined.name, str):
+            logger.info("signaling: the name %r is taken; %r it is", self.name, joined.name)
+            self._join = structs.replace(self._join, name=joined.name)
         self._membership = Membership(joined)
         self._use(socket, joined)
 

@@ -108,6 +108,7 @@ class Join(Struct, frozen=True, kw_only=True, tag="join"):
         token: What admits to the room, if the server asks for it.
         resume: The secret from the last ``joined``, to take up that seat.
         ack: With ``resume``: the last message of that seat that arrived.
+        rename: If the name is taken, ask for it with a number after it: ``bot-2``.
     """
 
     version: int = VERSION
@@ -116,6 +117,7 @@ class Join(Struct, frozen=True, kw_only=True, tag="join"):
     token: str | UnsetType | None = UNSET
     resume: str | UnsetType | None = UNSET
     ack: Ack = UNSET
+    rename: bool | UnsetType = UNSET
     ref: Ref = UNSET
 
     def __repr__(self) -> str:
@@ -184,6 +186,7 @@ class Joined(_ServerStruct, frozen=True, tag="joined"):
         iceServers: The servers to use.
         expires: When ``iceServers`` lapse, in seconds since the epoch.
         ack: After a resume: the last numbered message of this client that arrived.
+        name: The own name, if it is not the one that was asked for.
     """
 
     id: str
@@ -192,6 +195,7 @@ class Joined(_ServerStruct, frozen=True, tag="joined"):
     iceServers: list[IceServer] = []
     expires: int | UnsetType | None = UNSET
     ack: Ack = UNSET
+    name: Label | UnsetType = UNSET
 
     def __repr__(self) -> str:
         return f"Joined(id={self.id!r}, peers={self.peers!r})"  # no secrets in logs

@@ -5,12 +5,14 @@ effects that it returned, in order. Call :meth:`Rooms.tick` when :meth:`Rooms.ne
 
 A participant has a *seat*, which outlives its connection for a while: without one it is *away*,
 and what is sent to it waits. What happens in the room meanwhile does not wait: whoever resumes a
-seat is told who is there now.
+seat is told who is there now. A program that was killed and started again has nothing to resume its
+seat with: it gets its name, and a new seat, if nobody resumes the old one while it waits.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import takewhile
 from typing import Any, Generic, TypeVar
@@ -49,6 +51,7 @@ from .messages import (
 from .outbox import Outbox
 
 _SWEEP_SECONDS = 60.0
+_NAME_LIMIT = 64  # characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,18 +63,21 @@ class Limits:
         rooms: Rooms in all.
         away_seconds: For how long a seat is kept without a connection.
         join_seconds: How long a new connection has to join.
+        name_seconds: How long a newcomer waits for the name of somebody who is away and was at the
+            same address: for as long the seat may still be resumed. Others do not get it.
     """
 
     members: int = 32
     rooms: int = 1000
     away_seconds: float = 30.0
     join_seconds: float = 10.0
+    name_seconds: float = 1.0
 
     def __post_init__(self) -> None:
         if min(self.members, self.rooms) < 1:
             raise ValueError("`members` and `rooms` must be at least 1")
-        if min(self.away_seconds, self.join_seconds) <= 0:
-            raise ValueError("`away_seconds` and `join_seconds` must be positive")
+        if min(self.away_seconds, self.join_seconds, self.name_seconds) <= 0:
+            raise ValueError("the seconds of the limits must be positive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +87,13 @@ class Admission:
     Attributes:
         ice_servers: The STUN and TURN servers to use.
         expires: When they lapse, in seconds since the epoch; ``None`` for never.
+        rename: Whether it may have another name than the one it asked for, if that is taken and it
+            says ``rename``; no where a token stands for the name.
     """
 
     ice_servers: tuple[IceServer, ...] = ()
     expires: int | None = None
+    rename: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,9 @@ class State(StrEnum):
     NEW = "new"
     """It has not joined."""
 
+    WAITING = "waiting"
+    """It has asked to join under the name of somebody who is away."""
+
     JOINED = "joined"
     """It has a seat."""
 
@@ -135,6 +147,7 @@ class _Seat:
     room: "_Room"
     token: str
     connection: int | None
+    origin: str
     previous_token: str | None = None
     outbox: Outbox = field(default_factory=Outbox)
     received: int = 0
@@ -151,6 +164,16 @@ class _Room:
 
     def others(self, seat: _Seat) -> Iterable[_Seat]:
         return (other for other in self.seats.values() if other is not seat)
+
+    def named(self, name: str) -> _Seat | None:
+        return next((seat for seat in self.seats.values() if seat.name == name), None)
+
+    def free_name(self, name: str) -> str:
+        """Return the name, or the first with a number after it that nobody has."""
+        taken = {seat.name for seat in self.seats.values()}
+        numbers = (f"-{number}" for number in itertools.count(2))
+        numbered = (f"{name[: _NAME_LIMIT - len(end)]}{end}" for end in numbers)
+        return next(free for free in itertools.chain((name,), numbered) if free not in taken)
 
 
 class Rooms:
@@ -177,8 +200,11 @@ class Rooms:
         self._rooms: dict[str, _Room] = {}
         self._seated: dict[int, _Seat] = {}
         self._tokens: dict[str, _Seat] = {}
-        # Both are in the order of their deadlines, for each kind lasts the same time for everybody.
+        # All are in the order of their deadlines, for each kind lasts the same time for everybody.
         self._joining: dict[int, float] = {}
+        self._waiting: dict[int, float] = {}
+        self._asked: dict[int, _Arrival[Join]] = {}
+        self._origins: dict[int, str] = {}
         self._away: dict[_Seat, float] = {}
         self._sweep_at: float | None = None
 
@@ -201,14 +227,16 @@ class Rooms:
         """Tell whether a connection has joined."""
         return connection in self._seated
 
-    def connect(self, connection: int, now: float) -> None:
+    def connect(self, connection: int, now: float, origin: str = "") -> None:
         """Note a new connection.
 
         Args:
             connection: A number that was not used before.
             now: Seconds on a monotonic clock, here as everywhere.
+            origin: The address that it comes from; empty if that is not known.
         """
         self._joining[connection] = now + self._limits.join_seconds
+        self._origins[connection] = origin
 
     def receive(
         self,
@@ -237,7 +265,7 @@ class Rooms:
 
     def disconnect(self, connection: int, now: float) -> list[Effect]:
         """Note that a connection is no more."""
-        self._joining.pop(connection, None)
+        self._forget(connection)
         seat = self._seated.pop(connection, None)
         if seat is None:
             return []
@@ -247,16 +275,20 @@ class Rooms:
 
     def next_deadline(self) -> float | None:
         """Tell when :meth:`tick` is due, on the clock of ``now``; ``None`` if nothing is."""
-        first = (next(iter(them.values()), None) for them in (self._joining, self._away))
+        first = (
+            next(iter(them.values()), None) for them in (self._joining, self._waiting, self._away)
+        )
         return min((at for at in (*first, self._sweep_at) if at is not None), default=None)
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due."""
         effects: list[Effect] = []
         for connection in _due(self._joining, now):
-            del self._joining[connection]
+            self._forget(connection)
             reason = f"join within {self._limits.join_seconds:g} seconds"
             effects.append(Close(connection, CloseCode.POLICY, reason))
+        for connection in _due(self._waiting, now):
+            effects += self._take_name(connection, now)
         for seat in _due(self._away, now):
             effects += self._remove(seat, LeftReason.TIMEOUT)
         if self._sweep_at is not None and self._sweep_at <= now:
@@ -273,25 +305,49 @@ class Rooms:
         if isinstance(join.resume, str):
             return self._resume(connection, join, join.resume, arrival.now, admission)
         room = self._rooms.get(join.room)
-        if refusal := self._why_not(room, join):
+        if self._left_behind(connection, join) is not None:
+            self._asked[connection] = arrival
+            self._waiting[connection] = arrival.now + self._limits.name_seconds
+            return []
+        name = join.name
+        if room is not None and join.rename is True and admission.rename:
+            name = room.free_name(name)
+        if refusal := self._why_not(room, name):
             return [self.refuse(connection, *refusal, join.ref)]
         if room is None:
             room = self._rooms[join.room] = _Room(join.room)
-        seat = _Seat(self._new_id(), join.name, room, self._new_token(), connection)
+        origin = self._origins.get(connection, "")
+        seat = _Seat(self._new_id(), name, room, self._new_token(), connection, origin)
         room.seats[seat.id] = seat
         self._tokens[seat.token] = seat
         self._seat(connection, seat)
         return [
-            _send(connection, self._joined(seat, admission)),
+            _send(connection, self._joined(seat, admission, asked=join.name)),
             *self._tell_others(seat, PeerJoined(seat.info)),
         ]
 
-    def _why_not(self, room: _Room | None, join: Join) -> tuple[ErrorCode, str] | None:
+    def _left_behind(self, connection: int, join: Join) -> _Seat | None:
+        """Return the seat of who is away, whose name a newcomer from the same address asks for."""
+        room = self._rooms.get(join.room)
+        seat = room.named(join.name) if room is not None else None
+        if seat is None or seat.connection is not None or not seat.origin:
+            return None
+        return seat if seat.origin == self._origins.get(connection) else None
+
+    def _take_name(self, connection: int, now: float) -> list[Effect]:
+        """Seat a newcomer under the name for which it has waited, unless its holder is back."""
+        del self._waiting[connection]
+        asked = self._asked.pop(connection)
+        seat = self._left_behind(connection, asked.message)
+        effects = [] if seat is None else self._remove(seat, LeftReason.TIMEOUT)
+        return effects + self._join(replace(asked, now=now))
+
+    def _why_not(self, room: _Room | None, name: str) -> tuple[ErrorCode, str] | None:
         if room is None:
             if len(self._rooms) < self._limits.rooms:
                 return None
             return ErrorCode.ROOM_FULL, "The server has as many rooms as it may have."
-        if any(seat.name == join.name for seat in room.seats.values()):
+        if room.named(name) is not None:
             return ErrorCode.NAME_TAKEN, "Somebody in the room has this name."
         if len(room.seats) >= self._limits.members:
             return ErrorCode.ROOM_FULL, "The room has as many participants as it may have."
@@ -316,10 +372,11 @@ class Rooms:
             effects += self._remove(seat, LeftReason.REMOVED)
             effects.append(self.refuse(connection, ErrorCode.RESUME_FAILED, reason, join.ref))
             return effects
+        seat.origin = self._origins.get(connection, "")
         self._renew_token(seat, secret)
         was_away = self._away.pop(seat, None) is not None
         self._seat(connection, seat)
-        joined = self._joined(seat, admission, ack=seat.received)
+        joined = self._joined(seat, admission, asked=join.name, ack=seat.received)
         effects.append(Send(connection, (encode_server(joined), *kept)))
         if was_away:
             effects += self._tell_others(seat, PeerBack(seat.id))
@@ -328,9 +385,16 @@ class Rooms:
     def _seat(self, connection: int, seat: _Seat) -> None:
         seat.connection = connection
         self._seated[connection] = seat
-        del self._joining[connection]
+        self._forget(connection)
 
-    def _joined(self, seat: _Seat, admission: Admission, ack: int | UnsetType = UNSET) -> Joined:
+    def _forget(self, connection: int) -> None:
+        """Drop what is kept of a connection until it has a seat."""
+        for kept in (self._joining, self._waiting, self._asked, self._origins):
+            kept.pop(connection, None)
+
+    def _joined(
+        self, seat: _Seat, admission: Admission, *, asked: str, ack: int | UnsetType = UNSET
+    ) -> Joined:
         return Joined(
             seat.id,
             [other.info for other in seat.room.others(seat)],
@@ -338,6 +402,7 @@ class Rooms:
             list(admission.ice_servers),
             UNSET if admission.expires is None else admission.expires,
             ack,
+            UNSET if seat.name == asked else seat.name,
         )
 
     def _renew_token(self, seat: _Seat, used: str) -> None:
@@ -402,14 +467,21 @@ class Rooms:
         return [self.refuse(arrival.connection, code, reason, arrival.message.ref)]
 
     def _go(self, arrival: _Arrival[Leave]) -> list[Effect]:
-        del self._joining[arrival.connection]
+        self._forget(arrival.connection)
         return [Close(arrival.connection, CloseCode.NORMAL, "left")]
+
+    def _has_asked(self, arrival: _Arrival[Join]) -> list[Effect]:
+        reason = "This connection has asked to join already, and will be answered."
+        code = ErrorCode.ALREADY_JOINED
+        return [self.refuse(arrival.connection, code, reason, arrival.message.ref)]
 
     # ---- helpers -------------------------------------------------------------------------------
 
     def _state(self, connection: int) -> State | None:
         if connection in self._seated:
             return State.JOINED
+        if connection in self._asked:
+            return State.WAITING
         return State.NEW if connection in self._joining else None
 
     def _heard(self, connection: int) -> _Seat:
@@ -452,6 +524,12 @@ _TABLE: dict[tuple[State, type], Callable[[Rooms, Any], list[Effect]]] = {
     (State.NEW, Message): Rooms._not_joined,
     (State.NEW, Bye): Rooms._not_joined,
     (State.NEW, Leave): Rooms._go,
+    (State.WAITING, Join): Rooms._has_asked,
+    (State.WAITING, Description): Rooms._not_joined,
+    (State.WAITING, Candidate): Rooms._not_joined,
+    (State.WAITING, Message): Rooms._not_joined,
+    (State.WAITING, Bye): Rooms._not_joined,
+    (State.WAITING, Leave): Rooms._go,
     (State.JOINED, Join): Rooms._already_joined,
     (State.JOINED, Description): Rooms._route,
     (State.JOINED, Candidate): Rooms._route,

@@ -263,7 +263,7 @@ class SignalingServer:
         socket = cast(FairConnection, connection)
         self._connections[socket.number] = socket
         self._opened += 1
-        self._rooms.connect(socket.number, self._now())
+        self._rooms.connect(socket.number, self._now(), _origin(socket))
         self._replan()
         try:
             while True:
@@ -300,7 +300,7 @@ class SignalingServer:
 
     def _admit(self, join: Join) -> Admission | None:
         if self._configuration.admit is None:
-            return Admission(ice_servers=self._configuration.ice_servers)
+            return Admission(ice_servers=self._configuration.ice_servers, rename=True)
         return self._configuration.admit(join)
 
     def _tell_throttled(self, socket: FairConnection) -> None:
@@ -412,6 +412,11 @@ class SignalingServer:
                 values=self._rooms.refused,
             ),
         ]
+
+
+def _origin(socket: FairConnection) -> str:
+    address = socket.remote_address
+    return str(address[0]) if isinstance(address, tuple) else ""
 
 
 def _lengthen_queue(socket: Socket) -> None:

@@ -9,6 +9,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+FOLDERS = {
+    "icefloe": "src/icefloe",
+    "icefloe.demos": "demos",
+    "icefloe.encoding": "encoding",
+    "icefloe.media": "media",
+    "icefloe.peer": "peer",
+    "icefloe.signaling": "signaling",
+}
+"""Where each package is; the links in ``src/icefloe`` lead there."""
+
 PACKAGES = ["icefloe.encoding", "icefloe.media", "icefloe.peer", "icefloe.signaling"]
 
 PUBLIC = {
@@ -126,6 +136,7 @@ PUBLIC = {
         UnsafeName
         forward
         join
+        run
     """,
 }
 """What is public; a change to it goes into CHANGELOG.md. Signaling has a list of its own."""
@@ -171,7 +182,9 @@ def test_every_package_is_named_for_the_wheel() -> None:
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     found = {
         ".".join((name, *place.parent.relative_to(ROOT / folder).parts))
-        for name, folder in setuptools["package-dir"].items()
+        for name, folder in FOLDERS.items()
         for place in (ROOT / folder).rglob("__init__.py")
     }
     assert set(setuptools["packages"]) == found
+    for name, folder in FOLDERS.items():
+        assert (ROOT / "src" / Path(*name.split("."))).resolve() == ROOT / folder

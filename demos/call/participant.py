@@ -22,11 +22,9 @@ from icefloe.peer import (
     DataChannel,
     PeerConfiguration,
     PeerError,
-    PeerLeft,
     RemotePeer,
     join,
 )
-from icefloe.signaling import SignalingError
 
 from . import chat
 from .effects import DEFAULT, effect
@@ -62,26 +60,8 @@ async def take_part(
 
     Cancellation: leaves the room, and nothing behind.
     """
-    lost: SignalingError | None = None
-    async with (
-        join(url, room=room, name=name, ssl=ssl, configuration=configuration) as joined,
-        asyncio.TaskGroup() as calls,
-    ):
-        try:
-            async for peer in joined:
-                calls.create_task(_hold_call(peer, film), name=f"call with {peer.name}")
-        except SignalingError as error:
-            lost = error  # the calls do not depend on it: they are held to their end
-    if lost is not None:
-        raise lost
-
-
-async def _hold_call(peer: RemotePeer, film: str | os.PathLike[str] | None) -> None:
-    try:
-        await Call(peer, film).run()
-    except Exception:
-        # The call with one participant; those with the others go on.
-        logger.exception("the call with %s broke off", peer.name)
+    async with join(url, room=room, name=name, ssl=ssl, configuration=configuration) as joined:
+        await joined.attend(lambda peer: Call(peer, film).run())
 
 
 class Call:
@@ -106,6 +86,7 @@ class Call:
         self._playing = False
         self._sounding = False
         self._chatting = False
+        self._chat: DataChannel | None = None
         self._commands: dict[str, Callable[[str], Awaitable[str]]] = {
             "effect": self._change_effect,
             "play": self._play,
@@ -116,34 +97,27 @@ class Call:
         }
 
     async def run(self) -> None:
-        """Hold the call until the participant is gone."""
+        """Hold the call until cancelled, when the participant is gone."""
         try:
             self._peer.add_track(self._video)
             self._peer.add_track(self._audio)
-            async with asyncio.TaskGroup() as group:
-                attending = group.create_task(self._attend())
-                reason = await self._peer.ended()
-                attending.cancel()
-            logger.info("the call with %s is over: %s", self._peer.name, reason)
-        except PeerLeft as error:
-            logger.info("%s", error)
+            await self._attend()
         finally:
             await self._clean_up()
 
     async def _attend(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._tell_path())
+            group.create_task(self._tell_failure())
             group.create_task(self._watch_tracks(group))
             group.create_task(self._watch_channels(group))
             if not self._peer.polite:  # whoever came last opens the chat
                 group.create_task(self._open_chat())
 
-    async def _tell_path(self) -> None:
+    async def _tell_failure(self) -> None:
         try:
             await self._peer.connected()
-            logger.info("connected with %s: %s", self._peer.name, self._peer.path)
         except PeerError as error:
-            logger.warning("%s", error)
+            logger.warning("%s: %s", self._peer.name, error)
 
     async def _clean_up(self) -> None:
         fixed = (self._video, self._audio, self._pattern, self._silence, self._tone)
@@ -194,6 +168,8 @@ class Call:
 
     async def _watch_channels(self, group: asyncio.TaskGroup) -> None:
         async for channel in self._peer.channels():
+            if channel is self._chat:
+                continue  # both sides opened it
             if channel.label == chat.LABEL and not self._chatting:
                 self._chatting = True
                 group.create_task(self._talk(channel))
@@ -203,9 +179,9 @@ class Call:
     async def _open_chat(self) -> None:
         self._chatting = True
         try:
-            channel = await self._peer.open_channel(chat.LABEL)
+            channel = self._chat = await self._peer.open_channel(chat.LABEL)
         except PeerError as error:
-            logger.info("no chat with %s: %s", self._peer.name, error)
+            logger.info("%s: there is no chat: %s", self._peer.name, error)
             return
         await self._talk(channel)
 
@@ -219,7 +195,7 @@ class Call:
                     return  # a program like this one: the two would answer each other for ever
                 await channel.send(await self._answer(message))
         except ChannelError as error:
-            logger.info("the chat with %s is over: %s", self._peer.name, error)
+            logger.info("%s: the chat is over: %s", self._peer.name, error)
         finally:
             self._chatting = False
 
@@ -241,10 +217,15 @@ class Call:
             try:
                 self._film = await FileSource.open(self._film_path, loop=True)
             except SourceError as error:
-                logger.warning("%s", error)
+                logger.warning("%s: %s", self._peer.name, error)
                 return "The film cannot be played; the log says why."
         self._playing = True
         self._direct()
+        if self._film is None:
+            return (
+                "Playing a test pattern with a tone, for I was given no film: start me as "
+                "`icefloe demo --play FILE`. /stop ends it."
+            )
         return "Playing. /stop ends it."
 
     async def _sound(self, _: str) -> str:

@@ -22,7 +22,7 @@ from icefloe.peer import (
     join,
 )
 
-from .._attending import attend
+from .._attending import tell
 from .control import LEASE, Control, Hands, coalesce
 from .messages import LABEL, PROTOCOL, Alive, Event, FromViewer, Release, State, Take
 from .target import InputTarget, InputUnavailable, open_target
@@ -144,7 +144,9 @@ async def show(
             # offer of this side can meet one of the page, which adds its camera then.
             peer.add_track(picture)
             with suppress(ChannelClosed):  # by a program that only looks
-                await desk.serve(peer.name, await peer.open_channel(LABEL, protocol=PROTOCOL))
+                # Of two who share their desktops with each other, each has a channel for its own.
+                channel = await peer.open_channel(LABEL, protocol=PROTOCOL, shared=False)
+                await desk.serve(peer.name, channel)
             await peer.ended()
         finally:
             picture.stop()
@@ -157,7 +159,8 @@ async def show(
             if target is not None:
                 who = " or ".join(allowed) or "anybody"
                 logger.warning("%s in room %r can use this machine now", who, room)
-            await attend(joined, serve_viewer)
+            tell(url, room, joined, "Open {page} and join: you see this screen.")
+            await joined.attend(serve_viewer)
     finally:
         fanout.close()
 

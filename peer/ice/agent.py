@@ -7,7 +7,6 @@ while after that, since the other side may switch later.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from aioice import Candidate
 from aioice.utils import random_string
 
 from ..configuration import PeerConfiguration
+from ..naming import NamingLogger
 from .binding import Credentials, Role
 from .generation import Generation, Listener
 from .interfaces import read_interfaces
@@ -26,7 +26,7 @@ from .pair import Pair
 from .servers import RTCPeerConnectionIceErrorEvent, Server
 from .state import Failure, IceState
 
-logger = logging.getLogger(__name__)
+logger = NamingLogger(__name__)
 
 RECEIVE_QUEUE = 2048
 """Datagrams that may wait to be read; more are dropped, as a full socket buffer drops them."""
@@ -202,7 +202,7 @@ class IceAgent:
         generation = self._make(prepared, is_restart=True)
         self._pending.append(generation)
         self._answered = generation if fragment is None else None
-        logger.info("ICE restart: generation %s", prepared.local_username)
+        logger.debug("ICE restart: generation %s", prepared.local_username)
         return True
 
     def take_answer(self) -> None:
@@ -484,7 +484,7 @@ class IceAgent:
         state = current.checks.state
         if state is not self.state:
             before, self.state = self.state, state
-            logger.info("ICE %s -> %s", before, state)
+            logger.debug("ICE %s -> %s", before, state)
             if state is IceState.COMPLETED:
                 self._usable.set()
             self._listener.state()

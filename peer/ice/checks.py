@@ -5,7 +5,6 @@ What comes in is told by calling, with the time; what is to be sent is taken fro
 may change :attr:`Checks.state` and :attr:`Checks.selected`.
 """
 
-import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from aioice import stun
 from aioice.candidate import Candidate
 
+from ..naming import NamingLogger
 from . import binding
 from .binding import Credentials, Role
 from .checklist import CheckList
@@ -30,7 +30,7 @@ from .pair import NEVER, Address, Pair, PairState
 from .state import STATE_OF, Failure, IceState, Settings
 from .transaction import DURATION, PROBE_DURATION, RTO, Purpose, Transaction, Transactions
 
-logger = logging.getLogger(__name__)
+logger = NamingLogger(__name__)
 
 TA = 0.02
 """Seconds between two new checks (RFC 8445 section 14.2 asks for at least 5 ms)."""
@@ -313,7 +313,7 @@ class Checks:
     def _nominate(self, pair: Pair) -> None:
         pair.nominated = True
         if pair is not self.nominated:
-            logger.info("nominated %s", pair.kind)
+            logger.debug("nominated %s", pair.kind)
             logger.debug("nominated %s", pair)
         self.nominated = pair
 

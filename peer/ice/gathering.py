@@ -6,7 +6,6 @@ W3C's ``icecandidateerror`` has it.
 """
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Callable
 
@@ -15,6 +14,7 @@ from aioice.ice import StunProtocol
 from aiortc import RTCIceTransportPolicy
 
 from ..configuration import PeerConfiguration
+from ..naming import NamingLogger
 from .asking import (
     FAILURES,
     Allocation,
@@ -30,7 +30,7 @@ from .local import Foundations, LocalCandidate, network_type
 from .resolver import family, resolve
 from .servers import SERVER_UNREACHABLE, RTCPeerConnectionIceErrorEvent, Server, Transport
 
-logger = logging.getLogger(__name__)
+logger = NamingLogger(__name__)
 
 KEEPALIVE = 15.0
 """Seconds between two packets that keep a NAT's binding (RFC 8445 section 11)."""

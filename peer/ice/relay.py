@@ -7,7 +7,6 @@ allocation are kept up by timers. Whatever the server sends, nothing is raised i
 import asyncio
 import errno
 import ipaddress
-import logging
 import struct
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
@@ -17,12 +16,13 @@ from aioice import stun
 from aioice.turn import UDP_TRANSPORT
 
 from .._aiortc import REQUESTED_ADDRESS_FAMILY
+from ..naming import NamingLogger
 from .links import Endpoint, Link, UdpLink, open_link
 from .servers import Transport
 from .turn import ALLOCATION_MISMATCH, Credentials, Transactions, binding_indication, parse, within
 from .turn_channels import Bindings, NoChannelLeft, Peer
 
-logger = logging.getLogger(__name__)
+logger = NamingLogger(__name__)
 
 LIFETIME = 600
 """Seconds asked for an allocation, the default of RFC 8656 section 7.2."""
@@ -328,7 +328,7 @@ class RelayTransport(asyncio.DatagramTransport):
         self._transactions.fail(reason)
         self._finish(ConnectionError(reason))
         if was_up:
-            logger.info("a TURN allocation is lost: %s", reason)
+            logger.debug("a TURN allocation is lost: %s", reason)
             self._on_lost(reason)
 
     def _stop(self) -> None:

@@ -6,6 +6,11 @@
 import { CandidateLog } from "./candidates.js";
 import { takesInput } from "./control.js";
 
+/** The fingerprint in a description (RFC 8122), or null. */
+function fingerprint(description) {
+  return description?.sdp?.match(/^a=fingerprint:(\S+ \S+)/m)?.[1] ?? null;
+}
+
 /** What may wait for the description it belongs to; a peer that sends more is not in earnest. */
 const EARLY_CANDIDATES_MOST = 256;
 
@@ -23,6 +28,8 @@ export class Call {
   #early = [];
   #senders = new Map();
   #chats = new Set();
+  #written = null;
+  #chatted = false;
 
   /**
    * @param {object} options
@@ -46,16 +53,34 @@ export class Call {
   /** The newcomer's first step; `negotiationneeded` does the rest. */
   start() {
     this.#addTracks();
-    this.#adoptChat(this.pc.createDataChannel("chat"));
+    this.#openChat();
   }
 
   get connected() {
     return this.pc.connectionState === "connected";
   }
 
-  /** The chat channel to write to, or undefined while there is none. */
+  /** The certificates of both sides, by which each knows whether the other means this call. */
+  get certificates() {
+    const { localDescription, remoteDescription } = this.pc;
+    return { own: fingerprint(localDescription), theirs: fingerprint(remoteDescription) };
+  }
+
+  /** Whether a description of the other side is about this call, and not about a new one. */
+  isMeant(description) {
+    const { theirs } = this.certificates;
+    return theirs === null || fingerprint(description) === theirs;
+  }
+
+  /**
+   * The chat channel to write to, or undefined while there is none. Both sides may have opened one:
+   * both are read, and what is written stays on the first, so that it arrives in order.
+   */
   get chat() {
-    return [...this.#chats].find((channel) => channel.readyState === "open");
+    if (this.#written?.readyState !== "open") {
+      this.#written = [...this.#chats].find((channel) => channel.readyState === "open");
+    }
+    return this.#written;
   }
 
   async description(description) {
@@ -78,6 +103,8 @@ export class Call {
     }
     if (description.type === "offer") {
       if (this.#senders.size === 0) this.#addTracks();
+      // A program that waits for a chat, and one that opens it, are both answered.
+      if (!this.#chatted) this.#openChat();
       await pc.setLocalDescription();
       this.#sendDescription();
     }
@@ -187,7 +214,12 @@ export class Call {
     this.#on.changed();
   }
 
+  #openChat() {
+    this.#adoptChat(this.pc.createDataChannel("chat"));
+  }
+
   #adoptChat(channel) {
+    this.#chatted = true;
     this.#chats.add(channel);
     channel.onopen = () => this.#on.chatOpen();
     channel.onclose = () => {

@@ -2,6 +2,9 @@
 
 import { Call } from "./call.js";
 
+/** How long somebody has to say whether a call goes on, before a new one is begun. */
+const GO_ON_MS = 2000;
+
 /** Somebody else in the room, through all the calls and seats they have had. */
 export class Participant {
   constructor(info, polite) {
@@ -17,6 +20,8 @@ export class Participant {
     /** What they say they are sending. */
     this.sending = { audio: true, video: true };
     this.restartWhenBack = false;
+    /** Runs while they were asked whether the call of the earlier seat goes on. */
+    this.asked = null;
   }
 
   /** The call whose picture and chat count now, or null before the first one. */
@@ -86,7 +91,7 @@ export class Room {
     for (const info of message.peers) {
       this.#roster.set(info.id, { info, polite: false });
       const participant = this.#participant(info.id);
-      if (!participant.away) this.#call(participant).start();
+      if (!participant.away) this.#begin(participant);
     }
   }
 
@@ -174,6 +179,44 @@ export class Room {
     return call;
   }
 
+  /** The newcomer's first step: go on with the call of an earlier seat, or begin one. */
+  #begin(participant) {
+    if (!participant.previous?.connected) {
+      this.#call(participant).start();
+      return;
+    }
+    this.#say(participant, { goOn: participant.previous.certificates });
+    participant.asked = setTimeout(() => this.#answered(participant, false), GO_ON_MS);
+  }
+
+  /** A newcomer asks whether a call goes on: it does if both mean the same one. */
+  #askedToGoOn(participant, { own, theirs }) {
+    const { previous } = participant;
+    const ours = previous?.connected ? previous.certificates : null;
+    const same = ours !== null && ours.own === theirs && ours.theirs === own;
+    if (same) this.#goOn(participant);
+    this.#say(participant, { goesOn: same });
+  }
+
+  #answered(participant, goesOn) {
+    if (participant.asked === null) return;
+    this.#stopAsking(participant);
+    if (goesOn && participant.previous) this.#goOn(participant);
+    else this.#call(participant).start();
+  }
+
+  #stopAsking(participant) {
+    clearTimeout(participant.asked);
+    participant.asked = null;
+  }
+
+  #goOn(participant) {
+    participant.call?.close();
+    participant.call = participant.previous;
+    participant.previous = null;
+    this.#ui.changed(participant);
+  }
+
   #callChanged(participant) {
     const { call, previous } = participant;
     if (previous && (call?.connected || previous.pc.connectionState === "failed")) {
@@ -199,7 +242,8 @@ export class Room {
     const participant = this.participants.get(id);
     if (!participant) return;
     participant.away = away;
-    if (!away && !participant.call && !participant.polite) this.#call(participant).start();
+    const waits = !participant.call && participant.asked === null;
+    if (!away && waits && !participant.polite) this.#begin(participant);
     if (!away && participant.restartWhenBack) this.#restart(participant);
     this.#ui.changed(participant);
   }
@@ -215,6 +259,12 @@ export class Room {
     // After a good-bye, or for a seat that was away so far, an offer begins a new call.
     if (!participant?.call && description.type === "offer" && this.#roster.has(from)) {
       participant = this.#participant(from);
+      this.#stopAsking(participant);
+      this.#call(participant);
+    } else if (description.type === "offer" && participant && !participant.call.isMeant(description)) {
+      // They have begun anew, as whoever did not hear in time that the old call goes on.
+      participant.previous?.close();
+      participant.previous = participant.call;
       this.#call(participant);
     }
     this.#apply(participant, (call) => call.description(description));
@@ -231,14 +281,21 @@ export class Room {
 
   #heard(from, data) {
     const participant = this.participants.get(from);
-    if (!participant || typeof data?.sending !== "object" || data.sending === null) return;
+    if (!participant) return;
+    if (isObject(data?.goOn)) this.#askedToGoOn(participant, data.goOn);
+    if (typeof data?.goesOn === "boolean") this.#answered(participant, data.goesOn);
+    if (!isObject(data?.sending)) return;
     const { audio, video } = data.sending;
     participant.sending = { audio: audio !== false, video: video !== false };
     this.#ui.changed(participant);
   }
 
-  #announceTo({ id }) {
-    this.#signaling.send({ type: "message", to: id, data: { sending: this.#media.sending } });
+  #announceTo(participant) {
+    this.#say(participant, { sending: this.#media.sending });
+  }
+
+  #say({ id }, data) {
+    this.#signaling.send({ type: "message", to: id, data });
   }
 
   /** Our seat is back: take in who came, went and was away meanwhile. */
@@ -263,6 +320,7 @@ export class Room {
   #setAdrift() {
     this.#roster.clear();
     for (const participant of this.participants.values()) {
+      this.#stopAsking(participant);
       if (participant.call?.connected) {
         participant.previous?.close();
         participant.previous = participant.call;
@@ -280,6 +338,7 @@ export class Room {
 
   #remove(participant) {
     if (!participant) return;
+    this.#stopAsking(participant);
     participant.call?.close();
     participant.previous?.close();
     participant.call = participant.previous = null;
@@ -287,4 +346,8 @@ export class Room {
     if (this.#adrift.get(participant.name) === participant) this.#adrift.delete(participant.name);
     this.#ui.gone(participant);
   }
+}
+
+function isObject(value) {
+  return typeof value === "object" && value !== null;
 }

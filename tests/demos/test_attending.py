@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from icefloe.demos._attending import attend
 from icefloe.peer import RemotePeer, join
 from icefloe.signaling import SignalingServer, serve
 from tests.demos.rooms import running
@@ -33,6 +32,8 @@ async def test_a_demo_runs_until_it_is_told_to_end(server: SignalingServer) -> N
         program.send_signal(signal.SIGTERM)
         told, _ = await program.communicate()
         assert program.returncode == 0, told.decode()
+        assert f"parrot waits in the room 'den' of {server.url}." in told.decode()
+        assert f"Open {server.page_url}?room=den and join: you see" in told.decode()
         assert await peer.ended() in ("left", "bye", "closed")
 
 
@@ -49,7 +50,7 @@ async def test_a_server_that_is_not_there_is_told_in_a_sentence() -> None:
 async def test_a_call_that_breaks_off_leaves_the_others_alone(
     server: SignalingServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "icefloe.demos")
+    caplog.set_level(logging.INFO, "icefloe.peer")
 
     async def hold(peer: RemotePeer) -> None:
         if peer.name == "mallory":
@@ -59,7 +60,7 @@ async def test_a_call_that_breaks_off_leaves_the_others_alone(
 
     async def demo() -> None:
         async with join(server.url, room="lobby", name="demo") as room:
-            await attend(room, hold)
+            await room.attend(hold)
 
     async with running(demo()):
         async with join(server.url, room="lobby", name="mallory") as room:
@@ -67,5 +68,5 @@ async def test_a_call_that_breaks_off_leaves_the_others_alone(
         async with join(server.url, room="lobby", name="alice") as room:
             peer = await room.peer("demo")
             assert (await anext(aiter(peer.channels()))).label == "hello"
-    assert "the call with mallory broke off" in caplog.messages
-    assert "the call with alice broke off" not in caplog.messages
+    assert "mallory: the call broke off" in caplog.messages
+    assert "alice: the call broke off" not in caplog.messages

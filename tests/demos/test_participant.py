@@ -12,7 +12,7 @@ from av import AudioFrame, VideoFrame
 from icefloe.demos.call import take_part
 from icefloe.media import LatestFrame, TestPatternTrack
 from icefloe.peer import DataChannel, RemotePeer, Room, join
-from icefloe.signaling import JoinRefused, SignalingServer, Unreachable, serve
+from icefloe.signaling import SignalingServer, Unreachable, serve
 
 SIZE = (160, 120)
 """Of the pictures that are sent, in pixels; the test pattern of the participant is larger."""
@@ -184,7 +184,7 @@ async def test_a_chat_that_is_closed_is_opened_anew_at_once(server: SignalingSer
 
 async def test_other_channels_are_closed(server: SignalingServer) -> None:
     async with participant(server), visit(server, "alice") as alice:
-        for label in ("files", "chat"):
+        for label in ("files", "notes"):
             other = await alice.peer.open_channel(label)
             assert [message async for message in other] == []
         assert "You wrote" in await alice.ask("still there?")
@@ -214,19 +214,22 @@ async def test_it_meets_who_was_there_before(server: SignalingServer) -> None:
 async def test_two_of_them_do_not_talk_for_ever(
     server: SignalingServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "icefloe.demos")
+    caplog.set_level("INFO", "icefloe.peer")
     async with participant(server), participant(server, name="python too"):
-        while len([line for line in caplog.messages if line.startswith("connected")]) < 2:
+        while len([line for line in caplog.messages if ": connected by " in line]) < 2:
             await asyncio.sleep(0.01)
         async with visit(server, "alice") as alice:
             assert "You wrote" in await alice.ask("hello")
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_a_name_that_is_taken_is_told(server: SignalingServer) -> None:
-    async with join(server.url, room="lobby", name="python"):
-        with pytest.raises(JoinRefused):
-            await take_part(server.url)
+async def test_a_second_one_gets_a_name_with_a_number(server: SignalingServer) -> None:
+    async with join(server.url, room="lobby", name="python") as room, participant(server):
+        peer = await room.peer("python-2")
+        chat = await peer.open_channel("chat")
+        greeting = await chat.receive()
+        assert isinstance(greeting, str)
+        assert greeting.startswith("Hello python")
 
 
 async def test_a_server_that_is_not_there_is_told() -> None:

@@ -42,14 +42,15 @@ class Command:
 
 @asynccontextmanager
 async def icefloe(*arguments: str, **environment: str) -> AsyncIterator[Command]:
-    """Run a command that serves, on a free port; it is ended afterwards.
+    """Run a command that serves, on a free port unless one is given; it is ended afterwards.
 
     Args:
         arguments: What stands after ``icefloe``.
         environment: Variables beside those of this process.
     """
     begun = time.monotonic()
-    process = await _start(*arguments, "--port", "0", **environment)
+    port = () if "--port" in arguments else ("--port", "0")
+    process = await _start(*arguments, *port, **environment)
     try:
         lines = [await _line(process)]
         seconds = time.monotonic() - begun

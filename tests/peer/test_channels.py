@@ -263,7 +263,7 @@ async def test_closing_flushes(call: Call) -> None:
 
 async def test_errors_say_who_closed(call: Call) -> None:
     near, far = await pair(call)
-    other, _ = await pair(call)
+    other, _ = await pair(call, "other")
     await near.aclose()
     await eventually(lambda: far.closed)
     with pytest.raises(ChannelClosed, match="by this side"):

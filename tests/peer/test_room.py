@@ -211,8 +211,10 @@ async def test_a_participant_that_never_answers_is_named_with_the_phase(
 async def test_joining_is_refused_with_the_servers_code(server: SignalingServer) -> None:
     async with enter(server, "alice"):
         with pytest.raises(JoinRefused, match="name"):
-            async with enter(server, "alice"):
+            async with enter(server, "alice", rename=False):
                 pass
+        async with enter(server, "alice") as second:
+            assert second.name == "alice-2"
     with pytest.raises(Unreachable):
         async with join("ws://127.0.0.1:1/ws", room="r", name="n"):
             pass

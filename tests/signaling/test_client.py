@@ -113,6 +113,12 @@ async def test_an_error_comes_with_the_ref(server: SignalingServer) -> None:
         assert (error.code, error.ref) == ("peer-unavailable", "b1")
 
 
+async def test_a_host_that_is_not_there_is_named() -> None:
+    client = connect("ws://no-such-host.invalid:8080/ws", room="lobby", name="alice")
+    with pytest.raises(Unreachable, match=r"the host 'no-such-host.invalid' was not found"):
+        await client.__aenter__()
+
+
 async def test_a_refusal_to_join_is_raised(server: SignalingServer) -> None:
     async with connect(server.url, room="lobby", name="alice"):
         with pytest.raises(JoinRefused, match="Take another name") as caught:

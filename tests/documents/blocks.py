@@ -1,0 +1,129 @@
+"""The code blocks of the README and of the pages in docs, as they are printed."""
+
+import os
+import re
+import sys
+from asyncio import create_subprocess_exec
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from icefloe.signaling import ListenFailed, SignalingServer, serve
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PORT = 8080
+"""The one that the pages name."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A code block.
+
+    Attributes:
+        page: The file's name.
+        heading: The heading above it.
+        number: Its place among the blocks of its language below that heading, from 1.
+        language: What it is written in.
+        text: The code.
+    """
+
+    page: str
+    heading: str
+    number: int
+    language: str
+    text: str
+
+    @property
+    def id(self) -> str:
+        """What it is called in tests: ``media.md/A voice``."""
+        suffix = f"/{self.number}" if self.number > 1 else ""
+        return f"{self.page}/{self.heading}{suffix}"
+
+
+def all_blocks(language: str) -> list[Block]:
+    """Return the blocks of a language, in the order of the pages."""
+    blocks: list[Block] = []
+    for page in PAGES:
+        heading = ""
+        text = page.read_text(encoding="utf-8")
+        for found in re.finditer(r"^#+ ([^\n]+)$|^```(\w*)\n(.*?)^```$", text, re.M | re.S):
+            if found[1]:
+                heading = found[1]
+            elif found[2] == language:
+                number = 1 + sum((b.page, b.heading) == (page.name, heading) for b in blocks)
+                blocks.append(Block(page.name, heading, number, language, found[3]))
+    return blocks
+
+
+def block(id: str, language: str = "python") -> Block:
+    """Return a block by its :attr:`Block.id`."""
+    return {each.id: each for each in all_blocks(language)}[id]
+
+
+@asynccontextmanager
+async def printed_server() -> AsyncIterator[SignalingServer]:
+    """Serve where the pages say that ``icefloe serve`` does, or elsewhere if that port is taken."""
+    server = serve("127.0.0.1", PORT)
+    try:
+        await server.__aenter__()
+    except ListenFailed:
+        server = serve("127.0.0.1", 0)
+        await server.__aenter__()
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+class Program:
+    """A block that runs as a program of its own.
+
+    Attributes:
+        process: The process.
+        printed: The lines that it has printed so far.
+    """
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.printed: list[str] = []
+
+    async def prints(self, part: str) -> str:
+        """Wait for a line with this in it, and return the line."""
+        assert self.process.stdout is not None
+        while line := (await self.process.stdout.readline()).decode():
+            self.printed.append(line.rstrip("\n"))
+            if part in line:
+                return self.printed[-1]
+        raise AssertionError(f"{part!r} was not printed, but {self.printed}")
+
+    async def end(self) -> int:
+        """End it as service managers do; return its exit code.
+
+        Nothing may stand on its standard error.
+        """
+        if self.process.returncode is None:
+            self.process.terminate()
+        _, complaints = await self.process.communicate()
+        assert complaints.decode() == ""
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+
+@asynccontextmanager
+async def program(block: Block, server: SignalingServer) -> AsyncIterator[Program]:
+    """Run a block as a program, as it is printed, until it ends or the test is done with it."""
+    text = block.text
+    if server.port != PORT:
+        text = text.replace(f":{PORT}/", f":{server.port}/")
+    process = await create_subprocess_exec(
+        sys.executable, "-c", text, stdout=PIPE, stderr=PIPE, env={**os.environ}
+    )
+    try:
+        yield Program(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()

@@ -1,0 +1,476 @@
+"""Every Python block of the documentation runs, as it is printed, with real calls and media."""
+
+import asyncio
+import io
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from aiortc import MediaStreamTrack
+from av import AudioFrame, VideoFrame, open as open_media
+
+from icefloe.media import (
+    AudioQueue,
+    DeviceUnavailable,
+    EncodedSource,
+    TestPatternTrack,
+    ToneTrack,
+)
+from icefloe.peer import PeerConfiguration, PeerConnection, RemotePeer, RequestFailed, join
+from icefloe.signaling import serve
+from tests.documents.blocks import ROOT, all_blocks, block
+from tests.helpers.calls import Call, calling, eventually
+from tests.helpers.xserver import x_server
+from tests.media.files import make
+
+PROGRAMS = {
+    "README.md/Use it",
+    "README.md/Two programs",
+    "README.md/Two programs/2",
+    "README.md/A bot in the page's chat",
+}
+"""Blocks that are whole programs; ``test_readme.py`` runs them."""
+
+LOOPBACK = PeerConfiguration(includeLoopback=True)
+
+_run: set[str] = set()
+
+
+def load(id: str) -> SimpleNamespace:
+    """Execute a block as a module, and return what it defines."""
+    _run.add(id)
+    module: dict[str, Any] = {"__name__": "printed"}
+    exec(compile(block(id).text, id, "exec"), module)
+    return SimpleNamespace(**module)
+
+
+@asynccontextmanager
+async def running(example: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
+    """Run an example beside the test, and end it there if it has not ended; errors are raised."""
+    task = asyncio.create_task(example)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+    if not task.cancelled():
+        task.result()
+
+
+@pytest.fixture
+async def call() -> AsyncIterator[Call]:
+    standing: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
+    over = asyncio.Event()
+
+    async def hold() -> None:
+        # A task group belongs to one task; a fixture begins and ends in two.
+        async with calling() as call:
+            standing.set_result(call)
+            await over.wait()
+
+    holding = asyncio.create_task(hold())
+    yield await standing
+    over.set()
+    await holding
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> str:
+    path = tmp_path / "film.mkv"
+    return str(make(path, frames=90, audio=Fraction(3), codec="libx264"))
+
+
+async def picture_of(peer: RemotePeer) -> VideoFrame:
+    """Return the next picture that comes from a peer."""
+    async for track in peer.tracks():
+        if track.kind == "video":
+            frame = await track.recv()
+            assert isinstance(frame, VideoFrame)
+            return frame
+    raise AssertionError("there is no picture")
+
+
+async def track_of(peer: RemotePeer, kind: str) -> MediaStreamTrack:
+    async for track in peer.tracks():
+        if track.kind == kind:
+            return track
+    raise AssertionError(f"there is no {kind}")
+
+
+# --- README.md, configuration.md, statistics.md -------------------------------------------------
+
+
+async def test_a_connection_with_signaling_of_its_own() -> None:
+    page = load("README.md/More")
+    answering = PeerConnection()
+
+    class Signaling(page.Signaling):  # type: ignore[misc, name-defined]
+        pending: asyncio.Queue[Any] = asyncio.Queue()
+
+        def candidate(self, candidate: Any) -> None:
+            self.pending.put_nowait(candidate)
+
+        def offer(self, offer: Any) -> None:
+            self.pending.put_nowait(offer)
+
+    pc: PeerConnection = page.call(Signaling())
+    offer = await Signaling.pending.get()
+    answering.on("icecandidate", pc.addIceCandidate)
+    await answering.setRemoteDescription(offer)
+    await answering.setLocalDescription()
+    await pc.setRemoteDescription(answering.localDescription)
+
+    async def forward() -> None:
+        while True:
+            await answering.addIceCandidate(await Signaling.pending.get())
+
+    async with running(forward()):
+        await eventually(lambda: pc.connectionState == "connected")
+    await pc.close()
+    await answering.close()
+
+
+async def test_a_configuration() -> None:
+    connection = load("configuration.md/Configuration").connection
+    assert isinstance(connection, PeerConnection)
+    assert connection.getConfiguration().portRange == (50000, 50200)
+    await connection.close()
+
+
+async def test_statistics(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    await load("statistics.md/Statistics").tell_path(call.ends[0])
+    assert "host/udp -> host/udp" in capsys.readouterr().out
+    page = load("statistics.md/Statistics/2")
+    async with running(page.watch(call.ends[0].connection)):
+        printed = io.StringIO()
+
+        def has_printed() -> bool:
+            printed.write(capsys.readouterr().out)
+            return "B/s sent" in printed.getvalue()
+
+        await eventually(has_printed)
+        assert printed.getvalue().startswith("host -> host, ")
+
+
+# --- data-channels.md, files.md -----------------------------------------------------------------
+
+
+async def test_a_chat(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    talk = load("data-channels.md/Data channels").talk
+    near, far = (asyncio.create_task(talk(end)) for end in call.ends)
+    printed: list[str] = []
+
+    def both_printed() -> bool:
+        printed.extend(capsys.readouterr().out.split())
+        return printed == ["hello", "hello"]
+
+    await eventually(both_printed)
+    call.ends[0].end("hung-up")
+    await near
+    await far
+
+
+async def test_messages_that_may_be_lost(call: Call) -> None:
+    page = load("data-channels.md/Messages that may be lost")
+    await page.report(call.ends[0], ["one"])
+    channels = {}
+    async for channel in call.ends[1].channels():
+        channels[channel.label] = channel
+        if len(channels) == 2:
+            break
+    assert [await channels[label].receive() for label in ("state", "meter")] == ["one", "one"]
+    raw = {label: channel.channel for label, channel in channels.items()}
+    assert (raw["state"].ordered, raw["state"].maxRetransmits) == (False, 0)
+    assert raw["meter"].maxPacketLifeTime == 200
+
+
+async def test_json_and_requests(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    page = load("data-channels.md/JSON, types, requests")
+    near, far = call.ends
+    async with running(page.play(near)) as playing:
+        moves = await far.open_channel("moves")
+        assert await moves.receive_json() == {"x": 1, "y": 0}
+        for x in range(3):
+            await moves.send_json({"x": x, "y": 2})
+        await moves.aclose()
+        await playing
+    assert capsys.readouterr().out.split("\n")[0] == "first Move(x=0, y=2)"
+    async with running(page.answer(near)) as answering:
+        assert await page.ask(far) == 80
+        questions = await far.open_channel("questions")
+        with pytest.raises(RequestFailed, match="there is no wheel"):
+            await questions.request({"get": "wheel"})
+        await questions.aclose()
+        await answering  # it returns then, as is said
+
+
+async def test_files_from_python(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "picture.jpg").write_bytes(b"\xff\xd8" * 5000)
+    page = load("files.md/From Python")
+    async with running(page.receive(call.ends[1])):
+        await page.send(call.ends[0])
+        await eventually((tmp_path / "downloads" / "holiday" / "picture.jpg").exists)
+    assert "10000 bytes were sent" in capsys.readouterr().out
+
+
+# --- media.md: sources --------------------------------------------------------------------------
+
+
+async def test_a_voice(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    pcm = np.full(24000 // 5, 3000, np.int16).tobytes()
+    await load("media.md/A voice").say(call.ends[0], pcm)
+    assert 0 <= float(capsys.readouterr().out) <= 0.2
+    assert isinstance(await (await track_of(call.ends[1], "audio")).recv(), AudioFrame)
+
+
+async def test_a_generator(call: Call) -> None:
+    async with running(load("media.md/Generators").send_noise(call.ends[0])) as sending:
+        frame = await picture_of(call.ends[1])
+        assert (frame.width, frame.height) == (640, 480)
+        call.ends[0].end("hung-up")
+        await sending
+
+
+async def test_a_file(call: Call, film: str) -> None:
+    async with running(load("media.md/Files and URLs").show(call.ends[0], film)) as showing:
+        assert await picture_of(call.ends[1])
+        call.ends[0].end("hung-up")
+        await showing
+
+
+async def test_media_that_is_encoded_already(film: str) -> None:
+    pc = PeerConnection()
+    source = await load("media.md/Media that is encoded already").pass_on(pc, film)
+    assert isinstance(source, EncodedSource)
+    pc.addTransceiver("audio")
+    offer = await pc.createOffer()
+    video = offer.sdp.partition("m=video")[2]
+    assert "H264/90000" in video
+    assert "VP8/90000" not in video
+    await source.aclose()
+    await pc.close()
+
+
+async def test_a_camera(call: Call) -> None:
+    looking = load("media.md/Devices").look(call.ends[0])
+    if any(Path("/dev").glob("video*")):
+        async with running(looking):
+            assert await picture_of(call.ends[1])
+    else:
+        with pytest.raises(DeviceUnavailable):
+            await looking
+
+
+@pytest.mark.system("xvfb")
+async def test_a_screen(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with x_server() as display:
+        monkeypatch.setenv("DISPLAY", display)
+        async with running(load("media.md/Devices").share(call.ends[0])):
+            assert await picture_of(call.ends[1])
+
+
+# --- media.md: sinks ----------------------------------------------------------------------------
+
+
+async def test_arrays(capsys: pytest.CaptureFixture[str]) -> None:
+    page = load("media.md/Arrays")
+    for example, track in (
+        (page.watch, TestPatternTrack(64, 48)),
+        (page.listen, ToneTrack()),
+    ):
+        async with running(example(track)):
+            await eventually(lambda: float((capsys.readouterr().out or "0").split()[0]) > 0)
+        track.stop()
+
+
+async def test_a_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sound, pictures = ToneTrack(), TestPatternTrack(64, 48)
+    async with running(load("media.md/Recording").record(sound, pictures)) as recording:
+        await asyncio.sleep(1)  # of the call
+        sound.stop()
+        pictures.stop()
+        await recording
+    with open_media(str(tmp_path / "call.mkv")) as film:
+        assert {stream.type for stream in film.streams} == {"audio", "video"}
+
+
+async def test_a_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = load("media.md/Snapshots")
+    track = TestPatternTrack(64, 48)
+    await page.take(track)
+    assert (tmp_path / "shot.jpg").read_bytes().startswith(b"\xff\xd8")
+    frame = await track.recv()
+    assert (await page.encode(frame)).startswith(b"\x89PNG")
+    track.stop()
+
+
+_SPEAKER = """
+import asyncio
+from icefloe.media import OutputUnavailable, ToneTrack
+
+async def main():
+    track = ToneTrack()
+    asyncio.get_running_loop().call_later(0.5, track.stop)
+    try:
+        await play(track)
+    except OutputUnavailable as error:
+        print("no ALSA" if "alsa" not in str(error) else error)
+    else:
+        print("played")
+
+asyncio.run(main())
+"""
+
+
+def test_a_loudspeaker(tmp_path: Path) -> None:
+    id = "media.md/Loudspeakers"
+    load(id)
+    configuration = tmp_path / "asound.conf"
+    configuration.write_text("pcm.!default { type null }\n")
+    done = subprocess.run(
+        [sys.executable, "-c", block(id).text + _SPEAKER],
+        env={**os.environ, "ALSA_CONFIG_PATH": str(configuration)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() in ("played", "no ALSA"), done.stdout
+
+
+# --- media.md: hearing, fan-out -----------------------------------------------------------------
+
+
+class Speech(MediaStreamTrack):
+    """A second and a half of something like a voice, then silence."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._count = 0
+
+    async def recv(self) -> AudioFrame:
+        await asyncio.sleep(0.002)
+        time = np.arange(self._count * 960, (self._count + 1) * 960) / 48000
+        # Voices have a pitch that moves, and syllables.
+        pitch = 2 * np.pi * (140 * time + 8 * np.sin(2 * np.pi * 2.3 * time))
+        voice = sum(np.sin(pitch * harmonic) / harmonic for harmonic in range(1, 12))
+        loudness = 6000 * (0.55 + 0.45 * np.sin(2 * np.pi * 4 * time))
+        speaks = (time > 0.5) & (time < 2.0)
+        samples = (voice * loudness * speaks).astype(np.int16)
+        frame = AudioFrame.from_ndarray(samples[None, :], format="s16", layout="mono")
+        frame.sample_rate, frame.pts = 48000, self._count * 960
+        self._count += 1
+        return frame
+
+
+async def test_speech(capsys: pytest.CaptureFixture[str]) -> None:
+    async def recognize(samples: Any) -> str:
+        return f"heard {len(samples) > 8000}"
+
+    voice = AudioQueue()
+    track = Speech()
+    page = load("media.md/Speech")
+    async with running(page.converse(track, voice, recognize)):
+        await eventually(lambda: "heard True" in capsys.readouterr().out)
+    track.stop()
+    voice.stop()
+
+
+async def test_a_detector_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    track = Speech()
+    async with running(load("media.md/Speech/2").detect(track)):
+        await eventually(lambda: capsys.readouterr().out.endswith(" s\n"))
+    track.stop()
+
+
+async def test_one_encoder_for_many_peers() -> None:
+    broadcast = load("media.md/One encoder for many peers").broadcast
+    async with (
+        serve(port=0) as server,
+        join(server.url, room="r", name="camera") as room,
+        running(broadcast(room)),
+        join(server.url, room="r", name="one") as one,
+        join(server.url, room="r", name="two") as two,
+    ):
+        for viewer in (one, two):
+            assert await picture_of(await viewer.peer("camera"))
+
+
+async def test_forwarding() -> None:
+    conduct = load("media.md/Forwarding").conduct
+    async with (
+        serve(port=0) as server,
+        join(server.url, room="r", name="host") as host,
+        join(server.url, room="r", name="alice") as alice,
+        join(server.url, room="r", name="bob") as bob,
+        join(server.url, room="r", name="carol") as carol,
+    ):
+        peers = [await host.peer(name) for name in ("alice", "bob", "carol")]
+        async with running(conduct(*peers)):
+            picture = TestPatternTrack(160, 120)
+            (await alice.peer("host")).add_track(picture)
+            for viewer in (bob, carol):
+                assert (await picture_of(await viewer.peer("host"))).width == 160
+            picture.stop()
+
+
+async def test_limits(call: Call) -> None:
+    await load("media.md/Limits").limit(call.ends[0])
+    assert (await picture_of(call.ends[1])).width == 640
+    [sender] = call.ends[0].connection.getSenders()
+    assert sender.getParameters().encodings[0].maxFramerate == 15  # type: ignore[attr-defined]
+
+
+async def test_muting(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    page = load("media.md/Limits/2")
+    voice = ToneTrack()
+    page.pause_and_go_on(call.ends[0], voice)
+    track = await track_of(call.ends[1], "audio")
+    page.notice(track)
+    await eventually(lambda: not getattr(track, "muted", True))
+    await track.recv()
+    call.ends[0].replace_track(call.ends[0].connection.getSenders()[0], None)
+    await eventually(lambda: "nothing comes" in capsys.readouterr().out)
+    voice.stop()
+
+
+# --- all of them --------------------------------------------------------------------------------
+
+
+def test_every_block_is_run_by_a_test_here() -> None:
+    """Comes last: a block that is added needs a test that runs it."""
+    if len(_run) > 5:  # the others were not left out by whoever runs the tests
+        assert {each.id for each in all_blocks("python")} == _run | PROGRAMS
+
+
+@pytest.mark.timeout(180)
+def test_every_block_is_typed(tmp_path: Path) -> None:
+    places = []
+    for number, each in enumerate(all_blocks("python")):
+        place = tmp_path / f"block_{number}.py"
+        place.write_text(each.text, encoding="utf-8")
+        places.append(str(place))
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), *places],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
