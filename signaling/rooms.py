@@ -323,7 +323,7 @@ class Rooms:
         network = network_of(self._origins.get(connection, ""))
         if not self._join_rate.takes(network, arrival.now):
             reason = "Too many joins came from this address. Try again in a minute."
-            return [self.refuse(connection, ErrorCode.RATE_LIMITED, reason, join.ref)]
+            return [self.refuse(connection, ErrorCode.ROOM_FULL, reason, join.ref)]
         if isinstance(join.resume, str):
             return self._resume(connection, join, join.resume, arrival.now, admission)
         room = self._rooms.get(join.room)
