@@ -54,10 +54,13 @@ from .messages import (
     ServerMessage,
     SessionDescription,
 )
+from .quotas import UNLIMITED, AddressLimits
 from .rooms import Admission, Limits
 from .server import ServerConfiguration, SignalingServer, serve
 
 __all__ = [
+    "UNLIMITED",
+    "AddressLimits",
     "Admission",
     "Bye",
     "Candidate",

@@ -4,7 +4,9 @@ Every file of the pages is in memory under its exact path, so that no request re
 and none reaches anything else.
 """
 
+import ipaddress
 import re
+import socket
 from collections.abc import Callable
 from http import HTTPStatus
 from importlib.resources import files
@@ -37,6 +39,9 @@ _TYPES = {
 _TEXT = "text/plain; charset=utf-8"
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+ANY_HOST = "*"
+"""Among the allowed hosts: every name."""
 
 
 class Site:
@@ -101,6 +106,56 @@ class Site:
 def text(status: HTTPStatus, sentence: str) -> Response:
     """Return a response of one line of text."""
     return _response(status, f"{sentence}\n".encode(), _TEXT)
+
+
+def own_hosts(host: str) -> frozenset[str]:
+    """Return the names by which a server is known without being told.
+
+    Args:
+        host: The address or name that it listens at.
+    """
+    name = socket.gethostname().lower()
+    return frozenset(
+        {host.lower(), name, name.partition(".")[0], f"{name.partition('.')[0]}.local"}
+    )
+
+
+def is_allowed_host(headers: Headers, allowed: frozenset[str]) -> bool:
+    """Tell whether a request is for this server, against DNS rebinding.
+
+    A page whose own name is made to point to this server, once the browser has loaded it, is of
+    the same origin as the server to the browser; its requests tell that name. An address has no
+    name to be pointed elsewhere, and names below ``localhost`` are this machine (RFC 6761 section
+    6.3).
+
+    Args:
+        headers: The request's.
+        allowed: Names in lower case; ``*.example.org`` is all below that, and ``*`` every name.
+
+    Spec: RFC 9110 section 7.2; RFC 9112 section 3.2.
+    """
+    hosts = headers.get_all("Host")
+    if len(hosts) != 1:
+        return False
+    if ANY_HOST in allowed:
+        return True
+    try:
+        name = (urlsplit(f"//{hosts[0]}").hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    if _is_address(name) or name == "localhost" or name.endswith(".localhost"):
+        return True
+    parents = name.split(".")
+    wildcards = ("*." + ".".join(parents[index:]) for index in range(1, len(parents)))
+    return name in allowed or any(wildcard in allowed for wildcard in wildcards)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def is_allowed_origin(headers: Headers, allowed: frozenset[str]) -> bool:

@@ -14,6 +14,12 @@ MESSAGES_KEPT = 256
 BYTES_KEPT = 1024 * 1024
 """How many bytes are kept as sent, and how many as waiting."""
 
+BYTES_KEPT_IN_ALL = 64 * 1024 * 1024
+"""How many bytes all outboxes of a server keep together, about."""
+
+BYTES_KEPT_SCARCE = 32 * 1024
+"""How many bytes each keeps while half of that is in use: what sets up a call fits."""
+
 UNCONFIRMED_SECONDS = 60.0
 """After this long on a socket that lives, a message has arrived: a socket is given up when no
 answer to a ping comes for as long, and what was written before a ping arrives before it."""
@@ -26,24 +32,56 @@ class _Kept:
     sent_at: float
 
 
+class Budget:
+    """Bytes that all outboxes together may keep.
+
+    While less than half of them are in use, each outbox has what :data:`BYTES_KEPT` says; then it
+    has :data:`BYTES_KEPT_SCARCE`, so that a few full ones leave something for the others.
+
+    Args:
+        total: Bytes.
+
+    Attributes:
+        used: Bytes that are kept now.
+    """
+
+    def __init__(self, total: int = BYTES_KEPT_IN_ALL) -> None:
+        self.used = 0
+        self._total = total
+
+    @property
+    def share(self) -> int:
+        """Bytes that one outbox may keep as sent, and as waiting."""
+        return BYTES_KEPT if self.used < self._total // 2 else BYTES_KEPT_SCARCE
+
+
 class _Store:
     """Payloads in order, and how many bytes they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
         self.items: deque[_Kept] = deque()
         self.bytes = 0
+        self._budget = budget
 
     def has_room_for(self, payload: bytes) -> bool:
-        return len(self.items) < MESSAGES_KEPT and self.bytes + len(payload) <= BYTES_KEPT
+        has_place = len(self.items) < MESSAGES_KEPT
+        return has_place and self.bytes + len(payload) <= self._budget.share
 
     def append(self, item: _Kept) -> None:
         self.items.append(item)
         self.bytes += len(item.payload)
+        self._budget.used += len(item.payload)
 
     def popleft(self) -> _Kept:
         item = self.items.popleft()
         self.bytes -= len(item.payload)
+        self._budget.used -= len(item.payload)
         return item
+
+    def clear(self) -> None:
+        self._budget.used -= self.bytes
+        self.bytes = 0
+        self.items.clear()
 
 
 class Outbox:
@@ -51,12 +89,16 @@ class Outbox:
 
     Take a number from :attr:`next_seq`, encode the message with it, and give it to :meth:`sent` if
     it is written to a socket at once, or to :meth:`wait` while there is none.
+
+    Args:
+        budget: What it shares with others; one of its own if ``None``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget | None = None) -> None:
         self.next_seq = 1
-        self._sent = _Store()
-        self._waiting = _Store()
+        budget = budget or Budget()
+        self._sent = _Store(budget)
+        self._waiting = _Store(budget)
         self._forgotten = 0
 
     @property
@@ -115,11 +157,17 @@ class Outbox:
             return None
         again = [item for item in self._sent.items if item.seq > ack]
         again.extend(self._waiting.items)
-        self._sent, self._waiting = _Store(), _Store()
+        self._sent.clear()
+        self._waiting.clear()
         self._forgotten = ack
         for item in again:
             self._keep_sent(_Kept(item.seq, item.payload, now))
         return [item.payload for item in again]
+
+    def close(self) -> None:
+        """Let go of everything: the seat is gone."""
+        self._sent.clear()
+        self._waiting.clear()
 
     def _keep_sent(self, item: _Kept) -> None:
         while self._sent.items and not self._sent.has_room_for(item.payload):

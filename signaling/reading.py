@@ -7,8 +7,10 @@ read from it: TCP makes the sender wait, and nothing is lost.
 """
 
 import asyncio
+import logging
+import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.frames import DATA_OPCODES, Frame
@@ -24,9 +26,14 @@ RECEIVE_BUFFER = 16 * 1024
 BYTES_PER_TOKEN = 2048
 """A frame costs a token, and another one for so many bytes of it."""
 
+HANDSHAKE_SECONDS = 10.0
+"""Seconds that the handshake of TLS may take."""
+
 _PIECE_OF_THE_QUIET = 1024
 _PIECE_OF_THE_BUSY = 256
 _UNHANDLED = 8  # messages in the queue above which nothing more is worked off
+
+logger = logging.getLogger(__name__)
 
 
 class FairConnection(ServerConnection):
@@ -41,10 +48,14 @@ class FairConnection(ServerConnection):
         on_throttled: Called when the connection got into debt, once until it was quiet again.
         on_open: Called when the TCP connection is there; returns whether it may stay.
         on_lost: Called when it is gone.
+        tls: The certificate; without one the connection is not encrypted. TLS begins here and not
+            in the listener, so that a connection counts before its handshake.
 
     Attributes:
         received: How many messages have come.
         answered: How many messages were handled.
+        peer_host: The address that it comes from; empty if that is not known.
+        encryption: The handshake of TLS, if there is one.
     """
 
     def __init__(
@@ -58,6 +69,7 @@ class FairConnection(ServerConnection):
         on_throttled: Callable[["FairConnection"], None],
         on_open: Callable[["FairConnection"], bool],
         on_lost: Callable[["FairConnection"], None],
+        tls: ssl.SSLContext | None = None,
         **options: Any,
     ) -> None:
         super().__init__(protocol, server, **options)
@@ -68,6 +80,10 @@ class FairConnection(ServerConnection):
         self._on_throttled = on_throttled
         self._on_open = on_open
         self._on_lost = on_lost
+        self._tls = tls
+        self.encryption: asyncio.Task[None] | None = None
+        self.peer_host = ""
+        self._has_begun = self._is_over = False
         self._held = bytearray()
         self._next_turn: asyncio.Handle | None = None
         self._is_throttled = False
@@ -85,16 +101,69 @@ class FairConnection(ServerConnection):
     # ---- asyncio.Protocol ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+        self.transport = cast(asyncio.Transport, transport)
+        address = transport.get_extra_info("peername")
+        self.peer_host = str(address[0]) if isinstance(address, tuple) else ""
         if not self._on_open(self):
             self.transport.abort()
+        elif self._tls is None:
+            self._begin(self.transport)
+        else:
+            self.transport.pause_reading()
+            self.encryption = self.loop.create_task(
+                self._encrypt(self.transport, self._tls), name=f"TLS {self.number}"
+            )
+
+    async def _encrypt(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
+        transport.pause_reading()  # again: uvloop begins to read after connection_made()
+        starting = self.loop.create_task(
+            self.loop.start_tls(
+                transport, self, tls, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+        )
+        encrypted: asyncio.Transport | None = None
+        try:
+            await asyncio.sleep(0)  # from here on the transport's protocol is that of TLS
+            if self._held:
+                self.loop.call_soon(self._hand_to_tls, transport)
+            encrypted = await starting
+        except OSError as error:  # those of ssl are, and so is one that took too long
+            logger.debug("connection %s: no TLS: %s", self.number, error)
+        finally:
+            # A connection that is lost in the middle of it ends it without an error.
+            if encrypted is None or encrypted.is_closing():
+                starting.cancel()
+                transport.abort()
+                self._end()
+            else:
+                self._begin(encrypted)
+
+    def _hand_to_tls(self, transport: asyncio.Transport) -> None:
+        """Give what came before the handshake could begin to whoever does it."""
+        # uvloop's is one in all but its base class.
+        protocol = cast(asyncio.BufferedProtocol, transport.get_protocol())
+        while self._held:
+            buffer = memoryview(protocol.get_buffer(len(self._held)))
+            size = min(len(buffer), len(self._held))
+            buffer[:size] = self._held[:size]
+            del self._held[:size]
+            protocol.buffer_updated(size)
+
+    def _begin(self, transport: asyncio.Transport) -> None:
+        self._has_begun = True
+        super().connection_made(transport)
+        if self._held and self._next_turn is None:
+            self._take_turn()
 
     def data_received(self, data: bytes) -> None:
         self._held += data
-        if self._next_turn is None:
+        if self._next_turn is None and self._has_begun:
             self._take_turn()
 
     def eof_received(self) -> None:
+        if not self._has_begun:
+            self.transport.abort()
+            return
         # TLS reports the end together with the last data.
         while self._held:
             self._feed(_PIECE_OF_THE_QUIET)
@@ -104,8 +173,14 @@ class FairConnection(ServerConnection):
         if self._next_turn is not None:
             self._next_turn.cancel()
         self._held.clear()
-        super().connection_lost(exc)
-        self._on_lost(self)
+        if self._has_begun:
+            super().connection_lost(exc)
+        self._end()
+
+    def _end(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._on_lost(self)
 
     # ---- websockets ----------------------------------------------------------------------------
 

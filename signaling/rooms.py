@@ -48,7 +48,8 @@ from .messages import (
     ServerMessage,
     ToPeer,
 )
-from .outbox import Outbox
+from .outbox import Budget, Outbox
+from .quotas import AddressLimits, JoinRate, Tally, network_of
 
 _SWEEP_SECONDS = 60.0
 _NAME_LIMIT = 64  # characters
@@ -65,6 +66,7 @@ class Limits:
         join_seconds: How long a new connection has to join.
         name_seconds: How long a newcomer waits for the name of somebody who is away and was at the
             same address: for as long the seat may still be resumed. Others do not get it.
+        address: What one address may have of it.
     """
 
     members: int = 32
@@ -72,6 +74,7 @@ class Limits:
     away_seconds: float = 30.0
     join_seconds: float = 10.0
     name_seconds: float = 1.0
+    address: AddressLimits = field(default_factory=AddressLimits)
 
     def __post_init__(self) -> None:
         if min(self.members, self.rooms) < 1:
@@ -148,8 +151,8 @@ class _Seat:
     token: str
     connection: int | None
     origin: str
+    outbox: Outbox
     previous_token: str | None = None
-    outbox: Outbox = field(default_factory=Outbox)
     received: int = 0
 
     @property
@@ -160,6 +163,7 @@ class _Seat:
 @dataclass(eq=False, slots=True)
 class _Room:
     name: str
+    founder: str
     seats: dict[str, _Seat] = field(default_factory=dict)
 
     def others(self, seat: _Seat) -> Iterable[_Seat]:
@@ -207,6 +211,10 @@ class Rooms:
         self._origins: dict[int, str] = {}
         self._away: dict[_Seat, float] = {}
         self._sweep_at: float | None = None
+        self._budget = Budget()
+        self._seats_of = Tally(limits.address.seats)
+        self._rooms_of = Tally(limits.address.rooms)
+        self._join_rate = JoinRate(limits.address.joins)
 
     @property
     def rooms(self) -> int:
@@ -217,6 +225,20 @@ class Rooms:
     def seats(self) -> int:
         """How many participants there are, those who are away included."""
         return sum(len(room.seats) for room in self._rooms.values())
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of messages that are kept for those who are away, or lost their socket."""
+        return self._budget.used
+
+    @property
+    def refused_by_address(self) -> dict[str, int]:
+        """How often an address had as much as it may, by what it asked for."""
+        return {
+            "joins": self._join_rate.refused,
+            "rooms": self._rooms_of.refused,
+            "seats": self._seats_of.refused,
+        }
 
     @property
     def away(self) -> int:
@@ -302,6 +324,10 @@ class Rooms:
         if admission is None:
             reason = "The token does not admit to this room under this name."
             return [self.refuse(connection, ErrorCode.UNAUTHORIZED, reason, join.ref)]
+        network = network_of(self._origins.get(connection, ""))
+        if not self._join_rate.takes(network, arrival.now):
+            reason = "Too many joins came from this address. Try again in a minute."
+            return [self.refuse(connection, ErrorCode.ROOM_FULL, reason, join.ref)]
         if isinstance(join.resume, str):
             return self._resume(connection, join, join.resume, arrival.now, admission)
         room = self._rooms.get(join.room)
@@ -312,12 +338,15 @@ class Rooms:
         name = join.name
         if room is not None and join.rename is True and admission.rename:
             name = room.free_name(name)
-        if refusal := self._why_not(room, name):
+        if refusal := self._why_not(room, name, network):
             return [self.refuse(connection, *refusal, join.ref)]
         if room is None:
-            room = self._rooms[join.room] = _Room(join.room)
+            room = self._rooms[join.room] = _Room(join.room, network)
+            self._rooms_of.add(network)
         origin = self._origins.get(connection, "")
-        seat = _Seat(self._new_id(), name, room, self._new_token(), connection, origin)
+        outbox = Outbox(self._budget)
+        seat = _Seat(self._new_id(), name, room, self._new_token(), connection, origin, outbox)
+        self._seats_of.add(network)
         room.seats[seat.id] = seat
         self._tokens[seat.token] = seat
         self._seat(connection, seat)
@@ -342,11 +371,15 @@ class Rooms:
         effects = [] if seat is None else self._remove(seat, LeftReason.TIMEOUT)
         return effects + self._join(replace(asked, now=now))
 
-    def _why_not(self, room: _Room | None, name: str) -> tuple[ErrorCode, str] | None:
-        if room is None:
-            if len(self._rooms) < self._limits.rooms:
-                return None
+    def _why_not(self, room: _Room | None, name: str, network: str) -> tuple[ErrorCode, str] | None:
+        if room is None and len(self._rooms) >= self._limits.rooms:
             return ErrorCode.ROOM_FULL, "The server has as many rooms as it may have."
+        if not self._seats_of.has_room(network):
+            return ErrorCode.ROOM_FULL, "This address has as many participants as it may have."
+        if room is None:
+            if self._rooms_of.has_room(network):
+                return None
+            return ErrorCode.ROOM_FULL, "This address has as many rooms as it may have."
         if room.named(name) is not None:
             return ErrorCode.NAME_TAKEN, "Somebody in the room has this name."
         if len(room.seats) >= self._limits.members:
@@ -372,7 +405,9 @@ class Rooms:
             effects += self._remove(seat, LeftReason.REMOVED)
             effects.append(self.refuse(connection, ErrorCode.RESUME_FAILED, reason, join.ref))
             return effects
+        self._seats_of.remove(network_of(seat.origin))
         seat.origin = self._origins.get(connection, "")
+        self._seats_of.add(network_of(seat.origin))
         self._renew_token(seat, secret)
         was_away = self._away.pop(seat, None) is not None
         self._seat(connection, seat)
@@ -495,8 +530,11 @@ class Rooms:
         self._confirm_token(seat)
         del self._tokens[seat.token]
         del seat.room.seats[seat.id]
+        seat.outbox.close()
+        self._seats_of.remove(network_of(seat.origin))
         if not seat.room.seats:
             del self._rooms[seat.room.name]
+            self._rooms_of.remove(seat.room.founder)
         return effects
 
     def _tell_others(self, seat: _Seat, message: ServerMessage) -> list[Effect]:

@@ -25,9 +25,10 @@ from websockets.http11 import Request, Response
 
 from .codec import CLIENT_LIMIT, DESCRIPTION_LIMIT, decode_client
 from .errors import ErrorCode, ListenFailed, MessageError
-from .http import WEBSOCKET_PATH, Site, is_allowed_origin, text
+from .http import WEBSOCKET_PATH, Site, is_allowed_host, is_allowed_origin, own_hosts, text
 from .messages import CloseCode, IceServer, Join
 from .metrics import Metric
+from .quotas import Tally, network_of
 from .reading import RECEIVE_BUFFER, FairConnection
 from .rooms import Admission, Close, Effect, Limits, Rooms, Send
 from .sockets import QuietLogger, cut_off
@@ -36,6 +37,12 @@ logger = logging.getLogger(__name__)
 
 WRITE_LIMIT = 1024 * 1024
 """Bytes that may wait in the buffer of a socket; a client that does not read them is let go."""
+
+WRITE_LIMIT_IN_ALL = 64 * 1024 * 1024
+"""Bytes that may wait in the buffers of all sockets together, about."""
+
+WRITE_LIMIT_SCARCE = 64 * 1024
+"""Bytes that may wait in each of them while half of that does."""
 
 _ACCEPTED_AT_ONCE = 8  # connections, in one turn of the loop
 _BACKLOG = 512  # connections that the kernel keeps until they are accepted
@@ -52,6 +59,10 @@ class ServerConfiguration:
         connections: WebSocket connections in all.
         origins: Origins whose pages may connect besides the server's own, as
             ``https://example.org``. Programs that are no browsers always may.
+        hosts: Names by which the server is known, as ``call.example.org`` or ``*.example.org``,
+            besides that of this machine, that which it listens at, ``localhost``, and all
+            addresses. Requests for other names are refused, pages and metrics included; ``*`` is
+            every name.
         ice_servers: The STUN and TURN servers that everybody is told to use.
         admit: Asked at each ``join``, also one that resumes: returns what whoever joins is given,
             or ``None`` if it may not. By default everybody may, and is given ``ice_servers``.
@@ -67,6 +78,7 @@ class ServerConfiguration:
     limits: Limits = field(default_factory=Limits)
     connections: int = 1000
     origins: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
     ice_servers: tuple[IceServer, ...] = ()
     admit: Callable[[Join], Admission | None] | None = None
     rate: float = 30.0
@@ -122,6 +134,9 @@ class SignalingServer:
         )
         self._site = Site(is_ready=self._is_ready, measure=self._measure)
         self._origins = frozenset(origin.lower() for origin in configuration.origins)
+        self._hosts = own_hosts(host) | {name.lower() for name in configuration.hosts}
+        self._sockets_of = Tally(configuration.limits.address.sockets)
+        self._unsent: dict[FairConnection, int] = {}
         self._numbers = itertools.count(1)
         self._sockets: set[FairConnection] = set()
         self._connections: dict[int, FairConnection] = {}
@@ -163,7 +178,6 @@ class SignalingServer:
                 self._handle,
                 self._host or None,
                 self._port,
-                ssl=self._ssl,
                 process_request=self._process_request,
                 create_connection=cast(type[ServerConnection], self._create_connection),
                 # What was said is not worth packing, and unpacking it is not bounded by its size.
@@ -224,8 +238,13 @@ class SignalingServer:
                 logger.warning("signaling server: some clients did not say goodbye in time")
             finally:
                 self._server = self._running = None
+                handshakes = {s.encryption for s in self._sockets if s.encryption is not None}
+                for handshake in handshakes:
+                    handshake.cancel()
                 for socket in list(self._sockets):
                     cut_off(socket)
+                if handshakes:
+                    await asyncio.wait(handshakes)
                 running.cancel()
                 await asyncio.wait((running,))
                 await server.wait_closed()
@@ -242,14 +261,30 @@ class SignalingServer:
             burst=self._configuration.burst,
             on_throttled=self._tell_throttled,
             on_open=self._socket_opened,
-            on_lost=self._sockets.discard,
+            on_lost=self._socket_lost,
+            tls=self._ssl,
         )
 
     def _socket_opened(self, socket: FairConnection) -> bool:
+        network = network_of(socket.peer_host)
+        if len(self._sockets) >= self._configuration.connections + _EXTRA_SOCKETS:
+            return False
+        if not self._sockets_of.has_room(network):
+            return False
         self._sockets.add(socket)
-        return len(self._sockets) <= self._configuration.connections + _EXTRA_SOCKETS
+        self._sockets_of.add(network)
+        return True
+
+    def _socket_lost(self, socket: FairConnection) -> None:
+        self._unsent.pop(socket, None)
+        if socket in self._sockets:
+            self._sockets.discard(socket)
+            self._sockets_of.remove(network_of(socket.peer_host))
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        if not is_allowed_host(request.headers, self._hosts):
+            sentence = "This server does not go by this name; it can be told to: --allowed-host."
+            return text(HTTPStatus.MISDIRECTED_REQUEST, sentence)
         if response := self._site.respond(request):
             return response
         if not is_allowed_origin(request.headers, self._origins):
@@ -263,7 +298,7 @@ class SignalingServer:
         socket = cast(FairConnection, connection)
         self._connections[socket.number] = socket
         self._opened += 1
-        self._rooms.connect(socket.number, self._now(), _origin(socket))
+        self._rooms.connect(socket.number, self._now(), socket.peer_host)
         self._replan()
         try:
             while True:
@@ -324,13 +359,29 @@ class SignalingServer:
         self._replan()
 
     def _write(self, socket: FairConnection, payloads: tuple[bytes, ...]) -> None:
-        if socket.transport.get_write_buffer_size() > WRITE_LIMIT:
+        waiting = socket.transport.get_write_buffer_size()
+        if waiting > self._write_limit():
             self._stalled += 1
             cut_off(socket)
             return
         for payload in payloads:
             # Not send(), which waits for this one client; the limit above takes its place.
             broadcast((socket,), payload.decode())
+        waiting = socket.transport.get_write_buffer_size()
+        if waiting:
+            self._unsent[socket] = waiting
+        else:
+            self._unsent.pop(socket, None)
+
+    def _write_limit(self) -> int:
+        """Return how many bytes may wait in one socket: fewer, while many wait in all."""
+        if sum(self._unsent.values()) <= WRITE_LIMIT_IN_ALL // 2:
+            return WRITE_LIMIT
+        # What was noted when it was written may have gone out since.
+        now = ((s, s.transport.get_write_buffer_size()) for s in self._unsent)
+        self._unsent = {socket: size for socket, size in now if size}
+        scarce = sum(self._unsent.values()) > WRITE_LIMIT_IN_ALL // 2
+        return WRITE_LIMIT_SCARCE if scarce else WRITE_LIMIT
 
     def _close_soon(self, socket: FairConnection, code: CloseCode, reason: str) -> None:
         task = asyncio.create_task(socket.close(code, reason), name=f"close {socket.number}")
@@ -398,6 +449,19 @@ class SignalingServer:
                 self._stalled,
             ),
             Metric(
+                f"{prefix}kept_bytes",
+                "gauge",
+                "Bytes of messages kept for participants away, or whose socket is lost.",
+                self._rooms.kept_bytes,
+            ),
+            Metric(
+                f"{prefix}address_refused_total",
+                "counter",
+                "Refused because an address has as much as it may.",
+                label="what",
+                values={"sockets": self._sockets_of.refused, **self._rooms.refused_by_address},
+            ),
+            Metric(
                 f"{prefix}messages_total",
                 "counter",
                 "Messages handed on from peer to peer.",
@@ -412,11 +476,6 @@ class SignalingServer:
                 values=self._rooms.refused,
             ),
         ]
-
-
-def _origin(socket: FairConnection) -> str:
-    address = socket.remote_address
-    return str(address[0]) if isinstance(address, tuple) else ""
 
 
 def _lengthen_queue(socket: Socket) -> None:

@@ -15,6 +15,7 @@ from ._options import (
     Certificate,
     CodeWords,
     Host,
+    Hosts,
     IceCredential,
     IceUrls,
     IceUsername,
@@ -28,6 +29,7 @@ from ._options import (
     Out,
     Overwrite,
     Paths,
+    PerAddress,
     Play,
     Port,
     Qr,
@@ -91,6 +93,8 @@ def serve(
     ice_username: IceUsername = None,
     ice_credential: IceCredential = None,
     allowed_origin: Origins = [],  # noqa: B006
+    allowed_host: Hosts = [],  # noqa: B006
+    address_limits: PerAddress = True,
 ) -> None:
     """Serve signaling and the call page."""
     from ._serving import Settings
@@ -103,6 +107,8 @@ def serve(
         self_signed=tls_self_signed,
         ice_servers=_ice_servers(ice_server, ice_username, ice_credential),
         origins=_checked_origins(allowed_origin),
+        hosts=_checked_hosts(allowed_host),
+        limits_addresses=address_limits,
     )
     _run(settings, log_level)
 
@@ -119,6 +125,8 @@ def demo(
     ice_username: IceUsername = None,
     ice_credential: IceCredential = None,
     allowed_origin: Origins = [],  # noqa: B006
+    allowed_host: Hosts = [],  # noqa: B006
+    address_limits: PerAddress = True,
     room: RoomName = "lobby",
     name: Name = "python",
     play: Play = None,
@@ -142,6 +150,8 @@ def demo(
         self_signed=tls_self_signed,
         ice_servers=_ice_servers(ice_server, ice_username, ice_credential),
         origins=_checked_origins(allowed_origin),
+        hosts=_checked_hosts(allowed_host),
+        limits_addresses=address_limits,
         room=_checked_name(room, "--room"),
         open=open,
     )
@@ -284,6 +294,16 @@ def _checked_origins(origins: Iterable[str]) -> frozenset[str]:
                 param_hint="--allowed-origin",
             )
     return frozenset(origins)
+
+
+def _checked_hosts(hosts: Iterable[str]) -> frozenset[str]:
+    for host in hosts:
+        if not re.fullmatch(r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", host):
+            raise typer.BadParameter(
+                f"{host!r} is no host name; write it like call.example.org, without a port",
+                param_hint="--allowed-host",
+            )
+    return frozenset(hosts)
 
 
 def _checked_name(name: str, flag: str) -> str:

@@ -84,6 +84,24 @@ Origins = Annotated[
         show_default=False,
     ),
 ]
+Hosts = Annotated[
+    list[str],
+    _option(
+        "--allowed-host",
+        "A name by which this server is reached, such as call.example.org or *.example.org; needed "
+        "behind a proxy, and for any name but this machine's. * is every name. May be given again.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
+PerAddress = Annotated[
+    bool,
+    _option(
+        "--address-limits/--no-address-limits",
+        "Whether one network address may take only a part of the connections, seats and rooms. "
+        "Behind a proxy all have its address: there it is the proxy's to limit them.",
+    ),
+]
 RoomName = Annotated[str, _option("--room", "Room in which the participant waits.", metavar="ROOM")]
 Name = Annotated[str, _option("--name", "Name of the participant.", metavar="NAME")]
 Play = Annotated[

@@ -16,7 +16,9 @@ from types import FrameType
 from urllib.parse import urlencode
 
 from icefloe.signaling import (
+    UNLIMITED,
     IceServer,
+    Limits,
     ListenFailed,
     ServerConfiguration,
     SignalingError,
@@ -68,6 +70,8 @@ class Settings:
         self_signed: Whether a certificate is made.
         ice_servers: STUN and TURN servers for everybody.
         origins: Whose pages may connect beside the own one.
+        hosts: Names by which the server is reached, beside the machine's own.
+        limits_addresses: Whether one address may take only a part of the server.
         room: The room in which somebody waits, for the page's address; ``None`` if nobody does.
         open: Whether a browser is opened.
     """
@@ -79,6 +83,8 @@ class Settings:
     self_signed: bool = False
     ice_servers: tuple[IceServer, ...] = ()
     origins: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+    limits_addresses: bool = True
     room: str | None = None
     open: bool = False
 
@@ -119,6 +125,8 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
     configuration = ServerConfiguration(
         ice_servers=settings.ice_servers,
         origins=settings.origins,
+        hosts=settings.hosts,
+        limits=Limits() if settings.limits_addresses else Limits(address=UNLIMITED),
         shutdown_timeout=_SHUTDOWN,
     )
     with _signals() as stopped:

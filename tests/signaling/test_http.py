@@ -1,6 +1,7 @@
 """The HTTP side: the page, its state, its metrics, and who may open a WebSocket."""
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import Any
@@ -10,7 +11,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 
 from icefloe.signaling import ServerConfiguration, SignalingServer, serve
-from icefloe.signaling.http import is_allowed_origin
+from icefloe.signaling.http import is_allowed_host, is_allowed_origin, own_hosts
 
 
 class Answer:
@@ -34,7 +35,15 @@ async def request(
         await writer.wait_closed()
 
 
-async def test_the_page_is_served_with_strict_headers(server: SignalingServer) -> None:
+@pytest.fixture
+async def open_server(stack: AsyncExitStack) -> SignalingServer:
+    """A server that is reached by any name."""
+    configuration = ServerConfiguration(shutdown_timeout=2.0, hosts=frozenset({"*"}))
+    return await stack.enter_async_context(serve(port=0, configuration=configuration))
+
+
+async def test_the_page_is_served_with_strict_headers(open_server: SignalingServer) -> None:
+    server = open_server
     answer = await request(server, "/?room=lobby", host="call.example:8080")
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -52,9 +61,9 @@ async def test_the_page_is_served_with_strict_headers(server: SignalingServer) -
 
 @pytest.mark.parametrize("host", ["a b", "x; script-src *", "é", "", "[::1", "a:99999999"])
 async def test_a_strange_host_does_not_get_into_the_policy(
-    server: SignalingServer, host: str
+    open_server: SignalingServer, host: str
 ) -> None:
-    policy = (await request(server, "/", host=host)).headers["content-security-policy"]
+    policy = (await request(open_server, "/", host=host)).headers["content-security-policy"]
     assert "connect-src 'self';" in policy
 
 
@@ -255,3 +264,80 @@ async def test_pages_from_elsewhere_may_not_connect(
     configuration = ServerConfiguration(origins=frozenset({"https://Elsewhere.example"}))
     other = await stack.enter_async_context(serve(port=0, configuration=configuration))
     await open_raw(other.url, origin="https://elsewhere.example")
+
+
+# ---- the names of the server -------------------------------------------------------------------
+
+
+OWN = frozenset({"call.example", "*.calls.example"})
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("call.example", True),
+        ("CALL.example:8080", True),
+        ("call.example.", True),
+        ("eu.calls.example", True),
+        ("a.b.calls.example:443", True),
+        ("calls.example", False),
+        ("evilcalls.example", False),
+        ("call.example.evil.example", False),
+        ("evil.example:8080", False),
+        ("localhost", True),
+        ("localhost:8080", True),
+        ("app.localhost:8080", True),
+        ("localhost.evil.example", False),
+        ("127.0.0.1:8080", True),
+        ("192.168.1.5", True),
+        ("[::1]:8080", True),
+        ("[fe80::1%25eth0]:8080", True),
+        ("127.0.0.1.evil.example", False),
+        ("2130706433", False),
+        ("0x7f.1", False),
+        ("", False),
+        ("[::1", False),
+        ("call.example@evil.example", False),
+        ("evil.example/call.example", False),
+    ],
+)
+def test_a_request_is_for_a_name_of_the_server(host: str, allowed: bool) -> None:
+    headers = Headers()
+    headers["Host"] = host
+    assert is_allowed_host(headers, OWN) is allowed
+
+
+def test_a_request_names_one_host() -> None:
+    assert not is_allowed_host(Headers(), frozenset({"*"}))
+    headers = Headers()
+    headers["Host"] = "call.example"
+    headers["Host"] = "call.example"
+    assert not is_allowed_host(headers, OWN)
+
+
+def test_a_server_knows_the_name_that_it_listens_at_and_that_of_the_machine() -> None:
+    names = own_hosts("Call.Example")
+    assert "call.example" in names
+    assert socket.gethostname().lower() in names
+
+
+@pytest.mark.parametrize("path", ["/", "/files", "/main.js", "/metrics", "/healthz", "/ws", "/x"])
+async def test_nothing_is_told_under_a_name_that_points_here_by_dns_rebinding(
+    server: SignalingServer, path: str
+) -> None:
+    answer = await request(server, path, host=f"evil.example:{server.port}")
+    assert answer.status == HTTPStatus.MISDIRECTED_REQUEST
+    assert b"--allowed-host" in answer.body
+
+
+async def test_a_page_whose_name_points_here_may_not_connect(
+    server: SignalingServer, open_raw: Any
+) -> None:
+    with pytest.raises(InvalidStatus) as caught:
+        await open_raw(
+            f"ws://evil.example:{server.port}/ws",
+            host="127.0.0.1",
+            port=server.port,
+            origin=f"http://evil.example:{server.port}",
+        )
+    assert caught.value.response.status_code == HTTPStatus.MISDIRECTED_REQUEST
