@@ -5,8 +5,9 @@ from collections.abc import Hashable
 
 import numpy as np
 from av import VideoFrame
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
+
+from icefloe.encoding import PictureConverter, upright_size
 
 _BLACK = (16, 128, 128)
 _SHRINK = (1, 2, 2)
@@ -30,8 +31,7 @@ class Canvas:
         ]
         self._shown: dict[Hashable, VideoFrame] = {}
         self._boxes: dict[Hashable, tuple[int, int]] = {}
-        # A frame's own one would be used by every thread that has the frame, and they would hang.
-        self._reformatter = VideoReformatter()
+        self._converter = PictureConverter()
 
     def show(self, key: Hashable, frame: VideoFrame) -> None:
         """Put a picture in the place of the one with the same key, or add a place for it."""
@@ -71,9 +71,7 @@ class Canvas:
             self._boxes.pop(key)
             self._clear_cell(key)
         self._boxes[key] = (width, height)
-        scaled = self._reformatter.reformat(
-            frame, width, height, "yuv420p", interpolation="BILINEAR"
-        )
+        scaled = self._converter.convert(frame, "yuv420p", width, height)
         for plane, pixels, shrink in zip(scaled.planes, self._planes, _SHRINK, strict=True):
             rows, columns = height // shrink, width // shrink
             source = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
@@ -90,9 +88,10 @@ class Canvas:
 
     def _place(self, key: Hashable, frame: VideoFrame) -> tuple[int, int, int, int]:
         left, top, width, height = self._cell(key)
-        scale = min(width / frame.width, height / frame.height)
-        fitting = min(width, max(2, round(frame.width * scale / 2) * 2))
-        high = min(height, max(2, round(frame.height * scale / 2) * 2))
+        wide, tall = upright_size(frame)
+        scale = min(width / wide, height / tall)
+        fitting = min(width, max(2, round(wide * scale / 2) * 2))
+        high = min(height, max(2, round(tall * scale / 2) * 2))
         return (
             left + (width - fitting) // 4 * 2,
             top + (height - high) // 4 * 2,
