@@ -23,9 +23,12 @@ from .errors import UnusablePicture
 LARGEST_SIDE = 16383
 """Pixels of a side at most: VP8 has 14 bits for each (RFC 6386 section 9.1)."""
 
-_UNSPECIFIED, _BT601 = 2, (5, 6)
+BT601 = 6
+"""The matrix of what is sent and recorded, as ITU-T H.273 section 8.3 numbers it."""
+
+_UNSPECIFIED, _BT601_TOO = 2, 5
 _RGB, _RESERVED, _BT2020_CONSTANT = 0, 3, 10
-"""Matrices as ITU-T H.273 section 8.3 numbers them, which is what ``colorspace`` of a frame is."""
+"""Others; ``colorspace`` of a frame is such a number."""
 
 _FULL_RANGE = frozenset({"gray", "rgb24", "bgr24", "rgba", "bgra", "yuvj420p", "yuvj444p"})
 _MONOCHROME = frozenset({"monow", "monob"})
@@ -67,7 +70,9 @@ class PictureConverter:
         if _is_turned(turn):
             wide, high = high, wide
         if frame.format is None or not (0 < frame.width and 0 < frame.height):
-            raise UnusablePicture(_described(frame), format, "it has no pixels")
+            raise UnusablePicture(
+                _described(frame), format, "it has no pixels", "give one with a width and a height"
+            )
         try:
             made = self._converted(frame, format, wide, high)
             return self._turned(made, frame, turn) if turn else made
@@ -179,7 +184,7 @@ def _graph(turn: str, format: str, width: int, height: int) -> Graph:
 
 
 def _is_bt601(frame: VideoFrame) -> bool:
-    return frame.colorspace in (_UNSPECIFIED, _RGB, _RESERVED, *_BT601)
+    return frame.colorspace in (_UNSPECIFIED, _RGB, _RESERVED, BT601, _BT601_TOO)
 
 
 def _read_as(matrix: int) -> Colorspace | None:

@@ -18,7 +18,7 @@ from av.video.reformatter import ColorRange
 from .errors import UnusablePicture
 from .hardware import OPTIONS, PIXEL_FORMATS, hardware_encoder
 from .packing import VIDEO_TIME_BASE, AnyPacket, Encoded, Packer, make_packet
-from .pictures import LARGEST_SIDE, PictureConverter, upright_size
+from .pictures import BT601, LARGEST_SIDE, PictureConverter, upright_size
 
 MIN_BITRATE = 60_000
 """Bits a second below which no picture is worth sending."""
@@ -33,8 +33,6 @@ _PATIENCE = 4.0
 _STEP_DOWN = 0.5
 """Seconds before it goes down again."""
 _KEY_FRAMES_ON_DEMAND = 30 * 3600
-_BT601 = 6
-"""The matrix of what is sent, as ITU-T H.273 section 8.3 numbers it."""
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +101,7 @@ class VideoEncoder:
             return self._encode(picture, began)
         except (av.FFmpegError, ValueError, OSError):
             if self.implementation not in OPTIONS:
+                self._context = None  # the next picture has a new one
                 raise
             # A GPU can go away, or be out of sessions, at any time.
             logger.warning("encoder.failed name=%s next=software", self.implementation)
@@ -137,7 +136,10 @@ class VideoEncoder:
         width, height = (max(2, int(side / scale) & ~1) for side in upright_size(frame))
         if max(width, height) > LARGEST_SIDE:
             raise UnusablePicture(
-                f"{width}x{height}", self.codec, f"a side has {LARGEST_SIDE} pixels at most"
+                f"{width}x{height}",
+                self.codec,
+                f"a side has {LARGEST_SIDE} pixels at most",
+                "scale it down",
             )
         picture = self._converter.convert(frame, self._format(), width, height)
         wanted = PictureType.I if key_frame else PictureType.NONE
@@ -186,7 +188,7 @@ class VideoEncoder:
         context.width, context.height = picture.width, picture.height
         context.pix_fmt = self._format()
         # Told in H.264's VUI (ITU-T H.264 annex E); VP8 knows nothing else (RFC 6386 section 9.2).
-        context.color_range, context.colorspace = ColorRange.MPEG, _BT601
+        context.color_range, context.colorspace = ColorRange.MPEG, BT601
         context.bit_rate = bitrate
         context.framerate = Fraction(_FRAME_RATE)
         context.time_base = picture.time_base or VIDEO_TIME_BASE

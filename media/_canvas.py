@@ -7,7 +7,7 @@ import numpy as np
 from av import VideoFrame
 from numpy.typing import NDArray
 
-from icefloe.encoding import PictureConverter, upright_size
+from icefloe.encoding import PictureConverter, UnusablePicture, upright_size
 
 _BLACK = (16, 128, 128)
 _SHRINK = (1, 2, 2)
@@ -34,13 +34,24 @@ class Canvas:
         self._converter = PictureConverter()
 
     def show(self, key: Hashable, frame: VideoFrame) -> None:
-        """Put a picture in the place of the one with the same key, or add a place for it."""
-        is_new = key not in self._shown
+        """Put a picture in the place of the one with the same key, or add a place for it.
+
+        Raises:
+            UnusablePicture: It cannot be converted; what was shown before stays.
+        """
+        before = self._shown.get(key)
         self._shown[key] = frame
-        if is_new:
-            self._arrange()
-        else:
-            self._put(key)
+        try:
+            if before is None:
+                self._arrange()
+            else:
+                self._put(key)
+        except UnusablePicture:
+            if before is None:
+                self.remove(key)
+            else:
+                self._shown[key] = before
+            raise
 
     def remove(self, key: Hashable) -> None:
         """Take a picture away and close its place up."""
@@ -66,12 +77,12 @@ class Canvas:
     def _put(self, key: Hashable) -> None:
         frame = self._shown[key]
         left, top, width, height = self._place(key, frame)
+        scaled = self._converter.convert(frame, "yuv420p", width, height)
         if self._boxes.get(key, (width, height)) != (width, height):
             # What it covered before may be more than what it covers now.
             self._boxes.pop(key)
             self._clear_cell(key)
         self._boxes[key] = (width, height)
-        scaled = self._converter.convert(frame, "yuv420p", width, height)
         for plane, pixels, shrink in zip(scaled.planes, self._planes, _SHRINK, strict=True):
             rows, columns = height // shrink, width // shrink
             source = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)

@@ -156,6 +156,7 @@ class MediaReader(Closing, ABC, Generic[F]):
         Raises:
             StopAsyncIteration: The track has ended, or this was closed.
             InvalidParameter: The track gives encoded packets.
+            UnusablePicture: A picture cannot be converted; the next call goes on with the next one.
             RuntimeError: Another task is waiting for the next array.
 
         Cancellation: safe; no array is lost.
@@ -189,8 +190,8 @@ class MediaReader(Closing, ABC, Generic[F]):
             self._job = self._loop.run_in_executor(self._thread, self._convert, data, captured)
         # The conversion goes on when its waiter is cancelled, and the next one finds its result.
         await asyncio.wait([self._job])
-        arrays = self._job.result()
-        self._job = None
+        done, self._job = self._job, None
+        arrays = done.result()
         if self._closed:
             raise StopAsyncIteration
         self._ready.extend(arrays)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
+import av
 from aiortc import MediaStreamTrack
 from aiortc.codecs import get_encoder, is_rtx
 from aiortc.mediastreams import MediaStreamError
@@ -20,7 +21,14 @@ from aiortc.rtp import compute_audio_level_dbov
 from av import AudioFrame, VideoFrame
 from av.packet import Packet
 
-from icefloe.encoding import KeyFrameRequests, VideoEncoder, default_bitrate, encoded
+from icefloe.encoding import (
+    EncodingError,
+    KeyFrameRequests,
+    Refusals,
+    VideoEncoder,
+    default_bitrate,
+    encoded,
+)
 from icefloe.encoding.packing import Packer
 
 from ..receiving.redundancy import OpusEncoder, Redundancy
@@ -62,6 +70,7 @@ class Outgoing:
         frames_encoded: How many were encoded here, for this peer alone.
         requests: How often the peer asked for key frames, by ``"pli"`` and by ``"fir"``.
         nacks: How often it asked for lost packets.
+        refused: Frames that could not be converted or encoded.
         width: Pixels of the latest picture.
         height: Likewise.
         implementation: What encoded it.
@@ -79,6 +88,7 @@ class Outgoing:
         self.frames = self.key_frames = self.frames_encoded = 0
         self.requests = {"pli": 0, "fir": 0}
         self.nacks = 0
+        self.refused = Refusals(f"sending {kind}")
         self.width = self.height = 0
         self.implementation = ""
         self.stream = stream
@@ -247,7 +257,10 @@ class Outgoing:
                 else:
                     self._sends = False  # it goes on with a key frame
             else:
-                await self._send_frame(data, is_muted=not getattr(track, "enabled", True))
+                try:
+                    await self._send_frame(data, is_muted=not getattr(track, "enabled", True))
+                except (EncodingError, av.FFmpegError) as error:
+                    self.refused.note(error)
 
     def _send_packet(self, packet: "Packet[Any]") -> None:
         known = encoded(packet)
