@@ -12,8 +12,7 @@ its size. Transfer functions and primaries are left as they are: HDR is not mapp
 import struct
 from fractions import Fraction
 
-import av
-from av import VideoFrame
+from av import VideoFormat, VideoFrame
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
@@ -69,7 +68,7 @@ class PictureConverter:
         wide, high = width or upright[0], height or upright[1]
         if _is_turned(turn):
             wide, high = high, wide
-        if frame.format is None or not (0 < frame.width and 0 < frame.height):
+        if frame.format is None or not (frame.width > 0 and frame.height > 0):
             raise UnusablePicture(
                 _described(frame), format, "it has no pixels", "give one with a width and a height"
             )
@@ -152,7 +151,7 @@ def turn_of(frame: VideoFrame) -> str:
     The display matrix (ISO/IEC 14496-12 section 8.5.3) is rounded to a quarter of a turn, and may
     mirror. A matrix of another length or of zeros turns nothing.
     """
-    data = frame.side_data.get(SideData.DISPLAYMATRIX)
+    data = frame.side_data.get(SideData.DISPLAYMATRIX)  # type: ignore[call-overload]
     if data is None or data.buffer_size != _MATRIX.size:
         return ""
     a, b, _, c, d, *_ = _MATRIX.unpack(bytes(data))
@@ -171,7 +170,9 @@ def _graph(turn: str, format: str, width: int, height: int) -> Graph:
     graph = Graph()
     graph.threads = 1
     nodes = [
-        graph.add_buffer(width=width, height=height, format=format, time_base=Fraction(1, 90000))
+        graph.add_buffer(
+            width=width, height=height, format=VideoFormat(format), time_base=Fraction(1, 90000)
+        )
     ]
     for step in turn.split(","):
         name, _, direction = step.partition("=")

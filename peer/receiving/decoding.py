@@ -236,7 +236,9 @@ class VideoDecoding(_Decoding):
         codec, picture = task
         key_frame = is_key_frame(codec.name, picture.data)
         with self._changed:
-            ask = self._backlog.put(time.monotonic(), task, is_key_frame=key_frame)
+            ask = self._backlog.put(
+                time.monotonic(), task, is_key_frame=key_frame, size=len(picture.data)
+            )
             self._changed.notify()
         if ask:
             self._ask_for_key_frame()
