@@ -20,7 +20,14 @@ from aiortc import (
 )
 
 from . import sdp
-from ._aiortc import Receiver, SctpTransport, agent_of, guard, transport_stats
+from ._aiortc import (
+    DtlsTransport,
+    Receiver,
+    SctpTransport,
+    agent_of,
+    guard,
+    transport_stats,
+)
 from .configuration import complete
 from .ice.servers import parse_servers
 from .negotiation import MediaSection, needs_negotiation
@@ -248,7 +255,8 @@ class PeerConnection(RestartingConnection):
         now = asyncio.get_running_loop().time()
         for dtls in self._dtls_in_use():
             agent = agent_of(dtls.transport)
-            for stats in self._stats.transport(transport_stats(dtls), agent, now):
+            discarded = dtls.discarded if isinstance(dtls, DtlsTransport) else None
+            for stats in self._stats.transport(transport_stats(dtls), agent, now, discarded):
                 report.add(stats)
         opened = closed = 0
         if isinstance(self.sctp, SctpTransport):

@@ -23,8 +23,9 @@ LONGEST = 0.2
 """Seconds that a packet waits at most; the rate is raised for what would wait longer. An event loop
 that is late may add to it."""
 
-MOST_WAITING = 1 << 20
-"""Bytes that wait at most; the oldest of what is beyond leave at once."""
+MOST_WAITING = 8 << 20
+"""Bytes that wait at most; the oldest of what is beyond leave at once. A key frame of 4K with grain
+has less."""
 
 _QUANTUM = 0.004
 """Seconds between bursts: four packets at 10 Mbit/s."""
@@ -135,7 +136,7 @@ class PacedSending:
         self.pacer = PicturePacer()
         self._transmit = transmit
         self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._closed = self._is_over = False
 
     def send(
         self, packets: Sequence[bytes], *, stamp_at: int, bitrate: float, again: bool = False
@@ -147,6 +148,8 @@ class PacedSending:
         """
         if self._closed:
             return
+        if self._is_over:
+            raise ConnectionError("the transport was closed while packets waited")
         now = time.monotonic()
         self.pacer.put(now, packets, stamp_at=stamp_at, bitrate=bitrate, again=again)
         self._flush(now)
@@ -173,5 +176,6 @@ class PacedSending:
             self._flush(time.monotonic())
         except ConnectionError:
             # Whoever sends the next picture is told.
+            self._is_over = True
             logger.debug("pacing.dropped reason=closed")
             self.pacer.clear()

@@ -142,7 +142,7 @@ def test_what_is_sent_again_goes_first() -> None:
 
 def test_what_waits_is_bounded() -> None:
     pacer = PicturePacer()
-    pacer.put(0.0, [PACKET] * 2000, stamp_at=0, bitrate=1e6)
+    pacer.put(0.0, [PACKET] * 8000, stamp_at=0, bitrate=1e6)
     pacer.take(0.0, 0)
     assert MOST_WAITING - 1200 <= pacer._waiting <= MOST_WAITING
     pacer.clear()
