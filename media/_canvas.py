@@ -99,7 +99,7 @@ class Canvas:
 
     def _place(self, key: Hashable, frame: VideoFrame) -> tuple[int, int, int, int]:
         left, top, width, height = self._cell(key)
-        wide, tall = upright_size(frame)
+        wide, tall = (max(1, side) for side in upright_size(frame))
         scale = min(width / wide, height / tall)
         fitting = min(width, max(2, round(wide * scale / 2) * 2))
         high = min(height, max(2, round(tall * scale / 2) * 2))
