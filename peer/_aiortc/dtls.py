@@ -216,7 +216,7 @@ class DtlsTransport(RTCDtlsTransport):
         for packet in packets:
             try:
                 protected.append(srtp.protect(packet))
-            except SrtpError:
+            except (SrtpError, ValueError):
                 logger.debug("srtp.refused size=%d", len(packet))  # too old to be sent again
         self._count(protected)
         agent_of(self.transport).send_all(protected)

@@ -309,15 +309,15 @@ class Receiver(TappedReceiver):
 
     async def getStats(self) -> RTCStatsReport:
         report = await super().getStats()
-        streams, repairing = self._hidden("remote_streams"), self._hidden("rtx_ssrc")
-        media = [ssrc for ssrc in streams if ssrc not in repairing]
+        streams: dict[int, StreamStatistics] = self._hidden("remote_streams")
+        # aiortc writes those of every source under one id.
         for id, stats in list(report.items()):
-            if not isinstance(stats, RTCInboundRtpStreamStats) or stats.ssrc not in repairing:
+            if not isinstance(stats, RTCInboundRtpStreamStats):
                 continue
-            if not media:
+            if self.source not in streams:
                 del report[id]
                 continue
-            stats.ssrc, stream = media[-1], streams[media[-1]]
+            stats.ssrc, stream = self.source, streams[self.source]
             stats.packetsReceived = stream.packets_received
             stats.packetsLost = stream.packets_lost
             stats.jitter = stream.jitter

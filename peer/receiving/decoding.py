@@ -18,11 +18,17 @@ from aiortc.codecs.base import Decoder
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtp import RtpPacket
 from av import AudioFrame, VideoFrame
+from av.video.reformatter import ColorRange
+
+from icefloe.encoding import BT601
 
 from .backlog import Backlog, is_key_frame
 from .frames import FrameQueue
 from .hearing import AudioStats, Hearing
 from .playout import STEP
+
+_UNSPECIFIED = 2
+"""The matrix of a stream that does not tell it (ITU-T H.273 section 8.3)."""
 
 _BEHIND = 0.2
 """Seconds after which time that nobody heard is passed over, as after a machine has slept."""
@@ -259,6 +265,7 @@ class VideoDecoding(_Decoding):
                 continue
             for frame in frames:
                 if isinstance(frame, VideoFrame):
+                    _tell_colours(frame)
                     self._frames.put(frame)
 
     def _take(self) -> tuple[RTCRtpCodecParameters, JitterFrame] | None:
@@ -268,3 +275,11 @@ class VideoDecoding(_Decoding):
                     return task
                 self._changed.wait()
             return None
+
+
+def _tell_colours(frame: VideoFrame) -> None:
+    """Have a picture say how it is to be read, where its stream does not: as WebRTC has it."""
+    if frame.color_range == ColorRange.UNSPECIFIED:
+        frame.color_range = ColorRange.MPEG
+    if frame.colorspace == _UNSPECIFIED:
+        frame.colorspace = BT601

@@ -27,13 +27,14 @@ class Incoming:
         """Return an RTP packet in the clear.
 
         Raises:
-            pylibsrtp.Error: It is not authentic, or was received before.
+            pylibsrtp.Error: It is not authentic, was received before, or is longer than any that
+                SRTP makes here, which pylibsrtp takes for a mistake of the program.
         """
         try:
             plain = self._session.unprotect(packet)
-        except Error:
+        except (Error, ValueError) as error:
             self._discarded.rtp += 1
-            raise
+            raise Error(str(error)) from error
         self._note(plain[8:12])
         return plain
 
@@ -41,9 +42,9 @@ class Incoming:
         """Return an RTCP packet in the clear; otherwise as :meth:`unprotect`."""
         try:
             plain = self._session.unprotect_rtcp(packet)
-        except Error:
+        except (Error, ValueError) as error:
             self._discarded.rtcp += 1
-            raise
+            raise Error(str(error)) from error
         self._note(plain[4:8])
         return plain
 

@@ -47,6 +47,9 @@ _BLACK_EVERY = 1.0
 _SHORT, _WINDOW = 0.25, 1.5
 """Seconds over which what is sent is measured, at least and about."""
 
+_LARGEST = 1300
+"""Bytes of a payload at most: with all that is put around it SRTP has a buffer of 1500."""
+
 _UNKNOWN_SIZE = 1280, 720
 """Pixels of pictures that came encoded, by which their rate is guessed before it is measured."""
 
@@ -357,6 +360,10 @@ class Outgoing:
         level: int | None = None,
     ) -> None:
         assert codec.payloadType is not None
+        if payloads and len(max(payloads, key=len)) > _LARGEST:
+            size = len(max(payloads, key=len))
+            self.refused.note(ValueError(f"{size} bytes of {codec.name} do not fit into a packet"))
+            return
         now, ntp = time.monotonic(), ntp_time()
         if self._timeline is None or self._lateness is None:
             self._timeline, self._lateness = Timeline(codec.clockRate), Lateness(codec.clockRate)
