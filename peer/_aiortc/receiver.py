@@ -184,7 +184,8 @@ class Receiver(TappedReceiver):
             intake.discarded += 1
             return
         await self._estimate(packet, arrival_time_ms)
-        if is_rtx(codec):
+        is_again = is_rtx(codec)
+        if is_again:
             repaired = self._repaired(packet, codec)
             if repaired is None:
                 return
@@ -203,7 +204,8 @@ class Receiver(TappedReceiver):
         if intake.missing.add(packet):
             await self._ask_again(packet.ssrc, intake.missing.new)
         decoder_error = self._hidden("decoder_error")
-        if intake.picture_part(now, packet, codec) or decoder_error.is_set():
+        given_up = intake.picture_part(now, packet, codec, is_again=is_again)
+        if given_up or decoder_error.is_set():
             decoder_error.clear()
             self._wants_key_frame = True
         await self._look_after_pictures(now, packet.ssrc)
@@ -212,7 +214,7 @@ class Receiver(TappedReceiver):
         """Ask for what is missing again, or go on without it and ask for a key frame."""
         intake = self._intake
         assembly = intake.assembly
-        match intake.repair.look(now, assembly.first, has_gap=assembly.has_gap):
+        match intake.repair.look(now, assembly.gap, has_gap=assembly.has_gap):
             case Step.ASK_AGAIN:
                 await self._ask_again(ssrc, intake.missing.missing)
             case Step.SKIP:

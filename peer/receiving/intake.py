@@ -78,13 +78,16 @@ class Intake:
             self._begin_source()
         return True
 
-    def picture_part(self, now: float, packet: RtpPacket, codec: RTCRtpCodecParameters) -> bool:
+    def picture_part(
+        self, now: float, packet: RtpPacket, codec: RTCRtpCodecParameters, *, is_again: bool
+    ) -> bool:
         """Take a packet of video, and hand on the pictures that are whole with it.
 
         Args:
             now: Seconds on a monotonic clock.
             packet: The packet.
             codec: What its payload type stands for.
+            is_again: Whether it was sent again.
 
         Returns:
             Whether pictures were given up, so that a key frame is needed.
@@ -98,7 +101,12 @@ class Intake:
                 logger.debug("receiver.dropped codec=%s reason=%s", codec.name, error)
                 data = None
         given_up = self.assembly.put(
-            packet.sequence_number, packet.timestamp, data, codec, is_last=bool(packet.marker)
+            packet.sequence_number,
+            packet.timestamp,
+            data,
+            codec,
+            is_last=bool(packet.marker),
+            is_again=is_again,
         )
         while (picture := self.assembly.take()) is not None:
             pts = self._clock.pts(now, packet.ssrc, picture.timestamp)

@@ -57,7 +57,10 @@ class Missing:
 
 
 def requests(numbers: Iterable[int]) -> Iterator[list[int]]:
-    """Cut numbers into those of single requests, so that each fits into a packet."""
-    wanted = list(numbers)
+    """Cut numbers into those of single requests, in rising order, so that each fits into a packet.
+
+    What counts for the order is the number of 16 bits: aiortc's writer of such requests asks for it.
+    """
+    wanted = sorted(numbers)
     for start in range(0, len(wanted), AT_ONCE):
         yield wanted[start : start + AT_ONCE]

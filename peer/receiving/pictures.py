@@ -20,8 +20,9 @@ LEAP = 1024
 """Packets by which the number of one may be ahead of the newest: what is further has begun anew, or
 comes after an outage of which nobody remembers enough to send it again."""
 
-_STRAY = 100
-"""How far back a packet may be to be a late one; beyond it the numbers have begun anew."""
+_STRAY = 1024
+"""How far back a packet may be to be a late one, as SRTP has it; beyond it the numbers have begun
+anew. What is sent again as such may be late by more."""
 
 T = TypeVar("T")
 
@@ -65,9 +66,9 @@ class Assembly(Generic[T]):
         """Bytes of payload that are kept."""
 
     @property
-    def first(self) -> int:
-        """The number of the packet that the next picture begins with, counted on beyond 16 bits."""
-        return self._first
+    def gap(self) -> int:
+        """The number of the first packet that did not come, counted on beyond 16 bits."""
+        return self._end
 
     @property
     def has_gap(self) -> bool:
@@ -75,7 +76,14 @@ class Assembly(Generic[T]):
         return len(self._pieces) <= self._newest - self._first
 
     def put(
-        self, number: int, timestamp: int, data: bytes | None, codec: T, *, is_last: bool
+        self,
+        number: int,
+        timestamp: int,
+        data: bytes | None,
+        codec: T,
+        *,
+        is_last: bool,
+        is_again: bool = False,
     ) -> bool:
         """Take a packet.
 
@@ -86,6 +94,7 @@ class Assembly(Generic[T]):
                 malformed, and the picture is to be given up.
             codec: Handed on with the picture.
             is_last: The marker bit: whether the picture ends with it.
+            is_again: Whether it was sent again (RFC 4588).
 
         Returns:
             Whether pictures were given up, so that a key frame is needed.
@@ -98,7 +107,7 @@ class Assembly(Generic[T]):
         # The nearest number to the newest one that has these 16 bits.
         at = self._newest + ((number - self._newest + 0x8000) & 0xFFFF) - 0x8000
         if at < self._first:
-            if self._first - at < _STRAY:
+            if is_again or self._first - at <= _STRAY:
                 return False
             given_up = True
             self._begin_at(at)

@@ -23,6 +23,13 @@ LONGEST = 0.2
 """Seconds that a packet waits at most; the rate is raised for what would wait longer. An event loop
 that is late may add to it."""
 
+OVERDUE = 2 * LONGEST
+"""Seconds after which a packet leaves whatever the rate. An event loop that is late sends a burst
+each time that it comes to it, and would be ever later."""
+
+MOST_OVERDUE = 128 * 1024
+"""Bytes of these that leave at once: the sockets of most systems have room for 200 kB."""
+
 MOST_WAITING = 8 << 20
 """Bytes that wait at most; the oldest of what is beyond leave at once. A key frame of 4K with grain
 has less."""
@@ -98,10 +105,12 @@ class PicturePacer:
         leaving: list[bytes] = []
         if not self._waiting:
             return leaving
-        credit = self._pacer.credit(now)
+        credit, beyond = self._pacer.credit(now), 0
         while queue := self._repairs or self._pictures:
             if credit <= 0 and self._waiting <= MOST_WAITING:
-                break
+                if now - queue[0].since < OVERDUE or beyond >= MOST_OVERDUE:
+                    break
+                beyond += len(queue[0].packet)
             next_one = queue.popleft()
             packet, size = next_one.packet, len(next_one.packet)
             if next_one.since < now:

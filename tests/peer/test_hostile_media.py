@@ -83,9 +83,7 @@ class Call:
     async def inbound(self, kind: str = "video") -> RTCInboundRtpStreamStats:
         report = await self.b.getStats()
         return next(
-            s
-            for s in report.values()
-            if isinstance(s, RTCInboundRtpStreamStats) and s.kind == kind
+            s for s in report.values() if isinstance(s, RTCInboundRtpStreamStats) and s.kind == kind
         )
 
     async def transport(self, of: PeerConnection | None = None) -> RTCTransportStats:

@@ -1,8 +1,9 @@
 """Synchronization sources: bounded, followed where they change, missed packets asked for."""
 
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import RtcpRtpfbPacket, RtpPacket
 from hypothesis import given, strategies as st
 
+from icefloe.peer.receiving.border import Discarded, read_rtcp
 from icefloe.peer.receiving.missing import AT_ONCE, LEAP, MOST as MOST_MISSING, Missing, requests
 from icefloe.peer.receiving.sources import MOST, SILENT, SourceChoice, Sources
 
@@ -118,6 +119,18 @@ def test_a_leap_is_a_stream_that_begins_anew() -> None:
 def test_what_is_asked_for_at_once_fits_into_a_packet() -> None:
     assert [len(some) for some in requests(range(2 * AT_ONCE + 1))] == [AT_ONCE, AT_ONCE, 1]
     assert list(requests([])) == []
+
+
+@given(st.sets(st.integers(0, 0xFFFF), max_size=600))
+def test_requests_can_be_written_and_read(numbers: set[int]) -> None:
+    asked: list[int] = []
+    for some in requests(numbers):
+        written = bytes(RtcpRtpfbPacket(1, 2, 3, lost=some))
+        assert len(written) <= 12 + 4 * AT_ONCE
+        (packet,) = read_rtcp(written, Discarded())
+        assert isinstance(packet, RtcpRtpfbPacket)
+        asked += packet.lost
+    assert sorted(asked) == sorted(numbers)
 
 
 @given(st.lists(st.integers(0, 0xFFFF), max_size=200))
