@@ -9,14 +9,12 @@ from .audio import OpusEncoder
 from .errors import EncodingError, Refusals, UnusablePicture
 from .hardware import forbid_hardware, hardware_encoder
 from .packing import Encoded, encoded, is_key_frame, make_packet
-from .pictures import BT601, LARGEST_SIDE, PictureConverter, turn_of, upright_size
+from .pictures import PictureConverter, turn_of, upright_size
 from .queue import PacketQueue
 from .requests import KeyFrameRequests
 from .video import VideoEncoder, default_bitrate, largest_bitrate
 
 __all__ = [
-    "BT601",
-    "LARGEST_SIDE",
     "Encoded",
     "EncodingError",
     "KeyFrameRequests",

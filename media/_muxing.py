@@ -20,7 +20,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from icefloe.encoding import BT601
+from icefloe.encoding.pictures import BT601
 
 from ._mixing import SAMPLE_RATE
 

@@ -11,7 +11,8 @@ from typing import Final, TypeAlias
 from av import AudioFrame, VideoFrame
 from av.frame import Frame
 
-from icefloe.encoding import LARGEST_SIDE, Refusals, UnusablePicture, upright_size
+from icefloe.encoding import Refusals, UnusablePicture, upright_size
+from icefloe.encoding.pictures import LARGEST_SIDE
 
 from ._canvas import Canvas
 from ._mixing import SAMPLE_RATE, Mixer, Voice

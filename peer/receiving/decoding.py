@@ -20,7 +20,7 @@ from aiortc.rtp import RtpPacket
 from av import AudioFrame, VideoFrame
 from av.video.reformatter import ColorRange
 
-from icefloe.encoding import BT601
+from icefloe.encoding.pictures import BT601
 
 from .backlog import Backlog, is_key_frame
 from .frames import FrameQueue

@@ -59,7 +59,7 @@ class Missing:
 def requests(numbers: Iterable[int]) -> Iterator[list[int]]:
     """Cut numbers into those of single requests, in rising order, so that each fits into a packet.
 
-    What counts for the order is the number of 16 bits: aiortc's writer of such requests asks for it.
+    The order is that of the numbers of 16 bits, as aiortc's writer of such requests needs it.
     """
     wanted = sorted(numbers)
     for start in range(0, len(wanted), AT_ONCE):

@@ -11,8 +11,6 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from hypothesis import given, settings, strategies as st
 
 from icefloe.encoding import (
-    BT601,
-    LARGEST_SIDE,
     EncodingError,
     PictureConverter,
     Refusals,
@@ -22,6 +20,7 @@ from icefloe.encoding import (
     turn_of,
     upright_size,
 )
+from icefloe.encoding.pictures import BT601, LARGEST_SIDE
 from tests.media.turned import MARKED, TURNS, marked, turned
 
 RED = (200, 60, 20)

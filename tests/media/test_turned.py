@@ -153,6 +153,6 @@ async def test_what_is_not_decoded_is_not_turned_and_says_so(
     async with await EncodedSource.open(tmp_path / "film.mp4") as source:
         assert source.video is not None
         packets = [await source.video.recv() for _ in range(5)]
-    assert [packet.is_keyframe for packet in packets][0]
+    assert packets[0].is_keyframe
     assert [packet.pts for packet in packets] == [number * 3600 for number in range(5)]
     assert ("to be shown turned" in caplog.text) is (name is not None)
