@@ -153,7 +153,7 @@ async def test_arrays_of_each_size_and_on_after_what_is_of_no_use() -> None:
 @pytest.mark.parametrize("kind", ["jpeg", "png"])
 async def test_a_snapshot_has_the_size_of_its_picture(kind: str, size: tuple[int, int]) -> None:
     data = await snapshot(picture(0, size), format=kind)  # type: ignore[arg-type]
-    with av.open(BytesIO(data)) as container:
+    with av.open(BytesIO(data), "r") as container:
         frame = next(container.decode(video=0))
         assert isinstance(frame, VideoFrame)
         assert (frame.width, frame.height) == size

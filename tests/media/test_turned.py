@@ -73,7 +73,7 @@ async def test_frames_of_any_track_come_upright(name: str) -> None:
 @pytest.mark.parametrize("kind", ["jpeg", "png"])
 async def test_a_snapshot_is_upright(kind: str) -> None:
     data = await snapshot(turned(marked(), "left"), format=kind)  # type: ignore[arg-type]
-    with av.open(BytesIO(data)) as container:
+    with av.open(BytesIO(data), "r") as container:
         frame = next(container.decode(video=0))
     assert isinstance(frame, VideoFrame)
     assert is_shown(grays(frame), "left", 12)
@@ -153,6 +153,7 @@ async def test_what_is_not_decoded_is_not_turned_and_says_so(
     async with await EncodedSource.open(tmp_path / "film.mp4") as source:
         assert source.video is not None
         packets = [await source.video.recv() for _ in range(5)]
+    assert isinstance(packets[0], av.Packet)
     assert packets[0].is_keyframe
     assert [packet.pts for packet in packets] == [number * 3600 for number in range(5)]
     assert ("to be shown turned" in caplog.text) is (name is not None)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 _ONE = 1 << 16
 
-MARKED: NDArray[np.uint8] = np.kron(
-    np.array([[30, 90, 150], [210, 60, 120]], np.uint8), np.ones((20, 20), np.uint8)
+MARKED: NDArray[np.uint8] = np.repeat(
+    np.repeat(np.array([[30, 90, 150], [210, 60, 120]], np.uint8), 20, axis=0), 20, axis=1
 )
 """Another shade in each corner: of 60 x 40 pixels."""
 
@@ -90,7 +90,7 @@ def turned(frame: VideoFrame, turn: str) -> VideoFrame:
     """
     file = _bearer(turn)
     file.seek(0)
-    with av.open(file) as container:
+    with av.open(file, "r") as container:
         bearer = next(container.decode(video=0))
     assert isinstance(bearer, VideoFrame)
     # Through another format, for what a decoder gave may not be written to.

@@ -5,6 +5,7 @@ import struct
 import pytest
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.rtp import (
+    AnyRtcpPacket,
     RtcpByePacket,
     RtcpPsfbPacket,
     RtcpReceiverInfo,
@@ -158,14 +159,14 @@ BYE = bytes(RtcpByePacket(sources=[1, 1, 2]))
 
 def test_all_parts_of_a_compound_packet_are_read() -> None:
     discarded = Discarded()
-    sent = [
+    sent: list[AnyRtcpPacket] = [
         RtcpSrPacket(1, RtcpSenderInfo(2, 3, 4, 5), [INFO, INFO]),
         RtcpSdesPacket([RtcpSourceInfo(1, [(1, b"name")])]),
         RtcpRtpfbPacket(1, 1, 2, [5, 6, 30]),
         RtcpPsfbPacket(1, 1, 2),
         RtcpByePacket([1]),
     ]
-    assert read_rtcp(b"".join(map(bytes, sent)), discarded) == sent
+    assert read_rtcp(b"".join(bytes(each) for each in sent), discarded) == sent
     assert discarded == Discarded()
 
 

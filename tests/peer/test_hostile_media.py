@@ -59,15 +59,17 @@ class Call:
         assert isinstance(track, RemoteTrack)
         return track
 
+    def transport_of(self, end: Sender | Receiver) -> DtlsTransport:
+        assert isinstance(end.transport, DtlsTransport)
+        return end.transport
+
     def send(self, *packets: bytes) -> None:
         """Send RTP packets as they are."""
-        assert isinstance(self.sender().transport, DtlsTransport)
-        self.sender().transport.send_media(list(packets))
+        self.transport_of(self.sender()).send_media(list(packets))
 
     def control(self, packet: bytes) -> None:
         """Send RTCP as it is, after an empty report, which SRTP needs for its header."""
-        assert isinstance(self.sender().transport, DtlsTransport)
-        self.sender().transport.send_control(bytes(RtcpRrPacket(1)) + packet)
+        self.transport_of(self.sender()).send_control(bytes(RtcpRrPacket(1)) + packet)
 
     async def goes_on(self, frames: int = 10) -> None:
         """Wait for more frames of both kinds, from now on."""
@@ -184,7 +186,7 @@ async def test_retransmissions_without_content_are_dropped() -> None:
         assert (await call.inbound()).packetsDiscarded
 
 
-SENSELESS = [
+SENSELESS: list[Callable[[int], bytes]] = [
     lambda ssrc: pack_rtcp_packet(206, 15, struct.pack("!LL", 1, ssrc) + b"REMB\xff\x07\xff\xff"),
     lambda ssrc: pack_rtcp_packet(206, 15, struct.pack("!LL", 1, ssrc) + b"REMB"),
     lambda ssrc: pack_rtcp_packet(206, 15, struct.pack("!LL", 1, ssrc) + b"else"),

@@ -55,7 +55,7 @@ class Grain(MediaStreamTrack):
         self._number = 0
         self._payloads = Packer("VP8").pack(grain())
 
-    async def recv(self) -> "Packet[Any]":  # type: ignore[override]
+    async def recv(self) -> "Packet[Any]":
         await asyncio.sleep(2 if self._number else 0)
         self._number += 1
         known = Encoded(codec="VP8", payloads=self._payloads, width=1920, height=1080)
