@@ -6,17 +6,23 @@ and to cut it into RTP payloads is here. An encoded frame is an ``av.Packet`` wh
 """
 
 from .audio import OpusEncoder
+from .errors import EncodingError, Refusals, UnusablePicture
 from .hardware import forbid_hardware, hardware_encoder
 from .packing import Encoded, encoded, is_key_frame, make_packet
+from .pictures import PictureConverter, turn_of, upright_size
 from .queue import PacketQueue
 from .requests import KeyFrameRequests
 from .video import VideoEncoder, default_bitrate, largest_bitrate
 
 __all__ = [
     "Encoded",
+    "EncodingError",
     "KeyFrameRequests",
     "OpusEncoder",
     "PacketQueue",
+    "PictureConverter",
+    "Refusals",
+    "UnusablePicture",
     "VideoEncoder",
     "default_bitrate",
     "encoded",
@@ -25,4 +31,6 @@ __all__ = [
     "is_key_frame",
     "largest_bitrate",
     "make_packet",
+    "turn_of",
+    "upright_size",
 ]

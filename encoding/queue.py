@@ -8,6 +8,9 @@ from collections import deque
 
 from .packing import AnyPacket
 
+MOST_BYTES = 32 * 1024 * 1024
+"""Bytes that wait at most, beside one frame."""
+
 
 class PacketQueue:
     """The frames of one stream, from a key frame on.
@@ -23,6 +26,7 @@ class PacketQueue:
         self.dropped = 0
         self._keep = keep
         self._packets: deque[AnyPacket] = deque()
+        self._bytes = 0
         self._needs_key_frame = True
         self._is_stalled = False
 
@@ -37,21 +41,26 @@ class PacketQueue:
             self.dropped += 1
             return False
         self._needs_key_frame = False
-        if len(self._packets) >= self._keep:
+        is_full = len(self._packets) >= self._keep or self._bytes + packet.size > MOST_BYTES
+        if self._packets and is_full:
             self.dropped += len(self._packets) + 1
-            self._packets.clear()
+            self.clear()
             self._needs_key_frame = self._is_stalled = True
             return False
         self._packets.append(packet)
+        self._bytes += packet.size
         return True
 
     def get(self) -> "AnyPacket | None":
         """Return the oldest frame; ``None`` if there is none, and then the reader waits."""
         if self._packets:
-            return self._packets.popleft()
+            packet = self._packets.popleft()
+            self._bytes -= packet.size
+            return packet
         self._is_stalled = False
         return None
 
     def clear(self) -> None:
         """Forget what waits."""
         self._packets.clear()
+        self._bytes = 0

@@ -13,10 +13,12 @@ from typing import Any
 import av
 from av import VideoFrame
 from av.video.frame import PictureType
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange
 
+from .errors import UnusablePicture
 from .hardware import OPTIONS, PIXEL_FORMATS, hardware_encoder
 from .packing import VIDEO_TIME_BASE, AnyPacket, Encoded, Packer, make_packet
+from .pictures import BT601, LARGEST_SIDE, PictureConverter, upright_size
 
 MIN_BITRATE = 60_000
 """Bits a second below which no picture is worth sending."""
@@ -69,8 +71,7 @@ class VideoEncoder:
         self.implementation = ""
         """FFmpeg's name of the encoder, once there was a picture."""
         self._packer = Packer(self.codec)
-        # A frame's own one would be used by every thread that has the frame, at the same time.
-        self._reformatter = VideoReformatter()
+        self._converter = PictureConverter()
         self._context: av.VideoCodecContext | None = None
         self._opened_for: tuple[Any, ...] = ()
         self._opened_with = 0
@@ -91,6 +92,7 @@ class VideoEncoder:
             The encoded frame; empty if the encoder wants to see more.
 
         Raises:
+            UnusablePicture: The picture cannot be converted; the next one may be of use.
             av.FFmpegError: FFmpeg refuses the picture.
         """
         began = time.monotonic()
@@ -99,6 +101,7 @@ class VideoEncoder:
             return self._encode(picture, began)
         except (av.FFmpegError, ValueError, OSError):
             if self.implementation not in OPTIONS:
+                self._context = None  # the next picture has a new one
                 raise
             # A GPU can go away, or be out of sessions, at any time.
             logger.warning("encoder.failed name=%s next=software", self.implementation)
@@ -130,8 +133,15 @@ class VideoEncoder:
 
     def _fit(self, frame: VideoFrame, scale: float, key_frame: bool) -> VideoFrame:
         """Return the picture in the size and format to encode, with the type that is asked for."""
-        width, height = (max(2, int(side / scale) & ~1) for side in (frame.width, frame.height))
-        picture = self._reformatter.reformat(frame, width, height, self._format())
+        width, height = (max(2, int(side / scale) & ~1) for side in upright_size(frame))
+        if max(width, height) > LARGEST_SIDE:
+            raise UnusablePicture(
+                f"{width}x{height}",
+                self.codec,
+                f"a side has {LARGEST_SIDE} pixels at most",
+                "scale it down",
+            )
+        picture = self._converter.convert(frame, self._format(), width, height)
         wanted = PictureType.I if key_frame else PictureType.NONE
         # What a decoder gave says of each picture what it was; and others may look at the same one.
         if picture is frame and picture.pict_type != wanted:
@@ -177,6 +187,8 @@ class VideoEncoder:
         assert isinstance(context, av.VideoCodecContext)
         context.width, context.height = picture.width, picture.height
         context.pix_fmt = self._format()
+        # Told in H.264's VUI (ITU-T H.264 annex E); VP8 knows nothing else (RFC 6386 section 9.2).
+        context.color_range, context.colorspace = ColorRange.MPEG, BT601
         context.bit_rate = bitrate
         context.framerate = Fraction(_FRAME_RATE)
         context.time_base = picture.time_base or VIDEO_TIME_BASE

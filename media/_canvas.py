@@ -5,8 +5,9 @@ from collections.abc import Hashable
 
 import numpy as np
 from av import VideoFrame
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
+
+from icefloe.encoding import PictureConverter, UnusablePicture, upright_size
 
 _BLACK = (16, 128, 128)
 _SHRINK = (1, 2, 2)
@@ -30,17 +31,27 @@ class Canvas:
         ]
         self._shown: dict[Hashable, VideoFrame] = {}
         self._boxes: dict[Hashable, tuple[int, int]] = {}
-        # A frame's own one would be used by every thread that has the frame, and they would hang.
-        self._reformatter = VideoReformatter()
+        self._converter = PictureConverter()
 
     def show(self, key: Hashable, frame: VideoFrame) -> None:
-        """Put a picture in the place of the one with the same key, or add a place for it."""
-        is_new = key not in self._shown
+        """Put a picture in the place of the one with the same key, or add a place for it.
+
+        Raises:
+            UnusablePicture: It cannot be converted; what was shown before stays.
+        """
+        before = self._shown.get(key)
         self._shown[key] = frame
-        if is_new:
-            self._arrange()
-        else:
-            self._put(key)
+        try:
+            if before is None:
+                self._arrange()
+            else:
+                self._put(key)
+        except UnusablePicture:
+            if before is None:
+                self.remove(key)
+            else:
+                self._shown[key] = before
+            raise
 
     def remove(self, key: Hashable) -> None:
         """Take a picture away and close its place up."""
@@ -66,14 +77,12 @@ class Canvas:
     def _put(self, key: Hashable) -> None:
         frame = self._shown[key]
         left, top, width, height = self._place(key, frame)
+        scaled = self._converter.convert(frame, "yuv420p", width, height)
         if self._boxes.get(key, (width, height)) != (width, height):
             # What it covered before may be more than what it covers now.
             self._boxes.pop(key)
             self._clear_cell(key)
         self._boxes[key] = (width, height)
-        scaled = self._reformatter.reformat(
-            frame, width, height, "yuv420p", interpolation="BILINEAR"
-        )
         for plane, pixels, shrink in zip(scaled.planes, self._planes, _SHRINK, strict=True):
             rows, columns = height // shrink, width // shrink
             source = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
@@ -90,9 +99,10 @@ class Canvas:
 
     def _place(self, key: Hashable, frame: VideoFrame) -> tuple[int, int, int, int]:
         left, top, width, height = self._cell(key)
-        scale = min(width / frame.width, height / frame.height)
-        fitting = min(width, max(2, round(frame.width * scale / 2) * 2))
-        high = min(height, max(2, round(frame.height * scale / 2) * 2))
+        wide, tall = (max(1, side) for side in upright_size(frame))
+        scale = min(width / wide, height / tall)
+        fitting = min(width, max(2, round(wide * scale / 2) * 2))
+        high = min(height, max(2, round(tall * scale / 2) * 2))
         return (
             left + (width - fitting) // 4 * 2,
             top + (height - high) // 4 * 2,

@@ -21,6 +21,8 @@ from av.stream import Disposition
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
+from icefloe.encoding import PictureConverter, UnusablePicture
+
 from ._pcm import FRAME_SAMPLES, SAMPLE_RATE
 from ._tempo import Tempo
 from ._timed import Timed, seconds
@@ -187,6 +189,7 @@ class Decoder:
         self._rate = Fraction(1)
         self._origin = Fraction(0)
         self._damaged = False
+        self._converter = PictureConverter()
 
     def pick(self, container: InputContainer) -> "dict[str, AudioStream | VideoStream]":
         """Return the streams of a container that are decoded, by their kind."""
@@ -277,11 +280,21 @@ class Decoder:
             if isinstance(frame, VideoFrame):
                 duration = _duration(frame, packet.stream)
                 if early < duration - _ROUNDING or not early:
-                    yield self._video.push(frame, self._time(frame), duration / self._rate)
+                    at = self._time(frame)
+                    yield self._video.push(self._upright(frame), at, duration / self._rate)
             elif isinstance(frame, AudioFrame) and early < Fraction(
                 frame.samples, frame.sample_rate
             ):
                 yield from self._audio.push(frame, self._time(frame), early)
+
+    def _upright(self, frame: VideoFrame) -> VideoFrame:
+        try:
+            return self._converter.upright(frame)
+        except UnusablePicture as exc:
+            if not self._damaged:
+                self._damaged = True
+                logger.warning("a picture is shown as it is: %s", exc)
+            return frame
 
     def _early(self, frame: AudioFrame | VideoFrame) -> Fraction:
         """Return by how many seconds a frame is before the place from which to play."""

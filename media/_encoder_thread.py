@@ -10,7 +10,13 @@ import av
 from av import AudioFrame, VideoFrame
 from av.packet import Packet
 
-from icefloe.encoding import KeyFrameRequests, OpusEncoder, VideoEncoder
+from icefloe.encoding import (
+    KeyFrameRequests,
+    OpusEncoder,
+    Refusals,
+    UnusablePicture,
+    VideoEncoder,
+)
 
 from ._bridge import LOOP_CHECK
 
@@ -35,7 +41,7 @@ class EncoderThread:
 
     Attributes:
         key_frames: Who asks for key frames.
-        dropped: How many frames were not encoded because the next came too soon.
+        dropped: How many frames were not encoded: the next came too soon, or they are of no use.
         frames: How many were.
     """
 
@@ -51,6 +57,7 @@ class EncoderThread:
     ) -> None:
         self.key_frames = KeyFrameRequests()
         self.dropped = self.frames = 0
+        self._refused = Refusals(f"encoding to {codec}")
         self._codec = codec
         self._scale = scale_down_by
         self._encoder: VideoEncoder | OpusEncoder | None
@@ -111,6 +118,10 @@ class EncoderThread:
                     assert isinstance(frame, AudioFrame)
                     assert self._encoder is not None
                     made = self._encoder.encode(frame)
+            except UnusablePicture as error:
+                self.dropped += 1
+                self._refused.note(error)
+                continue
             except (av.FFmpegError, ValueError, OSError):
                 logger.exception("encoding to %s broke, and its tracks end", self._codec)
                 self._call(self._fail)

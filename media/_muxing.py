@@ -16,8 +16,11 @@ import numpy as np
 from av import AudioFrame, VideoFrame
 from av.audio.stream import AudioStream
 from av.video.frame import PictureType
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
+
+from icefloe.encoding.pictures import BT601
 
 from ._mixing import SAMPLE_RATE
 
@@ -187,6 +190,7 @@ class MediaFile:
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.color_range, stream.codec_context.colorspace = ColorRange.MPEG, BT601
         stream.codec_context.time_base = Fraction(1, VIDEO_CLOCK)
         stream.time_base = Fraction(1, VIDEO_CLOCK)
         stream.options = dict(_ENCODER_OPTIONS[codec])

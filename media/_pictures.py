@@ -2,7 +2,8 @@
 
 from av import VideoFrame
 from av.video.plane import VideoPlane
-from av.video.reformatter import VideoReformatter
+
+from icefloe.encoding import PictureConverter
 
 from ._buffer import ArrayData, flat, view_of
 from .errors import InvalidParameter
@@ -15,7 +16,7 @@ _BY_CHANNELS = {
 
 
 def to_picture(picture: VideoFrame | ArrayData, order: str) -> VideoFrame:
-    """Return a picture as a new frame in ``yuv420p``, without a timestamp.
+    """Return a picture as a new frame in ``yuv420p``, upright, without a timestamp.
 
     Args:
         picture: A frame, or an array of ``uint8`` of the shape ``(height, width)`` for gray,
@@ -24,11 +25,11 @@ def to_picture(picture: VideoFrame | ArrayData, order: str) -> VideoFrame:
 
     Raises:
         InvalidParameter: The array has another shape or type.
+        UnusablePicture: The frame cannot be converted.
     """
     frame = picture if isinstance(picture, VideoFrame) else _from_array(picture, order)
-    # Also a frame in the right format is copied: its maker may use it again. Its own reformatter
-    # may be in use by other threads that have it, and they would hang.
-    copy = VideoReformatter().reformat(frame, format=_ENCODED)
+    # Also a frame in the right format is copied: its maker may use it again.
+    copy = PictureConverter().convert(frame, _ENCODED)
     if copy is frame:
         copy = VideoFrame(frame.width, frame.height, _ENCODED)
         for mine, given in zip(copy.planes, frame.planes, strict=True):

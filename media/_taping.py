@@ -11,6 +11,9 @@ from typing import Final, TypeAlias
 from av import AudioFrame, VideoFrame
 from av.frame import Frame
 
+from icefloe.encoding import Refusals, UnusablePicture, upright_size
+from icefloe.encoding.pictures import LARGEST_SIDE
+
 from ._canvas import Canvas
 from ._mixing import SAMPLE_RATE, Mixer, Voice
 from ._muxing import FileFormat, MediaFile
@@ -117,7 +120,7 @@ class Tape:
     Attributes:
         zero: Where the timeline of the file begins, in seconds on the clock of the arrivals; None
             before the first frame.
-        dropped: How many pictures were left out: they came too late.
+        dropped: How many pictures were left out: they came too late, or cannot be converted.
         idle_since: When the last track was removed, on that clock; None while there are some.
     """
 
@@ -134,6 +137,7 @@ class Tape:
         self._canvas: Canvas | None = None
         self._last = -_STEP
         self._changed = False
+        self._refused = Refusals(f"recording {path}")
         self.idle_since: float | None = None
 
     @property
@@ -276,7 +280,12 @@ class Tape:
         if at < self._last - _LATE:
             self.dropped += 1
             return
-        self._canvas.show(track, frame)
+        try:
+            self._canvas.show(track, frame)
+        except UnusablePicture as error:
+            self.dropped += 1
+            self._refused.note(error)
+            return
         self._changed = True
         several = sum(other.kind == "video" for other in self._tracks) > 1
         # Of several tracks each picture would make one of the whole.
@@ -321,8 +330,9 @@ def _weight(frames: Iterable[AudioFrame | VideoFrame]) -> int:
 def _first_size(
     pictures: "deque[tuple[float, TapedTrack, VideoFrame]]",
 ) -> tuple[int, int] | None:
-    """Return the size of the first picture made even, as encoders want it."""
-    if not pictures:
-        return None
-    frame = pictures[0][2]
-    return max(2, frame.width // 2 * 2), max(2, frame.height // 2 * 2)
+    """Return the size of the first picture that has one, made even as encoders want it."""
+    for _, _, frame in pictures:
+        width, height = upright_size(frame)
+        if 0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE:
+            return max(2, width // 2 * 2), max(2, height // 2 * 2)
+    return None

@@ -9,11 +9,13 @@ from typing import Any, Self
 
 import av
 from aiortc.mediastreams import VIDEO_CLOCK_RATE
-from av import Packet
+from av import Packet, VideoFrame
 from av.audio.stream import AudioStream
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.video.stream import VideoStream
+
+from icefloe.encoding import turn_of
 
 from ._decoding import pick_streams
 from ._place import Place
@@ -46,7 +48,8 @@ class EncodedSource(PlayedSource):
     adapts it to the network. A viewer who joins late, or who lost packets, waits for the next key
     frame of the media; have one every second or two. H.264 is sent as Annex B, with its parameter
     sets before each key frame. Pictures that refer to later ones (B-frames) are sent in the order
-    of decoding, which browsers do not expect; they are told of by a warning.
+    of decoding, which browsers do not expect; they are told of by a warning. So is media that is to
+    be shown turned, as a film taken upright by a phone: nothing tells it to the viewers.
 
     A jump goes to the last key frame before its target.
 
@@ -124,7 +127,7 @@ class _Repacking:
         self._start = self._from = self._end = Fraction(0)
         self._filters: dict[str, BitStreamFilterContext] = {}
         self._last: dict[str, int] = {}
-        self._warned = False
+        self._warned = self._looked = False
 
     def pick(self, container: InputContainer) -> dict[str, AudioStream | VideoStream]:
         found = pick_streams(container)
@@ -180,8 +183,25 @@ class _Repacking:
             self._end = max(self._end, self._start + media - self._from + length)
             # A filter takes the packet over, and leaves an empty one.
             key = packet.is_keyframe
+            if kind == "video" and not self._looked:
+                self._looked = True
+                self._look_whether_turned(packet, streams[kind])
             for data in self._filtered(packet, kind):
                 yield self._timed(data, kind, media, length, key=key)
+
+    def _look_whether_turned(
+        self, packet: "Packet[Any]", stream: AudioStream | VideoStream
+    ) -> None:
+        """Warn of media that is to be shown turned: only a picture that is decoded tells it."""
+        try:
+            frames = [*packet.decode(), *stream.codec_context.decode(None)]
+        except av.FFmpegError:
+            return  # what is damaged is passed on as it is
+        if any(isinstance(frame, VideoFrame) and turn_of(frame) for frame in frames):
+            logger.warning(
+                "%r is to be shown turned, of which viewers hear nothing; FileSource turns it",
+                self._name,
+            )
 
     def next_pass(self) -> None:
         self._start = self._end

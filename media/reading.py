@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVa
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, AudioResampler, VideoFrame
-from av.video.reformatter import VideoReformatter
+
+from icefloe.encoding import PictureConverter
 
 from ._capture import capture_time
 from ._closing import Closing
@@ -155,6 +156,7 @@ class MediaReader(Closing, ABC, Generic[F]):
         Raises:
             StopAsyncIteration: The track has ended, or this was closed.
             InvalidParameter: The track gives encoded packets.
+            UnusablePicture: A picture cannot be converted; the next call goes on with the next one.
             RuntimeError: Another task is waiting for the next array.
 
         Cancellation: safe; no array is lost.
@@ -188,8 +190,8 @@ class MediaReader(Closing, ABC, Generic[F]):
             self._job = self._loop.run_in_executor(self._thread, self._convert, data, captured)
         # The conversion goes on when its waiter is cancelled, and the next one finds its result.
         await asyncio.wait([self._job])
-        arrays = self._job.result()
-        self._job = None
+        done, self._job = self._job, None
+        arrays = done.result()
         if self._closed:
             raise StopAsyncIteration
         self._ready.extend(arrays)
@@ -260,23 +262,21 @@ class FrameReader(MediaReader[VideoFrame]):
             raise InvalidParameter("keep", keep, "keep at least one frame")
         super().__init__(track, "video", policy, _Backlog(keep, _KEPT_PICTURES))
         self._format = picture_format
-        # A frame's own one would be used by every thread that has the frame, and they would hang.
-        self._reformatter = VideoReformatter()
+        self._converter = PictureConverter()
         self._size = size
 
     def _frame_type(self) -> type[VideoFrame]:
         return VideoFrame
 
     def _free(self) -> None:
-        self._reformatter = VideoReformatter()
+        self._converter = PictureConverter()
 
     def _convert(
         self, frame: VideoFrame | None, captured: float | None
     ) -> "list[tuple[NDArray[Any], float | None, float | None]]":
         if frame is None:
             return []
-        width, height = self._size or (frame.width, frame.height)
-        converted = self._reformatter.reformat(frame, width, height, self._format)
+        converted = self._converter.convert(frame, self._format, *(self._size or ()))
         array = converted.to_ndarray()
         if converted is frame:
             array = array.copy()  # the frame may be shared with other readers

@@ -12,7 +12,9 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 from av.video.codeccontext import VideoCodecContext
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange
+
+from icefloe.encoding import PictureConverter, UnusablePicture
 
 from .errors import InvalidParameter, SnapshotFailed
 
@@ -49,8 +51,8 @@ async def snapshot(
 
     Raises:
         InvalidParameter: A parameter makes no sense, or the track is not of pictures.
-        SnapshotFailed: The track has ended or gave no picture in time, or the file cannot be
-            written.
+        SnapshotFailed: The track has ended or gave no picture in time, the picture cannot be
+            converted, or the file cannot be written.
 
     Cancellation: safe; what is being written then may still appear.
     """
@@ -87,6 +89,8 @@ def _take(frame: VideoFrame, name: str, quality: int, place: str | None) -> byte
         data = _encode(frame, name, quality)
         if place is not None:
             _write(place, data)
+    except UnusablePicture as exc:
+        raise SnapshotFailed(place or name, str(exc)) from exc
     except OSError as exc:  # FFmpeg's errors are of this type too
         raise SnapshotFailed(place or name, exc.strerror or str(exc)) from exc
     return data
@@ -94,21 +98,21 @@ def _take(frame: VideoFrame, name: str, quality: int, place: str | None) -> byte
 
 def _encode(frame: VideoFrame, name: str, quality: int) -> bytes:
     codec, pixels = _CODECS[name]
+    converter = PictureConverter()
+    picture = converter.convert(frame, pixels)
+    if picture is frame:
+        # Others may hold it, and it gets another time below.
+        other = converter.convert(frame, "rgb24" if name == "jpeg" else "yuv444p")
+        picture = converter.convert(other, pixels)
     encoder = av.CodecContext.create(codec, "w")
     assert isinstance(encoder, VideoCodecContext)
-    encoder.width, encoder.height = frame.width, frame.height
+    encoder.width, encoder.height = picture.width, picture.height
     encoder.pix_fmt = pixels
     encoder.time_base = Fraction(1, 25)
     if name == "jpeg":
         quantiser = round(_COARSEST + (_FINEST - _COARSEST) * (quality - 1) / 99)
         encoder.qmin = encoder.qmax = quantiser
-    # A frame that has the format already would be the same one, which others may hold; and its own
-    # reformatter would be used by every thread that has it, and they would hang.
-    reformatter = VideoReformatter()
-    picture = reformatter.reformat(frame, format=pixels)
-    if picture is frame:
-        other = reformatter.reformat(frame, format="rgb24" if name == "jpeg" else "yuv444p")
-        picture = reformatter.reformat(other, format=pixels)
+        encoder.color_range = ColorRange.JPEG
     picture.pts = 0
     picture.time_base = Fraction(1, 25)
     return b"".join(bytes(p) for f in (picture, None) for p in encoder.encode(f))

@@ -21,6 +21,7 @@ from aiortc import (
 
 from . import sdp
 from ._aiortc import (
+    DtlsTransport,
     Receiver,
     SctpTransport,
     agent_of,
@@ -348,7 +349,8 @@ class PeerConnection(RestartingConnection):
         now = asyncio.get_running_loop().time()
         for dtls in self._dtls_in_use():
             agent = agent_of(dtls.transport)
-            for stats in self._stats.transport(transport_stats(dtls), agent, now):
+            discarded = dtls.discarded if isinstance(dtls, DtlsTransport) else None
+            for stats in self._stats.transport(transport_stats(dtls), agent, now, discarded):
                 report.add(stats)
         opened = closed = 0
         if isinstance(self.sctp, SctpTransport):

@@ -20,6 +20,7 @@ from ._aiortc import CountedChannel, Receiver
 from .ice.agent import IceAgent
 from .ice.generation import Generation
 from .ice.pair import NEVER, Pair, Remote
+from .receiving.border import Discarded
 
 PEER_CONNECTION = "peer-connection"
 """Type and id of the entry of the connection itself."""
@@ -91,6 +92,15 @@ class RTCTransportStats(aiortc.RTCTransportStats):
     """As ``iceConnectionState``; ``completed`` stands for ``connected`` as well."""
     selectedCandidatePairId: str | None
     selectedCandidatePairChanges: int
+    datagramsDiscarded: int = 0
+    """Datagrams that are empty, or of no protocol that is spoken here; this field and those after
+    it are not in W3C's."""
+    rtpPacketsDiscarded: int = 0
+    """RTP packets that are not authentic, came before, do not parse or belong to no track."""
+    rtcpPacketsDiscarded: int = 0
+    """RTCP packets likewise; each part of a compound packet counts by itself."""
+    headerExtensionsDiscarded: int = 0
+    """Elements of RTP header extensions that do not parse; the rest of their packet is used."""
 
 
 @dataclass
@@ -147,7 +157,8 @@ class RTCInboundRtpStreamStats(aiortc.RTCInboundRtpStreamStats):
     fecPacketsReceived: int | None = None
     """Packets that carried the one before them as well (Opus in-band FEC)."""
     packetsDiscarded: int | None = None
-    """Packets of audio that came too late or twice, or too many at once."""
+    """Packets that are malformed, or of a source that is not played; of audio also those that came
+    too late or twice, or too many at once."""
     framesDropped: int | None = None
     """Pictures that were not decoded, or not read, for want of time."""
 
@@ -168,7 +179,11 @@ class StatsWriter:
         return f"{kind}_{number}"
 
     def transport(
-        self, known: aiortc.RTCTransportStats, agent: IceAgent, now: float
+        self,
+        known: aiortc.RTCTransportStats,
+        agent: IceAgent,
+        now: float,
+        discarded: Discarded | None = None,
     ) -> Iterator[RTCStats]:
         """Write a transport, its candidates and their pairs.
 
@@ -176,7 +191,9 @@ class StatsWriter:
             known: What aiortc knows of the transport.
             agent: Its ICE agent.
             now: The time of the event loop's clock, in seconds.
+            discarded: What was dropped of what came.
         """
+        discarded = discarded or Discarded()
         used, selected = agent.generation, agent.selected_pair
         yield RTCTransportStats(
             **vars(known),
@@ -186,6 +203,10 @@ class StatsWriter:
             iceState=str(agent.state),
             selectedCandidatePairId=self.id("candidate-pair", selected) if selected else None,
             selectedCandidatePairChanges=agent.selected_pair_changes,
+            datagramsDiscarded=discarded.datagrams,
+            rtpPacketsDiscarded=discarded.rtp,
+            rtcpPacketsDiscarded=discarded.rtcp,
+            headerExtensionsDiscarded=discarded.extensions,
         )
         if self._origin is None:
             # As a browser's: a clock that is set meanwhile does not move what has happened.
@@ -269,8 +290,14 @@ class StatsWriter:
         fields = vars(known)
         heard = receiver.audio_stats
         if heard is not None:
-            return RTCInboundRtpStreamStats(**fields, **asdict(heard))
-        return RTCInboundRtpStreamStats(**fields, framesDropped=receiver.frames_dropped)
+            counts = asdict(heard)
+            counts["packetsDiscarded"] += receiver.packets_discarded
+            return RTCInboundRtpStreamStats(**fields, **counts)
+        return RTCInboundRtpStreamStats(
+            **fields,
+            packetsDiscarded=receiver.packets_discarded,
+            framesDropped=receiver.frames_dropped,
+        )
 
     def channel(self, channel: CountedChannel) -> RTCStats:
         """Write a data channel."""

@@ -11,6 +11,7 @@ that says so, and not in the middle of a call.
 :mod:`.transceiver`  ``RTCRtpTransceiver``, and what a rollback comes back to
 :mod:`.sender`       ``RTCRtpSender``
 :mod:`.receiver`     ``RTCRtpReceiver``
+:mod:`.tap`          likewise, what it hands on
 :mod:`.sctp`         ``RTCSctpTransport``, ``RTCDataChannel``
 :mod:`.dtls`         ``RTCDtlsTransport``
 :mod:`.certificate`  ``RTCCertificate``
@@ -27,9 +28,10 @@ from .names import AGENT_CONTRACT, check  # isort: skip - checks before anything
 from .connection import PeerConnectionSeam, guard
 from .dtls import DtlsTransport, describe_transport, transport_stats
 from .ice import Gatherer, IceTransport, agent_of
-from .receiver import Receiver, origin_of
+from .receiver import Receiver
 from .sctp import CountedChannel, SctpTransport
 from .sender import Sender
+from .tap import origin_of
 from .transceiver import Stable, negotiated_media, prefers_codecs, set_media, shares_codec
 from .turn import REQUESTED_ADDRESS_FAMILY
 

@@ -74,6 +74,7 @@ class PeerConnectionSeam(RTCPeerConnection):
         gatherer._connection = ice._connection = agent
         dtls.__class__ = DtlsTransport
         assert isinstance(dtls, DtlsTransport)
+        dtls.begin()
         agent.take = dtls.receive_now
         ice._recv, ice._send = agent.recv, agent.send
         for emitter in (gatherer, ice, dtls):

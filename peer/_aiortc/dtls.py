@@ -1,5 +1,6 @@
 """The DTLS transport: data and media without a coroutine for each packet."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -7,17 +8,29 @@ from typing import Any
 from aiortc import RTCDtlsParameters, RTCDtlsTransport, RTCTransportStats
 from aiortc.rtcdtlstransport import State as DtlsState
 from aiortc.rtcpeerconnection import add_transport_description
+from aiortc.rtp import RtpPacket
 from aiortc.sdp import MediaDescription
 from OpenSSL import SSL
 from pylibsrtp import Error as SrtpError
 
+from ..receiving.border import Discarded, Extensions, asked_for_key_frame, read_rtcp, read_rtp
+from ..receiving.srtp import Incoming
 from .ice import agent_of
 
 logger = logging.getLogger(__name__)
 
 
 class DtlsTransport(RTCDtlsTransport):
-    """``RTCDtlsTransport`` that carries data without a coroutine for each packet."""
+    """``RTCDtlsTransport`` that carries data without a coroutine for each packet.
+
+    What arrives of RTP and RTCP and is of no use is dropped and counted; aiortc's ends with the
+    first packet that its parsers did not expect.
+    """
+
+    discarded: Discarded
+    """What was dropped so far."""
+    _learned: set[int]
+    _failures: int
 
     take_data: Callable[[bytes], None] | None = None
     """Takes each packet of data, while there is somebody to take it."""
@@ -45,6 +58,76 @@ class DtlsTransport(RTCDtlsTransport):
         told = super().getLocalParameters().fingerprints
         return RTCDtlsParameters([one for one in told if one.algorithm == "sha-256"])
 
+    def begin(self) -> None:
+        """Take the place of aiortc's."""
+        self.discarded = Discarded()
+        self._rtp_header_extensions_map = Extensions(self.discarded)
+        self._learned = set()
+        self._failures = 0
+
+    def _setup_srtp(self) -> None:
+        super()._setup_srtp()
+        if self._rx_srtp is not None:
+            self._rx_srtp = Incoming(  # type: ignore[assignment]
+                self._rx_srtp, self.discarded, self._forget
+            )
+
+    def _forget(self, ssrc: int) -> None:
+        """Forget a source that was learned from its packets."""
+        if ssrc in self._learned:
+            self._learned.discard(ssrc)
+            self._rtp_router.ssrc_table.pop(ssrc, None)
+
+    async def _handle_rtcp_data(self, data: bytes) -> None:
+        router = self._rtp_router
+        for packet in read_rtcp(data, self.discarded):
+            recipients = router.route_rtcp(packet)
+            for ssrc in asked_for_key_frame(packet):
+                if ssrc in router.senders:
+                    recipients.add(router.senders[ssrc])
+            for recipient in recipients:
+                try:
+                    await recipient._handle_rtcp_packet(packet)
+                except Exception:
+                    self.discarded.rtcp += 1
+                    self._failed("RTCP")
+
+    async def _handle_rtp_data(self, data: bytes, arrival_time_ms: int) -> None:
+        packet = read_rtp(data, self._rtp_header_extensions_map, self.discarded)
+        if packet is None:
+            return
+        receiver = self._receiver_of(packet)
+        if receiver is None:
+            self.discarded.rtp += 1
+            logger.debug("rtp.dropped ssrc=%d type=%d", packet.ssrc, packet.payload_type)
+            return
+        # aiortc gives the wall clock's, and its estimate goes through each millisecond of a leap.
+        arrived = round(asyncio.get_running_loop().time() * 1000)
+        try:
+            await receiver._handle_rtp_packet(packet, arrival_time_ms=arrived)
+        except Exception:
+            self.discarded.rtp += 1
+            self._failed("RTP")
+
+    def _receiver_of(self, packet: RtpPacket) -> Any:
+        """Return who receives a packet (RFC 8843 section 9.2); ``None`` if nobody does."""
+        router, ssrc, mid = self._rtp_router, packet.ssrc, packet.extensions.mid
+        if ssrc in router.ssrc_table:
+            return router.route_rtp(packet)
+        named = None if mid is None else router.mid_table.get(mid)
+        if named is not None and named in router.payload_type_table.get(packet.payload_type, ()):
+            router.ssrc_table[ssrc] = named
+        receiver = router.route_rtp(packet)
+        if ssrc in router.ssrc_table:
+            self._learned.add(ssrc)
+        return receiver
+
+    def _failed(self, what: str) -> None:
+        """Log that a packet could not be handled: the first time, the tenth and so on."""
+        self._failures += 1
+        if str(self._failures).strip("0") == "1":
+            logger.exception("%s could not be handled, for the time %d", what, self._failures)
+
     def receive_now(self, packet: bytes) -> bool:
         """Take a datagram if it carries data of a connection that is established.
 
@@ -53,6 +136,9 @@ class DtlsTransport(RTCDtlsTransport):
             handshakes and alerts do.
         """
         take = self.take_data
+        if not packet or not (19 < packet[0] < 64 or 127 < packet[0] < 192):
+            self.discarded.datagrams += 1
+            return True
         if (
             packet[0] != self._APPLICATION_DATA
             or self._state is not DtlsState.CONNECTED
@@ -130,7 +216,7 @@ class DtlsTransport(RTCDtlsTransport):
         for packet in packets:
             try:
                 protected.append(srtp.protect(packet))
-            except SrtpError:
+            except (SrtpError, ValueError):
                 logger.debug("srtp.refused size=%d", len(packet))  # too old to be sent again
         self._count(protected)
         agent_of(self.transport).send_all(protected)

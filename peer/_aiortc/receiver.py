@@ -2,154 +2,43 @@
 
 import asyncio
 import logging
-import weakref
+from collections.abc import Iterable
 from typing import Any
 
-from aiortc import MediaStreamTrack, RTCRtpReceiver, RTCStatsReport, rtp
-from aiortc.codecs import depayload
+from aiortc import RTCStatsReport, clock, rtp
+from aiortc.codecs import is_rtx
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
-from aiortc.rtcrtpreceiver import NackGenerator, RemoteStreamTrack
-from aiortc.rtp import AnyRtcpPacket, RtcpPsfbPacket, RtcpSrPacket, RtpPacket
+from aiortc.rtcrtpreceiver import RemoteStreamTrack, StreamStatistics
+from aiortc.rtp import (
+    AnyRtcpPacket,
+    RtcpByePacket,
+    RtcpPsfbPacket,
+    RtcpSrPacket,
+    RtpPacket,
+    pack_remb_fci,
+    unwrap_rtx,
+)
 from aiortc.stats import RTCInboundRtpStreamStats
 
-from ..receiving.capture import FrameClock
 from ..receiving.decoding import AudioDecoding, VideoDecoding
 from ..receiving.hearing import AudioStats, Hearing
-from ..receiving.origin import Origin
-from ..receiving.pictures import Assembly
+from ..receiving.intake import Intake
+from ..receiving.missing import requests
 from ..receiving.remote_track import RemoteTrack
-from ..receiving.repair import Repair, Step
-from .dtls import DtlsTransport
+from ..receiving.repair import Step
 from .frames import FramesAsQueue
+from .tap import TappedReceiver
 
 logger = logging.getLogger(__name__)
 
 
-class _Tap:
-    """Stands where the receiver has the queue of its decoder: sees each frame that is whole."""
-
-    def __init__(self, receiver: "TappedReceiver", queue: Any) -> None:
-        self.receiver, self.queue = receiver, queue
-
-    def put(self, task: Any) -> None:
-        """Take a frame and its codec, or the end."""
-        if task is not None and self.receiver.kind == "video":
-            codec, frame = task
-            if not self.receiver.origin.take(codec, frame.data, frame.timestamp):
-                return
-        self.queue.put(task)
-
-    def get(self) -> Any:
-        """Wait for the next one, in the decoder's thread."""
-        return self.queue.get()
-
-
-class TappedReceiver(RTCRtpReceiver):
-    """``RTCRtpReceiver`` that hands on what it receives before it is decoded.
-
-    Pictures are whole and in order; audio comes as it arrives.
-    """
-
-    origin: Origin
-    """Where it goes."""
-
-    def tap(self) -> None:
-        """Begin to hand on."""
-        self.origin = Origin(self.ask_for_key_frame, self.is_read)
-        _receivers.add(self)
-
-    def is_read(self) -> bool:
-        """Whether anybody reads what is decoded."""
-        return True
+class _Statistics(StreamStatistics):
+    """aiortc's, which fit into a report whatever the other side's timestamps are."""
 
     @property
-    def kind(self) -> str:
-        """``audio`` or ``video``."""
-        kind: str = getattr(self, "_RTCRtpReceiver__kind")  # noqa: B009
-        return kind
-
-    @property
-    def _RTCRtpReceiver__decoder_queue(self) -> _Tap:
-        return _Tap(self, vars(self)["_RTCRtpReceiver__decoder_queue"])
-
-    @_RTCRtpReceiver__decoder_queue.setter
-    def _RTCRtpReceiver__decoder_queue(self, queue: Any) -> None:
-        vars(self)["_RTCRtpReceiver__decoder_queue"] = queue
-
-    @property
-    def _RTCRtpReceiver__decoder_thread(self) -> Any:
-        return vars(self)["_RTCRtpReceiver__decoder_thread"]
-
-    @_RTCRtpReceiver__decoder_thread.setter
-    def _RTCRtpReceiver__decoder_thread(self, thread: Any) -> None:
-        vars(self)["_RTCRtpReceiver__decoder_thread"] = thread
-        if thread is None:
-            self.origin.end()
-
-    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
-        if self.kind == "audio" and self.origin.is_forwarded:
-            codec = getattr(self, "_RTCRtpReceiver__codecs").get(packet.payload_type)  # noqa: B009
-            if codec is not None and packet.payload:
-                self.origin.take_sound(codec, packet.payload, packet.timestamp)
-        await super()._handle_rtp_packet(packet, arrival_time_ms)
-
-    def ask_for_key_frame(self) -> None:
-        """Send a PLI (RFC 4585 section 6.3.1), if anything was received yet."""
-        own = getattr(self, "_RTCRtpReceiver__rtcp_ssrc")  # noqa: B009
-        repairing = getattr(self, "_RTCRtpReceiver__rtx_ssrc")  # noqa: B009
-        streams = getattr(self, "_RTCRtpReceiver__remote_streams")  # noqa: B009
-        media = [ssrc for ssrc in streams if ssrc not in repairing]
-        if own is None or not media or not isinstance(self.transport, DtlsTransport):
-            return
-        request = RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI, ssrc=own, media_ssrc=media[-1])
-        try:
-            self.transport.send_control(bytes(request))
-        except ConnectionError:
-            logger.debug("receiver.pli.dropped reason=closed")
-
-
-_receivers: weakref.WeakSet[TappedReceiver] = weakref.WeakSet()
-
-
-def origin_of(track: MediaStreamTrack) -> Origin | None:
-    """Return where a remote track comes from; ``None`` if it is no remote track of ours."""
-    return next((r.origin for r in _receivers if r.track is track), None)
-
-
-class _Intake:
-    """Stands where aiortc has its jitter buffer, and its numbering of pictures."""
-
-    def __init__(self, receiver: "Receiver") -> None:
-        self.receiver = receiver
-        self.clock = FrameClock(90000)
-        self.ssrc = 0
-        self.assembly: Assembly[RTCRtpCodecParameters] = Assembly()
-
-    def add(self, packet: RtpPacket) -> tuple[bool, None]:
-        """Take a packet; of video, the pictures that are whole then go to their decoder."""
-        codec = self.receiver._hidden("codecs")[packet.payload_type]
-        decoding = self.receiver.decoding
-        if isinstance(decoding, AudioDecoding):
-            decoding.put(codec, packet)
-            return False, None
-        data = depayload(codec, packet.payload) if packet.payload else b""
-        given_up = self.assembly.put(
-            packet.sequence_number, packet.timestamp, data, codec, is_last=bool(packet.marker)
-        )
-        while (picture := self.assembly.take()) is not None:
-            if self.receiver._hidden("decoder_thread") is not None:
-                frame = JitterFrame(picture.data, self.map(picture.timestamp))
-                self.receiver._hidden("decoder_queue").put((picture.codec, frame))
-        return given_up, None
-
-    def map(self, timestamp: int) -> int:
-        """Number a picture."""
-        pts = self.clock.pts(asyncio.get_running_loop().time(), self.ssrc, timestamp)
-        track = self.receiver._track
-        if isinstance(track, RemoteTrack):
-            track.times.note(pts, 90000, self.ssrc, timestamp, 90000)
-        return pts
+    def jitter(self) -> int:
+        return min(super().jitter, 0xFFFFFFFF)
 
 
 class Receiver(TappedReceiver):
@@ -162,16 +51,35 @@ class Receiver(TappedReceiver):
 
     CLOSE_TIMEOUT = 1.0
     """Seconds to wait at most for a decoder that is at something."""
-    _repair: Repair | None = None
+    MOST_SOURCES = 16
+    """Sources of which statistics are kept and reported; a report has room for 31."""
+    PLEA = 0.1
+    """Seconds from one request for a key frame to the next at least."""
     decoding: AudioDecoding | VideoDecoding | None = None
     """The thread, once there is one."""
-    _intake: _Intake
+    _intake: Intake
     _mutes: asyncio.TimerHandle | None = None
+    _told_repairing: frozenset[int] = frozenset()
+    """Sources of retransmissions that the description named."""
+    _wants_key_frame = False
+    _pleaded_at = float("-inf")
+    _estimated_at = 0
 
     def begin(self) -> None:
         """Take the place of aiortc's."""
-        self._intake = _Intake(self)
-        self._set_hidden("timestamp_mapper", self._intake)
+        self._intake = Intake(self.kind, self._deliver)
+
+    @property
+    def source(self) -> int | None:
+        return self._intake.choice.current
+
+    def _deliver(
+        self, codec: RTCRtpCodecParameters, data: bytes, pts: int, *, ssrc: int, timestamp: int
+    ) -> None:
+        if isinstance(self._track, RemoteTrack):
+            self._track.times.note(pts, 90000, ssrc, timestamp, 90000)
+        if self._hidden("decoder_thread") is not None:
+            self._hidden("decoder_queue").put((codec, JitterFrame(data, pts)))
 
     def is_read(self) -> bool:
         return not (isinstance(self._track, RemoteTrack) and self._track.frames.is_forsaken)
@@ -197,7 +105,7 @@ class Receiver(TappedReceiver):
         self.__dict__["_track"] = track
 
     @property
-    def _RTCRtpReceiver__jitter_buffer(self) -> _Intake:
+    def _RTCRtpReceiver__jitter_buffer(self) -> Intake:
         return self._intake
 
     @_RTCRtpReceiver__jitter_buffer.setter
@@ -221,9 +129,7 @@ class Receiver(TappedReceiver):
         """Forget what came before packets were left out: nobody wants pictures of that time."""
         track.frames.clear()
         if track.kind == "video":
-            self._intake.assembly = Assembly()
-            self._set_hidden("nack_generator", NackGenerator())
-            self._repair = None
+            self._intake.begin_anew()
             self.origin.interrupted()
 
     async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
@@ -235,6 +141,7 @@ class Receiver(TappedReceiver):
         self._hidden("rtx_ssrc").update(
             (encoding.rtx.ssrc, encoding.ssrc) for encoding in parameters.encodings if encoding.rtx
         )
+        self._told_repairing = frozenset(self._hidden("rtx_ssrc"))
         if track.kind == "audio":
             self.decoding = AudioDecoding(track.frames, Hearing(track.times))
         else:
@@ -259,9 +166,8 @@ class Receiver(TappedReceiver):
 
     def _arrived(self, packet: RtpPacket) -> None:
         track = self._track
-        # Neither padding nor what is sent again tells that the sender has something to send.
-        is_media = packet.payload and packet.ssrc not in self._hidden("rtx_ssrc")
-        if not isinstance(track, RemoteTrack) or not self._enabled or not is_media:
+        # Padding does not tell that the sender has something to send.
+        if not isinstance(track, RemoteTrack) or not packet.payload:
             return
         if track.muting.arrived(asyncio.get_running_loop().time()):
             track.emit("unmute")
@@ -282,33 +188,145 @@ class Receiver(TappedReceiver):
         await super().stop()
         if self.decoding is not None:
             await self.decoding.closed(self.CLOSE_TIMEOUT)
+        elif isinstance(self._track, RemoteTrack):
+            self._track.frames.end()  # it never began, and somebody may wait for it
 
     async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        if isinstance(packet, RtcpByePacket):
+            # What comes after it is media again; aiortc would end the track.
+            track = self._track
+            is_gone = self._intake.choice.said_bye(packet.sources)
+            if is_gone and isinstance(track, RemoteTrack) and track.muting.stopped():
+                track.emit("mute")
+            return
         await super()._handle_rtcp_packet(packet)
         if isinstance(packet, RtcpSrPacket) and isinstance(self._track, RemoteTrack):
             sent = packet.sender_info
             self._track.times.report(packet.ssrc, sent.ntp_timestamp, sent.rtp_timestamp)
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
-        original = self._hidden("rtx_ssrc").get(packet.ssrc, packet.ssrc)
-        self._intake.ssrc = original
-        self._arrived(packet)
-        await super()._handle_rtp_packet(packet, arrival_time_ms)
-        nacks, assembly = self._hidden("nack_generator"), self._intake.assembly
-        if not self._enabled or nacks is None or nacks.max_seq is None:
-            return  # audio, or nothing yet
-        if self._repair is None:
-            self._repair = Repair()
-        now = asyncio.get_running_loop().time()
-        match self._repair.look(now, assembly.first, has_gap=assembly.has_gap):
-            case Step.ASK_AGAIN if nacks.missing:
-                await self._send_rtcp_nack(original, sorted(nacks.missing))
+        if not self._enabled:
+            return
+        intake, now = self._intake, asyncio.get_running_loop().time()
+        codecs: dict[int, RTCRtpCodecParameters] = self._hidden("codecs")
+        codec = codecs.get(packet.payload_type)
+        if codec is None:
+            intake.discarded += 1
+            return
+        await self._estimate(packet, arrival_time_ms)
+        is_again = is_rtx(codec)
+        if is_again:
+            repaired = self._repaired(packet, codec)
+            if repaired is None:
+                return
+            packet, codec = repaired, codecs[repaired.payload_type]
+        else:
+            if not intake.takes(now, packet.ssrc):
+                return
+            self._count(packet, codec)
+            self._arrived(packet)
+        if self.kind == "audio":
+            if self.origin.is_forwarded and packet.payload:
+                self.origin.take_sound(codec, packet.payload, packet.timestamp)
+            if isinstance(self.decoding, AudioDecoding):
+                self.decoding.put(codec, packet)
+            return
+        if intake.missing.add(packet):
+            await self._ask_again(packet.ssrc, intake.missing.new)
+        decoder_error = self._hidden("decoder_error")
+        given_up = intake.picture_part(now, packet, codec, is_again=is_again)
+        if given_up or decoder_error.is_set():
+            decoder_error.clear()
+            self._wants_key_frame = True
+        await self._look_after_pictures(now, packet.ssrc)
+
+    async def _look_after_pictures(self, now: float, ssrc: int) -> None:
+        """Ask for what is missing again, or go on without it and ask for a key frame."""
+        intake = self._intake
+        assembly = intake.assembly
+        match intake.repair.look(now, assembly.gap, has_gap=assembly.has_gap):
+            case Step.ASK_AGAIN:
+                await self._ask_again(ssrc, intake.missing.missing)
             case Step.SKIP:
                 assembly.skip()
-                nacks.missing.clear()
-                await self._send_rtcp_pli(original)
+                intake.missing.give_up()
+                self._wants_key_frame = True
             case Step.ASK_FOR_KEY_FRAME:
-                await self._send_rtcp_pli(original)
+                self._wants_key_frame = True
+        if self._wants_key_frame and now - self._pleaded_at >= self.PLEA:
+            self._wants_key_frame, self._pleaded_at = False, now
+            await self._send_rtcp_pli(ssrc)
+
+    async def _ask_again(self, ssrc: int, numbers: Iterable[int]) -> None:
+        for some in requests(numbers):
+            await self._send_rtcp_nack(ssrc, some)
+
+    def _repaired(self, packet: RtpPacket, codec: RTCRtpCodecParameters) -> RtpPacket | None:
+        """Return what a packet sends again (RFC 4588 section 4); ``None`` if it is of no use."""
+        intake, repairing = self._intake, self._hidden("rtx_ssrc")
+        apt, current = codec.parameters.get("apt"), intake.choice.current
+        if not packet.payload:
+            return None  # a probe for the bandwidth
+        is_known = isinstance(apt, int) and apt in self._hidden("codecs")
+        if len(packet.payload) < 2 or not is_known or current is None:
+            intake.discarded += 1
+            return None
+        original = repairing.get(packet.ssrc)
+        if original is None or (original != current and packet.ssrc not in self._told_repairing):
+            # RFC 4588 section 5.3: it belongs to the stream of which it has what was asked for.
+            if int.from_bytes(packet.payload[:2], "big") not in intake.missing.missing:
+                intake.discarded += 1
+                return None
+            original = repairing[packet.ssrc] = current
+        self._count(packet, codec)
+        if original != current:
+            intake.discarded += 1
+            return None
+        return unwrap_rtx(packet, payload_type=int(apt or 0), ssrc=original)
+
+    def _count(self, packet: RtpPacket, codec: RTCRtpCodecParameters) -> None:
+        streams: dict[int, StreamStatistics] = self._hidden("remote_streams")
+        self._hidden("active_ssrc")[packet.ssrc] = clock.current_datetime()
+        if packet.ssrc not in streams:
+            if len(streams) >= self.MOST_SOURCES:
+                oldest = next(ssrc for ssrc in streams if ssrc != self.source)
+                for table in ("remote_streams", "active_ssrc", "lsr", "lsr_time"):
+                    self._hidden(table).pop(oldest, None)
+                if oldest not in self._told_repairing:
+                    self._hidden("rtx_ssrc").pop(oldest, None)
+            streams[packet.ssrc] = _Statistics(codec.clockRate)
+        streams[packet.ssrc].add(packet)
+
+    async def _estimate(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        """Estimate what the path can take, and tell the sender (REMB)."""
+        estimator, sent = self._hidden("remote_bitrate_estimator"), packet.extensions.abs_send_time
+        if estimator is None or sent is None:
+            return
+        if arrival_time_ms - self._estimated_at > 2000:
+            # It would go through each millisecond of the pause, one after the other.
+            estimator.incoming_bitrate.reset()
+            estimator.ssrcs.clear()
+        self._estimated_at = arrival_time_ms
+        if len(estimator.ssrcs) > self.MOST_SOURCES:
+            estimator.ssrcs.clear()
+        told = estimator.add(
+            abs_send_time=sent,
+            arrival_time_ms=arrival_time_ms,
+            payload_size=len(packet.payload) + packet.padding_size,
+            ssrc=packet.ssrc,
+        )
+        own = self._hidden("rtcp_ssrc")
+        if own is not None and told is not None:
+            await self._send_rtcp(
+                RtcpPsfbPacket(
+                    fmt=rtp.RTCP_PSFB_APP, ssrc=own, media_ssrc=0, fci=pack_remb_fci(*told)
+                )
+            )
+
+    @property
+    def packets_discarded(self) -> int:
+        """How many packets were of no use: malformed, or of a source that is not played."""
+        return self._intake.discarded
 
     @property
     def frames_dropped(self) -> int:
@@ -323,15 +341,15 @@ class Receiver(TappedReceiver):
 
     async def getStats(self) -> RTCStatsReport:
         report = await super().getStats()
-        streams, repairing = self._hidden("remote_streams"), self._hidden("rtx_ssrc")
-        media = [ssrc for ssrc in streams if ssrc not in repairing]
+        streams: dict[int, StreamStatistics] = self._hidden("remote_streams")
+        # aiortc writes those of every source under one id.
         for id, stats in list(report.items()):
-            if not isinstance(stats, RTCInboundRtpStreamStats) or stats.ssrc not in repairing:
+            if not isinstance(stats, RTCInboundRtpStreamStats):
                 continue
-            if not media:
+            if self.source not in streams:
                 del report[id]
                 continue
-            stats.ssrc, stream = media[-1], streams[media[-1]]
+            stats.ssrc, stream = self.source, streams[self.source]
             stats.packetsReceived = stream.packets_received
             stats.packetsLost = stream.packets_lost
             stats.jitter = stream.jitter

@@ -25,6 +25,12 @@ from ..sending.rtp import RtpStream
 from ..sending.stats import outbound
 from .dtls import DtlsTransport
 
+LONGEST_ROUND_TRIP = 60.0
+"""Seconds; a report that makes it longer, or less than nothing, tells nothing of it."""
+
+HIGHEST_ESTIMATE = 10**10
+"""Bits a second of an estimate (REMB), which may say 2 to the power of 81."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -110,6 +116,8 @@ class Sender(RTCRtpSender):
                 rtt = getattr(self, "_RTCRtpSender__rtt")  # noqa: B009
                 for report in packet.reports:
                     if report.ssrc == self._ssrc:
+                        # It comes of what the other side says, and may be nonsense.
+                        rtt = rtt if rtt is None or 0 <= rtt <= LONGEST_ROUND_TRIP else None
                         self.outgoing.reported_on(report.fraction_lost / 256, rtt)
             case RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK):
                 try:
@@ -124,9 +132,9 @@ class Sender(RTCRtpSender):
                 try:
                     bitrate, ssrcs = unpack_remb_fci(packet.fci)
                 except ValueError:
-                    return  # another application's, or malformed
+                    return  # another application's
                 if self._ssrc in ssrcs:
-                    self.outgoing.estimated(bitrate)
+                    self.outgoing.estimated(min(bitrate, HIGHEST_ESTIMATE))
 
     async def getStats(self) -> RTCStatsReport:
         report = await super().getStats()

@@ -10,6 +10,9 @@ from typing import Generic, TypeVar
 MOST = 20
 """Pictures that wait at most: two thirds of a second at 30 a second."""
 
+MOST_BYTES = 32 * 1024 * 1024
+"""Bytes that wait at most, beside one picture."""
+
 INSIST = 0.5
 """Seconds after which a key frame that did not come is asked for again."""
 
@@ -25,27 +28,31 @@ class Backlog(Generic[T]):
 
     def __init__(self) -> None:
         self.dropped = 0
-        self._waiting: deque[T] = deque()
+        self._waiting: deque[tuple[T, int]] = deque()
+        self._bytes = 0
         self._needs_key_frame = False
         self._asked_at = float("-inf")
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, now: float, picture: T, *, is_key_frame: bool) -> bool:
+    def put(self, now: float, picture: T, *, is_key_frame: bool, size: int = 0) -> bool:
         """Add a picture.
 
         Args:
             now: Seconds on a monotonic clock.
             picture: What to decode.
             is_key_frame: Whether it can be decoded by itself.
+            size: How many bytes it has.
 
         Returns:
             Whether to ask the sender for a key frame.
         """
-        if len(self._waiting) >= MOST:
+        is_full = len(self._waiting) >= MOST or self._bytes + size > MOST_BYTES
+        if self._waiting and is_full:
             self.dropped += len(self._waiting)
             self._waiting.clear()
+            self._bytes = 0
             self._needs_key_frame = True
         if self._needs_key_frame and not is_key_frame:
             self.dropped += 1
@@ -54,12 +61,17 @@ class Backlog(Generic[T]):
             self._asked_at = now
             return True
         self._needs_key_frame = False
-        self._waiting.append(picture)
+        self._waiting.append((picture, size))
+        self._bytes += size
         return False
 
     def take(self) -> T | None:
         """Return the oldest picture, or ``None``."""
-        return self._waiting.popleft() if self._waiting else None
+        if not self._waiting:
+            return None
+        picture, size = self._waiting.popleft()
+        self._bytes -= size
+        return picture
 
 
 def is_key_frame(codec: str, data: bytes) -> bool:

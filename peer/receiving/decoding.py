@@ -18,11 +18,22 @@ from aiortc.codecs.base import Decoder
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtp import RtpPacket
 from av import AudioFrame, VideoFrame
+from av.video.reformatter import ColorRange
+
+from icefloe.encoding import Refusals
+from icefloe.encoding.pictures import BT601
 
 from .backlog import Backlog, is_key_frame
 from .frames import FrameQueue
 from .hearing import AudioStats, Hearing
 from .playout import STEP
+
+_UNSPECIFIED = 2
+"""The matrix of a stream that does not tell it (ITU-T H.273 section 8.3)."""
+
+MOST_PIXELS = 36_000_000
+"""Pixels of a picture at most: 8K has 33 million. A decoder keeps several, and ten bytes
+can announce 268 million."""
 
 _BEHIND = 0.2
 """Seconds after which time that nobody heard is passed over, as after a machine has slept."""
@@ -223,20 +234,23 @@ class VideoDecoding(_Decoding):
         ask_for_key_frame: Callable[[], None],
     ) -> None:
         self._ask_for_key_frame = ask_for_key_frame
+        self._refused = Refusals("decoding")
         self._backlog: Backlog[tuple[RTCRtpCodecParameters, JitterFrame]] = Backlog()
         super().__init__(frames, "video-decoder")
 
     @property
     def dropped(self) -> int:
-        """How many pictures were not decoded for want of time."""
-        return self._backlog.dropped
+        """How many pictures were not decoded, for want of time or because they are too large."""
+        return self._backlog.dropped + self._refused.count
 
     def put(self, task: tuple[RTCRtpCodecParameters, JitterFrame]) -> None:
         """Take an encoded picture and its codec."""
         codec, picture = task
         key_frame = is_key_frame(codec.name, picture.data)
         with self._changed:
-            ask = self._backlog.put(time.monotonic(), task, is_key_frame=key_frame)
+            ask = self._backlog.put(
+                time.monotonic(), task, is_key_frame=key_frame, size=len(picture.data)
+            )
             self._changed.notify()
         if ask:
             self._ask_for_key_frame()
@@ -248,6 +262,12 @@ class VideoDecoding(_Decoding):
             codec, picture = task
             if decoder is None or codec.name != name:
                 decoder, name = get_decoder(codec), codec.name
+                context = getattr(decoder, "codec", None)
+                if isinstance(context, av.VideoCodecContext):
+                    context.options = {"max_pixels": str(MOST_PIXELS)}
+            if (pixels := _announced(name, picture.data)) > MOST_PIXELS:
+                self._refused.note(ValueError(f"{pixels} pixels are more than {MOST_PIXELS}"))
+                continue
             try:
                 frames = decoder.decode(picture)
             except av.FFmpegError as error:
@@ -257,6 +277,7 @@ class VideoDecoding(_Decoding):
                 continue
             for frame in frames:
                 if isinstance(frame, VideoFrame):
+                    _tell_colours(frame)
                     self._frames.put(frame)
 
     def _take(self) -> tuple[RTCRtpCodecParameters, JitterFrame] | None:
@@ -266,3 +287,22 @@ class VideoDecoding(_Decoding):
                     return task
                 self._changed.wait()
             return None
+
+
+def _tell_colours(frame: VideoFrame) -> None:
+    """Have a picture say how it is to be read, where its stream does not: as WebRTC has it."""
+    if frame.color_range == ColorRange.UNSPECIFIED:
+        frame.color_range = ColorRange.MPEG
+    if frame.colorspace == _UNSPECIFIED:
+        frame.colorspace = BT601
+
+
+def _announced(codec: str, data: bytes) -> int:
+    """Return how many pixels a key frame of VP8 has (RFC 6386 section 9.1); 0 for what is none.
+
+    libvpx does not look at what FFmpeg limits, as other decoders do.
+    """
+    if codec.upper() != "VP8" or len(data) < 10 or data[0] & 1:
+        return 0
+    width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (6, 8))
+    return width * height

@@ -8,11 +8,21 @@ held up by a loss stays late for as long as pictures fit into one packet each.
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-CAPACITY = 512
-"""Packets that are kept, from the first of the next picture on, those that are missing included."""
+CAPACITY = 16384
+"""Packets that are kept, from the first of the next picture on, those that are missing included. A
+picture of 16 MB has as many; sequence numbers are told apart up to twice as far."""
 
-_STRAY = 100
-"""How far back a packet may be to be a late one; beyond it the numbers have begun anew."""
+MOST_BYTES = 16 * 1024 * 1024
+"""Bytes of payload that are kept, and so what a picture may have. A key frame of 4K with grain has
+a third of that."""
+
+LEAP = 1024
+"""Packets by which the number of one may be ahead of the newest: what is further has begun anew, or
+comes after an outage of which nobody remembers enough to send it again."""
+
+_STRAY = 1024
+"""How far back a packet may be to be a late one, as SRTP has it; beyond it the numbers have begun
+anew. What is sent again as such may be late by more."""
 
 T = TypeVar("T")
 
@@ -38,6 +48,7 @@ class _Piece(Generic[T]):
     timestamp: int
     data: bytes
     is_last: bool
+    is_malformed: bool
 
 
 class Assembly(Generic[T]):
@@ -51,45 +62,67 @@ class Assembly(Generic[T]):
         self._trusts_marker = True
         self._gave: int | None = None
         self._spoiled: int | None = None
+        self._held = 0
+        """Bytes of payload that are kept."""
 
     @property
-    def first(self) -> int:
-        """The number of the packet that the next picture begins with, counted on beyond 16 bits."""
-        return self._first
+    def gap(self) -> int:
+        """The number of the first packet that did not come, counted on beyond 16 bits."""
+        return self._end
 
     @property
     def has_gap(self) -> bool:
         """Whether packets are missing between the first of the next picture and the newest one."""
         return len(self._pieces) <= self._newest - self._first
 
-    def put(self, number: int, timestamp: int, data: bytes, codec: T, *, is_last: bool) -> bool:
+    def put(
+        self,
+        number: int,
+        timestamp: int,
+        data: bytes | None,
+        codec: T,
+        *,
+        is_last: bool,
+        is_again: bool = False,
+    ) -> bool:
         """Take a packet.
 
         Args:
             number: The sequence number, 16 bits.
             timestamp: Of RTP.
-            data: The payload without what describes it; empty if it is padding.
+            data: The payload without what describes it; empty if it is padding, ``None`` if it is
+                malformed, and the picture is to be given up.
             codec: Handed on with the picture.
             is_last: The marker bit: whether the picture ends with it.
+            is_again: Whether it was sent again (RFC 4588).
 
         Returns:
             Whether pictures were given up, so that a key frame is needed.
         """
-        given_up = False
+        given_up = is_malformed = data is None
+        data = data or b""
         if not self._begun:
             self._begun = True
             self._begin_at(number)
         # The nearest number to the newest one that has these 16 bits.
         at = self._newest + ((number - self._newest + 0x8000) & 0xFFFF) - 0x8000
         if at < self._first:
-            if self._first - at < _STRAY:
+            if is_again or self._first - at <= _STRAY:
                 return False
             given_up = True
             self._begin_at(at)
-        elif at - self._first >= CAPACITY:
+        elif at - self._newest > LEAP:
             given_up = True
-            self._make_room(at)
-        self._pieces[at] = _Piece(codec, timestamp, data, is_last)
+            self._begin_at(at)
+        elif at in self._pieces:
+            return False
+        if at - self._first >= CAPACITY or self._held + len(data) > MOST_BYTES:
+            given_up = True
+            self._make_room(at, len(data))
+            if at < self._first:
+                return True  # its place was given up
+        self._pieces[at] = _Piece(codec, timestamp, data, is_last, is_malformed)
+        self._held += len(data)
         self._newest = max(self._newest, at)
         return given_up
 
@@ -117,8 +150,11 @@ class Assembly(Generic[T]):
         self._go_on_behind(gap)
 
     def _cut(self) -> Picture[T] | None:
-        pieces = [self._pieces.pop(at) for at in range(self._first, self._end)]
+        pieces = [self._pop(at) for at in range(self._first, self._end)]
         self._first = self._end
+        if any(piece.is_malformed for piece in pieces):
+            self._spoiled = pieces[0].timestamp
+            return None
         filled = [piece for piece in pieces if piece.data]
         if not filled:
             return None  # padding
@@ -131,8 +167,14 @@ class Assembly(Generic[T]):
         self._gave = stamp
         return Picture(filled[0].codec, stamp, b"".join(piece.data for piece in filled))
 
+    def _pop(self, at: int) -> _Piece[T]:
+        piece = self._pieces.pop(at)
+        self._held -= len(piece.data)
+        return piece
+
     def _begin_at(self, at: int) -> None:
         self._pieces.clear()
+        self._held = 0
         self._first = self._end = at
         self._newest = at - 1
 
@@ -143,13 +185,18 @@ class Assembly(Generic[T]):
             self._spoiled = piece.timestamp  # its beginning may be what is missing
             while (piece := self._pieces.get(at)) and piece.timestamp == self._spoiled:
                 at += 1
-        for old in [n for n in self._pieces if n < at]:
-            del self._pieces[old]
+        for old in range(self._first, at):
+            if old in self._pieces:
+                self._pop(old)
         self._first = self._end = at
 
-    def _make_room(self, newest: int) -> None:
+    def _make_room(self, newest: int, size: int) -> None:
         """Give up the oldest pictures until a packet has its place."""
-        while newest - self._first >= CAPACITY and self._first <= self._newest:
+
+        def lacks_room() -> bool:
+            return newest - self._first >= CAPACITY or self._held + size > MOST_BYTES
+
+        while lacks_room() and self._first <= self._newest:
             gap = self._first
             while gap in self._pieces:
                 gap += 1
@@ -159,5 +206,5 @@ class Assembly(Generic[T]):
             while gap + 1 not in self._pieces:
                 gap += 1
             self._go_on_behind(gap)
-        if newest - self._first >= CAPACITY:
+        if lacks_room():
             self._begin_at(newest)

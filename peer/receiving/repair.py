@@ -35,20 +35,21 @@ class Repair:
     """Follows one stream of video."""
 
     def __init__(self) -> None:
-        self._first: int | None = None
+        self._gap: int | None = None
         self._since = self._asked_at = 0.0
         self._insist_at = float("inf")
 
-    def look(self, now: float, first: int, *, has_gap: bool) -> Step:
+    def look(self, now: float, gap: int, *, has_gap: bool) -> Step:
         """Decide what to do after a packet was taken.
 
         Args:
             now: Seconds on a monotonic clock.
-            first: The sequence number that the next frame begins with.
+            gap: The sequence number of the first packet that did not come: patience begins anew
+                with each, for of a large key frame some are missing for as long as it arrives.
             has_gap: Whether packets are missing between it and the newest one.
         """
-        if not has_gap or first != self._first:
-            self._first = first if has_gap else None
+        if not has_gap or gap != self._gap:
+            self._gap = gap if has_gap else None
             self._since = self._asked_at = now
         elif now - self._since >= PATIENCE:
             self._insist_at = now + INSIST

@@ -2,6 +2,8 @@
 
 from av import AudioFrame, VideoFrame
 
+from icefloe.encoding import upright_size
+
 
 def nothing_like(frame: VideoFrame | AudioFrame) -> VideoFrame | AudioFrame:
     """Return a black picture, or silence, in the place of a frame."""
@@ -12,7 +14,7 @@ def nothing_like(frame: VideoFrame | AudioFrame) -> VideoFrame | AudioFrame:
         silence.sample_rate, silence.pts = frame.sample_rate, frame.pts
         silence.time_base = frame.time_base
         return silence
-    black = VideoFrame(frame.width, frame.height, "yuv420p")
+    black = VideoFrame(*upright_size(frame), "yuv420p")
     for index, component in enumerate(black.planes):
         component.update((b"\x80" if index else b"\x10") * component.buffer_size)
     black.pts, black.time_base = frame.pts, frame.time_base

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
+import av
 from aiortc import MediaStreamTrack
 from aiortc.codecs import get_encoder, is_rtx
 from aiortc.mediastreams import MediaStreamError
@@ -20,7 +21,14 @@ from aiortc.rtp import compute_audio_level_dbov
 from av import AudioFrame, VideoFrame
 from av.packet import Packet
 
-from icefloe.encoding import KeyFrameRequests, VideoEncoder, default_bitrate, encoded
+from icefloe.encoding import (
+    EncodingError,
+    KeyFrameRequests,
+    Refusals,
+    VideoEncoder,
+    default_bitrate,
+    encoded,
+)
 from icefloe.encoding.packing import Packer
 
 from ..receiving.redundancy import OpusEncoder, Redundancy
@@ -38,6 +46,9 @@ _BLACK_EVERY = 1.0
 
 _SHORT, _WINDOW = 0.25, 1.5
 """Seconds over which what is sent is measured, at least and about."""
+
+_LARGEST = 1300
+"""Bytes of a payload at most: with all that is put around it SRTP has a buffer of 1500."""
 
 _UNKNOWN_SIZE = 1280, 720
 """Pixels of pictures that came encoded, by which their rate is guessed before it is measured."""
@@ -62,6 +73,7 @@ class Outgoing:
         frames_encoded: How many were encoded here, for this peer alone.
         requests: How often the peer asked for key frames, by ``"pli"`` and by ``"fir"``.
         nacks: How often it asked for lost packets.
+        refused: Frames that could not be converted or encoded.
         width: Pixels of the latest picture.
         height: Likewise.
         implementation: What encoded it.
@@ -79,6 +91,7 @@ class Outgoing:
         self.frames = self.key_frames = self.frames_encoded = 0
         self.requests = {"pli": 0, "fir": 0}
         self.nacks = 0
+        self.refused = Refusals(f"sending {kind}")
         self.width = self.height = 0
         self.implementation = ""
         self.stream = stream
@@ -247,7 +260,10 @@ class Outgoing:
                 else:
                     self._sends = False  # it goes on with a key frame
             else:
-                await self._send_frame(data, is_muted=not getattr(track, "enabled", True))
+                try:
+                    await self._send_frame(data, is_muted=not getattr(track, "enabled", True))
+                except (EncodingError, av.FFmpegError) as error:
+                    self.refused.note(error)
 
     def _send_packet(self, packet: "Packet[Any]") -> None:
         known = encoded(packet)
@@ -344,6 +360,10 @@ class Outgoing:
         level: int | None = None,
     ) -> None:
         assert codec.payloadType is not None
+        if payloads and len(max(payloads, key=len)) > _LARGEST:
+            size = len(max(payloads, key=len))
+            self.refused.note(ValueError(f"{size} bytes of {codec.name} do not fit into a packet"))
+            return
         now, ntp = time.monotonic(), ntp_time()
         if self._timeline is None or self._lateness is None:
             self._timeline, self._lateness = Timeline(codec.clockRate), Lateness(codec.clockRate)

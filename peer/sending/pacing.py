@@ -23,8 +23,16 @@ LONGEST = 0.2
 """Seconds that a packet waits at most; the rate is raised for what would wait longer. An event loop
 that is late may add to it."""
 
-MOST_WAITING = 1 << 20
-"""Bytes that wait at most; the oldest of what is beyond leave at once."""
+OVERDUE = 2 * LONGEST
+"""Seconds after which a packet leaves whatever the rate. An event loop that is late sends a burst
+each time that it comes to it, and would be ever later."""
+
+MOST_OVERDUE = 128 * 1024
+"""Bytes of these that leave at once: the sockets of most systems have room for 200 kB."""
+
+MOST_WAITING = 8 << 20
+"""Bytes that wait at most; the oldest of what is beyond leave at once. A key frame of 4K with grain
+has less."""
 
 _QUANTUM = 0.004
 """Seconds between bursts: four packets at 10 Mbit/s."""
@@ -97,10 +105,12 @@ class PicturePacer:
         leaving: list[bytes] = []
         if not self._waiting:
             return leaving
-        credit = self._pacer.credit(now)
+        credit, beyond = self._pacer.credit(now), 0
         while queue := self._repairs or self._pictures:
             if credit <= 0 and self._waiting <= MOST_WAITING:
-                break
+                if now - queue[0].since < OVERDUE or beyond >= MOST_OVERDUE:
+                    break
+                beyond += len(queue[0].packet)
             next_one = queue.popleft()
             packet, size = next_one.packet, len(next_one.packet)
             if next_one.since < now:
@@ -135,7 +145,7 @@ class PacedSending:
         self.pacer = PicturePacer()
         self._transmit = transmit
         self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._closed = self._is_over = False
 
     def send(
         self, packets: Sequence[bytes], *, stamp_at: int, bitrate: float, again: bool = False
@@ -147,6 +157,8 @@ class PacedSending:
         """
         if self._closed:
             return
+        if self._is_over:
+            raise ConnectionError("the transport was closed while packets waited")
         now = time.monotonic()
         self.pacer.put(now, packets, stamp_at=stamp_at, bitrate=bitrate, again=again)
         self._flush(now)
@@ -173,5 +185,6 @@ class PacedSending:
             self._flush(time.monotonic())
         except ConnectionError:
             # Whoever sends the next picture is told.
+            self._is_over = True
             logger.debug("pacing.dropped reason=closed")
             self.pacer.clear()

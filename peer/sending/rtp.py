@@ -14,12 +14,23 @@ MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 
-HISTORY = 1024
-"""Packets that can be sent again: a second of 10 Mbit/s. A power of two."""
+HISTORY = 8192
+"""Packets that can be sent again at most: 9.7 MB, a key frame of 4K with grain."""
+
+HISTORY_LEAST = 1024
+"""Of these none is forgotten for its age."""
+
+REMEMBERED = 3.0
+"""Seconds after which the others are."""
 
 REPAIRED_AT_ONCE = 256
 """Packets sent again for one request at most."""
 
+REPAIRED_EVERY = 0.01
+"""Seconds before a packet is sent once more: whoever asks for it at each packet that comes has not
+waited for the answer."""
+
+_REPAIRED_EVERY = int(REPAIRED_EVERY * (1 << 32))
 _NTP_EPOCH = 2_208_988_800
 _HEADER = struct.Struct("!BBHII")
 _EXTENSION_HEADER = 4
@@ -89,6 +100,10 @@ class _Sent:
     timestamp: int
     level: int | None
     payload: bytes
+    ntp: int
+    """When it was sent."""
+    again_before: int = 0
+    """When it may be sent once more, after it was sent again."""
 
 
 class RtpStream:
@@ -113,7 +128,8 @@ class RtpStream:
         # Below the middle, so that the first wrap of SRTP's counter is not among the first packets.
         self._number = random.getrandbits(15)
         self._rtx_number = random.getrandbits(15)
-        self._history: list[_Sent | None] = [None] * HISTORY
+        self._history: dict[int, _Sent] = {}
+        """By their numbers, the oldest first."""
         self._before = b""
         self._has_send_time = False
         self._level_id: int | None = None
@@ -181,14 +197,24 @@ class RtpStream:
         number, last = self._number, len(payloads) - 1
         for index, payload in enumerate(payloads):
             kind = payload_type | 0x80 if index == last else payload_type
-            self._history[number % HISTORY] = _Sent(number, kind, timestamp, level, payload)
+            self._history.pop(number, None)
+            self._history[number] = _Sent(number, kind, timestamp, level, payload, ntp)
             header = _HEADER.pack(first, kind, number, timestamp, self._ssrc)
             packets.append(header + extension + payload)
             number = number + 1 & 0xFFFF
             self.octets += len(payload)
         self._number = number
         self.packets += len(payloads)
+        self._forget(ntp)
         return packets
+
+    def _forget(self, ntp: int) -> None:
+        old = ntp - int(REMEMBERED * (1 << 32))
+        while len(self._history) > HISTORY_LEAST:
+            number = next(iter(self._history))
+            if len(self._history) <= HISTORY and self._history[number].ntp > old:
+                return
+            del self._history[number]
 
     def again(self, numbers: Iterable[int], *, rtx_type: int | None, ntp: int) -> list[bytes]:
         """Return packets once more, those that are remembered.
@@ -200,8 +226,8 @@ class RtpStream:
         """
         packets: list[bytes] = []
         for number in numbers:
-            sent = self._history[number % HISTORY]
-            if sent is None or sent.number != number:
+            sent = self._history.get(number)
+            if sent is None or 0 < sent.again_before - ntp <= _REPAIRED_EVERY:
                 continue
             if len(packets) == REPAIRED_AT_ONCE:
                 break
@@ -216,6 +242,7 @@ class RtpStream:
                 payload = number.to_bytes(2, "big") + sent.payload
                 self._rtx_number = again + 1 & 0xFFFF
             packets.append(header + extension + payload)
+            sent.again_before = ntp + _REPAIRED_EVERY
             self.packets_again += 1
             self.octets_again += len(payload)
         return packets

@@ -29,6 +29,8 @@ class RTCOutboundRtpStreamStats(aiortc.stats.RTCOutboundRtpStreamStats):
     retransmittedBytesSent: int = 0
     totalPacketSendDelay: float | None = None
     """Seconds that packets have waited here before they were sent, of all together."""
+    framesRefused: int = 0
+    """Frames of the track that could not be converted or encoded; not in W3C's."""
     nackCount: int | None = None
     pliCount: int | None = None
     firCount: int | None = None
@@ -47,6 +49,7 @@ def outbound(
     more.retransmittedPacketsSent = stream.packets_again
     more.retransmittedBytesSent = stream.octets_again
     more.encoderImplementation = outgoing.implementation or None
+    more.framesRefused = outgoing.refused.count
     if stats.kind == "video":
         more.framesSent = outgoing.frames
         more.framesEncoded = outgoing.frames_encoded

@@ -18,7 +18,15 @@ from icefloe.encoding import VideoEncoder
 from icefloe.peer import PeerConnection, forward
 from icefloe.peer._aiortc import Sender
 from icefloe.peer.sending import pacing
-from icefloe.peer.sending.pacing import FACTOR, LONGEST, MOST_WAITING, PacedSending, PicturePacer
+from icefloe.peer.sending.pacing import (
+    FACTOR,
+    LONGEST,
+    MOST_OVERDUE,
+    MOST_WAITING,
+    OVERDUE,
+    PacedSending,
+    PicturePacer,
+)
 from icefloe.peer.sending.rtp import ABS_SEND_TIME, MID, ntp_time
 from tests.helpers.hops import hop
 from tests.peer.test_repair import is_media, make_lossy
@@ -129,6 +137,20 @@ def test_nothing_waits_longer_than_said(steps: list[tuple[float, int]], bitrate:
     assert all(at - then < LONGEST + 0.05 for (at, _), then in zip(gone, sent, strict=True))
 
 
+def test_what_is_overdue_leaves_although_the_loop_was_late() -> None:
+    pacer = PicturePacer()
+    pacer.put(0.0, [PACKET] * 2000, stamp_at=0, bitrate=1e6)
+    early = len(pacer.take(0.01, 0)) + len(pacer.take(0.2, 0))
+    pacer.put(0.3, [b"next"], stamp_at=0, bitrate=1e6)
+    assert early < 200
+    gone = pacer.take(OVERDUE, 0)
+    assert MOST_OVERDUE <= len(gone) * 1200 < 2 * MOST_OVERDUE
+    while pacer._waiting > 1200:
+        gone += pacer.take(OVERDUE, 0)
+    assert gone.count(PACKET) == 2000 - early
+    assert gone.count(b"next") + len(pacer.take(OVERDUE + 0.3, 0)) == 1
+
+
 def test_what_is_sent_again_goes_first() -> None:
     pacer = PicturePacer()
     pacer.put(0.0, [PACKET] * 100, stamp_at=0, bitrate=1e6)
@@ -142,7 +164,7 @@ def test_what_is_sent_again_goes_first() -> None:
 
 def test_what_waits_is_bounded() -> None:
     pacer = PicturePacer()
-    pacer.put(0.0, [PACKET] * 2000, stamp_at=0, bitrate=1e6)
+    pacer.put(0.0, [PACKET] * 8000, stamp_at=0, bitrate=1e6)
     pacer.take(0.0, 0)
     assert MOST_WAITING - 1200 <= pacer._waiting <= MOST_WAITING
     pacer.clear()

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from icefloe.peer.receiving.pictures import CAPACITY, Assembly
+from icefloe.peer.receiving.pictures import CAPACITY, LEAP, Assembly
 
 
 class Stream:
@@ -166,7 +166,7 @@ def test_a_picture_that_finds_no_room_is_given_up_as_a_whole() -> None:
     assert stream.send(3, "c") == ["c"]
 
 
-@pytest.mark.parametrize("ahead", [CAPACITY, 5000, -200, -5000])
+@pytest.mark.parametrize("ahead", [CAPACITY, 5000, LEAP + 1, -1100, -5000])
 def test_numbers_that_begin_anew_are_followed(ahead: int) -> None:
     stream = Stream(10_000)
     stream.send(1, "a")

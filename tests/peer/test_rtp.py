@@ -73,7 +73,7 @@ def test_the_same_payload_is_kept_once_for_all_peers() -> None:
     streams = [make({MID: 1}) for _ in range(3)]
     for stream in streams:
         stream.packets_of([payload], payload_type=97, timestamp=1, ntp=0)
-    kept = [next(filter(None, stream._history)).payload for stream in streams]
+    kept = [next(iter(stream._history.values())).payload for stream in streams]
     assert all(each is payload for each in kept)
 
 
