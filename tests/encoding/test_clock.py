@@ -8,13 +8,11 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, strategies as st
 
-from icefloe.encoding.clock import MediaClock, SoundClock, TimeBase, ticks_of
+from icefloe.encoding.clock import MediaClock, SoundClock, ticks_of
+from tests.helpers.times import LARGE, PICTURES, SOUND, Told
 
 RATE = 90000
 BASE = Fraction(1, RATE)
-LARGE = 2**63 - 1
-
-Told = tuple[int | None, TimeBase | None]
 
 
 def times(
@@ -33,42 +31,8 @@ def steps(placed: list[tuple[float, float]]) -> list[float]:
     return [b - a for (_, a), (_, b) in itertools.pairwise(placed)]
 
 
-NONSENSE: dict[str, Callable[[int], Told]] = {
-    "no pts": lambda n: (None, BASE),
-    "no time base": lambda n: (n * 3000, None),
-    "neither": lambda n: (None, None),
-    "a time base of zero": lambda n: (n * 3000, Fraction(0)),
-    "a negative time base": lambda n: (n * 3000, Fraction(-1, RATE)),
-    "a time base of an hour": lambda n: (n, Fraction(3600)),
-    "seconds": lambda n: (n // 30, Fraction(1)),
-    "tenths": lambda n: (n // 3, Fraction(1, 10)),
-    "always 0": lambda n: (0, BASE),
-    "always the largest": lambda n: (LARGE, BASE),
-    "always the least": lambda n: (-LARGE, BASE),
-    "the largest, in minutes": lambda n: (LARGE - n, Fraction(60)),
-    "backwards": lambda n: (-n * 3000, BASE),
-    "to and fro": lambda n: (n % 2 * 90000, BASE),
-    "anew each second": lambda n: (n % 30 * 3000, BASE),
-    "anew each fifth of a second": lambda n: (n % 6 * 3000, BASE),
-    "a leap of a day each second": lambda n: (n * 3000 + n // 30 * 86400 * RATE, BASE),
-    "a leap of a day once": lambda n: (n * 3000 + (n > 90) * 86400 * RATE, BASE),
-    "a leap back once": lambda n: (n * 3000 - (n > 90) * 86400 * RATE, BASE),
-    "a leap of a second each second": lambda n: (n * 3000 + n // 30 * RATE, BASE),
-    "a hundredth of the rate": lambda n: (n * 30, BASE),
-    "a hundred times the rate": lambda n: (n * 300_000, BASE),
-    "two thirds of the rate": lambda n: (n * 2000, BASE),
-    "half as much again": lambda n: (n * 4500, BASE),
-    "a tenth faster": lambda n: (n * 3300, BASE),
-    "a twentieth slower": lambda n: (n * 2850, BASE),
-    "every second one without": lambda n: (n * 3000 if n % 2 else None, BASE),
-    "at random": lambda n: (random.Random(n).randrange(-LARGE, LARGE), BASE),
-    "one of another time base": lambda n: (n * 3000, BASE) if n % 50 else (n, Fraction(1, 30)),
-    "in order of decoding": lambda n: ((n - n % 3 + (3, 1, 2)[n % 3]) * 3000, BASE),
-}
-
-
 @pytest.mark.parametrize("jitter", [0.0, 0.015])
-@pytest.mark.parametrize("told", NONSENSE.values(), ids=NONSENSE)
+@pytest.mark.parametrize("told", PICTURES.values(), ids=PICTURES)
 def test_nonsense_is_placed_by_its_arrival(told: Callable[[int], Told], jitter: float) -> None:
     placed = times(told, 60, jitter=jitter)
     assert min(steps(placed)) > 0
@@ -250,44 +214,22 @@ def test_times_are_turned_into_ticks() -> None:
 
 # --- sound
 
-SAMPLES, SOUND = 960, 48000
+SAMPLES, HERTZ = 960, 48000
 
 
 def sound(
     told: Callable[[int], Told], count: int = 1500, *, jitter: float = 0.0
 ) -> tuple[list[int], int]:
     """Return where frames of 20 ms begin, and where the last one ends."""
-    clock, rng = SoundClock(SOUND), random.Random(2)
+    clock, rng = SoundClock(HERTZ), random.Random(2)
     begins = [
         clock.place(*told(n), SAMPLES, 20 + n * 0.02 + rng.random() * jitter) for n in range(count)
     ]
     return begins, clock.end
 
 
-SOUND_NONSENSE: dict[str, Callable[[int], Told]] = {
-    "what makes sense": lambda n: (n * SAMPLES, Fraction(1, SOUND)),
-    "far off": lambda n: (2**62 + n * SAMPLES, Fraction(1, SOUND)),
-    "milliseconds": lambda n: (n * 20 + n % 3, Fraction(1, 1000)),
-    "tenths": lambda n: (n // 5, Fraction(1, 10)),
-    "seconds": lambda n: (n // 50, Fraction(1)),
-    "a wall clock": lambda n: (round(n * 20 + random.Random(n).gauss(0, 8)), Fraction(1, 1000)),
-    "no pts": lambda n: (None, Fraction(1, SOUND)),
-    "no time base": lambda n: (n * SAMPLES, None),
-    "a time base of zero": lambda n: (n * SAMPLES, Fraction(0)),
-    "always 0": lambda n: (0, Fraction(1, SOUND)),
-    "backwards": lambda n: (-n * SAMPLES, Fraction(1, SOUND)),
-    "anew each second": lambda n: (n % 50 * SAMPLES, Fraction(1, SOUND)),
-    "a leap of a day": lambda n: (n * SAMPLES + n // 100 * 86400 * SOUND, Fraction(1, SOUND)),
-    "a leap of ten seconds": lambda n: (n * SAMPLES + n // 100 * 480_000, Fraction(1, SOUND)),
-    "pictures": lambda n: (n, Fraction(1, 30)),
-    "a third of the rate": lambda n: (n * 320, Fraction(1, SOUND)),
-    "a rate that is a little off": lambda n: (round(n * SAMPLES * 1.002), Fraction(1, SOUND)),
-    "at random": lambda n: (random.Random(n).randrange(-LARGE, LARGE), Fraction(1, SOUND)),
-}
-
-
 @pytest.mark.parametrize("jitter", [0.0, 0.1])
-@pytest.mark.parametrize("told", SOUND_NONSENSE.values(), ids=SOUND_NONSENSE)
+@pytest.mark.parametrize("told", SOUND.values(), ids=SOUND)
 def test_sound_goes_on_without_a_gap(told: Callable[[int], Told], jitter: float) -> None:
     begins, end = sound(told, jitter=jitter)
     assert begins == [n * SAMPLES for n in range(1500)]
@@ -295,66 +237,66 @@ def test_sound_goes_on_without_a_gap(told: Callable[[int], Told], jitter: float)
 
 
 def test_sound_that_is_missing_is_a_gap() -> None:
-    clock, missed, ends = SoundClock(SOUND), 0, []
+    clock, missed, ends = SoundClock(HERTZ), 0, []
     for n in range(1000):
         if n % 100 == 99:
             missed += 5
         at = n + missed
-        begin = clock.place(at * SAMPLES, Fraction(1, SOUND), SAMPLES, 20 + at * 0.02)
+        begin = clock.place(at * SAMPLES, Fraction(1, HERTZ), SAMPLES, 20 + at * 0.02)
         assert begin == at * SAMPLES
         ends.append(clock.end)
     assert ends[-1] == (1000 + 50) * SAMPLES
 
 
 def test_single_frames_that_are_missing_add_up() -> None:
-    clock = SoundClock(SOUND)
+    clock = SoundClock(HERTZ)
     for n in range(1000):
         at = n + n // 10
-        begin = clock.place(at * SAMPLES, Fraction(1, SOUND), SAMPLES, 20 + at * 0.02)
+        begin = clock.place(at * SAMPLES, Fraction(1, HERTZ), SAMPLES, 20 + at * 0.02)
         assert 0 <= at * SAMPLES - begin <= 2 * SAMPLES
 
 
 @pytest.mark.parametrize("pause", [0.7, 5.0, 60.0])
 @pytest.mark.parametrize("told", ["goes on", "stands", "nothing"])
 def test_a_pause_of_sound_leaves_its_time(pause: float, told: str) -> None:
-    clock, base = SoundClock(SOUND), Fraction(1, SOUND)
+    clock, base = SoundClock(HERTZ), Fraction(1, HERTZ)
     for n in range(100):
         clock.place(None if told == "nothing" else n * SAMPLES, base, SAMPLES, n * 0.02)
-    stamp = 100 * SAMPLES + (round(pause * SOUND) if told == "goes on" else 0)
+    stamp = 100 * SAMPLES + (round(pause * HERTZ) if told == "goes on" else 0)
     begin = clock.place(None if told == "nothing" else stamp, base, SAMPLES, 2 + pause)
     # Times that stand are those of a stall, up to 2 s.
     expected = 0 if told == "stands" and pause < 2 else pause
-    assert begin / SOUND == pytest.approx(2 + expected, abs=0.001)
+    assert begin / HERTZ == pytest.approx(2 + expected, abs=0.001)
 
 
 def test_a_stall_of_sound_makes_no_gap() -> None:
-    clock = SoundClock(SOUND)
+    clock = SoundClock(HERTZ)
     for n in range(500):
         now = 10 + (n * 0.02 if not 100 <= n < 180 else 3.6)
-        assert clock.place(n * SAMPLES, Fraction(1, SOUND), SAMPLES, now) == n * SAMPLES
+        assert clock.place(n * SAMPLES, Fraction(1, HERTZ), SAMPLES, now) == n * SAMPLES
 
 
 def test_another_track_of_sound_follows() -> None:
-    clock = SoundClock(SOUND)
-    clock.place(10**9, Fraction(1, SOUND), SAMPLES, 5.0)
+    clock = SoundClock(HERTZ)
+    clock.place(10**9, Fraction(1, HERTZ), SAMPLES, 5.0)
     clock.anew()
-    assert clock.place(0, Fraction(1, SOUND), SAMPLES, 5.1) == SAMPLES
+    assert clock.place(0, Fraction(1, HERTZ), SAMPLES, 5.1) == SAMPLES
     clock.anew()
-    assert clock.place(7, None, SAMPLES, 15.1) == pytest.approx(10.1 * SOUND, abs=50)
+    assert clock.place(7, None, SAMPLES, 15.1) == pytest.approx(10.1 * HERTZ, abs=50)
 
 
 def test_hours_of_a_rate_that_is_off_make_no_gap() -> None:
-    clock = SoundClock(SOUND)
+    clock = SoundClock(HERTZ)
     for n in range(100_000):
         now = n * 0.1 * 1.0005
-        assert clock.place(n * 4800, Fraction(1, SOUND), 4800, now) == n * 4800
+        assert clock.place(n * 4800, Fraction(1, HERTZ), 4800, now) == n * 4800
 
 
 @given(st.lists(st.tuples(pts, bases, st.integers(0, 96000), waits), max_size=120))
 def test_sound_never_overlaps_and_never_runs_ahead_of_its_samples(
     frames: list[tuple[int | None, Fraction | None, int, float]],
 ) -> None:
-    clock, now, end = SoundClock(SOUND), 7.0, 0
+    clock, now, end = SoundClock(HERTZ), 7.0, 0
     for index, (stamp, base, duration, waited) in enumerate(frames):
         now += waited
         if index % 50 == 49:
@@ -362,6 +304,6 @@ def test_sound_never_overlaps_and_never_runs_ahead_of_its_samples(
         begin = clock.place(stamp, base, duration, now)
         assert begin >= end
         # A gap is time that passed, but for what frames are early or late by.
-        assert begin == end or begin / SOUND <= (now - 7.0) * 1.005 + 0.6
+        assert begin == end or begin / HERTZ <= (now - 7.0) * 1.005 + 0.6
         end = clock.end
         assert end == begin + duration
