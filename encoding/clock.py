@@ -298,14 +298,16 @@ class SoundClock:
     Args:
         rate: Ticks a second; for sound as a rule one for each sample.
         start: The first place.
+        jitter: Seconds by which times may differ from the samples without a gap.
 
     Attributes:
         end: Where the sound that came so far ends.
     """
 
-    def __init__(self, rate: int, *, start: int = 0) -> None:
+    def __init__(self, rate: int, *, start: int = 0, jitter: float = _GAP) -> None:
         self.rate: Final = rate
         self.end = start
+        self._jitter = jitter
         self._zero: float | None = None
         """When sound comes whose place is 0, in seconds of ``now``."""
         self._at = 0.0
@@ -334,7 +336,7 @@ class SoundClock:
             self._zero, self._at = now - self.end / self.rate, now
         now = max(now, self._at)
         late = now - self._zero - self.end / self.rate
-        jitter = max(_GAP * self.rate, 2 * unit)
+        jitter = max(self._jitter * self.rate, 2 * unit)
         begin = self.end + self._gap(told, late, jitter)
         # Follow the rate at which samples come, which is no lateness.
         most = _DRIFT * (now - self._at)
