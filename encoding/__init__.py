@@ -6,6 +6,7 @@ and to cut it into RTP payloads is here. An encoded frame is an ``av.Packet`` wh
 """
 
 from .audio import OpusEncoder
+from .clock import MediaClock, SoundClock
 from .hardware import forbid_hardware, hardware_encoder
 from .packing import Encoded, encoded, is_key_frame, make_packet
 from .queue import PacketQueue
@@ -15,8 +16,10 @@ from .video import VideoEncoder, default_bitrate, largest_bitrate
 __all__ = [
     "Encoded",
     "KeyFrameRequests",
+    "MediaClock",
     "OpusEncoder",
     "PacketQueue",
+    "SoundClock",
     "VideoEncoder",
     "default_bitrate",
     "encoded",
