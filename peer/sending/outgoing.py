@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 from aiortc import MediaStreamTrack
@@ -91,6 +92,8 @@ class Outgoing:
         self._codecs: list[RTCRtpCodecParameters] = []
         self._rtx: dict[int, int] = {}
         self._timestamps: Timestamps | None = None
+        self._fed = 0
+        """Samples that were given to the encoder."""
         self._changed = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
         self._encoder: Any = None
@@ -315,7 +318,10 @@ class Outgoing:
                 self._send_packet(packet, packet.pts)
         else:
             at = self._times(codec).of_sound(frame, now)
-            self._encodes = loop.run_in_executor(None, _encode_audio, self._encoder, frame)
+            self._encodes = loop.run_in_executor(
+                None, _encode_audio, self._encoder, frame, self._fed
+            )
+            self._fed += frame.samples
             payloads, level = await asyncio.shield(self._encodes)
             if payloads:
                 self._send(codec, payloads, at, taken_at=now, level=level)
@@ -411,7 +417,13 @@ def _encode_video(
     return encoder.encode(frame, at=at, key_frame=key, scale_down_by=scale)
 
 
-def _encode_audio(encoder: Any, frame: AudioFrame) -> tuple[list[bytes], int]:
+def _encode_audio(encoder: Any, frame: AudioFrame, fed: int) -> tuple[list[bytes], int]:
     level = -compute_audio_level_dbov(frame)
-    payloads, _ = encoder.encode(frame)
+    # aiortc's encoder fills up what it takes for a gap, and fails where there is no time.
+    counted = AudioFrame(frame.format.name, frame.layout.name, frame.samples)
+    for plane, source in zip(counted.planes, frame.planes, strict=True):
+        plane.update(bytes(source)[: plane.buffer_size].ljust(plane.buffer_size, b"\0"))
+    counted.sample_rate, counted.pts = frame.sample_rate, fed
+    counted.time_base = Fraction(1, frame.sample_rate)
+    payloads, _ = encoder.encode(counted)
     return payloads, level
