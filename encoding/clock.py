@@ -29,7 +29,7 @@ _NEAR = 0.02
 _STEP = 0.25
 """Seconds of lateness, of all frames of a window, that are made up for at once; what is less is
 approached within about a second, so that motion stays smooth."""
-_LATE = 2.0
+_LATE = 1.4
 """Seconds that a frame may be late, as after a stall, before its track is taken to have paused."""
 _EARLY = 0.5
 """Seconds that a frame may be early: no source knows the future."""
@@ -50,6 +50,8 @@ _SUDDEN = 3
 """A gap is where at least this part of it, one to so many, comes with one frame."""
 _PAUSE = 0.5
 """Seconds without sound that are a pause, where times tell nothing."""
+_HELD_UP = 2.0
+"""Seconds that sound may be late, as after a stall, before its track is taken to have paused."""
 _DRIFT = 0.005
 """Seconds in a second by which the rate of samples may differ from that of the machine's clock."""
 
@@ -357,10 +359,10 @@ class SoundClock:
             return passed if late > _PAUSE else 0
         missing = told + self._offset - self.end
         if abs(missing) <= jitter:
-            return passed if late > _LATE else 0
+            return passed if late > _HELD_UP else 0
         if not 0 < missing < passed + _PAUSE * self.rate:  # it begins anew, or leaps
             return passed if late > _PAUSE else 0
         if _SUDDEN * (told - self._told_end) < missing:  # another rate of samples than is told
             missing = 0
         # Time that passed and is not told of was a pause besides.
-        return passed if passed - missing > _LATE * self.rate else missing
+        return passed if passed - missing > _HELD_UP * self.rate else missing
