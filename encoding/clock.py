@@ -36,7 +36,7 @@ _EARLY = 0.5
 _CATCHING_UP, _AT_ONCE = 0.1, 0.25
 """Seconds. What is early by less than the first may make up for a stall, and so may frames that all
 come within the second."""
-_LEAP = 10.0
+_LEAP = 60.0
 """Seconds that a step may have where frames come at any pace."""
 
 _REORDERED, _REORDERED_FRAMES = 0.5, 16
@@ -162,8 +162,8 @@ class MediaClock:
             order do (B-frames; RFC 6184 section 5.1: the RTP timestamp is that of presentation).
             The places of such frames go back as much, and no place is given twice.
         live: Whether frames come when they were made. If not they may come at any pace, and
-            ``now`` matters only where the track tells nothing, begins anew, or leaps by more than
-            10 s.
+            ``now`` matters only where the track tells nothing, begins anew, or leaps by a minute
+            more than there was time.
     """
 
     def __init__(
@@ -236,7 +236,7 @@ class MediaClock:
         told, passed = ticks / self.rate, now - self._at
         late = now - self._zero - place / self.rate
         early = _EARLY + _REORDERED * self.reorders
-        cannot_be = late < -early if self._live else told > _LEAP
+        cannot_be = late < -early if self._live else told > passed + _LEAP
         if told <= 0 or cannot_be:
             self._judge.strike()
             return self._by_arrival(now)
@@ -301,15 +301,20 @@ class SoundClock:
         rate: Ticks a second; for sound as a rule one for each sample.
         start: The first place.
         jitter: Seconds by which times may differ from the samples without a gap.
+        live: Whether sound comes when it was made. If not there are no pauses but those that the
+            track tells, and gaps of up to a minute are believed.
 
     Attributes:
         end: Where the sound that came so far ends.
     """
 
-    def __init__(self, rate: int, *, start: int = 0, jitter: float = _GAP) -> None:
+    def __init__(
+        self, rate: int, *, start: int = 0, jitter: float = _GAP, live: bool = True
+    ) -> None:
         self.rate: Final = rate
         self.end = start
         self._jitter = jitter
+        self._live = live
         self._zero: float | None = None
         """When sound comes whose place is 0, in seconds of ``now``."""
         self._at = 0.0
@@ -354,13 +359,15 @@ class SoundClock:
 
     def _gap(self, told: int | None, late: float, jitter: float) -> int:
         """Return how many ticks are missing before sound, ``late`` seconds behind its arrival."""
-        passed = round(late * self.rate)
+        if not self._live:
+            late = 0.0
+        passed, room = round(late * self.rate), _PAUSE if self._live else _LEAP
         if told is None or self._told_end is None:
             return passed if late > _PAUSE else 0
         missing = told + self._offset - self.end
         if abs(missing) <= jitter:
             return passed if late > _HELD_UP else 0
-        if not 0 < missing < passed + _PAUSE * self.rate:  # it begins anew, or leaps
+        if not 0 < missing < passed + room * self.rate:  # it begins anew, or leaps
             return passed if late > _PAUSE else 0
         if _SUDDEN * (told - self._told_end) < missing:  # another rate of samples than is told
             missing = 0
