@@ -184,6 +184,8 @@ class MediaClock:
         """What is to be added to what the track tells."""
         self._zero = 0.0
         """When frames come whose place is 0, in seconds of ``now``."""
+        self._between: tuple[int, int] | None = None
+        """Ticks from the frame with the next lower place to that one: told, and those given."""
         self._given: deque[int] = deque(maxlen=2 * _REORDERED_FRAMES)
         self._behind = 0
         """Frames since the one with the greatest place."""
@@ -194,7 +196,7 @@ class MediaClock:
 
         It is placed by its arrival.
         """
-        self._told = None
+        self._told = self._between = None
         self._judge = _Judge()
 
     def place(self, pts: int | None, time_base: TimeBase | None, now: float) -> int:
@@ -215,21 +217,28 @@ class MediaClock:
         if told is None or self._told is None:
             self._judge.interrupt()
             return self._set(self._by_arrival(now), told, now)
-        place = told + self._offset
-        if self._is_reordered(place, self._last):
-            self._given.append(place)
+        if (between := self._reordered(self._told - told)) is not None:
+            self._given.append(between)
             self._behind += 1
-            return place
-        return self._set(self._followed(told - self._told, place, now), told, now)
+            return between
+        place = self._followed(told - self._told, told + self._offset, now)
+        return self._set(place, told, now)
 
-    def _is_reordered(self, place: int, last: int) -> bool:
-        return (
-            self.reorders
-            and self._judge.believes
-            and self._behind < _REORDERED_FRAMES
-            and last - _REORDERED * self.rate < place < last
-            and place not in self._given
-        )
+    def _reordered(self, back: int) -> int | None:
+        """Return the place of a picture that is seen between the two latest, if it is one.
+
+        Args:
+            back: By how many ticks it is before the latest, as the track tells.
+        """
+        if not self.reorders or self._between is None or self._last is None:
+            return None
+        told, passed = self._between
+        if not 0 < back < min(told, _REORDERED * self.rate) or self._behind >= _REORDERED_FRAMES:
+            return None
+        if passed < told:  # the two were moved together
+            back = max(1, back * passed // told)
+        place = self._last - back
+        return place if back < passed and place not in self._given else None
 
     def _followed(self, ticks: int, place: int, now: float) -> int:
         """Return the place of a frame that tells a time, ``ticks`` after the one before."""
@@ -280,7 +289,11 @@ class MediaClock:
 
     def _set(self, place: int, told: int | None, now: float) -> int:
         if self._last is not None:
-            place = max(place, self._last + 1)
+            # There is room for those that are seen before it.
+            place = max(place, self._last + 1 + self.reorders * _REORDERED_FRAMES)
+            self._between = None
+            if told is not None and self._told is not None and told > self._told:
+                self._between = told - self._told, place - self._last
         self._given.append(place)
         self._behind = 0
         self._last, self._at, self._told = place, now, told

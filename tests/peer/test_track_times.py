@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 
 from icefloe.encoding import VideoEncoder
-from icefloe.media import EncodedFanout
+from icefloe.media import EncodedFanout, EncodedSource
 from icefloe.peer import forward
 from icefloe.peer._aiortc import Sender
 from tests.helpers.hops import hop, pictures, until_loud
 from tests.helpers.times import PICTURES, SOUND, Told
+from tests.media.files import make
 
 
 class TellingTrack(MediaStreamTrack):
@@ -216,3 +218,22 @@ async def test_what_is_forwarded_goes_on_whatever_the_remote_side_tells(codec: s
         wild(ways, near)
         await asyncio.gather(local.see(30 * len(ways)), watched.see(30 * len(ways)))
         watched.check()
+
+
+async def test_pictures_in_decoding_order_are_seen_in_theirs_and_forwarded_likewise(
+    tmp_path: Path,
+) -> None:
+    path = make(tmp_path / "film.mkv", frames=90, codec="libx264", b_frames=2, rate=25, keys=15)
+    source = await EncodedSource.open(path, loop=True)
+    assert source.video is not None
+    async with (
+        source,
+        hop(source.video, codec="video/H264") as (remote, *_),
+        hop(forward(remote), codec="video/H264") as (viewed, *_rest),
+    ):
+        for frames in await asyncio.gather(pictures(remote, 150), pictures(viewed, 120)):
+            times = [frame.pts or 0 for frame in frames]
+            steps = [b - a for a, b in itertools.pairwise(times)]
+            assert min(steps) > 0
+            # A machine that stood still, or a round of the film, is a step of another length.
+            assert sum(abs(step - 3600) <= 90 for step in steps) > 0.8 * len(steps)
