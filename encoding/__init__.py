@@ -6,6 +6,7 @@ and to cut it into RTP payloads is here. An encoded frame is an ``av.Packet`` wh
 """
 
 from .audio import OpusEncoder
+from .clock import MediaClock, SoundClock
 from .errors import EncodingError, Refusals, UnusablePicture
 from .hardware import forbid_hardware, hardware_encoder
 from .packing import Encoded, encoded, is_key_frame, make_packet
@@ -18,10 +19,12 @@ __all__ = [
     "Encoded",
     "EncodingError",
     "KeyFrameRequests",
+    "MediaClock",
     "OpusEncoder",
     "PacketQueue",
     "PictureConverter",
     "Refusals",
+    "SoundClock",
     "UnusablePicture",
     "VideoEncoder",
     "default_bitrate",

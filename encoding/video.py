@@ -15,15 +15,19 @@ from av import VideoFrame
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
 
+from .clock import MediaClock
 from .errors import UnusablePicture
 from .hardware import OPTIONS, PIXEL_FORMATS, hardware_encoder
 from .packing import VIDEO_TIME_BASE, AnyPacket, Encoded, Packer, make_packet
 from .pictures import BT601, LARGEST_SIDE, PictureConverter, upright_size
+from .reference import PictureReference
 
 MIN_BITRATE = 60_000
 """Bits a second below which no picture is worth sending."""
 
 _FRAME_RATE = 30
+_RATES = 1, 120
+"""Pictures a second that an encoder is told to reckon with, at least and at most."""
 _BITS_PER_PIXEL = 0.07
 _HEADROOM = 2
 _LOWER, _HIGHER = 0.85, 1.2
@@ -72,6 +76,12 @@ class VideoEncoder:
         """FFmpeg's name of the encoder, once there was a picture."""
         self._packer = Packer(self.codec)
         self._converter = PictureConverter()
+        self._reference = PictureReference()
+        self._clock = MediaClock(VIDEO_TIME_BASE.denominator, live=False)
+        self._pictures = 0
+        self._last: int | None = None
+        self._step = VIDEO_TIME_BASE.denominator / _FRAME_RATE
+        """Ticks from one picture to the next of late."""
         self._context: av.VideoCodecContext | None = None
         self._opened_for: tuple[Any, ...] = ()
         self._opened_with = 0
@@ -79,24 +89,33 @@ class VideoEncoder:
         self._unusable: set[str] = set()
 
     def encode(
-        self, frame: VideoFrame, *, key_frame: bool = False, scale_down_by: float = 1.0
+        self,
+        frame: VideoFrame,
+        *,
+        at: int | None = None,
+        key_frame: bool = False,
+        scale_down_by: float = 1.0,
     ) -> list[AnyPacket]:
         """Encode a picture, which is not changed.
 
         Args:
-            frame: The picture, with ``pts`` and ``time_base``.
+            frame: The picture.
+            at: When it is, in 1/90000 s on a clock that grows from picture to picture, such as a
+                :class:`MediaClock`. If ``None`` it is what ``pts`` and ``time_base`` of the picture
+                tell, as far as that grows, and else a thirtieth of a second after the last one.
             key_frame: Whether it is to be a key frame.
             scale_down_by: By how much width and height are divided, 1 or more.
 
         Returns:
-            The encoded frame; empty if the encoder wants to see more.
+            The encoded frame, with the time in 1/90000 s; empty if the encoder wants to see more.
 
         Raises:
             UnusablePicture: The picture cannot be converted; the next one may be of use.
             av.FFmpegError: FFmpeg refuses the picture.
         """
         began = time.monotonic()
-        picture = self._fit(frame, scale_down_by, key_frame)
+        at = self._time(frame, at)
+        picture = self._fit(frame, scale_down_by, key_frame, at)
         try:
             return self._encode(picture, began)
         except (av.FFmpegError, ValueError, OSError):
@@ -107,11 +126,22 @@ class VideoEncoder:
             logger.warning("encoder.failed name=%s next=software", self.implementation)
             self._unusable.add(self.implementation)
             self._context = None
-            return self._encode(self._fit(frame, scale_down_by, key_frame), began)
+            return self._encode(self._fit(frame, scale_down_by, key_frame, at), began)
+
+    def _time(self, frame: VideoFrame, at: int | None) -> int:
+        """Return the time to encode a picture with, after which encoders fail that go back."""
+        if at is None:
+            now = self._pictures / _FRAME_RATE
+            at = self._clock.place(frame.pts, frame.time_base, now)
+            self._pictures += 1
+        if self._last is not None:
+            at = max(at, self._last + 1)
+            self._step += (min(at - self._last, VIDEO_TIME_BASE.denominator) - self._step) / 8
+        self._last = at
+        return at
 
     def _encode(self, picture: VideoFrame, began: float) -> list[AnyPacket]:
         context = self._open(picture)
-        time_base = Fraction(picture.time_base.numerator, picture.time_base.denominator)  # type: ignore[union-attr]
         made = []
         for packet in context.encode(picture):
             data = bytes(packet)
@@ -125,13 +155,13 @@ class VideoEncoder:
                 payloads=self._packer.pack(data),
             )
             pts = packet.pts if packet.pts is not None else picture.pts or 0
-            made.append(make_packet(data, pts=pts, time_base=time_base, known=known))
+            made.append(make_packet(data, pts=pts, time_base=VIDEO_TIME_BASE, known=known))
         return made
 
     def _format(self) -> str:
         return PIXEL_FORMATS.get(self.implementation, "yuv420p")
 
-    def _fit(self, frame: VideoFrame, scale: float, key_frame: bool) -> VideoFrame:
+    def _fit(self, frame: VideoFrame, scale: float, key_frame: bool, at: int) -> VideoFrame:
         """Return the picture in the size and format to encode, with the type that is asked for."""
         width, height = (max(2, int(side / scale) & ~1) for side in upright_size(frame))
         if max(width, height) > LARGEST_SIDE:
@@ -142,26 +172,23 @@ class VideoEncoder:
                 "scale it down",
             )
         picture = self._converter.convert(frame, self._format(), width, height)
-        wanted = PictureType.I if key_frame else PictureType.NONE
-        # What a decoder gave says of each picture what it was; and others may look at the same one.
-        if picture is frame and picture.pict_type != wanted:
-            picture = _copy(frame)
-        if picture.pict_type != wanted:
-            picture.pict_type = wanted
-        if picture.time_base is None:
-            picture.time_base = VIDEO_TIME_BASE
+        if picture is frame:  # others may look at it too
+            picture = self._reference.to(frame)
+        # What a decoder gave says of each picture what it was.
+        picture.pict_type = PictureType.I if key_frame else PictureType.NONE
+        picture.pts, picture.time_base, picture.duration = at, VIDEO_TIME_BASE, 0
         return picture
 
     def _open(self, picture: VideoFrame) -> av.VideoCodecContext:
         target = self._target(picture)
-        size = (picture.width, picture.height, picture.format.name, picture.time_base)
+        size = (picture.width, picture.height, picture.format.name)
         if self._context is not None and (
             size != self._opened_for or self._must_follow(target, time.monotonic())
         ):
             self._context = None
         if self._context is None:
             self._context = self._make(picture, target)
-            self._opened_for = (*size[:2], self._format(), size[3])
+            self._opened_for = (*size[:2], self._format())
             self._opened_with, self._opened_at = target, time.monotonic()
         return self._context
 
@@ -190,8 +217,10 @@ class VideoEncoder:
         # Told in H.264's VUI (ITU-T H.264 annex E); VP8 knows nothing else (RFC 6386 section 9.2).
         context.color_range, context.colorspace = ColorRange.MPEG, BT601
         context.bit_rate = bitrate
-        context.framerate = Fraction(_FRAME_RATE)
-        context.time_base = picture.time_base or VIDEO_TIME_BASE
+        least, most = _RATES
+        rate = round(VIDEO_TIME_BASE.denominator / self._step)
+        context.framerate = Fraction(max(least, min(rate, most)))
+        context.time_base = VIDEO_TIME_BASE
         context.gop_size = _KEY_FRAMES_ON_DEMAND
         context.options = self._options(name, bitrate)
         if name == "libx264":
@@ -240,18 +269,3 @@ def _threads(pixels: int, cpus: int) -> int:
     if pixels > 1280 * 960 and cpus >= 6:
         return 3
     return 2 if pixels > 640 * 480 and cpus >= 4 else 1
-
-
-def _copy(frame: VideoFrame) -> VideoFrame:
-    copy = VideoFrame(frame.width, frame.height, frame.format.name)
-    for source, target in zip(frame.planes, copy.planes, strict=True):
-        view, stride = memoryview(source), source.line_size
-        if stride == target.line_size and len(view) == target.buffer_size:
-            target.update(bytes(view))
-            continue
-        width = min(stride, target.line_size)
-        pad = bytes(target.line_size - width)
-        rows = (bytes(view[row * stride :][:width]) + pad for row in range(source.height))
-        target.update(b"".join(rows).ljust(target.buffer_size, b"\0"))
-    copy.pts, copy.time_base = frame.pts, frame.time_base
-    return copy

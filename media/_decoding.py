@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 from icefloe.encoding import PictureConverter, UnusablePicture
 
 from ._pcm import FRAME_SAMPLES, SAMPLE_RATE
+from ._splices import Splices
 from ._tempo import Tempo
 from ._timed import Timed, seconds
 
@@ -188,6 +189,7 @@ class Decoder:
         self._from = Fraction(0)
         self._rate = Fraction(1)
         self._origin = Fraction(0)
+        self._splices = Splices(Fraction(0))
         self._damaged = False
         self._converter = PictureConverter()
 
@@ -236,6 +238,7 @@ class Decoder:
         if origin is None:
             origin = Fraction(container.start_time or 0, av.time_base)
         self._origin, self._from = origin, start
+        self._splices = Splices(start)
         for packet in container.demux(*streams.values()):
             kind = packet.stream.type
             if self._wanted(kind):
@@ -276,16 +279,18 @@ class Decoder:
                 logger.warning("%s of %s is damaged: %s", kind, packet.stream.container.name, exc)
             return
         for frame in frames:
-            early = self._early(frame)
             if isinstance(frame, VideoFrame):
                 duration = _duration(frame, packet.stream)
+                at = self._place(frame, kind, duration)
+                early = self._early(at)
                 if early < duration - _ROUNDING or not early:
-                    at = self._time(frame)
-                    yield self._video.push(self._upright(frame), at, duration / self._rate)
-            elif isinstance(frame, AudioFrame) and early < Fraction(
-                frame.samples, frame.sample_rate
-            ):
-                yield from self._audio.push(frame, self._time(frame), early)
+                    yield self._video.push(self._upright(frame), self._time(at), duration / self._rate)
+            elif isinstance(frame, AudioFrame):
+                duration = Fraction(frame.samples, frame.sample_rate)
+                at = self._place(frame, kind, duration)
+                early = self._early(at)
+                if early < duration:
+                    yield from self._audio.push(frame, self._time(at), early)
 
     def _upright(self, frame: VideoFrame) -> VideoFrame:
         try:
@@ -296,19 +301,26 @@ class Decoder:
                 logger.warning("a picture is shown as it is: %s", exc)
             return frame
 
-    def _early(self, frame: AudioFrame | VideoFrame) -> Fraction:
-        """Return by how many seconds a frame is before the place from which to play."""
-        if not self._from or frame.pts is None or frame.time_base is None:
-            return Fraction(0)
-        at = seconds(frame.pts, frame.time_base) - self._origin
-        return max(Fraction(0), self._from - at)
-
-    def _time(self, frame: AudioFrame | VideoFrame) -> Fraction | None:
-        """Return when a frame is to be played, in seconds from the start of the first pass."""
+    def _place(
+        self, frame: AudioFrame | VideoFrame, kind: str, duration: Fraction
+    ) -> Fraction | None:
+        """Return where a frame is, in seconds from the start of the media; None if it follows."""
         if frame.pts is None or frame.time_base is None:
             return None
-        at = seconds(frame.pts, frame.time_base) - self._origin - self._from
-        return self._start + max(Fraction(0), at) / self._rate
+        at = seconds(frame.pts, frame.time_base) - self._origin
+        return self._splices.place(kind, at, duration)
+
+    def _early(self, at: Fraction | None) -> Fraction:
+        """Return by how many seconds a frame is before the place from which to play."""
+        if not self._from or at is None:
+            return Fraction(0)
+        return max(Fraction(0), self._from - at)
+
+    def _time(self, at: Fraction | None) -> Fraction | None:
+        """Return when a frame is to be played, in seconds from the start of the first pass."""
+        if at is None:
+            return None
+        return self._start + max(Fraction(0), at - self._from) / self._rate
 
 
 def pick_streams(container: InputContainer) -> "dict[str, AudioStream | VideoStream]":

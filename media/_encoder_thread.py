@@ -68,7 +68,7 @@ class EncoderThread:
         self._deliver, self._fail = deliver, fail
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
-        self._waiting: list[VideoFrame | AudioFrame] = []
+        self._waiting: list[tuple[VideoFrame | AudioFrame, int | None]] = []
         self._room = _WAITING["audio" if codec == "opus" else "video"]
         self._wants_key_frame = False
         self._closed = False
@@ -81,13 +81,21 @@ class EncoderThread:
         """FFmpeg's name of the encoder in use; empty before the first frame, and after the end."""
         return "" if self._encoder is None else self._encoder.implementation
 
-    def offer(self, frame: VideoFrame | AudioFrame, *, key_frame: bool) -> None:
-        """Have a frame encoded, unless a newer one comes before its turn."""
+    def offer(
+        self, frame: VideoFrame | AudioFrame, *, at: int | None = None, key_frame: bool
+    ) -> None:
+        """Have a frame encoded, unless a newer one comes before its turn.
+
+        Args:
+            frame: It is not changed.
+            at: When a picture is, in 1/90000 s on a clock that grows.
+            key_frame: Whether it is to be a key frame.
+        """
         with self._changed:
             if len(self._waiting) == self._room:
                 del self._waiting[0]
                 self.dropped += 1
-            self._waiting.append(frame)
+            self._waiting.append((frame, at))
             self._wants_key_frame |= key_frame
             self._changed.notify()
 
@@ -107,12 +115,12 @@ class EncoderThread:
 
     def _encode(self) -> None:
         while (task := self._next()) is not None:
-            frame, key_frame = task
+            frame, at, key_frame = task
             try:
                 if isinstance(self._encoder, VideoEncoder):
                     assert isinstance(frame, VideoFrame)
                     made = self._encoder.encode(
-                        frame, key_frame=key_frame, scale_down_by=self._scale
+                        frame, at=at, key_frame=key_frame, scale_down_by=self._scale
                     )
                 else:
                     assert isinstance(frame, AudioFrame)
@@ -130,14 +138,14 @@ class EncoderThread:
             if made and not self._call(self._deliver_unless_closed, made):
                 return
 
-    def _next(self) -> tuple[VideoFrame | AudioFrame, bool] | None:
+    def _next(self) -> tuple[VideoFrame | AudioFrame, int | None, bool] | None:
         with self._changed:
             while not self._waiting:
                 if self._closed or self._loop.is_closed():
                     return None
                 self._changed.wait(LOOP_CHECK)
             key_frame, self._wants_key_frame = self._wants_key_frame, False
-            return self._waiting.pop(0), key_frame
+            return *self._waiting.pop(0), key_frame
 
     def _deliver_unless_closed(self, made: list["Packet[Any]"]) -> None:
         if not self._closed:

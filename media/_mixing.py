@@ -111,6 +111,7 @@ class Voice:
             end = begin
         elif off < -_GAP:
             # It overlaps what was heard already, and that part is left out.
+            self._mixer.lost += min(-off, len(samples))
             samples = samples[-off:]
         elif abs(off) > _DRIFT:
             most = max(1, len(samples) // _STRETCH)

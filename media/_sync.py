@@ -1,12 +1,15 @@
 """Puts what arrives from several senders on one timeline; no I/O, the time is an argument.
 
-Three clocks meet in a recording. *Media time* is what the frames of a track say, from any origin.
+Three clocks meet in a recording. *Media time* is what the frames of a track say, from any origin,
+as far as it makes sense (``icefloe.encoding.clock``).
 *Capture time* is the clock of a sender, which all its tracks share (RFC 3550 section 6.4.1).
 *Arrival* is our own monotonic clock, on which the recording runs. The first two are steady and the
 third is not, so a frame is placed by its capture time if there is one, else by its media time, each
 moved by an offset that is watched at the arrivals: the least of them is the one that was delayed
 least.
 """
+
+from icefloe.encoding.clock import MediaClock, SoundClock, TimeBase
 
 _WINDOW = 5.0
 """Seconds for which a least offset counts, up to twice as long."""
@@ -20,8 +23,12 @@ _STEP_CAPTURE = 0.5
 """An offset that is wrong by more than this many seconds is moved at once. That of a sender moves
 its audio and video alike and so need not hurry."""
 
-_JUMP = 1.0
-"""Media time that jumps by more seconds than this, when arrivals did not, has a new origin."""
+_EARLIEST, _LATEST = 10.0, 1.0
+"""Seconds before and after its arrival at which something can have been captured: a clock that says
+otherwise was set."""
+
+_VIDEO_RATE, _SOUND_RATE = 90000, 48000
+"""Ticks a second of the media clocks."""
 
 
 class Offset:
@@ -83,7 +90,11 @@ class SenderClock:
         if self._offset.value is None or (heard and not self._follows_sound):
             self._follows_sound = heard
             self._offset.reset(arrived, otherwise - captured)
-        return captured + self._offset.observe(arrived, arrived - captured)
+        placed = captured + self._offset.observe(arrived, arrived - captured)
+        if not arrived - _EARLIEST <= placed <= arrived + _LATEST:
+            self._offset.reset(arrived, otherwise - captured)
+            placed = otherwise
+        return placed
 
 
 class TrackClock:
@@ -97,19 +108,35 @@ class TrackClock:
     def __init__(self, kind: str, sender: SenderClock) -> None:
         self._kind = kind
         self._sender = sender
+        self._pictures = MediaClock(_VIDEO_RATE, start=None)
+        self._sound = SoundClock(_SOUND_RATE)
+        self._rest = 0.0
+        """The part of a tick by which the clock of sound is behind its samples."""
         self._offset = Offset(_STEP_ARRIVAL)
-        self._last: float | None = None
         self._is_heard = False
 
-    def place(self, media_time: float | None, captured: float | None, arrived: float) -> float:
+    def place(
+        self,
+        pts: int | None,
+        time_base: TimeBase | None,
+        captured: float | None,
+        arrived: float,
+        *,
+        duration: float = 0.0,
+    ) -> float:
         """Return where a frame belongs, in seconds on the clock of ``arrived``.
 
         Args:
-            media_time: What the frame says, in seconds; None if it says nothing.
+            pts: What the frame says, in units of ``time_base``; anything.
+            time_base: Seconds; anything.
             captured: Seconds on the clock of the sender, if it is known.
             arrived: Seconds on our clock.
+            duration: Seconds that it lasts, if it is sound.
         """
-        placed = arrived if media_time is None else self._by_media_time(media_time, arrived)
+        if self._kind == "audio":
+            placed = self._place_sound(pts, time_base, arrived, duration)
+        else:
+            placed = self._pictures.place(pts, time_base, arrived) / _VIDEO_RATE
         if captured is None:
             self._is_heard = self._kind == "audio"
             return placed
@@ -117,11 +144,11 @@ class TrackClock:
         self._is_heard = False
         return placed
 
-    def _by_media_time(self, media_time: float, arrived: float) -> float:
-        offset = arrived - media_time
-        last, self._last = self._last, media_time
-        known = self._offset.value
-        jumped = last is not None and abs(media_time - last) > _JUMP
-        if known is None or (jumped and abs(offset - known) > _JUMP):
-            self._offset.reset(arrived, offset)
-        return media_time + self._offset.observe(arrived, offset)
+    def _place_sound(
+        self, pts: int | None, time_base: TimeBase | None, arrived: float, duration: float
+    ) -> float:
+        exact = duration * _SOUND_RATE + self._rest
+        ticks = round(exact)
+        self._rest = exact - ticks
+        media_time = self._sound.place(pts, time_base, ticks, arrived) / _SOUND_RATE
+        return media_time + self._offset.observe(arrived, arrived - media_time)

@@ -100,6 +100,15 @@ class TapedTrack:
         self.waiting: deque[_Arrived] | None = None if tell is None else deque()
         self._tell = tell
 
+    def place(self, item: _Arrived) -> float:
+        """Return where a frame belongs, in seconds on the clock of the arrivals."""
+        frame, duration = item.frame, 0.0
+        if isinstance(frame, AudioFrame):
+            duration = frame.samples / frame.sample_rate
+        return self.clock.place(
+            frame.pts, frame.time_base, item.captured, item.arrived, duration=duration
+        )
+
     @property
     def is_waiting(self) -> bool:
         """Whether frames wait for their capture times."""
@@ -200,7 +209,7 @@ class Tape:
     def _place(self, track: TapedTrack, item: _Arrived) -> None:
         assert self.zero is not None
         frame = item.frame
-        at = track.clock.place(frame.time, item.captured, item.arrived) - self.zero
+        at = track.place(item) - self.zero
         track.has_begun = True
         if isinstance(frame, AudioFrame):
             track.voice.push(frame, at)

@@ -21,6 +21,7 @@ from ._decoding import pick_streams
 from ._place import Place
 from ._reading import Passes
 from ._source import PlayedSource
+from ._splices import Splices
 from ._timed import Timed, seconds
 from .clock import Clock
 from .errors import SourceUnreadable
@@ -32,6 +33,8 @@ _CLOCKS = {"opus": 48000, "pcm_alaw": 8000, "pcm_mulaw": 8000}
 _AUDIO_DURATION = Fraction(1, 50)
 _VIDEO_DURATION = Fraction(1, 30)
 _TICK = Fraction(1, 1000)
+_HELD = Fraction(1)
+"""Seconds by which a picture may come after it is seen, in the order of decoding."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +51,10 @@ class EncodedSource(PlayedSource):
     adapts it to the network. A viewer who joins late, or who lost packets, waits for the next key
     frame of the media; have one every second or two. H.264 is sent as Annex B, with its parameter
     sets before each key frame. Pictures that refer to later ones (B-frames) are sent in the order
-    of decoding, which browsers do not expect; they are told of by a warning. So is media that is to
-    be shown turned, as a film taken upright by a phone: nothing tells it to the viewers.
+    of decoding, with the times at which they are to be seen (RFC 6184 section 5.1); browsers, which
+    do not expect them, show them unevenly, and a warning is logged. So is media that is to be shown
+    turned, as a film taken upright by a phone: nothing tells it to the viewers. Where the times of
+    the media leap or begin anew, it goes on without a pause.
 
     A jump goes to the last key frame before its target.
 
@@ -157,7 +162,7 @@ class _Repacking:
         self._from = start
         # What was jumped to begins with a key frame, which may be earlier; sound follows it.
         begun = not start
-        following: dict[str, Fraction] = {}
+        splices, held = Splices(start), Fraction(0)
         leader = "video" if "video" in streams else "audio"
         self._filters = {
             kind: BitStreamFilterContext(_filter_for(stream), stream)
@@ -169,17 +174,20 @@ class _Repacking:
             if packet.size == 0 or packet.time_base is None or not self._wanted(kind):
                 continue
             stamp = packet.pts if packet.pts is not None else packet.dts
+            told = None if stamp is None else seconds(stamp, packet.time_base) - origin
+            length = _duration(packet, kind)
             # Bare streams tell no time: one packet follows the other.
-            media = following.get(kind, Fraction(0))
-            if stamp is not None:
-                media = seconds(stamp, packet.time_base) - origin
+            media = due = splices.place(kind, told, length)
+            if kind == "video" and told is not None and packet.dts is not None:
+                decoded = seconds(packet.dts, packet.time_base) - origin + media - told
+                # Those that others refer to come when they are seen, and the others after them.
+                held = min(max(held, media - decoded), _HELD)
+                due = min(max(media, decoded + held), media + _HELD)
             if not begun and kind == leader:
                 begun = True
                 self._from = media
             if not begun or media < self._from - _AUDIO_DURATION:
                 continue
-            length = _duration(packet, kind)
-            following[kind] = media + length
             self._end = max(self._end, self._start + media - self._from + length)
             # A filter takes the packet over, and leaves an empty one.
             key = packet.is_keyframe
@@ -187,7 +195,7 @@ class _Repacking:
                 self._looked = True
                 self._look_whether_turned(packet, streams[kind])
             for data in self._filtered(packet, kind):
-                yield self._timed(data, kind, media, length, key=key)
+                yield self._timed(data, kind, media, due, length, key=key)
 
     def _look_whether_turned(
         self, packet: "Packet[Any]", stream: AudioStream | VideoStream
@@ -215,7 +223,14 @@ class _Repacking:
         return [bytes(p) for p in self._filters[kind].filter(packet)]
 
     def _timed(
-        self, data: bytes, kind: str, media: Fraction, length: Fraction, *, key: bool
+        self,
+        data: bytes,
+        kind: str,
+        media: Fraction,
+        due: Fraction,
+        length: Fraction,
+        *,
+        key: bool,
     ) -> Timed:
         time = max(Fraction(0), self._start + media - self._from)
         clock = _CLOCKS.get(self.codecs[kind], VIDEO_CLOCK_RATE)
@@ -224,11 +239,12 @@ class _Repacking:
         ticks = round(time * clock)
         if ticks < self._last.get(kind, 0) and not self._warned:
             self._warned = True
-            logger.warning("%r has B-frames, which WebRTC does not expect", self._name)
+            logger.warning("%r has B-frames, which browsers show unevenly", self._name)
         self._last[kind] = repacked.pts = repacked.dts = ticks
         repacked.is_keyframe = key
-        end = time + (length if kind == "audio" else _TICK)
-        return Timed(repacked, kind, max(0.0, float(media)), float(time), float(end))
+        at = time + due - media
+        end = at + (length if kind == "audio" else _TICK)
+        return Timed(repacked, kind, max(0.0, float(media)), float(at), float(end))
 
 
 def _filter_for(stream: AudioStream | VideoStream) -> str:

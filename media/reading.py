@@ -15,6 +15,7 @@ is right for a source that waits for its reader, such as a file.
 
 import asyncio
 import logging
+import time
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
@@ -29,6 +30,7 @@ from icefloe.encoding import PictureConverter
 
 from ._capture import capture_time
 from ._closing import Closing
+from ._frame_times import FrameTimes
 from ._numpy import require_numpy
 from ._sharing import MediaData, pump
 from ._signal import Signal
@@ -110,7 +112,8 @@ class MediaReader(Closing, ABC, Generic[F]):
 
     Attributes:
         time: Media time of the first sample or the picture of the array given last, in seconds;
-            None before the first, and if the track does not say.
+            None before the first. It only grows, and follows the arrivals where what the track says
+            makes no sense.
         captured: When that was captured, in seconds since the Unix epoch by the clock of its
             sender; None if the track does not know, as no track does that is not remote.
     """
@@ -126,6 +129,7 @@ class MediaReader(Closing, ABC, Generic[F]):
         self.time: float | None = None
         self.captured: float | None = None
         self._track = track
+        self._times = FrameTimes()
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"icefloe-{kind}")
         self._backlog = backlog
@@ -280,7 +284,7 @@ class FrameReader(MediaReader[VideoFrame]):
         array = converted.to_ndarray()
         if converted is frame:
             array = array.copy()  # the frame may be shared with other readers
-        return [(array, frame.time, captured)]
+        return [(array, self._times.of_picture(frame, time.monotonic()), captured)]
 
 
 class AudioReader(MediaReader[AudioFrame]):
@@ -339,7 +343,7 @@ class AudioReader(MediaReader[AudioFrame]):
                 self._resampler = self._new_resampler()
             self._source = source
         length = _duration(frame)
-        self._end = None if frame.time is None else frame.time + length
+        self._end = self._times.of_sound(frame, time.monotonic()) + length
         self._captured_end = None if captured is None else captured + length
         self._pushed += length
         self._resample(copy_sound(frame))

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
+from aiortc.mediastreams import VIDEO_CLOCK_RATE, MediaStreamError
 from av import AudioFrame, VideoFrame
 from av.packet import Packet
 from av.video.frame import PictureType
 
-from icefloe.encoding import KeyFrameRequests, PacketQueue, default_bitrate
+from icefloe.encoding import KeyFrameRequests, MediaClock, PacketQueue, default_bitrate
 
 from ._encoder_thread import EncoderThread
 from ._sharing import DerivedTrack, MediaData, SharedSource
@@ -113,6 +113,7 @@ class EncodedFanout(SharedSource["EncodedSubscription"]):
         self._content_hint = content_hint
         self._encoders: dict[tuple[str, int], _Shared] = {}
         self._size = (0, 0)
+        self._clock = MediaClock(VIDEO_CLOCK_RATE)
 
     @property
     def encoders(self) -> list[EncoderReport]:
@@ -208,12 +209,14 @@ class EncodedFanout(SharedSource["EncodedSubscription"]):
             self._size = frame.width, frame.height
             # What a decoder gave says of each picture what it was; it is not to be that again.
             frame.pict_type = PictureType.NONE
-        now = time.monotonic()
+        now, at = time.monotonic(), None
+        if isinstance(frame, VideoFrame):
+            at = self._clock.place(frame.pts, frame.time_base, now)
         for shared in tuple(self._encoders.values()):
             key_frame = shared.thread.key_frames.due(now)
             if key_frame:
-                shared.begins(frame.pts)
-            shared.thread.offer(frame, key_frame=key_frame)
+                shared.begins(at)
+            shared.thread.offer(frame, at=at, key_frame=key_frame)
 
     def _fail(self, key: tuple[str, int]) -> None:
         shared = self._encoders.get(key)
@@ -232,10 +235,10 @@ class _Shared:
         """Bits a second that it makes, once that is known: a picture that rests takes few."""
         self._counted, self._counted_since = 0, time.monotonic()
 
-    def begins(self, pts: int | None) -> None:
+    def begins(self, at: int | None) -> None:
         """Tell those who wait for this encoder's key frame at what time it will be."""
         for viewer in self.viewers:
-            viewer._begins(self, pts)
+            viewer._begins(self, at)
 
     def deliver(self, made: list["Packet[Any]"]) -> None:
         """Give everybody what was encoded."""
@@ -380,9 +383,9 @@ class EncodedSubscription(DerivedTrack):
         if self._next is self._current:  # back again before the other one was ready
             self._next = None
 
-    def _begins(self, shared: _Shared, pts: int | None) -> None:
+    def _begins(self, shared: _Shared, at: int | None) -> None:
         if shared is self._next:
-            self._until = pts
+            self._until = at
 
     def _take(self, shared: _Shared, packet: "Packet[Any]") -> None:
         if shared is self._next:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 _NTP_TO_UNIX = 2_208_988_800
 """Seconds from the epoch of NTP, 1900, to that of Unix, 1970."""
 _SEGMENTS = 1000
+_BACK, _AHEAD = 0.5, 10.0
+"""Seconds by which timestamps of one stream may go back, in the order of decoding, and by which
+they may pass faster than frames come, after these were held up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,8 @@ def _signed(difference: float) -> float:
 class FrameClock:
     """Numbers the frames of a track: their timestamps without wraps, from 0 on.
 
-    Where the sender begins another stream, the number goes on by the time that has passed.
+    Where the sender begins another stream, or its timestamps begin anew or leap, the number goes on
+    by the time that has passed.
     """
 
     def __init__(self, rate: int) -> None:
@@ -115,11 +119,13 @@ class FrameClock:
             ssrc: The stream that it is of.
             timestamp: Its RTP timestamp.
         """
+        step, passed = round(_signed(timestamp - self._timestamp)), now - self._at
+        follows = -_BACK * self._rate < step < (passed + _AHEAD) * self._rate
         if self._ssrc is None:
             self._pts = 0
-        elif ssrc == self._ssrc:
-            self._pts += round(_signed(timestamp - self._timestamp))
+        elif ssrc == self._ssrc and follows:
+            self._pts += step
         else:
-            self._pts += max(1, round((now - self._at) * self._rate))
+            self._pts += max(1, round(passed * self._rate))
         self._ssrc, self._timestamp, self._at = ssrc, timestamp, now
         return self._pts

@@ -35,11 +35,11 @@ from ..receiving.redundancy import OpusEncoder, Redundancy
 from .blank import nothing_like
 from .encoded import EncodedTrack
 from .frame_rate import FrameRateLimit
-from .lateness import Lateness
 from .pacing import PacedSending
 from .parameters import RTCRtpEncodingParameters
 from .rates import RateControl
-from .rtp import RtpStream, Timeline, ntp_time
+from .rtp import RtpStream, ntp_time
+from .timestamps import Timestamps, taken
 
 _BLACK_EVERY = 1.0
 """Seconds between the black pictures of a track that is not enabled (W3C mediacapture-main 4.3)."""
@@ -104,8 +104,9 @@ class Outgoing:
         self._track: MediaStreamTrack | None = None
         self._codecs: list[RTCRtpCodecParameters] = []
         self._rtx: dict[int, int] = {}
-        self._timeline: Timeline | None = None
-        self._lateness: Lateness | None = None
+        self._timestamps: Timestamps | None = None
+        self._fed = 0
+        """Samples that were given to the encoder."""
         self._changed = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
         self._encoder: Any = None
@@ -148,9 +149,8 @@ class Outgoing:
         if track is self._track:
             return
         self._track = track
-        if self._timeline is not None and self._lateness is not None:
-            self._timeline.anew()
-            self._lateness.anew()
+        if self._timestamps is not None:
+            self._timestamps.anew()
         if self._reading is not None:
             self._reading.cancel()
         self._changed.set()
@@ -265,8 +265,8 @@ class Outgoing:
                 except (EncodingError, av.FFmpegError) as error:
                     self.refused.note(error)
 
-    def _send_packet(self, packet: "Packet[Any]") -> None:
-        known = encoded(packet)
+    def _send_packet(self, packet: "Packet[Any]", timestamp: int | None = None) -> None:
+        known, now = encoded(packet), time.monotonic()
         codec = self._codecs[0]
         if known is not None:
             same = (c for c in self._codecs if c.name.lower() == known.codec.lower())
@@ -277,13 +277,13 @@ class Outgoing:
             payloads: Sequence[bytes] = known.payloads
             self.width, self.height = known.width, known.height
             self.implementation = known.implementation
-            is_key, at = known.is_key_frame, known.received_at
+            is_key, at = known.is_key_frame, taken(known.received_at, now)
         else:
             packer = self._packers.setdefault(codec.name, Packer(codec.name))
-            payloads, is_key, at = packer.pack(bytes(packet)), packet.is_keyframe, None
-        base = packet.time_base
-        time_base = Fraction(base.numerator, base.denominator)
-        self._send(codec, payloads, packet.pts or 0, time_base, taken_at=at, is_key=is_key)
+            payloads, is_key, at = packer.pack(bytes(packet)), packet.is_keyframe, now
+        if timestamp is None:
+            timestamp = self._times(codec).of_packet(packet, codec.name, payloads, at)
+        self._send(codec, payloads, timestamp, taken_at=at, is_key=is_key)
 
     def _refuse(self, codec: str) -> None:
         if self._refused != codec:
@@ -300,8 +300,8 @@ class Outgoing:
         now = time.monotonic()
         codec = self._codecs[0]
         if isinstance(frame, VideoFrame):
-            at = frame.time if frame.time is not None else now
-            if not self._rate_limit.takes(at, self.encoding.maxFramerate):
+            at = self._times(codec).of_picture(frame, now)
+            if not self._rate_limit.takes(at / codec.clockRate, self.encoding.maxFramerate):
                 return
             if is_muted and now - self._black_at < _BLACK_EVERY:
                 return
@@ -321,7 +321,7 @@ class Outgoing:
             encoder.content_hint = getattr(self._track, "contentHint", "")
             encoder.bitrate = self._bound(self.control.bitrate(now))
             self._encodes = loop.run_in_executor(
-                None, _encode_video, encoder, frame, key, self.encoding.scaleResolutionDownBy
+                None, _encode_video, encoder, frame, at, key, self.encoding.scaleResolutionDownBy
             )
             packets = await asyncio.shield(self._encodes)
             self.frames_encoded += 1
@@ -331,13 +331,16 @@ class Outgoing:
                 known.received_at = now
                 if known.is_key_frame:
                     self._key_frame.made(now)
-                self._send_packet(packet)
+                self._send_packet(packet, packet.pts)
         else:
-            self._encodes = loop.run_in_executor(None, _encode_audio, self._encoder, frame)
-            payloads, timestamp, level = await asyncio.shield(self._encodes)
+            at = self._times(codec).of_sound(frame, now)
+            self._encodes = loop.run_in_executor(
+                None, _encode_audio, self._encoder, frame, self._fed
+            )
+            self._fed += frame.samples
+            payloads, level = await asyncio.shield(self._encodes)
             if payloads:
-                time_base = Fraction(1, codec.clockRate)
-                self._send(codec, payloads, timestamp, time_base, taken_at=now, level=level)
+                self._send(codec, payloads, at, taken_at=now, level=level)
 
     def _make_encoder(self, codec: RTCRtpCodecParameters) -> Any:
         if self._kind == "video":
@@ -352,10 +355,9 @@ class Outgoing:
         self,
         codec: RTCRtpCodecParameters,
         payloads: Sequence[bytes],
-        pts: int,
-        time_base: Fraction,
+        timestamp: int,
         *,
-        taken_at: float | None,
+        taken_at: float,
         is_key: bool = False,
         level: int | None = None,
     ) -> None:
@@ -365,9 +367,8 @@ class Outgoing:
             self.refused.note(ValueError(f"{size} bytes of {codec.name} do not fit into a packet"))
             return
         now, ntp = time.monotonic(), ntp_time()
-        if self._timeline is None or self._lateness is None:
-            self._timeline, self._lateness = Timeline(codec.clockRate), Lateness(codec.clockRate)
-        timestamp = self._timeline.map(pts, time_base, now)
+        age = self._times(codec).age(timestamp, taken_at, now)
+        timestamp &= 0xFFFFFFFF
         packets = self.stream.packets_of(
             payloads, payload_type=codec.payloadType, timestamp=timestamp, ntp=ntp, level=level
         )
@@ -376,12 +377,15 @@ class Outgoing:
             self._measured.append((now, self.stream.octets))
             while now - self._measured[1][0] > _WINDOW:
                 self._measured.popleft()
-        age = now - taken_at if taken_at is not None else 0.0
-        age += self._lateness.of(timestamp, now - age)
         self.reported = (ntp - int(age * (1 << 32)), timestamp)
         self.frames += 1
         self.key_frames += is_key
         self._leave(packets)
+
+    def _times(self, codec: RTCRtpCodecParameters) -> Timestamps:
+        if self._timestamps is None or self._timestamps.clock_rate != codec.clockRate:
+            self._timestamps = Timestamps(self._kind, codec.clockRate)
+        return self._timestamps
 
     def _leave(self, packets: list[bytes], *, again: bool = False) -> None:
         if self._kind == "audio":
@@ -428,12 +432,18 @@ class Outgoing:
 
 
 def _encode_video(
-    encoder: VideoEncoder, frame: VideoFrame, key: bool, scale: float
+    encoder: VideoEncoder, frame: VideoFrame, at: int, key: bool, scale: float
 ) -> list["Packet[Any]"]:
-    return encoder.encode(frame, key_frame=key, scale_down_by=scale)
+    return encoder.encode(frame, at=at, key_frame=key, scale_down_by=scale)
 
 
-def _encode_audio(encoder: Any, frame: AudioFrame) -> tuple[list[bytes], int, int]:
+def _encode_audio(encoder: Any, frame: AudioFrame, fed: int) -> tuple[list[bytes], int]:
     level = -compute_audio_level_dbov(frame)
-    payloads, timestamp = encoder.encode(frame)
-    return payloads, timestamp, level
+    # aiortc's encoder fills up what it takes for a gap, and fails where there is no time.
+    counted = AudioFrame(frame.format.name, frame.layout.name, frame.samples)
+    for plane, source in zip(counted.planes, frame.planes, strict=True):
+        plane.update(bytes(source)[: plane.buffer_size].ljust(plane.buffer_size, b"\0"))
+    counted.sample_rate, counted.pts = frame.sample_rate, fed
+    counted.time_base = Fraction(1, frame.sample_rate)
+    payloads, _ = encoder.encode(counted)
+    return payloads, level

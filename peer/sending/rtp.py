@@ -1,4 +1,4 @@
-"""One outgoing RTP stream: numbers, times, headers, and what may have to be sent again. No I/O.
+"""One outgoing RTP stream: numbers, headers, and what may have to be sent again. No I/O.
 
 The payloads are not copied into anything that is kept: what goes to many peers is in memory once.
 """
@@ -8,7 +8,6 @@ import struct
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
@@ -55,42 +54,6 @@ def stamped(packet: bytes, at: int, ntp: int) -> bytes:
 
 def _send_time(ntp: int) -> bytes:
     return (ntp >> 14 & 0xFFFFFF).to_bytes(3, "big")  # 6 bits of seconds, 18 of their fraction
-
-
-class Timeline:
-    """Turns the times of tracks into the timestamps of one stream, which never go back.
-
-    Args:
-        clock_rate: Timestamps a second.
-    """
-
-    def __init__(self, clock_rate: int) -> None:
-        self._rate = clock_rate
-        self._offset: int | None = None
-        self._last = random.getrandbits(32)
-        self._last_at: float | None = None
-
-    def anew(self) -> None:
-        """Note that the next time is of another track, whose times have nothing to do with this."""
-        self._offset = None
-
-    def map(self, pts: int, time_base: Fraction, now: float) -> int:
-        """Return the timestamp of 32 bits.
-
-        Args:
-            pts: The time of a frame in units of ``time_base``.
-            time_base: Seconds.
-            now: When it came, in seconds: what lies between two tracks.
-        """
-        ticks = pts * time_base.numerator * self._rate // time_base.denominator
-        if self._offset is not None and ticks + self._offset <= self._last:
-            self._offset = None  # the source begins again
-        if self._offset is None:
-            waited = now - self._last_at if self._last_at is not None else 0.0
-            gap = max(1, round(waited * self._rate))
-            self._offset = self._last + gap - ticks
-        self._last, self._last_at = ticks + self._offset, now
-        return self._last & 0xFFFFFFFF
 
 
 @dataclass(slots=True)

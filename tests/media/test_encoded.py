@@ -257,3 +257,25 @@ async def test_over_a_connection_nothing_is_encoded_and_every_pixel_is_the_same(
         assert isinstance(await sound.recv(), AudioFrame)
     first = expected.index(seen[0])
     assert seen == [expected[(first + n) % 60] for n in range(75)]
+
+
+async def test_pictures_in_decoding_order_come_evenly_with_the_times_of_their_showing(
+    tmp_path: Path,
+) -> None:
+    path = make(tmp_path / "film.mkv", frames=60, codec="libx264", b_frames=2)
+    clock, came, shown = ManualClock(), [], []
+    async with await EncodedSource.open(path, clock=clock) as source:
+        assert source.video is not None
+        for _ in range(60):
+            packet = await source.video.recv()
+            assert packet.pts is not None
+            came.append(clock.now())
+            shown.append(packet.pts)
+    assert sorted(shown) == pytest.approx([n * 3000 for n in range(60)], abs=90)
+    assert shown != sorted(shown)
+    # Not in bursts: containers do not tell of the first few when they are to be decoded.
+    steps = [b - a for a, b in itertools.pairwise(came[6:-3])]
+    assert steps == pytest.approx([1 / 30] * len(steps), abs=0.005)
+    assert min(at - pts / 90000 for at, pts in zip(came, shown, strict=True)) == pytest.approx(
+        came[0] - shown[0] / 90000, abs=0.1
+    )

@@ -72,6 +72,21 @@ def test_frames_are_numbered_through_wraps_and_new_streams() -> None:
     assert clock.pts(1.3, 2, 12345 + 9000) == 105000
 
 
+@pytest.mark.parametrize("leap", [-45001, -(2**30), -(2**31), 2**30, 11 * 90000])
+def test_timestamps_that_leap_in_a_stream_are_numbered_by_their_arrival(leap: int) -> None:
+    clock = FrameClock(90000)
+    clock.pts(0.0, 1, 5000)
+    assert clock.pts(0.5, 1, 5000 + leap & 0xFFFFFFFF) == 45000
+    assert clock.pts(0.6, 1, 5000 + leap + 3000 & 0xFFFFFFFF) == 48000
+
+
+def test_timestamps_go_on_after_an_outage() -> None:
+    clock = FrameClock(90000)
+    clock.pts(0.0, 1, 0)
+    assert clock.pts(60.0, 1, 60 * 90000) == 60 * 90000
+    assert clock.pts(60.0, 1, 69 * 90000) == 69 * 90000  # it was held up, and comes at once
+
+
 @given(st.lists(st.integers(-30000, 30000)), st.integers(0, 65535))
 def test_numbers_are_unwrapped_as_long_as_steps_are_small(steps: list[int], first: int) -> None:
     unwrapper = Unwrapper(16)

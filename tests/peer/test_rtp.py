@@ -1,12 +1,8 @@
 """Outgoing RTP, read back by aiortc's parser."""
 
-import itertools
-from fractions import Fraction
-
 import pytest
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.rtp import HeaderExtensionsMap, RtpPacket, unwrap_rtx
-from hypothesis import given, strategies as st
 
 from icefloe.peer.sending.rates import RateControl
 from icefloe.peer.sending.rtp import (
@@ -16,7 +12,6 @@ from icefloe.peer.sending.rtp import (
     MID,
     REPAIRED_AT_ONCE,
     RtpStream,
-    Timeline,
     ntp_time,
 )
 
@@ -106,32 +101,6 @@ def test_what_is_too_old_is_not_and_a_request_has_a_limit() -> None:
     numbers = [RtpPacket.parse(each).sequence_number for each in raw]
     assert stream.again(numbers[:10], rtx_type=98, ntp=0) == []
     assert len(stream.again(numbers, rtx_type=98, ntp=0)) == REPAIRED_AT_ONCE
-
-
-# --- times
-
-
-def test_times_go_on_over_tracks_and_loops() -> None:
-    line = Timeline(CLOCK)
-    second = Fraction(1, 90000)
-    start = line.map(1_000_000, second, 50.0)
-    assert line.map(1_003_000, second, 50.1) == start + 3000 & 0xFFFFFFFF
-    line.anew()  # half a second later another track comes, with times of its own
-    assert line.map(7, Fraction(1, 30), 50.6) == start + 3000 + 45000 & 0xFFFFFFFF
-    assert line.map(8, Fraction(1, 30), 50.7) == start + 51000 & 0xFFFFFFFF
-    assert line.map(0, Fraction(1, 30), 50.8) == start + 51000 + 9000 & 0xFFFFFFFF  # a loop
-
-
-@given(st.lists(st.integers(0, 2**40), min_size=2, max_size=30))
-def test_times_never_go_back(times: list[int]) -> None:
-    line = Timeline(CLOCK)
-    stamps = [line.map(pts, Fraction(1, 1000), now) for now, pts in enumerate(times)]
-    at = stamps[0]
-    for stamp, (before, pts) in zip(stamps[1:], itertools.pairwise(times), strict=True):
-        ahead = stamp - at & 0xFFFFFFFF
-        expected = (pts - before) * 90 if pts > before else CLOCK
-        assert ahead == expected & 0xFFFFFFFF
-        at = stamp
 
 
 # --- rates
