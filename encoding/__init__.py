@@ -5,29 +5,35 @@ and to cut it into RTP payloads is here. An encoded frame is an ``av.Packet`` wh
 :class:`Encoded`: aiortc's own sender takes it too.
 """
 
-from .audio import OpusEncoder
+from .audio import AudioEncoder
 from .clock import MediaClock, SoundClock
-from .errors import EncodingError, Refusals, UnusablePicture
+from .errors import EncodingError, Refusals, UnusablePicture, UnusableSound
 from .hardware import forbid_hardware, hardware_encoder
 from .packing import Encoded, encoded, is_key_frame, make_packet
 from .pictures import PictureConverter, turn_of, upright_size
 from .queue import PacketQueue
 from .requests import KeyFrameRequests
+from .sound import SoundConverter, SoundFormat, check_sound, duration_of
 from .video import VideoEncoder, default_bitrate, largest_bitrate
 
 __all__ = [
+    "AudioEncoder",
     "Encoded",
     "EncodingError",
     "KeyFrameRequests",
     "MediaClock",
-    "OpusEncoder",
     "PacketQueue",
     "PictureConverter",
     "Refusals",
     "SoundClock",
+    "SoundConverter",
+    "SoundFormat",
     "UnusablePicture",
+    "UnusableSound",
     "VideoEncoder",
+    "check_sound",
     "default_bitrate",
+    "duration_of",
     "encoded",
     "forbid_hardware",
     "hardware_encoder",

@@ -37,6 +37,24 @@ class UnusablePicture(EncodingError, ValueError):
         super().__init__(f"a picture ({picture}) cannot be made {wanted}: {reason}; {advice}")
 
 
+class UnusableSound(EncodingError, ValueError):
+    """What a track of audio gave cannot be encoded, stored or played.
+
+    The next frame may be of use: whoever takes sound counts this one and goes on. The error of
+    FFmpeg, if there was one, is the ``__cause__``.
+
+    Attributes:
+        sound: Format, layout, length and rate of the frame, such as ``"s16 mono, 960 samples at
+            0 Hz"``, or the name of the type of what is no frame.
+        reason: What is wrong with it, and what to do.
+    """
+
+    def __init__(self, sound: str, reason: str) -> None:
+        self.sound = sound
+        self.reason = reason
+        super().__init__(f"a frame of sound ({sound}) cannot be used: {reason}")
+
+
 class Refusals:
     """Counts the frames of one stream that were of no use, after which the stream goes on.
 

@@ -38,6 +38,7 @@ class Encoded:
         height: Likewise.
         received_at: When its picture or sound was taken, in seconds of ``time.monotonic()``.
         payloads: Its RTP payloads, in order, to be shared and not to be changed.
+        level: Of sound: decibels below full scale (RFC 6464), 0 to 127; None if not known.
     """
 
     codec: str
@@ -47,6 +48,7 @@ class Encoded:
     height: int = 0
     received_at: float | None = None
     payloads: tuple[bytes, ...] = ()
+    level: int | None = None
 
 
 @dataclass(slots=True)

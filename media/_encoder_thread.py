@@ -1,4 +1,4 @@
-"""A thread that encodes the newest frame there is, and never delays who gives it."""
+"""A thread that encodes the newest picture there is, and never delays who gives it."""
 
 import asyncio
 import logging
@@ -7,37 +7,28 @@ from collections.abc import Callable
 from typing import Any
 
 import av
-from av import AudioFrame, VideoFrame
+from av import VideoFrame
 from av.packet import Packet
 
-from icefloe.encoding import (
-    KeyFrameRequests,
-    OpusEncoder,
-    Refusals,
-    UnusablePicture,
-    VideoEncoder,
-)
+from icefloe.encoding import KeyFrameRequests, Refusals, UnusablePicture, VideoEncoder
 
 from ._bridge import LOOP_CHECK
-
-_WAITING = {"audio": 25, "video": 1}
-"""Frames that may wait; a picture that is late is replaced by the next, sound is half a second."""
 
 logger = logging.getLogger(__name__)
 
 
 class EncoderThread:
-    """Encodes frames of one track for all who want them in one way.
+    """Encodes the pictures of one track for all who want them in one way.
 
     To be used in the event loop in which it is made.
 
     Args:
-        codec: ``"H264"``, ``"VP8"`` or ``"opus"``.
+        codec: ``"H264"`` or ``"VP8"``.
         scale_down_by: By how much width and height are divided.
         bitrate: Bits a second; by the size of the picture if ``None``.
         content_hint: Of the track.
         deliver: Called in the event loop with what was encoded.
-        fail: Called there when nothing can be encoded any more.
+        fail: Called there, with the reason, when nothing can be encoded any more.
 
     Attributes:
         key_frames: Who asks for key frames.
@@ -53,23 +44,19 @@ class EncoderThread:
         bitrate: int | None = None,
         content_hint: str = "",
         deliver: Callable[[list["Packet[Any]"]], None],
-        fail: Callable[[], None],
+        fail: Callable[[Exception], None],
     ) -> None:
         self.key_frames = KeyFrameRequests()
         self.dropped = self.frames = 0
         self._refused = Refusals(f"encoding to {codec}")
         self._codec = codec
         self._scale = scale_down_by
-        self._encoder: VideoEncoder | OpusEncoder | None
-        if codec == "opus":
-            self._encoder = OpusEncoder()
-        else:
-            self._encoder = VideoEncoder(codec, bitrate=bitrate, content_hint=content_hint)
+        self._encoder: VideoEncoder | None
+        self._encoder = VideoEncoder(codec, bitrate=bitrate, content_hint=content_hint)
         self._deliver, self._fail = deliver, fail
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
-        self._waiting: list[tuple[VideoFrame | AudioFrame, int | None]] = []
-        self._room = _WAITING["audio" if codec == "opus" else "video"]
+        self._waiting: tuple[VideoFrame, int | None] | None = None
         self._wants_key_frame = False
         self._closed = False
         name = f"encode {codec} 1/{scale_down_by:g}"
@@ -81,21 +68,18 @@ class EncoderThread:
         """FFmpeg's name of the encoder in use; empty before the first frame, and after the end."""
         return "" if self._encoder is None else self._encoder.implementation
 
-    def offer(
-        self, frame: VideoFrame | AudioFrame, *, at: int | None = None, key_frame: bool
-    ) -> None:
-        """Have a frame encoded, unless a newer one comes before its turn.
+    def offer(self, frame: VideoFrame, *, at: int | None = None, key_frame: bool) -> None:
+        """Have a picture encoded, unless a newer one comes before its turn.
 
         Args:
             frame: It is not changed.
-            at: When a picture is, in 1/90000 s on a clock that grows.
+            at: When it is, in 1/90000 s on a clock that grows.
             key_frame: Whether it is to be a key frame.
         """
         with self._changed:
-            if len(self._waiting) == self._room:
-                del self._waiting[0]
+            if self._waiting is not None:
                 self.dropped += 1
-            self._waiting.append((frame, at))
+            self._waiting = (frame, at)
             self._wants_key_frame |= key_frame
             self._changed.notify()
 
@@ -103,7 +87,7 @@ class EncoderThread:
         """Have the thread end after the frame it is at; nothing is delivered any more."""
         with self._changed:
             self._closed = True
-            self._waiting.clear()
+            self._waiting = None
             self._changed.notify()
 
     def _run(self) -> None:
@@ -116,36 +100,32 @@ class EncoderThread:
     def _encode(self) -> None:
         while (task := self._next()) is not None:
             frame, at, key_frame = task
+            assert self._encoder is not None
             try:
-                if isinstance(self._encoder, VideoEncoder):
-                    assert isinstance(frame, VideoFrame)
-                    made = self._encoder.encode(
-                        frame, at=at, key_frame=key_frame, scale_down_by=self._scale
-                    )
-                else:
-                    assert isinstance(frame, AudioFrame)
-                    assert self._encoder is not None
-                    made = self._encoder.encode(frame)
+                made = self._encoder.encode(
+                    frame, at=at, key_frame=key_frame, scale_down_by=self._scale
+                )
             except UnusablePicture as error:
                 self.dropped += 1
                 self._refused.note(error)
                 continue
-            except (av.FFmpegError, ValueError, OSError):
+            except (av.FFmpegError, ValueError, OSError) as error:
                 logger.exception("encoding to %s broke, and its tracks end", self._codec)
-                self._call(self._fail)
+                self._call(self._fail, error)
                 return
             self.frames += 1
             if made and not self._call(self._deliver_unless_closed, made):
                 return
 
-    def _next(self) -> tuple[VideoFrame | AudioFrame, int | None, bool] | None:
+    def _next(self) -> tuple[VideoFrame, int | None, bool] | None:
         with self._changed:
-            while not self._waiting:
+            while self._waiting is None:
                 if self._closed or self._loop.is_closed():
                     return None
                 self._changed.wait(LOOP_CHECK)
             key_frame, self._wants_key_frame = self._wants_key_frame, False
-            return *self._waiting.pop(0), key_frame
+            (frame, at), self._waiting = self._waiting, None
+            return frame, at, key_frame
 
     def _deliver_unless_closed(self, made: list["Packet[Any]"]) -> None:
         if not self._closed:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import VIDEO_CLOCK_RATE, MediaStreamError
-from av import AudioFrame, VideoFrame
+from av import VideoFrame
 from av.packet import Packet
 from av.video.frame import PictureType
 
@@ -25,6 +25,7 @@ from icefloe.encoding import KeyFrameRequests, MediaClock, PacketQueue, default_
 from ._encoder_thread import EncoderThread
 from ._sharing import DerivedTrack, MediaData, SharedSource
 from ._signal import Signal
+from ._sound_thread import SoundThread
 from .errors import InvalidParameter
 from .tiers import TierChooser
 
@@ -87,6 +88,10 @@ class EncodedFanout(SharedSource["EncodedSubscription"]):
         stop_source: Whether the source is stopped when the last viewer leaves. If not, it is not
             read until somebody subscribes again.
 
+    Attributes:
+        error: Why something of the source could not be encoded, the latest; None if all was. A
+            frame that is of no use is passed over, and the next one is tried.
+
     Raises:
         InvalidParameter: The tiers are none, below 1, or not rising.
     """
@@ -108,6 +113,7 @@ class EncodedFanout(SharedSource["EncodedSubscription"]):
         if bitrate is not None and bitrate <= 0:
             raise InvalidParameter("bitrate", bitrate, "give bits a second, or None")
         super().__init__(track, stop_source=stop_source)
+        self.error: Exception | None = None
         self._bitrate = bitrate
         self._tiers = tuple(tiers) if track.kind == "video" else (1.0,)
         self._content_hint = content_hint
@@ -174,14 +180,22 @@ class EncodedFanout(SharedSource["EncodedSubscription"]):
                 hint = getattr(self._source, "contentHint", "")
             bitrate = round(self._bitrate / scale**2) if self._bitrate is not None else None
             shared = self._encoders[key] = _Shared()
-            shared.thread = EncoderThread(
-                codec,
-                scale_down_by=scale,
-                bitrate=bitrate,
-                content_hint=hint,
-                deliver=shared.deliver,
-                fail=lambda: self._fail(key),
-            )
+            if self._source.kind == "audio":
+                shared.thread = SoundThread(
+                    codec,
+                    deliver=shared.deliver,
+                    fail=lambda error: self._fail(key, error),
+                    refuse=self._refuse,
+                )
+            else:
+                shared.thread = EncoderThread(
+                    codec,
+                    scale_down_by=scale,
+                    bitrate=bitrate,
+                    content_hint=hint,
+                    deliver=shared.deliver,
+                    fail=lambda error: self._fail(key, error),
+                )
         shared = self._encoders[key]
         shared.viewers.add(viewer)
         shared.thread.key_frames.ask()
@@ -201,24 +215,42 @@ class EncodedFanout(SharedSource["EncodedSubscription"]):
     # --- the source
 
     def _put(self, frame: MediaData) -> None:
-        if not isinstance(frame, VideoFrame | AudioFrame):
-            logger.error("track %s comes encoded: use Fanout for it", self._source.id)
+        if isinstance(frame, Packet):
+            error = InvalidParameter("track", self._source, "it comes encoded: use Fanout for it")
+            self._refuse(error)
             self.close()
-            return
-        if isinstance(frame, VideoFrame):
-            self._size = frame.width, frame.height
-            # What a decoder gave says of each picture what it was; it is not to be that again.
-            frame.pict_type = PictureType.NONE
-        now, at = time.monotonic(), None
-        if isinstance(frame, VideoFrame):
-            at = self._clock.place(frame.pts, frame.time_base, now)
+        elif self._source.kind == "audio":
+            for shared in tuple(self._encoders.values()):
+                if isinstance(shared.thread, SoundThread):
+                    shared.thread.offer(frame)
+        elif isinstance(frame, VideoFrame):
+            self._put_picture(frame)
+        else:
+            what = type(frame).__name__
+            self._refuse(InvalidParameter("frame", what, "a track of video gives av.VideoFrame"))
+
+    def _put_picture(self, frame: VideoFrame) -> None:
+        self._size = frame.width, frame.height
+        # What a decoder gave says of each picture what it was; it is not to be that again.
+        frame.pict_type = PictureType.NONE
+        now = time.monotonic()
+        at = self._clock.place(frame.pts, frame.time_base, now)
         for shared in tuple(self._encoders.values()):
+            if not isinstance(shared.thread, EncoderThread):
+                continue
             key_frame = shared.thread.key_frames.due(now)
             if key_frame:
                 shared.begins(at)
             shared.thread.offer(frame, at=at, key_frame=key_frame)
 
-    def _fail(self, key: tuple[str, int]) -> None:
+    def _refuse(self, error: Exception) -> None:
+        """Keep why something of the source could not be encoded; each reason is logged once."""
+        if str(error) != str(self.error):
+            logger.error("track %s: %s", self._source.id, error)
+        self.error = error
+
+    def _fail(self, key: tuple[str, int], error: Exception) -> None:
+        self.error = error
         shared = self._encoders.get(key)
         for viewer in tuple(shared.viewers) if shared is not None else ():
             viewer.stop()
@@ -227,7 +259,7 @@ class EncodedFanout(SharedSource["EncodedSubscription"]):
 class _Shared:
     """An encoder and those who get what it makes."""
 
-    thread: EncoderThread
+    thread: EncoderThread | SoundThread
 
     def __init__(self) -> None:
         self.viewers: set[EncodedSubscription] = set()

@@ -45,6 +45,7 @@ from .errors import (
     ReceiveOverflow,
     RequestFailed,
     RequestTimeout,
+    TrackNotSent,
     UnknownSection,
 )
 from .forwarding import ForwardedTrack, forward
@@ -125,6 +126,7 @@ __all__ = [
     "RequestFailed",
     "RequestTimeout",
     "Room",
+    "TrackNotSent",
     "TransferBroken",
     "TransferDeclined",
     "TransferError",

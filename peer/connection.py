@@ -52,6 +52,8 @@ class PeerConnection(RestartingConnection):
       server that gave none,
     * ``remotecandidateerror`` with an :class:`UnknownSection` for each candidate of the other side
       that names a media section which it has not described,
+    * ``senderror`` with a :class:`TrackNotSent` for each reason why something of a track that is
+      sent could not be sent,
     * ``negotiationneeded``, without an argument,
     * ``selectedcandidatepairchange``, without an argument, when :attr:`selectedCandidatePair` is
       another one.

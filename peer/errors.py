@@ -13,6 +13,7 @@
     ├── InvalidModification (also ValueError)
     ├── InvalidParameters (also ValueError)
     ├── NotForwardable (also ValueError)
+    ├── TrackNotSent
     ├── ConnectFailed
     ├── PeerLeft
     ├── PeerNotHere (also LookupError)
@@ -175,6 +176,25 @@ class InvalidParameters(PeerError, ValueError):
         self.field = field
         self.value = value
         super().__init__(f"{field}={value!r} is refused: {demand}")
+
+
+class TrackNotSent(PeerError):
+    """Something that a track gave was not sent, or the track broke.
+
+    It comes with the event ``senderror`` of the connection. The sender goes on with the next frame,
+    unless the track has broken; ``framesRefused`` of ``outbound-rtp`` counts. The error of the
+    track or of its frame is the ``__cause__``.
+
+    Attributes:
+        track: The track.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, track: object, reason: str) -> None:
+        self.track = track
+        self.reason = reason
+        name = f"{getattr(track, 'kind', '')} track {getattr(track, 'id', '')}"
+        super().__init__(f"something of {name} was not sent: {reason}")
 
 
 class NotForwardable(PeerError, ValueError):

@@ -19,6 +19,7 @@ from aiortc import (
 from aiortc.sdp import MediaDescription, SessionDescription
 from pyee.asyncio import AsyncIOEventEmitter
 
+from ..errors import TrackNotSent
 from .certificate import Certificate
 from .dtls import DtlsTransport
 from .ice import Gatherer, IceTransport, agent_of
@@ -183,11 +184,15 @@ class PeerConnectionSeam(RTCPeerConnection):
         assert isinstance(transceiver.sender, Sender)
         transceiver.sender.is_certain = self._is_certain_extension
         transceiver.sender.begin()
+        transceiver.sender.outgoing.report = self._report
         assert isinstance(transceiver, Transceiver)
         transceiver.receiver.begin()
         transceiver.on_change = self._negotiation_may_be_needed
         self._negotiation_may_be_needed()
         return transceiver
+
+    def _report(self, error: TrackNotSent) -> None:
+        self.emit("senderror", error)
 
     # What icefloe calls.
 

@@ -5,14 +5,8 @@ section 2.1.7). That costs bits, and has libopus code sound as speech. So it is 
 side reports losses, and as much as they are.
 """
 
-from fractions import Fraction
-
-from aiortc.codecs import opus
-from av import AudioCodecContext, CodecContext
-from av.frame import Frame
-
 LEVELS = (0.0, 0.1, 0.2, 0.3)
-"""The loss that the encoder is told to expect. At the rate of aiortc's encoder libopus repeats
+"""The loss that the encoder is told to expect. At 96 kbit/s libopus repeats
 nothing below a tenth."""
 FIRST_LOSS = 0.01
 """The part lost from which on it is worth it."""
@@ -46,38 +40,3 @@ class Redundancy:
         elif now - self._calm_since >= CALM:
             self.level, self._calm_since = wanted, None
         return self.level
-
-
-class OpusEncoder(opus.OpusEncoder):
-    """aiortc's encoder, which can be told of losses; used by one thread at a time.
-
-    Attributes:
-        expected_loss: The part of the packets that is expected to be lost; may be set by another
-            thread, and holds from the next frame on.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.expected_loss = 0.0
-        self._has = 0.0
-
-    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        """Encode a frame; see aiortc's."""
-        wanted = self.expected_loss
-        if wanted != self._has:
-            # FFmpeg takes this when an encoder is opened, and not later.
-            self._has = wanted
-            self.codec = _open(self.codec.bit_rate or 96000, wanted)
-        return super().encode(frame, force_keyframe)
-
-
-def _open(bit_rate: int, loss: float) -> AudioCodecContext:
-    codec = CodecContext.create("libopus", "w")
-    assert isinstance(codec, AudioCodecContext)
-    codec.bit_rate = bit_rate
-    codec.format, codec.layout = "s16", "stereo"
-    codec.sample_rate, codec.time_base = opus.SAMPLE_RATE, Fraction(1, opus.SAMPLE_RATE)
-    codec.options = {"application": "voip"}
-    if loss:
-        codec.options |= {"fec": "1", "packet_loss": str(round(loss * 100))}
-    return codec

@@ -6,9 +6,29 @@ such tracks, and :func:`~icefloe.peer.forward` makes some; neither is needed to 
 """
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
 
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from av.packet import Packet
+
+from icefloe.encoding import encoded
+
+_RTP_NAMES = MappingProxyType(
+    {"pcm_mulaw": "PCMU", "pcm_alaw": "PCMA", "adpcm_g722": "G722", "vp8": "VP8", "h264": "H264"}
+)
+"""Codecs that RTP has another name for than FFmpeg."""
+
+
+def codec_of(packet: "Packet[Any]") -> str | None:
+    """Return the codec of a packet by its name in RTP; ``None`` if the packet does not tell."""
+    if (known := encoded(packet)) is not None:
+        return known.codec
+    context = getattr(packet.stream, "codec_context", None)
+    if context is None:
+        return None
+    name: str = context.codec.canonical_name
+    return _RTP_NAMES.get(name, name)
 
 
 @runtime_checkable
@@ -16,8 +36,9 @@ class EncodedTrack(Protocol):
     """What an encoded track has beside the members of ``MediaStreamTrack``.
 
     All of it is called in the event loop and returns at once. A packet whose ``opaque`` is an
-    ``icefloe.encoding.Encoded`` is sent with its payloads and under its codec; any other one is
-    packed as the first codec that both sides know.
+    ``icefloe.encoding.Encoded`` is sent with its payloads and under its codec, and one that was
+    demuxed under that of its stream; any other one is packed as the first codec that both sides
+    know.
 
     ``ends_with_sender``, if it is there and true, has the sender stop the track when the sender
     ends, for a track that was made for one peer.

@@ -1,7 +1,8 @@
 """What a sender does with its track: read, encode, number, send, repair.
 
 The sender of ``_aiortc`` holds one of these and hands it what the other side says. Raw frames
-are encoded in a thread of the event loop's executor; encoded ones are sent as they come.
+are encoded in a thread of the event loop's executor; encoded ones are sent as they come. A frame
+that cannot be sent is reported, and the next one is tried.
 """
 
 import asyncio
@@ -9,19 +10,17 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
-import av
 from aiortc import MediaStreamTrack
-from aiortc.codecs import get_encoder, is_rtx
+from aiortc.codecs import is_rtx
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
-from aiortc.rtp import compute_audio_level_dbov
-from av import AudioFrame, VideoFrame
+from av import VideoFrame
 from av.packet import Packet
 
 from icefloe.encoding import (
+    AudioEncoder,
     EncodingError,
     KeyFrameRequests,
     Refusals,
@@ -31,9 +30,10 @@ from icefloe.encoding import (
 )
 from icefloe.encoding.packing import Packer
 
-from ..receiving.redundancy import OpusEncoder, Redundancy
+from ..errors import TrackNotSent
+from ..receiving.redundancy import Redundancy
 from .blank import nothing_like
-from .encoded import EncodedTrack
+from .encoded import EncodedTrack, codec_of
 from .frame_rate import FrameRateLimit
 from .pacing import PacedSending
 from .parameters import RTCRtpEncodingParameters
@@ -53,7 +53,20 @@ _LARGEST = 1300
 _UNKNOWN_SIZE = 1280, 720
 """Pixels of pictures that came encoded, by which their rate is guessed before it is measured."""
 
+_OPUS_BITRATE = 96_000
+"""Bits a second, of stereo."""
+
+_REPORTED = 16
+"""Different reasons why frames of one track cannot be sent, that are told; all are counted."""
+
+_NOTHING: Final = object()
+"""No new frame: a track may give None, and that is no sound."""
+
 logger = logging.getLogger(__name__)
+
+
+class _TrackBroke(Exception):
+    """A track raised something; that is not to be taken for an error of sending."""
 
 
 class Outgoing:
@@ -64,6 +77,7 @@ class Outgoing:
         stream: The RTP stream.
         transmit: Sends packets at once; raises ``ConnectionError`` when that is over for good.
         is_enabled: Whether the negotiated direction has this side send.
+        report: Told why something of a track could not be sent: each reason once.
 
     Attributes:
         encoding: The limits that the application set.
@@ -73,10 +87,10 @@ class Outgoing:
         frames_encoded: How many were encoded here, for this peer alone.
         requests: How often the peer asked for key frames, by ``"pli"`` and by ``"fir"``.
         nacks: How often it asked for lost packets.
-        refused: Frames that could not be converted or encoded.
         width: Pixels of the latest picture.
         height: Likewise.
         implementation: What encoded it.
+        refused: Counts the frames and packets of its tracks that could not be sent.
     """
 
     def __init__(
@@ -85,6 +99,7 @@ class Outgoing:
         stream: RtpStream,
         transmit: Callable[[list[bytes]], None],
         is_enabled: Callable[[], bool],
+        report: Callable[[TrackNotSent], None] = lambda error: None,
     ) -> None:
         self.encoding = RTCRtpEncodingParameters()
         self.control = RateControl()
@@ -94,6 +109,7 @@ class Outgoing:
         self.refused = Refusals(f"sending {kind}")
         self.width = self.height = 0
         self.implementation = ""
+        self.report = report
         self.stream = stream
         self.reported: tuple[int, int] = (0, 0)
         """NTP time and RTP timestamp of the latest frame, for sender reports (RFC 3550 6.4.1)."""
@@ -105,8 +121,6 @@ class Outgoing:
         self._codecs: list[RTCRtpCodecParameters] = []
         self._rtx: dict[int, int] = {}
         self._timestamps: Timestamps | None = None
-        self._fed = 0
-        """Samples that were given to the encoder."""
         self._changed = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
         self._encoder: Any = None
@@ -118,7 +132,7 @@ class Outgoing:
         self._black_at = 0.0
         self._sends = False
         self._last_type: int | None = None
-        self._refused: str | None = None
+        self._reported: set[str] = set()
         self._measured = deque([(time.monotonic(), 0)])
 
     # --- what it is told
@@ -183,7 +197,7 @@ class Outgoing:
         now = time.monotonic()
         self.control.on_report(loss, rtt, self.sent_bitrate(), now)
         expected = self._redundancy.report(now, loss)
-        if isinstance(self._encoder, OpusEncoder):
+        if isinstance(self._encoder, AudioEncoder):
             self._encoder.expected_loss = expected
         self._feed_back()
 
@@ -232,7 +246,7 @@ class Outgoing:
             case ConnectionError() as error:
                 raise error
             case error:
-                logger.error("track %s cannot be sent: %r", track.id, error, exc_info=error)
+                self._refuse(track, f"sending it ended: {error!r}", error)
 
     async def _read(self, track: MediaStreamTrack) -> None:
         if isinstance(track, EncodedTrack):
@@ -240,40 +254,118 @@ class Outgoing:
             track.request_key_frame()
             self._feed_back()
         self._key_frame.ask()
+        self._reported.clear()
+        if isinstance(self._encoder, AudioEncoder):
+            (await self._idle_encoder()).anew()
         while True:
             try:
-                data: Any = await track.recv()
+                data: Any = await self._next(track)
+                if not self._may_send():
+                    self._sends = False
+                    continue
+                if not self._sends:
+                    self._sends = True
+                    self.key_frame_wanted()
+                await self._send_data(track, data)
             except MediaStreamError:
+                await self._send_rest(track)
                 return
-            except Exception:
-                logger.exception("track %s broke and is taken as ended", track.id)
+            except _TrackBroke as broke:
+                cause = broke.__cause__
+                self._refuse(track, f"it broke and is taken as ended: {cause!r}", cause)
                 return
-            if not self._is_enabled() or not self.encoding.active or not self._codecs:
-                self._sends = False
-                continue
-            if not self._sends:
-                self._sends = True
-                self.key_frame_wanted()
-            if isinstance(data, Packet):
-                if getattr(track, "enabled", True):
-                    self._send_packet(data)
-                else:
-                    self._sends = False  # it goes on with a key frame
-            else:
-                try:
-                    await self._send_frame(data, is_muted=not getattr(track, "enabled", True))
-                except (EncodingError, av.FFmpegError) as error:
-                    self.refused.note(error)
+            except EncodingError as error:
+                self._refuse(track, str(error), error)
+            except ConnectionError:
+                raise
+            except Exception as error:
+                # One frame is not to end what sends all others; the encoder may be of no use now.
+                self._encoder = None
+                self._refuse(track, f"a frame could not be encoded: {error!r}", error)
 
-    def _send_packet(self, packet: "Packet[Any]", timestamp: int | None = None) -> None:
+    def _may_send(self) -> bool:
+        if self._is_enabled() and self.encoding.active and self._codecs:
+            return True
+        if isinstance(self._encoder, AudioEncoder) and self._is_idle():
+            self._encoder.queue.clear()
+        return False
+
+    async def _next(self, track: MediaStreamTrack) -> Any:
+        """Return what a track gives next, and send the sound meanwhile whose turn it is."""
+        if self._sound_due() is None:
+            return await _receive(track)
+        reading = asyncio.ensure_future(_receive(track))
+        try:
+            while (due := self._sound_due()) is not None:
+                now = time.monotonic()
+                has_ended = reading.done() and (reading.cancelled() or reading.exception())
+                if reading.done() and not has_ended and self._encoder.queue.has_room(now):
+                    break
+                if due <= now:
+                    await self._send_sound(_NOTHING, track)
+                elif reading.done():
+                    await asyncio.sleep(due - now)
+                else:
+                    await asyncio.wait((reading,), timeout=due - now)
+            return await reading
+        finally:
+            reading.cancel()
+            await asyncio.wait((reading,))
+            if not reading.cancelled():
+                reading.exception()
+
+    async def _send_rest(self, track: MediaStreamTrack) -> None:
+        """Send what waits of the sound of a track that has ended."""
+        if isinstance(self._encoder, AudioEncoder):
+            (await self._idle_encoder()).queue.finish()
+        while (due := self._sound_due()) is not None:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await self._send_sound(_NOTHING, track)
+
+    async def _send_data(self, track: MediaStreamTrack, data: Any) -> None:
+        if isinstance(data, Packet):
+            if getattr(track, "enabled", True):
+                self._send_packet(track, data)
+            else:
+                self._sends = False  # it goes on with a key frame
+        elif self._kind == "audio":
+            await self._send_sound(data, track)
+        elif isinstance(data, VideoFrame):
+            await self._send_frame(track, data)
+        else:
+            name = type(data).__name__
+            self._refuse(track, f"it gives {name}; a track of video gives av.VideoFrame")
+
+    def _refuse(
+        self, track: MediaStreamTrack, reason: str, cause: BaseException | None = None
+    ) -> None:
+        """Count what cannot be sent, and tell each reason once."""
+        error = TrackNotSent(track, reason)
+        error.__cause__ = cause
+        self.refused.note(error)
+        if reason not in self._reported and len(self._reported) < _REPORTED:
+            self._reported.add(reason)
+            self.report(error)
+
+    def _send_packet(
+        self, track: MediaStreamTrack, packet: "Packet[Any]", timestamp: int | None = None
+    ) -> None:
         known, now = encoded(packet), time.monotonic()
         codec = self._codecs[0]
-        if known is not None:
-            same = (c for c in self._codecs if c.name.lower() == known.codec.lower())
+        if (name := codec_of(packet)) is not None:
+            same = (c for c in self._codecs if c.name.lower() == name.lower())
             codec = next(same, codec)
-            if codec.name.lower() != known.codec.lower():
-                self._refuse(known.codec)
+            if codec.name.lower() != name.lower():
+                names = ", ".join(c.name for c in self._codecs)
+                self._refuse(
+                    track,
+                    f"it gives {name}, of which the peer takes none, only {names}; "
+                    "prefer it with setCodecPreferences() before the offer",
+                )
                 return
+        level = None
+        if known is not None:
+            level = known.level
             payloads: Sequence[bytes] = known.payloads
             self.width, self.height = known.width, known.height
             self.implementation = known.implementation
@@ -283,73 +375,77 @@ class Outgoing:
             payloads, is_key, at = packer.pack(bytes(packet)), packet.is_keyframe, now
         if timestamp is None:
             timestamp = self._times(codec).of_packet(packet, codec.name, payloads, at)
-        self._send(codec, payloads, timestamp, taken_at=at, is_key=is_key)
+        self._send(codec, payloads, timestamp, taken_at=at, is_key=is_key, level=level)
 
-    def _refuse(self, codec: str) -> None:
-        if self._refused != codec:
-            self._refused = codec
-            names = ", ".join(c.name for c in self._codecs)
-            logger.warning(
-                "a track gives %s, of which the peer takes none, only %s; "
-                "prefer it with setCodecPreferences() before the offer",
-                codec,
-                names,
-            )
-
-    async def _send_frame(self, frame: VideoFrame | AudioFrame, *, is_muted: bool) -> None:
+    async def _send_frame(self, track: MediaStreamTrack, frame: VideoFrame) -> None:
         now = time.monotonic()
-        codec = self._codecs[0]
-        if isinstance(frame, VideoFrame):
-            at = self._times(codec).of_picture(frame, now)
-            if not self._rate_limit.takes(at / codec.clockRate, self.encoding.maxFramerate):
-                return
-            if is_muted and now - self._black_at < _BLACK_EVERY:
-                return
+        codec, is_muted = self._codecs[0], not getattr(track, "enabled", True)
+        at = self._times(codec).of_picture(frame, now)
+        if not self._rate_limit.takes(at / codec.clockRate, self.encoding.maxFramerate):
+            return
+        if is_muted and now - self._black_at < _BLACK_EVERY:
+            return
         if is_muted:
             frame, self._black_at = nothing_like(frame), now
         else:
             self._black_at = 0.0
+        encoder: VideoEncoder = await self._idle_encoder()
+        key = self._key_frame.due(now)
+        encoder.content_hint = getattr(self._track, "contentHint", "")
+        encoder.bitrate = self._bound(self.control.bitrate(now))
+        self._encodes = asyncio.get_running_loop().run_in_executor(
+            None, _encode_video, encoder, frame, at, key, self.encoding.scaleResolutionDownBy
+        )
+        packets = await asyncio.shield(self._encodes)
+        self.frames_encoded += 1
+        for packet in packets:
+            known = encoded(packet)
+            assert known is not None
+            known.received_at = now
+            if known.is_key_frame:
+                self._key_frame.made(now)
+            self._send_packet(track, packet, packet.pts)
+
+    async def _send_sound(self, frame: object, track: MediaStreamTrack) -> None:
+        """Take what a track of audio gave, or :data:`_NOTHING`, and send what leaves by now.
+
+        Raises:
+            UnusableSound: It cannot be used.
+        """
+        now = time.monotonic()
+        is_muted = not getattr(track, "enabled", True)
+        encoder: AudioEncoder = await self._idle_encoder()
+        self._encodes = asyncio.get_running_loop().run_in_executor(
+            None, _encode_audio, encoder, frame, now, is_muted
+        )
+        packets = await asyncio.shield(self._encodes)
+        if self._may_send():
+            for packet in packets:
+                self._send_packet(track, packet)
+
+    def _sound_due(self) -> float | None:
+        """Return when sound that waits leaves, in seconds; ``None`` if none waits."""
+        if isinstance(self._encoder, AudioEncoder) and self._is_idle() and self._may_send():
+            return self._encoder.queue.due()
+        return None
+
+    def _is_idle(self) -> bool:
+        return self._encodes is None or self._encodes.done()
+
+    async def _idle_encoder(self) -> Any:
         if self._encodes is not None and not self._encodes.done():
             # The reader before this one was cancelled; encoders are no two threads' business.
             await asyncio.wait((self._encodes,))
         if self._encoder is None:
-            self._encoder = self._make_encoder(codec)
-        loop = asyncio.get_running_loop()
-        if isinstance(frame, VideoFrame):
-            key = self._key_frame.due(now)
-            encoder: VideoEncoder = self._encoder
-            encoder.content_hint = getattr(self._track, "contentHint", "")
-            encoder.bitrate = self._bound(self.control.bitrate(now))
-            self._encodes = loop.run_in_executor(
-                None, _encode_video, encoder, frame, at, key, self.encoding.scaleResolutionDownBy
-            )
-            packets = await asyncio.shield(self._encodes)
-            self.frames_encoded += 1
-            for packet in packets:
-                known = encoded(packet)
-                assert known is not None
-                known.received_at = now
-                if known.is_key_frame:
-                    self._key_frame.made(now)
-                self._send_packet(packet, packet.pts)
-        else:
-            at = self._times(codec).of_sound(frame, now)
-            self._encodes = loop.run_in_executor(
-                None, _encode_audio, self._encoder, frame, self._fed
-            )
-            self._fed += frame.samples
-            payloads, level = await asyncio.shield(self._encodes)
-            if payloads:
-                self._send(codec, payloads, at, taken_at=now, level=level)
+            self._encoder = self._make_encoder(self._codecs[0])
+        return self._encoder
 
     def _make_encoder(self, codec: RTCRtpCodecParameters) -> Any:
         if self._kind == "video":
             return VideoEncoder(codec.name)
-        if codec.name.lower() == "opus":
-            encoder = OpusEncoder()
-            encoder.expected_loss = self._redundancy.level
-            return encoder
-        return get_encoder(codec)
+        encoder = AudioEncoder(codec.name, bitrate=_OPUS_BITRATE)
+        encoder.expected_loss = self._redundancy.level
+        return encoder
 
     def _send(
         self,
@@ -431,19 +527,30 @@ class Outgoing:
             )
 
 
+async def _receive(track: MediaStreamTrack) -> Any:
+    """Return what a track gives next.
+
+    Raises:
+        MediaStreamError: It has ended.
+        _TrackBroke: It raised something else, which is the ``__cause__``.
+    """
+    try:
+        return await track.recv()
+    except MediaStreamError:
+        raise
+    except Exception as error:
+        raise _TrackBroke from error
+
+
 def _encode_video(
     encoder: VideoEncoder, frame: VideoFrame, at: int, key: bool, scale: float
 ) -> list["Packet[Any]"]:
     return encoder.encode(frame, at=at, key_frame=key, scale_down_by=scale)
 
 
-def _encode_audio(encoder: Any, frame: AudioFrame, fed: int) -> tuple[list[bytes], int]:
-    level = -compute_audio_level_dbov(frame)
-    # aiortc's encoder fills up what it takes for a gap, and fails where there is no time.
-    counted = AudioFrame(frame.format.name, frame.layout.name, frame.samples)
-    for plane, source in zip(counted.planes, frame.planes, strict=True):
-        plane.update(bytes(source)[: plane.buffer_size].ljust(plane.buffer_size, b"\0"))
-    counted.sample_rate, counted.pts = frame.sample_rate, fed
-    counted.time_base = Fraction(1, frame.sample_rate)
-    payloads, _ = encoder.encode(counted)
-    return payloads, level
+def _encode_audio(
+    encoder: AudioEncoder, frame: object, now: float, muted: bool
+) -> list["Packet[Any]"]:
+    if frame is not _NOTHING:
+        encoder.put(frame, now)
+    return encoder.take(time.monotonic(), muted=muted)

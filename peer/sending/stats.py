@@ -30,7 +30,8 @@ class RTCOutboundRtpStreamStats(aiortc.stats.RTCOutboundRtpStreamStats):
     totalPacketSendDelay: float | None = None
     """Seconds that packets have waited here before they were sent, of all together."""
     framesRefused: int = 0
-    """Frames of the track that could not be converted or encoded; not in W3C's."""
+    """Frames and packets of the track that could not be sent, see the event ``senderror``; not in
+    W3C's."""
     nackCount: int | None = None
     pliCount: int | None = None
     firCount: int | None = None

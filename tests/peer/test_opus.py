@@ -12,10 +12,11 @@ from aiortc import RTCRtpCodecParameters
 from aiortc.codecs import G722_CODEC, PCMA_CODEC, PCMU_CODEC, get_encoder
 from av import AudioFrame
 
+from icefloe.encoding import AudioEncoder
 from icefloe.peer.receiving import opus
 from icefloe.peer.receiving.decoders import PlainDecoder, decoder_for
 from icefloe.peer.receiving.opus import LibopusDecoder
-from icefloe.peer.receiving.redundancy import OpusEncoder, Redundancy
+from icefloe.peer.receiving.redundancy import Redundancy
 from icefloe.peer.receiving.stretch import Samples
 
 OPUS = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48000, channels=2, payloadType=96)
@@ -131,15 +132,15 @@ def test_more_is_repeated_at_once_and_less_after_a_while() -> None:
 
 
 def test_an_encoder_that_expects_losses_repeats_and_keeps_time() -> None:
-    encoder, decoder = OpusEncoder(), LibopusDecoder()
+    encoder, decoder = AudioEncoder("opus", bitrate=96_000), LibopusDecoder()
     stamps, repeats = [], []
     for number in range(150):
         encoder.expected_loss = 0.2 if 50 <= number < 100 else 0.0
-        payloads, stamp = encoder.encode(speech(number))
-        stamps.append(stamp)
-        repeats.append(any(map(decoder.repeats, payloads)))
-        assert len(payloads) == 1
-    assert stamps == [stamps[0] + 960 * number for number in range(150)]
+        encoder.put(speech(number), number * 0.02)
+        (packet,) = encoder.take(number * 0.02)
+        stamps.append(packet.pts)
+        repeats.append(decoder.repeats(bytes(packet)))
+    assert stamps == [960 * number for number in range(150)]
     assert not any(repeats[:50])
     assert sum(repeats[50:100]) > 10
     assert not any(repeats[100:])
