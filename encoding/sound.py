@@ -1,6 +1,6 @@
 """Sound of any format turned into one format, without a gap where it changes. No I/O.
 
-A frame may have any sample format, any layout of up to 24 channels, any rate and any length, and
+A frame may have any sample format, any layout that can be mixed down, any rate and any length, and
 the next one others: programs replace tracks, devices are plugged in, decoders change their mind.
 FFmpeg's resampler takes one format and refuses the next. Here each format has a resampler of its
 own; what the one before held back comes first, and not a sample is lost or put in between.
@@ -22,6 +22,9 @@ LOWEST_RATE, HIGHEST_RATE = 4000, 384_000
 
 LONGEST = 60.0
 """Seconds of a frame at most."""
+
+MOST_PLANES = 8
+"""Channels of planar sound at most; PyAV reads past the end of the list of more planes."""
 
 LAYOUTS = {
     1: "mono",
@@ -175,13 +178,13 @@ class SoundConverter:
         if self._resampler is None or self._source is None:
             return b""
         wanted = self._rest + self._taken * self.target.rate / self._source[2]
-        left = round(wanted) - self._given
+        left = max(0, round(wanted) - self._given)
+        self._rest = wanted - self._given - left
         rest = self._give(self._resampler.resample(None))
-        self._rest = wanted - round(wanted)
         self._resampler = self._source = None
         self._taken = self._given = 0
         # A resampler gives a few samples more or less than it took, and of very few none at all.
-        return rest[: max(0, left) * self._sample_bytes].ljust(left * self._sample_bytes, b"\0")
+        return rest[: left * self._sample_bytes].ljust(left * self._sample_bytes, b"\0")
 
     def _give(self, parts: list[AudioFrame]) -> bytes:
         self._given += sum(part.samples for part in parts)
@@ -203,7 +206,9 @@ def _copy(frame: AudioFrame, layout: str) -> AudioFrame:
     """Copy a frame without its time: others may hold it, and a resampler fills up gaps."""
     copy = AudioFrame(frame.format.name, layout, frame.samples)
     copy.sample_rate = frame.sample_rate
-    for plane, original in zip(copy.planes, frame.planes, strict=True):
+    # With eight channels or more PyAV tells of planes that there are not.
+    planes = frame.layout.nb_channels if frame.format.is_planar else 1
+    for plane, original in zip(copy.planes[:planes], frame.planes[:planes], strict=True):
         plane.update(bytes(original)[: plane.buffer_size].ljust(plane.buffer_size, b"\0"))
     return copy
 
@@ -216,7 +221,7 @@ def _layout_of(frame: AudioFrame) -> str:
     """
     name, channels = frame.layout.name, frame.layout.nb_channels
     layout = _mixable(name, channels)
-    if layout is None:
+    if layout is None or (channels > MOST_PLANES and frame.format.is_planar):
         reason = f"nobody knows where its {channels} channels belong; give 8 at most"
         raise UnusableSound(_describe(frame), reason)
     return layout
