@@ -77,8 +77,8 @@ def check_sound(frame: object) -> AudioFrame:
     """Return what a track of audio gave, if it is sound that can be used.
 
     Raises:
-        UnusableSound: It is no ``AudioFrame``, or has no samples, an impossible sample rate, or
-            more than :data:`LONGEST` seconds.
+        UnusableSound: It is no ``AudioFrame``, or has no samples, an impossible sample rate, more
+            than :data:`LONGEST` seconds, or channels of which nobody knows where they belong.
     """
     if not isinstance(frame, AudioFrame):
         reason = "a track of audio gives av.AudioFrame, or av.Packet where it is encoded"
@@ -92,6 +92,7 @@ def check_sound(frame: object) -> AudioFrame:
         raise UnusableSound(_describe(frame), "it has no samples; leave it out")
     if frame.samples > LONGEST * rate:
         raise UnusableSound(_describe(frame), f"it is longer than {LONGEST:g} s; cut it up")
+    _layout_of(frame)
     return frame
 
 
@@ -204,6 +205,8 @@ def _resampled(resampler: AudioResampler, frame: AudioFrame, layout: str) -> lis
 
 def _copy(frame: AudioFrame, layout: str) -> AudioFrame:
     """Copy a frame without its time: others may hold it, and a resampler fills up gaps."""
+    if frame.pts is None and frame.layout.name == layout:
+        return frame
     copy = AudioFrame(frame.format.name, layout, frame.samples)
     copy.sample_rate = frame.sample_rate
     # With eight channels or more PyAV tells of planes that there are not.

@@ -13,7 +13,7 @@ from typing import Any
 
 import av
 from aiortc.mediastreams import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE
-from av import AudioFrame, AudioResampler, Packet, VideoFrame
+from av import AudioFrame, Packet, VideoFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -21,14 +21,22 @@ from av.stream import Disposition
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from icefloe.encoding import PictureConverter, UnusablePicture
+from icefloe.encoding import (
+    PictureConverter,
+    SoundConverter,
+    SoundFormat,
+    UnusablePicture,
+    UnusableSound,
+    check_sound,
+)
 
 from ._pcm import FRAME_SAMPLES, SAMPLE_RATE
 from ._splices import Splices
 from ._tempo import Tempo
 from ._timed import Timed, seconds
 
-_SAMPLE_BYTES = 4
+_SOUND = SoundFormat(SAMPLE_RATE, "stereo")
+_SAMPLE_BYTES = _SOUND.sample_bytes
 _FRAME_BYTES = FRAME_SAMPLES * _SAMPLE_BYTES
 _GAP_SAMPLES = SAMPLE_RATE // 25
 """Timestamps may be this far ahead of the samples before silence is put in between: containers
@@ -50,8 +58,8 @@ class AudioTimeline:
     """Cuts audio of any format into frames of 20 ms without gaps."""
 
     def __init__(self) -> None:
-        self._resampler: AudioResampler | None = None
-        self._format: tuple[str, str, int] | None = None
+        self._converter = SoundConverter(_SOUND)
+        self._source: tuple[str, str, int] | None = None
         self._tempo: Tempo | None = None
         self._rate = Fraction(1)
         self._skip = 0
@@ -66,7 +74,8 @@ class AudioTimeline:
 
     def restart(self, at: Fraction, rate: Fraction) -> None:
         """Drop what was held back, and go on at the first whole frame that is not before ``at``."""
-        self._resampler = self._format = self._tempo = None
+        self._converter = SoundConverter(_SOUND)
+        self._source = self._tempo = None
         self._pending.clear()
         self._skip = 0
         self._rate = rate
@@ -82,12 +91,15 @@ class AudioTimeline:
             frame: The frame.
             at: When it is to start, in seconds; where the one before it ended if None.
             skip: Seconds of its beginning to leave out.
+
+        Raises:
+            UnusableSound: It cannot be used; it is as if it had not been given.
         """
+        check_sound(frame)
         key = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if key != self._format:
+        if key != self._source:
             yield from self.flush()
-            self._format = key
-            self._resampler = AudioResampler("s16", "stereo", SAMPLE_RATE)
+            self._source = key
             if self._rate != 1:
                 self._tempo = Tempo(self._rate)
         if at is not None:
@@ -95,20 +107,16 @@ class AudioTimeline:
             if gap > _GAP_SAMPLES:
                 yield from self._silence(gap)
         self._skip = round(skip * SAMPLE_RATE)
-        # The resampler would make up for gaps of its own accord, from timestamps that were wrong
-        # by the time it sees them.
-        frame.pts = None
-        yield from self._resample(frame)
+        yield from self._take(self._converter.convert(frame))
 
     def flush(self) -> Iterator[AudioFrame]:
         """Get what the resampler holds back; the next pass has a new one."""
-        if self._resampler is not None:
-            yield from self._resample(None)
+        yield from self._take(self._converter.finish())
         if self._tempo is not None:
             rest = self._tempo.finish()
             self._tempo = None
             yield from self._append(rest)
-        self._resampler = self._format = None
+        self._source = None
 
     def finish(self) -> Iterator[AudioFrame]:
         """Get the last frame, filled up with silence."""
@@ -116,19 +124,13 @@ class AudioTimeline:
         if self._pending:
             yield from self._append(bytes(-len(self._pending) % _FRAME_BYTES))
 
-    def _resample(self, frame: AudioFrame | None) -> Iterator[AudioFrame]:
-        assert self._resampler is not None
-        for part in self._resampler.resample(frame):
-            # A plane can be longer than its samples.
-            data = bytes(part.planes[0])[: part.samples * _SAMPLE_BYTES]
-            if self._skip:
-                data, self._skip = (
-                    data[self._skip * _SAMPLE_BYTES :],
-                    max(0, self._skip - part.samples),
-                )
-            if self._tempo is not None:
-                data = self._tempo.push(data)
-            yield from self._append(data)
+    def _take(self, data: bytes) -> Iterator[AudioFrame]:
+        skipped = self._skip * _SAMPLE_BYTES
+        self._skip = max(0, self._skip - len(data) // _SAMPLE_BYTES)
+        data = data[skipped:]
+        if self._tempo is not None and data:
+            data = self._tempo.push(data)
+        yield from self._append(data)
 
     def _silence(self, samples: int) -> Iterator[AudioFrame]:
         for _ in range(samples // FRAME_SAMPLES):
@@ -284,13 +286,24 @@ class Decoder:
                 at = self._place(frame, kind, duration)
                 early = self._early(at)
                 if early < duration - _ROUNDING or not early:
-                    yield self._video.push(self._upright(frame), self._time(at), duration / self._rate)
+                    upright = self._upright(frame)
+                    yield self._video.push(upright, self._time(at), duration / self._rate)
             elif isinstance(frame, AudioFrame):
-                duration = Fraction(frame.samples, frame.sample_rate)
+                duration = Fraction(frame.samples, max(1, frame.sample_rate))
                 at = self._place(frame, kind, duration)
                 early = self._early(at)
                 if early < duration:
-                    yield from self._audio.push(frame, self._time(at), early)
+                    yield from self._sound(frame, self._time(at), early)
+
+    def _sound(
+        self, frame: AudioFrame, at: Fraction | None, early: Fraction
+    ) -> Iterator[AudioFrame]:
+        try:
+            yield from self._audio.push(frame, at, early)
+        except UnusableSound as exc:
+            if not self._damaged:
+                self._damaged = True
+                logger.warning("some sound is left out: %s", exc)
 
     def _upright(self, frame: VideoFrame) -> VideoFrame:
         try:

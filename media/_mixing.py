@@ -4,10 +4,10 @@ Nothing here waits or reads a clock. Positions are samples since the start of th
 """
 
 import numpy as np
-from av import AudioFrame, AudioResampler
+from av import AudioFrame
 from numpy.typing import NDArray
 
-from .reading import copy_sound
+from icefloe.encoding import SoundConverter, SoundFormat
 
 SAMPLE_RATE = 48000
 CHANNELS = 2
@@ -21,7 +21,7 @@ _STRETCH = 200
 """One that is off by more than 2 ms is stretched by up to a two-hundredth, which is not heard."""
 
 _AHEAD = 10 * SAMPLE_RATE
-"""How far ahead of what was taken sound may lie; the mixer is not to grow by a wrong timestamp."""
+"""How far ahead of what was taken sound may begin, for the mixer not to grow by a wrong timestamp."""
 
 
 class Mixer:
@@ -47,7 +47,7 @@ class Mixer:
         begin = position + late - self._start
         end = begin + len(samples)
         self.lost += late
-        if end > _AHEAD:
+        if begin > _AHEAD:
             self.lost += len(samples)
             return
         if end > len(self._buffer):
@@ -77,30 +77,19 @@ class Voice:
 
     def __init__(self, mixer: Mixer) -> None:
         self._mixer = mixer
-        self._resampler: AudioResampler | None = None
-        self._format: tuple[str, str, int] | None = None
-        self._held = 0.0
+        self._converter = SoundConverter(SoundFormat(SAMPLE_RATE, "stereo"))
         self.end: int | None = None
         """The position at which the next frame is expected; None before the first."""
 
     def push(self, frame: AudioFrame, at: float) -> None:
-        """Add a frame that belongs ``at`` seconds."""
-        source = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if self._resampler is None or source != self._format:
-            self._format = source
-            # FFmpeg would make sound of one channel less loud when it makes two of it.
-            layout = "mono" if frame.layout.name == "mono" else "stereo"
-            self._resampler = AudioResampler("s16", layout, SAMPLE_RATE)
-            self._held = 0.0
-        parts = self._resampler.resample(copy_sound(frame))
-        # Packed samples are one row, channel after channel.
-        rows = [part.to_ndarray().astype(np.int16, copy=False).reshape(-1) for part in parts]
-        samples = np.concatenate([np.empty(0, np.int16), *rows])
-        if self._resampler.layout.name == "mono":
-            samples = np.repeat(samples, CHANNELS)
-        samples = samples.reshape(-1, CHANNELS)
-        begin = round((at - self._held) * SAMPLE_RATE)
-        self._held += frame.samples / frame.sample_rate - len(samples) / SAMPLE_RATE
+        """Add a frame that belongs ``at`` seconds.
+
+        Raises:
+            UnusableSound: It cannot be used; it is as if it had not been given.
+        """
+        held = self._converter.held
+        samples = np.frombuffer(self._converter.convert(frame), np.int16).reshape(-1, CHANNELS)
+        begin = round((at - held) * SAMPLE_RATE)
         if len(samples):
             self._place(begin, samples)
 

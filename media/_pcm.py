@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-from av import AudioFrame, AudioResampler
+from av import AudioFrame
+
+from icefloe.encoding import SoundConverter, SoundFormat
+from icefloe.encoding.sound import LAYOUTS
 
 from ._buffer import ArrayData, flat, view_of
 from .errors import InvalidParameter
@@ -13,8 +16,6 @@ SAMPLE_RATE = 48000
 
 FRAME_SAMPLES = SAMPLE_RATE // 50
 """Samples of a frame of 20 ms."""
-
-LAYOUTS = {1: "mono", 2: "stereo", 4: "quad", 6: "5.1", 8: "7.1"}
 
 _FORMATS = {"int16": ("s16", 2), "float32": ("flt", 4)}
 _DTYPES = {"h": "int16", "f": "float32"}
@@ -27,7 +28,7 @@ class PcmFormat:
 
     Attributes:
         rate: Samples a second of each channel.
-        channels: 1, 2, 4, 6 or 8.
+        channels: 1 to 8.
         dtype: ``int16``, or ``float32`` from -1 to 1.
     """
 
@@ -64,13 +65,13 @@ def read_pcm(
         channels = shape[1]
     if own is not None and dtype not in (None, own):
         raise InvalidParameter("dtype", dtype, f"the array has {own}")
-    layout = PcmFormat(rate, channels or 1, own or dtype or "int16")
+    if not _MIN_RATE <= rate <= _MAX_RATE or rate != int(rate):
+        raise InvalidParameter("rate", rate, f"give {_MIN_RATE} to {_MAX_RATE} samples a second")
+    layout = PcmFormat(int(rate), channels or 1, own or dtype or "int16")
     if layout.channels not in LAYOUTS:
-        raise InvalidParameter("channels", layout.channels, "give 1, 2, 4, 6 or 8")
+        raise InvalidParameter("channels", layout.channels, "give 1 to 8")
     if layout.dtype not in _FORMATS:
         raise InvalidParameter("dtype", layout.dtype, 'give "int16" or "float32"')
-    if rate != int(rate) or not _MIN_RATE <= rate <= _MAX_RATE:
-        raise InvalidParameter("rate", rate, f"give {_MIN_RATE} to {_MAX_RATE} samples a second")
     data = flat(view)
     if len(data) % layout.sample_bytes:
         raise InvalidParameter(
@@ -94,25 +95,14 @@ class PcmConverter:
 
     def __init__(self, layout: PcmFormat, channels: int) -> None:
         self._layout = layout
-        self._bytes = channels * 2
-        self._resampler = AudioResampler("s16", LAYOUTS[channels], SAMPLE_RATE)
-        self.used = False
-        """Whether something went in, so that a resampler may hold some of it back."""
+        self._converter = SoundConverter(SoundFormat(SAMPLE_RATE, LAYOUTS[channels]))
 
     def convert(self, data: memoryview) -> bytes:
         """Return what comes out for a piece; its last half millisecond may come later."""
         if not data:
             return b""
-        self.used = True
-        return self._resample(to_frame(data, self._layout))
+        return self._converter.convert(to_frame(data, self._layout))
 
     def finish(self) -> bytes:
-        """Return what was held back; nothing can go in any more."""
-        return self._resample(None) if self.used else b""
-
-    def _resample(self, frame: AudioFrame | None) -> bytes:
-        return b"".join(
-            # A plane can be longer than its samples.
-            bytes(part.planes[0])[: part.samples * self._bytes]
-            for part in self._resampler.resample(frame)
-        )
+        """Return what was held back."""
+        return self._converter.finish()

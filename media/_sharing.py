@@ -16,16 +16,22 @@ MediaData: TypeAlias = "Frame | Packet[Any]"
 logger = logging.getLogger(__name__)
 
 
-async def pump(track: MediaStreamTrack, put: Callable[[MediaData], None]) -> None:
-    """Read a track to its end, as fast as it gives. Cancellation: safe."""
+async def pump(track: MediaStreamTrack, put: Callable[[MediaData], None]) -> Exception | None:
+    """Read a track to its end, as fast as it gives.
+
+    Returns:
+        What the track raised, if it broke; that is logged too.
+
+    Cancellation: safe.
+    """
     while True:
         try:
             frame = await track.recv()
         except MediaStreamError:
-            return
-        except Exception:
+            return None
+        except Exception as error:
             logger.exception("track %s broke and is taken as ended", track.id)
-            return
+            return error
         put(frame)
         # A track that always has a frame ready would not let anything else run.
         await asyncio.sleep(0)
@@ -119,3 +125,5 @@ class SharedSource(Generic[R]):
         if self._stop_source:
             self._ended = True
             self._source.stop()
+        elif (left := getattr(self._source, "reader_left", None)) is not None:
+            left()

@@ -23,6 +23,9 @@ from ._bridge import LOOP_CHECK
 _WAITING = 0.5
 """Seconds of sound that may wait to be taken, beside the newest frame."""
 
+_MOST = 1000
+"""Frames that wait at most, however short, and also those that are no sound."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -75,7 +78,9 @@ class SoundThread:
         with self._changed:
             self._waiting.append((frame, time.monotonic()))
             self._seconds += duration_of(frame)
-            while self._seconds - duration_of(frame) > _WAITING and len(self._waiting) > 1:
+            while len(self._waiting) > 1 and (
+                self._seconds - duration_of(frame) > _WAITING or len(self._waiting) > _MOST
+            ):
                 self._seconds -= duration_of(self._waiting.popleft()[0])
                 self.dropped += 1
             self._changed.notify()

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from av import AudioFrame, VideoFrame
 from av.frame import Frame
 
-from icefloe.encoding import Refusals, UnusablePicture, upright_size
+from icefloe.encoding import Refusals, UnusablePicture, UnusableSound, upright_size
 from icefloe.encoding.pictures import LARGEST_SIDE
 
 from ._canvas import Canvas
@@ -212,7 +212,10 @@ class Tape:
         at = track.place(item) - self.zero
         track.has_begun = True
         if isinstance(frame, AudioFrame):
-            track.voice.push(frame, at)
+            try:
+                track.voice.push(frame, at)
+            except UnusableSound as error:
+                self._refused.note(error)
         elif self._file is not None:
             self._show(at, track, frame)
         else:

@@ -2,17 +2,20 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Literal
 
 from av import AudioFrame
 
+from icefloe.encoding.sound import LAYOUTS
+
 from ._buffer import ArrayData
 from ._paced import PacedTrack
-from ._pcm import FRAME_SAMPLES, LAYOUTS, SAMPLE_RATE, PcmConverter, PcmFormat, read_pcm
+from ._pcm import FRAME_SAMPLES, SAMPLE_RATE, PcmConverter, PcmFormat, read_pcm
 from ._signal import Signal
 from .clock import Clock
-from .errors import InvalidParameter, TrackEnded
+from .errors import InvalidParameter, NobodyListens, TrackEnded
 
 _CATCH_UP = 0.2
 _CHUNK = 1.0
@@ -23,13 +26,68 @@ _SMALL = 128 * 1024
 
 _MIN_CAPACITY = 0.1
 
+PATIENCE = 5.0
+"""Seconds for which whoever waits for a queue waits for its reader to come back."""
+
+
+class _Attendance:
+    """Whether somebody reads a queue: somebody may yet come, is there, or has left.
+
+    Args:
+        clock: Tells the time.
+        left: Called when the reader is taken to have left for good.
+    """
+
+    def __init__(self, clock: Clock, left: Callable[[], None]) -> None:
+        self._clock = clock
+        self._left = left
+        self._since: float | None = None
+        self.has_left = False
+
+    def read(self) -> None:
+        """Note that the queue was read."""
+        self._since = self._clock.now()
+        self.has_left = False
+
+    def leave(self) -> None:
+        """Note that the reader says that it leaves."""
+        self._since = self._clock.now() - PATIENCE
+        self._give_up()
+
+    def now(self) -> float:
+        """Return the time in seconds."""
+        return self._clock.now()
+
+    def _give_up(self) -> None:
+        self.has_left = True
+        self._left()
+
+    async def wait(self, changed: Signal, began: float) -> None:
+        """Wait for a change; or, once the queue was read, for nobody to read it any more.
+
+        Args:
+            changed: Wakes when there may be a change.
+            began: When the waiting began, in seconds; the reader has as long from then on too.
+
+        Cancellation: safe.
+        """
+        if self._since is None:
+            await changed.wait()
+            return
+        until = max(self._since, began) + PATIENCE
+        if self._clock.now() >= until:
+            self._give_up()
+        else:
+            await changed.wait_until(self._clock, until)
+
 
 class QueuedAudio:
     """One piece of sound in an ``AudioQueue``, as ``push()`` returns it."""
 
-    __slots__ = ("_changed", "_cleared", "_complete", "_enqueued", "_played")
+    __slots__ = ("_attendance", "_changed", "_cleared", "_complete", "_enqueued", "_played")
 
-    def __init__(self) -> None:
+    def __init__(self, attendance: _Attendance) -> None:
+        self._attendance = attendance
         self._enqueued = self._played = 0
         self._complete = self._cleared = False
         self._changed = Signal()
@@ -41,7 +99,8 @@ class QueuedAudio:
 
     @property
     def cleared(self) -> bool:
-        """Whether some of it will never be played: the queue was cleared, or the track ended."""
+        """Whether some of it will never be played: the queue was cleared, the track has ended, or
+        its reader has left."""
         return self._cleared
 
     @property
@@ -53,12 +112,14 @@ class QueuedAudio:
         """Wait until it is finished.
 
         Returns:
-            True if all of it was played, False if the queue was cleared before.
+            True if all of it was played, False if the queue was cleared before, also because its
+            reader has left: the peer is gone, or nobody has read it for 5 s.
 
         Cancellation: safe.
         """
+        began = self._attendance.now()
         while not self.finished:
-            await self._changed.wait()
+            await self._attendance.wait(self._changed, began)
         return not self._cleared
 
     def _take(self, samples: int) -> None:
@@ -87,6 +148,10 @@ class AudioQueue(PacedTrack):
     A reader that is late by up to 0.2 s gets the frames that it missed at once; for one that is
     later the track's time moves on, and no sound is lost.
 
+    What is pushed before there is a reader waits for it. When the reader leaves, because its peer
+    connection is closed or it has not read for 5 s while somebody waits here, what is in the queue
+    is cleared and nobody waits any more. The queue itself goes on: another peer may read it.
+
     Args:
         capacity: Seconds of sound that wait at most.
         channels: 1 or 2, of what comes out.
@@ -114,7 +179,8 @@ class AudioQueue(PacedTrack):
         self._samples = 0
         self._layout: PcmFormat | None = None
         self._converter: PcmConverter | None = None
-        self._last = QueuedAudio()
+        self._attendance = _Attendance(self._clock, self._forget)
+        self._last = QueuedAudio(self._attendance)
         self._turn = asyncio.Lock()
         self._room = Signal()
         self._epoch = 0
@@ -139,7 +205,7 @@ class AudioQueue(PacedTrack):
                 order, of the shape ``(samples,)`` or ``(samples, channels)``; interleaved. It must
                 not change before ``push()`` returns.
             rate: Samples a second, 4000 to 384000.
-            channels: 1, 2, 4, 6 or 8; that of the array, or 1, if None.
+            channels: 1 to 8; that of the array, or 1, if None.
             dtype: Of ``bytes``; ``int16`` if None.
 
         Returns:
@@ -148,11 +214,12 @@ class AudioQueue(PacedTrack):
         Raises:
             InvalidParameter: The sound has another layout.
             TrackEnded: The track was stopped.
+            NobodyListens: The reader has left; a part of the sound may have been played.
 
         Cancellation: safe; what is in the queue by then is played.
         """
         data, layout = read_pcm(pcm, rate, channels, dtype)
-        piece, epoch = QueuedAudio(), self._epoch
+        piece, epoch = QueuedAudio(self._attendance), self._epoch
         chunk = int(_CHUNK * rate) * layout.sample_bytes
         try:
             # One at a time: pieces are played in the order of the calls.
@@ -169,6 +236,8 @@ class AudioQueue(PacedTrack):
             if epoch != self._epoch:
                 piece._clear()
             piece._finish()
+        if epoch != self._epoch and self._attendance.has_left:
+            raise NobodyListens(PATIENCE)
         return piece
 
     def try_push(
@@ -194,7 +263,7 @@ class AudioQueue(PacedTrack):
         samples = round(seconds * SAMPLE_RATE)
         if self._turn.locked() or not self._fits(samples):
             return None
-        piece = QueuedAudio()
+        piece = QueuedAudio(self._attendance)
         before = self._use_layout(layout)
         self._append(before, self._last)
         assert self._converter is not None
@@ -222,9 +291,20 @@ class AudioQueue(PacedTrack):
         return dropped
 
     async def drain(self) -> None:
-        """Wait until all that was pushed has been played or cleared. Cancellation: safe."""
+        """Wait until all that was pushed has been played or cleared, or the reader has left.
+
+        Cancellation: safe.
+        """
+        began = self._clock.now()
         while self.readyState == "live" and (self._samples or self._turn.locked()):
-            await self._room.wait()
+            await self._attendance.wait(self._room, began)
+
+    def reader_left(self) -> None:
+        """Note that the one who read has left for good: a sender calls this when it ends."""
+        self._attendance.leave()
+
+    def _forget(self) -> None:
+        self.clear()
 
     async def recv(self) -> AudioFrame:
         """Return the next 20 ms when they are due, filled up with silence.
@@ -234,7 +314,9 @@ class AudioQueue(PacedTrack):
 
         Cancellation: safe; no sound is lost.
         """
+        self._attendance.read()
         number = await self._next_number()
+        self._attendance.read()
         frame = AudioFrame("s16", LAYOUTS[self._channels], FRAME_SAMPLES)
         data = self._take(FRAME_SAMPLES * self._sample_bytes)
         frame.planes[0].update(data.ljust(FRAME_SAMPLES * self._sample_bytes, b"\0"))
@@ -258,8 +340,9 @@ class AudioQueue(PacedTrack):
 
     async def _wait_for_room(self, epoch: int, samples: int) -> None:
         self._check_live()
+        began = self._clock.now()
         while epoch == self._epoch and not self._fits(samples):
-            await self._room.wait()
+            await self._attendance.wait(self._room, began)
         self._check_live()
 
     async def _convert(

@@ -1,6 +1,7 @@
 """Reads a track that nobody wants."""
 
 import asyncio
+from typing import Any
 
 from aiortc import MediaStreamTrack
 
@@ -20,7 +21,7 @@ class Discard:
     def __init__(self, track: MediaStreamTrack) -> None:
         """Use ``discard()`` instead."""
         self.count = 0
-        self._task = asyncio.get_running_loop().create_task(
+        self._task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(
             pump(track, self._drop), name=f"discard {track.id}"
         )
         _running.add(self._task)

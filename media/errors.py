@@ -5,6 +5,7 @@
     MediaError
     ├── InvalidParameter (also ValueError)
     ├── TrackEnded
+    ├── NobodyListens
     ├── MissingDependency (also ImportError)
     ├── SinkError
     │   ├── OutputUnavailable
@@ -42,6 +43,21 @@ class InvalidParameter(MediaError, ValueError):
 
 class TrackEnded(MediaError):
     """A track that has ended was asked to take something."""
+
+
+class NobodyListens(MediaError):
+    """The one who read a queue of sound has left, and nobody else came.
+
+    Attributes:
+        seconds: How long another reader was waited for.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(
+            "nobody reads the audio queue: the peer it was sent to has left. Add it to another "
+            "connection before more is pushed, or stop() it"
+        )
 
 
 class MissingDependency(MediaError, ImportError):

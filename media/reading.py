@@ -20,13 +20,15 @@ import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar
 
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
-from av import AudioFrame, AudioResampler, VideoFrame
+from av import AudioFrame, VideoFrame
+from av.packet import Packet
 
-from icefloe.encoding import PictureConverter
+from icefloe.encoding import PictureConverter, SoundConverter, SoundFormat, check_sound, duration_of
 
 from ._capture import capture_time
 from ._closing import Closing
@@ -44,7 +46,8 @@ PictureFormat: TypeAlias = Literal["rgb24", "bgr24", "rgba", "bgra", "gray"]
 SampleType: TypeAlias = Literal["int16", "float32"]
 
 _PICTURE_FORMATS = ("rgb24", "bgr24", "rgba", "bgra", "gray")
-_SAMPLE_FORMATS = {"int16": "s16", "float32": "flt"}
+_SAMPLE_FORMATS: dict[str, Literal["s16", "s32"]] = {"int16": "s16", "float32": "s32"}
+"""What sound is turned into first: FFmpeg does not keep sums of float samples within 1."""
 
 _KEPT_PICTURES = 1
 _KEPT_SECONDS = 1.0
@@ -54,6 +57,13 @@ _REST_SECONDS = 0.1
 """What a reader of sound that was away for longer finds: it is not to lag for ever after."""
 
 logger = logging.getLogger(__name__)
+
+
+class _End(Enum):
+    """The end of a track, of which one may say anything but that it gives this."""
+
+    END = "end"
+
 
 F = TypeVar("F", VideoFrame, AudioFrame)
 
@@ -74,10 +84,11 @@ class _Backlog:
         self._items: deque[tuple[MediaData, float]] = deque()
         self.dropped = 0
         self.complete = False
+        self.error: Exception | None = None
         self.changed = Signal()
 
     def put(self, data: MediaData) -> None:
-        size = _duration(data) if isinstance(data, AudioFrame) else 1.0
+        size = 1.0 if isinstance(data, VideoFrame) else duration_of(data)
         self._items.append((data, size))
         self._size += size
         if self._size > self._limit:
@@ -88,10 +99,10 @@ class _Backlog:
             self.dropped += 1
         self.changed.wake()
 
-    def take(self) -> "MediaData | None":
+    def take(self) -> "MediaData | _End":
         self._overflown = False
         if not self._items:
-            return None
+            return _End.END
         data, size = self._items.popleft()
         self._size -= size
         return data
@@ -134,7 +145,7 @@ class MediaReader(Closing, ABC, Generic[F]):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"icefloe-{kind}")
         self._backlog = backlog
         self._waits = policy == "wait"
-        self._task: asyncio.Task[MediaData | None] | None = None
+        self._task: asyncio.Task[MediaData | _End] | None = None
         self._ready: deque[tuple[NDArray[Any], float | None, float | None]] = deque()
         self._job: asyncio.Future[list[tuple[NDArray[Any], float | None, float | None]]] | None
         self._job = None
@@ -159,8 +170,10 @@ class MediaReader(Closing, ABC, Generic[F]):
 
         Raises:
             StopAsyncIteration: The track has ended, or this was closed.
-            InvalidParameter: The track gives encoded packets.
+            InvalidParameter: The track gives encoded packets, or no frames at all.
             UnusablePicture: A picture cannot be converted; the next call goes on with the next one.
+            UnusableSound: Sound has no sample rate, or cannot be used for another reason; likewise.
+            Exception: What the track raised, if it broke; it is taken as ended then.
             RuntimeError: Another task is waiting for the next array.
 
         Cancellation: safe; no array is lost.
@@ -184,14 +197,10 @@ class MediaReader(Closing, ABC, Generic[F]):
             data = await self._next()
             if self._closed:
                 raise StopAsyncIteration
-            if data is None:
-                self._ended = True
-            elif not isinstance(data, self._frame_type()):
-                raise InvalidParameter(
-                    "track", self._track, "it gives encoded packets; read it before its encoder"
-                )
-            captured = None if data is None else capture_time(self._track, data)
-            self._job = self._loop.run_in_executor(self._thread, self._convert, data, captured)
+            frame = None if data is _End.END else self._checked(data)
+            self._ended = frame is None
+            captured = None if frame is None else capture_time(self._track, frame)
+            self._job = self._loop.run_in_executor(self._thread, self._convert, frame, captured)
         # The conversion goes on when its waiter is cancelled, and the next one finds its result.
         await asyncio.wait([self._job])
         done, self._job = self._job, None
@@ -203,20 +212,31 @@ class MediaReader(Closing, ABC, Generic[F]):
             await self.aclose()
             raise StopAsyncIteration
 
-    async def _next(self) -> "MediaData | None":
-        """Return the next frame of the track, None at its end. Cancellation: safe."""
+    def _checked(self, data: Any) -> F:
+        if isinstance(data, Packet):
+            raise InvalidParameter(
+                "track", self._track, "it gives encoded packets; read it before its encoder"
+            )
+        return self._frame(data)
+
+    async def _next(self) -> "MediaData | _End":
+        """Return the next frame of the track, or the end. Cancellation: safe."""
         if self._waits:
             if self._task is None:
                 self._task = self._loop.create_task(_receive(self._track))
             await asyncio.wait([self._task])
             task, self._task = self._task, None
-            return None if task.cancelled() else task.result()
-        while (data := self._backlog.take()) is None and not self._backlog.complete:
+            return _End.END if task.cancelled() else task.result()
+        while (data := self._backlog.take()) is _End.END and not self._backlog.complete:
             await self._backlog.changed.wait()
+        if data is _End.END and self._backlog.error is not None:
+            error, self._backlog.error = self._backlog.error, None
+            raise error
         return data
 
     @abstractmethod
-    def _frame_type(self) -> type[F]: ...
+    def _frame(self, data: Any) -> F:
+        """Return what the track gave, if it is a frame of the right kind."""
 
     @abstractmethod
     def _convert(
@@ -269,8 +289,11 @@ class FrameReader(MediaReader[VideoFrame]):
         self._converter = PictureConverter()
         self._size = size
 
-    def _frame_type(self) -> type[VideoFrame]:
-        return VideoFrame
+    def _frame(self, data: Any) -> VideoFrame:
+        if not isinstance(data, VideoFrame):
+            reason = f"it gives {type(data).__name__}; a track of video gives av.VideoFrame"
+            raise InvalidParameter("track", self._track, reason)
+        return data
 
     def _free(self) -> None:
         self._converter = PictureConverter()
@@ -310,53 +333,50 @@ class AudioReader(MediaReader[AudioFrame]):
         if keep < _REST_SECONDS:
             raise InvalidParameter("keep", keep, f"keep {_REST_SECONDS:g} s or more")
         self._rate = rate
-        self._layout = layout
-        self._format = _SAMPLE_FORMATS[dtype]
+        self._target = SoundFormat(rate, layout, _SAMPLE_FORMATS[dtype])
+        self._is_float = dtype == "float32"
         self._samples = samples
-        self._resampler = self._new_resampler()
-        self._source: tuple[str, str, int] | None = None
+        self._converter = self._new_converter()
         self._pending: list[NDArray[Any]] = []
         self._pushed = 0.0
         self._end: float | None = None
         self._captured_end: float | None = None
         super().__init__(track, "audio", policy, _Backlog(keep, _REST_SECONDS))
 
-    def _new_resampler(self) -> AudioResampler:
+    def _new_converter(self) -> SoundConverter:
         try:
-            return AudioResampler(self._format, self._layout, self._rate)
+            return SoundConverter(self._target)
         except ValueError as exc:
-            raise InvalidParameter("layout", self._layout, "give mono, stereo, 5.1 …") from exc
+            raise InvalidParameter("layout", self._target.layout, "give mono, stereo, …") from exc
 
-    def _frame_type(self) -> type[AudioFrame]:
-        return AudioFrame
+    def _frame(self, data: Any) -> AudioFrame:
+        return check_sound(data)
 
     def _convert(
         self, frame: AudioFrame | None, captured: float | None
     ) -> "list[tuple[NDArray[Any], float | None, float | None]]":
         if frame is None:
-            self._resample(None)
+            self._add(self._converter.finish())
             return self._cut(last=True)
-        source = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if source != self._source:
-            if self._source is not None:
-                self._resample(None)
-                self._resampler = self._new_resampler()
-            self._source = source
-        length = _duration(frame)
+        data = self._converter.convert(frame)
+        length = duration_of(frame)
         self._end = self._times.of_sound(frame, time.monotonic()) + length
         self._captured_end = None if captured is None else captured + length
         self._pushed += length
-        self._resample(copy_sound(frame))
+        self._add(data)
         return self._cut(last=False)
 
     def _free(self) -> None:
-        self._resampler = self._new_resampler()
+        self._converter = self._new_converter()
 
-    def _resample(self, frame: AudioFrame | None) -> None:
-        for part in self._resampler.resample(frame):
-            array = part.to_ndarray().reshape(-1)
-            channels = len(part.layout.channels)
-            self._pending.append(array.reshape(-1, channels) if channels > 1 else array)
+    def _add(self, data: bytes) -> None:
+        import numpy as np
+
+        array: NDArray[Any] = np.frombuffer(data, np.int32 if self._is_float else np.int16)
+        if self._is_float:
+            array = np.multiply(array, 2.0**-31, dtype=np.float32)
+        channels = self._target.channels
+        self._pending.append(array.reshape(-1, channels) if channels > 1 else array)
 
     def _cut(self, *, last: bool) -> "list[tuple[NDArray[Any], float | None, float | None]]":
         """Take arrays of the wanted length off what is there."""
@@ -453,18 +473,18 @@ def audio(
     return AudioReader(track, rate, layout, dtype, samples, keep, policy)
 
 
-async def _fill(track: MediaStreamTrack, backlog: _Backlog) -> "MediaData | None":
-    await pump(track, backlog.put)
+async def _fill(track: MediaStreamTrack, backlog: _Backlog) -> "MediaData | _End":
+    backlog.error = await pump(track, backlog.put)
     backlog.complete = True
     backlog.changed.wake()
-    return None
+    return _End.END
 
 
-async def _receive(track: MediaStreamTrack) -> "MediaData | None":
+async def _receive(track: MediaStreamTrack) -> "MediaData | _End":
     try:
         return await track.recv()
     except MediaStreamError:
-        return None
+        return _End.END
 
 
 def _forget(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -> None:
@@ -472,16 +492,3 @@ def _forget(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -> None:
         loop.call_soon_threadsafe(task.cancel)
     except RuntimeError:  # the loop is closed, and the task has gone with it
         logger.debug("reader.forget.dropped reason=loop-closed")
-
-
-def _duration(frame: AudioFrame) -> float:
-    return frame.samples / frame.sample_rate
-
-
-def copy_sound(frame: AudioFrame) -> AudioFrame:
-    """Copy a frame without its timestamp: others may hold it, and a resampler fills up gaps."""
-    copy = AudioFrame(frame.format.name, frame.layout.name, frame.samples)
-    copy.sample_rate = frame.sample_rate
-    for plane, original in zip(copy.planes, frame.planes, strict=True):
-        plane.update(bytes(original)[: plane.buffer_size].ljust(plane.buffer_size, b"\0"))
-    return copy

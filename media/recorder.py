@@ -23,6 +23,9 @@ from typing import Any, Literal, Self, TypeAlias
 
 from aiortc import MediaStreamTrack
 from av import AudioFrame, VideoFrame
+from av.packet import Packet
+
+from icefloe.encoding import Refusals, UnusableSound, check_sound, duration_of
 
 from ._bridge import LOOP_CHECK, Bridge, Worker
 from ._capture import Timed, capture_time
@@ -36,6 +39,12 @@ RecordingFormat: TypeAlias = Literal["mp4", "mkv", "webm", "wav", "hls"]
 
 PARTICIPANT = "{participant}"
 """Stands in a path for the name of a participant."""
+
+_GIVEN_UP_AFTER = 50
+"""Frames of a track, without a single one that can be used, after which it is given up."""
+
+_SHORTEST = 0.0025
+"""Seconds that a frame of sound counts at least, for there not to be any number of them."""
 
 _TICK = 0.25
 """Seconds after which the thread is told the time, for what nothing arrives for."""
@@ -100,7 +109,12 @@ class Recorder:
         clock: Tells when frames arrive; the monotonic clock of the machine if None.
 
     Attributes:
-        error: What ended the recording early; None if nothing did.
+        error: What ended the recording early, or that nothing of a track was recorded; None if
+            nothing did. What was recorded is in the file in either case.
+        track_errors: For each track that broke, or gave something that cannot be recorded, such as
+            sound without a sample rate: why, the latest. That is left out, and the recording goes
+            on. A track of which nothing could be used is given up after 50 frames.
+        refused: How many frames could not be recorded.
 
     Raises:
         InvalidParameter: A parameter makes no sense.
@@ -137,6 +151,11 @@ class Recorder:
         if not 1 <= rate <= 240:
             raise InvalidParameter("rate", rate, "give 1 to 240 frames a second")
         self.error: RecordingFailed | None = None
+        self.track_errors: dict[MediaStreamTrack, Exception] = {}
+        self._refusals = Refusals(f"recording to {self.path!r}")
+        self._recorded: set[MediaStreamTrack] = set()
+        self._refused_of: dict[MediaStreamTrack, int] = {}
+        self._useless: RecordingFailed | None = None
         self._settings = TapeSettings(
             file_format=file_format,
             audio=True if file_format.video is None else audio,
@@ -149,7 +168,7 @@ class Recorder:
         self._clock = clock or MonotonicClock()
         self._inbox = Inbox()
         self._reel = Reel(self.path, self._settings)
-        self._pumps: dict[MediaStreamTrack, asyncio.Task[None]] = {}
+        self._pumps: dict[MediaStreamTrack, asyncio.Task[Exception | None]] = {}
         self._dropped = 0
         self._lost_audio = 0.0
         self._worker: Worker | None = None
@@ -158,6 +177,11 @@ class Recorder:
         self._stopped = False
         self._failed = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def refused(self) -> int:
+        """How many frames could not be recorded; see ``track_errors``."""
+        return self._refusals.count
 
     @property
     def dropped(self) -> int:
@@ -230,7 +254,7 @@ class Recorder:
         )
         self._pumps[track] = task
         # A task that is cancelled before it ran has no `finally`.
-        task.add_done_callback(lambda _: self._leave(track, key))
+        task.add_done_callback(lambda done: self._leave(track, key, done))
 
     async def remove_track(self, track: MediaStreamTrack) -> None:
         """Stop recording a track, which goes on; nothing happens if it is not recorded.
@@ -241,24 +265,54 @@ class Recorder:
             task.cancel()
             await asyncio.wait([task])
 
-    def _leave(self, track: MediaStreamTrack, key: object) -> None:
+    def _leave(
+        self, track: MediaStreamTrack, key: object, task: "asyncio.Task[Exception | None]"
+    ) -> None:
         self._pumps.pop(track, None)
+        if not task.cancelled() and (broke := task.exception() or task.result()) is not None:
+            assert isinstance(broke, Exception)
+            self.track_errors[track] = broke
+        self._look_at(track)
+        self._recorded.discard(track)
         self._inbox.put(partial(self._reel.remove, key, self._clock.now()))
 
     def _put(self, track: MediaStreamTrack, key: object, frame: MediaData) -> None:
-        if not isinstance(frame, AudioFrame | VideoFrame):
-            self._fail(RecordingFailed(self.path, "a track gives encoded packets"))
-            return
         if self.error is not None:
             return
+        if isinstance(frame, Packet):
+            self._fail(RecordingFailed(self.path, "a track gives encoded packets"))
+            return
+        try:
+            frame = _checked(track, frame)
+        except (InvalidParameter, UnusableSound) as error:
+            self._refuse(track, error)
+            return
+        self._recorded.add(track)
         work = partial(self._reel.push, key, frame, capture_time(track, frame), self._clock.now())
         if isinstance(frame, VideoFrame):
             if not self._inbox.put_video(_weight(frame), work):
                 self._dropped += 1
         else:
-            seconds = frame.samples / frame.sample_rate
-            if not self._inbox.put_audio(key, seconds, work):
+            seconds = duration_of(frame)
+            if not self._inbox.put_audio(key, max(_SHORTEST, seconds), work):
                 self._lost_audio += seconds
+
+    def _refuse(self, track: MediaStreamTrack, error: Exception) -> None:
+        self._refusals.note(error)
+        self.track_errors[track] = error
+        self._refused_of[track] = count = self._refused_of.get(track, 0) + 1
+        if count >= _GIVEN_UP_AFTER and track not in self._recorded:
+            self._pumps[track].cancel()
+
+    def _look_at(self, track: MediaStreamTrack) -> None:
+        """Note that nothing of a track was recorded, if so."""
+        cause = self.track_errors.get(track)
+        self._refused_of.pop(track, None)
+        if cause is None or track in self._recorded or self._useless is not None:
+            return
+        reason = f"nothing of {track.kind} track {track.id} could be recorded: {cause}"
+        self._useless = RecordingFailed(self.path, reason)
+        self._useless.__cause__ = cause
 
     def _tick(self) -> None:
         if self._stopped or self.error is not None:
@@ -300,20 +354,21 @@ class Recorder:
         """Return when every track that was added has ended.
 
         Raises:
-            RecordingFailed: The recording ended early.
+            RecordingFailed: The recording ended early, or a track has ended of which nothing could
+                be recorded; the others go on then.
 
         Cancellation: safe; the recording goes on.
         """
         failed = asyncio.ensure_future(self._failed.wait())
         try:
-            while self._pumps and self.error is None:
+            while self._pumps and self.error is None and self._useless is None:
                 await asyncio.wait(
                     [failed, *self._pumps.values()], return_when=asyncio.FIRST_COMPLETED
                 )
         finally:
             failed.cancel()
-        if self.error is not None:
-            raise self.error
+        if (error := self.error or self._useless) is not None:
+            raise error
 
     async def stop(self, *, timeout: float = 5.0) -> None:
         """End the recording: write what is waiting and the end of the file.
@@ -325,7 +380,8 @@ class Recorder:
                 then, and ends when the disk answers.
 
         Raises:
-            RecordingFailed: The recording ended early, or could not be ended in time.
+            RecordingFailed: The recording ended early, could not be ended in time, or has nothing
+                of a track.
 
         Cancellation: safe; the file is ended all the same.
         """
@@ -356,6 +412,7 @@ class Recorder:
         if not await worker.join(timeout):
             reason = f"the disk did not take the end of it in {timeout:g} s"
             self._fail(RecordingFailed(self._reel.current or self.path, reason))
+        self.error = self.error or self._useless
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -371,6 +428,21 @@ class Recorder:
             await self.stop()
         else:
             await self.aclose()
+
+
+def _checked(track: MediaStreamTrack, frame: object) -> AudioFrame | VideoFrame:
+    """Return what a track gave, if it is a frame of its kind.
+
+    Raises:
+        InvalidParameter: It is something else.
+        UnusableSound: It is sound that cannot be used, or no sound.
+    """
+    if track.kind == "audio":
+        return check_sound(frame)
+    if isinstance(frame, VideoFrame):
+        return frame
+    reason = f"it gives {type(frame).__name__}; a track of video gives av.VideoFrame"
+    raise InvalidParameter("track", track, reason)
 
 
 def _weight(frame: VideoFrame) -> int:

@@ -8,25 +8,32 @@ import sys
 import threading
 import time
 from collections import deque
+from fractions import Fraction
 from functools import partial
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import av
 from aiortc import MediaStreamTrack
-from av import AudioFrame, AudioResampler
+from av import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.format import ContainerFormat
+
+from icefloe.encoding import Refusals, SoundConverter, SoundFormat, UnusableSound, duration_of
 
 from ._bridge import LOOP_CHECK, Bridge, Worker
 from ._closing import Closing
 from ._sharing import MediaData, pump
 from .errors import InvalidParameter, OutputUnavailable
-from .reading import copy_sound
 
-_RATE = 48000
-_KEPT = 10
-"""Frames that wait for the device; of 20 ms these are 0.2 s, and more would only be delay."""
+_SOUND = SoundFormat(48000, "stereo")
+_KEPT = 0.2
+"""Seconds of sound that wait for the device beside the newest frame; more would only be delay."""
+
+_MOST = 1000
+"""Frames that wait at most, however short: of 0.2 ms these are as long."""
+
+_END: Final = object()
 
 _OPEN_TIMEOUT = 5.0
 _CLOSE_TIMEOUT = 0.9
@@ -40,12 +47,14 @@ class Speaker(Closing):
     """Plays a track of audio; made by ``await Speaker.open(track)``.
 
     The device is opened and written to in a thread. When it is slower than the track, the oldest
-    frames of more than 0.2 s are lost and counted. It ends with its track.
+    frames of more than 0.2 s are lost and counted. It ends with its track. The format of the sound
+    may change at any time.
 
     Attributes:
         device: What is played to.
         driver: FFmpeg's name of the kind of device.
-        dropped: How many frames were lost.
+        dropped: How many frames were lost: the device was too slow, or they could not be used.
+        refused: Why sound could not be used, the latest; it goes on with the next frame.
         error: What ended it early; None if nothing did.
     """
 
@@ -55,7 +64,11 @@ class Speaker(Closing):
         self.driver = driver
         self.dropped = 0
         self.error: OutputUnavailable | None = None
-        self._frames: deque[AudioFrame] = deque()
+        self.refused: UnusableSound | None = None
+        self._refusals = Refusals(f"playing to {device!r}")
+        self._heard = False
+        self._frames: deque[object] = deque()
+        self._seconds = 0.0
         self._changed = threading.Condition()
         self._complete = self._stopped = False
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -109,12 +122,14 @@ class Speaker(Closing):
             self._changed.notify()
 
     def _put(self, data: MediaData) -> None:
-        if not isinstance(data, AudioFrame):
-            return
         with self._changed:
             self._frames.append(data)
-            if len(self._frames) > _KEPT:
-                self._frames.popleft()
+            self._seconds += duration_of(data)
+            # A frame that is no sound has no length, and is not to wait without a bound.
+            while len(self._frames) > 1 and (
+                self._seconds - duration_of(data) > _KEPT or len(self._frames) > _MOST
+            ):
+                self._seconds -= duration_of(self._frames.popleft())
                 self.dropped += 1
             self._changed.notify()
 
@@ -123,8 +138,12 @@ class Speaker(Closing):
         try:
             with _Output(self.device, self.driver) as output:
                 self._bridge.call(self._report_opened)
-                while (frame := self._take()) is not None:
-                    output.write(frame)
+                while (frame := self._take()) is not _END:
+                    try:
+                        output.write(frame)
+                        self._heard = True
+                    except UnusableSound as unusable:
+                        self._bridge.call(partial(self._refuse, unusable))
                 output.finish()
         except Exception as exc:
             reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
@@ -134,11 +153,20 @@ class Speaker(Closing):
         finally:
             self._bridge.call(self._ended.set)
 
-    def _take(self) -> AudioFrame | None:
+    def _take(self) -> object:
         with self._changed:
             while not self._frames and not self._complete and self._bridge.is_open:
                 self._changed.wait(LOOP_CHECK)
-            return self._frames.popleft() if self._frames and not self._stopped else None
+            if not self._frames or self._stopped:
+                return _END
+            frame = self._frames.popleft()
+            self._seconds -= duration_of(frame)
+            return frame
+
+    def _refuse(self, error: UnusableSound) -> None:
+        self.refused = error
+        self.dropped += 1
+        self._refusals.note(error)
 
     def _report_opened(self) -> None:
         if not self._opened.done():
@@ -158,12 +186,15 @@ class Speaker(Closing):
 
         Raises:
             OutputUnavailable: The device went away.
+            UnusableSound: Nothing of the track could be played.
 
         Cancellation: safe.
         """
         await self._ended.wait()
         if self.error is not None:
             raise self.error
+        if self.refused is not None and not self._heard:
+            raise self.refused
 
     async def aclose(self) -> None:
         """Stop playing and free the device and the thread, in 1 s at most; the track goes on.
@@ -187,12 +218,11 @@ class _Output:
 
     def __init__(self, device: str, driver: str) -> None:
         self._container: OutputContainer = av.open(device, "w", format=driver)
-        stream = self._container.add_stream("pcm_s16le", _RATE)
+        stream = self._container.add_stream("pcm_s16le", _SOUND.rate)
         assert isinstance(stream, AudioStream)
         stream.layout = "stereo"
         self._stream = stream
-        self._resampler: AudioResampler | None = None
-        self._format: tuple[str, str, int] | None = None
+        self._converter = SoundConverter(_SOUND)
         self._position = 0
         self._silent_at = 0.0
 
@@ -200,17 +230,22 @@ class _Output:
         self._container.start_encoding()
         return self
 
-    def write(self, frame: AudioFrame) -> None:
-        """Play a frame; wait while the device has enough."""
-        source = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if self._resampler is None or source != self._format:
-            self._format = source
-            self._resampler = AudioResampler("s16", "stereo", _RATE)
-        for part in self._resampler.resample(copy_sound(frame)):
-            part.pts = self._position
-            self._position += part.samples
-            self._silent_at = max(self._silent_at, time.monotonic()) + part.samples / _RATE
-            self._container.mux(self._stream.encode(part))
+    def write(self, frame: object) -> None:
+        """Play a frame; wait while the device has enough.
+
+        Raises:
+            UnusableSound: It cannot be played, and the next one may be.
+        """
+        data = self._converter.convert(frame)
+        if not data:
+            return
+        part = AudioFrame(_SOUND.type, _SOUND.layout, len(data) // _SOUND.sample_bytes)
+        part.planes[0].update(data)
+        part.sample_rate, part.pts = _SOUND.rate, self._position
+        part.time_base = Fraction(1, _SOUND.rate)
+        self._position += part.samples
+        self._silent_at = max(self._silent_at, time.monotonic()) + part.samples / _SOUND.rate
+        self._container.mux(self._stream.encode(part))
 
     def finish(self) -> None:
         """Wait until the device has played what it has, for closing it would hold up others."""

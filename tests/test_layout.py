@@ -44,6 +44,7 @@ PUBLIC = {
         Microphone
         MissingDependency
         MonotonicClock
+        NobodyListens
         NotSeekable
         OutputUnavailable
         QueuedAudio
@@ -128,6 +129,7 @@ PUBLIC = {
         RequestFailed
         RequestTimeout
         Room
+        TrackNotSent
         TransferBroken
         TransferDeclined
         TransferError

@@ -92,6 +92,12 @@ class Sender(RTCRtpSender):
             [known for known in self._extensions if self.is_certain(*known)], stream.mid
         )
 
+    async def stop(self) -> None:
+        try:
+            await super().stop()
+        finally:
+            self.outgoing.end()
+
     async def _run_rtp(self, codec: RTCRtpCodecParameters) -> None:
         getattr(self, "_RTCRtpSender__rtp_started").set()  # noqa: B009
         try:

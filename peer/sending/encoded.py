@@ -41,7 +41,8 @@ class EncodedTrack(Protocol):
     know.
 
     ``ends_with_sender``, if it is there and true, has the sender stop the track when the sender
-    ends, for a track that was made for one peer.
+    ends, for a track that was made for one peer. Any other track, encoded or not, may have a
+    method ``reader_left()``, which is called then, also if the sender never began.
     """
 
     def use(self, codecs: Sequence[RTCRtpCodecParameters]) -> None:

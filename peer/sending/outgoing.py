@@ -130,7 +130,7 @@ class Outgoing:
         self._rate_limit = FrameRateLimit()
         self._redundancy = Redundancy()
         self._black_at = 0.0
-        self._sends = False
+        self._sends = self._ended = False
         self._last_type: int | None = None
         self._reported: set[str] = set()
         self._measured = deque([(time.monotonic(), 0)])
@@ -227,8 +227,17 @@ class Outgoing:
         finally:
             self._encoder = None
             self._paced.close()
-            if getattr(self._track, "ends_with_sender", False) and self._track is not None:
-                self._track.stop()
+            self.end()
+
+    def end(self) -> None:
+        """Tell the track that it is not sent any more, also if it never was. Done once."""
+        track, self._ended = None if self._ended else self._track, True
+        if track is None:
+            return
+        if getattr(track, "ends_with_sender", False):
+            track.stop()
+        elif (left := getattr(track, "reader_left", None)) is not None:
+            left()
 
     async def _read_until_replaced(self, track: MediaStreamTrack) -> None:
         name = f"send {track.kind} {track.id}"
