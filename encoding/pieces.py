@@ -22,8 +22,8 @@ _EARLY = 0.25
 _REGAINED = 0.01
 """... and how much of that is regained in a second: sound cards differ by less. What comes faster
 than it can be played waits."""
-_PAUSED = 0.5
-"""Seconds of lateness after which the pieces are timed anew."""
+_PAUSED = 2.5
+"""Seconds of lateness after which the pieces are timed anew. What is less late may catch up."""
 _WINDOW = 2.0
 """Seconds, up to twice as long, in which all frames were late before that is how it is."""
 

@@ -11,7 +11,13 @@ from typing import Final, TypeAlias
 from av import AudioFrame, VideoFrame
 from av.frame import Frame
 
-from icefloe.encoding import Refusals, UnusablePicture, UnusableSound, upright_size
+from icefloe.encoding import (
+    Refusals,
+    UnusablePicture,
+    UnusableSound,
+    duration_of,
+    upright_size,
+)
 from icefloe.encoding.pictures import LARGEST_SIDE
 
 from ._canvas import Canvas
@@ -104,7 +110,7 @@ class TapedTrack:
         """Return where a frame belongs, in seconds on the clock of the arrivals."""
         frame, duration = item.frame, 0.0
         if isinstance(frame, AudioFrame):
-            duration = frame.samples / frame.sample_rate
+            duration = duration_of(frame)
         return self.clock.place(
             frame.pts, frame.time_base, item.captured, item.arrived, duration=duration
         )

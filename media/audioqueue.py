@@ -62,23 +62,27 @@ class _Attendance:
         self.has_left = True
         self._left()
 
-    async def wait(self, changed: Signal, began: float) -> None:
+    async def wait(self, changed: Signal, began: float) -> bool:
         """Wait for a change; or, once the queue was read, for nobody to read it any more.
 
         Args:
             changed: Wakes when there may be a change.
             began: When the waiting began, in seconds; the reader has as long from then on too.
 
+        Returns:
+            Whether there is nothing to wait for any more.
+
         Cancellation: safe.
         """
         if self._since is None:
             await changed.wait()
-            return
+            return False
         until = max(self._since, began) + PATIENCE
-        if self._clock.now() >= until:
-            self._give_up()
-        else:
+        if self._clock.now() < until:
             await changed.wait_until(self._clock, until)
+            return False
+        self._give_up()
+        return True
 
 
 class QueuedAudio:
@@ -119,7 +123,8 @@ class QueuedAudio:
         """
         began = self._attendance.now()
         while not self.finished:
-            await self._attendance.wait(self._changed, began)
+            if await self._attendance.wait(self._changed, began):
+                self._clear()
         return not self._cleared
 
     def _take(self, samples: int) -> None:
@@ -297,7 +302,8 @@ class AudioQueue(PacedTrack):
         """
         began = self._clock.now()
         while self.readyState == "live" and (self._samples or self._turn.locked()):
-            await self._attendance.wait(self._room, began)
+            if await self._attendance.wait(self._room, began):
+                return
 
     def reader_left(self) -> None:
         """Note that the one who read has left for good: a sender calls this when it ends."""

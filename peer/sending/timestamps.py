@@ -2,10 +2,9 @@
 
 import random
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
-from av import AudioFrame, VideoFrame
+from av import VideoFrame
 from av.packet import Packet
 
 from icefloe.encoding.clock import MediaClock, SoundClock
@@ -40,14 +39,12 @@ class Timestamps:
         self._lateness = Lateness(clock_rate)
         self._pictures = MediaClock(clock_rate, start=start)
         self._sound = SoundClock(clock_rate, start=start, jitter=_TOLD)
-        self._samples = SoundClock(clock_rate)
         self._is_sound = kind == "audio"
 
     def anew(self) -> None:
         """Note that the next frame is of another track, whose times begin anew."""
         self._pictures.anew()
         self._sound.anew()
-        self._samples.anew()
         self._lateness.anew()
 
     def of_picture(self, frame: VideoFrame, now: float) -> int:
@@ -59,12 +56,6 @@ class Timestamps:
         """
         self._pictures.reorders = False
         return self._pictures.place(frame.pts, frame.time_base, now)
-
-    def of_sound(self, frame: AudioFrame, now: float) -> int:
-        """Return the timestamp of sound; see :meth:`of_picture`."""
-        duration = round(frame.samples * self.clock_rate / frame.sample_rate)
-        begin = self._samples.place(frame.pts, frame.time_base, duration, now)
-        return self._sound.place(begin, Fraction(1, self.clock_rate), duration, now)
 
     def of_packet(
         self, packet: "Packet[Any]", codec: str, payloads: Sequence[bytes], taken_at: float

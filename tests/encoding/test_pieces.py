@@ -1,5 +1,6 @@
 """Pieces of 20 ms: none is lost, each has its own time, and leaves when it is its turn."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings, strategies as st
 from icefloe.encoding import SoundFormat, UnusableSound
 from icefloe.encoding.pieces import ROOM, Piece, SoundQueue, Turns
 from tests.encoding.sounds import FORMATS, LAYOUTS, RATES, frame_of, heard, tone
+from tests.helpers.times import SOUND, Told
 
 OPUS = SoundFormat(48000, "stereo")
 TELEPHONE = SoundFormat(8000, "mono")
@@ -100,22 +102,19 @@ def test_a_gap_in_the_times_is_a_gap_and_pieces_stay_on_the_grid() -> None:
     assert np.allclose(back[480:], 0.5, atol=1e-3)
 
 
-@pytest.mark.parametrize("times", ["none", "zero", "back", "wild"])
-def test_times_that_tell_nothing_make_no_gaps(times: str) -> None:
+@pytest.mark.parametrize("told", SOUND.values(), ids=SOUND)
+def test_times_that_tell_nothing_make_no_gaps(told: Callable[[int], Told]) -> None:
     queue, got = SoundQueue(OPUS), []
-    for number in range(100):
+    for number in range(200):
         frame = sound(0.02)
-        frame.time_base = Fraction(1, 48000)
-        frame.pts = {
-            "none": None,
-            "zero": 0,
-            "back": -960 * number,
-            "wild": (number * 7919**3) % 2**40 - 2**39,
-        }[times]
+        frame.pts, time_base = told(number)
+        if time_base is None:
+            frame.pts, time_base = None, Fraction(1, 48000)
+        frame.time_base = time_base
         now = START + number * 0.02
         queue.put(frame, now)
         got += drain(queue, now)
-    assert [piece.position for _, piece in got] == [960 * number for number in range(100)]
+    assert [piece.position for _, piece in got] == [960 * number for number in range(200)]
 
 
 def test_sound_that_comes_faster_than_it_plays_waits_and_there_is_a_bound() -> None:
@@ -173,10 +172,11 @@ class TestTurns:
             now = number * 0.02 + (0.03 if number % 7 == 0 else 0.0)
             assert self.leaves(turns, number * 0.02, now) <= now + 1e-9
 
-    def test_what_was_held_up_catches_up(self) -> None:
+    @pytest.mark.parametrize("stall", [0.1, 0.4, 0.6, 2.0])
+    def test_what_was_held_up_catches_up(self, stall: float) -> None:
         turns = Turns()
-        for number in range(100):
-            now = max(number * 0.02, 1.4) if number >= 50 else number * 0.02
+        for number in range(500):
+            now = max(number * 0.02, 1.0 + stall) if number >= 50 else number * 0.02
             assert self.leaves(turns, number * 0.02, now) <= now + 1e-9
 
     def test_a_first_frame_that_is_late_delays_the_others_little(self) -> None:

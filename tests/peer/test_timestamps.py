@@ -6,12 +6,12 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from av import AudioFrame, VideoFrame
+from av import VideoFrame
 from av.packet import Packet
 from hypothesis import given, strategies as st
 
 from icefloe.peer.sending.timestamps import Timestamps, taken
-from tests.helpers.times import BASE, LARGE, PICTURES, SOUND, Told
+from tests.helpers.times import BASE, LARGE, PICTURES, Told
 
 OPUS = bytes([0xFC]) + bytes(40)
 """A packet of 20 ms."""
@@ -69,20 +69,6 @@ def test_pictures_in_decoding_order_keep_the_times_at_which_they_are_seen() -> N
         for n, at in enumerate(shown)
     ]
     assert [(stamp - got[0]) / 3600 for stamp in got] == shown
-
-
-@pytest.mark.parametrize("told", SOUND.values(), ids=SOUND)
-def test_sound_counts_its_samples(told: Callable[[int], Told]) -> None:
-    stamps, frame = Timestamps("audio", 48000), AudioFrame("s16", "mono", 960)
-    frame.sample_rate = 48000
-    got = []
-    for n in range(200):
-        frame.pts, time_base = told(n)
-        if time_base is None:
-            frame.pts, time_base = None, SAMPLE
-        frame.time_base = time_base
-        got.append(stamps.of_sound(frame, 20 + n / 50))
-    assert steps(got) == [960] * 199
 
 
 @pytest.mark.parametrize(
