@@ -10,6 +10,7 @@ import av
 import pytest
 from aiortc import MediaStreamTrack, RTCRtpSender
 from av import VideoFrame
+from av.video.reformatter import ColorRange
 
 from icefloe.encoding import UnusablePicture, encoded
 from icefloe.media import (
@@ -74,7 +75,7 @@ async def test_a_call_follows_each_size_and_goes_on_after_what_is_of_no_use(code
             frame = await b.getReceivers()[0].track.recv()
             assert isinstance(frame, VideoFrame)
             seen.add((frame.width, frame.height))
-            assert frame.color_range == av.video.reformatter.ColorRange.MPEG
+            assert frame.color_range == ColorRange.MPEG
         stats = [s for s in (await sender.getStats()).values() if s.type == "outbound-rtp"]
         (outbound,) = stats
         assert isinstance(outbound, RTCOutboundRtpStreamStats)
