@@ -283,8 +283,11 @@ class Outgoing:
     async def _send_frame(self, frame: VideoFrame | AudioFrame, *, is_muted: bool) -> None:
         now = time.monotonic()
         codec = self._codecs[0]
-        if isinstance(frame, VideoFrame):
-            at = self._times(codec).of_picture(frame, now)
+        times = self._times(codec)
+        if isinstance(frame, AudioFrame):
+            at = times.of_sound(frame, now)
+        else:
+            at = times.of_picture(frame, now)
             if not self._rate_limit.takes(at / codec.clockRate, self.encoding.maxFramerate):
                 return
             if is_muted and now - self._black_at < _BLACK_EVERY:
@@ -317,7 +320,6 @@ class Outgoing:
                     self._key_frame.made(now)
                 self._send_packet(packet, packet.pts)
         else:
-            at = self._times(codec).of_sound(frame, now)
             self._encodes = loop.run_in_executor(
                 None, _encode_audio, self._encoder, frame, self._fed
             )
