@@ -21,7 +21,7 @@ _STRETCH = 200
 """One that is off by more than 2 ms is stretched by up to a two-hundredth, which is not heard."""
 
 _AHEAD = 10 * SAMPLE_RATE
-"""How far ahead of what was taken sound may begin: a wrong timestamp is not to make the mixer grow."""
+"""How far ahead of what was taken sound may begin: wrong times must not make the mixer grow."""
 
 
 class Mixer:
