@@ -252,6 +252,9 @@ class Channels:
             InvalidChannel: It cannot be; as ChannelUnavailable, there is no stream for it.
         """
         self._admit(channel)
+        if self.state == "closed":
+            self._close_soon(channel)
+            return
         if channel.id is not None:
             self._streams.register(channel)
         elif self.state == "connected" and self._assign(channel) is None:
@@ -266,9 +269,17 @@ class Channels:
             InvalidChannel: It cannot be; as ChannelUnavailable, there is no stream for it.
         """
         self._admit(channel)
+        if self.state == "closed":
+            self._close_soon(channel)
+            return
         self._streams.register(channel)
         if self.state == "connected":
             channel.change("open")
+
+    def _close_soon(self, channel: Channel) -> None:
+        # Not at once: whoever creates it has yet to listen.
+        logger.warning("the data channel %.80r is closed: the association is over", channel.label)
+        self._loop.call_soon(channel.change, "closed")
 
     def _admit(self, channel: Channel) -> None:
         options.check(

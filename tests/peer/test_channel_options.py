@@ -14,7 +14,9 @@ from aiortc import (
 from aiortc.exceptions import OperationError
 
 from icefloe.peer import (
+    ChannelClosed,
     ChannelUnavailable,
+    ClosedBy,
     DataChannel,
     InvalidChannel,
     InvalidMessage,
@@ -168,6 +170,23 @@ async def test_streams_that_the_other_side_does_not_have_close_their_channel_alo
         made[0].close()
         await until(made[0].channel, "close", lambda: made[0].channel.readyState == "closed")
         await opened(a.createDataChannel("instead"))
+
+
+@pytest.mark.parametrize("given", [{}, {"negotiated": True, "id": 9}], ids=["new", "negotiated"])
+async def test_a_channel_of_an_association_that_is_over_is_closed(given: dict[str, Any]) -> None:
+    a, b = make("icefloe"), make("icefloe")
+    async with closing(a, b):
+        first = a.createDataChannel("first")
+        await negotiate(a, b)
+        await opened(first)
+        assert isinstance(b.sctp, SctpTransport)
+        b.sctp.shell.stop()
+        await until(first, "close", lambda: first.readyState == "closed")
+        late = DataChannel(a.createDataChannel("late", **given))
+        with pytest.raises(ChannelClosed) as caught:
+            await late.opened()
+        assert caught.value.by is ClosedBy.CONNECTION
+        assert late.channel.readyState == "closed"
 
 
 @pytest.mark.parametrize("message", [HALF, "text \udfff", "\udc00\ud83d"])
