@@ -302,8 +302,8 @@ class Channels:
     def _open_all(self, association: Association) -> None:
         if self.state != "connected":
             return
-        unopened, self._unopened = self._unopened, []
-        for channel in unopened:
+        while self._unopened:
+            channel = self._unopened.pop(0)
             id = channel.id if channel.id is not None else self._assign(channel)
             if id is None:
                 self._fail(

@@ -8,7 +8,7 @@ async def test_its_worker_sends_back_and_receives_in_its_threads() -> None:
     back, received = told["back"], told["received"]
     assert back["connection"].startswith("icefloe.")
     for numbers in (back["inverted"], received["numbers"]):
-        assert len(set(numbers)) > 5 and numbers == sorted(numbers)
+        assert len(set(numbers)) > 2 and numbers == sorted(numbers)
     assert back["ended"]
     assert back["state"] == received["state"] == "closed"
     assert told["left"] == []
