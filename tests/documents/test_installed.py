@@ -30,7 +30,12 @@ def run(*arguments: str | Path, cwd: Path, check: bool = True) -> str:
         if name not in ("PYTHONPATH", "MYPYPATH", "VIRTUAL_ENV")
     }
     done = subprocess.run(
-        [*map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        [*map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0 or not check, done.stdout + done.stderr
     return done.stdout
