@@ -114,7 +114,7 @@ async def send(call: Call) -> None:
     # Both clocks begin at a full second.
     origin = float(int(time.monotonic()))
     audio, video = Beeps(origin, call.drift), Flashes(origin)
-    senders = [connection.addTrack(audio), connection.addTrack(video)]
+    senders: list[RTCRtpSender] = [connection.addTrack(audio), connection.addTrack(video)]
     await connection.setLocalDescription(await connection.createOffer())
     print(json.dumps(asdict(connection.localDescription)), flush=True)
     answer = await asyncio.to_thread(sys.stdin.readline)

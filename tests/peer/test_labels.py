@@ -101,7 +101,8 @@ async def test_opening_it_again_gives_the_same(call: Call) -> None:
 async def test_another_reliability_or_protocol_is_another_channel(call: Call) -> None:
     near, far = call.ends
     chat = await near.open_channel("chat")
-    for options in ({"ordered": False}, {"protocol": "x"}, {"max_retransmits": 3}):
+    kinds: list[dict[str, Any]] = [{"ordered": False}, {"protocol": "x"}, {"max_retransmits": 3}]
+    for options in kinds:
         other = await far.open_channel("chat", **options)
         await other.send("other")
     assert await far.open_channel("chat", max_packet_life_time=200) is not chat

@@ -212,7 +212,7 @@ async def test_a_program_that_is_killed_and_started_again_joins_under_its_name()
 
 async def test_a_client_tells_its_name() -> None:
     async with serve(port=0) as server:
-        here = {"room": "lobby", "name": "bot", "rename": True}
+        here: dict[str, Any] = {"room": "lobby", "name": "bot", "rename": True}
         async with connect(server.url, **here) as one, connect(server.url, **here) as two:
             assert (one.name, two.name) == ("bot", "bot-2")
             assert [peer.name for peer in two.peers] == ["bot"]
