@@ -135,6 +135,7 @@ class PacedSending:
         self.pacer = PicturePacer()
         self._transmit = transmit
         self._timer: asyncio.TimerHandle | None = None
+        self._over: ConnectionError | None = None
         self._closed = False
 
     def send(
@@ -147,6 +148,9 @@ class PacedSending:
         """
         if self._closed:
             return
+        if self._over is not None:
+            over, self._over = self._over, None
+            raise over
         now = time.monotonic()
         self.pacer.put(now, packets, stamp_at=stamp_at, bitrate=bitrate, again=again)
         self._flush(now)
@@ -171,7 +175,8 @@ class PacedSending:
         self._timer = None
         try:
             self._flush(time.monotonic())
-        except ConnectionError:
-            # Whoever sends the next picture is told.
+        except ConnectionError as over:
+            # Whoever sends the next picture is told, even if that would have to wait.
+            self._over = over
             logger.debug("pacing.dropped reason=closed")
             self.pacer.clear()
