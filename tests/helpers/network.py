@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from aioice import stun
-
 from icefloe.peer.ice.pair import Address
 
 START = 1000.0
@@ -25,6 +23,10 @@ PEER_NETWORK = "198.51.100."
 
 SPIN = 1000
 """Things that may happen without the clock moving; an engine that wants more goes in circles."""
+
+
+_CLASS = 0x0110
+"""The bits of a STUN message's type that say its class; a request has none (RFC 8489 section 5)."""
 
 
 class Mapping(Enum):
@@ -181,7 +183,7 @@ class Network:
 
     def send(self, socket: Socket, message: bytes, target: Address) -> None:
         """Send a packet; what becomes of it is up to :attr:`conditions`."""
-        if stun.parse_message(message).message_class is stun.Class.REQUEST:
+        if not int.from_bytes(message[:2], "big") & _CLASS:
             self.sent.append((self.now, socket, target))
         socket.permitted.add(target[0])
         public = self.public(socket, target)
