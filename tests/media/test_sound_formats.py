@@ -120,7 +120,7 @@ async def test_a_track_that_breaks_raises_what_it_raised() -> None:
         return ("s16", "mono", 48000, 0.02)
 
     for policy in ("wait", "newest"):
-        async with audio(SoundTrack(broken), policy=policy) as reader:  # type: ignore[arg-type]
+        async with audio(SoundTrack(broken), policy=policy) as reader:
             await anext(reader)
             with pytest.raises(OSError, match="microphone"):
                 await anext(reader)
@@ -132,7 +132,7 @@ async def test_pictures_that_are_none_are_raised_likewise() -> None:
 
     for policy in ("wait", "newest"):
         for give, named in ((None, "NoneType"), (without_rate(), "AudioFrame")):
-            async with frames(Odd(lambda _, g=give: g), policy=policy) as reader:  # type: ignore[arg-type, misc]
+            async with frames(Odd(lambda _, g=give: g), policy=policy) as reader:  # type: ignore[misc]
                 with pytest.raises(InvalidParameter, match=named):
                     await anext(reader)
 

@@ -1,6 +1,7 @@
 """Remote candidates at addresses that a stranger must not have datagrams sent to."""
 
 import re
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
@@ -9,7 +10,7 @@ from aiortc import RTCSessionDescription
 from icefloe.peer import PeerConfiguration, PeerConnection
 from icefloe.peer._aiortc import agent_of
 from icefloe.peer.errors import InvalidConfiguration
-from icefloe.peer.ice.agent import MAX_LINGERING
+from icefloe.peer.ice.agent import MAX_LINGERING, IceAgent
 from icefloe.peer.ice.binding import Role
 from icefloe.peer.ice.checklist import CheckList
 from icefloe.peer.ice.interfaces import Address, Kind, broadcast_addresses
@@ -143,6 +144,11 @@ async def test_candidates_beyond_the_limit_are_ignored_and_one_line_says_so(
     assert sum("remote candidates" in record.getMessage() for record in caplog.records) == 1
 
 
+def is_another(agent: IceAgent, fragment: str) -> bool:
+    """Tell whether an agent has begun another generation than this one."""
+    return agent.local_username != fragment
+
+
 async def test_generations_that_were_replaced_do_not_pile_up() -> None:
     async with calling() as call:
         await eventually(
@@ -152,7 +158,7 @@ async def test_generations_that_were_replaced_do_not_pile_up() -> None:
         for _ in range(8):
             before = agents[0].local_username
             call.ends[0].connection.restartIce()
-            await eventually(lambda was=before: agents[0].local_username != was)
+            await eventually(partial(is_another, agents[0], before))
             await eventually(lambda: not any(agent.is_restarting for agent in agents))
             assert max(len(agent._retired) for agent in agents) <= MAX_LINGERING
 

@@ -518,7 +518,7 @@ def test_what_must_have_arrived_is_swept(house: House) -> None:
 def test_limits_must_make_sense() -> None:
     for wrong in ({"members": 0}, {"rooms": 0}, {"away_seconds": 0}, {"join_seconds": -1}):
         with pytest.raises(ValueError, match="must be"):
-            Limits(**wrong)
+            Limits(**wrong)  # type: ignore[arg-type]
 
 
 # ---- anything in any order ---------------------------------------------------------------------
