@@ -54,12 +54,11 @@ from .messages import (
     ServerMessage,
     SessionDescription,
 )
-from .quotas import UNLIMITED, AddressLimits
+from .quotas import AddressLimits
 from .rooms import Admission, Limits
 from .server import ServerConfiguration, SignalingServer, serve
 
 __all__ = [
-    "UNLIMITED",
     "AddressLimits",
     "Admission",
     "Bye",

@@ -7,6 +7,7 @@ least that a customer is given (RFC 6177), and an IPv4 address written as IPv6 i
 import ipaddress
 from collections import Counter
 from dataclasses import dataclass
+from typing import Self
 
 from .bucket import TokenBucket
 
@@ -36,9 +37,10 @@ class AddressLimits:
             if value is not None and value < 1:
                 raise ValueError(f"`{name}` must be at least 1, or None for no limit")
 
-
-UNLIMITED = AddressLimits(sockets=None, seats=None, rooms=None, joins=None)
-"""For a server that its users reach through a proxy, which gives all of them one address."""
+    @classmethod
+    def unlimited(cls) -> Self:
+        """Return none: for a server behind a proxy, whose address all of its users have."""
+        return cls(sockets=None, seats=None, rooms=None, joins=None)
 
 
 def network_of(address: str) -> str:

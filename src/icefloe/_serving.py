@@ -16,7 +16,7 @@ from types import FrameType
 from urllib.parse import urlencode
 
 from icefloe.signaling import (
-    UNLIMITED,
+    AddressLimits,
     IceServer,
     Limits,
     ListenFailed,
@@ -126,7 +126,7 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
         ice_servers=settings.ice_servers,
         origins=settings.origins,
         hosts=settings.hosts,
-        limits=Limits() if settings.limits_addresses else Limits(address=UNLIMITED),
+        limits=Limits() if settings.limits_addresses else Limits(address=AddressLimits.unlimited()),
         shutdown_timeout=_SHUTDOWN,
     )
     with _signals() as stopped:

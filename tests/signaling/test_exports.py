@@ -6,7 +6,6 @@ from icefloe.signaling import errors
 
 def test_the_public_names_are_these() -> None:
     assert icefloe.signaling.__all__ == [
-        "UNLIMITED",
         "AddressLimits",
         "Admission",
         "Bye",

@@ -10,7 +10,7 @@ from icefloe.signaling.outbox import (
     Budget,
     Outbox,
 )
-from icefloe.signaling.quotas import UNLIMITED, JoinRate, Tally, network_of
+from icefloe.signaling.quotas import JoinRate, Tally, network_of
 from icefloe.signaling.rooms import Rooms, Send
 
 
@@ -130,7 +130,7 @@ def test_too_many_joins_of_one_address_are_told_so() -> None:
 
 
 def test_without_limits_an_address_has_all() -> None:
-    house = House(UNLIMITED)
+    house = House(AddressLimits.unlimited())
     assert {house.join(f"r{n}", "x", "192.0.2.1") for n in range(900)} == {"joined"}
 
 
