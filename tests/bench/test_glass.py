@@ -54,18 +54,21 @@ def test_pictures_that_did_not_arrive_have_no_delay() -> None:
     assert delays.p50 == pytest.approx(0.015)
 
 
+@pytest.mark.alone
 @pytest.mark.system("netns", "iproute2")
 @pytest.mark.parametrize("name", ["icefloe", "aiortc"])
 async def test_pictures_between_programs_are_measured(name: str) -> None:
     await check(name, "VP8")
 
 
+@pytest.mark.alone
 @pytest.mark.system("netns", "iproute2", "chromium")
 @pytest.mark.parametrize(("name", "codec"), [("from-chromium", "VP8"), ("to-chromium", "H264")])
 async def test_pictures_from_and_to_a_page_are_measured(name: str, codec: str) -> None:
     await check(name, codec)
 
 
+@pytest.mark.alone
 @pytest.mark.system("netns", "iproute2", "chromium")
 async def test_pictures_from_a_canvas_to_a_video_element_are_measured() -> None:
     await check("screen", "VP8")
@@ -85,6 +88,7 @@ def test_growth_counts_from_a_tenth_on() -> None:
     assert (endured.growth(0), endured.growth(1)) == (9, 0)
 
 
+@pytest.mark.alone
 @pytest.mark.system("netns", "iproute2")
 @pytest.mark.parametrize("stack", [Stack.ICEFLOE, Stack.AIORTC])
 async def test_frames_go_through_and_memory_is_looked_at(stack: Stack) -> None:

@@ -10,7 +10,7 @@ from tests.bench.network import DEVICE, Network, network
 from tests.bench.stacks import Stack
 from tests.bench.transfer import calling, transfer
 
-pytestmark = pytest.mark.system("netns", "iproute2", "nftables")
+pytestmark = [pytest.mark.alone, pytest.mark.system("netns", "iproute2", "nftables")]
 
 HEADERS = 65
 """Bytes of DTLS, UDP and IPv4 around an SCTP packet of the fast path."""

@@ -38,6 +38,7 @@ def test_what_stands_still_stays_where_it_is() -> None:
     assert result((0, 0, 0), (9, 0, 0)).rate() == 0
 
 
+@pytest.mark.alone
 @pytest.mark.system("netns", "iproute2")
 @pytest.mark.skipif(compiler() is None, reason="no C compiler")
 @pytest.mark.parametrize("stack", [Stack.ICEFLOE, Stack.AIORTC_UVLOOP])
