@@ -1,6 +1,7 @@
 """Every test: a network of its own where possible, nothing left behind, no silent skip."""
 
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
@@ -33,6 +34,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many tests run side by side with ``-n auto``: most of their time they wait."""
     return max(2, min(os.cpu_count() or 1, 8))
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name a value without its address, which is another one in each worker."""
+    name, found = re.subn(r" at 0x[0-9a-f]+", "", repr(val))
+    return name if found else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

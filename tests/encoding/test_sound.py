@@ -160,7 +160,6 @@ def planar(layout: str) -> AudioFrame:
         (None, "NoneType"),
         (b"\0\0", "bytes"),
     ],
-    ids=str,
 )
 def test_what_cannot_be_used_is_named_and_does_no_harm(given: object, named: str) -> None:
     converter, other = SoundConverter(OPUS), SoundConverter(OPUS)

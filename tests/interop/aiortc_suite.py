@@ -49,6 +49,10 @@ DIFFERENCES = {
     "test_connect_audio_then_video": BUNDLED,
     "test_connect_datachannel_then_audio": BUNDLED,
     "test_connect_video_bidirectional": STATISTICS,
+    "test_create_datachannel_with_maxpacketlifetime_and_maxretransmits": (
+        "The error names the argument and its value; it is a `ValueError` and a `TypeError`, as in "
+        "browsers."
+    ),
     "test_setRemoteDescription_no_common_audio": REJECTED,
     "test_setRemoteDescription_no_common_video": REJECTED,
     "test_setRemoteDescription_unexpected_offer": (
