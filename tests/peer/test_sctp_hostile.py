@@ -212,6 +212,7 @@ def test_losing_thousands_of_messages_at_once_costs_no_more_than_their_number() 
 def test_a_message_that_never_ends_ends_the_association(interleaves: bool) -> None:
     victim = Victim(interleaves=interleaves)
     part = bytes(1000)
+    number = 0
     for number in range(300):
         flags = 0 if number else FIRST
         make = (
