@@ -38,6 +38,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
     """Name a value without its address, which is another one in each worker."""
+    if type(val).__module__ == "builtins":
+        return None
     name, found = re.subn(r" at 0x[0-9a-f]+", "", repr(val))
     return name if found else None
 

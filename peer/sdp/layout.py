@@ -5,11 +5,13 @@ section that it cannot use: such a one has a slot here, and is put into what lea
 rejected one. No I/O.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from .text import join, mids, sections_of
 
+_READABLE = re.compile(r"[A-Z/]+")
 _BORROWED = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
 
 
@@ -131,8 +133,15 @@ class Layout:
                 continue
             if slot is not None and not slot.named and f"a=mid:{slot.mid}" not in section:
                 section = [section[0], f"a=mid:{slot.mid}", *section[1:]]
-            kept.append(section)
+            kind, port, protocol, *formats = section[0].split(" ")
+            media_line = " ".join([kind, port, readable_protocol(protocol), *formats])
+            kept.append([media_line, *section[1:]])
         return join([session, *kept])
+
+
+def readable_protocol(protocol: str) -> str:
+    """Return the protocol of a media line, or one that aiortc can read in the place of others."""
+    return protocol if _READABLE.fullmatch(protocol) else "UDP/TLS/RTP/SAVPF"
 
 
 def refusal(slot: Slot, said: Iterable[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from aiortc.exceptions import OperationError
 from aiortc.sdp import parameters_to_sdp
 
 from ..errors import InvalidDescription
-from .layout import Layout, Slot, refusal
+from .layout import Layout, Slot, readable_protocol, refusal
 from .reading import Description, Section, SectionCandidates
 from .transport import Transport
 
@@ -316,6 +316,4 @@ def _rejected_lines(row: _Row, lender: Transport) -> list[str]:
 
 
 def _media_line(kind: str, port: int, protocol: str, numbers: list[int]) -> str:
-    # aiortc takes letters and slashes alone.
-    known = protocol if protocol.replace("/", "").isalpha() else "UDP/TLS/RTP/SAVPF"
-    return f"m={kind} {port} {known} {' '.join(map(str, numbers))}"
+    return f"m={kind} {port} {readable_protocol(protocol)} {' '.join(map(str, numbers))}"
