@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -38,10 +39,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
     """Name a value without its address, which is another one in each worker."""
-    if type(val).__module__ == "builtins":
+    if type(val).__repr__ is not object.__repr__ and not isinstance(
+        val, av.frame.Frame | av.Packet
+    ):
         return None
-    name, found = re.subn(r" at 0x[0-9a-f]+", "", repr(val))
-    return name if found else None
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(val))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
