@@ -69,6 +69,7 @@ def samples(frame: AudioFrame | VideoFrame) -> "array[int]":
     return array("h", bytes(frame.planes[0])[: 4 * frame.samples])
 
 
+@pytest.mark.alone
 async def test_a_lost_packet_is_concealed_and_time_goes_on() -> None:
     a, b = PeerConnection(), PeerConnection()
     left = 1000
@@ -146,6 +147,7 @@ async def test_in_band_fec_is_asked_for_and_numbers_stay() -> None:
         assert [x for x in again.splitlines() if x.startswith("a=rtpmap")] == lines
 
 
+@pytest.mark.alone
 @pytest.mark.system("netns", "nftables")
 async def test_a_sender_that_is_told_of_losses_repeats_what_may_be_lost() -> None:
     a, b = PeerConnection(), PeerConnection()
@@ -198,6 +200,7 @@ async def test_a_track_that_nobody_reads_grows_nothing(kind: str) -> None:
         assert first.pts * first.time_base > 0.1
 
 
+@pytest.mark.alone
 async def test_sound_that_nobody_hears_is_not_decoded_and_a_late_listener_is_in_time() -> None:
     a, b = PeerConnection(), PeerConnection()
     async with closing(a, b):

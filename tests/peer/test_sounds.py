@@ -64,6 +64,7 @@ def noting(near: Any) -> "list[tuple[float, int]]":
     return sent
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("codec", "shared"), [*((codec, False) for codec in CODECS), ("audio/opus", True)]
 )
@@ -83,6 +84,7 @@ async def test_a_tone_is_heard_while_its_format_changes(codec: str, shared: bool
     fanout.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("seconds", [0.0025, 0.03, 1.0, 3.0])
 @pytest.mark.parametrize("shared", [False, True], ids=["own", "shared"])
 async def test_packets_of_20_ms_leave_one_after_the_other(seconds: float, shared: bool) -> None:
