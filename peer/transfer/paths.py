@@ -143,6 +143,8 @@ def arrange(
             offered by what is in them.
     """
 
+    made = 0
+
     def place_in(folder: _Folder, name: str) -> tuple[str, ...]:
         safe = safe_name(name, windows=windows)
         return (*folder.place, _free(safe, folder.taken, case_sensitive))
@@ -157,7 +159,6 @@ def arrange(
             found = folder.folders[name] = _Folder(place_in(folder, name))
         return found
 
-    made = 0
     top = _Folder(())
     places: list[tuple[str, ...]] = []
     for entry in entries:
