@@ -88,6 +88,8 @@ class Attempts:
         if line.attempts >= FREE:
             pause = FIRST_PAUSE * 2.0 ** (line.attempts - FREE)
             line.not_before = now + min(pause, LONGEST_PAUSE)
+        if line.attempts >= ATTEMPTS:
+            line.waiting = deque(list(line.waiting)[:1])
         attempt = line.waiting[0]
         assert isinstance(attempt, Attempt)
         return attempt
