@@ -9,5 +9,7 @@ offer.accept(folder)`` receives. The rooms:
 * :mod:`.source`, :mod:`.destination`, :mod:`.part`: reading and writing.
 * :mod:`.disk`: the thread in which that is done.
 * :mod:`.session`: puts these together over a channel.
+* :mod:`.locks`: a part belongs to one transfer at a time.
 * :mod:`.pairing`, :mod:`.words`, :mod:`.meeting`: how two find and trust each other by a code.
+* :mod:`.attempts`: in which order, and how often, others may try to pair. No I/O.
 """

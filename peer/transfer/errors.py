@@ -109,20 +109,31 @@ class TransferFailed(TransferError):
         path: The file it is about, as the sender named it; empty if it is about none.
         detail: What happened.
         here: Whether it happened on this side.
+        where: The place on this machine, for its user; the other side is never told. Empty if there
+            is none.
     """
 
     def __init__(
-        self, code: str, path: str, detail: str, *, here: bool = True, advice: str | None = None
+        self,
+        code: str,
+        path: str,
+        detail: str,
+        *,
+        here: bool = True,
+        advice: str | None = None,
+        where: str = "",
     ) -> None:
         self.code = code
         self.path = path
         self.detail = detail
         self.here = here
+        self.where = where
         if advice is None:
             advice = next((words for known, words in _ADVICE.items() if known == code), "")
         about = f"{path!r}: " if path else ""
         side = "" if here else "The other side reports: "
-        super().__init__(f"{side}{about}{detail} ({code}). {advice}".rstrip())
+        place = f": {where}" if where else ""
+        super().__init__(f"{side}{about}{detail}{place} ({code}). {advice}".rstrip())
 
 
 class UnsafeName(TransferFailed, ValueError):

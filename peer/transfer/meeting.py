@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ssl import SSLContext
+from typing import cast
 
 from aiortc import RTCSessionDescription
 
@@ -33,8 +34,20 @@ from ..arrivals import Arrivals
 from ..configuration import PeerConfiguration
 from ..remote import RemotePeer
 from ..room_signaler import RoomSignaler, init_of, usable_servers
+from .attempts import Attempt, Attempts
 from .errors import CodeUsedUp, FingerprintMismatch, PairingError, WrongCode
-from .pairing import Code, Confirm, Fingerprints, Pairing, Pake, Refused, Side, read, said
+from .pairing import (
+    Code,
+    Confirm,
+    Fingerprints,
+    Pairing,
+    Pake,
+    Refused,
+    Saying,
+    Side,
+    read,
+    said,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -146,6 +159,9 @@ class Meeting:
         self._others: dict[str, _Other] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking: set[asyncio.Task[None]] = set()
+        self._attempts = Attempts()
+        self._attempted = asyncio.Event()
+        self._lock = asyncio.Lock()
         self._paired: Arrivals[RemotePeer] = Arrivals()
         self._failure: PairingError | SignalingError | None = None
         self._guesses = 0
@@ -172,15 +188,66 @@ class Meeting:
 
     async def run(self) -> None:
         """Take in what comes, until the meeting ends."""
+        listening = asyncio.create_task(self._listen(), name="what is said at a meeting")
+        working = asyncio.create_task(self._work(), name="pairing at a meeting")
+        tasks = {listening, working}
         try:
-            for info in self._client.peers:
-                await self._greet(info)
-            async for event in self._client:
-                await self._take(event)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         except (PairingError, SignalingError) as error:
             self._failure = error
         finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._paired.end()
+
+    async def _listen(self) -> None:
+        for info in self._client.peers:
+            self._greet(info)
+        async for event in self._client:
+            async with self._lock:
+                await self._take(event)
+
+    async def _work(self) -> None:
+        """Work at the attempts, one after the other; what that costs is spent in a thread."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._attempted.clear()
+            now = loop.time()
+            attempt = self._attempts.next(now)
+            if attempt is None:
+                due = self._attempts.due()
+                try:
+                    async with asyncio.timeout(None if due is None else max(due - now, 0)):
+                        await self._attempted.wait()
+                except TimeoutError:
+                    pass
+                continue
+            await self._try(attempt)
+            for saying in self._attempts.done(attempt):
+                async with self._lock:
+                    await self._on_saying(attempt.id, cast("Saying", saying))
+
+    async def _try(self, attempt: Attempt) -> None:
+        half = attempt.half
+        other = self._others.get(attempt.id)
+        if isinstance(half, Pake) and self._side is Side.RECEIVER:
+            if other is not None and not other.pairing.has_key:
+                await self._show(other, half, attempt)
+            return
+        pairing, is_half = await asyncio.to_thread(
+            _begun, self._code, self._side, cast("Pake | None", half)
+        )
+        async with self._lock:
+            if not self._attempts.is_wanted(attempt):
+                return  # it is gone
+            other = self._meet(attempt.id, pairing)
+            if is_half:
+                await other.way.message(said(pairing.pake))
+            else:
+                await self._refuse(other, "wrong-code")
 
     async def close(self) -> None:
         """End all connections."""
@@ -197,7 +264,7 @@ class Meeting:
     async def _take(self, event: object) -> None:
         match event:
             case PeerJoined():
-                await self._greet(event.peer)
+                self._greet(event.peer)
             case PeerMessage():
                 await self._on_message(event.from_, event.data)
             case PeerDescription():
@@ -210,26 +277,31 @@ class Meeting:
                 if (other := self._others.get(event.id)) is not None:
                     other.is_away = isinstance(event, PeerAway)
             case PeerLeft():
+                self._attempts.forget(event.id)
                 self._forget(event.id, event.reason)
             case PeerBye():
                 self._forget(event.from_, "bye")
             case Rejoined():
                 for id in list(self._others):
+                    self._attempts.forget(id)
                     self._forget(id, "rejoined")
                 for info in event.joined.peers:
-                    await self._greet(info)
+                    self._greet(info)
 
-    async def _greet(self, info: PeerInfo) -> None:
+    def _greet(self, info: PeerInfo) -> None:
         # The receiver speaks first, to whoever may be the sender.
         if self._side is Side.RECEIVER and _is(info, Side.SENDER):
-            other = self._meet(info.id)
-            await other.way.message(said(other.pairing.pake))
+            self._attempt(Attempt(info.id))
 
-    def _meet(self, id: str) -> _Other:
+    def _attempt(self, attempt: Attempt) -> None:
+        if self._attempts.add(attempt):
+            self._attempted.set()
+
+    def _meet(self, id: str, pairing: Pairing) -> _Other:
         self._forget(id, "again")
         for stranger in [o.id for o in self._others.values() if o.peer is None][: -_STRANGERS + 1]:
             self._forget(stranger, "crowd")
-        other = _Other(id, Pairing(self._code, self._side), RoomSignaler(self._client, id))
+        other = _Other(id, pairing, RoomSignaler(self._client, id))
         self._others[id] = other
         return other
 
@@ -240,18 +312,15 @@ class Meeting:
 
     async def _on_message(self, id: str, data: object) -> None:
         saying = read(data)
+        if isinstance(saying, Pake):
+            if self._side is Side.SENDER or id in self._others:
+                self._attempt(Attempt(id, saying))
+        elif saying is not None and not self._attempts.follow(id, saying):
+            await self._on_saying(id, saying)
+
+    async def _on_saying(self, id: str, saying: Saying) -> None:
         other = self._others.get(id)
         match saying:
-            case Pake() if self._side is Side.SENDER:
-                other = self._meet(id)
-                try:
-                    other.pairing.receive(saying)
-                except WrongCode:
-                    await self._refuse(other, "wrong-code")
-                else:
-                    await other.way.message(said(other.pairing.pake))
-            case Pake() if other is not None and not other.pairing.has_key:
-                await self._show(other, saying)
             case Confirm() if other is not None and other.pairing.has_key:
                 await self._on_confirm(other, saying)
             case Fingerprints() if other is not None and other.pairing.is_paired:
@@ -259,13 +328,15 @@ class Meeting:
             case Refused() if other is not None:
                 self._on_refused(other, saying)
 
-    async def _show(self, other: _Other, pake: Pake) -> None:
+    async def _show(self, other: _Other, pake: Pake, attempt: Attempt) -> None:
         # Who gets this can try one guess on it, and need not answer: it counts until it does.
         if self._shown >= GUESSES:
             raise CodeUsedUp(self._shown)
-        confirm = other.pairing.receive(pake)
-        self._shown += 1
-        await other.way.message(said(confirm))
+        confirm = await asyncio.to_thread(other.pairing.receive, pake)
+        async with self._lock:
+            if self._attempts.is_wanted(attempt) and self._others.get(other.id) is other:
+                self._shown += 1
+                await other.way.message(said(confirm))
 
     async def _on_confirm(self, other: _Other, confirm: Confirm) -> None:
         if other.pairing.is_paired:
@@ -275,6 +346,7 @@ class Meeting:
         except WrongCode:
             await self._refuse(other, "wrong-code")
             return
+        self._attempts.paired(other.id)
         if self._side is Side.SENDER:
             await other.way.message(said(other.pairing.confirmation))
             if self.is_busy and any(one.is_connected for one in self._others.values()):
@@ -320,7 +392,7 @@ class Meeting:
         await asyncio.sleep(BUSY_PAUSE)
         for info in self._client.peers:
             if info.id == id and id not in self._others:
-                await self._greet(info)
+                self._greet(info)
 
     async def _on_description(self, event: PeerDescription) -> None:
         other = self._others.get(event.from_)
@@ -360,6 +432,17 @@ class Meeting:
     def _on_state(self, peer: RemotePeer) -> None:
         if peer.connection.connectionState == "disconnected":
             self._client.suspect()
+
+
+def _begun(code: Code, side: Side, half: Pake | None) -> tuple[Pairing, bool]:
+    """Begin an exchange and take the other side's half, if it came; tell whether it is one."""
+    pairing = Pairing(code, side)
+    if half is not None:
+        try:
+            pairing.receive(half)
+        except WrongCode:
+            return pairing, False
+    return pairing, True
 
 
 def _is(info: PeerInfo, side: Side) -> bool:

@@ -11,13 +11,22 @@ import re
 import stat
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
 from .errors import Failure, TransferFailed, UnsafeName
-from .protocol import EARLIEST, LATEST, LONGEST_PATH, MOST_ENTRIES, Entry
+from .protocol import (
+    EARLIEST,
+    LATEST,
+    LONGEST_PATH,
+    MOST_ENTRIES,
+    MOST_OFFERED,
+    Entry,
+    cost,
+    violation,
+)
 
 LONGEST_NAME = 255 - len(".0123456789abcdef.part")
 """Bytes of a name in UTF-8: most file systems take 255, and a part is named longer."""
@@ -100,49 +109,68 @@ def _shortened(name: str) -> str:
     return unicodedata.normalize("NFC", stem + mark + suffix)
 
 
+@dataclass(slots=True)
+class _Folder:
+    """A folder that is offered, or that something offered is in."""
+
+    place: tuple[str, ...]
+    folders: dict[str, "_Folder"] = field(default_factory=dict)
+    taken: dict[str, int] = field(default_factory=dict)
+    """Names in it, and for each the number to try next for another one of that name."""
+
+
 def arrange(
     entries: Sequence[Entry],
     *,
     case_sensitive: bool = True,
     windows: bool = sys.platform == "win32",
+    check: Callable[[], None] = lambda: None,
 ) -> list[tuple[str, ...]]:
     """Return where each of the offered entries goes, as the parts of a path below the folder.
 
-    Two that would have the same name are told apart by a number, the same every time.
+    Two that would have the same name are told apart by a number, the same every time. It takes time
+    in proportion to the length of the paths, however many are the same.
 
     Args:
         entries: What is offered.
         case_sensitive: Whether the folder tells ``a`` from ``A``.
         windows: Whether characters that Windows forbids are replaced.
+        check: Called for each entry; what it raises ends it.
 
     Raises:
-        UnsafeName: A path is absolute, has ``..`` in it, is nested too deeply, or leads through
-            what is a file.
+        UnsafeName: A path is absolute, has ``..`` in it, or is nested too deeply.
+        TransferFailed: There are more than :data:`MOST_ENTRIES` folders, with those that are
+            offered by what is in them.
     """
+
+    made = 0
+
+    def place_in(folder: _Folder, name: str) -> tuple[str, ...]:
+        safe = safe_name(name, windows=windows)
+        return (*folder.place, _free(safe, folder.taken, case_sensitive))
+
+    def inner(folder: _Folder, name: str) -> _Folder:
+        nonlocal made
+        found = folder.folders.get(name)
+        if found is None:
+            made += 1
+            if made > MOST_ENTRIES:
+                raise violation(f"more than {MOST_ENTRIES} folders are offered")
+            found = folder.folders[name] = _Folder(place_in(folder, name))
+        return found
+
+    top = _Folder(())
     places: list[tuple[str, ...]] = []
-    taken: dict[tuple[str, ...], bool] = {}
-    folders: dict[tuple[str, ...], tuple[str, ...]] = {(): ()}
     for entry in entries:
-        offered = _parts(entry.path)
-        parent = folders.get(offered[:-1])
-        if parent is None:
-            parent = ()
-            for depth, part in enumerate(offered[:-1], 1):
-                if offered[:depth] not in folders:
-                    place = _free(
-                        (*parent, safe_name(part, windows=windows)), taken, case_sensitive
-                    )
-                    folders[offered[:depth]] = place
-                    taken[_key(place, case_sensitive)] = True
-                parent = folders[offered[:depth]]
-        if entry.folder and offered in folders:
-            places.append(folders[offered])
-            continue
-        place = _free((*parent, safe_name(offered[-1], windows=windows)), taken, case_sensitive)
-        taken[_key(place, case_sensitive)] = entry.folder
+        check()
+        *parents, last = _parts(entry.path)
+        folder = top
+        for part in parents:
+            folder = inner(folder, part)
         if entry.folder:
-            folders[offered] = place
-        places.append(place)
+            places.append(inner(folder, last).place)
+        else:
+            places.append(place_in(folder, last))
     return places
 
 
@@ -158,32 +186,41 @@ def _parts(path: str) -> tuple[str, ...]:
     return parts
 
 
-def _key(place: tuple[str, ...], case_sensitive: bool) -> tuple[str, ...]:
+def _key(name: str, case_sensitive: bool) -> str:
     # NFC of the folded form: a file system that folds may also decompose.
-    if case_sensitive:
-        return place
-    return tuple(unicodedata.normalize("NFC", part.casefold()) for part in place)
+    return name if case_sensitive else unicodedata.normalize("NFC", name.casefold())
 
 
-def _free(
-    place: tuple[str, ...], taken: dict[tuple[str, ...], bool], case_sensitive: bool
-) -> tuple[str, ...]:
-    wanted, number = place, 1
-    while _key(place, case_sensitive) in taken:
-        number += 1
-        stem, suffix = os.path.splitext(wanted[-1])
-        place = (*wanted[:-1], _shortened(f"{stem} ({number}){suffix}"))
-    return place
+def _free(wanted: str, taken: dict[str, int], case_sensitive: bool) -> str:
+    """Return a name that is not taken, and take it."""
+    key = _key(wanted, case_sensitive)
+    if key not in taken:
+        taken[key] = 2
+        return wanted
+    stem, suffix = os.path.splitext(wanted)
+    while True:
+        # It goes on where it was: counting up from 2 each time, many take the square of the time.
+        name = _shortened(f"{stem} ({taken[key]}){suffix}")
+        taken[key] += 1
+        other = _key(name, case_sensitive)
+        if other not in taken:
+            taken[other] = 2
+            return name
 
 
-def part_name(name: str, entry: Entry) -> str:
+def part_name(name: str, entry: Entry, number: int = 0) -> str:
     """Return the name under which an entry is written until it is complete.
 
     It is the same for the same source, so that a transfer that goes on finds it, and another one
     if the source was changed.
+
+    Args:
+        name: What the entry is called here.
+        entry: What was offered.
+        number: Tells apart what several transfers write at the same time.
     """
-    told = f"{entry.path}\0{entry.size}\0{entry.mtime}".encode()
-    return f"{name}.{blake2b(told, digest_size=8).hexdigest()}.part"
+    told = f"{entry.path}\0{entry.size}\0{entry.mtime}" + (f"\0{number}" if number else "")
+    return f"{name}.{blake2b(told.encode(), digest_size=8).hexdigest()}.part"
 
 
 def check_no_links(folder: Path, place: tuple[str, ...]) -> None:
@@ -229,7 +266,7 @@ def gather(paths: Iterable[Path | str]) -> tuple[list[Source], list[Path]]:
     """
     sources: list[Source] = []
     left_out: list[Path] = []
-    names: set[str] = set()
+    names: dict[str, int] = {}
     for path in paths:
         if path == "":
             raise TransferFailed(
@@ -239,12 +276,7 @@ def gather(paths: Iterable[Path | str]) -> tuple[list[Source], list[Path]]:
         try:
             # Not `Path.resolve`, which raises a `RuntimeError` for a link to itself.
             name = _told(os.path.basename(os.path.realpath(path))) or "files"
-            base, number = name, 1
-            while name in names:
-                number += 1
-                stem, suffix = os.path.splitext(base)
-                name = f"{stem} ({number}){suffix}"
-            names.add(name)
+            name = _free(name, names, True)
             status = path.stat()
             if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
                 raise TransferFailed(
@@ -256,6 +288,13 @@ def gather(paths: Iterable[Path | str]) -> tuple[list[Source], list[Path]]:
             _add(path, name, status, sources, left_out)
         except OSError as error:
             raise unreadable(str(error.filename or path), error) from error
+    if sum(cost(source.entry) for source in sources) > MOST_OFFERED:
+        raise TransferFailed(
+            Failure.UNREADABLE,
+            "",
+            f"the names of the files take more than {MOST_OFFERED} bytes",
+            advice="Send an archive.",
+        )
     return sources, left_out
 
 
@@ -269,12 +308,12 @@ def _add(
             f"there are more than {MOST_ENTRIES} files",
             advice="Send an archive.",
         )
-    if name.count("/") >= DEPTH or len(name) > LONGEST_PATH:
+    if name.count("/") >= DEPTH or len(name.encode()) > LONGEST_PATH:
         raise TransferFailed(
             Failure.UNREADABLE,
             str(path),
             f"it is nested more than {DEPTH} folders deep, or its path has more than "
-            f"{LONGEST_PATH} characters",
+            f"{LONGEST_PATH} bytes",
             advice="Send an archive.",
         )
     mode, mtime = stat.S_IMODE(status.st_mode) & 0o777, status.st_mtime_ns

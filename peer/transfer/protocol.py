@@ -54,11 +54,17 @@ BATCH: Final = 24 * 1024
 MOST_ENTRIES: Final = 100_000
 """Files and folders in one transfer."""
 
+MOST_OFFERED: Final = 16 * 1024 * 1024
+"""Bytes of the paths of all entries in UTF-8, with :data:`ENTRY_COST` for each."""
+
+ENTRY_COST: Final = 64
+"""Bytes that an entry counts in an offer beside its path."""
+
 MESSAGE_LIMIT: Final = 256 * 1024
-"""The largest message taken, in bytes."""
+"""The largest message taken, in bytes; of text in UTF-8."""
 
 LONGEST_PATH: Final = 4096
-"""Characters of a path."""
+"""Bytes of a path in UTF-8."""
 
 EARLIEST: Final = -(2**62)
 """The earliest time of change that can be said, in nanoseconds since the epoch: in 1823."""
@@ -258,17 +264,22 @@ def decode_from_sender(message: str | bytes) -> FromSender | Data:
     Raises:
         TransferFailed: It is no message of this protocol.
     """
-    if len(message) > MESSAGE_LIMIT:
-        raise _nonsense(f"a message of {len(message)} is too long")
+    _check_size(message)
     if isinstance(message, bytes):
         if len(message) <= HEADER.size:
             raise _nonsense("a data message without data")
         index, offset = HEADER.unpack_from(message)
         return Data(index, offset, message[HEADER.size :])
     try:
-        return _from_sender.decode(message)
+        decoded = _from_sender.decode(message)
     except msgspec.DecodeError as error:
         raise _nonsense(str(error)) from error
+    if isinstance(decoded, Entries) and any(
+        len(entry.path) * 4 > LONGEST_PATH and len(entry.path.encode()) > LONGEST_PATH
+        for entry in decoded.entries
+    ):
+        raise _nonsense(f"a path has more than {LONGEST_PATH} bytes")
+    return decoded
 
 
 def decode_from_receiver(message: str | bytes) -> FromReceiver:
@@ -277,12 +288,26 @@ def decode_from_receiver(message: str | bytes) -> FromReceiver:
     Raises:
         TransferFailed: It is no message of this protocol.
     """
-    if isinstance(message, bytes) or len(message) > MESSAGE_LIMIT:
+    if isinstance(message, bytes):
         raise _nonsense("a receiver sends no data")
+    _check_size(message)
     try:
         return _from_receiver.decode(message)
     except msgspec.DecodeError as error:
         raise _nonsense(str(error)) from error
+
+
+def _check_size(message: str | bytes) -> None:
+    size = len(message)
+    if isinstance(message, str) and size <= MESSAGE_LIMIT < size * 4:
+        size = len(message.encode(errors="replace"))
+    if size > MESSAGE_LIMIT:
+        raise _nonsense(f"it has more than {MESSAGE_LIMIT} bytes")
+
+
+def cost(entry: Entry) -> int:
+    """Return how many bytes an entry counts in an offer."""
+    return len(entry.path.encode(errors="replace")) + ENTRY_COST
 
 
 def violation(detail: str) -> TransferFailed:

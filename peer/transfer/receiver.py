@@ -14,6 +14,7 @@ from .errors import TransferFailed
 from .protocol import (
     ACK_EVERY,
     MOST_ENTRIES,
+    MOST_OFFERED,
     Accept,
     Ack,
     Begin,
@@ -31,6 +32,7 @@ from .protocol import (
     Have,
     Kept,
     Offer,
+    cost,
     violation,
 )
 
@@ -108,6 +110,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self._offered = 0
         self.size = 0
         self.state = ReceiverState.LISTENING
         self.error: TransferFailed | None = None
@@ -193,9 +196,12 @@ class Receiver:
             case Failed():
                 return self.fail(message.error())
             case Entries() if self.state is ReceiverState.LISTENING:
-                self.entries += message.entries
-                if len(self.entries) > MOST_ENTRIES:
+                self._offered += sum(map(cost, message.entries))
+                if len(self.entries) + len(message.entries) > MOST_ENTRIES:
                     raise violation(f"more than {MOST_ENTRIES} files are offered")
+                if self._offered > MOST_OFFERED:
+                    raise violation(f"the names offered take more than {MOST_OFFERED} bytes")
+                self.entries += message.entries
                 return []
             case Offer() if self.state is ReceiverState.LISTENING:
                 self.size = sum(entry.size or 0 for entry in self.entries)

@@ -12,7 +12,7 @@ from . import receiver as receiving, sender as sending
 from .destination import Destination
 from .disk import Disk
 from .errors import Failure, TransferBroken, TransferError, TransferFailed
-from .part import PartFile, StreamFile, unwritable
+from .part import PartFile, StreamFile, WholeFile, unwritable
 from .paths import Source
 from .protocol import (
     BLOCK,
@@ -116,6 +116,7 @@ class _SendingSession:
         self._resumed = 0
         self._path = ""
         self._told = -1
+        self._total = _total(self._machine.entries)
 
     async def run(self) -> int:
         machine = self._machine
@@ -199,7 +200,7 @@ class _SendingSession:
     async def _open(self, step: sending.Open) -> None:
         source = self._sources[step.index]
         self._path = source.entry.path
-        self._file = await self._disk.run(SourceFile, source, self._stream)
+        self._file = await self._disk.run(SourceFile, source, self._stream, self._disk.stop)
         is_right = step.kept is not None and await self._disk.run(self._file.skip, step.kept)
         if is_right and step.kept is not None:
             self._resumed += step.kept.size
@@ -210,8 +211,7 @@ class _SendingSession:
         done = self._machine.acknowledged
         if self._on_progress is not None and done != self._told:
             self._told = done
-            total = _total(self._machine.entries)
-            self._on_progress(Progress(done, done - self._resumed, total, self._path))
+            self._on_progress(Progress(done, done - self._resumed, self._total, self._path))
 
 
 class FileOffer:
@@ -347,8 +347,9 @@ class _ReceivingSession:
         self._stop_is_final = stop_is_final
         self._disk = Disk()
         self._destination: Destination | None = None
+        self._total = _total(machine.entries)
         self._stream: BinaryIO | None = None
-        self._file: PartFile | StreamFile | None = None
+        self._file: PartFile | WholeFile | StreamFile | None = None
         self._resumed = 0
         self._path = ""
 
@@ -416,7 +417,9 @@ class _ReceivingSession:
                     Failure.UNWRITABLE, "", "only a single file can go to standard output"
                 )
             return []
-        destination = await self._on_disk(Destination, folder, entries, overwrite=overwrite)
+        destination = await self._on_disk(
+            Destination, folder, entries, overwrite=overwrite, stop=self._disk.stop
+        )
         self._destination = destination
         await self._on_disk(destination.check)
         kept = await self._on_disk(destination.kept)
@@ -476,5 +479,4 @@ class _ReceivingSession:
     def _report(self) -> None:
         if self._on_progress is not None:
             done = self._machine.written_bytes
-            total = _total(self._machine.entries)
-            self._on_progress(Progress(done, done - self._resumed, total, self._path))
+            self._on_progress(Progress(done, done - self._resumed, self._total, self._path))

@@ -4,6 +4,7 @@ import os
 import stat
 from typing import BinaryIO
 
+from .disk import Stop
 from .errors import Failure, TransferFailed
 from .paths import Source, endless, unreadable
 from .protocol import Kept, new_hash
@@ -17,9 +18,13 @@ class SourceFile:
     Args:
         source: Which; one without a path is read from ``stream``.
         stream: Standard input, or the like.
+        stop: When to give up hashing what the receiver has.
     """
 
-    def __init__(self, source: Source, stream: BinaryIO | None = None) -> None:
+    def __init__(
+        self, source: Source, stream: BinaryIO | None = None, stop: Stop | None = None
+    ) -> None:
+        self._stop = stop or Stop()
         self._path, self._entry, self._mtime = source.path, source.entry, source.mtime
         self._hash = new_hash()
         self._offset = 0
@@ -55,6 +60,7 @@ class SourceFile:
             left = kept.size
             while left and (data := self._read(min(_CHUNK, left))):
                 left -= len(data)
+                self._stop.check()
             if not left and self._hash.hexdigest() == kept.hash:
                 return True
         try:

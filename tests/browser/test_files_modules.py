@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Error, Page
 
 from icefloe.peer.transfer.pairing import Code, Confirm, Fingerprints, Pairing, Pake, Side
-from icefloe.peer.transfer.paths import safe_name
+from icefloe.peer.transfer.paths import arrange, safe_name
+from icefloe.peer.transfer.protocol import LONGEST_PATH, MOST_OFFERED, Entry
 from icefloe.peer.transfer.words import WORDS
 from icefloe.signaling import serve
 
@@ -133,6 +134,39 @@ async def test_awkward_names_are_what_the_command_makes_of_them(page: Page) -> N
         found = await page.evaluate(script, name)
         assert found == safe_name(name, windows=True)
         assert await page.evaluate(script, found) == found
+
+
+async def test_names_are_told_apart_as_the_command_does_it(page: Page) -> None:
+    names = [
+        *("a/b", "a", "A", "a", "a (2)", "a/b", "a (2)", ".x", ".x", "n.tar.gz", "n.tar.gz"),
+        *["same.txt"] * 3000,
+        *["x" * 400] * 3,
+        *["日" * 300 + ".txt"] * 3,
+    ]
+    script = "async (e) => (await import('/files/names.js')).arrange(e)"
+    found = await page.evaluate(script, [{"path": name} for name in names])
+    own = arrange([Entry(name, size=0) for name in names], case_sensitive=False, windows=True)
+    assert [tuple(place) for place in found] == own
+
+
+async def test_an_offer_is_bounded_before_anybody_is_asked(page: Page) -> None:
+    script = """async ([path, most]) => {
+      const { Receiver } = await import("/files/receiver.js");
+      const { decodeFromSender } = await import("/files/protocol.js");
+      const machine = new Receiver();
+      for (let i = 0; i < most && machine.state !== "failed"; i += 1) {
+        const entries = Array(50).fill({ path, size: 0, more: "x" });
+        machine.receive(decodeFromSender(JSON.stringify({ type: "entries", entries })));
+      }
+      return [machine.state, machine.entries.length, "more" in machine.entries[0]];
+    }"""
+    for path in ("x" * LONGEST_PATH, "日" * (LONGEST_PATH // 3)):
+        state, count, has_more = await page.evaluate(script, [path, 1000])
+        assert (state, has_more) == ("failed", False)
+        assert count * LONGEST_PATH < MOST_OFFERED + 50 * LONGEST_PATH
+    for path in ("x" * (LONGEST_PATH + 1), "日" * (LONGEST_PATH // 3 + 1)):
+        with pytest.raises(Error, match="cannot be read"):
+            await page.evaluate(script, [path, 1])
 
 
 OUTSIDE = ["..", "../x", "a/../../x", "/etc/passwd", "C:\\x", "C:/x", "a//b", ".", "a/.", "a/" * 70]

@@ -14,6 +14,13 @@ const GUESSES = 3;
 const BUSY_PAUSE_MS = 2000;
 /** Exchanges that are kept at the same time; the oldest is given up for another. */
 const STRANGERS_MOST = 32;
+/** Exchanges that one participant may ask for without having to wait. */
+const FREE = 3;
+/** After so long it may ask for the next one; twice as long for each one after that. */
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 30_000;
+/** Exchanges with one that does not show that it has the code; more are not answered. */
+const ATTEMPTS = 20;
 
 export class Meeting {
   #code;
@@ -24,6 +31,8 @@ export class Meeting {
   #others = new Map();
   #peers = new Map();
   #away = new Set();
+  /** For each participant how often it asked for an exchange, and what of it waits. */
+  #attempts = new Map();
   #guesses = 0;
   #hasJoined = false;
   #hasEnded = false;
@@ -73,6 +82,7 @@ export class Meeting {
   close() {
     this.#hasEnded = true;
     for (const id of [...this.#others.keys()]) this.#forget(id);
+    for (const id of [...this.#attempts.keys()]) this.#forgetAttempts(id);
     this.#signaling.leave();
   }
 
@@ -89,6 +99,7 @@ export class Meeting {
     "peer-away": ({ id }) => this.#away.add(id),
     "peer-back": ({ id }) => this.#away.delete(id),
     "peer-left": ({ id }) => {
+      this.#forgetAttempts(id);
       this.#away.delete(id);
       this.#peers.delete(id);
       this.#forget(id);
@@ -107,6 +118,7 @@ export class Meeting {
     for (const id of [...this.#peers.keys()]) {
       if (resumed && present.has(id)) continue;
       this.#peers.delete(id);
+      this.#forgetAttempts(id);
       this.#forget(id);
     }
     for (const peer of message.peers) if (!this.#peers.has(peer.id)) this.#greet(peer);
@@ -160,6 +172,7 @@ export class Meeting {
 
   #heardPake(id, data) {
     if (this.#side === "sender") {
+      if (!this.#mayTry(id, data)) return;
       const other = this.#meet(id);
       if (other.pairing.receive(data)) {
         this.#say(id, { pairing: "pake", data: other.pairing.pake });
@@ -180,12 +193,42 @@ export class Meeting {
     else this.#say(id, { pairing: "confirm", mac: other.pairing.confirmation });
   }
 
+  /** Each exchange costs some time of the page: who asks for many waits, for itself alone. */
+  #mayTry(id, data) {
+    const now = performance.now();
+    let line = this.#attempts.get(id);
+    if (!line) {
+      line = { count: 0, notBefore: 0, data: null, timer: null };
+      this.#attempts.set(id, line);
+    }
+    if (line.count >= ATTEMPTS) return false;
+    if (now < line.notBefore) {
+      line.data = data;
+      line.timer ??= setTimeout(() => {
+        line.timer = null;
+        if (!this.#hasEnded) this.#heardPake(id, line.data);
+      }, line.notBefore - now + 1);
+      return false;
+    }
+    line.count += 1;
+    if (line.count >= FREE) {
+      line.notBefore = now + Math.min(FIRST_PAUSE_MS * 2 ** (line.count - FREE), LONGEST_PAUSE_MS);
+    }
+    return true;
+  }
+
+  #forgetAttempts(id) {
+    clearTimeout(this.#attempts.get(id)?.timer);
+    this.#attempts.delete(id);
+  }
+
   #heardConfirm(other, mac) {
     if (other.pairing.isPaired) return;
     if (!other.pairing.check(mac)) {
       this.#refuse(other);
       return;
     }
+    this.#forgetAttempts(other.id);
     if (this.#side === "sender") {
       this.#say(other.id, { pairing: "confirm", mac: other.pairing.confirmation });
       if (this.#on.isBusy() && this.#isConnected) {

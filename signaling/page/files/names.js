@@ -3,7 +3,8 @@
 
 import { blake2b } from "../vendor/noble-hashes/blake2.js";
 import { bytesToHex, utf8ToBytes } from "../vendor/noble-hashes/utils.js";
-import { failed } from "./errors.js";
+import { failed, violation } from "./errors.js";
+import { MOST_ENTRIES } from "./protocol.js";
 
 /** Bytes of a name; browsers write under a longer one first. */
 const LONGEST = 233;
@@ -32,42 +33,68 @@ function shortened(name) {
   const hasSuffix = dot > 0 && utf8ToBytes(name.slice(dot)).length <= 32;
   const suffix = hasSuffix ? name.slice(dot) : "";
   const mark = `~${bytesToHex(blake2b(utf8ToBytes(name), { dkLen: 4 }))}${suffix}`;
-  const characters = [...(hasSuffix ? name.slice(0, dot) : name)];
-  while (utf8ToBytes(characters.join("") + mark).length > LONGEST) characters.pop();
-  return characters.join("").replace(/[. ]+$/, "") + mark;
+  const stem = hasSuffix ? name.slice(0, dot) : name;
+  const room = new Uint8Array(LONGEST - utf8ToBytes(mark).length);
+  const end = new TextEncoder().encodeInto(stem, room).read;
+  return stem.slice(0, end).replace(/[. ]+$/, "") + mark;
 }
 
 /**
- * Where each entry goes. Two that would have the same name are told apart by a number.
+ * Where each entry goes. Two that would have the same name are told apart by a number. It takes time
+ * in proportion to the length of the paths, however many are the same.
  *
  * @param {{path: string, folder?: boolean}[]} entries what is offered
  * @param {Set<string>} taken names that are there already, as `keyOf` has them
  * @returns {string[][]} for each the parts of a path below the folder
- * @throws {TransferError} `unsafe-name`: a path is absolute, has `..` in it, or is nested too deeply
+ * @throws {TransferError} `unsafe-name`: a path is absolute, has `..` in it, or is nested too deeply;
+ *   `protocol`: there are too many folders
  */
 export function arrange(entries, taken = new Set()) {
-  const used = new Set(taken);
-  const folders = new Map([["", []]]);
-  const place = (parent, name) => {
-    const safe = safeName(name);
-    let own = [...parent, safe];
-    for (let number = 2; used.has(keyOf(own)); number += 1) {
-      own = [...parent, numbered(safe, number)];
+  const top = new Folder([]);
+  for (const key of taken) top.taken.set(key, 2);
+  let made = 0;
+  const inner = (folder, name) => {
+    let found = folder.folders.get(name);
+    if (!found) {
+      made += 1;
+      if (made > MOST_ENTRIES) throw violation("too many folders are offered");
+      found = new Folder([...folder.place, folder.free(safeName(name))]);
+      folder.folders.set(name, found);
     }
-    used.add(keyOf(own));
-    return own;
-  };
-  const folderFor = (parts) => {
-    const key = parts.join("/");
-    if (!folders.has(key)) {
-      folders.set(key, place(folderFor(parts.slice(0, -1)), parts.at(-1)));
-    }
-    return folders.get(key);
+    return found;
   };
   return entries.map(({ path, folder }) => {
     const parts = partsOf(path);
-    return folder ? folderFor(parts) : place(folderFor(parts.slice(0, -1)), parts.at(-1));
+    const last = parts.pop();
+    const parent = parts.reduce(inner, top);
+    if (folder) return inner(parent, last).place;
+    return [...parent.place, parent.free(safeName(last))];
   });
+}
+
+/** A folder that is offered, or that something offered is in. */
+class Folder {
+  folders = new Map();
+  /** Names in it, and for each the number to try next for another one of that name. */
+  taken = new Map();
+
+  constructor(place) {
+    this.place = place;
+  }
+
+  /** A name that is not taken; it is then. */
+  free(wanted) {
+    const key = keyOf([wanted]);
+    let name = wanted;
+    while (this.taken.has(keyOf([name]))) {
+      // It goes on where it was: counting up from 2 each time, many take the square of the time.
+      const number = this.taken.get(key);
+      this.taken.set(key, number + 1);
+      name = numbered(wanted, number);
+    }
+    this.taken.set(keyOf([name]), 2);
+    return name;
+  }
 }
 
 /** Names that differ only in case are the same on many systems. */

@@ -13,16 +13,27 @@ export const ACK_EVERY = 256 * 1024;
 /** Index of the file in 32 bits, and offset of the data in it in 64, both big-endian. */
 export const HEADER = 12;
 export const MOST_ENTRIES = 100_000;
+/** Bytes of the paths of all entries in UTF-8, with `ENTRY_COST` for each. */
+export const MOST_OFFERED = 16 * 1024 * 1024;
+/** Bytes that an entry counts in an offer beside its path. */
+export const ENTRY_COST = 64;
 
 /** Characters of entries in one message, about. */
 const BATCH = 24 * 1024;
+/** Bytes of a message; of text in UTF-8. */
 const MESSAGE_LIMIT = 256 * 1024;
+/** Bytes of a path in UTF-8. */
+const LONGEST_PATH = 4096;
 const BATCH_MOST = 5000;
 const LAST_TIME_MS = Number(2n ** 62n / 1_000_000n);
 
 const isInteger = (value, most) => Number.isInteger(value) && value >= 0 && value <= most;
 const isIndex = (value) => isInteger(value, MOST_ENTRIES - 1);
 const isLength = (value) => isInteger(value, 2 ** 53 - 1);
+/** Bytes of a text in UTF-8, in which a character of JavaScript takes three at most. */
+export const bytesOf = (text) => new TextEncoder().encode(text).length;
+const hasBytes = (text, most) =>
+  text.length <= most && (text.length * 3 <= most || bytesOf(text) <= most);
 const isText = (value, most) => typeof value === "string" && value.length <= most;
 const isHash = (value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
 const isAbsent = (value) => value === undefined || value === null;
@@ -30,7 +41,8 @@ const isAbsent = (value) => value === undefined || value === null;
 const isEntry = (entry) =>
   typeof entry === "object" &&
   entry !== null &&
-  isText(entry.path, 4096) &&
+  typeof entry.path === "string" &&
+  hasBytes(entry.path, LONGEST_PATH) &&
   entry.path !== "" &&
   (isAbsent(entry.size) || isLength(entry.size)) &&
   (isAbsent(entry.folder) || typeof entry.folder === "boolean") &&
@@ -95,7 +107,7 @@ export function decodeFromReceiver(message) {
 function decode(text, known) {
   let message;
   try {
-    message = text.length > MESSAGE_LIMIT ? null : JSON.parse(text);
+    message = hasBytes(text, MESSAGE_LIMIT) ? JSON.parse(text) : null;
   } catch {
     message = null;
   }

@@ -4,11 +4,20 @@
 // before it is done. What is written is told by `written()`, so that nothing is acknowledged before.
 
 import { TransferError, violation } from "./errors.js";
-import { ACK_EVERY, errorOf, failedMessage, MOST_ENTRIES } from "./protocol.js";
+import {
+  ACK_EVERY,
+  bytesOf,
+  ENTRY_COST,
+  errorOf,
+  failedMessage,
+  MOST_ENTRIES,
+  MOST_OFFERED,
+} from "./protocol.js";
 
 const KEPT_IN_A_MESSAGE = 200;
 
 export class Receiver {
+  #cost = 0;
   #open = null;
   #offset = 0;
   #written = 0;
@@ -129,8 +138,14 @@ export class Receiver {
   }
 
   #add(entries) {
-    this.entries.push(...entries);
-    if (this.entries.length > MOST_ENTRIES) throw violation("too many files are offered");
+    // What else is in an entry is not kept.
+    for (const { path, size, folder, mtime } of entries) {
+      this.#cost += bytesOf(path) + ENTRY_COST;
+      this.entries.push({ path, size, folder, mtime });
+    }
+    if (this.entries.length > MOST_ENTRIES || this.#cost > MOST_OFFERED) {
+      throw violation("too many files are offered");
+    }
     return [];
   }
 

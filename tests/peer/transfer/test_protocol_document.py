@@ -8,6 +8,7 @@ import pytest
 from spake2 import SPAKE2_A, SPAKE2_B
 
 from icefloe.peer.transfer import protocol
+from icefloe.peer.transfer.attempts import ATTEMPTS, LONGEST_PAUSE
 from icefloe.peer.transfer.errors import Failure
 from icefloe.peer.transfer.meeting import GUESSES
 from icefloe.peer.transfer.pairing import Code, Pairing, Refused, Saying, Side
@@ -108,7 +109,11 @@ def test_every_message_failure_and_limit_is_specified() -> None:
         assert f"`{code}`" in DOCUMENT, code
     assert f"`{protocol.PROTOCOL}`" in DOCUMENT
     limits = (protocol.WINDOW, protocol.BLOCK, protocol.ACK_EVERY, protocol.MESSAGE_LIMIT)
-    for limit in (*limits, protocol.MOST_ENTRIES):
+    for limit in (*limits, protocol.MOST_ENTRIES, protocol.MOST_OFFERED):
         assert f"{limit:,}".replace(",", " ") in DOCUMENT, limit
     assert str(protocol.FILE_COST) in DOCUMENT
+    assert f"1 to {protocol.LONGEST_PATH} bytes" in DOCUMENT
+    assert f"with {protocol.ENTRY_COST} for each entry" in DOCUMENT
+    assert f"in {ATTEMPTS} of them" in DOCUMENT
+    assert f"{LONGEST_PAUSE:.0f} seconds at most" in DOCUMENT
     assert f"until there were {GUESSES}" in DOCUMENT
