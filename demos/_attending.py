@@ -11,10 +11,11 @@ from urllib.parse import urlencode, urlsplit
 
 import typer
 
+from icefloe.logs import get_logger
 from icefloe.peer import Room, run as run_to_its_end
 from icefloe.signaling import SignalingError
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 LOCAL = "ws://127.0.0.1:8080/ws"
 """Where ``icefloe serve`` is unless it is told otherwise."""

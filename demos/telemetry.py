@@ -13,7 +13,6 @@ tell how many were lost.
 
 import asyncio
 import itertools
-import logging
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 import typer
 
+from icefloe.logs import get_logger
 from icefloe.peer import (
     ChannelClosed,
     DataChannel,
@@ -35,7 +35,7 @@ from icefloe.peer import (
 
 from ._attending import LOCAL, Name, RoomName, Server, run, tell
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _HERE = "python -m icefloe.demos.telemetry"
 

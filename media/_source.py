@@ -1,7 +1,6 @@
 """What all sources have in common that a thread reads: opening, jumping, pausing, closing."""
 
 import asyncio
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from fractions import Fraction
@@ -9,6 +8,8 @@ from pathlib import PurePath
 from typing import Self
 
 from aiortc import MediaStreamTrack
+
+from icefloe.logs import get_logger
 
 from ._bridge import Bridge, Worker
 from ._closing import Closing
@@ -23,7 +24,7 @@ _CLOSE_TIMEOUT = 0.9
 _STEP = Fraction(1, 50)
 """Both tracks go on at a multiple of 20 ms after a jump, where a frame of audio starts."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class PlayedSource(Closing, ABC):

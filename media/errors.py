@@ -22,8 +22,10 @@ The end of a track is not in this tree: as everywhere in aiortc, ``recv()`` of a
 ``aiortc.mediastreams.MediaStreamError``.
 """
 
+from icefloe.text import PrintableError
 
-class MediaError(Exception):
+
+class MediaError(PrintableError):
     """The root of every error that ``icefloe.media`` defines."""
 
 

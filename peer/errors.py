@@ -37,8 +37,10 @@ from enum import StrEnum
 
 from aiortc.exceptions import OperationError
 
+from icefloe.text import PrintableError
 
-class PeerError(Exception):
+
+class PeerError(PrintableError):
     """The root of every error that ``icefloe.peer`` defines."""
 
 

@@ -6,7 +6,6 @@ and says so with :class:`Rejoined`.
 """
 
 import asyncio
-import logging
 import random
 import ssl
 import time
@@ -19,6 +18,8 @@ from websockets.asyncio.client import ClientConnection, connect as open_websocke
 from websockets.asyncio.server import broadcast
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.protocol import State
+
+from icefloe.logs import get_logger
 
 from .address import check_url
 from .codec import SERVER_LIMIT, decode_server, encode_client, is_of_unknown_type
@@ -48,7 +49,7 @@ from .messages import (
 )
 from .sockets import QuietLogger, cut_off, is_own_address, wait_for_name
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _FIRST_PAUSE = 0.3  # seconds
 _LONGEST_PAUSE = 7.0

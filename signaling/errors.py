@@ -18,6 +18,8 @@ a program sees.
 
 from enum import StrEnum
 
+from icefloe.text import PrintableError
+
 
 class ErrorCode(StrEnum):
     """Why the server did not do what a message asked for: the ``code`` of an ``error`` message."""
@@ -53,7 +55,7 @@ class ErrorCode(StrEnum):
     """The connection sends too fast and is read more slowly now; nothing was dropped."""
 
 
-class SignalingError(Exception):
+class SignalingError(PrintableError):
     """The root of every error that ``icefloe.signaling`` defines."""
 
 

@@ -10,6 +10,8 @@ from urllib.request import getproxies
 from websockets.asyncio.connection import Connection
 from websockets.protocol import State
 
+from icefloe.logs import get_logger
+
 from .threads import in_thread
 
 
@@ -21,7 +23,7 @@ class QuietLogger(logging.LoggerAdapter[logging.Logger]):
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(logging.getLogger(name), {})
+        super().__init__(get_logger(name), {})
 
     def isEnabledFor(self, level: int) -> bool:
         """Tell whether a record of this level is written."""

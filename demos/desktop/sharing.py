@@ -1,7 +1,6 @@
 """The asyncio side: the screen to everybody in a room, and the input of one of them back."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import AsyncIterator, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import Any, Self
 import msgspec
 from aiortc import MediaStreamTrack
 
+from icefloe.logs import get_logger
 from icefloe.media import DeviceUnavailable, EncodedFanout, Screen
 from icefloe.peer import (
     ChannelClosed,
@@ -27,7 +27,7 @@ from .control import LEASE, Control, Hands, coalesce
 from .messages import LABEL, PROTOCOL, Alive, Event, FromViewer, Release, State, Take
 from .target import InputTarget, InputUnavailable, open_target
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 BATCH = 64
 """Messages that are taken at once, so that moves that pile up become one."""

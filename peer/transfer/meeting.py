@@ -4,7 +4,6 @@ Nobody gets to know an address of this machine before it has shown that it knows
 """
 
 import asyncio
-import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from ssl import SSLContext
 
 from aiortc import RTCSessionDescription
 
+from icefloe.logs import get_logger
 from icefloe.signaling import (
     PeerAway,
     PeerBack,
@@ -36,7 +36,7 @@ from ..room_signaler import RoomSignaler, init_of, usable_servers
 from .errors import CodeUsedUp, FingerprintMismatch, PairingError, WrongCode
 from .pairing import Code, Confirm, Fingerprints, Pairing, Pake, Refused, Side, read, said
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 GUESSES = 3
 """Wrong codes after which a code is void."""

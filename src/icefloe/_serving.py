@@ -25,6 +25,7 @@ from icefloe.signaling import (
     SignalingServer,
     serve,
 )
+from icefloe.text import PrintableError
 
 from ._streams import output, write_line
 
@@ -46,7 +47,7 @@ Guest = Callable[[str, ssl.SSLContext | None], Awaitable[None]]
 """A participant in this program: takes the URL of the server, and how to trust it."""
 
 
-class CommandError(Exception):
+class CommandError(PrintableError):
     """Something that a person has to be told, without a traceback.
 
     Attributes:
