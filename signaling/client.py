@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketExcepti
 from websockets.protocol import State
 
 from icefloe.logs import get_logger
+from icefloe.text import public_url
 
 from .address import check_url
 from .codec import SERVER_LIMIT, decode_server, encode_client, is_of_unknown_type
@@ -340,7 +341,9 @@ class SignalingClient:
             except ConnectionClosed as closed:
                 if closed.rcvd is not None and closed.rcvd.code == CloseCode.TAKEN_OVER:
                     raise SignalingLost("another connection took it up") from closed
-                logger.info("signaling: the connection to %s broke: %s", self._url, closed)
+                logger.info(
+                    "signaling: the connection to %s broke: %s", public_url(self._url), closed
+                )
                 return
             message = _decode(frame)
             if message is not None and seat.receive(message):
@@ -401,7 +404,7 @@ class SignalingClient:
                 raise
             joined = await self._ask_to_join(socket, self._join)
             self._begin(socket, joined)
-            logger.info("signaling: joined %s anew", self._url)
+            logger.info("signaling: joined %s anew", public_url(self._url))
             return [Rejoined(joined, seat.outbox.waiting)]
         before = seat.joined.iceServers
         resumed = seat.resume(joined, asyncio.get_running_loop().time())
@@ -414,7 +417,7 @@ class SignalingClient:
         for payload in payloads:
             broadcast((socket,), payload.decode())
         self._use(socket, joined)
-        logger.info("signaling: resumed at %s", self._url)
+        logger.info("signaling: resumed at %s", public_url(self._url))
         if joined.iceServers != before:
             changes.append(Renewed(tuple(joined.iceServers)))
         return changes

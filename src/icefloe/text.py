@@ -46,6 +46,31 @@ def printable(text: object, limit: int = LIMIT) -> str:
     return shown + "…" if len(whole) > limit else shown
 
 
+def quoted(text: object, limit: int = LIMIT) -> str:
+    """Return foreign text as Python writes it, with quotes; cut after so many characters."""
+    # What is cut off anyhow is not worth escaping.
+    short = text[: limit + 1] if isinstance(text, str | bytes | bytearray) else text
+    shown = repr(short)
+    return shown if len(shown) <= limit + 2 else f"{shown[:limit]}…"
+
+
+_USER = re.compile(r"(?s)^([A-Za-z][A-Za-z0-9+.-]*:(?://)?)[^?#]*@")
+_VALUE = re.compile(r"(?s)([?&](?!transport=)[^=&#]*=)[^&#]+")
+
+
+def public_url(url: str) -> str:
+    """Return a URL without what may be a secret: user and password, query values and fragment.
+
+    What is no URL, such as the path of a file, stays as it is. The ``transport`` of a TURN server
+    stays as well.
+    """
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", url):
+        return url
+    url, _, fragment = url.partition("#")
+    shown = _VALUE.sub(r"\1…", _USER.sub(r"\1…@", url))
+    return f"{shown}#…" if fragment else shown
+
+
 class PrintableError(Exception):
     """The root of the roots of icefloe's errors: its sentence is on one line, and printable.
 
