@@ -32,6 +32,7 @@ from icefloe.peer import (
     RemotePeer,
     join,
 )
+from icefloe.text import printable
 
 from ._attending import LOCAL, Name, RoomName, Server, run, tell
 
@@ -223,7 +224,7 @@ async def _show(name: str, tally: Tally, every: float, show: Callable[[str, Tall
 
 
 def _print(name: str, tally: Tally) -> None:
-    sys.stdout.write(f"{name}: {tally}\n")
+    sys.stdout.write(f"{printable(name)}: {printable(tally)}\n")
     sys.stdout.flush()
 
 

@@ -15,6 +15,7 @@ from aiortc import (
 )
 
 from icefloe.logs import get_logger
+from icefloe.text import printable
 
 from ._aiortc.sender import Sender
 from .arrivals import Arrivals
@@ -133,7 +134,7 @@ class RemotePeer:
         """
         self._assert_here()
         if sender not in self.connection.getSenders():
-            raise InvalidAccessError(f"the sender is not one of those of {self.name}")
+            raise InvalidAccessError(f"the sender is not one of those of {printable(self.name)}")
         sender.replaceTrack(track)
 
     async def open_channel(
