@@ -3,6 +3,8 @@
 import ast
 import importlib
 import inspect
+import io
+import logging
 import pkgutil
 from collections.abc import Iterator
 from functools import lru_cache
@@ -12,7 +14,7 @@ from types import ModuleType
 import pytest
 
 import icefloe
-from icefloe.logs import get_logger
+from icefloe.logs import get_logger, make_printable
 from icefloe.text import SENTENCE, PrintableError
 
 NOT_LOADED = {"icefloe.__main__", "icefloe.demos.desktop.__main__"}
@@ -266,3 +268,21 @@ def test_an_error_is_one_printable_line(text: str) -> None:
         assert str(error).isprintable()
         assert repr(error).isprintable()
         assert len(str(error)) < 5 * SENTENCE
+
+
+def test_a_handler_makes_the_records_of_libraries_printable() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(make_printable)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    library = logging.Logger("library")
+    library.addHandler(handler)
+    library.warning(EVIL)
+    library.warning("%s of %d", EVIL, 2)
+    library.error("it failed", exc_info=ValueError(EVIL))
+    whole, argument, failed, *traceback = stream.getvalue().rstrip("\n").split("\n")
+    assert whole.startswith("WARNING \\x1b]0;owned")
+    assert argument.endswith("forged\\u202e of 2")
+    assert failed == "ERROR it failed"
+    assert len(traceback) > 0
+    assert all(line.startswith("  ") and line.isprintable() for line in traceback)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import urlencode
 
+from icefloe.logs import make_printable
 from icefloe.signaling import (
     AddressLimits,
     IceServer,
@@ -95,6 +96,8 @@ def set_up_logging(level: str) -> None:
     logging.basicConfig(
         level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(make_printable)  # libraries log what they were sent as it came
     if level != "debug":
         for library in ("aioice", "aiortc", "websockets"):
             logging.getLogger(library).setLevel(max(_LEVEL_OF_LIBRARIES, logging.getLogger().level))

@@ -44,14 +44,20 @@ def get_logger(name: str) -> logging.Logger:
         name: The name of the module.
     """
     logger = logging.getLogger(name)
-    logger.addFilter(_make_printable)
+    logger.addFilter(make_printable)
     return logger
 
 
-def _make_printable(record: logging.LogRecord) -> bool:
-    if isinstance(record.args, Mapping):
+def make_printable(record: logging.LogRecord) -> bool:
+    """Make whatever a record shows printable, and let it pass: a filter of loggers and handlers.
+
+    Commands have it on the handler of the root, for the records of libraries.
+    """
+    if not record.args:
+        record.msg = printable(record.msg, SENTENCE)
+    elif isinstance(record.args, Mapping):
         record.args = {key: _shown(value) for key, value in record.args.items()}
-    elif record.args:
+    else:
         record.args = tuple(map(_shown, record.args))
     if record.exc_info and record.exc_info[0] is not None and not record.exc_text:
         whole = "".join(traceback.format_exception(*record.exc_info))
