@@ -11,10 +11,11 @@ from urllib.parse import urlencode, urlsplit
 
 import typer
 
+from icefloe.logs import get_logger, make_printable
 from icefloe.peer import Room, run as run_to_its_end
 from icefloe.signaling import SignalingError
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 LOCAL = "ws://127.0.0.1:8080/ws"
 """Where ``icefloe serve`` is unless it is told otherwise."""
@@ -57,6 +58,8 @@ def run(demo: Coroutine[Any, Any, None], *told: type[Exception]) -> NoReturn:
         told: Errors that are told by their sentence alone, beside those of signaling.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(make_printable)
     for library in ("aioice", "aiortc", "websockets"):
         logging.getLogger(library).setLevel(logging.WARNING)
     expected: tuple[type[Exception], ...] = (SignalingError, *told)

@@ -13,7 +13,6 @@ tell how many were lost.
 
 import asyncio
 import itertools
-import logging
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 import typer
 
+from icefloe.logs import get_logger
 from icefloe.peer import (
     ChannelClosed,
     DataChannel,
@@ -32,10 +32,11 @@ from icefloe.peer import (
     RemotePeer,
     join,
 )
+from icefloe.text import printable
 
 from ._attending import LOCAL, Name, RoomName, Server, run, tell
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _HERE = "python -m icefloe.demos.telemetry"
 
@@ -223,7 +224,7 @@ async def _show(name: str, tally: Tally, every: float, show: Callable[[str, Tall
 
 
 def _print(name: str, tally: Tally) -> None:
-    sys.stdout.write(f"{name}: {tally}\n")
+    sys.stdout.write(f"{printable(name)}: {printable(tally)}\n")
     sys.stdout.flush()
 
 

@@ -26,6 +26,7 @@ from aiortc import MediaStreamTrack
 
 from icefloe.media import AudioQueue, SpeechSegment, SpeechStarted, speech
 from icefloe.peer import PeerConfiguration, RemotePeer, join
+from icefloe.text import PrintableError
 
 from ._attending import LOCAL, Name, RoomName, Server, run, tell
 
@@ -60,7 +61,7 @@ async def reply(segment: SpeechSegment) -> str:
     return f"I have heard you speak for {seconds:.1f} seconds. What did you say?"
 
 
-class VoiceMissing(Exception):
+class VoiceMissing(PrintableError):
     """The program that is the voice is not installed, or does not work.
 
     Attributes:

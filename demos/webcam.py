@@ -9,7 +9,6 @@ Whoever receives badly gets a smaller picture, for which there is one more encod
 not notice. While nobody looks, nothing is read and nothing encoded.
 """
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -17,12 +16,13 @@ from typing import Annotated
 import typer
 from aiortc import MediaStreamTrack
 
+from icefloe.logs import get_logger
 from icefloe.media import Camera, DeviceUnavailable, EncodedFanout, TestPatternTrack
 from icefloe.peer import PeerConfiguration, RemotePeer, join
 
 from ._attending import LOCAL, Name, RoomName, Server, run, tell
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @asynccontextmanager

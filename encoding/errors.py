@@ -1,11 +1,12 @@
 """The errors of encoding, and how those of single frames are told: counted, and logged sparsely."""
 
-import logging
+from icefloe.logs import get_logger
+from icefloe.text import PrintableError
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
-class EncodingError(Exception):
+class EncodingError(PrintableError):
     """The root of the errors of encoding."""
 
 

@@ -4,7 +4,6 @@ An encoder is there when it opens and takes a picture; FFmpeg lists many that ar
 up to a second, so it is done once, and where it does not matter: in the thread that encodes.
 """
 
-import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,8 @@ from types import MappingProxyType
 
 import av
 from av import VideoFrame
+
+from icefloe.logs import get_logger
 
 FORBIDDEN_BY = "ICEFLOE_NO_HARDWARE_ENCODER"
 """The environment variable that, set to anything but nothing or 0, forbids all of them."""
@@ -37,7 +38,7 @@ OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 PIXEL_FORMATS = MappingProxyType({"h264_qsv": "nv12", "h264_vaapi": "nv12"})
 """What they take, if not ``yuv420p``."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _lock = threading.Lock()
 _found: dict[Sequence[str], str | None] = {}

@@ -4,7 +4,6 @@ Everything here blocks and belongs into a thread. The bounds are those of a 1080
 end at 3 Mbit/s for H.264 and 1.5 Mbit/s for VP8.
 """
 
-import logging
 import os
 import time
 from fractions import Fraction
@@ -14,6 +13,8 @@ import av
 from av import VideoFrame
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
+
+from icefloe.logs import get_logger
 
 from .clock import MediaClock
 from .errors import UnusablePicture
@@ -38,7 +39,7 @@ _STEP_DOWN = 0.5
 """Seconds before it goes down again."""
 _KEY_FRAMES_ON_DEMAND = 30 * 3600
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def default_bitrate(width: int, height: int, rate: float = _FRAME_RATE) -> int:

@@ -7,7 +7,6 @@ neither stalls the others nor grows.
 """
 
 import asyncio
-import logging
 import threading
 import time
 from collections import deque
@@ -15,13 +14,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Generic, TypeVar
 
+from icefloe.logs import get_logger
+
 from ._signal import Signal
 
 LOOP_CHECK = 0.25
 """Seconds after which a waiting thread looks whether its event loop still exists: a program that
 ends without closing what it opened waits for its threads."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 T = TypeVar("T")
 

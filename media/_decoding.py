@@ -6,7 +6,6 @@ timestamps that only grow. A pass can begin anywhere in the media, and be played
 timestamps are the time of playing and not that of the media.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
@@ -29,6 +28,7 @@ from icefloe.encoding import (
     UnusableSound,
     check_sound,
 )
+from icefloe.logs import get_logger
 
 from ._pcm import FRAME_SAMPLES, SAMPLE_RATE
 from ._splices import Splices
@@ -51,7 +51,7 @@ _TICK = Fraction(1, 1000)
 _DEFAULT_RATE = Fraction(25)
 """Frames a second of a stream that does not say; FFmpeg assumes the same."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class AudioTimeline:

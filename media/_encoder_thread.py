@@ -1,7 +1,6 @@
 """A thread that encodes the newest picture there is, and never delays who gives it."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +10,11 @@ from av import VideoFrame
 from av.packet import Packet
 
 from icefloe.encoding import KeyFrameRequests, Refusals, UnusablePicture, VideoEncoder
+from icefloe.logs import get_logger
 
 from ._bridge import LOOP_CHECK
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class EncoderThread:

@@ -1,6 +1,5 @@
 """What the thread of a source does: opens it, decodes it, jumps in it, connects again."""
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from av.container import InputContainer
 from av.error import ExitError
+
+from icefloe.logs import get_logger
 
 from ._bridge import Bridge, Lane
 from ._local import Local
@@ -31,7 +32,7 @@ _BACK_OFF, _BACK_OFF_AT_MOST = 0.5, 8.0
 _EARLY = Fraction(1)
 """Seconds by which media may be shorter than it said, and yet have come to its end."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

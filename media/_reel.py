@@ -5,11 +5,14 @@ import re
 
 from av import AudioFrame, VideoFrame
 
+from icefloe.text import LONGEST_NAME, file_name
+
 from ._sync import SenderClock
 from ._taping import REJOIN, Tape, TapedTrack, TapeSettings, Tell
 from .recorder import PARTICIPANT, RecordedFile
 
-_NAME_LENGTH = 100
+_NAME_BYTES = 120
+"""Of a participant's name in that of a file: the rest of it, and a number, need some as well."""
 
 
 class Reel:
@@ -119,10 +122,21 @@ class Reel:
         if not self._is_separate:
             return self._path
         # A name comes from outside, and is to stay one part of a path.
-        name = re.sub(r"[^\w-]", "_", participant)[:_NAME_LENGTH] or "_"
+        name = _in_a_path(participant, self._path)
         path, number = self._path.replace(PARTICIPANT, name), 1
         while os.path.normcase(path) in self._paths:
             number += 1
             path = self._path.replace(PARTICIPANT, f"{name}-{number}")
         self._paths.add(os.path.normcase(path))
         return path
+
+
+def _in_a_path(participant: str, path: str) -> str:
+    """Return the part of a file's name that a participant's name gives, bounded in bytes."""
+    words = re.sub(r"[^\w-]", "_", participant)
+    if words.startswith("-"):
+        words = f"_{words}"  # programs would take it for an option
+    part = next(each for each in path.split(os.sep) if PARTICIPANT in each)
+    rest = len(os.fsencode(part.replace(PARTICIPANT, ""))) + len("-9999999")
+    longest = (LONGEST_NAME - rest) // part.count(PARTICIPANT)
+    return file_name(words, longest=max(min(longest, _NAME_BYTES), 16), windows=True)

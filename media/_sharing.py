@@ -1,7 +1,6 @@
 """One track, and the readers of tracks that are made of it: who begins, who leaves, who ends."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -10,10 +9,12 @@ from aiortc.mediastreams import MediaStreamError
 from av.frame import Frame
 from av.packet import Packet
 
+from icefloe.logs import get_logger
+
 MediaData: TypeAlias = "Frame | Packet[Any]"
 """What aiortc takes from a track: raw frames, or packets that are encoded already."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 async def pump(track: MediaStreamTrack, put: Callable[[MediaData], None]) -> Exception | None:

@@ -1,7 +1,6 @@
 """A thread that encodes sound as it is to be heard, and never delays who gives it."""
 
 import asyncio
-import logging
 import threading
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from icefloe.encoding import (
     UnusableSound,
     duration_of,
 )
+from icefloe.logs import get_logger
 
 from ._bridge import LOOP_CHECK
 
@@ -26,7 +26,7 @@ _WAITING = 0.5
 _MOST = 1000
 """Frames that wait at most, however short, and also those that are no sound."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class SoundThread:

@@ -1,7 +1,6 @@
 """What all sources have in common that a thread reads: opening, jumping, pausing, closing."""
 
 import asyncio
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from fractions import Fraction
@@ -9,6 +8,9 @@ from pathlib import PurePath
 from typing import Self
 
 from aiortc import MediaStreamTrack
+
+from icefloe.logs import get_logger
+from icefloe.text import public_url
 
 from ._bridge import Bridge, Worker
 from ._closing import Closing
@@ -23,7 +25,7 @@ _CLOSE_TIMEOUT = 0.9
 _STEP = Fraction(1, 50)
 """Both tracks go on at a multiple of 20 ms after a jump, where a frame of audio starts."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class PlayedSource(Closing, ABC):
@@ -164,12 +166,16 @@ class PlayedSource(Closing, ABC):
         """
         self._stop()
         if not await self._worker.join(_CLOSE_TIMEOUT):
-            logger.warning("%r is stuck in a read; its thread ends when the read does", self.path)
+            logger.warning(
+                "%r is stuck in a read; its thread ends when the read does", public_url(self.path)
+            )
 
     close = aclose
 
     def _start(self) -> Worker:
-        return Worker(self._bridge, self._reader.run, f"icefloe-file {PurePath(self.path).name}")
+        return Worker(
+            self._bridge, self._reader.run, f"icefloe-file {PurePath(public_url(self.path)).name}"
+        )
 
     def _stop(self) -> None:
         for track in (self.audio, self.video):
@@ -180,7 +186,7 @@ class PlayedSource(Closing, ABC):
 
     def _jump(self, seconds: float, rate: float) -> None:
         if not self._bridge.is_open:
-            raise TrackEnded(f"both tracks of {self.path!r} have ended")
+            raise TrackEnded(f"both tracks of {public_url(self.path)!r} have ended")
         if self.duration is None:
             raise NotSeekable(self.path)
         transport = self._transport
@@ -217,7 +223,9 @@ class PlayedSource(Closing, ABC):
 
     def _note_reconnecting(self, error: SourceError | None) -> None:
         self.reconnections += 1
-        logger.info("connects again with %r: %s", self.path, error or "its other side ended it")
+        logger.info(
+            "connects again with %r: %s", public_url(self.path), error or "its other side ended it"
+        )
 
     def _note_failed(self, error: SourceError) -> None:
         self.error = error

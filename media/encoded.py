@@ -1,6 +1,5 @@
 """Media that is encoded already, passed on without being decoded."""
 
-import logging
 import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -16,6 +15,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from icefloe.encoding import turn_of
+from icefloe.logs import get_logger
 
 from ._decoding import pick_streams
 from ._place import Place
@@ -36,7 +36,7 @@ _TICK = Fraction(1, 1000)
 _HELD = Fraction(1)
 """Seconds by which a picture may come after it is seen, in the order of decoding."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class EncodedSource(PlayedSource):

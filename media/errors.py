@@ -22,8 +22,10 @@ The end of a track is not in this tree: as everywhere in aiortc, ``recv()`` of a
 ``aiortc.mediastreams.MediaStreamError``.
 """
 
+from icefloe.text import PrintableError, printable, public_url, quoted
 
-class MediaError(Exception):
+
+class MediaError(PrintableError):
     """The root of every error that ``icefloe.media`` defines."""
 
 
@@ -38,7 +40,7 @@ class InvalidParameter(MediaError, ValueError):
     def __init__(self, name: str, value: object, demand: str) -> None:
         self.name = name
         self.value = value
-        super().__init__(f"{name}={value!r} is refused: {demand}")
+        super().__init__(f"{name}={quoted(value)} is refused: {demand}")
 
 
 class TrackEnded(MediaError):
@@ -95,8 +97,8 @@ class RecordingFailed(SinkError):
         super().__init__(
             path,
             reason,
-            f"cannot record to {path!r}: {reason}. What was written before can be played; check "
-            "the folder, its permissions and the space on the disk",
+            f"cannot record to {_place(path)}: {_reason(path, reason)}. What was written before "
+            "can be played; check the folder, its permissions and the space on the disk",
         )
 
 
@@ -104,7 +106,9 @@ class SnapshotFailed(SinkError):
     """A picture could not be taken or written."""
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason, f"cannot write a picture to {path!r}: {reason}")
+        super().__init__(
+            path, reason, f"cannot write a picture to {_place(path)}: {_reason(path, reason)}"
+        )
 
 
 class OutputUnavailable(SinkError):
@@ -117,7 +121,7 @@ class OutputUnavailable(SinkError):
     def __init__(self, device: str, reason: str, available: tuple[str, ...] = ()) -> None:
         self.available = available
         there = f"there are {', '.join(available)}" if available else "the system lists no device"
-        super().__init__(device, reason, f"cannot play to {device!r}: {reason}; {there}")
+        super().__init__(device, reason, f"cannot play to {_place(device)}: {reason}; {there}")
 
 
 class SourceError(MediaError):
@@ -148,7 +152,7 @@ class DeviceUnavailable(SourceError):
         )
         super().__init__(
             path,
-            f"cannot open {path!r}: {reason}. "
+            f"cannot open {_place(path)}: {_reason(path, reason)}. "
             + (f"This machine has {there}" if available else "This machine has none that is seen"),
         )
 
@@ -158,7 +162,7 @@ class NotSeekable(SourceError):
 
     def __init__(self, path: str) -> None:
         super().__init__(
-            path, f"{path!r} is live, or does not tell its length: it is played as it comes"
+            path, f"{_place(path)} is live, or does not tell its length: it is played as it comes"
         )
 
 
@@ -166,7 +170,7 @@ class SourceNotFound(SourceError, FileNotFoundError):
     """There is nothing at the path or URL."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(path, f"there is no file {path!r}; check the path")
+        super().__init__(path, f"there is no file {_place(path)}; check the path")
 
 
 class SourceUnreadable(SourceError):
@@ -180,8 +184,8 @@ class SourceUnreadable(SourceError):
         self.reason = reason
         super().__init__(
             path,
-            f"cannot play {path!r}: {reason}. Check it with `ffprobe`, and convert it if FFmpeg "
-            "does not know its format",
+            f"cannot play {_place(path)}: {_reason(path, reason)}. Check it with `ffprobe`, and "
+            "convert it if FFmpeg does not know its format",
         )
 
 
@@ -196,6 +200,16 @@ class SourceTimeout(SourceError, TimeoutError):
         self.seconds = seconds
         super().__init__(
             path,
-            f"{path!r} gave no media for {seconds:g} s; check that it can be reached, "
+            f"{_place(path)} gave no media for {seconds:g} s; check that it can be reached, "
             "or raise `timeout`",
         )
+
+
+def _place(path: str) -> str:
+    """Return a path or URL as it is shown: cameras have their passwords in it."""
+    return quoted(public_url(path), 500)
+
+
+def _reason(path: str, reason: str) -> str:
+    """Return what FFmpeg said, in which it repeats the URL."""
+    return printable(reason.replace(path, public_url(path)) if path else reason, 500)

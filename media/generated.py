@@ -5,7 +5,6 @@ asked for its next frame only when there is room for it, one or two frames ahead
 """
 
 import asyncio
-import logging
 from abc import abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from fractions import Fraction
@@ -15,6 +14,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, MediaStreamError
 from av import AudioFrame, VideoFrame
+
+from icefloe.logs import get_logger
 
 from ._bridge import Bridge, Lane, Worker
 from ._buffer import ArrayData
@@ -29,7 +30,7 @@ _AUDIO_AHEAD = 10
 _CATCH_UP = 0.2
 _CLOSE_TIMEOUT = 1.0
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Pictures: TypeAlias = Iterable[VideoFrame | ArrayData] | AsyncIterable[VideoFrame | ArrayData]
 Sounds: TypeAlias = Iterable[AudioFrame | ArrayData] | AsyncIterable[AudioFrame | ArrayData]

@@ -14,7 +14,6 @@ is right for a source that waits for its reader, such as a file.
 """
 
 import asyncio
-import logging
 import time
 import weakref
 from abc import ABC, abstractmethod
@@ -29,6 +28,7 @@ from av import AudioFrame, VideoFrame
 from av.packet import Packet
 
 from icefloe.encoding import PictureConverter, SoundConverter, SoundFormat, check_sound, duration_of
+from icefloe.logs import get_logger
 
 from ._capture import capture_time
 from ._closing import Closing
@@ -56,7 +56,7 @@ _KEPT_SECONDS = 1.0
 _REST_SECONDS = 0.1
 """What a reader of sound that was away for longer finds: it is not to lag for ever after."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class _End(Enum):

@@ -13,7 +13,6 @@ encoding and writing are done by the thread.
 
 import asyncio
 import errno
-import logging
 import os
 import stat
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from av import AudioFrame, VideoFrame
 from av.packet import Packet
 
 from icefloe.encoding import Refusals, UnusableSound, check_sound, duration_of
+from icefloe.logs import get_logger
 
 from ._bridge import LOOP_CHECK, Bridge, Worker
 from ._capture import Timed, capture_time
@@ -49,7 +49,7 @@ _SHORTEST = 0.0025
 _TICK = 0.25
 """Seconds after which the thread is told the time, for what nothing arrives for."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ encoder of its own; the others do not notice.
 
 import asyncio
 import itertools
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from av.packet import Packet
 from av.video.frame import PictureType
 
 from icefloe.encoding import KeyFrameRequests, MediaClock, PacketQueue, default_bitrate
+from icefloe.logs import get_logger
 
 from ._encoder_thread import EncoderThread
 from ._sharing import DerivedTrack, MediaData, SharedSource
@@ -40,7 +40,7 @@ _RATE_WINDOW = 1.0
 _ONE_VIEWERS_INTERVAL = 1.0
 """Seconds between the key frames that one viewer can cause: all others get them too."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Codec(Protocol):

@@ -1,7 +1,6 @@
 """Plays the sound of a track on a loudspeaker."""
 
 import asyncio
-import logging
 import os
 import re
 import sys
@@ -20,6 +19,7 @@ from av.container import OutputContainer
 from av.format import ContainerFormat
 
 from icefloe.encoding import Refusals, SoundConverter, SoundFormat, UnusableSound, duration_of
+from icefloe.logs import get_logger
 
 from ._bridge import LOOP_CHECK, Bridge, Worker
 from ._closing import Closing
@@ -40,7 +40,7 @@ _CLOSE_TIMEOUT = 0.9
 _DRIVERS = {"linux": ("pulse", "alsa", "oss"), "darwin": ("audiotoolbox",)}
 """FFmpeg's output devices by platform, the best first; which there are depends on its build."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Speaker(Closing):

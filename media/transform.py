@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
@@ -10,6 +9,8 @@ from typing import Any, TypeAlias
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av.frame import Frame
+
+from icefloe.logs import get_logger
 
 from ._sharing import MediaData
 from .fanout import LatestFrame, QueuedTrack
@@ -20,7 +21,7 @@ TransformFunction: TypeAlias = Callable[[Any], Frame] | Callable[[Any], Awaitabl
 KEPT_AUDIO_FRAMES = 50
 """Audio is not to lose frames while a function is slow for once; fifty are one second."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class TransformTrack(QueuedTrack):

@@ -1,19 +1,19 @@
 """A task for each participant of a room, and the end of a program that takes part in one."""
 
 import asyncio
-import logging
 import signal
 import sys
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from icefloe.logs import get_logger
 from icefloe.signaling import SignalingError
 
 from .errors import PeerError, PeerLeft
 from .remote import RemotePeer
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 T = TypeVar("T")
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from aiortc import RTCBundlePolicy, RTCConfiguration
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer
+
+from icefloe.text import public_url
 
 from .errors import InvalidConfiguration
 from .ice.checklist import MAX_REMOTES
@@ -162,10 +164,24 @@ class PeerConfiguration(RTCConfiguration):
             )
             raise InvalidConfiguration("externalAddresses", given, problem)
 
+    def __repr__(self) -> str:
+        # aiortc's RTCIceServer shows its credential.
+        shown = {field.name: getattr(self, field.name) for field in fields(self)}
+        shown["iceServers"] = [server_in_short(each) for each in self.iceServers or ()]
+        return (
+            f"PeerConfiguration({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+        )
+
     @property
     def selection(self) -> Selection:
         """The interfaces and addresses that ``interfaces`` and so on leave."""
         return Selection(self.interfaces, self.addresses, self.includeLoopback)
+
+
+def server_in_short(server: RTCIceServer) -> str:
+    """Return the URLs of a server, without the credentials that its ``repr`` has."""
+    urls = [server.urls] if isinstance(server.urls, str) else server.urls
+    return " ".join(public_url(str(url)) for url in urls)
 
 
 def external_pairs(addresses: Mapping[str, str] | Sequence[str]) -> dict[str | int, str]:

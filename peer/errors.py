@@ -37,8 +37,10 @@ from enum import StrEnum
 
 from aiortc.exceptions import OperationError
 
+from icefloe.text import PrintableError, printable, public_url, quoted
 
-class PeerError(Exception):
+
+class PeerError(PrintableError):
     """The root of every error that ``icefloe.peer`` defines."""
 
 
@@ -68,7 +70,7 @@ class InvalidConfiguration(PeerError, ValueError):
     def __init__(self, field: str, value: object, problem: str) -> None:
         self.field = field
         self.value = value
-        super().__init__(f"{field}={value!r}: {problem}")
+        super().__init__(f"{field}={quoted(value)}: {problem}")
 
 
 class InvalidServerUrl(PeerError, ValueError):
@@ -80,8 +82,10 @@ class InvalidServerUrl(PeerError, ValueError):
 
     def __init__(self, url: object, reason: str) -> None:
         self.url = url
+        # Whatever else it is may hold a password.
+        shown = quoted(public_url(url)) if isinstance(url, str) else f"a {type(url).__name__}"
         super().__init__(
-            f"{url!r} is not a STUN or TURN URL: {reason}. Write it like "
+            f"{shown} is not a STUN or TURN URL: {reason}. Write it like "
             "stun:host:3478, turn:host:3478?transport=udp or turns:host:5349"
         )
 
@@ -95,7 +99,7 @@ class InvalidCandidate(PeerError, ValueError):
 
     def __init__(self, candidate: object, reason: str) -> None:
         self.candidate = candidate
-        super().__init__(f"{_short(candidate, 300)} is not an ICE candidate: {reason}")
+        super().__init__(f"{_short(candidate, 300)} is not an ICE candidate: {printable(reason)}")
 
 
 class UnknownSection(InvalidCandidate):
@@ -108,7 +112,7 @@ class UnknownSection(InvalidCandidate):
 
     def __init__(self, candidate: object, mid: str | None, index: int | None) -> None:
         self.sdpMid, self.sdpMLineIndex = mid, index
-        named = f"the mid {mid!r}" if mid is not None else f"the index {index}"
+        named = f"the mid {quoted(mid)}" if mid is not None else f"the index {index}"
         super().__init__(candidate, f"the remote description has no media section with {named}")
 
 
@@ -127,7 +131,7 @@ class InvalidDescription(PeerError, ValueError):
         self.reason = reason
         self.sdpLineNumber = sdpLineNumber
         where = f" (line {sdpLineNumber} of the description)" if sdpLineNumber is not None else ""
-        super().__init__(reason + where)
+        super().__init__(printable(reason, 500) + where)
 
 
 class DescriptionTooLarge(PeerError, ValueError):
@@ -145,7 +149,7 @@ class DescriptionTooLarge(PeerError, ValueError):
         self.kind = kind
         self.size = size
         super().__init__(
-            f"the {kind} of {size} bytes cannot be sent: {reason.rstrip('.')}. "
+            f"the {kind} of {size} bytes cannot be sent: {printable(reason).rstrip('.')}. "
             "Stop some transceivers, or prefer fewer codecs (setCodecPreferences)"
         )
 
@@ -175,7 +179,7 @@ class InvalidParameters(PeerError, ValueError):
     def __init__(self, field: str, value: object, demand: str) -> None:
         self.field = field
         self.value = value
-        super().__init__(f"{field}={value!r} is refused: {demand}")
+        super().__init__(f"{field}={quoted(value)} is refused: {demand}")
 
 
 class TrackNotSent(PeerError):
@@ -193,8 +197,8 @@ class TrackNotSent(PeerError):
     def __init__(self, track: object, reason: str) -> None:
         self.track = track
         self.reason = reason
-        name = f"{getattr(track, 'kind', '')} track {getattr(track, 'id', '')}"
-        super().__init__(f"something of {name} was not sent: {reason}")
+        name = f"{getattr(track, 'kind', '')} track {printable(getattr(track, 'id', ''))}"
+        super().__init__(f"something of {name} was not sent: {printable(reason)}")
 
 
 class NotForwardable(PeerError, ValueError):
@@ -207,8 +211,8 @@ class NotForwardable(PeerError, ValueError):
     def __init__(self, track: object) -> None:
         self.track = track
         super().__init__(
-            f"{track!r} is not received by a peer connection of icefloe; forward the track of its "
-            "`track` event itself, and send other tracks as they are"
+            f"{quoted(track)} is not received by a peer connection of icefloe; forward the track "
+            "of its `track` event itself, and send other tracks as they are"
         )
 
 
@@ -275,10 +279,10 @@ class ConnectFailed(PeerError):
         self.phase = phase
         self.evidence = evidence
         details = [f"{len(evidence.local)} local and {len(evidence.remote)} remote candidates"]
-        details += evidence.server_errors
+        details += map(printable, evidence.server_errors)
         advice = _RELAY_ONLY if evidence.relay_only and phase in _RELAY_ONLY else _ADVICE
         super().__init__(
-            f"No connection to {peer!r} after {evidence.seconds:.1f} s, stopped at {phase}. "
+            f"No connection to {quoted(peer)} after {evidence.seconds:.1f} s, stopped at {phase}. "
             f"{advice[phase]} ({'; '.join(details)})"
         )
 
@@ -294,7 +298,7 @@ class PeerLeft(PeerError):
     def __init__(self, peer: str, reason: str) -> None:
         self.peer = peer
         self.reason = reason
-        super().__init__(f"{peer!r} is gone ({reason})")
+        super().__init__(f"{quoted(peer)} is gone ({printable(reason, 64)})")
 
 
 class PeerNotHere(PeerError, LookupError):
@@ -309,7 +313,7 @@ class PeerNotHere(PeerError, LookupError):
         self.peer = peer
         self.timeout = timeout
         waited = f"within {timeout:g} s" if timeout is not None else "before the room was left"
-        super().__init__(f"{peer!r} did not come {waited}; is it the right room?")
+        super().__init__(f"{quoted(peer)} did not come {waited}; is it the right room?")
 
 
 class ChannelError(PeerError):
@@ -353,7 +357,7 @@ class ChannelClosed(ChannelError):
 
     def __init__(self, label: str, by: ClosedBy = ClosedBy.CONNECTION) -> None:
         self.by = by
-        super().__init__(label, f"channel {label!r} {_CLOSED[by]}")
+        super().__init__(label, f"channel {quoted(label)} {_CLOSED[by]}")
 
 
 class ChannelMisused(ChannelError, RuntimeError):
@@ -396,7 +400,8 @@ class InvalidMessage(ChannelError, ValueError):
         self.message = message
         self.reason = reason
         super().__init__(
-            label, f"a message on channel {label!r} is not what it should be: {reason}"
+            label,
+            f"a message on channel {quoted(label)} is not what it should be: {printable(reason)}",
         )
 
 
@@ -415,7 +420,9 @@ class RequestFailed(ChannelError):
     def __init__(self, code: str, reason: str, label: str = "") -> None:
         self.code = code
         self.reason = reason
-        super().__init__(label, f"the request failed ({code}): {reason}")
+        super().__init__(
+            label, f"the request failed ({printable(code, 64)}): {printable(reason, 500)}"
+        )
 
 
 class RequestTimeout(ChannelError, TimeoutError):
@@ -427,7 +434,7 @@ class RequestTimeout(ChannelError, TimeoutError):
 
     def __init__(self, label: str, timeout: float) -> None:
         self.timeout = timeout
-        super().__init__(label, f"no reply on channel {label!r} within {timeout:g} s")
+        super().__init__(label, f"no reply on channel {quoted(label)} within {timeout:g} s")
 
 
 class MessageTooLarge(ChannelError, ValueError):
@@ -444,7 +451,7 @@ class MessageTooLarge(ChannelError, ValueError):
         super().__init__(
             label,
             f"a message of {size} bytes is over the {limit} bytes that the other side of "
-            f"channel {label!r} takes; send it in parts",
+            f"channel {quoted(label)} takes; send it in parts",
         )
 
 
@@ -459,7 +466,7 @@ class ReceiveOverflow(ChannelError):
         self.limit = limit
         super().__init__(
             label,
-            f"over {limit} bytes wait to be read from channel {label!r}; "
+            f"over {limit} bytes wait to be read from channel {quoted(label)}; "
             "read faster, or raise receive_buffer",
         )
 

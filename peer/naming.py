@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from icefloe.logs import get_logger
+
 _name: ContextVar[str] = ContextVar("icefloe_peer", default="")
 
 
@@ -27,7 +29,7 @@ class NamingLogger(logging.LoggerAdapter[logging.Logger]):
     """
 
     def __init__(self, module: str) -> None:
-        super().__init__(logging.getLogger(module), {})
+        super().__init__(get_logger(module), {})
 
     def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
         """Write a record, if records of this level are."""

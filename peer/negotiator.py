@@ -1,7 +1,6 @@
 """The pump between a connection, the negotiation table and signaling."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -10,12 +9,14 @@ from typing import Any, Protocol, runtime_checkable
 from aiortc import InvalidStateError, RTCSessionDescription
 from aiortc.exceptions import InternalError, OperationError
 
+from icefloe.logs import get_logger
+
 from .candidates import RTCIceCandidate, RTCIceCandidateInit
 from .connection import PeerConnection
 from .errors import PeerError
 from .negotiation import Action, Event, Negotiation
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 INBOX = 256
 """Descriptions, candidates and changes that may wait; beyond it whoever brings them waits."""

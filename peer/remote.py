@@ -1,7 +1,6 @@
 """``RemotePeer``: one other participant, and the connection to it."""
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
@@ -14,6 +13,9 @@ from aiortc import (
     RTCRtpSender,
     RTCSessionDescription,
 )
+
+from icefloe.logs import get_logger
+from icefloe.text import printable
 
 from ._aiortc.sender import Sender
 from .arrivals import Arrivals
@@ -31,7 +33,7 @@ from .transfer.protocol import PROTOCOL as TRANSFER
 from .transfer.session import FileOffer, OnProgress, send_sources
 from .verdict import connect_failed
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 SERVER_ERRORS = 32
 """How many of the latest reports of STUN and TURN servers are kept for the verdict."""
@@ -132,7 +134,7 @@ class RemotePeer:
         """
         self._assert_here()
         if sender not in self.connection.getSenders():
-            raise InvalidAccessError(f"the sender is not one of those of {self.name}")
+            raise InvalidAccessError(f"the sender is not one of those of {printable(self.name)}")
         sender.replaceTrack(track)
 
     async def open_channel(

@@ -12,12 +12,13 @@ taken back, or is not known, is dropped.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Raw, Struct
+
+from icefloe.logs import get_logger
 
 from .errors import (
     ChannelClosed,
@@ -29,7 +30,7 @@ from .errors import (
     RequestTimeout,
 )
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 CONCURRENT = 64
 """Requests of the other side that are handled at the same time."""

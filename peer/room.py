@@ -1,7 +1,6 @@
 """``join()`` and ``Room``: everybody in a room, connected with everybody else."""
 
 import asyncio
-import logging
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,6 +11,7 @@ from typing import Any, Self
 
 from aiortc import InvalidStateError, RTCSessionDescription
 
+from icefloe.logs import get_logger
 from icefloe.signaling import (
     Error,
     LeftReason,
@@ -41,7 +41,7 @@ from .outlived import Outlived
 from .remote import RemotePeer
 from .room_signaler import RoomSignaler, init_of, usable_servers
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _INSIST = 3.0
 """Seconds between two looks for the signaling server while a call has no path: its recovery needs

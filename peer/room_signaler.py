@@ -1,11 +1,11 @@
 """How a room speaks to one participant, and which servers named by signaling are of use."""
 
 import asyncio
-import logging
 from collections.abc import Iterable, Iterator
 
 from aiortc import RTCIceServer, RTCSessionDescription
 
+from icefloe.logs import get_logger
 from icefloe.signaling import (
     Bye,
     Candidate,
@@ -25,7 +25,7 @@ from .candidates import RTCIceCandidateInit
 from .errors import DescriptionTooLarge, InvalidServerUrl
 from .ice.servers import parse_servers
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _SEND_AGAIN = 0.5
 """Seconds after which it is tried again to send what signaling has no room for."""

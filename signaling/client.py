@@ -6,7 +6,6 @@ and says so with :class:`Rejoined`.
 """
 
 import asyncio
-import logging
 import random
 import ssl
 import time
@@ -19,6 +18,9 @@ from websockets.asyncio.client import ClientConnection, connect as open_websocke
 from websockets.asyncio.server import broadcast
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.protocol import State
+
+from icefloe.logs import get_logger
+from icefloe.text import public_url
 
 from .address import check_url
 from .codec import SERVER_LIMIT, decode_server, encode_client, is_of_unknown_type
@@ -48,7 +50,7 @@ from .messages import (
 )
 from .sockets import QuietLogger, cut_off, is_own_address, wait_for_name
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _FIRST_PAUSE = 0.3  # seconds
 _LONGEST_PAUSE = 7.0
@@ -339,7 +341,9 @@ class SignalingClient:
             except ConnectionClosed as closed:
                 if closed.rcvd is not None and closed.rcvd.code == CloseCode.TAKEN_OVER:
                     raise SignalingLost("another connection took it up") from closed
-                logger.info("signaling: the connection to %s broke: %s", self._url, closed)
+                logger.info(
+                    "signaling: the connection to %s broke: %s", public_url(self._url), closed
+                )
                 return
             message = _decode(frame)
             if message is not None and seat.receive(message):
@@ -400,7 +404,7 @@ class SignalingClient:
                 raise
             joined = await self._ask_to_join(socket, self._join)
             self._begin(socket, joined)
-            logger.info("signaling: joined %s anew", self._url)
+            logger.info("signaling: joined %s anew", public_url(self._url))
             return [Rejoined(joined, seat.outbox.waiting)]
         before = seat.joined.iceServers
         resumed = seat.resume(joined, asyncio.get_running_loop().time())
@@ -413,7 +417,7 @@ class SignalingClient:
         for payload in payloads:
             broadcast((socket,), payload.decode())
         self._use(socket, joined)
-        logger.info("signaling: resumed at %s", self._url)
+        logger.info("signaling: resumed at %s", public_url(self._url))
         if joined.iceServers != before:
             changes.append(Renewed(tuple(joined.iceServers)))
         return changes

@@ -18,6 +18,9 @@ a program sees.
 
 from enum import StrEnum
 
+from icefloe import text
+from icefloe.text import printable, public_url, quoted
+
 
 class ErrorCode(StrEnum):
     """Why the server did not do what a message asked for: the ``code`` of an ``error`` message."""
@@ -53,7 +56,7 @@ class ErrorCode(StrEnum):
     """The connection sends too fast and is read more slowly now; nothing was dropped."""
 
 
-class SignalingError(Exception):
+class SignalingError(text.PrintableError):
     """The root of every error that ``icefloe.signaling`` defines."""
 
 
@@ -69,7 +72,8 @@ class InvalidUrl(SignalingError, ValueError):
         self.url = url
         self.reason = reason
         super().__init__(
-            f"{url!r} is not the URL of a signaling server{': ' if reason else ''}{reason}. Write "
+            f"{quoted(public_url(url))} is not the URL of a signaling server"
+            f"{': ' if reason else ''}{printable(reason)}. Write "
             "it like ws://host:8080/ws, or wss://host/ws for a server with TLS"
         )
 
@@ -123,7 +127,8 @@ class Unreachable(SignalingError, ConnectionError):
     def __init__(self, url: str, reason: str) -> None:
         self.url = url
         super().__init__(
-            f"The signaling server at {url} cannot be reached: {reason}. "
+            f"The signaling server at {printable(public_url(url))} cannot be reached: "
+            f"{printable(reason)}. "
             "Check the address, its path, and that the server runs"
         )
 
@@ -141,14 +146,16 @@ class JoinRefused(SignalingError):
 
     Attributes:
         code: Why, as in :class:`ErrorCode`; a newer server may know more codes.
-        reason: The server's sentence.
+        reason: The server's sentence, as it came.
     """
 
     def __init__(self, code: str, reason: str) -> None:
         self.code = code
         self.reason = reason
         remedy = next((words for known, words in _REMEDIES.items() if known == code), "")
-        super().__init__(f"Joining was refused ({code}): {reason} {remedy}".rstrip())
+        super().__init__(
+            f"Joining was refused ({printable(code, 64)}): {printable(reason)} {remedy}".rstrip()
+        )
 
 
 class SendQueueFull(SignalingError):
@@ -175,7 +182,9 @@ class SignalingLost(SignalingError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"The seat in the room is lost: {reason}. Connect again to join anew")
+        super().__init__(
+            f"The seat in the room is lost: {printable(reason)}. Connect again to join anew"
+        )
 
 
 class SignalingClosed(SignalingError):

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from icefloe.text import public_url
+
 VERSION = 1
 """The version of the protocol."""
 
@@ -65,6 +67,10 @@ class SessionDescription(Struct, frozen=True):
     type: Literal["offer", "answer"]
     sdp: str
 
+    def __repr__(self) -> str:
+        # There is an ICE password in it.
+        return f"SessionDescription(type={self.type!r}, sdp=<{len(self.sdp)} characters>)"
+
 
 class IceCandidate(Struct, frozen=True, omit_defaults=True):
     """A candidate; ``candidate=""`` ends the candidates of one media section.
@@ -93,7 +99,9 @@ class IceServer(Struct, frozen=True, omit_defaults=True):
     credential: str | None = None
 
     def __repr__(self) -> str:
-        return f"IceServer(urls={self.urls!r})"  # the credential stays out of logs
+        # The credential stays out of logs, and so does one that is in a URL by mistake.
+        urls = [self.urls] if isinstance(self.urls, str) else self.urls
+        return f"IceServer(urls={[public_url(url) for url in urls]!r})"
 
 
 # ---- from a client -----------------------------------------------------------------------------

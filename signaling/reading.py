@@ -7,7 +7,6 @@ read from it: TCP makes the sender wait, and nothing is lost.
 """
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Callable
 from typing import Any, cast
@@ -17,6 +16,8 @@ from websockets.frames import DATA_OPCODES, Frame
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
+
+from icefloe.logs import get_logger
 
 from .bucket import TokenBucket
 
@@ -33,7 +34,7 @@ _PIECE_OF_THE_QUIET = 1024
 _PIECE_OF_THE_BUSY = 256
 _UNHANDLED = 8  # messages in the queue above which nothing more is worked off
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class FairConnection(ServerConnection):

@@ -148,11 +148,11 @@ class _Seat:
     id: str
     name: str
     room: "_Room"
-    token: str
+    token: str = field(repr=False)
     connection: int | None
     origin: str
     outbox: Outbox
-    previous_token: str | None = None
+    previous_token: str | None = field(default=None, repr=False)
     received: int = 0
 
     @property

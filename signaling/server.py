@@ -7,7 +7,6 @@ than a bounded amount pile up there loses its connection.
 
 import asyncio
 import itertools
-import logging
 import secrets
 import ssl
 from collections.abc import Callable, Iterable
@@ -23,6 +22,8 @@ from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from icefloe.logs import get_logger
+
 from .codec import CLIENT_LIMIT, DESCRIPTION_LIMIT, decode_client
 from .errors import ErrorCode, ListenFailed, MessageError
 from .http import WEBSOCKET_PATH, Site, is_allowed_host, is_allowed_origin, own_hosts, text
@@ -33,7 +34,7 @@ from .reading import RECEIVE_BUFFER, FairConnection
 from .rooms import Admission, Close, Effect, Limits, Rooms, Send
 from .sockets import QuietLogger, cut_off
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 WRITE_LIMIT = 1024 * 1024
 """Bytes that may wait in the buffer of a socket; a client that does not read them is let go."""

@@ -10,6 +10,9 @@ from urllib.request import getproxies
 from websockets.asyncio.connection import Connection
 from websockets.protocol import State
 
+from icefloe.logs import get_logger
+from icefloe.text import printable, quoted
+
 from .threads import in_thread
 
 
@@ -21,7 +24,7 @@ class QuietLogger(logging.LoggerAdapter[logging.Logger]):
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(logging.getLogger(name), {})
+        super().__init__(get_logger(name), {})
 
     def isEnabledFor(self, level: int) -> bool:
         """Tell whether a record of this level is written."""
@@ -72,7 +75,8 @@ async def wait_for_name(url: str, timeout: float) -> None:
                 await in_thread(lambda: _look_up(host), "icefloe-resolve")
         except TimeoutError as error:
             raise TimeoutError(
-                f"the host {host!r} was not found: no name server answered within {timeout:g} s"
+                f"the host {quoted(host)} was not found: no name server answered within "
+                f"{timeout:g} s"
             ) from error
 
 
@@ -80,9 +84,11 @@ def _look_up(host: str) -> None:
     try:
         socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except UnicodeError as error:
-        raise OSError(f"the host {host!r} was not found: that is not a name of a host") from error
+        raise OSError(
+            f"the host {quoted(host)} was not found: that is not a name of a host"
+        ) from error
     except socket.gaierror as error:
         reason = "no name server answers"
         if error.errno != socket.EAI_AGAIN:
-            reason = f"no machine has this name ({error.strerror})"
-        raise OSError(f"the host {host!r} was not found: {reason}") from error
+            reason = f"no machine has this name ({printable(error.strerror)})"
+        raise OSError(f"the host {quoted(host)} was not found: {printable(reason)}") from error

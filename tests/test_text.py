@@ -3,9 +3,9 @@
 import unicodedata
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
-from icefloe.text import LIMIT, printable
+from icefloe.text import LIMIT, LONGEST_NAME, file_name, printable, quoted
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,67 @@ def test_nothing_that_is_shown_controls_anything(foreign: str) -> None:
     assert {unicodedata.category(c) for c in shown if c not in "\u200c\u200d"}.isdisjoint(forbidden)
     assert len(shown.splitlines()) <= 1
     shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("foreign", "shown"),
+    [
+        ("it's", '"it\'s"'),
+        ("a\nb\x1b\u202e", r"'a\nb\x1b\u202e'"),
+        (b"\x00a", r"b'\x00a'"),
+        (None, "None"),
+        (7, "7"),
+    ],
+)
+def test_quoted_text_is_as_python_writes_it(foreign: object, shown: str) -> None:
+    assert quoted(foreign) == shown
+
+
+def test_quoted_text_is_cut() -> None:
+    assert quoted("x" * LIMIT) == f"'{'x' * LIMIT}'"
+    for foreign in ("x" * 10_000_000, b"x" * 10_000_000, ["x" * 1000]):
+        assert len(quoted(foreign)) == LIMIT + 1
+        assert quoted(foreign).endswith("x…")
+
+
+@pytest.mark.parametrize(
+    ("foreign", "name"),
+    [
+        ("alice", "alice"),
+        ("", "_"),
+        (".", "_"),
+        ("..", "._"),
+        ("../../etc/passwd", ".._.._etc_passwd"),
+        ("a\\b", "a_b"),
+        ("CON", "_CON"),
+        ("com1.mkv", "_com1.mkv"),
+        ("a. ", "a._"),
+        ("\x00\x1b[2J\r\n\u2028", "__[2J___"),
+        ("jpg\u202eexe\u061c", "jpg_exe_"),
+        ("\ud83d", "_"),
+        ('<a>:"|?*', "_a______"),
+        ("e\u0301", "é"),
+    ],
+)
+def test_file_names(foreign: str, name: str) -> None:
+    assert file_name(foreign, windows=True) == name
+
+
+@given(st.text(alphabet=st.characters(), max_size=600), st.integers(64, LONGEST_NAME))
+@example("\U00020000" * 64, 120)
+@example("\u0958" * 85, LONGEST_NAME)  # grows when it is normalized
+def test_a_file_name_is_one_part_of_a_path_of_so_many_bytes(foreign: str, longest: int) -> None:
+    name = file_name(foreign, longest=longest, windows=True)
+    assert 1 <= len(name.encode()) <= longest
+    assert name not in (".", "..")
+    assert not {"/", "\\", "\0", "\n", ":"} & set(name)
+    assert name[-1] not in ". "
+    assert file_name(name, longest=longest, windows=True) == name
+    assert {unicodedata.category(c) for c in name}.isdisjoint({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def test_long_names_that_begin_alike_differ() -> None:
+    one, two = file_name("日" * 200 + "1.mkv"), file_name("日" * 200 + "2.mkv")
+    assert one != two
+    assert one.endswith(".mkv")
+    assert len(one.encode()) <= LONGEST_NAME

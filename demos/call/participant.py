@@ -1,7 +1,6 @@
 """The participant: joins a room, and sends everybody in it their own picture with an effect."""
 
 import asyncio
-import logging
 import os
 import ssl as tls
 from collections.abc import Awaitable, Callable
@@ -9,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
+from icefloe.logs import get_logger
 from icefloe.media import (
     FileSource,
     LatestFrame,
@@ -30,7 +30,7 @@ from . import chat
 from .effects import DEFAULT, effect
 from .switch import Switch
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _SILENCE = -127.0
 """The level of a tone that nobody hears, in decibels; the sender then needs no other one."""

@@ -7,6 +7,7 @@ import typer
 from icefloe.media import DeviceUnavailable
 
 from .._attending import LOCAL, Name, RoomName, Server, run
+from .consent import ask_on_terminal, everybody
 from .sharing import take_part
 from .target import InputUnavailable
 
@@ -22,17 +23,30 @@ def main(
     rate: Annotated[float, typer.Option(min=1, max=60, help="Pictures a second.")] = 15.0,
     control: Annotated[
         bool,
-        typer.Option("--control", help="Let others use mouse and keyboard, one at a time."),
+        typer.Option(
+            "--control",
+            help="Let others use mouse and keyboard, one at a time; each is asked about here.",
+        ),
+    ] = False,
+    allow_control: Annotated[
+        bool,
+        typer.Option(
+            "--allow-control", help="As --control, for anybody in the room and without asking."
+        ),
     ] = False,
     allow: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only who is called so; may be given several times."),
+        typer.Option(metavar="NAME", help="Who may ask, by name; may be given several times."),
     ] = None,
 ) -> None:
     """Show everybody in a room this screen, and with --control let one of them use it."""
+    if allow_control and allow:
+        raise typer.BadParameter(
+            "a name proves nothing: give --control, and you are asked", param_hint="--allow-control"
+        )
     if allow and not control:
         raise typer.BadParameter(
-            "it says who may control: give --control as well", param_hint="--allow"
+            "it says who may ask for control: give --control as well", param_hint="--allow"
         )
     sharing = take_part(
         server,
@@ -40,8 +54,9 @@ def main(
         name=name,
         display=display,
         rate=rate,
-        control=control,
+        control=control or allow_control,
         allowed=allow or (),
+        consent=everybody if allow_control else ask_on_terminal,
     )
     run(sharing, DeviceUnavailable, InputUnavailable)
 

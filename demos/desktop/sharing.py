@@ -1,7 +1,6 @@
 """The asyncio side: the screen to everybody in a room, and the input of one of them back."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import AsyncIterator, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import Any, Self
 import msgspec
 from aiortc import MediaStreamTrack
 
+from icefloe.logs import get_logger
 from icefloe.media import DeviceUnavailable, EncodedFanout, Screen
 from icefloe.peer import (
     ChannelClosed,
@@ -23,11 +23,12 @@ from icefloe.peer import (
 )
 
 from .._attending import tell
+from .consent import QUIET, Consent, ask_on_terminal, everybody
 from .control import LEASE, Control, Hands, coalesce
 from .messages import LABEL, PROTOCOL, Alive, Event, FromViewer, Release, State, Take
 from .target import InputTarget, InputUnavailable, open_target
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 BATCH = 64
 """Messages that are taken at once, so that moves that pile up become one."""
@@ -44,6 +45,7 @@ async def take_part(
     rate: float = 15.0,
     control: bool = False,
     allowed: Collection[str] = (),
+    consent: Consent = ask_on_terminal,
     configuration: PeerConfiguration | None = None,
 ) -> None:
     """Share the screen with everybody in a room, until cancelled or the screen goes away.
@@ -55,7 +57,8 @@ async def take_part(
         display: The screen, such as ``:0``; that of the environment if ``None``.
         rate: Pictures a second.
         control: Whether others may use mouse and keyboard, one at a time.
-        allowed: The names of those who may; everybody in the room if there are none.
+        allowed: The names of those who may ask for it; everybody in the room if there are none.
+        consent: Asks whether somebody may, once for each connection, when they first want to.
         configuration: For the peer connections.
 
     Raises:
@@ -79,6 +82,7 @@ async def take_part(
             name=name,
             target=target,
             allowed=allowed,
+            consent=consent,
             configuration=configuration,
         )
         await _until(gone, sharing)
@@ -121,6 +125,7 @@ async def show(
     name: str = "desktop",
     target: InputTarget | None = None,
     allowed: Collection[str] = (),
+    consent: Consent = ask_on_terminal,
     configuration: PeerConfiguration | None = None,
 ) -> None:
     """Show a picture to everybody in a room, and do what one of them does; see :func:`take_part`.
@@ -131,7 +136,8 @@ async def show(
         room: The room.
         name: The own name in it.
         target: Where input goes; nobody is in control if it is ``None``.
-        allowed: The names of those who may; everybody if there are none.
+        allowed: The names of those who may ask for it; everybody if there are none.
+        consent: Asks whether somebody may, once for each connection, when they first want to.
         configuration: For the peer connections.
     """
     # Text is to be legible: rather fewer pictures than blurred ones (W3C mst-content-hint).
@@ -153,12 +159,13 @@ async def show(
 
     try:
         async with (
-            Desk.open(target, allowed) as desk,
+            Desk.open(target, allowed, consent) as desk,
             join(url, room=room, name=name, configuration=configuration) as joined,
         ):
             if target is not None:
                 who = " or ".join(allowed) or "anybody"
-                logger.warning("%s in room %r can use this machine now", who, room)
+                how = "can use this machine now" if consent is everybody else "may ask to use it"
+                logger.warning("%s in room %r %s", who, room, how)
             tell(url, room, joined, "Open {page} and join: you see this screen.")
             await joined.attend(serve_viewer)
     finally:
@@ -172,10 +179,14 @@ class Viewer:
     Attributes:
         name: Their name in the room.
         channel: The channel for input.
+        may: Whether the user of this machine lets them; ``None`` before that was asked.
+        question: The question whether they may, while it is open.
     """
 
     name: str
     channel: DataChannel
+    may: bool | None = None
+    question: asyncio.Task[None] | None = None
 
     def tell(self, state: State) -> None:
         """Tell how it is with control; who is gone is told nothing."""
@@ -192,8 +203,11 @@ class Desk:
     Made by :meth:`open`.
     """
 
-    def __init__(self, hands: Hands | None, allowed: Collection[str]) -> None:
+    def __init__(self, hands: Hands | None, allowed: Collection[str], consent: Consent) -> None:
         self._hands = hands
+        self._consent = consent
+        self._is_asking = False
+        self._quiet_until = 0.0
         self._control: Control[Viewer] = Control(hands is not None, frozenset(allowed) or None)
         self._viewers: list[Viewer] = []
         self._thread = ThreadPoolExecutor(1, "icefloe-input")
@@ -201,15 +215,19 @@ class Desk:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, target: InputTarget | None, allowed: Collection[str]
+        cls,
+        target: InputTarget | None,
+        allowed: Collection[str],
+        consent: Consent = ask_on_terminal,
     ) -> AsyncIterator[Self]:
         """Have a desk until the end of the block; then nothing is held down any more.
 
         Args:
             target: Where input goes; nobody is in control if it is ``None``.
-            allowed: The names of those who may be; everybody if there are none.
+            allowed: The names of those who may ask for it; everybody if there are none.
+            consent: Asks whether somebody may.
         """
-        desk = cls(Hands(target) if target is not None else None, allowed)
+        desk = cls(Hands(target) if target is not None else None, allowed, consent)
         try:
             yield desk
         finally:
@@ -224,22 +242,25 @@ class Desk:
 
         Cancellation: safe; what is held down is released.
         """
-        viewer = Viewer(name, channel)
+        viewer = Viewer(name, channel, may=True if self._consent is everybody else None)
         self._viewers.append(viewer)
         viewer.tell(self._state(viewer))
-        try:
-            while True:
-                await self._take(viewer, await self._batch(viewer))
-        except ChannelClosed:
-            logger.debug("%s does not look any more", name)
-        except InvalidMessage as error:
-            logger.warning("what %s sent is no input, so that is closed: %s", name, error)
-        except InputUnavailable as error:
-            logger.warning("%s", error)
-        finally:
-            self._viewers.remove(viewer)
-            self._release(viewer)
-            channel.close()
+        async with asyncio.TaskGroup() as group:
+            try:
+                while True:
+                    await self._take(viewer, await self._batch(viewer), group)
+            except ChannelClosed:
+                logger.debug("%s does not look any more", name)
+            except InvalidMessage as error:
+                logger.warning("what %s sent is no input, so that is closed: %s", name, error)
+            except InputUnavailable as error:
+                logger.warning("%s", error)
+            finally:
+                if viewer.question is not None:
+                    viewer.question.cancel()
+                self._viewers.remove(viewer)
+                self._release(viewer)
+                channel.close()
 
     async def _batch(self, viewer: Viewer) -> list[FromViewer]:
         """Wait for what comes, and take what is there as well; silence lets go of what is down."""
@@ -254,12 +275,16 @@ class Desk:
             batch.append(_read(viewer.channel, message))
         return batch
 
-    async def _take(self, viewer: Viewer, batch: list[FromViewer]) -> None:
+    async def _take(
+        self, viewer: Viewer, batch: list[FromViewer], group: asyncio.TaskGroup
+    ) -> None:
         events: list[Event] = []
         for message in batch:
             match message:
-                case Take():
+                case Take() if viewer.may or not self._control.may(viewer.name):
                     self._give(viewer)
+                case Take():
+                    self._ask(viewer, group)
                 case Release():
                     await self._do(events)
                     events = []
@@ -270,6 +295,29 @@ class Desk:
                     if self._control.use(viewer, _now()):
                         events.append(message)
         await self._do(events)
+
+    def _ask(self, viewer: Viewer, group: asyncio.TaskGroup) -> None:
+        """Have the user of this machine asked, about one at a time and about each just once."""
+        if viewer.question is not None:
+            return  # the answer is on its way
+        if viewer.may is False or self._is_asking or _now() < self._quiet_until:
+            viewer.tell(self._state(viewer))
+            return
+        self._is_asking = True
+        viewer.question = group.create_task(self._question(viewer), name="desktop consent")
+
+    async def _question(self, viewer: Viewer) -> None:
+        try:
+            viewer.may = await self._consent(viewer.name)
+        finally:
+            self._is_asking = False
+            viewer.question = None
+        if viewer.may:
+            self._give(viewer)
+        else:
+            self._quiet_until = _now() + QUIET
+            logger.warning("%s was refused control", viewer.name)
+            viewer.tell(self._state(viewer))
 
     def _give(self, viewer: Viewer) -> None:
         before = self._control.holder
@@ -307,7 +355,7 @@ class Desk:
 
     def _state(self, viewer: Viewer) -> State:
         holder = self._control.holder
-        if not self._control.may(viewer.name):
+        if viewer.may is False or not self._control.may(viewer.name):
             return State("none")
         if holder is None:
             return State("free")

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Mapping
 from typing import Protocol
 
+from icefloe.text import PrintableError
 
-class InputUnavailable(Exception):
+
+class InputUnavailable(PrintableError):
     """Input cannot be given to this machine.
 
     Attributes:

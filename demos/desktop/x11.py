@@ -1,6 +1,5 @@
 """Input for an X server, by its extension XTEST; through xcffib, which needs libxcb alone."""
 
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -11,10 +10,12 @@ import xcffib
 import xcffib.xproto
 import xcffib.xtest
 
+from icefloe.logs import get_logger
+
 from .layout import CODES, Layout, Place, keysym
 from .target import InputUnavailable
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _KEY, _KEY_UP, _BUTTON, _BUTTON_UP, _MOTION = 2, 3, 4, 5, 6
 """Types of events (X protocol, appendix B)."""

@@ -1,7 +1,6 @@
 """The peer connection, with its private parts under names of their own."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +18,8 @@ from aiortc import (
 from aiortc.sdp import MediaDescription, SessionDescription
 from pyee.asyncio import AsyncIOEventEmitter
 
+from icefloe.logs import get_logger
+
 from ..errors import TrackNotSent
 from .certificate import Certificate
 from .dtls import DtlsTransport
@@ -28,7 +29,7 @@ from .sctp import SctpTransport
 from .sender import Sender
 from .transceiver import Negotiated, Stable, Transceiver
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def guard(emitter: AsyncIOEventEmitter) -> None:

@@ -1,7 +1,6 @@
 """The DTLS transport: data and media without a coroutine for each packet."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +12,13 @@ from aiortc.sdp import MediaDescription
 from OpenSSL import SSL
 from pylibsrtp import Error as SrtpError
 
+from icefloe.logs import get_logger
+
 from ..receiving.border import Discarded, Extensions, asked_for_key_frame, read_rtcp, read_rtp
 from ..receiving.srtp import Incoming
 from .ice import agent_of
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class DtlsTransport(RTCDtlsTransport):

@@ -1,7 +1,6 @@
 """The receiver of RTP: audio by the clock, pictures that are insisted on, forwarding."""
 
 import asyncio
-import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,6 +20,8 @@ from aiortc.rtp import (
 )
 from aiortc.stats import RTCInboundRtpStreamStats
 
+from icefloe.logs import get_logger
+
 from ..receiving.decoding import AudioDecoding, VideoDecoding
 from ..receiving.hearing import AudioStats, Hearing
 from ..receiving.intake import Intake
@@ -30,7 +31,7 @@ from ..receiving.repair import Step
 from .frames import FramesAsQueue
 from .tap import TappedReceiver
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class _Statistics(StreamStatistics):

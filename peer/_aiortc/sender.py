@@ -1,6 +1,5 @@
 """The sender of RTP: limits at run time, tracks that come encoded."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,6 +18,8 @@ from aiortc.rtp import (
 )
 from aiortc.stats import RTCOutboundRtpStreamStats as AiortcOutbound
 
+from icefloe.logs import get_logger
+
 from ..sending.outgoing import Outgoing
 from ..sending.parameters import RTCRtpSendParameters, checked
 from ..sending.rtp import RtpStream
@@ -31,7 +32,7 @@ LONGEST_ROUND_TRIP = 60.0
 HIGHEST_ESTIMATE = 10**10
 """Bits a second of an estimate (REMB), which may say 2 to the power of 81."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Sender(RTCRtpSender):

@@ -1,16 +1,17 @@
 """Receivers that hand on what they receive before it is decoded."""
 
-import logging
 import weakref
 from typing import Any
 
 from aiortc import MediaStreamTrack, RTCRtpReceiver, rtp
 from aiortc.rtp import RtcpPsfbPacket
 
+from icefloe.logs import get_logger
+
 from ..receiving.origin import Origin
 from .dtls import DtlsTransport
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class _Tap:

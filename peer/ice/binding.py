@@ -1,7 +1,7 @@
 """Binding requests and responses of connectivity checks (RFC 8445 section 7). No I/O."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aioice import stun
 from aioice.candidate import candidate_priority
@@ -25,9 +25,9 @@ class Credentials:
     """
 
     local_username: str
-    local_password: str
+    local_password: str = field(repr=False)
     remote_username: str | None = None
-    remote_password: str | None = None
+    remote_password: str | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)

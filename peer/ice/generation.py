@@ -5,7 +5,6 @@ The asyncio shell of :class:`~.checks.Checks`: sockets, timers, names.
 
 import asyncio
 import ipaddress
-import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 from aioice import mdns, stun
 from aioice.candidate import Candidate
 from aiortc import RTCIceTransportPolicy
+
+from icefloe.logs import get_logger
 
 from ..configuration import PeerConfiguration
 from .binding import Credentials, Role
@@ -28,7 +29,7 @@ from .socket import IceSocket
 from .state import IceState, Settings
 from .udp import UdpTransport
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MAX_RESOLVING = 64
 """mDNS names looked up at a time; more are ignored."""

@@ -1,13 +1,14 @@
 """Host candidates: one UDP socket on each local address, and what the other side is told of it."""
 
 import ipaddress
-import logging
 import random
 from collections.abc import Callable, Iterator
 
 import dns.name
 from aioice import mdns
 from aioice.ice import StunProtocol
+
+from icefloe.logs import get_logger
 
 from ..configuration import PeerConfiguration, external_pairs
 from .interfaces import Address, choose, local_preference, read_interfaces
@@ -16,7 +17,7 @@ from .local import Foundations, LocalCandidate, network_type
 from .multicast import MulticastDns
 from .udp import open_udp
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 SHARES_OF_PREFERENCE = 256
 """How far apart the local preferences of one base's candidates are, so that those of different

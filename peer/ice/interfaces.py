@@ -6,7 +6,6 @@ found is another, :func:`choose`, which does no I/O.
 
 import fnmatch
 import ipaddress
-import logging
 import socket
 import struct
 import sys
@@ -18,10 +17,12 @@ from pathlib import Path
 
 import ifaddr
 
+from icefloe.logs import get_logger
+
 if sys.platform == "linux":
     import fcntl
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -5,7 +5,6 @@ over whatever lies below: what cannot be sent now is dropped, and never waits wi
 """
 
 import asyncio
-import logging
 import socket
 import ssl
 import struct
@@ -13,10 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from icefloe.logs import get_logger
+
 from .servers import Transport
 from .tcp import Persistence
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MAX_QUEUED = 1024 * 1024
 """Bytes that may wait to be sent; more datagrams are dropped."""

@@ -5,16 +5,17 @@ addresses are looked at every few seconds. One monitor serves all connections of
 """
 
 import asyncio
-import logging
 import os
 import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from icefloe.logs import get_logger
+
 from .interfaces import Address, Selection, choose, read_interfaces
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 QUIET = 0.05
 """Seconds without a further notice before the addresses are looked at: changes come in bursts."""

@@ -112,7 +112,9 @@ class RelayTransport(asyncio.DatagramTransport):
         except KeyError as error:
             raise ConnectionError(f"the Allocate response has no {error.args[0]}") from error
         if not (relayed[1] and lifetime) or ipaddress.ip_address(relayed[0]).is_unspecified:
-            raise ConnectionError(f"the Allocate response is of no use: {response.attributes}")
+            raise ConnectionError(
+                f"the Allocate response is of no use: {relayed[0]}:{relayed[1]} for {lifetime} s"
+            )
         self._relayed = relayed
         self._expires = asked + lifetime
 

@@ -4,6 +4,7 @@ import ipaddress
 import socket
 
 from icefloe.signaling.threads import in_thread
+from icefloe.text import printable, quoted
 
 
 def family(address: str) -> int:
@@ -35,7 +36,7 @@ async def resolve(host: str, port: int) -> list[str]:
         try:
             entries = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         except UnicodeError as error:
-            raise OSError(f"{host!r}: {error}") from error
+            raise OSError(f"{quoted(host)}: {printable(error)}") from error
         return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
     return await in_thread(look_up, "icefloe-resolve")

@@ -8,11 +8,12 @@ probes are sent, and the kernel is asked every second to try instead.
 """
 
 import asyncio
-import logging
 import socket
 import sys
 
-logger = logging.getLogger(__name__)
+from icefloe.logs import get_logger
+
+logger = get_logger(__name__)
 
 OUTAGE = 90.0
 """Seconds without an acknowledgement after which a connection is given up."""

@@ -5,7 +5,6 @@ follows is signed. A nonce becomes stale; credentials may be replaced while an a
 """
 
 import asyncio
-import logging
 import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,7 +12,9 @@ from typing import Any
 from aioice import stun
 from aioice.turn import make_integrity_key
 
-logger = logging.getLogger(__name__)
+from icefloe.logs import get_logger
+
+logger = get_logger(__name__)
 
 Credentials = Callable[[], tuple[str | None, str | None]]
 """Returns user name and password, the newest there are."""

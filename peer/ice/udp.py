@@ -9,7 +9,6 @@ one.
 import asyncio
 import errno
 import ipaddress
-import logging
 import socket
 import struct
 import sys
@@ -17,7 +16,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-logger = logging.getLogger(__name__)
+from icefloe.logs import get_logger
+
+logger = get_logger(__name__)
 
 P = TypeVar("P", bound=asyncio.DatagramProtocol)
 

@@ -4,7 +4,6 @@ All that arrives goes through here, once, before anything else looks at it. It h
 that it comes from the other side and from nobody else; but that one may be any program at all.
 """
 
-import logging
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +25,8 @@ from aiortc.rtp import (
     unpack_remb_fci,
 )
 
+from icefloe.logs import get_logger
+
 MOST_PARTS = 64
 """Packets of one compound packet that are looked at."""
 
@@ -37,7 +38,7 @@ _ONE_BYTE, _TWO_BYTES = 0xBEDE, 0x1000
 _REMB = b"REMB"
 _ERRORS = (ValueError, struct.error, IndexError)
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ they do not keep a program alive.
 """
 
 import asyncio
-import logging
 import threading
 import time
 from collections import deque
@@ -22,6 +21,7 @@ from av.video.reformatter import ColorRange
 
 from icefloe.encoding import Refusals
 from icefloe.encoding.pictures import BT601
+from icefloe.logs import get_logger
 
 from .backlog import Backlog, is_key_frame
 from .frames import FrameQueue
@@ -43,7 +43,7 @@ _KEPT, _LATEST = 1.0, 0.1
 """Seconds of audio that wait while nobody listens, and how much of it is heard by who comes then:
 the rest tells how unevenly packets come, and has the decoder in step."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class _Decoding:

@@ -4,7 +4,6 @@ There is no I/O here and no clock, but there are decoders: this runs in a thread
 is decided by :class:`~icefloe.peer.receiving.playout.Playout`.
 """
 
-import logging
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from fractions import Fraction
 import av
 from aiortc import RTCRtpCodecParameters
 from av import AudioFrame
+
+from icefloe.logs import get_logger
 
 from . import stretch
 from .capture import CaptureTimes
@@ -26,7 +27,7 @@ for half a second."""
 _SILENT = 32
 """The greatest sample of what counts as silence: 60 dB below full scale."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(slots=True)

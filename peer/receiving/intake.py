@@ -1,6 +1,5 @@
 """What one track receives: packets of one source, in order to a decoder. No I/O: time is given."""
 
-import logging
 import struct
 from typing import Protocol
 
@@ -8,13 +7,15 @@ from aiortc.codecs import depayload
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 
+from icefloe.logs import get_logger
+
 from .capture import FrameClock
 from .missing import Missing
 from .pictures import Assembly
 from .repair import Repair
 from .sources import SourceChoice
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Deliver(Protocol):

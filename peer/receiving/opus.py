@@ -6,12 +6,13 @@ its wheels bundle it, and elsewhere it is what FFmpeg was linked with.
 
 import ctypes
 import ctypes.util
-import logging
 from array import array
 from functools import cache
 from pathlib import Path
 
 import av
+
+from icefloe.logs import get_logger
 
 from .stretch import Samples
 
@@ -27,7 +28,7 @@ _FRAME_MS = (
 )
 """The length of a frame by its configuration (RFC 6716 section 3.1, table 2)."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def duration(packet: bytes) -> int:

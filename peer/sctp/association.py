@@ -10,9 +10,10 @@ RFC 9260, with FORWARD TSN (RFC 3758), stream resets (RFC 6525), I-DATA (RFC 826
 (RFC 7053); loss detection as in RFC 8985, packet sizes as in RFC 8899.
 """
 
-import logging
 from collections import deque
 from struct import error as StructError
+
+from icefloe.logs import get_logger
 
 from . import probing
 from .handshake import Cookies, Peer, init
@@ -52,7 +53,7 @@ from .states import (
     StreamsReset,
 )
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 T1_MAX = 5.0

@@ -11,6 +11,8 @@ from struct import Struct, error as StructError
 
 from google_crc32c import extend, value
 
+from icefloe.text import PrintableError
+
 HEADER = 12
 """Bytes of the common header."""
 
@@ -94,7 +96,7 @@ _NOTHING = bytes(4)
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 
-class Malformed(Exception):
+class Malformed(PrintableError):
     """A packet or chunk that does not keep to its format."""
 
 

@@ -93,7 +93,7 @@ class Settings:
 
     tag: int
     tsn: int
-    secret: bytes
+    secret: bytes = field(repr=False)
     local_port: int = 5000
     remote_port: int = 5000
     window: int = WINDOW

@@ -5,9 +5,10 @@ answered at its end: one SACK for many packets, one packet for many small messag
 """
 
 import asyncio
-import logging
 import os
 import time
+
+from icefloe.logs import get_logger
 
 from ..errors import ChannelUnavailable
 from . import dcep, options
@@ -21,7 +22,7 @@ from .states import Closed, Established, Event, ResetDone, Settings, StreamsRese
 from .streams import Streams
 from .surroundings import Channel, Host
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 TIMER_STEP = 0.001
 """Seconds: timers of event loops are no finer, and early ones are waited for again."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import InvalidDescription
 
@@ -41,7 +41,7 @@ class Attribute:
     """
 
     name: str
-    value: str
+    value: str = field(repr=False)  # that of ice-pwd is a password
     number: int
 
 
@@ -49,8 +49,8 @@ class Attribute:
 class Block:
     """The session's lines, or those of one media section; the ``m=`` line is the first of these."""
 
-    lines: tuple[Line, ...]
-    attributes: tuple[Attribute, ...]
+    lines: tuple[Line, ...] = field(repr=False)
+    attributes: tuple[Attribute, ...] = field(repr=False)
 
     def all(self, name: str) -> Iterator[Attribute]:
         """Give the attributes of a name, in order."""

@@ -5,7 +5,7 @@ over is passed over, and what neither can be made sense of is an error that name
 """
 
 import ipaddress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..errors import InvalidDescription
 from .lines import Block, number_of, split
@@ -77,7 +77,7 @@ class Section:
     sctp_lines: list[str]
     candidates: SectionCandidates
     problem: str
-    lines: tuple[str, ...]
+    lines: tuple[str, ...] = field(repr=False)
 
     @property
     def is_media(self) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..errors import InvalidDescription
 from .lines import Attribute, Block
@@ -29,7 +29,7 @@ class Transport:
     """
 
     ufrag: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     options: str = ""
     fingerprints: tuple[str, ...] = ()
     setup: str = ""
@@ -74,7 +74,10 @@ def _credential(attribute: Attribute | None) -> str:
         return ""
     value = attribute.value
     if not value or len(value) > _CREDENTIAL or not value.isascii() or " " in value:
-        raise InvalidDescription(f"{attribute.name} cannot be {value[:40]!r}", attribute.number)
+        # Its value stays out: it may be a password, but for a blank.
+        raise InvalidDescription(
+            f"{attribute.name} is not 1 to {_CREDENTIAL} characters of ASCII", attribute.number
+        )
     return value
 
 

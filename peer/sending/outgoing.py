@@ -6,7 +6,6 @@ that cannot be sent is reported, and the next one is tried.
 """
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -29,6 +28,7 @@ from icefloe.encoding import (
     encoded,
 )
 from icefloe.encoding.packing import Packer
+from icefloe.logs import get_logger
 
 from ..errors import TrackNotSent
 from ..receiving.redundancy import Redundancy
@@ -62,7 +62,7 @@ _REPORTED = 16
 _NOTHING: Final = object()
 """No new frame: a track may give None, and that is no sound."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class _TrackBroke(Exception):

@@ -7,11 +7,12 @@ the time to the next one. A key frame may take several times as long, and :data:
 """
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from icefloe.logs import get_logger
 
 from ..sctp.pacing import Pacer
 from .rtp import ntp_time, stamped
@@ -41,7 +42,7 @@ _SLACK, _MOST_BURST = 0.02, 32 * 1024
 """Seconds by which the event loop may be late, which is also what leaves at once of a picture that
 comes after a pause; and bytes of that at most: 27 packets, of which no buffer overflows."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@
 
 from enum import StrEnum
 
+from icefloe.text import printable, quoted
+
 from ..errors import PeerError
 
 
@@ -35,7 +37,9 @@ class TransferDeclined(TransferError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"The other side declined the files: {reason or 'it gave no reason'}")
+        super().__init__(
+            f"The other side declined the files: {printable(reason) or 'it gave no reason'}"
+        )
 
 
 class TransferBroken(TransferError):
@@ -48,8 +52,8 @@ class TransferBroken(TransferError):
     def __init__(self, acknowledged: int, reason: str) -> None:
         self.acknowledged = acknowledged
         super().__init__(
-            f"The transfer stopped after {acknowledged} bytes: {reason}. What arrived is kept; "
-            "send the same files to the same folder to go on from there"
+            f"The transfer stopped after {acknowledged} bytes: {printable(reason)}. What arrived "
+            "is kept; send the same files to the same folder to go on from there"
         )
 
 
@@ -130,10 +134,11 @@ class TransferFailed(TransferError):
         self.where = where
         if advice is None:
             advice = next((words for known, words in _ADVICE.items() if known == code), "")
-        about = f"{path!r}: " if path else ""
+        about = f"{quoted(path)}: " if path else ""
         side = "" if here else "The other side reports: "
-        place = f": {where}" if where else ""
-        super().__init__(f"{side}{about}{detail}{place} ({code}). {advice}".rstrip())
+        place = f": {printable(where)}" if where else ""
+        told = f"{printable(detail)}{place} ({printable(code, 64)})"
+        super().__init__(f"{side}{about}{told}. {advice}".rstrip())
 
 
 class UnsafeName(TransferFailed, ValueError):
@@ -156,7 +161,8 @@ class InvalidCode(PairingError, ValueError):
 
     def __init__(self, code: str, reason: str) -> None:
         self.code = code
-        super().__init__(f"{code!r} is not a code: {reason}. A code looks like 7-amber-falcon")
+        # All but one word of it may be right, and errors end in logs.
+        super().__init__(f"This is not a code: {reason}. A code looks like 7-amber-falcon")
 
 
 class WrongCode(PairingError):

@@ -4,7 +4,6 @@ Nobody gets to know an address of this machine before it has shown that it knows
 """
 
 import asyncio
-import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from typing import cast
 
 from aiortc import RTCSessionDescription
 
+from icefloe.logs import get_logger
 from icefloe.signaling import (
     PeerAway,
     PeerBack,
@@ -49,7 +49,7 @@ from .pairing import (
     said,
 )
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 GUESSES = 3
 """Wrong codes after which a code is void."""

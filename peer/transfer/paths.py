@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
+from icefloe.text import file_name, shortened
+
 from .errors import Failure, TransferFailed, UnsafeName
 from .protocol import (
     EARLIEST,
@@ -33,12 +35,6 @@ LONGEST_NAME = 255 - len(".0123456789abcdef.part")
 
 DEPTH = 64
 """How deeply folders may be nested."""
-
-_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|:|$)")
-_WINDOWS_ONLY = re.compile(r'[<>:"|?*]')
-_UNTOLD = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, surrogates, unassigned, line breaks
-_TURNING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Characters that turn the direction of writing, so that ``exe.txt`` may end in ``.exe``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,39 +70,7 @@ def safe_name(name: str, *, windows: bool = sys.platform == "win32") -> str:
     """
     if name in ("", ".", ".."):
         raise UnsafeName(name, "it is no name")
-    name = unicodedata.normalize("NFC", name)
-    told = (c if unicodedata.category(c) not in _UNTOLD else "_" for c in name)
-    name = _TURNING.sub("_", "".join(told)).replace("/", "_").replace("\\", "_")
-    name = _encodable(name)
-    if windows:
-        name = _WINDOWS_ONLY.sub("_", name)
-    if name[-1] in ". ":
-        name = name[:-1] + "_"  # Windows drops them
-    if _DEVICE.match(name):
-        name = f"_{name}"
-    return _shortened(name)
-
-
-def _encodable(name: str) -> str:
-    """Return a name without characters that names of files cannot have here, as with LC_ALL=C."""
-    encoding = sys.getfilesystemencoding()
-    try:
-        name.encode(encoding)
-    except UnicodeEncodeError:
-        return "".join(c if c.encode(encoding, "ignore") else "_" for c in name)
-    return name
-
-
-def _shortened(name: str) -> str:
-    if len(name.encode()) <= LONGEST_NAME:
-        return name
-    stem, suffix = os.path.splitext(name)
-    if len(suffix.encode()) > 32:
-        stem, suffix = name, ""
-    mark = "~" + blake2b(name.encode(), digest_size=4).hexdigest()
-    room = LONGEST_NAME - len((mark + suffix).encode())
-    stem = stem.encode()[:room].decode(errors="ignore").rstrip(". ")
-    return unicodedata.normalize("NFC", stem + mark + suffix)
+    return file_name(name, longest=LONGEST_NAME, windows=windows)
 
 
 @dataclass(slots=True)
@@ -200,7 +164,7 @@ def _free(wanted: str, taken: dict[str, int], case_sensitive: bool) -> str:
     stem, suffix = os.path.splitext(wanted)
     while True:
         # It goes on where it was: counting up from 2 each time, many take the square of the time.
-        name = _shortened(f"{stem} ({taken[key]}){suffix}")
+        name = shortened(f"{stem} ({taken[key]}){suffix}", LONGEST_NAME)
         taken[key] += 1
         other = _key(name, case_sensitive)
         if other not in taken:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import urlencode
 
+from icefloe.logs import make_printable
 from icefloe.signaling import (
     AddressLimits,
     IceServer,
@@ -25,6 +26,7 @@ from icefloe.signaling import (
     SignalingServer,
     serve,
 )
+from icefloe.text import PrintableError
 
 from ._streams import output, write_line
 
@@ -46,7 +48,7 @@ Guest = Callable[[str, ssl.SSLContext | None], Awaitable[None]]
 """A participant in this program: takes the URL of the server, and how to trust it."""
 
 
-class CommandError(Exception):
+class CommandError(PrintableError):
     """Something that a person has to be told, without a traceback.
 
     Attributes:
@@ -94,6 +96,8 @@ def set_up_logging(level: str) -> None:
     logging.basicConfig(
         level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(make_printable)  # libraries log what they were sent as it came
     if level != "debug":
         for library in ("aioice", "aiortc", "websockets"):
             logging.getLogger(library).setLevel(max(_LEVEL_OF_LIBRARIES, logging.getLogger().level))

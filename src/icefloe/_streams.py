@@ -5,11 +5,13 @@ what would be there goes to standard error.
 """
 
 import os
-import re
 import sys
 from typing import TextIO
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+from .text import SENTENCE, printable
+
+_LINE = 100_000
+"""Characters of a line: all that arrived in a folder is listed in one."""
 
 _closed: set[str] = set()
 
@@ -57,17 +59,12 @@ def write_line(stream: TextIO, line: str, *, end: str = "\n") -> None:
 
 def say(sentence: str) -> None:
     """Tell a person something on standard error, in one line."""
-    write_line(sys.stderr, f"icefloe: {one_line(sentence)}")
+    write_line(sys.stderr, f"icefloe: {printable(sentence, SENTENCE)}")
 
 
-def one_line(text: str, *, but: str = "") -> str:
-    """Return a text, a part of which may be from another machine, without control characters.
-
-    Args:
-        text: The text.
-        but: The one that stays.
-    """
-    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] == but else " ", text)
+def lines(text: str) -> str:
+    """Return a text of one's own lines, each of them printable."""
+    return "\n".join(printable(line, _LINE) for line in text.split("\n"))
 
 
 def finish(stream: TextIO) -> None:

@@ -8,7 +8,12 @@ import msgspec
 import pytest
 from av import VideoFrame
 
-from icefloe.demos.desktop import InputUnavailable, sharing as sharing_module, take_part
+from icefloe.demos.desktop import (
+    InputUnavailable,
+    everybody,
+    sharing as sharing_module,
+    take_part,
+)
 from icefloe.demos.desktop.messages import (
     LABEL,
     PROTOCOL,
@@ -87,7 +92,7 @@ async def test_what_is_on_the_screen_is_seen(server: SignalingServer, display: s
 async def test_input_arrives(server: SignalingServer, display: str) -> None:
     async with (
         window(display, SIZE) as seen,
-        running(take_part(server.url, display=display, control=True)),
+        running(take_part(server.url, display=display, control=True, consent=everybody)),
         viewer(server, "alice") as alice,
     ):
         assert await alice.told() == State("free")
@@ -122,7 +127,7 @@ async def test_who_only_looks_can_do_nothing(server: SignalingServer, display: s
 async def test_one_after_the_other_is_in_control(server: SignalingServer, display: str) -> None:
     async with (
         window(display, SIZE) as seen,
-        running(take_part(server.url, display=display, control=True)),
+        running(take_part(server.url, display=display, control=True, consent=everybody)),
         viewer(server, "alice") as alice,
         viewer(server, "bob") as bob,
     ):
@@ -140,7 +145,9 @@ async def test_one_after_the_other_is_in_control(server: SignalingServer, displa
 
 
 async def test_only_those_who_are_named_may(server: SignalingServer, display: str) -> None:
-    sharing = take_part(server.url, display=display, control=True, allowed=["bob"])
+    sharing = take_part(
+        server.url, display=display, control=True, consent=everybody, allowed=["bob"]
+    )
     async with (
         running(sharing),
         viewer(server, "alice") as alice,
@@ -154,7 +161,7 @@ async def test_only_those_who_are_named_may(server: SignalingServer, display: st
 async def test_who_vanishes_holds_nothing_down(server: SignalingServer, display: str) -> None:
     async with (
         window(display, SIZE) as seen,
-        running(take_part(server.url, display=display, control=True)),
+        running(take_part(server.url, display=display, control=True, consent=everybody)),
     ):
         async with viewer(server, "alice") as alice:
             await alice.told()
@@ -177,7 +184,7 @@ async def test_who_is_silent_holds_nothing_down(
     monkeypatch.setattr(sharing_module, "LEASE", 0.3)
     async with (
         window(display, SIZE) as seen,
-        running(take_part(server.url, display=display, control=True)),
+        running(take_part(server.url, display=display, control=True, consent=everybody)),
         viewer(server, "alice") as alice,
     ):
         await alice.told()
@@ -194,7 +201,7 @@ async def test_who_sends_nonsense_loses_the_channel_alone(
 ) -> None:
     async with (
         window(display, SIZE) as seen,
-        running(take_part(server.url, display=display, control=True)),
+        running(take_part(server.url, display=display, control=True, consent=everybody)),
         viewer(server, "alice") as alice,
         viewer(server, "bob") as bob,
     ):
@@ -222,7 +229,7 @@ async def test_the_end_of_the_program_releases_what_is_down(
     async with window(display, SIZE) as seen:
         async with (
             join(server.url, room="lobby", name="alice") as room,
-            running(take_part(server.url, display=display, control=True)),
+            running(take_part(server.url, display=display, control=True, consent=everybody)),
         ):
             peer = await room.peer("desktop")
             alice = Viewer(peer, await anext(aiter(peer.channels())))
@@ -236,7 +243,9 @@ async def test_the_end_of_the_program_releases_what_is_down(
 async def test_a_screen_that_goes_away_ends_it(server: SignalingServer) -> None:
     async with AsyncExitStack() as screen:
         display = await screen.enter_async_context(x_server("-br"))
-        sharing = asyncio.create_task(take_part(server.url, display=display, control=True))
+        sharing = asyncio.create_task(
+            take_part(server.url, display=display, control=True, consent=everybody)
+        )
         async with join(server.url, room="lobby", name="alice") as room:
             peer = await room.peer("desktop")
             track = await anext(aiter(peer.tracks()))
@@ -249,6 +258,6 @@ async def test_a_screen_that_goes_away_ends_it(server: SignalingServer) -> None:
 
 async def test_without_input_it_does_not_begin_at_all(server: SignalingServer) -> None:
     with pytest.raises(InputUnavailable, match=":77"):
-        await take_part(server.url, display=":77", control=True)
+        await take_part(server.url, display=":77", control=True, consent=everybody)
     with pytest.raises(DeviceUnavailable, match=":77"):
         await take_part(server.url, display=":77")

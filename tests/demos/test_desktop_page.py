@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from icefloe.demos.desktop import take_part
+from icefloe.demos.desktop import everybody, take_part
 from icefloe.demos.desktop.messages import LABEL, PROTOCOL, State
 from icefloe.peer import join
 from icefloe.signaling import SignalingServer
@@ -63,7 +63,7 @@ async def looking(
 ) -> AsyncIterator[Looking]:
     async with (
         window(display, SIZE) as seen,
-        running(take_part(server.url, display=display, **sharing)),
+        running(take_part(server.url, display=display, consent=everybody, **sharing)),
         chromium(*FAKE_DEVICES) as browser,
     ):
         call = await open_page(browser, size, **(options or {}))

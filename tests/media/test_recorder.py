@@ -181,6 +181,28 @@ async def test_each_participant_gets_a_file_if_the_path_says_so(tmp_path: Path) 
     assert seconds == pytest.approx([1.0, 11.5, 0.5], abs=0.03)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["\U00020000" * 64, "日" * 3000, "-rf", "CON", "a\x1b[2J\n", "..", "\ud83d", "\u202exe.mkv"],
+    ids=ascii,
+)
+async def test_no_name_ends_the_recordings_of_the_others(tmp_path: Path, name: str) -> None:
+    long = "x" * 180
+    call = begin(tmp_path / f"{long}{{participant}}.mkv")
+    async with call.recorder as recorder:
+        alice = await call.add("audio", "alice")
+        await call.play(0.5, alice)
+        await call.play(0.5, await call.add("audio", name))
+        await call.play(0.5, alice)
+    assert recorder.error is None
+    assert [file.participant for file in recorder.files] == ["alice", name]
+    made = Path(recorder.files[1].path)
+    assert made.parent == tmp_path
+    assert len(made.name.encode()) <= 255
+    assert made.name.isprintable()
+    assert read(Path(recorder.files[0].path)).seconds == pytest.approx(1.5, abs=0.03)
+
+
 async def test_a_file_has_the_streams_it_was_told_to(tmp_path: Path) -> None:
     path = tmp_path / "call.mkv"
     call = begin(path, audio=True, video=True, size=(64, 48))

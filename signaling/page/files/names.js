@@ -12,7 +12,7 @@ const DEPTH = 64;
 const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|:|$)/i;
 /** Controls, line breaks, what is no character, what turns the direction of writing, separators. */
 const UNSAFE =
-  /[\p{Cc}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u200e\u200f\u202a-\u202e\u2066-\u2069/\\<>:"|?*]/gu;
+  /[\p{Cc}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069/\\<>:"|?*]/gu;
 
 /**
  * @param {string} name one part of a path

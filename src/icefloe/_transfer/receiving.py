@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +14,7 @@ from icefloe.peer.transfer.pairing import Code, Side
 from icefloe.peer.transfer.paths import safe_name
 from icefloe.peer.transfer.session import FileOffer
 from icefloe.signaling.address import server_url
+from icefloe.text import printable
 
 from .._streams import finish, was_closed, write_line
 from .reporter import Reporter
@@ -35,7 +36,7 @@ class ReceiveSettings:
         json: Whether a program reads the output.
     """
 
-    code: str
+    code: str = field(repr=False)
     server: str
     out: str
     yes: bool
@@ -85,7 +86,7 @@ async def _receive(settings: ReceiveSettings, reporter: Reporter) -> None:
         reporter.stop()
         if stream is not None:
             finish(sys.stdout)
-    names = ", ".join(map(str, places))
+    names = ", ".join(printable(path, 1000) for path in places)
     reporter.tell(f"Received {names or 'all'}.", "done", files=[str(path) for path in places])
 
 
@@ -110,7 +111,7 @@ def _stream_to(out: str) -> BinaryIO | None:
 
 
 async def _ask(offer: FileOffer, reporter: Reporter) -> bool:
-    names = [safe_name(name) for name in offer.names]
+    names = [printable(safe_name(name), 100) for name in offer.names]
     size = "an unknown number of" if offer.size is None else f"{offer.size:,}"
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     reporter.stop()

@@ -20,8 +20,9 @@ from rich.progress import (
 from icefloe.peer import RemotePeer
 from icefloe.peer.transfer.paths import safe_name
 from icefloe.peer.transfer.session import Progress
+from icefloe.text import printable
 
-from .._streams import one_line, output, say, write_line
+from .._streams import lines, output, say, write_line
 
 _PROGRESS_EVERY = 0.2
 """Seconds between two views of the progress."""
@@ -58,11 +59,12 @@ class Reporter:
 
     def tell(self, sentence: str, event: str, **fields: object) -> None:
         """Say something, as a sentence or as an event with its fields."""
-        text = json.dumps({"event": event, **fields}) if self.as_json else sentence
+        # JSON escapes by itself: all of it is ASCII.
+        text = json.dumps({"event": event, **fields}) if self.as_json else lines(sentence)
         if self._bar.live.is_started and not self.as_json:
             self._bar.console.print(text, markup=False, highlight=False)
             return
-        write_line(self._out, text if self.as_json else one_line(text, but="\n"))
+        write_line(self._out, text)
 
     def waiting(self, sentence: str) -> None:
         """Say what is waited for."""
@@ -113,7 +115,7 @@ class Reporter:
                 self._kept = kept
                 self._bar.reset(self._task, completed=progress.done)  # no part of the rate
             last = progress.path.rpartition("/")[2]
-            name = safe_name(last) if last else ""  # there is none before the first file
+            name = printable(safe_name(last)) if last else ""  # there is none before the first file
             self._bar.update(
                 self._task,
                 completed=progress.done,
