@@ -12,6 +12,7 @@ from aiortc import RTCBundlePolicy, RTCConfiguration
 from .errors import InvalidConfiguration
 from .ice.checklist import MAX_REMOTES
 from .ice.interfaces import Selection
+from .sctp.admission import MOST_CHANNELS
 
 
 @dataclass
@@ -106,10 +107,15 @@ class PeerConfiguration(RTCConfiguration):
     Browsers send a few dozen. Loopback and link-local ones are checked only from a local candidate
     that is such too, and those of no single host (multicast, broadcast) not at all."""
 
+    maxDataChannels: int = MOST_CHANNELS
+    """Data channels that the other side may have open at a time; further ones are closed at once
+    and counted in the statistics. Their labels and protocols may have 1 MiB together."""
+
     def __post_init__(self) -> None:
-        if self.maxRemoteCandidates < 1:
-            problem = "it must be at least 1"
-            raise InvalidConfiguration("maxRemoteCandidates", self.maxRemoteCandidates, problem)
+        for name, least in _COUNTS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InvalidConfiguration(name, value, f"it must be at least {least}")
         for name in _TIMES:
             if getattr(self, name) < 0:
                 raise InvalidConfiguration(name, getattr(self, name), "it must not be negative")
@@ -195,6 +201,9 @@ def external_pairs(addresses: Mapping[str, str] | Sequence[str]) -> dict[str | i
         pairs[outside.version] = str(outside)
     return pairs
 
+
+_COUNTS = {"maxRemoteCandidates": 1, "maxDataChannels": 0}
+"""Fields that are numbers of something, and the least that makes sense."""
 
 _TIMES = (
     "gatheringTimeout",

@@ -354,12 +354,13 @@ class PeerConnection(RestartingConnection):
             discarded = dtls.discarded if isinstance(dtls, DtlsTransport) else None
             for stats in self._stats.transport(transport_stats(dtls), agent, now, discarded):
                 report.add(stats)
-        opened = closed = 0
+        opened = closed = refused = 0
         if isinstance(self.sctp, SctpTransport):
             opened, closed = self.sctp.channels_opened, self.sctp.channels_closed
+            refused = self.sctp.shell.refused
             for channel in self.sctp.channels:
                 report.add(self._stats.channel(channel))
-        report.add(self._stats.connection(opened, closed))
+        report.add(self._stats.connection(opened, closed, refused))
         return report
 
     # --- negotiation

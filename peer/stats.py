@@ -128,6 +128,8 @@ class RTCPeerConnectionStats(RTCStats):
     """Channels that were ever open."""
     dataChannelsClosed: int
     """Those of them that no longer are."""
+    dataChannelsRefused: int = 0
+    """Channels of the other side that were refused, see ``maxDataChannels``; not in W3C's."""
 
 
 @dataclass
@@ -315,15 +317,16 @@ class StatsWriter:
             bytesReceived=channel.bytes_received,
         )
 
-    def connection(self, opened: int, closed: int) -> RTCStats:
+    def connection(self, opened: int, closed: int, refused: int) -> RTCStats:
         """Write the connection itself.
 
         Args:
             opened: Data channels that were ever open.
             closed: Those of them that no longer are.
+            refused: Those of the other side that were refused.
         """
         return RTCPeerConnectionStats(
-            clock.current_datetime(), PEER_CONNECTION, PEER_CONNECTION, opened, closed
+            clock.current_datetime(), PEER_CONNECTION, PEER_CONNECTION, opened, closed, refused
         )
 
 

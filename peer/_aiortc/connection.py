@@ -19,6 +19,7 @@ from aiortc import (
 from aiortc.sdp import MediaDescription, SessionDescription
 from pyee.asyncio import AsyncIOEventEmitter
 
+from ..configuration import PeerConfiguration
 from ..errors import TrackNotSent
 from .certificate import Certificate
 from .dtls import DtlsTransport
@@ -43,6 +44,9 @@ def _log_handler_error(error: BaseException) -> None:
 
 class PeerConnectionSeam(RTCPeerConnection):
     """``RTCPeerConnection`` with its private parts under names of their own."""
+
+    _configuration: PeerConfiguration
+    """A subclass sets it, before this is made."""
 
     def __init__(self, configuration: RTCConfiguration) -> None:
         super().__init__(configuration)
@@ -170,7 +174,7 @@ class PeerConnectionSeam(RTCPeerConnection):
         assert self.sctp is not None
         self.sctp.__class__ = SctpTransport
         assert isinstance(self.sctp, SctpTransport)
-        self.sctp.begin()
+        self.sctp.begin(self._configuration.maxDataChannels)
         guard(self.sctp)
         self._negotiation_may_be_needed()
 
