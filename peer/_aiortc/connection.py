@@ -21,6 +21,7 @@ from pyee.asyncio import AsyncIOEventEmitter
 
 from ..configuration import PeerConfiguration
 from ..errors import TrackNotSent
+from ..receiving.pool import DecoderPool
 from .certificate import Certificate
 from .dtls import DtlsTransport
 from .ice import Gatherer, IceTransport, agent_of
@@ -49,6 +50,8 @@ class PeerConnectionSeam(RTCPeerConnection):
     """A subclass sets it, before this is made."""
 
     def __init__(self, configuration: RTCConfiguration) -> None:
+        own = self._configuration
+        self._decoders = DecoderPool(own.maxDecoders, own.maxVideoPixels)
         super().__init__(configuration)
         self._connecting: set[asyncio.Task[None]] = set()
         certificates = self._private("certificates")
@@ -190,7 +193,7 @@ class PeerConnectionSeam(RTCPeerConnection):
         transceiver.sender.begin()
         transceiver.sender.outgoing.report = self._report
         assert isinstance(transceiver, Transceiver)
-        transceiver.receiver.begin()
+        transceiver.receiver.begin(self._decoders)
         transceiver.on_change = self._negotiation_may_be_needed
         self._negotiation_may_be_needed()
         return transceiver

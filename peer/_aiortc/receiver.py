@@ -25,6 +25,7 @@ from ..receiving.decoding import AudioDecoding, VideoDecoding
 from ..receiving.hearing import AudioStats, Hearing
 from ..receiving.intake import Intake
 from ..receiving.missing import requests
+from ..receiving.pool import DecoderPool
 from ..receiving.remote_track import RemoteTrack
 from ..receiving.repair import Step
 from .frames import FramesAsQueue
@@ -58,6 +59,7 @@ class Receiver(TappedReceiver):
     decoding: AudioDecoding | VideoDecoding | None = None
     """The thread, once there is one."""
     _intake: Intake
+    _pool: DecoderPool
     _mutes: asyncio.TimerHandle | None = None
     _told_repairing: frozenset[int] = frozenset()
     """Sources of retransmissions that the description named."""
@@ -65,8 +67,13 @@ class Receiver(TappedReceiver):
     _pleaded_at = float("-inf")
     _estimated_at = 0
 
-    def begin(self) -> None:
-        """Take the place of aiortc's."""
+    def begin(self, pool: DecoderPool) -> None:
+        """Take the place of aiortc's.
+
+        Args:
+            pool: What the decoders of one connection share.
+        """
+        self._pool = pool
         self._intake = Intake(self.kind, self._deliver)
 
     @property
@@ -143,10 +150,12 @@ class Receiver(TappedReceiver):
         )
         self._told_repairing = frozenset(self._hidden("rtx_ssrc"))
         if track.kind == "audio":
-            self.decoding = AudioDecoding(track.frames, Hearing(track.times))
+            self.decoding = AudioDecoding(track.frames, Hearing(track.times), self._pool)
         else:
             track.frames.on_return = self.origin.read_again
-            self.decoding = VideoDecoding(track.frames, self._hidden("decoder_error").set)
+            self.decoding = VideoDecoding(
+                track.frames, self._hidden("decoder_error").set, self._pool
+            )
             self._set_hidden("decoder_queue", self.decoding)
             self._set_hidden("decoder_thread", self.decoding)
         self.transport._register_rtp_receiver(self, parameters)
@@ -326,7 +335,8 @@ class Receiver(TappedReceiver):
     @property
     def packets_discarded(self) -> int:
         """How many packets were of no use: malformed, or of a source that is not played."""
-        return self._intake.discarded
+        undecoded = self.decoding.turned_away if isinstance(self.decoding, AudioDecoding) else 0
+        return self._intake.discarded + undecoded
 
     @property
     def frames_dropped(self) -> int:
