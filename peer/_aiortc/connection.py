@@ -48,6 +48,7 @@ class PeerConnectionSeam(RTCPeerConnection):
 
     _configuration: PeerConfiguration
     """A subclass sets it, before this is made."""
+    _decoders: DecoderPool
 
     def __init__(self, configuration: RTCConfiguration) -> None:
         own = self._configuration

@@ -35,11 +35,34 @@ logger = logging.getLogger(__name__)
 
 
 class _Statistics(StreamStatistics):
-    """aiortc's, which fit into a report whatever the other side's timestamps are."""
+    """aiortc's, which fit into a report whatever the other side's timestamps are.
+
+    Packets arrive by a clock that nobody sets; aiortc's jitter is that of the wall clock as well.
+    """
+
+    _rate: int
+    _jitter = 0.0
+    _transit: tuple[int, float] | None = None
+
+    def __init__(self, clockrate: int) -> None:
+        super().__init__(clockrate)
+        self._rate = clockrate
+
+    def add(self, packet: RtpPacket) -> None:
+        super().add(packet)
+        if self.max_seq != packet.sequence_number:
+            return  # it came late
+        arrival = asyncio.get_running_loop().time() * self._rate
+        if self._transit is not None and packet.timestamp != self._transit[0]:
+            timestamp, before = self._transit
+            passed = (packet.timestamp - timestamp + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+            # RFC 3550 section 6.4.1.
+            self._jitter += (abs(arrival - before - passed) - self._jitter) / 16
+        self._transit = packet.timestamp, arrival
 
     @property
     def jitter(self) -> int:
-        return min(super().jitter, 0xFFFFFFFF)
+        return min(int(self._jitter), 0xFFFFFFFF)
 
 
 class Receiver(TappedReceiver):
