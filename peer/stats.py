@@ -162,7 +162,7 @@ class RTCInboundRtpStreamStats(aiortc.RTCInboundRtpStreamStats):
     """Packets that are malformed, or of a source that is not played; of audio also those that came
     too late or twice, or too many at once."""
     framesDropped: int | None = None
-    """Pictures that were not decoded, or not read, for want of time."""
+    """Pictures that were not decoded, or not read, for want of time; or refused for their size."""
 
 
 class StatsWriter:

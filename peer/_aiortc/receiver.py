@@ -363,7 +363,7 @@ class Receiver(TappedReceiver):
 
     @property
     def frames_dropped(self) -> int:
-        """How many pictures were not decoded, or not read, for want of time."""
+        """How many pictures were not decoded, or not read, for want of time or for their size."""
         undecoded = self.decoding.dropped if isinstance(self.decoding, VideoDecoding) else 0
         return undecoded + (self._track.dropped if isinstance(self._track, RemoteTrack) else 0)
 
