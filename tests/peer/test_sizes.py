@@ -16,9 +16,9 @@ SIZES = [(64, 48), (640, 480), (1280, 720), (1920, 1080), (1080, 1920), (4096, 2
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_the_size_that_an_encoder_writes_is_read(width: int, height: int) -> None:
     assert announced("VP8", encoded("VP8", width, height)) == (width, height)
-    told = announced("H264", encoded("H264", width, height))
-    assert told == (-(-width // 16) * 16, -(-height // 16) * 16)
-    assert Sizes().refusal(0.0, told) is None
+    whole = -(-width // 16) * 16, -(-height // 16) * 16
+    assert announced("H264", encoded("H264", width, height)) == whole
+    assert Sizes().refusal(0.0, whole) is None
 
 
 def bits(*fields: int | tuple[int, int]) -> bytes:
