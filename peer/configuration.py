@@ -14,6 +14,9 @@ from icefloe.text import public_url
 from .errors import InvalidConfiguration
 from .ice.checklist import MAX_REMOTES
 from .ice.interfaces import Selection
+from .receiving.pool import MOST_DECODERS
+from .receiving.sizes import MOST_PIXELS
+from .sctp.admission import MOST_CHANNELS
 
 
 @dataclass
@@ -108,10 +111,24 @@ class PeerConfiguration(RTCConfiguration):
     Browsers send a few dozen. Loopback and link-local ones are checked only from a local candidate
     that is such too, and those of no single host (multicast, broadcast) not at all."""
 
+    maxDataChannels: int = MOST_CHANNELS
+    """Data channels that the other side may have open at a time; further ones are closed at once
+    and counted in the statistics. Their labels and protocols may have 1 MiB together."""
+
+    maxVideoPixels: int = MOST_PIXELS
+    """Pixels of a picture that is decoded: 4096 x 2304, either way up. Larger ones are refused by
+    what their headers say, before a decoder sees them, and counted as dropped. All tracks of a
+    connection together may have four times as many."""
+
+    maxDecoders: int = MOST_DECODERS
+    """Tracks that are decoded at a time, each in a thread of its own. One of which nothing comes,
+    or that nobody reads, needs none; what comes of further ones is dropped and counted."""
+
     def __post_init__(self) -> None:
-        if self.maxRemoteCandidates < 1:
-            problem = "it must be at least 1"
-            raise InvalidConfiguration("maxRemoteCandidates", self.maxRemoteCandidates, problem)
+        for name, least in _COUNTS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InvalidConfiguration(name, value, f"it must be at least {least}")
         for name in _TIMES:
             if getattr(self, name) < 0:
                 raise InvalidConfiguration(name, getattr(self, name), "it must not be negative")
@@ -211,6 +228,9 @@ def external_pairs(addresses: Mapping[str, str] | Sequence[str]) -> dict[str | i
         pairs[outside.version] = str(outside)
     return pairs
 
+
+_COUNTS = {"maxRemoteCandidates": 1, "maxDataChannels": 0, "maxVideoPixels": 1, "maxDecoders": 0}
+"""Fields that are numbers of something, and the least that makes sense."""
 
 _TIMES = (
     "gatheringTimeout",

@@ -150,6 +150,9 @@ class PeerConnection(RestartingConnection):
     async def setRemoteDescription(self, sessionDescription: RTCSessionDescription) -> None:
         """Apply a remote description; never waits for the network.
 
+        An offer that restarts ICE waits where there were too many: eight are carried out at once,
+        and then one a second. So the other side cannot have this one open sockets without end.
+
         An offer that comes while an own one is pending takes that one back first (RFC 9429 section
         4.1.10.2). If it fails, the connection is as it was.
 
@@ -176,6 +179,9 @@ class PeerConnection(RestartingConnection):
             description = sdp.read(sessionDescription.sdp, answer=answer)
             offered = self._offered(kind)
             plan = (sdp.plan_answer if answer else sdp.plan_offer)(description, offered)
+            if kind == "offer" and self._restarts(plan.text):
+                await self._wait_for_restart()
+                self._check_state(kind)  # it may be closed by now
             # From here on nothing is wrong with it.
             if kind == "offer" and self.signalingState == "have-local-offer":
                 await self._roll_back("have-local-offer")
@@ -354,12 +360,13 @@ class PeerConnection(RestartingConnection):
             discarded = dtls.discarded if isinstance(dtls, DtlsTransport) else None
             for stats in self._stats.transport(transport_stats(dtls), agent, now, discarded):
                 report.add(stats)
-        opened = closed = 0
+        opened = closed = refused = 0
         if isinstance(self.sctp, SctpTransport):
             opened, closed = self.sctp.channels_opened, self.sctp.channels_closed
+            refused = self.sctp.shell.refused
             for channel in self.sctp.channels:
                 report.add(self._stats.channel(channel))
-        report.add(self._stats.connection(opened, closed))
+        report.add(self._stats.connection(opened, closed, refused))
         return report
 
     # --- negotiation

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 
 from aiortc import RTCConfiguration, RTCIceTransport, RTCSessionDescription
 
+from icefloe.signaling.bucket import TokenBucket
+
 from . import sdp
 from ._aiortc import agent_of
 from .configuration import PeerConfiguration
@@ -16,6 +18,12 @@ from .ice.state import IceState
 from .naming import NamingLogger
 from .recovery import Recovery
 from .trickling import TricklingConnection
+
+RESTARTS_AT_ONCE = 8
+"""Restarts of the other side that are carried out one after the other without a pause."""
+
+RESTARTS_A_SECOND = 1.0
+"""How many are from then on: each takes sockets, allocations and checks on this machine."""
 
 logger = NamingLogger(__name__)
 
@@ -36,6 +44,7 @@ class RestartingConnection(TricklingConnection):
         self._replacing: frozenset[str] = frozenset()
         """The username fragments to be replaced; W3C calls it [[LocalIceCredentialsToReplace]]."""
         self._recovery = Recovery()
+        self._asked_to_restart: TokenBucket | None = None
         self._recovery_timer: asyncio.TimerHandle | None = None
         self._unwatch: Callable[[], None] | None = None
         super().__init__(configuration, own=own, servers=servers)
@@ -85,6 +94,26 @@ class RestartingConnection(TricklingConnection):
         for agent in self._agents():
             for fragment in offered:
                 agent.adopt(fragment)
+
+    def _restarts(self, text: str) -> bool:
+        """Whether an offer of the other side has new credentials for a path that there is."""
+        by_mid = sdp.fragments_by_mid(text)
+        return any(
+            agent_of(ice).remote_username not in (None, fragment)
+            for ice in self._ice_transports()
+            for mid in self._mids_of(ice)
+            if (fragment := by_mid.get(mid)) is not None
+        )
+
+    async def _wait_for_restart(self) -> None:
+        """Wait until the other side may restart ICE once more."""
+        now = self._now()
+        if self._asked_to_restart is None:
+            self._asked_to_restart = TokenBucket(RESTARTS_A_SECOND, RESTARTS_AT_ONCE, now)
+        self._asked_to_restart.take(1, now)
+        if wait := self._asked_to_restart.wait(now):
+            logger.info("the other side restarts ICE too often: this one waits for %.1f s", wait)
+            await asyncio.sleep(wait)
 
     def _adopt_remote(self, text: str, kind: str) -> None:
         """Make another generation where the other side's description has new credentials."""

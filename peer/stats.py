@@ -128,6 +128,8 @@ class RTCPeerConnectionStats(RTCStats):
     """Channels that were ever open."""
     dataChannelsClosed: int
     """Those of them that no longer are."""
+    dataChannelsRefused: int = 0
+    """Channels of the other side that were refused, see ``maxDataChannels``; not in W3C's."""
 
 
 @dataclass
@@ -160,7 +162,7 @@ class RTCInboundRtpStreamStats(aiortc.RTCInboundRtpStreamStats):
     """Packets that are malformed, or of a source that is not played; of audio also those that came
     too late or twice, or too many at once."""
     framesDropped: int | None = None
-    """Pictures that were not decoded, or not read, for want of time."""
+    """Pictures that were not decoded, or not read, for want of time; or refused for their size."""
 
 
 class StatsWriter:
@@ -315,15 +317,16 @@ class StatsWriter:
             bytesReceived=channel.bytes_received,
         )
 
-    def connection(self, opened: int, closed: int) -> RTCStats:
+    def connection(self, opened: int, closed: int, refused: int) -> RTCStats:
         """Write the connection itself.
 
         Args:
             opened: Data channels that were ever open.
             closed: Those of them that no longer are.
+            refused: Those of the other side that were refused.
         """
         return RTCPeerConnectionStats(
-            clock.current_datetime(), PEER_CONNECTION, PEER_CONNECTION, opened, closed
+            clock.current_datetime(), PEER_CONNECTION, PEER_CONNECTION, opened, closed, refused
         )
 
 

@@ -26,6 +26,7 @@ LEVELS = {"icefloe._serving", "icefloe.demos._attending", "icefloe.logs"}
 OTHER_ROOTS = {
     "icefloe.peer.ice.turn_channels.NoChannelLeft": "a fixed sentence",
     "icefloe.peer.sending.outgoing._TrackBroke": "never leaves its module; its cause is logged",
+    "icefloe.peer.transfer.disk.Stopped": "has no text, and ends within its package",
 }
 """Exceptions that make nothing printable, and why they need not."""
 

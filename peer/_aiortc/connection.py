@@ -20,7 +20,9 @@ from pyee.asyncio import AsyncIOEventEmitter
 
 from icefloe.logs import get_logger
 
+from ..configuration import PeerConfiguration
 from ..errors import TrackNotSent
+from ..receiving.pool import DecoderPool
 from .certificate import Certificate
 from .dtls import DtlsTransport
 from .ice import Gatherer, IceTransport, agent_of
@@ -45,7 +47,13 @@ def _log_handler_error(error: BaseException) -> None:
 class PeerConnectionSeam(RTCPeerConnection):
     """``RTCPeerConnection`` with its private parts under names of their own."""
 
+    _configuration: PeerConfiguration
+    """A subclass sets it, before this is made."""
+    _decoders: DecoderPool
+
     def __init__(self, configuration: RTCConfiguration) -> None:
+        own = self._configuration
+        self._decoders = DecoderPool(own.maxDecoders, own.maxVideoPixels)
         super().__init__(configuration)
         self._connecting: set[asyncio.Task[None]] = set()
         certificates = self._private("certificates")
@@ -171,7 +179,7 @@ class PeerConnectionSeam(RTCPeerConnection):
         assert self.sctp is not None
         self.sctp.__class__ = SctpTransport
         assert isinstance(self.sctp, SctpTransport)
-        self.sctp.begin()
+        self.sctp.begin(self._configuration.maxDataChannels)
         guard(self.sctp)
         self._negotiation_may_be_needed()
 
@@ -187,7 +195,7 @@ class PeerConnectionSeam(RTCPeerConnection):
         transceiver.sender.begin()
         transceiver.sender.outgoing.report = self._report
         assert isinstance(transceiver, Transceiver)
-        transceiver.receiver.begin()
+        transceiver.receiver.begin(self._decoders)
         transceiver.on_change = self._negotiation_may_be_needed
         self._negotiation_may_be_needed()
         return transceiver

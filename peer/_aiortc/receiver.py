@@ -26,6 +26,7 @@ from ..receiving.decoding import AudioDecoding, VideoDecoding
 from ..receiving.hearing import AudioStats, Hearing
 from ..receiving.intake import Intake
 from ..receiving.missing import requests
+from ..receiving.pool import DecoderPool
 from ..receiving.remote_track import RemoteTrack
 from ..receiving.repair import Step
 from .frames import FramesAsQueue
@@ -35,11 +36,34 @@ logger = get_logger(__name__)
 
 
 class _Statistics(StreamStatistics):
-    """aiortc's, which fit into a report whatever the other side's timestamps are."""
+    """aiortc's, which fit into a report whatever the other side's timestamps are.
+
+    Packets arrive by a clock that nobody sets; aiortc's jitter is that of the wall clock as well.
+    """
+
+    _rate: int
+    _jitter = 0.0
+    _transit: tuple[int, float] | None = None
+
+    def __init__(self, clockrate: int) -> None:
+        super().__init__(clockrate)
+        self._rate = clockrate
+
+    def add(self, packet: RtpPacket) -> None:
+        super().add(packet)
+        if self.max_seq != packet.sequence_number:
+            return  # it came late
+        arrival = asyncio.get_running_loop().time() * self._rate
+        if self._transit is not None and packet.timestamp != self._transit[0]:
+            timestamp, before = self._transit
+            passed = (packet.timestamp - timestamp + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+            # RFC 3550 section 6.4.1.
+            self._jitter += (abs(arrival - before - passed) - self._jitter) / 16
+        self._transit = packet.timestamp, arrival
 
     @property
     def jitter(self) -> int:
-        return min(super().jitter, 0xFFFFFFFF)
+        return min(int(self._jitter), 0xFFFFFFFF)
 
 
 class Receiver(TappedReceiver):
@@ -59,6 +83,7 @@ class Receiver(TappedReceiver):
     decoding: AudioDecoding | VideoDecoding | None = None
     """The thread, once there is one."""
     _intake: Intake
+    _pool: DecoderPool
     _mutes: asyncio.TimerHandle | None = None
     _told_repairing: frozenset[int] = frozenset()
     """Sources of retransmissions that the description named."""
@@ -66,8 +91,13 @@ class Receiver(TappedReceiver):
     _pleaded_at = float("-inf")
     _estimated_at = 0
 
-    def begin(self) -> None:
-        """Take the place of aiortc's."""
+    def begin(self, pool: DecoderPool) -> None:
+        """Take the place of aiortc's.
+
+        Args:
+            pool: What the decoders of one connection share.
+        """
+        self._pool = pool
         self._intake = Intake(self.kind, self._deliver)
 
     @property
@@ -144,10 +174,12 @@ class Receiver(TappedReceiver):
         )
         self._told_repairing = frozenset(self._hidden("rtx_ssrc"))
         if track.kind == "audio":
-            self.decoding = AudioDecoding(track.frames, Hearing(track.times))
+            self.decoding = AudioDecoding(track.frames, Hearing(track.times), self._pool)
         else:
             track.frames.on_return = self.origin.read_again
-            self.decoding = VideoDecoding(track.frames, self._hidden("decoder_error").set)
+            self.decoding = VideoDecoding(
+                track.frames, self._hidden("decoder_error").set, self._pool
+            )
             self._set_hidden("decoder_queue", self.decoding)
             self._set_hidden("decoder_thread", self.decoding)
         self.transport._register_rtp_receiver(self, parameters)
@@ -327,11 +359,12 @@ class Receiver(TappedReceiver):
     @property
     def packets_discarded(self) -> int:
         """How many packets were of no use: malformed, or of a source that is not played."""
-        return self._intake.discarded
+        undecoded = self.decoding.turned_away if isinstance(self.decoding, AudioDecoding) else 0
+        return self._intake.discarded + undecoded
 
     @property
     def frames_dropped(self) -> int:
-        """How many pictures were not decoded, or not read, for want of time."""
+        """How many pictures were not decoded, or not read, for want of time or for their size."""
         undecoded = self.decoding.dropped if isinstance(self.decoding, VideoDecoding) else 0
         return undecoded + (self._track.dropped if isinstance(self._track, RemoteTrack) else 0)
 

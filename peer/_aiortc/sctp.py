@@ -5,6 +5,7 @@ from collections.abc import Callable
 from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCSctpTransport
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 
+from ..sctp.admission import MOST_CHANNELS
 from ..sctp.congestion import Controller
 from ..sctp.congestion.model import Model
 from ..sctp.dcep import Open
@@ -103,11 +104,15 @@ class SctpTransport(RTCSctpTransport):
     controller: type[Controller] = Model
     """Makes the congestion control."""
 
-    def begin(self) -> None:
-        """Take the place of aiortc's."""
+    def begin(self, most: int = MOST_CHANNELS) -> None:
+        """Take the place of aiortc's.
+
+        Args:
+            most: Channels that the other side may have open at a time.
+        """
         self.channels = {}
         self.channels_opened = self.channels_closed = 0
-        self.shell = Channels(self, controller=self.controller, port=self.port)
+        self.shell = Channels(self, controller=self.controller, port=self.port, most=most)
 
     def channel_changes(self, channel: CountedChannel, before: str, after: str) -> None:
         """Count a channel that enters or leaves ``open``."""

@@ -50,10 +50,7 @@ class Backlog(Generic[T]):
         """
         is_full = len(self._waiting) >= MOST or self._bytes + size > MOST_BYTES
         if self._waiting and is_full:
-            self.dropped += len(self._waiting)
-            self._waiting.clear()
-            self._bytes = 0
-            self._needs_key_frame = True
+            self.begin_anew()
         if self._needs_key_frame and not is_key_frame:
             self.dropped += 1
             if now - self._asked_at < INSIST:
@@ -64,6 +61,13 @@ class Backlog(Generic[T]):
         self._waiting.append((picture, size))
         self._bytes += size
         return False
+
+    def begin_anew(self) -> None:
+        """Forget what waits, and go on with a key frame."""
+        self.dropped += len(self._waiting)
+        self._waiting.clear()
+        self._bytes = 0
+        self._needs_key_frame = True
 
     def take(self) -> T | None:
         """Return the oldest picture, or ``None``."""

@@ -27,13 +27,17 @@ from .backlog import Backlog, is_key_frame
 from .frames import FrameQueue
 from .hearing import AudioStats, Hearing
 from .playout import STEP
+from .pool import DecoderPool
+from .sizes import Sizes, announced
 
 _UNSPECIFIED = 2
 """The matrix of a stream that does not tell it (ITU-T H.273 section 8.3)."""
 
-MOST_PIXELS = 36_000_000
-"""Pixels of a picture at most: 8K has 33 million. A decoder keeps several, and ten bytes
-can announce 268 million."""
+IDLE = 30.0
+"""Seconds without anything to decode after which a thread ends; the next packet starts another."""
+
+_PLEA = 5.0
+"""Seconds from one request for a key frame to the next, while pictures are refused."""
 
 _BEHIND = 0.2
 """Seconds after which time that nobody heard is passed over, as after a machine has slept."""
@@ -47,27 +51,55 @@ logger = get_logger(__name__)
 
 
 class _Decoding:
-    """A thread that decodes for one track.
+    """A thread that decodes for one track, while there is something to decode.
 
     Args:
         frames: Where the frames go.
         name: The name of the thread, for a debugger's list.
+        pool: What it shares with the other tracks of its connection.
+
+    Attributes:
+        turned_away: How much was not taken, because the pool has no place.
     """
 
-    def __init__(self, frames: FrameQueue[AudioFrame | VideoFrame], name: str) -> None:
+    def __init__(
+        self, frames: FrameQueue[AudioFrame | VideoFrame], name: str, pool: DecoderPool | None
+    ) -> None:
+        self.turned_away = 0
         self._frames = frames
+        self._pool = pool or DecoderPool()
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
         self._closing = False
         self._ended = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._name = name
+        self._thread: threading.Thread | None = None
 
     def close(self) -> None:
         """Have the thread end soon. Returns at once; may be called again."""
         with self._changed:
             self._closing = True
             self._changed.notify()
+            runs = self._thread is not None
+        if not runs:
+            self._frames.end()
+            self._ended.set()
+
+    def _runs(self) -> bool:
+        """Start the thread unless there is one; return whether there is. With the lock held."""
+        if self._thread is not None:
+            return True
+        if self._closing or not self._pool.enter():
+            return False
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no more of them
+            self._pool.leave(thread)
+            logger.warning("a track is not decoded: %s", error)
+            return False
+        self._thread = thread
+        return True
 
     async def closed(self, timeout: float) -> bool:
         """Wait until the thread has ended.
@@ -87,20 +119,27 @@ class _Decoding:
             logger.warning("a decoder has not ended within %g s", timeout)
             return False
         # The report was the thread's last act, so this is a matter of microseconds.
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         return True
 
     def _run(self) -> None:
+        this = threading.current_thread()
         try:
             self._decode()
         except Exception:
             logger.exception("a decoder failed, and its track ends")
         finally:
-            self._frames.end()
-            try:
-                self._loop.call_soon_threadsafe(self._ended.set)
-            except RuntimeError:
-                logger.debug("decoding.ended reason=loop-closed")
+            self._pool.leave(this)
+            with self._changed:
+                was_idle = self._thread is not this
+                self._closing = self._closing or not was_idle
+            if not was_idle:
+                self._frames.end()
+                try:
+                    self._loop.call_soon_threadsafe(self._ended.set)
+                except RuntimeError:
+                    logger.debug("decoding.ended reason=loop-closed")
 
     def _decode(self) -> None:
         raise NotImplementedError
@@ -115,16 +154,22 @@ class AudioDecoding(_Decoding):
     Args:
         frames: Where the frames go.
         hearing: What decides and decodes.
+        pool: What it shares with the other tracks of its connection.
     """
 
-    def __init__(self, frames: FrameQueue[AudioFrame | VideoFrame], hearing: Hearing) -> None:
+    def __init__(
+        self,
+        frames: FrameQueue[AudioFrame | VideoFrame],
+        hearing: Hearing,
+        pool: DecoderPool | None = None,
+    ) -> None:
         self._hearing = hearing
         self._packets: deque[tuple[float, RTCRtpCodecParameters, RtpPacket]] = deque(
             maxlen=_PACKETS
         )
         self._idle = self._asleep = False
         frames.on_return = self._wake
-        super().__init__(frames, "audio-decoder")
+        super().__init__(frames, "audio-decoder", pool)
 
     @property
     def stats(self) -> AudioStats:
@@ -141,13 +186,18 @@ class AudioDecoding(_Decoding):
         now = time.monotonic()
         with self._changed:
             self._packets.append((now, codec, packet))
-            if self._asleep:
+            if self._asleep and self._frames.is_forsaken:
                 self._forget(now - _KEPT)
+            elif not self._runs():
+                self.turned_away += len(self._packets)
+                self._packets.clear()
             elif self._idle:
                 self._changed.notify()
 
     def _wake(self) -> None:
         with self._changed:
+            if self._asleep:
+                self._runs()
             self._changed.notify()
 
     def _forget(self, before: float) -> None:
@@ -175,16 +225,20 @@ class AudioDecoding(_Decoding):
                     if not self._asleep:
                         self._asleep = True
                         self._hearing.pause()
-                    self._changed.wait()
+                    if not self._changed.wait(IDLE) and self._frames.is_forsaken:
+                        break
                     continue
                 if self._asleep:
-                    break
+                    return True
                 self._idle = self._hearing.is_idle and not self._packets
-                left = None if self._idle else due - time.monotonic()
-                if left is not None and left <= 0:
+                left = IDLE if self._idle else due - time.monotonic()
+                if left <= 0:
+                    return True
+                if not self._changed.wait(left) and self._idle and not self._packets:
                     break
-                self._changed.wait(left)
-            return not self._closing
+            if not self._closing:
+                self._thread = None
+            return False
 
     def _catch_up(self, now: float) -> float:
         """Play what waited, as it would have been; return when the next frame is due."""
@@ -226,28 +280,37 @@ class VideoDecoding(_Decoding):
     Args:
         frames: Where they go.
         ask_for_key_frame: Is called where the decoder cannot go on without one; from any thread.
+        pool: What it shares with the other tracks of its connection, and how large pictures may be.
     """
 
     def __init__(
         self,
         frames: FrameQueue[AudioFrame | VideoFrame],
         ask_for_key_frame: Callable[[], None],
+        pool: DecoderPool | None = None,
     ) -> None:
         self._ask_for_key_frame = ask_for_key_frame
         self._refused = Refusals("decoding")
         self._backlog: Backlog[tuple[RTCRtpCodecParameters, JitterFrame]] = Backlog()
-        super().__init__(frames, "video-decoder")
+        self._needs_key_frame = False
+        self._asked_at = float("-inf")
+        super().__init__(frames, "video-decoder", pool)
+        self._sizes = Sizes(self._pool.most_pixels)
 
     @property
     def dropped(self) -> int:
         """How many pictures were not decoded, for want of time or because they are too large."""
-        return self._backlog.dropped + self._refused.count
+        return self._backlog.dropped + self._refused.count + self.turned_away
 
     def put(self, task: tuple[RTCRtpCodecParameters, JitterFrame]) -> None:
         """Take an encoded picture and its codec."""
         codec, picture = task
         key_frame = is_key_frame(codec.name, picture.data)
         with self._changed:
+            if not self._runs():
+                self.turned_away += 1
+                self._backlog.begin_anew()
+                return
             ask = self._backlog.put(
                 time.monotonic(), task, is_key_frame=key_frame, size=len(picture.data)
             )
@@ -264,9 +327,9 @@ class VideoDecoding(_Decoding):
                 decoder, name = get_decoder(codec), codec.name
                 context = getattr(decoder, "codec", None)
                 if isinstance(context, av.VideoCodecContext):
-                    context.options = {"max_pixels": str(MOST_PIXELS)}
-            if (pixels := _announced(name, picture.data)) > MOST_PIXELS:
-                self._refused.note(ValueError(f"{pixels} pixels are more than {MOST_PIXELS}"))
+                    # More than is let through, since it counts whole macroblocks.
+                    context.options = {"max_pixels": str(2 * self._sizes.most)}
+            if not self._takes(name, picture.data):
                 continue
             try:
                 frames = decoder.decode(picture)
@@ -285,8 +348,37 @@ class VideoDecoding(_Decoding):
             while not self._closing:
                 if (task := self._backlog.take()) is not None:
                     return task
-                self._changed.wait()
+                if not self._changed.wait(IDLE) and not len(self._backlog):
+                    # Its decoder goes with it.
+                    self._backlog.begin_anew()
+                    self._thread = None
+                    return None
             return None
+
+    def _takes(self, codec: str, data: bytes) -> bool:
+        """Return whether a picture may be decoded; where not, those that need it are not either."""
+        size = announced(codec, data)
+        if size is not None:
+            now = time.monotonic()
+            reason = self._sizes.refusal(now, size)
+            if reason is None and not self._pool.reserve(
+                threading.current_thread(), self._sizes.pixels
+            ):
+                reason = "the tracks of this connection have too many pixels together"
+            if reason is not None:
+                self._refused.note(ValueError(reason))
+                self._needs_key_frame = True
+                if now - self._asked_at >= _PLEA:
+                    self._asked_at = now
+                    self._ask_for_key_frame()
+                return False
+        if self._needs_key_frame:
+            if is_key_frame(codec, data):
+                self._needs_key_frame = False
+            elif size is None:
+                self._refused.count += 1
+                return False
+        return True
 
 
 def _tell_colours(frame: VideoFrame) -> None:
@@ -295,14 +387,3 @@ def _tell_colours(frame: VideoFrame) -> None:
         frame.color_range = ColorRange.MPEG
     if frame.colorspace == _UNSPECIFIED:
         frame.colorspace = BT601
-
-
-def _announced(codec: str, data: bytes) -> int:
-    """Return how many pixels a key frame of VP8 has (RFC 6386 section 9.1); 0 for what is none.
-
-    libvpx does not look at what FFmpeg limits, as other decoders do.
-    """
-    if codec.upper() != "VP8" or len(data) < 10 or data[0] & 1:
-        return 0
-    width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (6, 8))
-    return width * height

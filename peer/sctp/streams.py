@@ -2,18 +2,23 @@
 
 from collections.abc import Iterable
 
+from .admission import Admission
 from .surroundings import Channel
 
 
 class Streams:
     """The channels of an association by their stream identifiers.
 
+    Args:
+        admission: Is told of streams that are free again.
+
     Attributes:
         reset_here: Streams in use whose incoming direction the other side has reset.
         reset_there: Likewise, whose outgoing direction this side has.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
         self._channels: dict[int, Channel] = {}
         self.reset_here: set[int] = set()
         self.reset_there: set[int] = set()
@@ -49,6 +54,7 @@ class Streams:
     def release(self, id: int) -> None:
         """Take the channel of a stream away."""
         self._channels.pop(id, None)
+        self._admission.left(id)
 
     def free_if_reset(self, id: int) -> Channel | None:
         """Free a stream if both directions are reset (RFC 8831 section 6.7).
@@ -60,4 +66,5 @@ class Streams:
             return None
         self.reset_here.discard(id)
         self.reset_there.discard(id)
+        self._admission.left(id)
         return self._channels.pop(id, None)

@@ -12,6 +12,7 @@ from icefloe.logs import get_logger
 
 from ..errors import ChannelUnavailable
 from . import dcep, options
+from .admission import MOST_CHANNELS, Admission
 from .association import Association
 from .congestion import Controller
 from .congestion.model import Model
@@ -35,10 +36,16 @@ class Channels:
         host: What lies below and above.
         controller: Makes the congestion control.
         port: This side's SCTP port.
+        most: Channels that the other side may have open at a time.
     """
 
     def __init__(
-        self, host: Host, *, controller: type[Controller] = Model, port: int = 5000
+        self,
+        host: Host,
+        *,
+        controller: type[Controller] = Model,
+        port: int = 5000,
+        most: int = MOST_CHANNELS,
     ) -> None:
         self._host = host
         self._controller = controller
@@ -48,7 +55,9 @@ class Channels:
         self._is_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
-        self._streams = Streams()
+        self._admission = Admission(most)
+        self._streams = Streams(self._admission)
+        self._malformed = 0
         self._taken = 0  # messages, of all that arrived
         self._unopened: list[Channel] = []  # their OPENs wait for the association
         self.state = "new"
@@ -65,6 +74,11 @@ class Channels:
     def streams(self) -> int:
         """Channels that there may be at a time; 0 until the other side has told."""
         return self._association.streams if self._association is not None else 0
+
+    @property
+    def refused(self) -> int:
+        """How many channels of the other side were refused."""
+        return self._admission.refused
 
     @property
     def wakes_at(self) -> float:
@@ -451,14 +465,23 @@ class Channels:
                 channel.deliver(message)
         except Malformed as error:
             # It breaks RFC 8831 or 8832: that must not end the association.
-            logger.warning("dropped a malformed data channel message: %s", error)
+            self._malformed += 1
+            if _is_told(self._malformed):
+                logger.warning(
+                    "dropped a malformed data channel message, number %d: %s",
+                    self._malformed,
+                    error,
+                )
 
     def _take_dcep(self, arrival: Arrival, channel: Channel | None) -> None:
         message, id = arrival.data, arrival.stream
         if dcep.is_open(message):
             if channel is not None and not self._is_free(id):
                 raise Malformed(f"an OPEN for the channel {id}, which there is")
-            channel = self._host.accept(self._read_open(message, id), id)
+            opened = self._read_open(message, id)
+            if not self._is_admitted(id, opened):
+                return
+            channel = self._host.accept(opened, id)
             self._streams.put(id, channel)
             self.send_raw(id, dcep.Protocol.DCEP, dcep.ACK)
             self._host.announce(channel)
@@ -469,6 +492,18 @@ class Channels:
                 channel.change("open")
         else:
             raise Malformed("a DCEP message of an unknown type")
+
+    def _is_admitted(self, id: int, opened: dcep.Open) -> bool:
+        """Return whether a channel may be; one that may not is closed (RFC 8832 section 6)."""
+        size = len(opened.label.encode()) + len(opened.protocol.encode())
+        reason = self._admission.refusal(id, size, own_are_odd=self._host.is_server)
+        if reason is None:
+            return True
+        if self._admission.refused == 1:  # one is enough of a flood: the statistics count them
+            logger.warning("a data channel of the other side is refused: %s", reason)
+        if self._association is not None:
+            self._association.reset(id)
+        return False
 
     def _read_open(self, message: bytes, id: int) -> dcep.Open:
         association = self._association
@@ -491,9 +526,14 @@ class Channels:
             self._timer = None
         for channel in [*self._streams.all(), *self._unopened]:
             channel.change("closed")
-        self._streams = Streams()
+        self._streams = Streams(self._admission)
         self._unopened.clear()
         self._host.ended()
+
+
+def _is_told(count: int) -> bool:
+    """Whether the log has this one of many: the first, the tenth, the hundredth and so on."""
+    return str(count).strip("0") == "1"
 
 
 def _size(message: Message) -> int:

@@ -209,7 +209,8 @@ class Outgoing:
         """
         self.nacks += 1
         rtx = self._rtx.get(self._last_type) if self._last_type is not None else None
-        if packets := self.stream.again(numbers, rtx_type=rtx, ntp=ntp_time()):
+        rtt = self.control.rtt
+        if packets := self.stream.again(numbers, rtx_type=rtx, ntp=ntp_time(), rtt=rtt):
             self._leave(packets, again=True)
 
     # --- what it does

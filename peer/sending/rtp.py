@@ -3,6 +3,7 @@
 The payloads are not copied into anything that is kept: what goes to many peers is in memory once.
 """
 
+import math
 import random
 import struct
 import time
@@ -29,7 +30,16 @@ REPAIRED_EVERY = 0.01
 """Seconds before a packet is sent once more: whoever asks for it at each packet that comes has not
 waited for the answer."""
 
-_REPAIRED_EVERY = int(REPAIRED_EVERY * (1 << 32))
+REPAIRED_AT_MOST = 1.0
+"""Seconds likewise, where the round trip is longer: who reports on it may say anything."""
+
+RECENT = 2.0
+"""Seconds of media that bound what is sent again at once. In the long run as many bytes are sent
+again as were sent: a request of 20 bytes must not have thousands of packets sent without end."""
+
+LEAST_BUDGET = 32 * 1024
+"""Bytes that are sent again however little was sent."""
+
 _NTP_EPOCH = 2_208_988_800
 _HEADER = struct.Struct("!BBHII")
 _EXTENSION_HEADER = 4
@@ -65,8 +75,37 @@ class _Sent:
     payload: bytes
     ntp: int
     """When it was sent."""
-    again_before: int = 0
-    """When it may be sent once more, after it was sent again."""
+    again_at: int | None = None
+    """When it was last sent again."""
+
+
+class _Budget:
+    """How many bytes may be sent again: what was sent adds to it, and its memory fades."""
+
+    def __init__(self) -> None:
+        self._credit = float(LEAST_BUDGET)
+        self._recent = 0.0
+        self._at = 0
+
+    def sent(self, size: int, ntp: int) -> None:
+        self._fade(ntp)
+        self._recent += size
+        self._credit = min(self._credit + size, max(LEAST_BUDGET, self._recent))
+
+    def takes(self, size: int, ntp: int) -> bool:
+        """Whether so many bytes may be sent again, which are taken then."""
+        self._fade(ntp)
+        self._credit = min(self._credit, max(LEAST_BUDGET, self._recent))
+        if size > self._credit:
+            return False
+        self._credit -= size
+        return True
+
+    def _fade(self, ntp: int) -> None:
+        # A clock that is set back has nothing fade.
+        passed, self._at = max(0, ntp - self._at), ntp
+        if passed:
+            self._recent *= math.exp(-passed / (RECENT * (1 << 32)))
 
 
 class RtpStream:
@@ -93,6 +132,7 @@ class RtpStream:
         self._rtx_number = random.getrandbits(15)
         self._history: dict[int, _Sent] = {}
         """By their numbers, the oldest first."""
+        self._budget = _Budget()
         self._before = b""
         self._has_send_time = False
         self._level_id: int | None = None
@@ -167,6 +207,7 @@ class RtpStream:
             number = number + 1 & 0xFFFF
             self.octets += len(payload)
         self._number = number
+        self._budget.sent(sum(map(len, payloads)), ntp)
         self.packets += len(payloads)
         self._forget(ntp)
         return packets
@@ -179,20 +220,33 @@ class RtpStream:
                 return
             del self._history[number]
 
-    def again(self, numbers: Iterable[int], *, rtx_type: int | None, ntp: int) -> list[bytes]:
-        """Return packets once more, those that are remembered.
+    def again(
+        self,
+        numbers: Iterable[int],
+        *,
+        rtx_type: int | None,
+        ntp: int,
+        rtt: float | None = None,
+    ) -> list[bytes]:
+        """Return packets once more, those that are remembered and that the budget allows.
 
         Args:
             numbers: The sequence numbers that the other side lacks.
             rtx_type: The payload type of what is sent again, if there is one.
             ntp: The time.
+            rtt: The round trip in seconds, if it is known: none is sent twice within it.
         """
+        pause = int(min(max(rtt or 0.0, REPAIRED_EVERY), REPAIRED_AT_MOST) * (1 << 32))
         packets: list[bytes] = []
         for number in numbers:
             sent = self._history.get(number)
-            if sent is None or 0 < sent.again_before - ntp <= _REPAIRED_EVERY:
+            if sent is None:
+                continue
+            if sent.again_at is not None and 0 <= ntp - sent.again_at < pause:
                 continue
             if len(packets) == REPAIRED_AT_ONCE:
+                break
+            if not self._budget.takes(len(sent.payload), ntp):
                 break
             extension = self._extension(ntp, sent.level)
             first = 0x90 if extension else 0x80
@@ -205,7 +259,7 @@ class RtpStream:
                 payload = number.to_bytes(2, "big") + sent.payload
                 self._rtx_number = again + 1 & 0xFFFF
             packets.append(header + extension + payload)
-            sent.again_before = ntp + _REPAIRED_EVERY
+            sent.again_at = ntp
             self.packets_again += 1
             self.octets_again += len(payload)
         return packets

@@ -22,7 +22,14 @@ from icefloe.peer import PeerConnection
 from icefloe.peer._aiortc import Receiver, Sender
 from icefloe.peer.receiving.backlog import MOST_BYTES as MOST_WAITING, Backlog
 from icefloe.peer.receiving.pictures import CAPACITY, LEAP, MOST_BYTES, Assembly
-from icefloe.peer.sending.rtp import HISTORY, HISTORY_LEAST, REMEMBERED, RtpStream
+from icefloe.peer.sending.rtp import (
+    HISTORY,
+    HISTORY_LEAST,
+    LEAST_BUDGET,
+    RECENT,
+    REMEMBERED,
+    RtpStream,
+)
 from tests.helpers.pairs import closing, connected, negotiate
 from tests.peer.test_repair import is_media, make_lossy
 
@@ -225,3 +232,49 @@ def test_who_asks_again_and_again_gets_a_packet_once_within_a_round_trip() -> No
         len(stream.again([number, number], rtx_type=97, ntp=int((10 + s) * (1 << 32)))) for s in at
     ]
     assert got == [1, 0, 0, 1, 0, 1]
+
+
+def test_what_is_sent_again_is_no_more_than_what_was_sent() -> None:
+    stream, second, again, sent = RtpStream(1, 2), 1 << 32, 0, 0
+    for step in range(2000):  # 20 s of 100 packets a second, each followed by a flood of requests
+        ntp = 100 * second + step * second // 100
+        stream.packets_of([bytes(1000)], payload_type=96, timestamp=step, ntp=ntp)
+        sent += 1000
+        lacks = [stream._number - 1 - back & 0xFFFF for back in range(1000)]
+        again += sum(map(len, stream.again(lacks, rtx_type=97, ntp=ntp)))
+    assert 0.9 * sent < again < 1.1 * sent + LEAST_BUDGET + RECENT * 100_000
+
+
+def test_a_pause_saves_up_no_burst() -> None:
+    stream, second = RtpStream(1, 2), 1 << 32
+    stream.packets_of([bytes(1000)] * 1000, payload_type=96, timestamp=1, ntp=100 * second)
+    lacks = [stream._number - 1 - back & 0xFFFF for back in range(1000)]
+    late = 0
+    for at in range(120, 130):
+        late += len(stream.again(lacks, rtx_type=97, ntp=at * second))
+    assert 0 < late <= LEAST_BUDGET / 1000
+
+
+def test_all_of_a_key_frame_may_be_sent_again_at_once() -> None:
+    stream, second = RtpStream(1, 2), 1 << 32
+    stream.packets_of([bytes(1000)] * 5000, payload_type=96, timestamp=1, ntp=100 * second)
+    numbers = [stream._number - 1 - back & 0xFFFF for back in range(5000)]
+    got = 0
+    for start in range(0, 2500, 250):
+        ntp = 100 * second + start * second // 5000
+        got += len(stream.again(numbers[start : start + 250], rtx_type=97, ntp=ntp))
+    assert got == 2500
+
+
+def test_no_packet_is_sent_twice_within_a_round_trip_and_an_absurd_one_is_not_believed() -> None:
+    stream, second = RtpStream(1, 2), 1 << 32
+    stream.packets_of([b"x"], payload_type=96, timestamp=1, ntp=0)
+    number = stream._number - 1 & 0xFFFF
+
+    def ask(at: float, rtt: float) -> int:
+        return len(stream.again([number], rtx_type=97, ntp=int(at * second), rtt=rtt))
+
+    assert [ask(10 + at, 0.2) for at in (0.0, 0.1, 0.19, 0.21, 0.4, 0.42)] == [1, 0, 0, 1, 0, 1]
+    assert [ask(20 + at, 60.0) for at in (0.0, 0.9, 1.01)] == [1, 0, 1]
+    # A clock that is set back stops nothing.
+    assert ask(5.0, 0.2) == 1

@@ -83,6 +83,7 @@ BEYOND: dict[type, str] = {
         datagramsDiscarded rtpPacketsDiscarded rtcpPacketsDiscarded headerExtensionsDiscarded
     """,
     RTCOutboundRtpStreamStats: "framesRefused",
+    RTCPeerConnectionStats: "dataChannelsRefused",
 }
 """Those for which W3C has no name; the document says so."""
 
