@@ -234,12 +234,12 @@ def test_equal_names_take_no_square_of_the_time(
 ) -> None:
     tried = 0
 
-    def counting(name: str) -> str:
+    def counting(name: str, longest: int) -> str:
         nonlocal tried
         tried += 1
         return name
 
-    monkeypatch.setattr(paths, "_shortened", counting)
+    monkeypatch.setattr(paths, "shortened", counting)
     names = ["a.txt", "A.TXT", *(f"a ({number}).txt" for number in range(2, 2000))]
     entries = [Entry(name, size=0) for name in names] + [Entry("a.txt", size=0)] * 20_000
     places = arrange(entries, case_sensitive=case_sensitive)
