@@ -103,7 +103,7 @@ async def test_a_desktop_is_shared(tmp_path: Path) -> None:
         host = (await prints(server, r"Open http://([\d.:]+)/"))[1]
         settings = {"DISPLAY": display, "ICEFLOE_SERVER": f"ws://{host}/ws"}
         async with shell(line, tmp_path, **settings) as desktop:
-            await prints(desktop, r"anybody in room 'lobby' can use this machine now")
+            await prints(desktop, r"anybody in room 'lobby' may ask to use it")
             await prints(desktop, rf"Open http://{host}/ and join: you see this screen")
 
 
