@@ -30,6 +30,9 @@ _RGB, _RESERVED, _BT2020_CONSTANT = 0, 3, 10
 """Others; ``colorspace`` of a frame is such a number."""
 
 _FULL_RANGE = frozenset({"gray", "rgb24", "bgr24", "rgba", "bgra", "yuvj420p", "yuvj444p"})
+_ABORTING = frozenset({"yaf32be", "yaf32le"})
+"""Pixel formats that libswscale (FFmpeg 8) ends the whole process for, by an assertion."""
+
 _MONOCHROME = frozenset({"monow", "monob"})
 _MATRIX = struct.Struct("=9i")
 
@@ -72,6 +75,12 @@ class PictureConverter:
             raise UnusablePicture(
                 _described(frame), format, "it has no pixels", "give one with a width and a height"
             )
+        name = frame.format.name
+        is_cut = name.startswith("bayer_") and (frame.width % 2 or frame.height % 2)
+        if name in _ABORTING or is_cut:
+            # For half a Bayer pattern libswscale ends the process as well.
+            advice = "give one with an even width and height" if is_cut else "convert it before"
+            raise UnusablePicture(_described(frame), format, "FFmpeg does not convert it", advice)
         try:
             made = self._converted(frame, format, wide, high)
             return self._turned(made, frame, turn) if turn else made

@@ -180,6 +180,15 @@ def test_any_frame_is_converted_or_named(
             assert (made.width, made.height, made.format.name) == (width, height, wanted)
 
 
+@pytest.mark.parametrize(
+    ("format", "width", "height"),
+    [("bayer_rggb8", 64, 33), ("bayer_bggr16le", 33, 64), ("yaf32le", 64, 64), ("yaf32be", 2, 2)],
+)
+def test_what_ends_the_process_in_ffmpeg_is_refused(format: str, width: int, height: int) -> None:
+    with pytest.raises(UnusablePicture, match=format):
+        PictureConverter().convert(VideoFrame(width, height, format), "yuv420p")
+
+
 # --- orientation
 
 
