@@ -163,7 +163,7 @@ class IcefloePeer:
             self._jobs.start(self._traffic.serve(channel))
 
     async def _transfer(self, peer: RemotePeer, size: int) -> None:
-        channel = await peer.open_channel(BULK)
+        channel = await peer.open_channel(BULK, shared=False)  # each transfer has one
         await self._traffic.send_bulk(channel, size)
 
     async def close(self) -> None:
