@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from typing import Any
 
-import av
 import pytest
 from hypothesis import HealthCheck, settings
 
