@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from av import Packet
+from av.frame import Frame
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -38,9 +40,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
     """Name a value without its address, which is another one in each worker."""
-    if type(val).__repr__ is not object.__repr__ and not isinstance(
-        val, av.frame.Frame | av.Packet
-    ):
+    has_address = type(val).__repr__ is object.__repr__ or isinstance(val, Frame | Packet)
+    if not has_address:
         return None
     return re.sub(r" at 0x[0-9a-f]+", "", repr(val))
 
