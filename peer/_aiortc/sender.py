@@ -1,5 +1,6 @@
 """The sender of RTP: limits at run time, tracks that come encoded."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -103,6 +104,10 @@ class Sender(RTCRtpSender):
         getattr(self, "_RTCRtpSender__rtp_started").set()  # noqa: B009
         try:
             await self.outgoing.run()
+        except asyncio.CancelledError:
+            # It ends here. A task that ends so would keep the frames in which it was, and with them
+            # the encoder and its threads, until the garbage collector comes.
+            logger.debug("sender.end kind=%s reason=stopped", self.kind)
         finally:
             getattr(self, "_RTCRtpSender__rtp_exited").set()  # noqa: B009
 

@@ -242,15 +242,20 @@ class Outgoing:
 
     async def _read_until_replaced(self, track: MediaStreamTrack) -> None:
         name = f"send {track.kind} {track.id}"
-        self._reading = asyncio.get_running_loop().create_task(self._read(track), name=name)
+        reading = self._reading = asyncio.get_running_loop().create_task(
+            self._read(track), name=name
+        )
         try:
-            await asyncio.wait((self._reading,))
+            await asyncio.wait((reading,))
         finally:
-            self._reading.cancel()
-            await asyncio.wait((self._reading,))
-        if self._reading.cancelled():
-            return
-        match self._reading.exception():
+            reading.cancel()
+            await asyncio.wait((reading,))
+            outcome = None if reading.cancelled() else reading.exception()
+            # A task that was cancelled keeps the frames in which it was, and so the encoder with
+            # its threads, until the garbage collector comes.
+            self._reading = None
+            del reading
+        match outcome:
             case None:
                 pass
             case ConnectionError() as error:
