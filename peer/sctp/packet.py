@@ -65,7 +65,6 @@ class Cause(IntEnum):
     """Error causes (RFC 9260 section 3.3.10)."""
 
     STALE_COOKIE = 3
-    OUT_OF_RESOURCE = 4
     NO_USER_DATA = 9
     PROTOCOL_VIOLATION = 13
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from .inbound import MAX_AHEAD, MAX_MESSAGE, OVERHEAD, Arrival, Inbound, Tsns
+from .inbound import MAX_AHEAD, MAX_MESSAGE, Arrival, Inbound, Tsns
 from .packet import (
     DATA_HEADER,
     I_DATA_HEADER,
@@ -51,10 +51,6 @@ FLOOR = 256 * 1024
 SLACK = 64 * 1024
 """Bytes beyond the limit that are taken where they fill a gap: what follows is given out then."""
 
-OVERRUN_RATE = 64 * 1024
-"""Bytes a second that the other side may send beyond the window for ever: it asks so whether there
-is room again (RFC 9260 section 6.1). Up to the limit may be under way when the window closes."""
-
 
 class Receiver:
     """Takes what the other side sends.
@@ -73,12 +69,12 @@ class Receiver:
 
     def __init__(self, limit: int, offered: int, max_message: int = MAX_MESSAGE) -> None:
         self._limit = limit
+        # One message must be let in whole, whatever its size.
+        self._most = max(limit * UNFINISHED, 2 * max_message)
         self._offered = offered
         self._tsns: Tsns | None = None
         self._is_over = False
         self._inbound = Inbound(max_message)
-        self._overrun = 0.0
-        self._overrun_at = 0.0
         self._packets = 0  # with data, since the last SACK
         self._has_bulk = False
         self._extra = EXTRA_BURST
@@ -119,7 +115,7 @@ class Receiver:
         room = self._limit - cost - not_read
         if not not_read:
             floor = min(FLOOR, self._limit)
-            room = max(room, min(floor, self._limit * UNFINISHED - cost))
+            room = max(room, min(floor, self._most - cost))
         return max(room, 0)
 
     def _not_read(self) -> int:
@@ -147,8 +143,7 @@ class Receiver:
             now: The time.
 
         Raises:
-            Fatal: It has no data, a message is too long, or the other side sends on and on where it
-                was told that there is no room.
+            Fatal: It has no data, or a message is too long.
         """
         tsns = self._tsns
         if tsns is None or self._is_over:
@@ -169,7 +164,6 @@ class Receiver:
         tsn = unwrap(told, tsns.cumulative)
         if tsn > tsns.cumulative and not self._has_room(tsn, len(data)):
             self.is_due = True
-            self._overran(len(data) + OVERHEAD, now)
             return  # RFC 9260 section 6.2: it is beyond the window that was offered
         if not tsns.add(tsn):
             return
@@ -185,23 +179,12 @@ class Receiver:
         not_read = self._not_read()
         cost = inbound.cost + not_read + size
         if not not_read:
-            return cost <= self._limit * UNFINISHED
+            return cost <= self._most
         if tsn > tsns.highest:
             return cost <= self._limit
         # What was offered was offered without the overhead of fragments, which the other side
         # does not know.
-        return (
-            inbound.size + not_read + size <= self._limit + SLACK
-            and cost <= self._limit * UNFINISHED
-        )
-
-    def _overran(self, size: int, now: float) -> None:
-        """Count bytes that were sent beyond the window, and end it where they are too many."""
-        passed = max(now - self._overrun_at, 0.0)
-        self._overrun = max(self._overrun - passed * OVERRUN_RATE, 0.0) + size
-        self._overrun_at = now
-        if self._overrun > self._limit:
-            raise Fatal(Cause.OUT_OF_RESOURCE, "the other side sends on beyond the window", b"")
+        return inbound.size + not_read + size <= self._limit + SLACK and cost <= self._most
 
     def packet_ends(self, now: float, *, counts: bool) -> None:
         """Note that a packet with data was taken.
