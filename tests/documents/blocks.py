@@ -107,7 +107,7 @@ class Program:
         if self.process.returncode is None:
             self.process.terminate()
         _, complaints = await self.process.communicate()
-        assert complaints.decode() == ""
+        assert not complaints, complaints.decode()
         assert self.process.returncode is not None
         return self.process.returncode
 
