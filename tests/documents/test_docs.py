@@ -28,7 +28,7 @@ from icefloe.media import (
 from icefloe.peer import PeerConfiguration, PeerConnection, RemotePeer, RequestFailed, join
 from icefloe.signaling import serve
 from tests.documents.blocks import ROOT, all_blocks, block
-from tests.helpers.calls import Call, calling, eventually
+from tests.helpers.calls import Call, eventually, held_call
 from tests.helpers.xserver import x_server
 from tests.media.files import make
 
@@ -65,19 +65,8 @@ async def running(example: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Ta
 
 @pytest.fixture
 async def call() -> AsyncIterator[Call]:
-    standing: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
-    over = asyncio.Event()
-
-    async def hold() -> None:
-        # A task group belongs to one task; a fixture begins and ends in two.
-        async with calling() as call:
-            standing.set_result(call)
-            await over.wait()
-
-    holding = asyncio.create_task(hold())
-    yield await standing
-    over.set()
-    await holding
+    async with held_call() as call:
+        yield call
 
 
 @pytest.fixture

@@ -109,6 +109,26 @@ async def calling(configuration: PeerConfiguration | None = None) -> AsyncIterat
                 end.end("hung-up")
 
 
+@asynccontextmanager
+async def held_call() -> AsyncIterator[Call]:
+    """Connect both ends in a task of their own, for a fixture.
+
+    A task group belongs to one task; a fixture begins and ends in two.
+    """
+    standing: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
+    over = asyncio.Event()
+
+    async def hold() -> None:
+        async with calling() as call:
+            standing.set_result(call)
+            await over.wait()
+
+    holding = asyncio.create_task(hold())
+    yield await standing
+    over.set()
+    await holding
+
+
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait until something holds of which no event tells; the test's time limit holds."""
     while not condition():

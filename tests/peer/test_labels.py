@@ -8,26 +8,15 @@ import pytest
 from aiortc import RTCDataChannel
 
 from icefloe.peer import ChannelClosed, ClosedBy, DataChannel, RemotePeer
-from tests.helpers.calls import Call, calling, eventually
+from tests.helpers.calls import Call, eventually, held_call
 
 COUNT = 200
 
 
 @pytest.fixture
 async def call() -> AsyncIterator[Call]:
-    standing: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
-    over = asyncio.Event()
-
-    async def hold() -> None:
-        # A task group belongs to one task; a fixture begins and ends in two.
-        async with calling() as call:
-            standing.set_result(call)
-            await over.wait()
-
-    holding = asyncio.create_task(hold())
-    yield await standing
-    over.set()
-    await holding
+    async with held_call() as call:
+        yield call
 
 
 async def both(call: Call, label: str = "chat", **options: Any) -> list[DataChannel]:

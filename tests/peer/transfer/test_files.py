@@ -21,7 +21,7 @@ from icefloe.peer.transfer.paths import gather
 from icefloe.peer.transfer.protocol import WINDOW, Data, Entries, Entry, Offer, encode
 from icefloe.peer.transfer.session import FileOffer, Progress, send_sources
 from icefloe.peer.transfer.source import SourceFile
-from tests.helpers.calls import Call, calling
+from tests.helpers.calls import Call, held_call
 from tests.helpers.transfers import contents, random_file, transfer, transfer_channel
 
 NAMES = [
@@ -39,19 +39,8 @@ NAMES = [
 
 @pytest.fixture
 async def call() -> AsyncIterator[Call]:
-    standing: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
-    over = asyncio.Event()
-
-    async def hold() -> None:
-        # A task group belongs to one task; a fixture begins and ends in two.
-        async with calling() as call:
-            standing.set_result(call)
-            await over.wait()
-
-    holding = asyncio.create_task(hold())
-    yield await standing
-    over.set()
-    await holding
+    async with held_call() as call:
+        yield call
 
 
 @pytest.fixture
