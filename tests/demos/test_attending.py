@@ -3,23 +3,17 @@
 import asyncio
 import logging
 import signal
-import sys
 
 import pytest
 
 from icefloe.peer import RemotePeer, join
 from icefloe.signaling import SignalingServer, serve
 from tests.demos.rooms import running
+from tests.helpers import forked
 
 
 async def start(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+    return await forked.start("-m", *arguments, stdin=None, stderr=asyncio.subprocess.STDOUT)
 
 
 async def test_a_demo_runs_until_it_is_told_to_end(server: SignalingServer) -> None:
