@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from icefloe.logs import get_logger
 from icefloe.signaling import SignalingError
 
-from .errors import PeerError, PeerLeft
+from .errors import ChannelClosed, ClosedBy, PeerError, PeerLeft
 from .remote import RemotePeer
 
 logger = get_logger(__name__)
@@ -41,7 +41,9 @@ async def _until_gone(peer: RemotePeer, hold: Hold) -> None:
         except PeerLeft:
             pass  # as the peer tells itself
         except PeerError as error:
-            logger.warning("%s: %s", peer.name, error)
+            # Its channels are closed a moment before signaling says that the peer has left.
+            if not (isinstance(error, ChannelClosed) and error.by is ClosedBy.CONNECTION):
+                logger.warning("%s: %s", peer.name, error)
         except Exception:
             logger.exception("%s: the call broke off", peer.name)
 

@@ -3,23 +3,17 @@
 import asyncio
 import logging
 import signal
-import sys
 
 import pytest
 
-from icefloe.peer import RemotePeer, join
+from icefloe.peer import ChannelClosed, PeerError, RemotePeer, join
 from icefloe.signaling import SignalingServer, serve
 from tests.demos.rooms import running
+from tests.helpers import forked
 
 
 async def start(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+    return await forked.start("-m", *arguments, stdin=None, stderr=asyncio.subprocess.STDOUT)
 
 
 async def test_a_demo_runs_until_it_is_told_to_end(server: SignalingServer) -> None:
@@ -70,3 +64,32 @@ async def test_a_call_that_breaks_off_leaves_the_others_alone(
             assert (await anext(aiter(peer.channels()))).label == "hello"
     assert "mallory: the call broke off" in caplog.messages
     assert "alice: the call broke off" not in caplog.messages
+
+
+async def test_nothing_is_said_of_a_channel_that_ends_with_who_has_left(
+    server: SignalingServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    left: asyncio.Queue[PeerError] = asyncio.Queue()
+
+    async def hold(peer: RemotePeer) -> None:
+        channel = await peer.open_channel("talk")
+        try:
+            while True:
+                await channel.send(bytes(1000))
+        except PeerError as error:
+            left.put_nowait(error)
+            raise
+
+    async def demo() -> None:
+        async with join(server.url, room="lobby", name="demo") as room:
+            await room.attend(hold)
+
+    async with running(demo()):
+        async with join(server.url, room="lobby", name="alice") as room:
+            peer = await room.peer("demo")
+            channel = await anext(aiter(peer.channels()))
+            await channel.receive()
+            # It goes over the connection, and is there before signaling has told of it.
+            await peer.connection.close()
+        assert isinstance(await left.get(), ChannelClosed)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -1,16 +1,14 @@
 """The code blocks of the README and of the pages in docs, as they are printed."""
 
-import os
 import re
-import sys
-from asyncio import create_subprocess_exec
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from icefloe.signaling import ListenFailed, SignalingServer, serve
+from tests.helpers import forked
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -118,9 +116,7 @@ async def program(block: Block, server: SignalingServer) -> AsyncIterator[Progra
     text = block.text
     if server.port != PORT:
         text = text.replace(f":{PORT}/", f":{server.port}/")
-    process = await create_subprocess_exec(
-        sys.executable, "-c", text, stdout=PIPE, stderr=PIPE, env={**os.environ}
-    )
+    process = await forked.start("-c", text, stdin=None)
     try:
         yield Program(process)
     finally:

@@ -1,17 +1,15 @@
 """The ``icefloe`` command as a process of its own."""
 
-import asyncio
 import os
 import re
 import signal
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tests.helpers import complaints
+from tests.helpers import complaints, forked
 
 
 @dataclass(frozen=True)
@@ -77,14 +75,12 @@ async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
 
 
 async def _start(*arguments: str, **environment: str) -> Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
+    return await forked.start(
         "-m",
         "icefloe",
         *arguments,
-        env={**os.environ, "COLUMNS": "100", **environment},
-        stdout=PIPE,
-        stderr=PIPE,
+        environment={**os.environ, "COLUMNS": "100", **environment},
+        stdin=None,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.helpers import complaints
+from tests.helpers import complaints, forked
 
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
@@ -31,15 +31,15 @@ async def process(
         through: A program that starts it, with its arguments.
         options: For ``create_subprocess_exec``; its output is piped unless they say otherwise.
     """
-    running = await asyncio.create_subprocess_exec(
-        *through,
-        sys.executable,
-        "-m",
-        "icefloe",
-        *arguments,
-        env={**os.environ, **(environment or {})},
-        **{"stdout": PIPE, "stderr": PIPE, **options},
-    )
+    python = ("-m", "icefloe", *arguments)
+    variables = {**os.environ, **(environment or {})}
+    streams = {"stdin": None, "stdout": PIPE, "stderr": PIPE, **options}
+    if through:
+        running = await asyncio.create_subprocess_exec(
+            *through, sys.executable, *python, env=variables, **streams
+        )
+    else:
+        running = await forked.start(*python, environment=variables, **streams)
     try:
         yield running
     finally:

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from tests.helpers import complaints
-from tests.natlab import warm
+from tests.helpers import complaints, forked
 from tests.natlab.namespace import PIPE, Place, Process
 from tests.natlab.topology import Lab
-from tests.natlab.warm import WarmProcess
 
 Message = dict[str, Any]
 
@@ -213,7 +211,7 @@ def _short(message: Message) -> str:
 
 
 class _ProcessTransport:
-    def __init__(self, process: Process | WarmProcess, name: str) -> None:
+    def __init__(self, process: Process, name: str) -> None:
         self._process = process
         self._watch = complaints.Watch(name)
         self._log: deque[str] = deque(maxlen=200)
@@ -262,7 +260,7 @@ async def program_peer(place: Place, name: str, kind: str, *command: str) -> Asy
 
 
 @asynccontextmanager
-async def _speaking(process: Process | WarmProcess, name: str, kind: str) -> AsyncIterator[LabPeer]:
+async def _speaking(process: Process, name: str, kind: str) -> AsyncIterator[LabPeer]:
     """Speak with a program that was started, and end it at the end of the block."""
     peer = LabPeer(name, kind)
     peer.pid = process.pid
@@ -283,7 +281,7 @@ async def _speaking(process: Process | WarmProcess, name: str, kind: str) -> Asy
 async def warm_peer(
     namespace: str | None, name: str, kind: str, module: str
 ) -> AsyncIterator[LabPeer]:
-    """Run one of :data:`tests.natlab.warm.PROGRAMS` until the end of the block.
+    """Run a program of the lab in Python, as a fork, until the end of the block.
 
     Args:
         namespace: Path of the network namespace in which it runs; ``None`` is that of this process.
@@ -294,7 +292,7 @@ async def warm_peer(
     Raises:
         PeerTrouble: It is not ``ready`` in time.
     """
-    process = await warm.start(namespace, module)
+    process = await forked.start("-m", module, namespace=namespace, limit=2**20)
     async with _speaking(process, name, kind) as peer:
         yield peer
 
@@ -306,7 +304,7 @@ async def python_peer(lab: Lab, node: str, kind: Kind) -> AsyncIterator[LabPeer]
         yield peer
 
 
-async def _end(process: Process | WarmProcess) -> None:
+async def _end(process: Process) -> None:
     """Close the input of a peer, at which it ends, and end it by force if it does not."""
     assert process.stdin is not None
     process.stdin.close()
