@@ -332,7 +332,7 @@ def unwritable(path: str, error: OSError, where: str = "") -> TransferFailed:
     if error.errno in _FORBIDDEN:
         return TransferFailed(Failure.PERMISSION, path, why, where=where, private=not where)
     if error.errno == errno.ELOOP:
-        return UnsafeName(path, "there is a link in its place", private=True)
+        return UnsafeName(path, "there is a link in its place", private=not where)
     private = not where and error.errno in _IN_THE_WAY
     return TransferFailed(Failure.UNWRITABLE, path, why, where=where, private=private)
 
