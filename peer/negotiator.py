@@ -110,6 +110,11 @@ class Negotiator:
         if self._running:
             await self._inbox.put(_Candidate(candidate))
 
+    @property
+    def is_flooded(self) -> bool:
+        """Whether whoever brings a description or a candidate now has to wait."""
+        return self._running and self._inbox.full()
+
     async def settled(self) -> None:
         """Wait until the other side has agreed to everything that this side has changed.
 

@@ -385,13 +385,18 @@ class RemotePeer:
         """Make the first offer, as the newcomer does; there is a section for data in any case."""
         self.connection.negotiateDataChannels()
 
+    @property
+    def is_flooded(self) -> bool:
+        """Whether so much came over signaling that whoever brings more of it has to wait."""
+        return self._negotiator.is_flooded
+
     async def receive_description(self, description: RTCSessionDescription) -> None:
-        """Take a description of the other side."""
+        """Take a description of the other side; waits while too much waits already."""
         with named(self.name):
             await self._negotiator.receive_description(description)
 
     async def receive_candidate(self, candidate: Mapping[str, Any] | None) -> None:
-        """Take a candidate of the other side, or the end of them."""
+        """Take a candidate of the other side, or the end of them; waits likewise."""
         with named(self.name):
             await self._negotiator.receive_candidate(candidate)
 

@@ -43,6 +43,10 @@ from .room_signaler import RoomSignaler, init_of, usable_servers
 
 logger = get_logger(__name__)
 
+MOST_PEERS = 256
+"""Participants with whom there is a connection; more are ignored. Each has sockets and a task, and
+the signaling server says how many there are."""
+
 _INSIST = 3.0
 """Seconds between two looks for the signaling server while a call has no path: its recovery needs
 signaling, and the pauses of the client are longer."""
@@ -125,6 +129,8 @@ class Room:
         self._peers: dict[str, RemotePeer] = {}
         self._outlived = Outlived()
         self._tasks: dict[RemotePeer, asyncio.Task[None]] = {}
+        self._flooded: set[RemotePeer] = set()
+        self._is_full = False
         self._arrivals: Arrivals[RemotePeer] = Arrivals()
         self._changed = asyncio.Event()
         self._is_over = False
@@ -279,6 +285,8 @@ class Room:
         self._changed = asyncio.Event()
 
     def _meet(self, info: PeerInfo, *, senior: bool) -> None:
+        if not self._has_room():
+            return
         self._participants[info.id] = info
         if senior:
             self._seniors.add(info.id)
@@ -286,6 +294,15 @@ class Room:
         if senior and not info.away:
             peer.start()
         peer.away = info.away
+
+    def _has_room(self) -> bool:
+        """Tell whether there may be a connection with one more."""
+        # Those that end do so in a moment.
+        was_full = self._is_full
+        self._is_full = len(self._participants) >= MOST_PEERS or len(self._tasks) >= 2 * MOST_PEERS
+        if self._is_full and not was_full:
+            logger.warning("more than %d participants: the rest is ignored", MOST_PEERS)
+        return not self._is_full
 
     def _connect_with(self, info: PeerInfo) -> RemotePeer:
         configuration = self._configuration
@@ -318,6 +335,7 @@ class Room:
         finally:
             self._arrivals.withdraw(peer)
             self._tasks.pop(peer, None)
+            self._flooded.discard(peer)
             self._outlived.forget(peer)
             if self._peers.get(peer.id) is peer:
                 del self._peers[peer.id]
@@ -361,18 +379,32 @@ class Room:
         if (peer is None or peer.has_ended) and info is not None:
             if message.description.type != "offer":
                 return  # an answer to an offer of a connection that is over
+            if len(self._tasks) >= 2 * MOST_PEERS:
+                return  # those that end do so in a moment
             peer = self._connect_with(info)
         if peer is not None:
             description = RTCSessionDescription(
                 sdp=message.description.sdp, type=message.description.type
             )
-            await peer.receive_description(description)
+            if not self._is_flooded(peer):
+                await peer.receive_description(description)
 
     async def _on_candidate(self, message: PeerCandidate) -> None:
         peer = self._peers.get(message.from_)
-        if peer is None or peer.has_ended:
+        if peer is None or peer.has_ended or self._is_flooded(peer):
             return
         await peer.receive_candidate(init_of(message.candidate))
+
+    def _is_flooded(self, peer: RemotePeer) -> bool:
+        """Tell whether what a peer says is dropped, since the others would wait for it."""
+        if not peer.is_flooded:
+            return False
+        if peer not in self._flooded:
+            self._flooded.add(peer)
+            logger.warning(
+                "%s says more over signaling than can be worked off: it is dropped", peer.name
+            )
+        return True
 
     async def _on_rejoined(self, message: Rejoined) -> None:
         # The seat was lost, and signaling begins anew; calls that work go on until the new ones do.

@@ -37,10 +37,28 @@ _BYE_TIMEOUT = 1.0
 """Seconds that telling the other side of an end may take."""
 
 
+MOST_SERVERS = 32
+"""URLs of STUN and TURN servers that are used of those that signaling names: each is looked up, and
+asked from every own address."""
+
+
 def usable_servers(servers: Iterable[IceServer]) -> Iterator[RTCIceServer]:
-    """Give the servers that the signaling server names, without those that cannot be read."""
+    """Give the servers that the signaling server names, without those that cannot be read.
+
+    Of more than :data:`MOST_SERVERS` URLs the first are looked at.
+    """
+    left = MOST_SERVERS
     for named in servers:
-        server = RTCIceServer(named.urls, named.username, named.credential)
+        urls = [named.urls] if isinstance(named.urls, str) else named.urls
+        if len(urls) > left:
+            logger.warning(
+                "signaling named more than %d servers: the rest is ignored", MOST_SERVERS
+            )
+            urls = urls[:left]
+        if not urls:
+            return
+        left -= len(urls)
+        server = RTCIceServer(urls, named.username, named.credential)
         try:
             parse_servers([server])
         except InvalidServerUrl as error:

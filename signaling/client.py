@@ -60,6 +60,7 @@ _NAME_TIMEOUT = 10.0
 _PING_INTERVAL = 20.0
 _PING_TIMEOUT = 40.0
 _INBOX = 256  # messages
+_INBOX_BYTES = 4 * 1024 * 1024  # four of the largest
 _VERIFY_TIMEOUT = 1.0
 _RENEW_AHEAD = 60.0  # seconds before the ICE servers lapse
 _RENEW_PAUSE = 1.0  # seconds, at least between two renewals
@@ -130,9 +131,10 @@ class SignalingClient:
     Iterating gives what the server says, in order, from the moment of joining: messages of
     :data:`ServerMessage`, and :class:`Rejoined` if the seat had to be taken anew. What happened in
     the room while the socket was broken comes as the messages that were missed. At most 256
-    messages wait to be taken; then nothing more is read, and a program that takes none for longer
-    than a minute loses its seat. The iteration ends when the client is closed, and raises
-    :exc:`SignalingLost` or :exc:`JoinRefused` when the seat is lost and cannot be had again.
+    messages, of 4 MiB together, wait to be taken; then nothing more is read, and a program that
+    takes none for longer than a minute loses its seat. The iteration ends when the client is
+    closed, and raises :exc:`SignalingLost` or :exc:`JoinRefused` when the seat is lost and cannot
+    be had again.
     """
 
     def __init__(
@@ -154,7 +156,7 @@ class SignalingClient:
             rename=True if rename else UNSET,
         )
         encode_client(self._join)
-        self._inbox: Inbox[Event] = Inbox(_INBOX)
+        self._inbox: Inbox[Event] = Inbox(_INBOX, _INBOX_BYTES)
         self._roster = Roster()
         self._membership: Membership | None = None
         self._socket: ClientConnection | None = None
@@ -347,7 +349,7 @@ class SignalingClient:
                 return
             message = _decode(frame)
             if message is not None and seat.receive(message):
-                await self._inbox.put(message)
+                await self._inbox.put(message, len(frame))
 
     async def _return(self) -> tuple[ClientConnection, list[Event]]:
         """Take up the seat again, or a new one; try until it works.

@@ -12,27 +12,40 @@ class Inbox(Generic[_Item]):
 
     Args:
         size: How many items fit; :meth:`put` waits for room.
+        weight: What they may weigh together, beside one of any weight.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, weight: int = 0) -> None:
         self._size = size
-        self._items: deque[_Item] = deque()
+        self._most_weight = weight
+        self._weight = 0
+        self._items: deque[tuple[_Item, int]] = deque()
         self._has_items = asyncio.Event()
         self._has_room = asyncio.Event()
         self._failure: Exception | None = None
         self._has_ended = False
 
-    async def put(self, item: _Item) -> None:
+    async def put(self, item: _Item, weight: int = 0) -> None:
         """Append an item; after the end it is dropped.
+
+        Args:
+            item: The item.
+            weight: What it weighs, such as its bytes.
 
         Cancellation: safe; the item was not appended.
         """
-        while len(self._items) >= self._size and not self._has_ended:
+        while not (self._has_room_for(weight) or self._has_ended):
             self._has_room.clear()
             await self._has_room.wait()
         if not self._has_ended:
-            self._items.append(item)
+            self._items.append((item, weight))
+            self._weight += weight
             self._has_items.set()
+
+    def _has_room_for(self, weight: int) -> bool:
+        if not self._items:
+            return True
+        return len(self._items) < self._size and self._weight + weight <= self._most_weight
 
     def end(self, failure: Exception | None = None) -> None:
         """Let nothing more in; what is there can be taken still.
@@ -62,6 +75,7 @@ class Inbox(Generic[_Item]):
                 raise StopAsyncIteration
             self._has_items.clear()
             await self._has_items.wait()
-        item = self._items.popleft()
+        item, weight = self._items.popleft()
+        self._weight -= weight
         self._has_room.set()
         return item

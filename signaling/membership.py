@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from msgspec import UnsetType
 
@@ -51,11 +52,15 @@ Event = ServerMessage | Rejoined | Renewed
 """What a client hears."""
 
 
+MOST_PEERS = 10_000
+"""Participants that a client knows of; it is not told of more."""
+
+
 class Roster:
-    """Who else is in the room, in the order of arrival."""
+    """Who else is in the room, in the order of arrival; at most :data:`MOST_PEERS`."""
 
     def __init__(self, peers: Iterable[PeerInfo] = ()) -> None:
-        self._peers = {peer.id: peer for peer in peers}
+        self._peers = {peer.id: peer for peer in islice(peers, MOST_PEERS)}
 
     @property
     def peers(self) -> list[PeerInfo]:
@@ -71,6 +76,8 @@ class Roster:
         match event:
             case PeerJoined(peer=peer):
                 is_news = peer.id not in self._peers
+                if is_news and len(self._peers) >= MOST_PEERS:
+                    return False
                 self._peers[peer.id] = peer
                 return is_news
             case PeerAway(id=id):
@@ -80,12 +87,12 @@ class Roster:
             case PeerLeft(id=id):
                 return self._peers.pop(id, None) is not None
             case Rejoined(joined=joined):
-                self._peers = {peer.id: peer for peer in joined.peers}
+                self._peers = {peer.id: peer for peer in islice(joined.peers, MOST_PEERS)}
         return True
 
     def changes_to(self, peers: Iterable[PeerInfo]) -> list[ServerMessage]:
         """Return what must have happened for these peers to be there now."""
-        present = {peer.id: peer for peer in peers}
+        present = {peer.id: peer for peer in islice(peers, MOST_PEERS)}
         changes: list[ServerMessage] = [
             PeerLeft(id, LeftReason.LEFT) for id in self._peers if id not in present
         ]

@@ -53,8 +53,8 @@ class PeerInfo(Struct, frozen=True):
         away: Whether its connection is lost at the moment.
     """
 
-    id: str
-    name: str
+    id: Id
+    name: Annotated[str, Meta(max_length=64)]  # what is in it is the server's affair
     away: bool = False
 
 

@@ -97,17 +97,18 @@ async def test_what_goes_wrong_at_first(arguments: list[str], exit_code: int, wo
     assert "Traceback" not in err.decode()
 
 
-async def test_an_existing_file_stops_both_sides(tmp_path: Path) -> None:
+async def test_an_existing_file_stops_both_sides_and_is_not_told(tmp_path: Path) -> None:
     file = random_file(tmp_path / "source" / "a", 10)
     random_file(tmp_path / "target" / "a", 7)
     async with process("send", str(file), "--json") as sender:
         told = await event(sender, "code")
         async with process(*receive_arguments(told, tmp_path / "target")) as receiver:
-            assert (await event(receiver, "error"))["code"] == 14
+            error = await event(receiver, "error")
+            assert (error["code"], str(tmp_path / "target" / "a") in error["message"]) == (14, True)
             assert await receiver.wait() == 14
-        assert await sender.wait() == 14
-        retry = await event(sender, "error")
-        assert "The other side reports" in retry["message"]
+        assert await sender.wait() == 13
+        told = (await event(sender, "error"))["message"]
+        assert told == "The other side declined the files: it gave no reason"
 
 
 @pytest.mark.parametrize("what", ["file", "-"])

@@ -46,13 +46,24 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 async def both_fail(paths: list[Path], target: Path, words: str, **options: Any) -> None:
     """Transfer, and see that both sides say why it failed, and end with 14."""
+    await fail(paths, target, words, (14, words), **options)
+
+
+async def receiver_fails(paths: list[Path], target: Path, words: str, **options: Any) -> None:
+    """Transfer, and see that the receiver says why it failed, and the sender knows nothing."""
+    await fail(paths, target, words, (13, "declined the files: it gave no reason"), **options)
+
+
+async def fail(
+    paths: list[Path], target: Path, words: str, at_sender: tuple[int, str], **options: Any
+) -> None:
     async with process("send", *map(str, paths), "--json") as sender:
         told = await event(sender, "code")
         async with process(*receive_arguments(told, target), **options) as receiver:
-            for one in (receiver, sender):
+            for one, code, text in ((receiver, 14, words), (sender, *at_sender)):
                 error = await event(one, "error")
-                assert (error["code"], words in error["message"]) == (14, True), error
-                assert await one.wait() == 14
+                assert (error["code"], text in error["message"]) == (code, True), error
+                assert await one.wait() == code
 
 
 @needs_root
@@ -72,7 +83,8 @@ async def test_a_folder_that_is_there_and_may_not_be_entered(tmp_path: Path) -> 
     there.mkdir(parents=True)
     there.chmod(0)
     os.chown(there, NOBODY, NOBODY)
-    await both_fail([tmp_path / "source"], there.parent, "(permission)", through=LIKE_ANYBODY)
+    sent = [tmp_path / "source"]
+    await receiver_fails(sent, there.parent, "(permission)", through=LIKE_ANYBODY)
 
 
 @pytest.mark.parametrize("kind", ["file", "broken", "loop", "fifo"])
@@ -220,7 +232,7 @@ async def test_what_is_there_is_replaced_only_when_told(tmp_path: Path) -> None:
     file = random_file(tmp_path / "source" / "a", 1000)
     target = tmp_path / "target"
     old = random_file(target / "a", 1000).read_bytes()
-    await both_fail([file], target, "(exists)")
+    await receiver_fails([file], target, "(exists)")
     assert (target / "a").read_bytes() == old
     async with process("send", str(file), "--json") as sender:
         told = await event(sender, "code")

@@ -121,11 +121,14 @@ class RtpStream:
         octets: The bytes of their payloads.
         packets_again: How many were sent again.
         octets_again: The bytes of their payloads.
+        packets_refused: How often one that is remembered was not, because a request asked for too
+            much, or all of them together did.
     """
 
     def __init__(self, ssrc: int, rtx_ssrc: int) -> None:
         self.mid = ""
         self.packets = self.octets = self.packets_again = self.octets_again = 0
+        self.packets_refused = 0
         self._ssrc, self._rtx_ssrc = ssrc, rtx_ssrc
         # Below the middle, so that the first wrap of SRTP's counter is not among the first packets.
         self._number = random.getrandbits(15)
@@ -238,16 +241,21 @@ class RtpStream:
         """
         pause = int(min(max(rtt or 0.0, REPAIRED_EVERY), REPAIRED_AT_MOST) * (1 << 32))
         packets: list[bytes] = []
+        is_enough = False
         for number in numbers:
             sent = self._history.get(number)
             if sent is None:
                 continue
             if sent.again_at is not None and 0 <= ntp - sent.again_at < pause:
                 continue
-            if len(packets) == REPAIRED_AT_ONCE:
-                break
-            if not self._budget.takes(len(sent.payload), ntp):
-                break
+            is_enough = (
+                is_enough
+                or len(packets) == REPAIRED_AT_ONCE
+                or not self._budget.takes(len(sent.payload), ntp)
+            )
+            if is_enough:
+                self.packets_refused += 1
+                continue
             extension = self._extension(ntp, sent.level)
             first = 0x90 if extension else 0x80
             if rtx_type is None:

@@ -27,6 +27,9 @@ class RTCOutboundRtpStreamStats(aiortc.stats.RTCOutboundRtpStreamStats):
     powerEfficientEncoder: bool | None = None
     retransmittedPacketsSent: int = 0
     retransmittedBytesSent: int = 0
+    retransmissionsRefused: int = 0
+    """Packets that the other side asked for again and that were not sent again, because it asked
+    for more than a request, or all of them together, may; not in W3C's."""
     totalPacketSendDelay: float | None = None
     """Seconds that packets have waited here before they were sent, of all together."""
     framesRefused: int = 0
@@ -49,6 +52,7 @@ def outbound(
     more.targetBitrate = outgoing.target_bitrate()
     more.retransmittedPacketsSent = stream.packets_again
     more.retransmittedBytesSent = stream.octets_again
+    more.retransmissionsRefused = stream.packets_refused
     more.encoderImplementation = outgoing.implementation or None
     more.framesRefused = outgoing.refused.count
     if stats.kind == "video":

@@ -73,10 +73,10 @@ class Failure(StrEnum):
     """The receiver may not write there."""
 
     EXISTS = "exists"
-    """A file of this name is there already, with another content."""
+    """A file of this name is there already, with another content. The sender is not told."""
 
     UNSAFE = "unsafe-name"
-    """A name leads out of the folder, or there is a link in its place."""
+    """A name leads out of the folder; or there is a link in its place, which is not told."""
 
     UNWRITABLE = "unwritable"
     """Writing failed for another reason."""
@@ -115,6 +115,8 @@ class TransferFailed(TransferError):
         here: Whether it happened on this side.
         where: The place on this machine, for its user; the other side is never told. Empty if there
             is none.
+        private: Whether it tells of something that is on this machine, such as a file in the way;
+            the other side is told no more than that this one does not go on.
     """
 
     def __init__(
@@ -126,12 +128,14 @@ class TransferFailed(TransferError):
         here: bool = True,
         advice: str | None = None,
         where: str = "",
+        private: bool = False,
     ) -> None:
         self.code = code
         self.path = path
         self.detail = detail
         self.here = here
         self.where = where
+        self.private = private
         if advice is None:
             advice = next((words for known, words in _ADVICE.items() if known == code), "")
         about = f"{quoted(path)}: " if path else ""
@@ -144,8 +148,9 @@ class TransferFailed(TransferError):
 class UnsafeName(TransferFailed, ValueError):
     """A name that must not be used for a file in the chosen folder."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(Failure.UNSAFE, path, f"the name is refused because {reason}")
+    def __init__(self, path: str, reason: str, *, private: bool = False) -> None:
+        detail = f"the name is refused because {reason}"
+        super().__init__(Failure.UNSAFE, path, detail, private=private)
 
 
 class PairingError(TransferError):

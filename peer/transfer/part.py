@@ -25,6 +25,7 @@ PARTS = 4
 _ZEROS = bytes(BLOCK)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ETXTBSY}
 
 
 class PartFile:
@@ -68,7 +69,10 @@ class PartFile:
                 break
         else:
             raise TransferFailed(
-                Failure.UNWRITABLE, entry.path, "another transfer writes the same file there"
+                Failure.UNWRITABLE,
+                entry.path,
+                "another transfer writes the same file there",
+                private=True,
             )
         try:
             if os.fstat(self._fd).st_size < offset:
@@ -319,22 +323,23 @@ def unwritable(path: str, error: OSError, where: str = "") -> TransferFailed:
     Args:
         path: The file, as the sender named it; empty if it is about none.
         error: What the system said.
-        where: The place on this machine, which the sender is not told.
+        where: The folder that receives, if it is about that and not about what is in it.
     """
     # Not `str(error)`, which names a place on this machine.
     why = error.strerror or type(error).__name__
     if error.errno in _FULL:
         return TransferFailed(Failure.DISK_FULL, path, why, where=where)
     if error.errno in _FORBIDDEN:
-        return TransferFailed(Failure.PERMISSION, path, why, where=where)
+        return TransferFailed(Failure.PERMISSION, path, why, where=where, private=not where)
     if error.errno == errno.ELOOP:
-        return UnsafeName(path, "there is a link in its place")
-    return TransferFailed(Failure.UNWRITABLE, path, why, where=where)
+        return UnsafeName(path, "there is a link in its place", private=not where)
+    private = not where and error.errno in _IN_THE_WAY
+    return TransferFailed(Failure.UNWRITABLE, path, why, where=where, private=private)
 
 
 def exists(path: str, place: Path, detail: str = "it is there already") -> TransferFailed:
-    """Return the error for a file in the way, of which the sender learns no more than that."""
-    return TransferFailed(Failure.EXISTS, path, detail, where=str(place))
+    """Return the error for a file in the way, of which the sender is told nothing."""
+    return TransferFailed(Failure.EXISTS, path, detail, where=str(place), private=True)
 
 
 def status_of(path: Path) -> os.stat_result | None:

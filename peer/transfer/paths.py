@@ -205,7 +205,8 @@ def check_no_links(folder: Path, place: tuple[str, ...]) -> None:
             return
         if stat.S_ISLNK(mode) or not stat.S_ISDIR(mode):
             kind = "link" if stat.S_ISLNK(mode) else "file"
-            raise UnsafeName("/".join(place), f"{path.name!r} is a {kind} in the folder")
+            reason = f"{path.name!r} is a {kind} in the folder"
+            raise UnsafeName("/".join(place), reason, private=True)
 
 
 # --- what is sent -------------------------------------------------------------------------------

@@ -66,6 +66,9 @@ MESSAGE_LIMIT: Final = 256 * 1024
 LONGEST_PATH: Final = 4096
 """Bytes of a path in UTF-8."""
 
+STOPPED: Final = "the receiver stopped it"
+"""Said where the receiver does not go on and the reason is its own affair."""
+
 EARLIEST: Final = -(2**62)
 """The earliest time of change that can be said, in nanoseconds since the epoch: in 1823."""
 
@@ -221,7 +224,9 @@ class Failed(Struct, frozen=True, tag="failed"):
 
     @classmethod
     def of(cls, error: TransferFailed) -> "Failed":
-        """Return an error as the message that tells of it."""
+        """Return an error as the message that tells of it, but not of what is on this machine."""
+        if error.private:
+            return cls(Failure.CANCELLED, STOPPED)
         # A name of this system need not be Unicode, and then it cannot be said as it is.
         detail, path = (
             text.encode(errors="replace").decode() for text in (error.detail, error.path)

@@ -173,9 +173,13 @@ class Receiver:
         """Note that it cannot be completed; return what to do."""
         if self.state in (ReceiverState.FINISHED, ReceiverState.FAILED):
             return []
-        self.state = ReceiverState.FAILED
+        was, self.state = self.state, ReceiverState.FAILED
         self.error = error
-        return [Say(Failed.of(error))] if error.here else []
+        if not error.here:
+            return []
+        if error.private and was is ReceiverState.OFFERED:
+            return [Say(Decline())]
+        return [Say(Failed.of(error))]
 
     # --- what the sender says
 

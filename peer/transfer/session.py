@@ -16,6 +16,7 @@ from .part import PartFile, StreamFile, WholeFile, unwritable
 from .paths import Source
 from .protocol import (
     BLOCK,
+    STOPPED,
     Entry,
     Kept,
     decode_from_receiver,
@@ -299,7 +300,9 @@ class FileOffer:
             Where the outermost files and folders are now, in the order of :attr:`names`.
 
         Raises:
-            TransferFailed: It cannot be completed; the sender knows why. What arrived is kept.
+            TransferFailed: It cannot be completed. The sender knows why, except for what it would
+                learn of this machine's files: then it is told that they were declined, or that
+                this side stopped. What arrived is kept.
             TransferBroken: The connection ended; what arrived is kept.
             ValueError: Neither folder nor stream is given, or it was answered before.
 
@@ -385,7 +388,7 @@ class _ReceivingSession:
         return list(dict.fromkeys(folder / place[0] for place in self._destination.places))
 
     def _say_cancelled(self) -> None:
-        cancelled = TransferFailed(Failure.CANCELLED, "", "the receiver stopped it")
+        cancelled = TransferFailed(Failure.CANCELLED, "", STOPPED)
         for step in self._machine.fail(cancelled):
             if isinstance(step, receiving.Say) and not self._channel.closed:
                 self._channel.try_send(encode(step.message))

@@ -11,7 +11,7 @@ from aiortc import clock
 from aiortc.rtp import RtcpPsfbPacket, RtcpRtpfbPacket
 
 from icefloe.media import TestPatternTrack, ToneTrack
-from icefloe.peer import PeerConfiguration, PeerConnection
+from icefloe.peer import PeerConfiguration, PeerConnection, RTCOutboundRtpStreamStats
 from icefloe.peer._aiortc import Receiver, Sender
 from icefloe.peer.sending.rtp import LEAST_BUDGET
 from tests.helpers.calls import eventually
@@ -100,5 +100,8 @@ async def test_requests_for_everything_get_no_more_than_was_sent() -> None:
                 receiver.transport.send_control(bytes(packet))  # type: ignore[attr-defined]
             await asyncio.sleep(0.01)
         assert 0 < stream.octets_again <= 1.1 * stream.octets + LEAST_BUDGET
+        report = (await b.getStats()).values()
+        (stats,) = (each for each in report if isinstance(each, RTCOutboundRtpStreamStats))
+        assert stats.retransmissionsRefused == stream.packets_refused > 0
         assert sender.outgoing.requests["pli"] > sender.outgoing.key_frames
         track.stop()

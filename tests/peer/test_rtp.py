@@ -9,8 +9,10 @@ from icefloe.peer.sending.rtp import (
     ABS_SEND_TIME,
     AUDIO_LEVEL,
     HISTORY,
+    LEAST_BUDGET,
     MID,
     REPAIRED_AT_ONCE,
+    REPAIRED_EVERY,
     RtpStream,
     ntp_time,
 )
@@ -100,7 +102,23 @@ def test_what_is_too_old_is_not_and_a_request_has_a_limit() -> None:
     raw = stream.packets_of([b"x"] * (HISTORY + 10), payload_type=97, timestamp=5, ntp=0)
     numbers = [RtpPacket.parse(each).sequence_number for each in raw]
     assert stream.again(numbers[:10], rtx_type=98, ntp=0) == []
+    assert stream.packets_refused == 0  # nobody remembers them
     assert len(stream.again(numbers, rtx_type=98, ntp=0)) == REPAIRED_AT_ONCE
+    assert stream.packets_refused == HISTORY - REPAIRED_AT_ONCE
+
+
+def test_what_is_refused_for_the_budget_is_counted() -> None:
+    stream = make({})
+    size = 1000
+    raw = stream.packets_of([bytes(size)] * 100, payload_type=97, timestamp=5, ntp=0)
+    numbers = [RtpPacket.parse(each).sequence_number for each in raw]
+    pause = int(REPAIRED_EVERY * (1 << 32)) + 1
+    again = sum(len(stream.again(numbers, rtx_type=98, ntp=n * pause)) for n in range(1, 6))
+    assert again * size <= LEAST_BUDGET + 100 * size
+    assert (stream.packets_again, stream.packets_refused) == (again, 500 - again)
+    # Whoever asks again before the answer can have come is not counted as refused.
+    stream.again(numbers, rtx_type=98, ntp=5 * pause)
+    assert stream.packets_refused <= 600 - again
 
 
 # --- rates

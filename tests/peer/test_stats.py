@@ -82,7 +82,7 @@ BEYOND: dict[type, str] = {
     RTCTransportStats: """
         datagramsDiscarded rtpPacketsDiscarded rtcpPacketsDiscarded headerExtensionsDiscarded
     """,
-    RTCOutboundRtpStreamStats: "framesRefused",
+    RTCOutboundRtpStreamStats: "framesRefused retransmissionsRefused",
     RTCPeerConnectionStats: "dataChannelsRefused",
 }
 """Those for which W3C has no name; the document says so."""

@@ -517,3 +517,17 @@ def test_secrets_are_not_in_what_is_printed() -> None:
     join = Join(room="lobby", name="bob", token="SECRET", resume="SECRET")
     joined = Joined("p7", [], "SECRET", [IceServer("turn:t", "u", "SECRET")])
     assert "SECRET" not in f"{join} {joined} {joined.iceServers}"
+
+
+@pytest.mark.parametrize("field", ["id", "name"])
+@pytest.mark.parametrize("message", ["joined", "peer-joined"])
+def test_a_server_cannot_make_a_client_keep_names_of_any_length(message: str, field: str) -> None:
+    peer = {"id": "p3", "name": "bob"}
+    for length, is_right in ((64, True), (65, False), (900_000, False)):
+        peer[field] = "x" * length
+        told = {"type": message, "id": "p7", "resume": "s", "peers": [peer], "peer": peer}
+        if is_right:
+            decode_server(json.dumps(told))
+            continue
+        with pytest.raises(MessageError):
+            decode_server(json.dumps(told))

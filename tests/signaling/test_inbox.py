@@ -25,6 +25,23 @@ async def test_putting_waits_for_room() -> None:
         assert await inbox.get() == 2
 
 
+async def test_putting_waits_for_what_weighs_too_much_together() -> None:
+    inbox: Inbox[str] = Inbox(10, 100)
+    await inbox.put("of any weight", 1000)
+    async with asyncio.TaskGroup() as group:
+        putting = group.create_task(inbox.put("light", 1))
+        await asyncio.sleep(0)
+        assert not putting.done()
+        assert await inbox.get() == "of any weight"
+    await inbox.put("the rest", 99)
+    async with asyncio.TaskGroup() as group:
+        putting = group.create_task(inbox.put("one more", 1))
+        await asyncio.sleep(0)
+        assert not putting.done()
+        assert await inbox.get() == "light"
+    assert [await inbox.get() for _ in range(2)] == ["the rest", "one more"]
+
+
 async def test_getting_waits_for_an_item() -> None:
     inbox: Inbox[int] = Inbox(1)
     async with asyncio.TaskGroup() as group:

@@ -1,5 +1,6 @@
 """A seat from the client's side."""
 
+import pytest
 from msgspec import UNSET
 
 from icefloe.signaling import (
@@ -13,6 +14,7 @@ from icefloe.signaling import (
     PeerLeft,
     PeerMessage,
     Rejoined,
+    membership,
 )
 from icefloe.signaling.membership import Membership, Roster
 
@@ -43,6 +45,18 @@ def test_what_is_known_is_no_news() -> None:
     assert not roster.apply(PeerBack(CAROL.id))
     assert not roster.apply(PeerLeft(CAROL.id, "left"))
     assert roster.peers == [ALICE, away(BOB)]
+
+
+def test_a_roster_has_room_for_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "MOST_PEERS", 2)
+    roster = Roster([ALICE, BOB, CAROL])
+    assert roster.peers == [ALICE, BOB]
+    assert not roster.apply(PeerJoined(CAROL))
+    assert roster.changes_to([ALICE, BOB, CAROL]) == []
+    assert roster.apply(PeerLeft(BOB.id, "left"))
+    assert roster.apply(PeerJoined(CAROL))
+    assert roster.apply(Rejoined(Joined("x", [CAROL, BOB, ALICE], "s"), 0))
+    assert roster.peers == [CAROL, BOB]
 
 
 def test_what_was_missed_in_the_room_is_told_after_a_resume() -> None:

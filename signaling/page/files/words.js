@@ -34,7 +34,6 @@ const CODES = {
   unreadable: ["A file cannot be read", "See whether the sender may read it. A folder cannot be sent as a file."],
   "disk-full": ["No room for it", "Make room where it is received, then start again."],
   permission: ["It may not be written there", "Choose a place that may be written to."],
-  exists: ["There is a file of that name", "Move it away, or receive into another folder."],
   "unsafe-name": ["A name was refused", "It would lead out of the chosen folder, or is no name. Nothing was written there."],
   unwritable: ["It could not be written", "Choose another place, and start again."],
   mismatch: ["It arrived damaged", "What arrived is not what was sent, and was removed. Send it again."],

@@ -161,13 +161,22 @@ async def fails(call: Call, paths: list[Path], target: Path, code: str, **option
         assert result.code == code
 
 
+async def declines(call: Call, paths: list[Path], target: Path, code: str, **options: Any) -> None:
+    """Transfer, and see that the receiver says why it failed, and tells the sender nothing."""
+    sent, received = await transfer(call, paths, target, **options)
+    assert isinstance(received, TransferFailed), received
+    assert (received.code, received.here) == (code, True)
+    assert isinstance(sent, TransferDeclined), sent
+    assert sent.reason == ""
+
+
 async def test_an_existing_file_is_replaced_only_when_told(
     call: Call, source: Path, target: Path
 ) -> None:
     random_file(source / "a.bin", 1000)
     for size in (1000, 7):  # of the same length, it has to be compared
         old = random_file(target / "a.bin", size).read_bytes()
-        await fails(call, [source / "a.bin"], target, "exists")
+        await declines(call, [source / "a.bin"], target, "exists")
         assert (target / "a.bin").read_bytes() == old
     await transfer(call, [source / "a.bin"], target, overwrite=True)
     assert contents(target) == contents(source)
@@ -178,7 +187,7 @@ async def test_a_folder_in_the_way_is_never_replaced(
 ) -> None:
     random_file(source / "a", 10)
     (target / "a").mkdir(parents=True)
-    await fails(call, [source / "a"], target, "exists", overwrite=True)
+    await declines(call, [source / "a"], target, "exists", overwrite=True)
 
 
 async def test_links_in_the_folder_are_not_followed(
@@ -190,17 +199,50 @@ async def test_links_in_the_folder_are_not_followed(
     target.mkdir()
     (target / "source").mkdir()
     (target / "source" / "sub").symlink_to(outside)
-    await fails(call, [source], target, "exists")
-    await fails(call, [source / "sub" / "a.bin", source], target, "exists")
+    await declines(call, [source], target, "exists")
+    await declines(call, [source / "sub" / "a.bin", source], target, "exists")
     assert not list(outside.iterdir())
     # In the place of the file itself, and replaced: the link goes, and not what it leads to.
     precious = random_file(outside / "precious", 10)
     before = precious.read_bytes()
     (target / "a.bin").symlink_to(precious)
-    await fails(call, [source / "sub" / "a.bin"], target, "exists")
+    await declines(call, [source / "sub" / "a.bin"], target, "exists")
     await transfer(call, [source / "sub" / "a.bin"], target, overwrite=True)
     assert precious.read_bytes() == before
     assert not (target / "a.bin").is_symlink()
+
+
+async def test_a_way_through_a_link_or_a_file_is_not_told(
+    call: Call, source: Path, target: Path
+) -> None:
+    target.mkdir()
+    (target / "link").symlink_to(target)
+    random_file(target / "file", 5)
+    for name in ("link/a", "file/a"):
+        near, far = await transfer_channel(call)
+        for message in (Entries([Entry(name, 4)]), Offer(1, 4)):
+            await near.send(encode(message))
+        with pytest.raises(TransferFailed, match="in the folder") as caught:
+            await (await FileOffer.read(far)).accept(target)
+        assert caught.value.code == "unsafe-name"
+        assert await near.receive() == '{"type":"decline","reason":""}'
+        await near.aclose()
+
+
+async def test_a_file_that_is_made_meanwhile_is_not_told(
+    call: Call, source: Path, target: Path
+) -> None:
+    file = random_file(source / "a.bin", 1000)
+
+    def make(progress: Progress) -> None:
+        (target / "a.bin").write_bytes(b"mine")
+
+    sent, received = await transfer(call, [file], target, on_progress=make)
+    assert isinstance(received, TransferFailed), received
+    assert (received.code, received.detail) == ("exists", "it was made meanwhile")
+    assert isinstance(sent, TransferFailed), sent
+    assert (sent.code, sent.path, sent.detail) == ("cancelled", "", "the receiver stopped it")
+    assert (target / "a.bin").read_bytes() == b"mine"
 
 
 async def test_names_that_lead_out_are_refused(call: Call, target: Path, tmp_path: Path) -> None:

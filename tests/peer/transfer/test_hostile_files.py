@@ -189,8 +189,7 @@ def test_nothing_is_told_of_a_file_that_no_transfer_left(
     if not overwrite:
         with pytest.raises(TransferFailed) as caught:
             ready(tmp_path, entry)
-        told = Failed.of(caught.value)
-        assert str(tmp_path) not in f"{told.detail}{told.path}"
+        assert Failed.of(caught.value) == Failed("cancelled", "the receiver stopped it")
         assert str(secret) in str(caught.value)  # for the user of this machine
 
 
@@ -223,6 +222,22 @@ def test_errors_of_the_system_do_not_tell_places_to_the_other_side(tmp_path: Pat
         told = Failed.of(error)
         assert str(tmp_path) not in f"{told.detail}{told.path}"
         assert str(tmp_path) in str(error)
+
+
+@pytest.mark.parametrize("number", ["EACCES", "EPERM", "EEXIST", "ENOTDIR", "EISDIR", "ELOOP"])
+def test_errors_of_the_system_that_tell_what_is_there_are_not_told(number: str) -> None:
+    error = OSError(getattr(errno, number), "words of the system")
+    failed = unwritable("a/b", error)
+    assert Failed.of(failed) == Failed("cancelled", "the receiver stopped it")
+    assert "a/b" in str(failed)
+    # The folder that the receiver chose is not the sender's guess.
+    assert Failed.of(unwritable("", error, "/folder")).code == unwritable("", error).code
+
+
+def test_other_errors_of_the_system_are_told() -> None:
+    for number, code in ((errno.ENOSPC, "disk-full"), (errno.EIO, "unwritable")):
+        told = Failed.of(unwritable("a", OSError(number, "words")))
+        assert (told.code, told.path, told.detail) == (code, "a", "words")
 
 
 # --- time

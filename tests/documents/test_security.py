@@ -1,0 +1,247 @@
+"""The limits that docs/security.md prints are those of the code, and none is left out."""
+
+import ast
+import dataclasses
+import importlib
+import pkgutil
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from msgspec import Meta
+
+import icefloe
+from tests.documents.blocks import ROOT
+
+PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| [^|]+ \| `([^`|]+)` \| ([^|]+) \| [^|]*\| [^|]*\|$", PAGE, re.MULTILINE)
+NAMES = [name for name, _ in ROWS]
+
+_WORDS = """
+    ACCEPTED AHEAD ATTEMPTS ATTRIBUTES BACKLOG BATCH BUCKETS BUDGET BUFFER BURST BYTES CANDIDATES
+    CAPACITY CHECKS CONCURRENT CREDENTIAL DECODERS DEPTH ENTRIES ERRORS FINGERPRINTS GROWTHS GUESSES
+    HELD HIGHEST HISTORY INBOX KEPT LARGEST LEAP LIMIT LIMITS LINES LINGER LINGERING LONGEST MAX
+    MOST ONCE OUTBOX PACKETS PAIRS PARTS PICTURES QUEUE QUEUED READS REFUSALS REMEMBERED REPLIES
+    REPORTED RESTARTS SCARCE SECTIONS SEGMENTS SENTENCE SETS SOCKETS SSRCS STRANGERS TEXT TIMEOUT
+    TRIES UNHANDLED WAITING WINDOW
+"""
+WORDS = frozenset(_WORDS.split())
+"""A constant with one of these in its name may be a limit."""
+
+OWN = "decided by this machine alone: no other one can move it"
+CONTROL = "a measure of congestion control: bounded by what the path and its acknowledgements tell"
+FORMAT = "a number of the format or of the system"
+CONSTANTS_THAT_ARE_NONE = {
+    CONTROL: """
+        peer.sctp.congestion.model.STARTUP_WINDOW peer.sctp.congestion.model.WINDOW_GAIN
+        peer.sctp.congestion.model.MOST_QUEUE peer.sctp.congestion.model.MOST_QUEUE_PART
+        peer.sctp.congestion.model.STANDING_QUEUE peer.sctp.congestion.model.FOREIGN_QUEUE
+        peer.sctp.congestion.model.QUEUE_DELAY peer.sctp.congestion.model.STARTUP_QUEUE
+        peer.sctp.congestion.model.MOST_LOST peer.sctp.congestion.model.INITIAL_PACKETS
+        peer.sctp.congestion.model.LEAST_PACKETS peer.sctp.congestion.cubic.INITIAL_PACKETS
+        peer.sctp.congestion.cubic.LEAST_PACKETS peer.sctp.pacing.LEAST_BURST
+        peer.sctp.pacing.MOST_BURST peer.sctp.pacing.LARGEST_BURST peer.sctp.pacing.LOST_BURST
+        peer.sctp.recovery.RTO_MAX peer.sctp.association.T1_MAX peer.sctp.pathmtu.MAX_TRIES
+        peer.sctp.sending.MAX_SKIPPED peer.sctp.sending.MAX_ASKING
+    """,
+    FORMAT: """
+        encoding.packing.PAYLOAD_MAX media._decoding._FRAME_BYTES media._decoding._SAMPLE_BYTES
+        media._tempo._SAMPLE_BYTES media.sources._TEXT_LENGTH peer.ice.tcp._TCP_RTO_MAX_MS
+        peer.ice.udp._MAX_SEGMENTS peer.receiving.border._TWO_BYTES
+        peer.receiving.sizes._MOST_ZEROS peer.sending.outgoing._LARGEST
+    """,
+    OWN: """
+        encoding.clock._LONGEST_UNIT encoding.clock._WINDOW encoding.clock._LEAP
+        encoding.clock._HELD_UP encoding.pieces._WINDOW peer.sending.lateness._WINDOW
+        media._source._CLOSE_TIMEOUT media.devices._TIMEOUT media.generated._CLOSE_TIMEOUT
+        media.generated._VIDEO_AHEAD media.generated._AUDIO_AHEAD media.reading._KEPT_PICTURES
+        media.reading._KEPT_SECONDS media.shared._RATE_WINDOW media.sources._MAX_PIXELS
+        media.speaker._OPEN_TIMEOUT media.speaker._CLOSE_TIMEOUT media.transform.KEPT_AUDIO_FRAMES
+        media.voice._WINDOW media._sync._WINDOW media.audioqueue._MIN_CAPACITY
+        peer._aiortc.dtls.DtlsTransport._AT_ONCE peer.ice.monitor.LONGEST peer.ice.tcp.LONGEST_WAIT
+        peer.ice.relay.REFRESH_AHEAD peer.receiving.playout._WINDOW peer.transfer.sender._AT_ONCE
+        peer.transfer.protocol.BATCH encoding.clock._AT_ONCE encoding.clock._REMEMBERED
+        media._pcm._MAX_RATE media._reading._BACK_OFF_AT_MOST media._tempo.MAX_RATE
+        media.tiers._UP_AFTER_MOST media.voice._HIGHEST peer.receiving.playout._BUCKETS
+        peer.receiving.stretch.LONGEST peer.sending.outgoing._WINDOW
+        peer.sending.pacing._MOST_BURST
+    """,
+}
+"""Those that bound nothing that another machine decides, by the reason."""
+
+SETTINGS_THAT_ARE_NONE = {
+    "set from another setting that is in the page": """
+        peer.ice.liveness.Limits peer.ice.state.Settings peer.sctp.states.Settings
+    """,
+    OWN: """
+        media.segments.SpeechLimits.minimum media.segments.SpeechLimits.pause
+        media.segments.SpeechLimits.before media.segments.SpeechLimits.after
+    """,
+}
+"""Classes of settings, or fields of them, likewise."""
+
+
+def members(table: dict[str, str]) -> set[str]:
+    return {name for names in table.values() for name in names.split()}
+
+
+def modules() -> Iterator[ModuleType]:
+    for found in pkgutil.walk_packages(icefloe.__path__, "icefloe."):
+        if not found.name.endswith("__main__"):
+            yield importlib.import_module(found.name)
+
+
+def lookup(name: str) -> Any:
+    """Return what a name of the page stands for; fields of settings are their defaults."""
+    if name.startswith("page/"):
+        return constants_of_page(name.partition(":")[0])[name.partition(":")[2]]
+    parts = f"icefloe.{name}".split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[length:]:
+            found = default_of(found, part)
+        return found
+    raise AssertionError(name)
+
+
+def default_of(owner: Any, name: str) -> Any:
+    if place := re.fullmatch(r"(\w+)\[(\d+)\]", name):
+        return getattr(owner, place[1])[int(place[2])]
+    if dataclasses.is_dataclass(owner):
+        (field,) = (field for field in dataclasses.fields(owner) if field.name == name)
+        return field.default
+    return getattr(owner, name)
+
+
+def number_of(value: Any) -> float:
+    """Return a limit as a number: as it is, or what an annotated type says."""
+    if typing.get_origin(value) is typing.Annotated:
+        (meta,) = (each for each in value.__metadata__ if isinstance(each, Meta))
+        value = meta.max_length if meta.max_length is not None else meta.le
+    assert isinstance(value, int | float)
+    return value
+
+
+def constants_of_page(path: str) -> dict[str, float]:
+    """Return the numbers that a module of the pages has for constants."""
+    text = (ROOT / "signaling" / path).read_text(encoding="utf-8")
+    found = re.findall(r"^(?:export )?const ([A-Z_]+) = ([0-9_ *-]+);$", text, re.MULTILINE)
+    return {name: eval(value, {"__builtins__": {}}) for name, value in found}
+
+
+def test_the_page_has_tables() -> None:
+    assert len(NAMES) > 150
+    assert len(NAMES) == len(set(NAMES))
+    # Each row of a table of limits was understood.
+    limits = PAGE.partition("## Limits")[2]
+    rows = [line for line in limits.splitlines() if re.match(r"\| (?!what \|)[^-]", line)]
+    assert len(rows) == len(ROWS), {row for row in rows if not re.search(r"\| `", row)}
+
+
+@pytest.mark.parametrize(("name", "printed"), ROWS)
+def test_a_limit_is_what_the_page_says(name: str, printed: str) -> None:
+    assert number_of(lookup(name)) == float(printed.replace(",", ""))
+
+
+def assigned(module: ModuleType) -> Iterator[str]:
+    """Return the names that a module gives values to, those within its classes included."""
+    assert module.__file__ is not None
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+
+    def within(body: list[ast.stmt], owner: str) -> Iterator[str]:
+        for statement in body:
+            if isinstance(statement, ast.ClassDef):
+                yield from within(statement.body, f"{owner}{statement.name}.")
+            elif isinstance(statement, ast.Assign | ast.AnnAssign):
+                targets = (
+                    statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+                )
+                for target in targets:
+                    for node in ast.walk(target):
+                        if isinstance(node, ast.Name):
+                            yield f"{owner}{node.id}"
+
+    return within(tree.body, "")
+
+
+def limits_of(module: ModuleType) -> Iterator[str]:
+    """Return the constants of a module that seem to be limits."""
+    short = module.__name__.removeprefix("icefloe.")
+    for name in assigned(module):
+        *owners, last = name.split(".")
+        if last != last.upper() or not WORDS & set(last.strip("_").split("_")):
+            continue
+        value: Any = module
+        for part in (*owners, last):
+            value = getattr(value, part)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{short}.{name}"
+
+
+def test_no_constant_that_may_be_a_limit_is_left_out() -> None:
+    exempt = members(CONSTANTS_THAT_ARE_NONE)
+    found = {name for module in modules() for name in limits_of(module)}
+    assert len(found) > 150
+    assert found - set(NAMES) - exempt == set()
+    assert exempt <= found, "these are no constants any more"
+    assert not exempt & set(NAMES)
+
+
+def settings_of(module: ModuleType) -> Iterator[str]:
+    """Return the fields with a number that a module has in classes of settings."""
+    for name, cls in vars(module).items():
+        is_own = isinstance(cls, type) and cls.__module__ == module.__name__
+        if not (is_own and dataclasses.is_dataclass(cls)):
+            continue
+        if not re.search("(Configuration|Limits|Settings)$", name):
+            continue
+        for field in dataclasses.fields(cls):
+            if isinstance(field.default, int | float) and not isinstance(field.default, bool):
+                yield f"{module.__name__.removeprefix('icefloe.')}.{name}.{field.name}"
+
+
+def test_no_setting_that_may_be_a_limit_is_left_out() -> None:
+    exempt = members(SETTINGS_THAT_ARE_NONE)
+    exempt |= {"peer.configuration.PeerConfiguration"}  # which the page has under its public name
+    names = {name for module in modules() for name in settings_of(module)}
+    fields = {n for n in names if n not in exempt and n.rpartition(".")[0] not in exempt}
+    assert fields - set(NAMES) == set()
+    own = {n for n in names if n.startswith("peer.configuration.PeerConfiguration.")}
+    assert {n.replace("peer.configuration.", "peer.") for n in own} <= set(NAMES)
+
+
+def test_no_limit_of_the_pages_is_left_out() -> None:
+    folder = ROOT / "signaling" / "page"
+    names = set()
+    for file in (*folder.glob("*.js"), *folder.glob("files/*.js")):
+        path = str(file.relative_to(ROOT / "signaling"))
+        names |= {f"{path}:{name}" for name in constants_of_page(path) if is_limit_of_page(name)}
+    own = {
+        "page/signaling.js:PAUSE_MOST_MS",  # of its own attempts to connect
+        "page/signaling.js:TIMER_MOST_MS",  # what a timer of a browser takes
+        "page/input.js:BACKLOG_MOST",  # of input of its own user, like the next two
+        "page/input.js:TEXT_MOST",
+        "page/input.js:NOTCHES_MOST",
+    }
+    assert own <= names
+    assert names - set(NAMES) == own
+
+
+def is_limit_of_page(name: str) -> bool:
+    return bool({"MOST", "LIMIT"} & set(name.split("_")))
+
+
+def test_the_policy_leads_to_the_page() -> None:
+    policy = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    assert "(docs/security.md)" in policy
+    assert "(../SECURITY.md)" in PAGE
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "(docs/security.md)" in readme
+    assert "(SECURITY.md)" in readme
