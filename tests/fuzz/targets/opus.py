@@ -17,8 +17,8 @@ _CODECS = tuple(
 )
 _LARGEST = 1500
 _LEAST = 8
-STEPS = 2
-"""Frames that are heard after each packet; the jitter buffer waits for those that are late."""
+AFTERWARDS = 4
+"""Frames that are heard after the last packet; one is after each."""
 
 
 def _hear(data: bytes) -> object:
@@ -40,11 +40,17 @@ def _hear(data: bytes) -> object:
         )
         if part[1] & 0x80:
             hearing.pause()
-        for _ in range(STEPS):
-            now += STEP
-            frame = hearing.next(now)
-            assert frame is None or frame.samples == round(frame.sample_rate * STEP)
+        now = _play(hearing, now)
+    for _ in range(AFTERWARDS):
+        now = _play(hearing, now)
     return hearing.stats
+
+
+def _play(hearing: Hearing, now: float) -> float:
+    now += STEP
+    frame = hearing.next(now)
+    assert frame is None or frame.samples == round(frame.sample_rate * STEP)
+    return now
 
 
 @contextmanager
@@ -85,7 +91,15 @@ def seeds() -> Sequence[bytes]:
 TARGET = Target(
     name="opus",
     seeds=seeds,
-    tokens=(b"\xf8\xff\xfe", b"\x4b\xff", b"\x03\x3f", b"\x4b\xc2", b"\xff", b"\x03\xc0\0", b"\0\1"),
+    tokens=(
+        b"\xf8\xff\xfe",
+        b"\x4b\xff",
+        b"\x03\x3f",
+        b"\x4b\xc2",
+        b"\xff",
+        b"\x03\xc0\0",
+        b"\0\1",
+    ),
     documented=(),
     start=start,
 )

@@ -200,9 +200,7 @@ def seeds() -> Sequence[bytes]:
     peer_init = init(PEER_TAG, PEER_TSN, 1 << 20, interleaves=True)
     answer = (own - 1, 0)
     performed = b"".join(field.to_bytes(4, "big") for field in (own, 1))
-    response = chunk(
-        Kind.RE_CONFIG, 0, encode_parameters([(Parameter.RESET_RESPONSE, performed)])
-    )
+    response = chunk(Kind.RE_CONFIG, 0, encode_parameters([(Parameter.RESET_RESPONSE, performed)]))
     heartbeat = encode_parameters([(Parameter.HEARTBEAT_INFO, b"\0\0\x05\x98")])
     return [
         steps(plain, *((0, data(n, 1, n, b"hello")) for n in range(4))),

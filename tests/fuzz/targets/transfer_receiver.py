@@ -127,7 +127,10 @@ TARGET = Target(
     seeds=seeds,
     tokens=(
         b'"type":"',
-        *(b'"%s"' % kind for kind in (b"entries", b"offer", b"begin", b"end", b"finish", b"failed")),
+        *(
+            b'"%s"' % kind
+            for kind in (b"entries", b"offer", b"begin", b"end", b"finish", b"failed")
+        ),
         b'"folder":true,',
         b'"size":',
         b"9007199254740992",

@@ -97,7 +97,10 @@ TARGET = Target(
     name="transfer_sender",
     seeds=seeds,
     tokens=(
-        *(b'"%s"' % kind for kind in (b"accept", b"kept", b"ack", b"done", b"finished", b"decline")),
+        *(
+            b'"%s"' % kind
+            for kind in (b"accept", b"kept", b"ack", b"done", b"finished", b"decline")
+        ),
         b'"index":',
         b'"offset":',
         b"3000",
