@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from icefloe.peer import DataChannel, PeerConnection
@@ -12,40 +11,22 @@ from icefloe.peer._aiortc import SctpTransport
 from icefloe.peer.sctp.transport import HAND_OUT
 from tests.helpers.calls import eventually
 from tests.helpers.pairs import closing, negotiate, opened
+from tests.helpers.turns import Turns
 
 COUNT = 30
 
 
-@dataclass
-class Turns:
-    """Counts the turns of the event loop."""
-
-    number: int = 0
-    _is_over: bool = False
-    at: list[int] = field(default_factory=list)
-
-    def begin(self) -> None:
-        """Count from now on."""
-        if not self._is_over:
-            self.number += 1
-            asyncio.get_running_loop().call_soon(self.begin)
-
-    def end(self) -> None:
-        """Count no more."""
-        self._is_over = True
-
-
 @asynccontextmanager
-async def slow() -> AsyncIterator[tuple[PeerConnection, PeerConnection, Any, Turns, list[str]]]:
+async def slow() -> AsyncIterator[tuple[PeerConnection, PeerConnection, Any, list[int], list[str]]]:
     """Connect two, of which the second takes as long for a message as a turn may have for all."""
     a, b = PeerConnection(), PeerConnection()
-    turns, got, told = Turns(), list[str](), list[Any]()
+    got, told, seen = list[str](), list[Any](), list[int]()
     b.on("datachannel", told.append)
     channel = a.createDataChannel("many")
 
     def take(message: str) -> None:
         got.append(message)
-        turns.at.append(turns.number)
+        seen.append(turns.number)
         time.sleep(HAND_OUT)
 
     async with closing(a, b):
@@ -53,11 +34,8 @@ async def slow() -> AsyncIterator[tuple[PeerConnection, PeerConnection, Any, Tur
         await opened(channel)
         await eventually(lambda: len(told) == 1)
         told[0].on("message", take)
-        turns.begin()
-        try:
-            yield a, b, channel, turns, got
-        finally:
-            turns.end()
+        with Turns() as turns:
+            yield a, b, channel, seen, got
 
 
 async def test_the_loop_has_a_turn_where_handing_out_takes_long() -> None:
@@ -66,7 +44,7 @@ async def test_the_loop_has_a_turn_where_handing_out_takes_long() -> None:
             channel.send(str(number))
         await eventually(lambda: len(got) == COUNT)
         assert got == [str(number) for number in range(COUNT)]
-        assert all(turns.at.count(turn) <= 2 for turn in turns.at)
+        assert all(turns.count(turn) <= 2 for turn in turns)
 
 
 async def test_what_waits_for_its_turn_is_handed_out_before_the_end() -> None:
@@ -91,7 +69,8 @@ async def test_a_channel_that_is_closed_after_many_messages_has_them_all() -> No
         await eventually(lambda: channel.readyState == "closed")
         await eventually(lambda: len(got) == COUNT)
         assert isinstance(b.sctp, SctpTransport)
-        assert not b.sctp.channels
+        transport = b.sctp
+        await eventually(lambda: not transport.channels)
 
 
 async def test_a_reader_that_keeps_up_loses_nothing() -> None:
