@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 
-from icefloe.encoding.packing import Packer, is_key_frame
-from icefloe.peer.receiving import backlog
+from icefloe.encoding import is_key_frame
+from icefloe.encoding.packing import Packer
 from icefloe.peer.receiving.intake import Intake
 from icefloe.peer.receiving.origin import Origin
 from icefloe.peer.receiving.repair import Step
@@ -72,7 +72,6 @@ class Depayload:
         self._origin.take(codec, data, timestamp)
         if (size := announced(self._name, data)) is not None:
             self._sizes.refusal(self._now, size)
-        backlog.is_key_frame(self._name, data)
         is_key_frame(self._name, data)
         for payload in self._packer.pack(data):
             assert len(payload) <= LARGEST

@@ -28,7 +28,6 @@ from icefloe.peer.sctp.packet import (
     padding,
     parameters,
 )
-from icefloe.peer.sctp.receiving import UNFINISHED
 from icefloe.peer.sctp.states import WINDOW, Settings, State
 from tests.helpers.sctp import Link, World
 from tests.helpers.work import lines_run

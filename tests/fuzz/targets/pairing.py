@@ -6,7 +6,7 @@ than ``{`` is a description, whose fingerprints are compared with those that wer
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from zlib import crc32
 
 import msgspec
@@ -54,10 +54,8 @@ def _listen(begun: tuple[Pairing, Pairing], data: bytes) -> bool:
                     _compute(saying)
             case Confirm():
                 for one in (sender, receiver):
-                    try:
+                    with suppress(WrongCode):
                         one.check(saying)
-                    except WrongCode:
-                        pass
             case Fingerprints():
                 signed = saying
             case Refused():
@@ -91,7 +89,7 @@ def _paired() -> tuple[Pairing, Pairing]:
 
 def seeds() -> Sequence[bytes]:
     """Return exchanges that go well, and what a description may have of fingerprints."""
-    sender, receiver = _paired()
+    _, receiver = _paired()
     half, confirm, signed = receiver.pake, receiver.confirmation, receiver.sign(_SDP)
     told = [json.dumps(said(one)).encode() for one in (half, confirm, signed)]
     refused = [

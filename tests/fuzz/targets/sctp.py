@@ -135,11 +135,9 @@ def _step(association: Association, part: bytes, now: float) -> float:
         association.path_changed(now, was_lost=bool(len(body) & 1))
     if how & (SENDS | SENDS_LOSSY | RESETS):
         association.flush(now)
-    if how & RAW:
-        packet = body
-    else:
-        packet = (_sealed_init if how & INIT_TAG else _sealed)(body)
-    association.receive(packet, now)
+    if not how & RAW:
+        body = (_sealed_init if how & INIT_TAG else _sealed)(body)
+    association.receive(body, now)
     association.flush(now)
     _settle(association)
     return now
