@@ -155,7 +155,7 @@ class SctpTransport(RTCSctpTransport):
         self.transport.take_data = None
         try:
             while self.shell.is_behind:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # noqa: ASYNC110 - each turn hands out more
         finally:
             self.shell.stop()
 

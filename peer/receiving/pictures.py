@@ -17,8 +17,8 @@ MOST_BYTES = 16 * 1024 * 1024
 units. A key frame of 4K with grain has a third of that."""
 
 UNIT = 1024
-"""Bytes that a unit of H.264 counts beside its own: each is work for whoever reads a picture, and one
-of 16 MB could have millions, of a byte each."""
+"""Bytes that a unit of H.264 counts beside its own: each is work for whoever reads a picture, and
+16 MB could be millions, of a byte each."""
 
 LEAP = 1024
 """Packets by which the number of one may be ahead of the newest: what is further has begun anew, or

@@ -71,8 +71,8 @@ class Receiver:
         self._limit = limit
         # One message must be let in whole, whatever its size.
         self._most = max(limit * UNFINISHED, 2 * max_message)
-        # Those of the window: else one packet could complete four times as many. Twice as many where
-        # they fill a gap, since no more than MAX_AHEAD can.
+        # Those of the window: else one packet could complete four times as many. There may be twice
+        # as many where they fill a gap, which no more than MAX_AHEAD can.
         self._most_pieces = max(limit, 2 * max_message) // OVERHEAD
         self._offered = offered
         self._tsns: Tsns | None = None

@@ -86,16 +86,17 @@ async def settled(done: Awaitable[object] | None = None) -> None:
         await asyncio.sleep(0)
 
 
-def load() -> dict[str, Target]:
-    """Load every target, by its name."""
-    modules = (
-        importlib.import_module(f"tests.fuzz.targets.{path.stem}")
-        for path in sorted(TARGETS.glob("[!_]*.py"))
-    )
-    found: dict[str, Target] = {}
-    for module in modules:
-        target: Target = module.TARGET
-        if target.name in found:
-            raise ValueError(f"two targets are named {target.name}")
-        found[target.name] = target
-    return found
+def names() -> list[str]:
+    """Return the names of all targets, as the files of the folder have them."""
+    return sorted(path.stem.replace("_", "-") for path in TARGETS.glob("[!_]*.py"))
+
+
+def load(name: str) -> Target:
+    """Import the module of a target, and return the target.
+
+    Raises:
+        ModuleNotFoundError: There is none of that name.
+    """
+    module = importlib.import_module(f"tests.fuzz.targets.{name.replace('-', '_')}")
+    target: Target = module.TARGET
+    return target

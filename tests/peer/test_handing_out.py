@@ -1,4 +1,4 @@
-"""Messages that arrive many at once: the event loop has its turns between them, and none is lost."""
+"""Messages that arrive many at once: the event loop has turns between them, and none is lost."""
 
 import asyncio
 import time

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from icefloe.encoding.packing import Packer
-from tests.fuzz.pictures import Depayload, payloads
 from tests.fuzz.target import Target, join
+from tests.fuzz.targets._pictures import Depayload, payloads
 
 _BASELINE = bytes.fromhex("6742c01fda014016ec0440000003004000000f23c60ca8")
 _HIGH = bytes.fromhex("67640028acd940780227e5c04400000300040000030" + "0f03c60c658")

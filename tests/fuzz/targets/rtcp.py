@@ -22,9 +22,9 @@ from aiortc.rtp import (
 from icefloe.peer.sending.pacing import PacedSending
 from icefloe.peer.sending.rates import RateControl
 from icefloe.peer.sending.rtp import RtpStream, ntp_time
-from tests.fuzz import media
-from tests.fuzz.media import LARGEST, Media
 from tests.fuzz.target import Target, event_loop, join, split
+from tests.fuzz.targets import _media as media
+from tests.fuzz.targets._media import LARGEST, Media
 
 SENT = 40
 """Packets that may be asked for again."""

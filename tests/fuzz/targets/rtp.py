@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from struct import pack
 
-from tests.fuzz import media
-from tests.fuzz.media import LARGEST, Media
 from tests.fuzz.target import Target, event_loop, join, split
+from tests.fuzz.targets import _media as media
+from tests.fuzz.targets._media import LARGEST, Media
 
 
 async def _take(call: Media, data: bytes) -> int:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from icefloe.encoding.packing import Packer
-from tests.fuzz.pictures import Depayload, payloads
 from tests.fuzz.target import Target, join
+from tests.fuzz.targets._pictures import Depayload, payloads
 
 
 @contextmanager
