@@ -154,8 +154,8 @@ class SctpTransport(RTCSctpTransport):
         self.transport._unregister_data_receiver(self)
         self.transport.take_data = None
         try:
-            while self.shell.is_behind:
-                await asyncio.sleep(0)  # noqa: ASYNC110 - each turn hands out more
+            while self.shell.is_behind:  # noqa: ASYNC110 - each turn hands out more
+                await asyncio.sleep(0)
         finally:
             self.shell.stop()
 

@@ -123,7 +123,7 @@ def seeds() -> Sequence[bytes]:
 
 
 TARGET = Target(
-    name="transfer_receiver",
+    name="transfer-receiver",
     seeds=seeds,
     tokens=(
         b'"type":"',

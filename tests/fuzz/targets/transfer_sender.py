@@ -94,7 +94,7 @@ def seeds() -> Sequence[bytes]:
 
 
 TARGET = Target(
-    name="transfer_sender",
+    name="transfer-sender",
     seeds=seeds,
     tokens=(
         *(
