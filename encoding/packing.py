@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from typing import Any, TypeAlias
 
 from av.packet import Packet
@@ -17,7 +18,12 @@ PAYLOAD_MAX = 1180
 VIDEO_TIME_BASE = Fraction(1, 90000)
 """The clock of RTP for video (RFC 3551 section 4.1)."""
 
-_IDR, _SPS = 5, 7
+_LOOKED_AT = 64 * 1024
+"""Bytes of a frame of H.264 in which its first slice is looked for ..."""
+_UNITS = 1024
+"""... and NAL units: parameter sets and other information are before it."""
+
+_FIRST_SLICE, _IDR = 1, 5
 _STAP_A, _FU_A = 24, 28
 _NAL_TYPE, _NRI = 0x1F, 0x60
 _START, _END = 0x80, 0x40
@@ -103,7 +109,11 @@ def is_key_frame(codec: str, data: bytes) -> bool:
     """Return whether a decoder can begin with a frame; of audio it always can."""
     match codec.upper():
         case "H264":
-            return any(data[start] & _NAL_TYPE == _IDR for start, _ in _units(data))
+            # ITU-T H.264 section 7.4.1.2.4: all slices of a picture are of an IDR, or none is.
+            for start, _ in islice(_units(data[:_LOOKED_AT]), _UNITS):
+                if _FIRST_SLICE <= data[start] & _NAL_TYPE <= _IDR:
+                    return data[start] & _NAL_TYPE == _IDR
+            return False
         case "VP8":
             return bool(data) and not data[0] & 1  # RFC 6386 section 9.1
         case _:
@@ -118,8 +128,8 @@ def _units(data: bytes) -> Iterator[tuple[int, int]]:
         at = data.find(b"\0\0\1", begin)
         end = len(data) if at < 0 else at
         # Zeros before a start code belong to it, and a unit does not end with one (H.264 7.4.1).
-        while end > begin and data[end - 1] == 0:
-            end -= 1
+        if end > begin and not data[end - 1]:
+            end = begin + len(data[begin:end].rstrip(b"\0"))
         if end > begin:
             yield begin, end
 

@@ -1,5 +1,6 @@
 """Data channels, and the SCTP transport over icefloe's association."""
 
+import asyncio
 from collections.abc import Callable
 
 from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCSctpTransport
@@ -149,10 +150,14 @@ class SctpTransport(RTCSctpTransport):
             self.shell.start(remotePort)
 
     async def stop(self) -> None:
-        self.shell.stop()
         assert isinstance(self.transport, DtlsTransport)
         self.transport._unregister_data_receiver(self)
         self.transport.take_data = None
+        try:
+            while self.shell.is_behind:  # noqa: ASYNC110 - each turn hands out more
+                await asyncio.sleep(0)
+        finally:
+            self.shell.stop()
 
     async def _handle_data(self, data: bytes) -> None:
         self.shell.receive(data)

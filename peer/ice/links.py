@@ -8,6 +8,8 @@ import asyncio
 import socket
 import ssl
 import struct
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -16,6 +18,7 @@ from icefloe.logs import get_logger
 
 from .servers import Transport
 from .tcp import Persistence
+from .udp import TURN
 
 logger = get_logger(__name__)
 
@@ -168,6 +171,8 @@ class StreamLink(Link, asyncio.Protocol):
     ) -> None:
         super().__init__(receive, lost)
         self._framer = Framer()
+        self._heard: deque[bytes] = deque()
+        self._goes_on: asyncio.Handle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
@@ -209,8 +214,23 @@ class StreamLink(Link, asyncio.Protocol):
             self._transport.abort()
             self._end(ConnectionError(f"the server does not speak TURN: {error}"))
             return
-        for message in messages:
-            self._receive(message)
+        self._heard += messages
+        if self._goes_on is None:
+            self._hear()
+
+    def _hear(self) -> None:
+        """Hand on what came, for as long as a turn of the event loop may take."""
+        was_behind, self._goes_on = self._goes_on is not None, None
+        until = time.monotonic() + TURN
+        while self._heard and not self._over:
+            if time.monotonic() >= until:
+                self._goes_on = asyncio.get_running_loop().call_soon(self._hear)
+                if not was_behind and not self._transport.is_closing():
+                    self._transport.pause_reading()
+                return
+            self._receive(self._heard.popleft())
+        if was_behind and not self._transport.is_closing():
+            self._transport.resume_reading()
 
 
 async def open_link(

@@ -12,6 +12,7 @@ import ipaddress
 import socket
 import struct
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -24,6 +25,10 @@ P = TypeVar("P", bound=asyncio.DatagramProtocol)
 
 READS = 64
 """Reads for one wake-up, so that whatever else the loop does has its turn."""
+
+TURN = 0.005
+"""Seconds likewise, of reading and of what the protocol does with what was read: one read may give
+40 datagrams, and of each the other side decides how much work it makes."""
 
 MAX_DATAGRAM = 65535
 
@@ -76,6 +81,8 @@ class UdpTransport(asyncio.DatagramTransport):
         self._protocol = protocol
         self._waiting: deque[tuple[bytes, Address]] = deque()
         self._waiting_bytes = 0
+        self._unread: tuple[bytes, int, int, Address] | None = None
+        """What is left of a train: its bytes, where to go on, the size of each, and the sender."""
         self._is_closing = False
         self._segments = _has(sock, _UDP_SEGMENT, 0)
         self._merges = _has(sock, _UDP_GRO, 1)
@@ -194,7 +201,10 @@ class UdpTransport(asyncio.DatagramTransport):
     # --- receiving
 
     def _on_readable(self) -> None:
+        if self._unread is not None:
+            return  # its turn comes first
         received = self._protocol.datagram_received
+        until = time.monotonic() + TURN
         for _ in range(READS):
             if self._is_closing:
                 return
@@ -210,11 +220,30 @@ class UdpTransport(asyncio.DatagramTransport):
                 self._protocol.error_received(error)
                 return
             size = _train_size(ancillary)
-            if not 0 < size < len(data):
+            if 0 < size < len(data):
+                self._unread = data, 0, size, addr
+                self._take_train(until)
+            else:
                 received(data, addr)
-                continue
-            for start in range(0, len(data), size):
-                received(data[start : start + size], addr)
+            if time.monotonic() >= until:
+                return
+
+    def _take_train(self, until: float) -> None:
+        """Hand on datagrams that the kernel has merged, for as long as this turn may take."""
+        if self._unread is None:
+            return
+        data, start, size, addr = self._unread
+        while start < len(data) and not self._is_closing:
+            if time.monotonic() >= until:
+                self._unread = data, start, size, addr
+                self._loop.call_soon(self._go_on)
+                return
+            self._protocol.datagram_received(data[start : start + size], addr)
+            start += size
+        self._unread = None
+
+    def _go_on(self) -> None:
+        self._take_train(time.monotonic() + TURN)
 
     # --- the end
 

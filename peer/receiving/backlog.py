@@ -76,20 +76,3 @@ class Backlog(Generic[T]):
         picture, size = self._waiting.popleft()
         self._bytes -= size
         return picture
-
-
-def is_key_frame(codec: str, data: bytes) -> bool:
-    """Whether an encoded picture can be decoded by itself.
-
-    Args:
-        codec: ``VP8`` or ``H264``; of others every picture is taken for a key frame.
-        data: A picture of VP8, or the NAL units of one of H.264 after their start codes.
-    """
-    match codec.upper():
-        case "VP8":
-            return bool(data) and not data[0] & 1  # RFC 6386 section 9.1
-        case "H264":
-            # ITU-T H.264 table 7-1: an IDR picture.
-            return any(nal[:1] and nal[0] & 0x1F == 5 for nal in data.split(b"\0\0\1")[1:])
-        case _:
-            return True

@@ -19,11 +19,11 @@ from aiortc.rtp import RtpPacket
 from av import AudioFrame, VideoFrame
 from av.video.reformatter import ColorRange
 
-from icefloe.encoding import Refusals
+from icefloe.encoding import Refusals, is_key_frame
 from icefloe.encoding.pictures import BT601
 from icefloe.logs import get_logger
 
-from .backlog import Backlog, is_key_frame
+from .backlog import Backlog
 from .frames import FrameQueue
 from .hearing import AudioStats, Hearing
 from .playout import STEP

@@ -17,6 +17,8 @@ from .sources import SourceChoice
 
 logger = get_logger(__name__)
 
+_START_CODE = b"\0\0\1"
+
 
 class Deliver(Protocol):
     """Takes a whole picture."""
@@ -109,6 +111,7 @@ class Intake:
             codec,
             is_last=bool(packet.marker),
             is_again=is_again,
+            units=data.count(_START_CODE) if data and codec.name == "H264" else 0,
         )
         while (picture := self.assembly.take()) is not None:
             pts = self._clock.pts(now, packet.ssrc, picture.timestamp)

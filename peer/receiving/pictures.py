@@ -13,8 +13,12 @@ CAPACITY = 16384
 picture of 16 MB has as many; sequence numbers are told apart up to twice as far."""
 
 MOST_BYTES = 16 * 1024 * 1024
-"""Bytes of payload that are kept, and so what a picture may have. A key frame of 4K with grain has
-a third of that."""
+"""Bytes of payload that are kept, and so what a picture may have, with :data:`UNIT` for each of its
+units. A key frame of 4K with grain has a third of that."""
+
+UNIT = 1024
+"""Bytes that a unit of H.264 counts beside its own: each is work for whoever reads a picture, and
+16 MB could be millions, of a byte each."""
 
 LEAP = 1024
 """Packets by which the number of one may be ahead of the newest: what is further has begun anew, or
@@ -47,6 +51,7 @@ class _Piece(Generic[T]):
     codec: T
     timestamp: int
     data: bytes
+    cost: int
     is_last: bool
     is_malformed: bool
 
@@ -63,7 +68,7 @@ class Assembly(Generic[T]):
         self._gave: int | None = None
         self._spoiled: int | None = None
         self._held = 0
-        """Bytes of payload that are kept."""
+        """Bytes of payload that are kept, and what their units count."""
 
     @property
     def gap(self) -> int:
@@ -84,6 +89,7 @@ class Assembly(Generic[T]):
         *,
         is_last: bool,
         is_again: bool = False,
+        units: int = 0,
     ) -> bool:
         """Take a packet.
 
@@ -95,12 +101,14 @@ class Assembly(Generic[T]):
             codec: Handed on with the picture.
             is_last: The marker bit: whether the picture ends with it.
             is_again: Whether it was sent again (RFC 4588).
+            units: NAL units that begin in it.
 
         Returns:
             Whether pictures were given up, so that a key frame is needed.
         """
         given_up = is_malformed = data is None
         data = data or b""
+        cost = len(data) + UNIT * units
         if not self._begun:
             self._begun = True
             self._begin_at(number)
@@ -116,13 +124,13 @@ class Assembly(Generic[T]):
             self._begin_at(at)
         elif at in self._pieces:
             return False
-        if at - self._first >= CAPACITY or self._held + len(data) > MOST_BYTES:
+        if at - self._first >= CAPACITY or self._held + cost > MOST_BYTES:
             given_up = True
-            self._make_room(at, len(data))
+            self._make_room(at, cost)
             if at < self._first:
                 return True  # its place was given up
-        self._pieces[at] = _Piece(codec, timestamp, data, is_last, is_malformed)
-        self._held += len(data)
+        self._pieces[at] = _Piece(codec, timestamp, data, cost, is_last, is_malformed)
+        self._held += cost
         self._newest = max(self._newest, at)
         return given_up
 
@@ -169,7 +177,7 @@ class Assembly(Generic[T]):
 
     def _pop(self, at: int) -> _Piece[T]:
         piece = self._pieces.pop(at)
-        self._held -= len(piece.data)
+        self._held -= piece.cost
         return piece
 
     def _begin_at(self, at: int) -> None:

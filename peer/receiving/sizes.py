@@ -65,22 +65,27 @@ def _of_h264(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 class _Bits:
-    """The fields of a parameter set (ITU-T H.264 sections 7.2 and 9.1)."""
+    """The fields of a parameter set (ITU-T H.264 sections 7.2 and 9.1).
+
+    Bits are characters, so that a number takes no longer because much follows it.
+    """
 
     def __init__(self, data: bytes) -> None:
-        self._bits = int.from_bytes(data, "big")
-        self._left = 8 * len(data)
+        self._bits = f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}" if data else ""
+        self._at = 0
 
     def take(self, count: int) -> int:
-        """Return the next bits.
+        """Return the next bits, one or more.
 
         Raises:
             ValueError: There are not as many.
         """
-        self._left -= count
-        if self._left < 0:
+        end = self._at + count
+        if end > len(self._bits):
             raise ValueError("it is cut off")
-        return self._bits >> self._left & (1 << count) - 1
+        taken = self._bits[self._at : end]
+        self._at = end
+        return int(taken, 2)
 
     def unsigned(self) -> int:
         """Return the next Exp-Golomb code.
@@ -88,12 +93,11 @@ class _Bits:
         Raises:
             ValueError: It is cut off, or longer than any may be.
         """
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-            if zeros > _MOST_ZEROS:
-                raise ValueError("a number of more than 32 bits")
-        return (1 << zeros) - 1 + self.take(zeros)
+        one = self._bits.find("1", self._at, self._at + _MOST_ZEROS + 1)
+        if one < 0:
+            raise ValueError("a number that is cut off, or of more than 32 bits")
+        zeros, self._at = one - self._at, one
+        return self.take(zeros + 1) - 1
 
     def signed(self) -> int:
         """Return the next one that may be negative (section 9.1.1)."""

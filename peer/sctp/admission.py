@@ -28,7 +28,9 @@ class Admission:
     def __len__(self) -> int:
         return len(self._sizes)
 
-    def refusal(self, id: int, size: int, *, own_are_odd: bool) -> str | None:
+    def refusal(
+        self, id: int, size: int, *, own_are_odd: bool, streams: int = MAX_ID + 1
+    ) -> str | None:
         """Return why a channel is not admitted, which is counted; ``None`` if it is.
 
         Args:
@@ -36,8 +38,9 @@ class Admission:
             size: Bytes of its label and its protocol.
             own_are_odd: Whether this side's identifiers are odd, because it is the DTLS server;
                 the other side's are the others (RFC 8832 section 6).
+            streams: How many both sides have.
         """
-        reason = self._reason(id, size, own_are_odd=own_are_odd)
+        reason = self._reason(id, size, own_are_odd=own_are_odd, streams=streams)
         if reason is None:
             self._sizes[id] = size
             self._text += size
@@ -45,8 +48,8 @@ class Admission:
             self.refused += 1
         return reason
 
-    def _reason(self, id: int, size: int, *, own_are_odd: bool) -> str | None:
-        if id > MAX_ID:
+    def _reason(self, id: int, size: int, *, own_are_odd: bool, streams: int) -> str | None:
+        if id > MAX_ID or id >= streams:
             return f"there is no stream {id} for data channels"
         if id % 2 == own_are_odd:
             return f"the stream {id} is this side's to give"

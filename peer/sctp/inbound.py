@@ -298,10 +298,20 @@ class Inbound:
         state.early.put(number, arrival)
 
     def _give_out_early(self, state: _Stream) -> None:
-        early = state.early
-        while early and (arrival := early.pop(state.next)) is not None:
-            self._give_out(arrival)
-            state.next += 1
+        early, arrived, number = state.early, self.arrived, state.next
+        if not arrived:
+            self.given_out = 0
+        size = 0
+        while early and (arrival := early.pop(number)) is not None:
+            size += len(arrival.data)
+            arrived.append(arrival)
+            number += 1
+        count = number - state.next
+        self.size -= size
+        self.pieces -= count
+        self.given_out += size
+        self.completed += count
+        state.next = number
 
     def _drop(self, arrival: Arrival) -> None:
         self.size -= len(arrival.data)

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from .inbound import MAX_AHEAD, MAX_MESSAGE, Arrival, Inbound, Tsns
+from .inbound import MAX_AHEAD, MAX_MESSAGE, OVERHEAD, Arrival, Inbound, Tsns
 from .packet import (
     DATA_HEADER,
     I_DATA_HEADER,
@@ -71,6 +71,9 @@ class Receiver:
         self._limit = limit
         # One message must be let in whole, whatever its size.
         self._most = max(limit * UNFINISHED, 2 * max_message)
+        # Those of the window: else one packet could complete four times as many. There may be twice
+        # as many where they fill a gap, which no more than MAX_AHEAD can.
+        self._most_pieces = max(limit, 2 * max_message) // OVERHEAD
         self._offered = offered
         self._tsns: Tsns | None = None
         self._is_over = False
@@ -112,6 +115,8 @@ class Receiver:
     def window(self) -> int:
         """Bytes that the other side may send."""
         cost, not_read = self._inbound.cost, self._not_read()
+        if self._inbound.pieces >= self._most_pieces:
+            return 0
         room = self._limit - cost - not_read
         if not not_read:
             floor = min(FLOOR, self._limit)
@@ -178,6 +183,9 @@ class Receiver:
             return False
         not_read = self._not_read()
         cost = inbound.cost + not_read + size
+        fills = tsn < tsns.highest
+        if inbound.pieces >= self._most_pieces * (2 if fills else 1):
+            return False
         if not not_read:
             return cost <= self._most
         if tsn > tsns.highest:

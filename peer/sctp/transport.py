@@ -28,6 +28,10 @@ logger = get_logger(__name__)
 TIMER_STEP = 0.001
 """Seconds: timers of event loops are no finer, and early ones are waited for again."""
 
+HAND_OUT = 0.005
+"""Seconds after which the event loop has a turn before more messages are handed out: one packet may
+complete some ten thousand."""
+
 
 class Channels:
     """The data channels of one connection.
@@ -59,6 +63,7 @@ class Channels:
         self._streams = Streams(self._admission)
         self._malformed = 0
         self._taken = 0  # messages, of all that arrived
+        self._spent = 0.0  # seconds in which messages were handed out in this turn of the loop
         self._unopened: list[Channel] = []  # their OPENs wait for the association
         self.state = "new"
         """``new``, ``connecting``, ``connected`` or ``closed``."""
@@ -79,6 +84,11 @@ class Channels:
     def refused(self) -> int:
         """How many channels of the other side were refused."""
         return self._admission.refused
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether messages have arrived that are handed out in later turns of the loop."""
+        return self._association is not None and bool(self._association.arrived)
 
     @property
     def wakes_at(self) -> float:
@@ -107,14 +117,17 @@ class Channels:
         self._schedule()
 
     def stop(self) -> None:
-        """Abort the association and close all channels; idempotent."""
+        """Abort the association and close all channels; idempotent.
+
+        What was not handed out yet is lost, see :attr:`is_behind`.
+        """
         if self._association is not None and self.state != "closed":
             self._association.abort()
             self._flush()
         self._end()
 
     def receive(self, packet: bytes) -> None:
-        """Take a packet, and hand out at once what it completes."""
+        """Take a packet, and hand out what it completes: at once, or if that is much, soon."""
         association = self._association
         if association is None or self.state == "closed":
             return
@@ -153,6 +166,7 @@ class Channels:
 
     def _flush(self) -> None:
         self._is_scheduled = False
+        self._spent = 0.0
         association = self._association
         if association is None or self.state == "closed":
             return
@@ -172,16 +186,23 @@ class Channels:
         self._account(association)
         self._arm(association)
         if association.arrived or association.events:
-            self._schedule()  # a handler raised, or more has come
+            self._schedule()  # a handler raised, more has come, or it was too much for one turn
 
     def _hand_out(self, association: Association) -> None:
         events, arrived = association.events, association.arrived
-        while arrived or events:
-            if events and (not arrived or self._comes_first(events[0])):
-                self._take_event(events.popleft())
-            else:
-                self._taken += 1
-                self._take(arrived.popleft())
+        now = time.monotonic()
+        until = now + HAND_OUT - self._spent
+        began = now
+        try:
+            while (arrived or events) and now < until:
+                if events and (not arrived or self._comes_first(events[0])):
+                    self._take_event(events.popleft())
+                else:
+                    self._taken += 1
+                    self._take(arrived.popleft())
+                now = time.monotonic()
+        finally:
+            self._spent += time.monotonic() - began
 
     def _comes_first(self, event: Event) -> bool:
         """Whether an event comes before the next message."""
@@ -496,7 +517,9 @@ class Channels:
     def _is_admitted(self, id: int, opened: dcep.Open) -> bool:
         """Return whether a channel may be; one that may not is closed (RFC 8832 section 6)."""
         size = len(opened.label.encode()) + len(opened.protocol.encode())
-        reason = self._admission.refusal(id, size, own_are_odd=self._host.is_server)
+        reason = self._admission.refusal(
+            id, size, own_are_odd=self._host.is_server, streams=self.streams
+        )
         if reason is None:
             return True
         if self._admission.refused == 1:  # one is enough of a flood: the statistics count them
@@ -507,8 +530,6 @@ class Channels:
 
     def _read_open(self, message: bytes, id: int) -> dcep.Open:
         association = self._association
-        if association is not None and id >= association.streams:
-            raise Malformed(f"an OPEN for the channel {id}, beyond the {association.streams}")
         try:
             return dcep.Open.decode(message)
         except Malformed:

@@ -254,6 +254,7 @@ FromReceiver: TypeAlias = Decline | Have | Accept | Ack | Done | Finished | Fail
 _from_sender: msgspec.json.Decoder[FromSender] = msgspec.json.Decoder(FromSender)
 _from_receiver: msgspec.json.Decoder[FromReceiver] = msgspec.json.Decoder(FromReceiver)
 _encoder = msgspec.json.Encoder()
+_UNREADABLE = msgspec.DecodeError, RecursionError  # the latter of what is nested too deeply
 
 
 def encode(message: FromSender | FromReceiver | Data) -> str | bytes:
@@ -277,7 +278,7 @@ def decode_from_sender(message: str | bytes) -> FromSender | Data:
         return Data(index, offset, message[HEADER.size :])
     try:
         decoded = _from_sender.decode(message)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise _nonsense(str(error)) from error
     if isinstance(decoded, Entries) and any(
         len(entry.path) * 4 > LONGEST_PATH and len(entry.path.encode()) > LONGEST_PATH
@@ -298,7 +299,7 @@ def decode_from_receiver(message: str | bytes) -> FromReceiver:
     _check_size(message)
     try:
         return _from_receiver.decode(message)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise _nonsense(str(error)) from error
 
 

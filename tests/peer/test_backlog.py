@@ -12,7 +12,8 @@ from aiortc.codecs.vpx import vp8_depayload
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av import VideoFrame
 
-from icefloe.peer.receiving.backlog import INSIST, MOST, Backlog, is_key_frame
+from icefloe.encoding import is_key_frame
+from icefloe.peer.receiving.backlog import INSIST, MOST, Backlog
 from icefloe.peer.receiving.frames import FrameQueue
 
 

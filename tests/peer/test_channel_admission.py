@@ -31,7 +31,8 @@ def test_an_identifier_of_this_side_or_of_nobody_is_refused(own_are_odd: bool) -
     own, other = (1, 0) if own_are_odd else (0, 1)
     assert admission.refusal(own, 1, own_are_odd=own_are_odd)
     assert admission.refusal(65535, 1, own_are_odd=own_are_odd)
-    assert admission.refusal(other, 1, own_are_odd=own_are_odd) is None
+    assert admission.refusal(other + 16, 1, own_are_odd=own_are_odd, streams=16)
+    assert admission.refusal(other, 1, own_are_odd=own_are_odd, streams=16) is None
 
 
 def test_labels_have_a_bound_together() -> None:
@@ -119,16 +120,20 @@ async def test_a_refused_channel_is_closed_there_and_one_that_closes_makes_room(
         assert await refused(b) == 1
 
 
-async def test_identifiers_that_are_not_the_other_sides_to_give_are_refused() -> None:
+async def test_identifiers_that_are_not_the_other_sides_to_give_are_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     a, b, told = await pair()
     async with closing(a, b):
         wrong = 1 - told[0].id % 2
-        for id in (wrong, wrong + 2, 65535):
-            transport(a).shell.send_raw(id, dcep.Protocol.DCEP, dcep.Open("x", "").encode())
-        later = a.createDataChannel("later")
-        await opened(later)
+        with caplog.at_level(logging.WARNING):
+            for id in (65535, wrong, wrong + 2, 65535):
+                transport(a).shell.send_raw(id, dcep.Protocol.DCEP, dcep.Open("x", "").encode())
+            later = a.createDataChannel("later")
+            await opened(later)
         assert [c.label for c in told] == ["first", "later"]
-        assert await refused(b) >= 2
+        assert await refused(b) == 4
+        assert sum("refused" in record.message for record in caplog.records) == 1
         own = b.createDataChannel("own")  # whose stream is not taken by what was refused
         await opened(own)
 

@@ -28,7 +28,6 @@ from icefloe.peer.sctp.packet import (
     padding,
     parameters,
 )
-from icefloe.peer.sctp.receiving import UNFINISHED
 from icefloe.peer.sctp.states import WINDOW, Settings, State
 from tests.helpers.sctp import Link, World
 from tests.helpers.work import lines_run
@@ -240,9 +239,35 @@ def test_tiny_fragments_are_held_by_what_they_take_of_memory(interleaves: bool, 
         else:
             parts = [victim.data(flags, b"x", skip=1) for _ in range(50)]
         victim.pour([parts])
-        assert held.pieces * 256 <= UNFINISHED * window
-    assert held.pieces * 257 > UNFINISHED * window - 300  # what came then was not taken
+    assert held.pieces == window // 256  # what came then was not taken
     assert victim.association.window == 0
+
+
+@pytest.mark.parametrize("interleaves", [False, True])
+@pytest.mark.parametrize("streams", [1, 40])
+def test_one_packet_completes_no_more_messages_than_a_window_has(
+    interleaves: bool, streams: int
+) -> None:
+    window = 512 * 1024
+    victim = Victim(interleaves=interleaves, window=window)
+
+    def message(stream: int, number: int) -> bytes:
+        flags = FIRST | LAST
+        if interleaves:
+            return victim.i_data(flags, b"x", stream=stream, mid=number)
+        return victim.data(flags, b"x", stream=stream, ssn=number)
+
+    held = victim.association._receiver._inbound
+    fits = window // 256 // streams - 1
+    for number in range(1, fits + 1):
+        victim.pour([[message(stream, number) for stream in range(streams)]])
+    assert victim.messages == 0
+    assert held.pieces == fits * streams
+    packet = [message(stream, 0) for stream in range(streams)]
+    lines = victim.measure(*packet)
+    assert len(victim.association.arrived) == (fits + 1) * streams <= window // 256
+    assert lines < LINES_PER_BYTE * 4000 + 16 * window // 256
+    assert held.pieces == held.size == 0
 
 
 def test_nothing_is_taken_where_the_window_is_closed() -> None:
