@@ -8,7 +8,7 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -211,6 +211,12 @@ class StreamLink(Link, asyncio.Protocol):
             return
         for message in messages:
             self._receive(message)
+
+
+Connect = Callable[
+    [Endpoint, Callable[[bytes], None], Callable[[Exception | None], None]], Awaitable[Link]
+]
+"""Opens a link, as :func:`open_link` does."""
 
 
 async def open_link(
