@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DROP_IN := tests/drop_in/requirements.txt
 
-.PHONY: demo test check format bench nat-matrix system clean
+.PHONY: demo test fuzz check format bench nat-matrix system clean
 
 demo: $(VENV)/.run  ## a video call between a browser and Python
 	@$(BIN)/icefloe demo --port $(PORT)
@@ -20,6 +20,9 @@ test: $(VENV)/.test  ## all tests; as root on Debian or Ubuntu it installs what 
 		[ $$side -le 1 ] && [ $$alone -le 1 ] || exit 1; \
 		echo "What failed is run once more, with nothing beside it; that counts."; \
 		$(BIN)/pytest --last-failed --last-failed-no-failures none
+
+fuzz: $(VENV)/.fuzz  ## hostile inputs for whatever reads them: TARGET=stun INPUTS=1000 SEED=2
+	@$(BIN)/python -m tests.fuzz $(TARGET) --inputs $(or $(INPUTS),10000000) --seed $(or $(SEED),1)
 
 check: $(VENV)/.check  ## style and types
 	$(BIN)/ruff format --check .
@@ -57,6 +60,11 @@ $(VENV)/.test: pyproject.toml $(DROP_IN) | $(BIN)/python
 	$(PIP) install --quiet --editable '.[test]'
 	$(PIP) install --quiet --no-deps --requirement $(DROP_IN)
 	@touch $@ $(VENV)/.run
+
+# Where there is no atheris for the machine or its Python, hypothesis takes its place.
+$(VENV)/.fuzz: $(VENV)/.test
+	$(PIP) install --quiet --editable '.[fuzz]' || echo "atheris does not install here: without it"
+	@touch $@
 
 $(VENV)/.check: pyproject.toml $(DROP_IN) | $(BIN)/python
 	$(PIP) install --quiet --editable '.[check]'

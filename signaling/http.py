@@ -38,6 +38,9 @@ _TYPES = {
 }
 _TEXT = "text/plain; charset=utf-8"
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_LONGEST_HOST = 253 + len(".:65535")
+"""Characters of a name (RFC 1035 section 2.3.4), of the dot that may end it, and of a port: to look
+for the parents of a longer one takes a time that grows with the square of its labels."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 ANY_HOST = "*"
@@ -139,6 +142,8 @@ def is_allowed_host(headers: Headers, allowed: frozenset[str]) -> bool:
         return False
     if ANY_HOST in allowed:
         return True
+    if len(hosts[0]) > _LONGEST_HOST:
+        return False
     try:
         name = (urlsplit(f"//{hosts[0]}").hostname or "").rstrip(".")
     except ValueError:

@@ -10,7 +10,7 @@ import ssl
 import struct
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -231,6 +231,12 @@ class StreamLink(Link, asyncio.Protocol):
             self._receive(self._heard.popleft())
         if was_behind and not self._transport.is_closing():
             self._transport.resume_reading()
+
+
+Connect = Callable[
+    [Endpoint, Callable[[bytes], None], Callable[[Exception | None], None]], Awaitable[Link]
+]
+"""Opens a link, as :func:`open_link` does."""
 
 
 async def open_link(

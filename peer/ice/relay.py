@@ -17,9 +17,10 @@ from aioice.turn import UDP_TRANSPORT
 
 from .._aiortc import REQUESTED_ADDRESS_FAMILY
 from ..naming import NamingLogger
-from .links import Endpoint, Link, UdpLink, open_link
+from .links import Connect, Endpoint, Link, UdpLink, open_link
+from .parsing import RELAYED_LIMIT, parse
 from .servers import Transport
-from .turn import ALLOCATION_MISMATCH, Credentials, Transactions, binding_indication, parse, within
+from .turn import ALLOCATION_MISMATCH, Credentials, Transactions, binding_indication, within
 from .turn_channels import Bindings, NoChannelLeft, Peer
 
 logger = NamingLogger(__name__)
@@ -88,15 +89,20 @@ class RelayTransport(asyncio.DatagramTransport):
     # --- the allocation
 
     async def open(
-        self, endpoint: Endpoint, credentials: Credentials, address_family: int | None
+        self,
+        endpoint: Endpoint,
+        credentials: Credentials,
+        address_family: int | None,
+        *,
+        connect: Connect = open_link,
     ) -> None:
-        """Reach the server and get an allocation from it; see :func:`allocate`."""
+        """Reach the server by a link and get an allocation from it; see :func:`allocate`."""
         server = (endpoint.address, endpoint.port)
         reliable = endpoint.transport is not Transport.UDP
         self._transactions = Transactions(
             self._send_request, server, credentials, reliable=reliable
         )
-        self._link = await open_link(endpoint, self._received, self._link_lost)
+        self._link = await connect(endpoint, self._received, self._link_lost)
         attributes: dict[str, Any] = {
             "LIFETIME": self._lifetime,
             "REQUESTED-TRANSPORT": UDP_TRANSPORT,
@@ -260,7 +266,7 @@ class RelayTransport(asyncio.DatagramTransport):
             if peer is not None and len(data) >= _HEADER.size + size:
                 self._deliver(data[_HEADER.size : _HEADER.size + size], peer)
             return
-        message = parse(data)
+        message = parse(data, RELAYED_LIMIT)
         if message is None or self._transactions.receive(message):
             return
         if (

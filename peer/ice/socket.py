@@ -8,6 +8,7 @@ from aioice import stun
 from aioice.ice import StunProtocol
 
 from .pair import Address
+from .parsing import parse
 
 _COOKIE = struct.pack("!I", stun.COOKIE)
 
@@ -42,9 +43,8 @@ class IceSocket(StunProtocol):
         if not is_stun(packet):
             self._receiver.packet_received(packet, source, self)
             return
-        try:
-            message = stun.parse_message(packet)
-        except (ValueError, struct.error, IndexError, TypeError):
+        message = parse(packet)
+        if message is None:
             return  # looks like STUN and is not: nobody's packet
         transaction = self.transactions.get(message.transaction_id)
         if message.message_class is stun.Class.REQUEST or transaction is None:

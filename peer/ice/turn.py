@@ -5,7 +5,6 @@ follows is signed. A nonce becomes stale; credentials may be replaced while an a
 """
 
 import asyncio
-import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -27,14 +26,6 @@ answers."""
 
 _MAX_CHALLENGES = 3
 """Likewise for credentials: those there were, and newer ones twice."""
-
-
-def parse(data: bytes) -> stun.Message | None:
-    """Read a STUN message; ``None`` if it is none, whatever came."""
-    try:
-        return stun.parse_message(data)
-    except (ValueError, struct.error, IndexError):
-        return None
 
 
 class Transactions:

@@ -5,6 +5,7 @@ No I/O.
 """
 
 from collections.abc import Iterable
+from itertools import chain, islice
 
 from aiortc.rtp import FORBIDDEN_PAYLOAD_TYPES
 
@@ -23,8 +24,18 @@ _VALUED = _NUMBERS | {"packetization-mode", "profile-level-id", "level-asymmetry
 """Parameters that mean nothing without a value."""
 
 _SSRC_ATTRIBUTES = frozenset({"cname", "msid", "mslabel", "label"})
+_PARAMETERS = 64
+"""Parameters of one ``fmtp`` line that are read."""
+
+_FEEDBACK = 12
+"""Kinds of feedback of one payload type that are read, and of the wildcard: each of these makes a
+line for every payload type."""
+
 _SSRCS = 32
 """Streams that one section announces at most."""
+
+_EXTENSION_LINES = 32
+"""Header extensions of a section that are read; those of the session are read for each."""
 
 _EXTENSIONS = range(1, 256)
 """Ids of header extensions; those above are for offers of more than fit (RFC 8285 section 5)."""
@@ -62,7 +73,9 @@ def codec_lines(kind: str, formats: Iterable[int], section: Block) -> dict[int, 
             else:
                 maps.pop(payload_type, None)
         elif attribute.name == "rtcp-fb" and rest and (payload_type is not None or first == "*"):
-            feedback.setdefault(first, []).append(rest)
+            known = feedback.setdefault(first, [])
+            if len(known) < _FEEDBACK:
+                known.append(rest)
         elif attribute.name == "fmtp" and payload_type is not None:
             parameters.setdefault(payload_type, []).extend(_parameters(rest))
     lines: dict[int, list[str]] = {}
@@ -90,7 +103,7 @@ def _codec(kind: str, text: str) -> str | None:
 
 def _parameters(text: str) -> list[str]:
     found = []
-    for part in text.split(";"):
+    for part in text.split(";", _PARAMETERS)[:_PARAMETERS]:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         known = name.lower() if name.lower() in _VALUED else name
         if not name or (known in _VALUED and not value):
@@ -104,14 +117,18 @@ def _parameters(text: str) -> list[str]:
 def extension_lines(session: Block, section: Block) -> list[str]:
     """Return the header extensions of a section; the session's are of all (RFC 8285 section 5)."""
     by_id: dict[int, str] = {}
-    for attribute in (*section.all("extmap"), *session.all("extmap")):
+    uris: set[str] = set()
+    given = chain(section.all("extmap"), session.all("extmap"))
+    for attribute in islice(given, _EXTENSION_LINES):
         id, _, rest = attribute.value.partition(" ")
         id, _, direction = id.partition("/")
         number = number_of(id, _EXTENSIONS.start, _EXTENSIONS.stop - 1)
         uri = rest.split()[:1]  # what follows are attributes of the extension's own
-        if number is None or not uri or direction == "inactive" or uri[0] in by_id.values():
+        if number is None or not uri or direction == "inactive" or uri[0] in uris:
             continue
-        by_id.setdefault(number, uri[0])
+        if number not in by_id:
+            by_id[number] = uri[0]
+            uris.add(uri[0])
     return [f"a=extmap:{number} {uri}" for number, uri in by_id.items()]
 
 
@@ -136,7 +153,7 @@ def stream_lines(section: Block) -> list[str]:
 
 
 def _repaired(group: str) -> tuple[int, int] | None:
-    semantics, *items = group.split() or [""]
+    semantics, *items = group.split(maxsplit=3) or [""]
     match [number_of(item, 0, 2**32 - 1) for item in items]:
         case [int(media), int(repair)] if semantics == "FID" and media != repair:
             return media, repair

@@ -6,9 +6,10 @@ over is passed over, and what neither can be made sense of is an error that name
 
 import ipaddress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from ..errors import InvalidDescription
-from .lines import Block, number_of, split
+from .lines import SECTIONS, Block, number_of, split
 from .media import codec_lines, extension_lines, read_formats, stream_lines
 from .transport import Transport, read_transport, shared
 
@@ -16,10 +17,14 @@ _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _CHANNEL_PROTOCOLS = ("UDP/DTLS/SCTP", "TCP/DTLS/SCTP", "DTLS/SCTP")
 _CHANNELS = "webrtc-datachannel"
 _SCTP_PORT = 5000
+_GROUPS = 32
+"""Groups of media sections that are read."""
 _MID = 255
 """Characters of a mid at most: more has no room in the header extension (RFC 9143 section 15)."""
 CANDIDATES = 256
 """Candidates of one media section that are read."""
+ALL_CANDIDATES = 1024
+"""Candidates of a whole description that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,7 @@ def read(text: object, *, answer: bool = False) -> Description:
         )
         for block, mid in zip(blocks, mids, strict=True)
     ]
+    sections = _with_candidates(sections, ALL_CANDIDATES)
     sections = _with_shared_transport(sections, bundle)
     sections = [_with_role(section, answer=answer) for section in sections]
     for section in sections:
@@ -165,9 +171,10 @@ def _mids(blocks: list[Block]) -> list[str]:
 
 
 def _bundle(session: Block, mids: list[str]) -> tuple[str, ...]:
-    for attribute in session.all("group"):
-        semantics, *items = attribute.value.split() or [""]
-        known = tuple(dict.fromkeys(item for item in items if item in mids))
+    there_are = set(mids)
+    for attribute in islice(session.all("group"), _GROUPS):
+        semantics, *items = attribute.value.split(maxsplit=2 * SECTIONS) or [""]
+        known = tuple(dict.fromkeys(item for item in items if item in there_are))
         if semantics.upper() == "BUNDLE" and known:
             return known
     return ()
@@ -193,7 +200,7 @@ def _section(
         if not problem:
             raise
         transport = Transport()
-    candidates = tuple(a for a in block.all("candidate"))[:CANDIDATES]
+    candidates = islice(block.all("candidate"), CANDIDATES)
     return Section(
         kind=kind,
         port=port,
@@ -299,6 +306,18 @@ def _sctp_lines(protocol: str, formats: tuple[str, ...], block: Block) -> list[s
     lines = [known if legacy else f"a=sctp-port:{port}"]
     size = number_of(block.value("max-message-size"), 0, 2**64)
     return [*lines, f"a=max-message-size:{size}"] if size is not None else lines
+
+
+def _with_candidates(sections: list[Section], left: int) -> list[Section]:
+    """Keep so many candidates, the first ones."""
+    kept = []
+    for section in sections:
+        some = section.candidates.candidates[:left]
+        left -= len(some)
+        if len(some) < len(section.candidates.candidates):
+            section = replace(section, candidates=replace(section.candidates, candidates=some))
+        kept.append(section)
+    return kept
 
 
 def _with_shared_transport(sections: list[Section], bundle: tuple[str, ...]) -> list[Section]:

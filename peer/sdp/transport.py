@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from ..errors import InvalidDescription
 from .lines import Attribute, Block
@@ -11,6 +12,10 @@ _SETUPS = ("actpass", "active", "passive")
 _HASHES = {"sha-512": 64, "sha-384": 48, "sha-256": 32}
 """Bytes of a fingerprint by hash, the strongest first; as aiortc knows them."""
 _FINGERPRINTS = 8
+_FINGERPRINT_LINES = 16
+"""Fingerprints that are read; those of the session are read for each section."""
+_OPTIONS = 255
+"""Characters of ``ice-options`` that are read; those of the session go into each section."""
 _HEX = re.compile(r"[0-9A-F]{2}(?::[0-9A-F]{2})*")
 _CREDENTIAL = 256
 """Characters of a username fragment or password at most (RFC 8839 section 5.4)."""
@@ -58,12 +63,13 @@ def read_transport(session: Block, section: Block) -> Transport:
     def found(name: str) -> Attribute | None:
         return section.first(name) or session.first(name)
 
-    own = [*section.all("fingerprint")] or [*session.all("fingerprint")]
+    level = section if section.has("fingerprint") else session
+    own = [*islice(level.all("fingerprint"), _FINGERPRINT_LINES)]
     options = found("ice-options")
     return Transport(
         ufrag=_credential(found("ice-ufrag")),
         password=_credential(found("ice-pwd")),
-        options=" ".join(options.value.split()) if options else "",
+        options=" ".join(options.value[:_OPTIONS].split()) if options else "",
         fingerprints=_fingerprints(own),
         setup=_setup(found("setup")),
     )

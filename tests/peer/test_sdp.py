@@ -24,6 +24,7 @@ from icefloe.peer.sdp import (
     read,
     without_end,
 )
+from icefloe.peer.sdp.lines import LINES
 
 SHA = "sha-256 " + ":".join(["5B"] * 32)
 OTHER = "sha-256 " + ":".join(["A7"] * 32)
@@ -93,12 +94,13 @@ def test_there_is_a_limit_to_everything() -> None:
     read("v=0\n" + "a=x\n" * 1000)
     for text in (
         "v=0\n" + "s" * LIMIT,
-        "v=0\n" + "a=x\n" * 5000,
+        "v=0\n" + "a=x\n" * 1025,
+        "v=0\n" + "b=x\n" * LINES,
         "v=0\n" + "m=text 0 X 0\n" * (SECTIONS + 1),
     ):
         with pytest.raises(InvalidDescription, match=r"at most|more than"):
             read(text)
-    many = "".join(f"a=ssrc:{n} cname:x\na=candidate:{n}\n" for n in range(2000))
+    many = "".join(f"a=ssrc:{n} cname:x\na=candidate:{n}\n" for n in range(450))
     (media,) = shown(session(AUDIO + many))
     assert len(media.ssrc) == 32
     assert len(planned(session(AUDIO + many)).candidates[0].candidates) == 256

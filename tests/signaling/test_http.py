@@ -315,6 +315,15 @@ def test_a_request_names_one_host() -> None:
     assert not is_allowed_host(headers, OWN)
 
 
+def test_a_name_is_as_long_as_names_may_be() -> None:
+    # Each parent of a name is looked up: with thousands of labels that takes a tenth of a second.
+    for length, allowed in ((253, True), (255, False), (8000, False)):
+        name = "." + "a." * 4000 + "example.net"
+        headers = Headers()
+        headers["Host"] = f"{name[-length:]}:65535"
+        assert is_allowed_host(headers, frozenset({"*.example.net"})) is allowed
+
+
 def test_a_server_knows_the_name_that_it_listens_at_and_that_of_the_machine() -> None:
     names = own_hosts("Call.Example")
     assert "call.example" in names
