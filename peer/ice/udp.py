@@ -25,6 +25,10 @@ P = TypeVar("P", bound=asyncio.DatagramProtocol)
 READS = 64
 """Reads for one wake-up, so that whatever else the loop does has its turn."""
 
+TURN = 0.004
+"""Seconds that handing out may take at a time, likewise: a read gives up to 64 kB, which may be
+thousands of datagrams that are each a lot of work."""
+
 MAX_DATAGRAM = 65535
 
 MAX_WAITING = 1024 * 1024
@@ -77,6 +81,7 @@ class UdpTransport(asyncio.DatagramTransport):
         self._waiting: deque[tuple[bytes, Address]] = deque()
         self._waiting_bytes = 0
         self._is_closing = False
+        self._unread: deque[tuple[bytes, Address]] = deque()
         self._segments = _has(sock, _UDP_SEGMENT, 0)
         self._merges = _has(sock, _UDP_GRO, 1)
         self._fragments = _PROBE.get(sock.family) if sys.platform == "linux" else None
@@ -194,7 +199,9 @@ class UdpTransport(asyncio.DatagramTransport):
     # --- receiving
 
     def _on_readable(self) -> None:
-        received = self._protocol.datagram_received
+        if self._unread:
+            return  # its turn comes
+        until = self._loop.time() + TURN
         for _ in range(READS):
             if self._is_closing:
                 return
@@ -211,10 +218,25 @@ class UdpTransport(asyncio.DatagramTransport):
                 return
             size = _train_size(ancillary)
             if not 0 < size < len(data):
-                received(data, addr)
-                continue
-            for start in range(0, len(data), size):
-                received(data[start : start + size], addr)
+                self._protocol.datagram_received(data, addr)
+            else:
+                pieces = (data[start : start + size] for start in range(0, len(data), size))
+                self._unread.extend((piece, addr) for piece in pieces)
+                self._hand_out(until)
+            if self._unread or self._loop.time() >= until:
+                return
+
+    def _hand_out(self, until: float) -> None:
+        """Hand out the datagrams of a train, and later those for which there is no time."""
+        unread, received = self._unread, self._protocol.datagram_received
+        while unread and not self._is_closing:
+            received(*unread.popleft())
+            if unread and self._loop.time() >= until:
+                self._loop.call_soon(self._go_on)
+                return
+
+    def _go_on(self) -> None:
+        self._hand_out(self._loop.time() + TURN)
 
     # --- the end
 
@@ -226,6 +248,7 @@ class UdpTransport(asyncio.DatagramTransport):
         if self._is_closing:
             return
         self._is_closing = True
+        self._unread.clear()
         file = self._sock.fileno()
         self._loop.remove_reader(file)
         if self._waiting:
