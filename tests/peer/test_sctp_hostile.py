@@ -240,8 +240,8 @@ def test_tiny_fragments_are_held_by_what_they_take_of_memory(interleaves: bool, 
         else:
             parts = [victim.data(flags, b"x", skip=1) for _ in range(50)]
         victim.pour([parts])
-        assert held.cost <= UNFINISHED * window
-    assert held.cost > UNFINISHED * window - 1100  # what came then was not taken
+        assert held.cost <= UNFINISHED * window + 1024
+    assert held.cost >= UNFINISHED * window  # what came then was not taken
     assert victim.association.window == 0
 
 
