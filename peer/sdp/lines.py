@@ -12,6 +12,10 @@ LIMIT = 1024 * 1024
 SECTIONS = 512
 """Media sections of a description at most."""
 
+LINES = 16_384
+"""Lines of a description at most: a media section of a browser has up to 150, and each takes some
+microseconds of the event loop."""
+
 _LINE = re.compile(r"[A-Za-z]=")
 _ATTRIBUTES = 4096
 """Attributes of one media section, or of the session, at most."""
@@ -82,6 +86,8 @@ def split(text: object) -> tuple[Block, list[Block]]:
         raise InvalidDescription(f"it is of type {type(text).__name__} and not text")
     if len(text) > LIMIT:
         raise InvalidDescription(f"it has {len(text)} characters; at most {LIMIT} are read")
+    if (count := text.count("\n")) > LINES:
+        raise InvalidDescription(f"it has {count} lines; at most {LINES} are read")
     groups: list[list[Line]] = [[]]
     # Not splitlines(), which also splits at separators that an attribute may contain.
     for number, raw in enumerate(text.split("\n"), start=1):

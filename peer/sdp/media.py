@@ -23,6 +23,10 @@ _VALUED = _NUMBERS | {"packetization-mode", "profile-level-id", "level-asymmetry
 """Parameters that mean nothing without a value."""
 
 _SSRC_ATTRIBUTES = frozenset({"cname", "msid", "mslabel", "label"})
+
+_PARAMETERS = 64
+"""Parameters of a codec at most; more are left out."""
+
 _SSRCS = 32
 """Streams that one section announces at most."""
 
@@ -64,7 +68,8 @@ def codec_lines(kind: str, formats: Iterable[int], section: Block) -> dict[int, 
         elif attribute.name == "rtcp-fb" and rest and (payload_type is not None or first == "*"):
             feedback.setdefault(first, []).append(rest)
         elif attribute.name == "fmtp" and payload_type is not None:
-            parameters.setdefault(payload_type, []).extend(_parameters(rest))
+            known = parameters.setdefault(payload_type, [])
+            known.extend(_parameters(rest, _PARAMETERS - len(known)))
     lines: dict[int, list[str]] = {}
     for n in formats:
         if n not in maps:
@@ -88,9 +93,9 @@ def _codec(kind: str, text: str) -> str | None:
     return f"{name}/{rate}/{channels}" if channels is not None else None
 
 
-def _parameters(text: str) -> list[str]:
+def _parameters(text: str, most: int) -> list[str]:
     found = []
-    for part in text.split(";"):
+    for part in text.split(";", most)[:most]:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         known = name.lower() if name.lower() in _VALUED else name
         if not name or (known in _VALUED and not value):

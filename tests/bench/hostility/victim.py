@@ -157,6 +157,7 @@ class Victim:
         peer.send_media()
         peer.connection.on("datachannel", lambda channel: self._take(peer, channel))
         while (message := await to.next()) is not None:
+            await asyncio.sleep(0)  # there may be many already
             try:
                 await peer.hear(message)
             except (PeerError, ValueError, InvalidStateError):
