@@ -14,7 +14,7 @@ from aiortc.mediastreams import MediaStreamError
 from icefloe.media import TestPatternTrack, ToneTrack
 from icefloe.peer import PeerConfiguration, PeerConnection, RTCIceCandidate
 
-LINE_LIMIT = 64 * 1024 * 1024
+LINE_LIMIT = 2 * 1024 * 1024
 SIZE = (160, 120)
 
 
