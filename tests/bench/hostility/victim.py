@@ -14,7 +14,6 @@ JSON lines out, as :mod:`tests.natlab.program`:
 
 import asyncio
 import gc
-import sys
 import threading
 import time
 from collections import Counter
@@ -24,7 +23,7 @@ from typing import Any
 from aiortc import InvalidStateError
 from aiortc.stats import RTCStats
 
-from icefloe.peer import PeerError
+from icefloe.peer import PeerError, run
 from tests.bench.hostility.link import LINE_LIMIT, Lines, Peer
 from tests.natlab.program import Message, emit, lines, log_to_stderr
 
@@ -178,5 +177,4 @@ class Victim:
 
 if __name__ == "__main__":
     log_to_stderr()
-    asyncio.run(Victim().serve())
-    sys.exit()
+    run(Victim().serve())
