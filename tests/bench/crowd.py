@@ -10,7 +10,7 @@ import json
 import random
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +26,7 @@ _LOST = (OSError, WebSocketException, InvalidHandshake, EOFError, TimeoutError)
 _RETRY = 0.01
 _LARGE = "y" * 65_000
 
-Attack = Callable[["Server"], Awaitable[None]]
+Attack = Callable[["Server"], Coroutine[Any, Any, None]]
 
 
 class Server:
@@ -79,7 +79,7 @@ async def _many(count: int, job: Callable[[int], Awaitable[None]]) -> None:
 
     async def again(number: int) -> None:
         while True:
-            with suppress(_LOST):
+            with suppress(*_LOST):
                 await job(number)
             await asyncio.sleep(_RETRY)
 
@@ -108,7 +108,7 @@ async def slow(server: Server) -> None:
         request = b"\x16\x03\x01\x02\x00\x01" + bytes(4000)
 
     async def dribble(_: int) -> None:
-        _, writer = await server.open()
+        _reader, writer = await server.open()
         try:
             for at in range(len(request)):
                 writer.write(request[at : at + 1])
@@ -124,7 +124,7 @@ async def handshakes(server: Server) -> None:
     """Handshakes to their end, of TLS as well, and nothing after them."""
 
     async def shake(_: int) -> None:
-        _, writer = await server.open(tls=True)
+        _reader, writer = await server.open(tls=True)
         writer.transport.abort()
 
     await _many(50, shake)

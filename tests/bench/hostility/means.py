@@ -76,7 +76,8 @@ class Means:
         """Those of its checks."""
         generation = agent_of(self.dtls.transport).generation
         assert generation is not None
-        return generation.checks.credentials
+        credentials: Credentials = generation.checks.credentials
+        return credentials
 
     @property
     def address(self) -> tuple[str, int]:
