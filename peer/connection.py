@@ -38,6 +38,10 @@ from .restarting import RestartingConnection
 from .sctp import options
 from .stats import StatsWriter
 
+_MANY_SECTIONS = 16
+"""Media sections of a description above which it is taken in several steps: each is a millisecond
+of work or two."""
+
 _WITHOUT_SENDING = {"sendrecv": "recvonly", "sendonly": "inactive"}
 
 
@@ -177,8 +181,13 @@ class PeerConnection(RestartingConnection):
             self._check_state(kind)
             answer = kind != "offer"
             description = sdp.read(sessionDescription.sdp, answer=answer)
+            is_large = len(description.sections) > _MANY_SECTIONS
+            if is_large:
+                await self._let_others(kind)
             offered = self._offered(kind)
             plan = (sdp.plan_answer if answer else sdp.plan_offer)(description, offered)
+            if is_large:
+                await self._let_others(kind)
             if kind == "offer" and self._restarts(plan.text):
                 await self._wait_for_restart()
                 self._check_state(kind)  # it may be closed by now
@@ -186,6 +195,15 @@ class PeerConnection(RestartingConnection):
             if kind == "offer" and self.signalingState == "have-local-offer":
                 await self._roll_back("have-local-offer")
             await self._apply_remote(plan, kind)
+
+    async def _let_others(self, kind: str) -> None:
+        """Give everything else on the loop a turn in the midst of a description.
+
+        Raises:
+            InvalidStateError: The description no longer fits the state.
+        """
+        await asyncio.sleep(0)
+        self._check_state(kind)
 
     def _check_state(self, kind: str) -> None:
         fitting = {
@@ -232,6 +250,8 @@ class PeerConnection(RestartingConnection):
         await self._take_rejections(plan.rejected)
         if kind == "answer":
             await self._drop_unused_channels()
+        if len(plan.layout.slots) > _MANY_SECTIONS:
+            await asyncio.sleep(0)
         await self._take_candidates(sdp.fragments(plan.text), plan.candidates)
 
     # --- what is sent

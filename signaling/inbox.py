@@ -68,6 +68,8 @@ class Inbox(Generic[_Item]):
 
         Cancellation: safe; no item is lost.
         """
+        if self._items:
+            await asyncio.sleep(0)  # who takes many, one after the other, lets others have a turn
         while not self._items:
             if self._failure is not None:
                 raise self._failure

@@ -25,6 +25,7 @@ from .local import LocalCandidate
 from .pair import Pair
 from .servers import RTCPeerConnectionIceErrorEvent, Server
 from .state import Failure, IceState
+from .udp import TURN
 
 logger = NamingLogger(__name__)
 
@@ -103,6 +104,7 @@ class IceAgent:
         self._closings: set[asyncio.Task[None]] = set()
         self._packets: deque[bytes] = deque()
         self._arrived: asyncio.Future[None] | None = None
+        self._turn_at = float("-inf")
         self._usable = asyncio.Event()
         self._is_closed = False
         self._announced: Pair | None = None
@@ -350,14 +352,19 @@ class IceAgent:
         Raises:
             ConnectionError: The agent is closed.
         """
+        loop = asyncio.get_running_loop()
+        if self._packets and loop.time() - self._turn_at > TURN:
+            await asyncio.sleep(0)  # who takes one after the other would not let others have theirs
+            self._turn_at = loop.time()
         while not self._packets:
             if self._is_closed:
                 raise ConnectionError("the ICE agent is closed")
-            self._arrived = asyncio.get_running_loop().create_future()
+            self._arrived = loop.create_future()
             try:
                 await self._arrived
             finally:
                 self._arrived = None
+            self._turn_at = loop.time()
         return self._packets.popleft()
 
     async def send(self, data: bytes) -> None:

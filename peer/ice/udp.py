@@ -255,6 +255,7 @@ class UdpTransport(asyncio.DatagramTransport):
         if self._is_closing:
             return
         self._is_closing = True
+        self._unread.clear()
         file = self._sock.fileno()
         self._loop.remove_reader(file)
         if self._waiting:

@@ -28,13 +28,16 @@ from .frames import FrameQueue
 from .hearing import AudioStats, Hearing
 from .playout import STEP
 from .pool import DecoderPool
-from .sizes import Sizes, announced
+from .sizes import MOST_PIXELS, Sizes, announced
 
 _UNSPECIFIED = 2
 """The matrix of a stream that does not tell it (ITU-T H.273 section 8.3)."""
 
 IDLE = 30.0
 """Seconds without anything to decode after which a thread ends; the next packet starts another."""
+
+_LARGE = MOST_PIXELS // 4
+"""Pixels above which two pictures wait to be read at most: of the largest each takes 14 MB."""
 
 _PLEA = 5.0
 """Seconds from one request for a key frame to the next, while pictures are refused."""
@@ -341,6 +344,8 @@ class VideoDecoding(_Decoding):
             for frame in frames:
                 if isinstance(frame, VideoFrame):
                     _tell_colours(frame)
+                    if frame.width * frame.height > _LARGE and len(self._frames) > 1:
+                        self._frames.drop()
                     self._frames.put(frame)
 
     def _take(self) -> tuple[RTCRtpCodecParameters, JitterFrame] | None:

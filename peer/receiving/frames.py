@@ -100,6 +100,13 @@ class FrameQueue(Generic[T]):
         with self._lock:
             return self._frames.popleft() if self._frames else None
 
+    def drop(self) -> None:
+        """Drop the oldest frame, if there is one; from any thread."""
+        with self._lock:
+            if self._frames:
+                self._frames.popleft()
+                self.dropped += 1
+
     def clear(self) -> None:
         """Drop the frames that wait; from any thread."""
         with self._lock:

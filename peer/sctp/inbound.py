@@ -23,6 +23,9 @@ further ahead cannot be acknowledged (RFC 9260 section 3.3.4)."""
 OVERHEAD = 256
 """Bytes of memory that a held fragment or message takes beside its data, about."""
 
+UNFINISHED_OVERHEAD = 768
+"""Bytes that a message which comes as I-DATA takes beside its fragments until it is whole."""
+
 MAX_MESSAGE = 262_144
 """Bytes of a message at most: the ``max-message-size`` of descriptions (RFC 8841)."""
 
@@ -187,6 +190,7 @@ class Inbound:
     Attributes:
         size: Bytes of what is not given out yet.
         pieces: Fragments and messages that these are.
+        unfinished: Messages that come as I-DATA and are not whole.
         completed: Messages that were ever added to :attr:`arrived`.
         given_out: Bytes of :attr:`arrived`, counted on while it is not empty.
         skipped: Messages that the other side gave up, by stream, of those that come in order.
@@ -198,6 +202,7 @@ class Inbound:
         self._max_message = max_message
         self.size = 0
         self.pieces = 0
+        self.unfinished = 0
         self.given_out = 0
         self.completed = 0
         self.skipped: dict[int, int] = {}
@@ -212,7 +217,7 @@ class Inbound:
     @property
     def cost(self) -> int:
         """Bytes of memory that what is held takes, about."""
-        return self.size + self.pieces * OVERHEAD
+        return self.size + self.pieces * OVERHEAD + self.unfinished * UNFINISHED_OVERHEAD
 
     def _check_size(self, size: int) -> None:
         if size > self._max_message:
@@ -394,6 +399,7 @@ class Inbound:
         if message is None:
             message = _Partial()
             messages.put(number, message)
+            self.unfinished += 1
         index = 0 if flags & FIRST else protocol_or_index
         if flags & FIRST:
             message.protocol = protocol_or_index
@@ -410,6 +416,7 @@ class Inbound:
             messages.pop(number)
             if not messages:
                 del self._parts[stream, unordered]
+            self.unfinished -= 1
             self.pieces -= len(message.parts) - 1
             whole = b"".join([message.parts[i] for i in sorted(message.parts)])
             self._complete_interleaved(stream, unordered, number, message.protocol, whole)
@@ -441,12 +448,13 @@ class Inbound:
     def _give_up(self, message: _Partial) -> None:
         self.size -= message.size
         self.pieces -= len(message.parts)
+        self.unfinished -= 1
 
     # --- the end, and resets
 
     def give_up(self) -> None:
         """Let go of all that is not whole, or came too early; :attr:`arrived` stays."""
-        self.size = self.pieces = 0
+        self.size = self.pieces = self.unfinished = 0
         self._streams.clear()
         self._by_first = Numbered()
         self._by_last.clear()

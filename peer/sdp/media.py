@@ -77,7 +77,8 @@ def codec_lines(kind: str, formats: Iterable[int], section: Block) -> dict[int, 
             if len(known) < _FEEDBACK:
                 known.append(rest)
         elif attribute.name == "fmtp" and payload_type is not None:
-            parameters.setdefault(payload_type, []).extend(_parameters(rest))
+            known = parameters.setdefault(payload_type, [])
+            known.extend(_parameters(rest, _PARAMETERS - len(known)))
     lines: dict[int, list[str]] = {}
     for n in formats:
         if n not in maps:
@@ -101,9 +102,9 @@ def _codec(kind: str, text: str) -> str | None:
     return f"{name}/{rate}/{channels}" if channels is not None else None
 
 
-def _parameters(text: str) -> list[str]:
+def _parameters(text: str, most: int) -> list[str]:
     found = []
-    for part in text.split(";", _PARAMETERS)[:_PARAMETERS]:
+    for part in text.split(";", most)[:most]:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         known = name.lower() if name.lower() in _VALUED else name
         if not name or (known in _VALUED and not value):

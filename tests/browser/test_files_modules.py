@@ -225,3 +225,30 @@ async def test_nonsense_of_a_sender_is_a_violation(page: Page) -> None:
         _NONSENSE,
     )
     assert codes == ["protocol"] * len(_NONSENSE)
+
+
+TURNS = """async () => {
+  const { Turns } = await import("/files/turns.js");
+  const turns = new Turns();
+  const done = [];
+  const other = new MessageChannel();
+  other.port1.onmessage = () => {
+    done.push("page");
+    if (done.length < 40) other.port2.postMessage(null);
+  };
+  other.port2.postMessage(null);
+  for (const id of ["a", "b", "c", "d"]) turns.add(id, () => done.push(id));
+  turns.add("b", () => done.push("b again"));
+  turns.drop("c");
+  await new Promise((resolve) => turns.add("last", resolve));
+  turns.add("after", () => done.push("after"));
+  turns.close();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  return done;
+}"""
+
+
+async def test_what_others_ask_for_is_done_in_turn_and_the_page_goes_on_between(page: Page) -> None:
+    done = await page.evaluate(TURNS)
+    assert [name for name in done if name != "page"] == ["a", "b again", "d"]
+    assert "page" in done[done.index("a") : done.index("d")]

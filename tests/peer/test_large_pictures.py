@@ -92,6 +92,19 @@ async def test_the_limit_is_a_setting(codec: str) -> None:
         assert await decoder.size(encoded(codec, 4112, 2336)) == (4112, 2336)
 
 
+async def test_of_large_pictures_that_nobody_reads_only_two_wait() -> None:
+    async with Decoder("VP8") as decoder:
+        data = encoded("VP8", 2048, 1536)
+        frames = decoder.frames
+        for _ in range(5):
+            before = frames.dropped + len(frames)
+            decoder.put(data)
+            while frames.dropped + len(frames) == before:
+                await asyncio.sleep(0.01)
+        assert len(decoder.frames) == 2
+        assert decoder.frames.dropped == 3
+
+
 async def test_pictures_that_need_a_refused_one_are_not_decoded_either() -> None:
     async with Decoder("VP8") as decoder:
         assert await decoder.size(encoded("VP8", 64, 48)) == (64, 48)

@@ -22,12 +22,15 @@ run(main())
 """
 
 RETURNS = """
+import gc
 from icefloe.peer import run
 
 async def main():
+    assert gc.get_freeze_count() > 10_000  # no collection goes through what was loaded
     return 42
 
 assert run(main()) == 42
+assert gc.get_freeze_count() == 0
 """
 
 RAISES = """

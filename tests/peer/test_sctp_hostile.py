@@ -307,7 +307,7 @@ def test_two_messages_of_one_number_take_no_window_for_ever() -> None:
         victim.take(victim.data(FIRST | LAST, bytes(1000), ssn=7))
     victim.take(encode_forward_tsn(victim.tsn & 0xFFFFFFFF, [(1, 7)]))
     assert victim.association._receiver._inbound.size == 0
-    assert victim.association._receiver._inbound.pieces == 0
+    assert victim.association._receiver._inbound.cost == 0
 
 
 # --- skipping and resetting

@@ -25,6 +25,7 @@ from icefloe.peer.sdp import (
     without_end,
 )
 from icefloe.peer.sdp.lines import LINES
+from tests.helpers.work import lines_run
 
 SHA = "sha-256 " + ":".join(["5B"] * 32)
 OTHER = "sha-256 " + ":".join(["A7"] * 32)
@@ -95,7 +96,8 @@ def test_there_is_a_limit_to_everything() -> None:
     for text in (
         "v=0\n" + "s" * LIMIT,
         "v=0\n" + "a=x\n" * 1025,
-        "v=0\n" + "b=x\n" * LINES,
+        "v=0\n" + "b=x\n" * (LINES + 1),
+        "v=0\n" + ("m=text 0 X 0\n" + "s=\n" * 4000) * 5,
         "v=0\n" + "m=text 0 X 0\n" * (SECTIONS + 1),
     ):
         with pytest.raises(InvalidDescription, match=r"at most|more than"):
@@ -104,6 +106,11 @@ def test_there_is_a_limit_to_everything() -> None:
     (media,) = shown(session(AUDIO + many))
     assert len(media.ssrc) == 32
     assert len(planned(session(AUDIO + many)).candidates[0].candidates) == 256
+
+
+def test_parameters_of_a_codec_without_end_are_no_work() -> None:
+    lines = f"a=fmtp:96 {'a=1;' * 100_000}\n" + "a=fmtp:96 b=1\n" * 2000
+    assert lines_run(lambda: read(session(VIDEO + lines))) < 200_000
 
 
 @pytest.mark.parametrize("separator", "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\x00\ud800")

@@ -103,3 +103,21 @@ async def test_cancelling_loses_no_item() -> None:
     inbox.end()
     with pytest.raises(StopAsyncIteration):
         await inbox.get()
+
+
+async def test_who_takes_many_lets_others_have_their_turn() -> None:
+    inbox: Inbox[int] = Inbox(100)
+    for number in range(100):
+        await inbox.put(number)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(others())
+    assert [await inbox.get() for _ in range(100)] == list(range(100))
+    assert turns >= 99
+    counting.cancel()

@@ -7,6 +7,7 @@ import { roomOf } from "./code.js";
 import { TransferError } from "./errors.js";
 import { Link } from "./link.js";
 import { Pairing } from "./pairing.js";
+import { Turns } from "./turns.js";
 
 /** Wrong codes after which a code is void. */
 const GUESSES = 3;
@@ -33,6 +34,8 @@ export class Meeting {
   #away = new Set();
   /** For each participant how often it asked for an exchange, and what of it waits. */
   #attempts = new Map();
+  /** What is to be computed for each of them. */
+  #turns = new Turns();
   #guesses = 0;
   #hasJoined = false;
   #hasEnded = false;
@@ -83,6 +86,7 @@ export class Meeting {
     this.#hasEnded = true;
     for (const id of [...this.#others.keys()]) this.#forget(id);
     for (const id of [...this.#attempts.keys()]) this.#forgetAttempts(id);
+    this.#turns.close();
     this.#signaling.leave();
   }
 
@@ -133,7 +137,9 @@ export class Meeting {
     this.#peers.set(id, name);
     this.#on.changed();
     if (this.#side === "receiver" && name.startsWith("sender-")) {
-      this.#say(id, { pairing: "pake", data: this.#meet(id).pairing.pake });
+      this.#turns.add(id, () =>
+        this.#say(id, { pairing: "pake", data: this.#meet(id).pairing.pake }),
+      );
     }
   }
 
@@ -150,6 +156,7 @@ export class Meeting {
   #forget(id) {
     const other = this.#others.get(id);
     this.#others.delete(id);
+    this.#turns.drop(id);
     other?.link?.close();
   }
 
@@ -172,13 +179,7 @@ export class Meeting {
 
   #heardPake(id, data) {
     if (this.#side === "sender") {
-      if (!this.#mayTry(id, data)) return;
-      const other = this.#meet(id);
-      if (other.pairing.receive(data)) {
-        this.#say(id, { pairing: "pake", data: other.pairing.pake });
-      } else {
-        this.#refuse(other);
-      }
+      if (this.#mayTry(id, data)) this.#turns.add(id, () => this.#answer(id, data));
       return;
     }
     const other = this.#others.get(id);
@@ -191,6 +192,15 @@ export class Meeting {
     this.#guesses += 1;
     if (this.#guesses > GUESSES) this.#fail(new TransferError("used-up"));
     else this.#say(id, { pairing: "confirm", mac: other.pairing.confirmation });
+  }
+
+  #answer(id, data) {
+    const other = this.#meet(id);
+    if (other.pairing.receive(data)) {
+      this.#say(id, { pairing: "pake", data: other.pairing.pake });
+    } else {
+      this.#refuse(other);
+    }
   }
 
   /** Each exchange costs some time of the page: who asks for many waits, for itself alone. */
