@@ -255,7 +255,7 @@ class UdpTransport(asyncio.DatagramTransport):
         if self._is_closing:
             return
         self._is_closing = True
-        self._unread.clear()
+        self._unread = None
         file = self._sock.fileno()
         self._loop.remove_reader(file)
         if self._waiting:

@@ -124,7 +124,7 @@ class Outgoing:
         self._changed = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
         self._encoder: Any = None
-        self._encodes: asyncio.Future[Any] | None = None
+        self._encodes: asyncio.Future[list[Packet[Any]]] | None = None
         self._packers: dict[str, Packer] = {}
         self._key_frame = KeyFrameRequests()
         self._rate_limit = FrameRateLimit()
@@ -408,10 +408,8 @@ class Outgoing:
         key = self._key_frame.due(now)
         encoder.content_hint = getattr(self._track, "contentHint", "")
         encoder.bitrate = self._bound(self.control.bitrate(now))
-        self._encodes = asyncio.get_running_loop().run_in_executor(
-            None, _encode_video, encoder, frame, at, key, self.encoding.scaleResolutionDownBy
-        )
-        packets = await asyncio.shield(self._encodes)
+        scale = self.encoding.scaleResolutionDownBy
+        packets = await self._encode(_encode_video, encoder, frame, at, key, scale)
         self.frames_encoded += 1
         for packet in packets:
             known = encoded(packet)
@@ -430,10 +428,7 @@ class Outgoing:
         now = time.monotonic()
         is_muted = not getattr(track, "enabled", True)
         encoder: AudioEncoder = await self._idle_encoder()
-        self._encodes = asyncio.get_running_loop().run_in_executor(
-            None, _encode_audio, encoder, frame, now, is_muted
-        )
-        packets = await asyncio.shield(self._encodes)
+        packets = await self._encode(_encode_audio, encoder, frame, now, is_muted)
         if self._may_send():
             for packet in packets:
                 self._send_packet(track, packet)
@@ -443,6 +438,15 @@ class Outgoing:
         if isinstance(self._encoder, AudioEncoder) and self._is_idle() and self._may_send():
             return self._encoder.queue.due()
         return None
+
+    async def _encode(
+        self, encode: Callable[..., list["Packet[Any]"]], *arguments: object
+    ) -> list["Packet[Any]"]:
+        """Encode in a thread, which goes on to its end if this is cancelled."""
+        self._encodes = asyncio.get_running_loop().run_in_executor(None, encode, *arguments)
+        # Who was cancelled does not read what it raises then, and nobody else needs to know.
+        self._encodes.add_done_callback(_note_error)
+        return await asyncio.shield(self._encodes)
 
     def _is_idle(self) -> bool:
         return self._encodes is None or self._encodes.done()
@@ -555,6 +559,11 @@ async def _receive(track: MediaStreamTrack) -> Any:
         raise
     except Exception as error:
         raise _TrackBroke from error
+
+
+def _note_error(future: "asyncio.Future[Any]") -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 def _encode_video(

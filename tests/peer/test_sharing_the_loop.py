@@ -57,7 +57,7 @@ async def test_datagrams_in_trains_share_the_loop(
         for one in (to, way):
             assert isinstance(one.transport, UdpTransport)
             one.transport.close()
-        await eventually(lambda: way.transport.is_closing())  # type: ignore[attr-defined]
+        await eventually(lambda: way.transport.is_closing())
 
 
 async def test_what_is_left_of_a_train_goes_with_its_socket() -> None:

@@ -50,12 +50,17 @@ def packet(
     return data + payload
 
 
+def _sound(number: int) -> bytes:
+    stamp, silence = 960 * number, b"\xf8\xff\xfe"
+    return packet(
+        number, silence, kind=media.OPUS, ssrc=media.AUDIO_SSRC, marker=0, timestamp=stamp
+    )
+
+
 def seeds() -> Sequence[bytes]:
     """Return streams of each codec, with losses, repairs, extensions, new sources and padding."""
     key, delta = b"\x10\x10\x02\0\x9d\x01\x2a\x40\0\x40\0", b"\x10\x11\x02\0\0"
     again = pack("!H", 2) + delta
-    sound = {"kind": media.OPUS, "ssrc": media.AUDIO_SSRC}
-    h264 = {"kind": media.H264}
     times = b"\x41" + b"\0\1\2"[:2] + b"\x42\0\0\x10"
     all_of_them = b"".join(
         bytes((id << 4 | len(value) - 1,)) + value
@@ -77,9 +82,24 @@ def seeds() -> Sequence[bytes]:
         ),
         join(packet(n, key, elements=all_of_them) for n in range(4)),
         join([packet(0, key, elements=two, profile=0x1000), packet(1, delta, elements=times)]),
-        join(packet(n, b"\xf8\xff\xfe", marker=0, timestamp=960 * n, **sound) for n in (0, 1, 3)),
+        join(
+            packet(
+                n,
+                b"\xf8\xff\xfe",
+                marker=0,
+                timestamp=960 * n,
+                kind=media.OPUS,
+                ssrc=media.AUDIO_SSRC,
+            )
+            for n in (0, 1, 3)
+        ),
         join([packet(0, b"\xff" * 160, kind=media.PCMU, ssrc=media.AUDIO_SSRC)]),
-        join([packet(0, b"\x67\x42\0\x0a", **h264), packet(1, b"\x7c\x85abc", **h264)]),
+        join(
+            [
+                packet(0, b"\x67\x42\0\x0a", kind=media.H264),
+                packet(1, b"\x7c\x85abc", kind=media.H264),
+            ]
+        ),
         join([packet(0, key), packet(0, key, ssrc=9), packet(1, delta, ssrc=10)]),
         join([packet(0, key + b"\0\0\3", first=0xA0), packet(1, bytes(8) + key, first=0x82)]),
         join([packet(65534 + n, delta, elements=all_of_them) for n in range(4)]),

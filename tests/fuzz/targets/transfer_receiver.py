@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from icefloe.peer.transfer.errors import TransferFailed
 from icefloe.peer.transfer.paths import arrange, part_name
@@ -14,6 +15,7 @@ from icefloe.peer.transfer.protocol import (
     Entry,
     Failed,
     Finish,
+    FromSender,
     Kept,
     Offer,
     decode_from_sender,
@@ -36,9 +38,9 @@ def _receive(data: bytes) -> ReceiverState:
         if part[0] == _TEXT:
             message = part[1:].decode("utf-8", "replace")  # as DCEP hands on what is UTF-8
         try:
-            steps = receiver.receive(decode_from_sender(message))
+            steps = list[Any](receiver.receive(decode_from_sender(message)))
         except TransferFailed as error:
-            steps = receiver.fail(error)
+            steps = list(receiver.fail(error))
         if receiver.state is ReceiverState.OFFERED:
             steps += _accept(receiver)
         while steps:
@@ -83,7 +85,7 @@ def start() -> Iterator[Callable[[bytes], object]]:
     yield _receive
 
 
-def _text(message: object) -> bytes:
+def _text(message: FromSender) -> bytes:
     told = encode(message)
     assert isinstance(told, str)
     return bytes([_TEXT]) + told.encode()

@@ -13,6 +13,7 @@ from icefloe.peer.transfer.protocol import (
     Entry,
     Failed,
     Finished,
+    FromReceiver,
     Have,
     Kept,
     decode_from_receiver,
@@ -73,7 +74,7 @@ def start() -> Iterator[Callable[[bytes], object]]:
     yield _send
 
 
-def _text(message: object) -> bytes:
+def _text(message: FromReceiver) -> bytes:
     told = encode(message)
     assert isinstance(told, str)
     return b"\0" + told.encode()
@@ -82,8 +83,8 @@ def _text(message: object) -> bytes:
 def seeds() -> Sequence[bytes]:
     """Return whole transfers, and some that end early."""
     kept = [Kept(index=0, size=3, hash=_HASH), Kept(index=2, size=12, hash=_HASH)]
-    acks = [Ack(index=0, offset=1000), Ack(index=0, offset=3000), Done(index=0)]
-    rest = [Done(index=1), Ack(index=2, offset=12), Done(index=2), Finished()]
+    acks: list[FromReceiver] = [Ack(index=0, offset=1000), Ack(index=0, offset=3000), Done(index=0)]
+    rest: list[FromReceiver] = [Done(index=1), Ack(index=2, offset=12), Done(index=2), Finished()]
     return [
         join(map(_text, [Accept(), *acks, *rest])),
         join(map(_text, [Have(kept), Accept(), *acks, *rest])),
