@@ -239,7 +239,8 @@ def test_tiny_fragments_are_held_by_what_they_take_of_memory(interleaves: bool, 
         else:
             parts = [victim.data(flags, b"x", skip=1) for _ in range(50)]
         victim.pour([parts])
-    assert held.pieces == window // 256  # what came then was not taken
+    most = window // 256
+    assert most - 8 < held.pieces <= most  # what came then was not taken
     assert victim.association.window == 0
 
 

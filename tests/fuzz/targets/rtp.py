@@ -82,17 +82,7 @@ def seeds() -> Sequence[bytes]:
         ),
         join(packet(n, key, elements=all_of_them) for n in range(4)),
         join([packet(0, key, elements=two, profile=0x1000), packet(1, delta, elements=times)]),
-        join(
-            packet(
-                n,
-                b"\xf8\xff\xfe",
-                marker=0,
-                timestamp=960 * n,
-                kind=media.OPUS,
-                ssrc=media.AUDIO_SSRC,
-            )
-            for n in (0, 1, 3)
-        ),
+        join(map(_sound, (0, 1, 3))),
         join([packet(0, b"\xff" * 160, kind=media.PCMU, ssrc=media.AUDIO_SSRC)]),
         join(
             [
