@@ -55,6 +55,7 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.receiving.sizes._MOST_ZEROS peer.sending.outgoing._LARGEST
     """,
     OWN: """
+        peer.connection._MANY_SECTIONS
         encoding.clock._LONGEST_UNIT encoding.clock._WINDOW encoding.clock._LEAP
         encoding.clock._HELD_UP encoding.pieces._WINDOW peer.sending.lateness._WINDOW
         media._source._CLOSE_TIMEOUT media.devices._TIMEOUT media.generated._CLOSE_TIMEOUT
