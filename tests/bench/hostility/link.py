@@ -57,8 +57,8 @@ class Lines:
         return json.loads(line) if line else None
 
     def close(self) -> None:
-        """End both directions."""
-        self._writer.close()
+        """End both directions at once; what is under way is not read any more."""
+        self._writer.transport.abort()
 
 
 class Peer:
