@@ -124,7 +124,7 @@ async def test_what_a_shell_gives_in_place_of_a_file_is_refused() -> None:
     os.close(writing)
     try:
         # As `icefloe send <(...)` passes it.
-        line = await refused(f"/dev/fd/{reading}", pass_fds=(reading,))
+        line = await refused(f"/dev/fd/{reading}", anew=True, pass_fds=(reading,))
     finally:
         os.close(reading)
     assert "it is a pipe" in line

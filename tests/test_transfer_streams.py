@@ -188,7 +188,7 @@ async def test_names_that_the_terminal_cannot_show(
     async with process("send", str(file), "--json") as sender:
         told = await event(sender, "code")
         arguments = [*told["command"].split()[1:], "--yes", "--out", str(tmp_path / "target é")]
-        async with process(*arguments, environment=environment) as receiver:
+        async with process(*arguments, environment=environment, anew=True) as receiver:
             out, err = await receiver.communicate()
             assert (receiver.returncode, err) == (0, b""), err.decode()
             assert out.startswith(b"Received ")

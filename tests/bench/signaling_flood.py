@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -34,6 +34,9 @@ from icefloe.signaling import (
 
 KINDS = ("valid", "nonsense", "pings", "fragments", "large", "reconnects")
 ROOT = Path(__file__).parent.parent.parent
+_PATIENCE = 60.0
+"""Seconds for which the flood goes on until each of its connections was told, after the pair."""
+
 _RETRY_SECONDS = 0.01
 _REQUEST = (
     b"GET /ws HTTP/1.1\r\nHost: flood\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -278,6 +281,10 @@ async def _flood(url: str, connections: int, kind: str) -> None:
         ]
     print("flooding", flush=True)
     await _until_stdin_closes()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE if kind != "reconnects" else 0):
+            while not all(flooder.rate_limited or flooder.cut_off for flooder in flooders):
+                await asyncio.sleep(0.05)
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)

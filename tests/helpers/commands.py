@@ -21,6 +21,7 @@ async def process(
     *arguments: str,
     environment: Mapping[str, str] | None = None,
     through: Sequence[str] = (),
+    anew: bool = False,
     **options: Any,
 ) -> AsyncIterator[Process]:
     """Run ``icefloe`` until the end of the block; it is killed if it still runs then.
@@ -29,12 +30,14 @@ async def process(
         arguments: What stands after ``icefloe``.
         environment: Variables beside those of this process.
         through: A program that starts it, with its arguments.
+        anew: Whether it is an interpreter of its own and no fork, which has what an interpreter
+            decides at its start from this process.
         options: For ``create_subprocess_exec``; its output is piped unless they say otherwise.
     """
     python = ("-m", "icefloe", *arguments)
     variables = {**os.environ, **(environment or {})}
     streams = {"stdin": None, "stdout": PIPE, "stderr": PIPE, **options}
-    if through:
+    if through or anew:
         running = await asyncio.create_subprocess_exec(
             *through, sys.executable, *python, env=variables, **streams
         )

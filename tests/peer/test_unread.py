@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -29,6 +30,11 @@ def accepted(connection: RTCPeerConnection, **options: int) -> asyncio.Queue[Dat
 
     connection.on("datachannel", on_channel)
     return channels
+
+
+def hold_up(seconds: float) -> None:
+    """Have the event loop do nothing else."""
+    time.sleep(seconds)
 
 
 def association(connection: RTCPeerConnection) -> SctpTransport:
@@ -172,3 +178,23 @@ async def test_what_a_lossy_path_loses_is_counted_and_blocks_nothing(
             assert 0 < far.counts.skipped <= lost
         else:
             assert far.counts.skipped == 0
+
+
+async def test_an_event_loop_that_was_held_up_gives_up_nothing_that_arrived() -> None:
+    a, b = make("icefloe"), make("icefloe")
+    channels = accepted(b)
+    async with closing(a, b):
+        near = DataChannel(a.createDataChannel("lossy", maxRetransmits=0))
+        await negotiate(a, b)
+        far = await channels.get()
+        await near.send("before")
+        assert await far.receive() == "before"
+        shell = association(a).shell.association
+        assert shell is not None and shell.sender is not None
+        for number in range(3):
+            await near.send(str(number))
+            while not shell.sender.recovery.flight:
+                await asyncio.sleep(0)
+            hold_up(shell.sender.rto + 0.1)  # the other end's acknowledgement is late by it
+            assert await far.receive() == str(number)
+        assert near.counts.abandoned == 0

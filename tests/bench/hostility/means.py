@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from icefloe.peer import PeerConnection
@@ -113,6 +114,12 @@ class Means:
         """Send datagrams over the path."""
         agent_of(self.dtls.transport).send_all(list(datagrams))
         self.sent += len(datagrams)
+
+    async def told(self) -> None:
+        """Wait until signaling has taken what was said, or until it is time to stop."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self.until - time.monotonic())):
+                await self.peer.lines.drain()
 
     async def goes_on(self) -> bool:
         """Let the loop turn once; return whether there is time left."""

@@ -25,7 +25,7 @@ async def _tell(means: Means, host: str) -> None:
             )
             means.peer.lines.say({"candidate": {"candidate": line, "sdpMid": "0"}})
             means.sent += 1
-        await means.peer.lines.drain()
+        await means.told()
 
 
 @attack
@@ -65,7 +65,7 @@ async def offers_that_are_not_waited_for(means: Means) -> None:
         )
         means.peer.lines.say(description)
         means.sent += 1
-        await means.peer.lines.drain()
+        await means.told()
 
 
 @attack
@@ -100,7 +100,7 @@ async def descriptions_of_nonsense(means: Means) -> None:
         for sdp in several:
             means.peer.lines.say({"description": {"type": "offer", "sdp": sdp}})
             means.sent += 1
-            await means.peer.lines.drain()
+            await means.told()
 
 
 @attack
