@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from sys import getsizeof
 from typing import Any, Protocol, runtime_checkable
 
 from aiortc import InvalidStateError, RTCSessionDescription
 from aiortc.exceptions import InternalError, OperationError
 
 from icefloe.logs import get_logger
+from icefloe.signaling.inbox import Inbox
 
 from .candidates import RTCIceCandidate, RTCIceCandidateInit
 from .connection import PeerConnection
@@ -21,8 +23,15 @@ logger = get_logger(__name__)
 INBOX = 256
 """Descriptions, candidates and changes that may wait; beyond it whoever brings them waits."""
 
+INBOX_BYTES = 4 * 1024 * 1024
+"""Bytes of memory that these may take, or one of any size."""
+
 OUTBOX = 1024
 """Messages that may wait for signaling; candidates beyond it are dropped, and logged."""
+
+OUTBOX_BYTES = 4 * 1024 * 1024
+"""Bytes of memory that these may take, or one of any size; each offer of the other side has an
+answer that waits."""
 
 
 class Signaler(Protocol):
@@ -57,6 +66,16 @@ class _Candidate:
     init: Mapping[str, Any] | None
 
 
+_Item = RTCSessionDescription | _Candidate
+
+
+def weight(item: RTCSessionDescription | Mapping[str, Any] | None) -> int:
+    """Return the bytes of memory that a description or a candidate takes, about."""
+    if isinstance(item, RTCSessionDescription):
+        return getsizeof(item.sdp)
+    return sum(map(getsizeof, item.values())) if item is not None else 0
+
+
 class Negotiator:
     """Keeps two ends of a connection in agreement: one operation at a time, in order.
 
@@ -80,9 +99,8 @@ class Negotiator:
         self._signaler = signaler
         self._on_error = on_error
         self._negotiation = Negotiation(polite=polite)
-        self._inbox: asyncio.Queue[RTCSessionDescription | _Candidate | _Wake]
-        self._inbox = asyncio.Queue(INBOX)
-        self._outbox: asyncio.Queue[RTCSessionDescription | _Candidate] = asyncio.Queue(OUTBOX)
+        self._inbox: Inbox[_Item | _Wake] = Inbox(INBOX, INBOX_BYTES)
+        self._outbox: Inbox[_Item] = Inbox(OUTBOX, OUTBOX_BYTES)
         self._needed = False
         self._refused: object = None
         """What was wanted by an offer that could not be sent, or got an answer that is none."""
@@ -102,18 +120,24 @@ class Negotiator:
 
     async def receive_description(self, description: RTCSessionDescription) -> None:
         """Take a description of the other side; waits while too much waits already."""
-        if self._running:
-            await self._inbox.put(description)
+        await self._inbox.put(description, weight(description))
 
     async def receive_candidate(self, candidate: Mapping[str, Any] | None) -> None:
         """Take a candidate of the other side, or the end of them; waits likewise."""
-        if self._running:
-            await self._inbox.put(_Candidate(candidate))
+        await self._inbox.put(_Candidate(candidate), weight(candidate))
+
+    def take_description(self, description: RTCSessionDescription) -> bool:
+        """Take a description of the other side; return ``False`` if too much waits already."""
+        return self._inbox.put_nowait(description, weight(description)) or not self._running
+
+    def take_candidate(self, candidate: Mapping[str, Any] | None) -> bool:
+        """Take a candidate of the other side, or the end of them, likewise."""
+        return self._inbox.put_nowait(_Candidate(candidate), weight(candidate)) or not self._running
 
     @property
     def is_flooded(self) -> bool:
         """Whether whoever brings a description or a candidate now has to wait."""
-        return self._running and self._inbox.full()
+        return self._running and self._inbox.is_full
 
     async def settled(self) -> None:
         """Wait until the other side has agreed to everything that this side has changed.
@@ -131,7 +155,7 @@ class Negotiator:
             self._looked.clear()
             if self._failure is not None and self._refused == self._connection.wanted():
                 raise self._failure
-            if not self._needed and self._inbox.empty() and self._connection.is_settled:
+            if not self._needed and self._inbox.is_empty and self._connection.is_settled:
                 return
             await self._looked.wait()
 
@@ -146,10 +170,13 @@ class Negotiator:
                 group.create_task(self._work(), name="negotiate")
                 group.create_task(self._send(), name="signal")
         finally:
-            self._running = False
-            self._looked.set()
-            while not self._inbox.empty():  # whoever waits to bring something goes on
-                self._inbox.get_nowait()
+            self.close()
+
+    def close(self) -> None:
+        """Take nothing more; whoever waits to bring something, or for an agreement, goes on."""
+        self._running = False
+        self._looked.set()
+        self._inbox.end()
 
     async def _work(self) -> None:
         while True:
@@ -158,7 +185,7 @@ class Negotiator:
                 await self._add_candidate(item)
             elif isinstance(item, RTCSessionDescription):
                 await self._operate(Event(item.type), item)
-            if self._needed and self._inbox.empty():
+            if self._needed and self._inbox.is_empty:
                 self._needed = False
                 if self._refused is not None and self._refused == self._connection.wanted():
                     self._connection.await_change()
@@ -204,7 +231,7 @@ class Negotiator:
     async def _deliver(self, description: RTCSessionDescription) -> None:
         if isinstance(self._signaler, LimitedSignaler):
             self._signaler.check(description)
-        await self._outbox.put(description)
+        await self._outbox.put(description, weight(description))
 
     async def _answer(self, offer: RTCSessionDescription) -> None:
         await self._connection.setRemoteDescription(offer)
@@ -224,11 +251,10 @@ class Negotiator:
 
     def _on_negotiation_needed(self) -> None:
         self._needed = True
-        if self._inbox.empty():
+        if self._inbox.is_empty:
             self._inbox.put_nowait(_Wake.UP)
 
     def _on_ice_candidate(self, candidate: RTCIceCandidate | None) -> None:
-        if self._outbox.full():
+        init = candidate.toJSON() if candidate else None
+        if not self._outbox.put_nowait(_Candidate(init), weight(init)):
             logger.warning("dropped a local candidate: signaling does not keep up")
-            return
-        self._outbox.put_nowait(_Candidate(candidate.toJSON() if candidate else None))

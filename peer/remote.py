@@ -15,6 +15,7 @@ from aiortc import (
 )
 
 from icefloe.logs import get_logger
+from icefloe.signaling.bucket import TokenBucket
 from icefloe.text import printable
 
 from ._aiortc.sender import Sender
@@ -62,6 +63,7 @@ class RemotePeer:
         signaler: Signaler,
         configuration: PeerConfiguration | None = None,
         connect_timeout: float = 30.0,
+        restarts: TokenBucket | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -69,6 +71,8 @@ class RemotePeer:
         self.away = False
         with named(name):
             self.connection = PeerConnection(configuration)
+        if restarts is not None:
+            self.connection.limit_restarts(restarts)
         self._negotiator = Negotiator(
             self.connection,
             polite=polite,
@@ -378,6 +382,7 @@ class RemotePeer:
                 self.end("failed")
             finally:
                 self.end("room-closed")
+                self._negotiator.close()  # it was not begun if the end came before
                 logger.info("%s: the call is over: %s", self.name, self._reason)
                 await self._close()
 
@@ -400,6 +405,16 @@ class RemotePeer:
         with named(self.name):
             await self._negotiator.receive_candidate(candidate)
 
+    def take_description(self, description: RTCSessionDescription) -> bool:
+        """Take a description of the other side; return ``False`` if too much waits already."""
+        with named(self.name):
+            return self._negotiator.take_description(description)
+
+    def take_candidate(self, candidate: Mapping[str, Any] | None) -> bool:
+        """Take a candidate of the other side, or the end of them, likewise."""
+        with named(self.name):
+            return self._negotiator.take_candidate(candidate)
+
     def end(self, reason: str) -> None:
         """Note that the connection is over, and why; :meth:`run` then returns."""
         if self._ended.is_set():
@@ -411,7 +426,7 @@ class RemotePeer:
     # --- what the connection tells
 
     def _on_server_error(self, event: RTCPeerConnectionIceErrorEvent) -> None:
-        self._server_errors.append(f"{event.url}: {event.errorCode} {event.errorText}")
+        self._server_errors.append(f"{event.url}: {event.errorCode} {printable(event.errorText)}")
 
     def _on_connection_state(self) -> None:
         state = self.connection.connectionState

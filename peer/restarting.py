@@ -28,6 +28,15 @@ RESTARTS_A_SECOND = 1.0
 logger = NamingLogger(__name__)
 
 
+def restart_budget(now: float) -> TokenBucket:
+    """Make the budget of ICE restarts of another side.
+
+    Args:
+        now: The time of the event loop.
+    """
+    return TokenBucket(RESTARTS_A_SECOND, RESTARTS_AT_ONCE, now)
+
+
 class RestartingConnection(TricklingConnection):
     """A connection whose path can be replaced while DTLS, SCTP and SRTP go on.
 
@@ -105,11 +114,19 @@ class RestartingConnection(TricklingConnection):
             if (fragment := by_mid.get(mid)) is not None
         )
 
+    def limit_restarts(self, budget: TokenBucket) -> None:
+        """Take the other side's ICE restarts from a budget that others take from, too.
+
+        Args:
+            budget: One of :func:`restart_budget`.
+        """
+        self._asked_to_restart = budget
+
     async def _wait_for_restart(self) -> None:
         """Wait until the other side may restart ICE once more."""
         now = self._now()
         if self._asked_to_restart is None:
-            self._asked_to_restart = TokenBucket(RESTARTS_A_SECOND, RESTARTS_AT_ONCE, now)
+            self._asked_to_restart = restart_budget(now)
         self._asked_to_restart.take(1, now)
         if wait := self._asked_to_restart.wait(now):
             logger.info("the other side restarts ICE too often: this one waits for %.1f s", wait)

@@ -32,6 +32,7 @@ from icefloe.signaling import (
 
 from .arrivals import Arrivals
 from .attending import attend
+from .calling import Callers, Candidate
 from .configuration import PeerConfiguration
 from .errors import PeerNotHere
 from .ice.interfaces import Selection
@@ -130,6 +131,7 @@ class Room:
         self._outlived = Outlived()
         self._tasks: dict[RemotePeer, asyncio.Task[None]] = {}
         self._flooded: set[RemotePeer] = set()
+        self._callers = Callers(self._answer_call)
         self._is_full = False
         self._arrivals: Arrivals[RemotePeer] = Arrivals()
         self._changed = asyncio.Event()
@@ -318,6 +320,7 @@ class Room:
             signaler=RoomSignaler(self.client, info.id),
             configuration=configuration,
             connect_timeout=self._connect_timeout,
+            restarts=self._callers.budget(info.id),
         )
         peer.connection.on("connectionstatechange", lambda: self._on_state(peer))
         self._peers[info.id] = peer
@@ -363,6 +366,7 @@ class Room:
     async def _on_left(self, message: PeerLeft) -> None:
         self._participants.pop(message.id, None)
         self._seniors.discard(message.id)
+        self._callers.forget(message.id)
         peer = self._peers.pop(message.id, None)
         if peer is not None and message.reason == LeftReason.TIMEOUT:
             self._outlived.keep_or_end(peer, message.reason)
@@ -370,41 +374,49 @@ class Room:
             peer.end(message.reason)
 
     async def _on_bye(self, message: PeerBye) -> None:
+        self._callers.hang_up(message.from_)
         if peer := self._peers.pop(message.from_, None):
             peer.end("bye")
 
     async def _on_description(self, message: PeerDescription) -> None:
         peer = self._peers.get(message.from_)
-        info = self._participants.get(message.from_)
-        if (peer is None or peer.has_ended) and info is not None:
-            if message.description.type != "offer":
-                return  # an answer to an offer of a connection that is over
-            if len(self._tasks) >= 2 * MOST_PEERS:
-                return  # those that end do so in a moment
-            peer = self._connect_with(info)
-        if peer is not None:
-            description = RTCSessionDescription(
-                sdp=message.description.sdp, type=message.description.type
-            )
-            if not self._is_flooded(peer):
-                await peer.receive_description(description)
+        sent = message.description
+        description = RTCSessionDescription(sdp=sent.sdp, type=sent.type)
+        if peer is not None and not peer.has_ended:
+            self._tell_if_flooded(peer, is_taken=peer.take_description(description))
+        # An answer would be one to an offer of a connection that is over.
+        elif message.from_ in self._participants and description.type == "offer":
+            self._callers.call(message.from_, description)
+
+    def _answer_call(
+        self, id: str, offer: RTCSessionDescription, candidates: list[Candidate]
+    ) -> None:
+        """Make another connection, for an offer."""
+        peer = self._peers.get(id)
+        # Those that end do so in a moment.
+        is_full = len(self._tasks) >= 2 * MOST_PEERS
+        if self._is_over or is_full or not (peer is None or peer.has_ended):
+            return
+        peer = self._connect_with(self._participants[id])
+        peer.take_description(offer)
+        for candidate in candidates:
+            peer.take_candidate(candidate)
 
     async def _on_candidate(self, message: PeerCandidate) -> None:
         peer = self._peers.get(message.from_)
-        if peer is None or peer.has_ended or self._is_flooded(peer):
-            return
-        await peer.receive_candidate(init_of(message.candidate))
+        candidate = init_of(message.candidate)
+        if peer is None or peer.has_ended:
+            self._callers.add_candidate(message.from_, candidate)
+        else:
+            self._tell_if_flooded(peer, is_taken=peer.take_candidate(candidate))
 
-    def _is_flooded(self, peer: RemotePeer) -> bool:
-        """Tell whether what a peer says is dropped, since the others would wait for it."""
-        if not peer.is_flooded:
-            return False
-        if peer not in self._flooded:
+    def _tell_if_flooded(self, peer: RemotePeer, *, is_taken: bool) -> None:
+        """Log, once, that what a peer says is dropped, since the others would wait for it."""
+        if not is_taken and peer not in self._flooded:
             self._flooded.add(peer)
             logger.warning(
                 "%s says more over signaling than can be worked off: it is dropped", peer.name
             )
-        return True
 
     async def _on_rejoined(self, message: Rejoined) -> None:
         # The seat was lost, and signaling begins anew; calls that work go on until the new ones do.
@@ -413,6 +425,7 @@ class Room:
         self._peers.clear()
         self._participants.clear()
         self._seniors.clear()
+        self._callers.clear()
         for info in message.joined.peers:
             self._meet(info, senior=True)
 
@@ -445,6 +458,7 @@ class Room:
             self._insist_later()
 
     def _stop_looking(self) -> None:
+        self._callers.clear()
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None

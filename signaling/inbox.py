@@ -38,9 +38,37 @@ class Inbox(Generic[_Item]):
             self._has_room.clear()
             await self._has_room.wait()
         if not self._has_ended:
-            self._items.append((item, weight))
-            self._weight += weight
-            self._has_items.set()
+            self._append(item, weight)
+
+    def put_nowait(self, item: _Item, weight: int = 0) -> bool:
+        """Append an item if there is room for it, and it is not after the end.
+
+        Args:
+            item: The item.
+            weight: What it weighs.
+
+        Returns:
+            Whether it was appended.
+        """
+        if self._has_ended or not self._has_room_for(weight):
+            return False
+        self._append(item, weight)
+        return True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no item."""
+        return not self._items
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for any item, however light."""
+        return not self._has_room_for(0)
+
+    def _append(self, item: _Item, weight: int) -> None:
+        self._items.append((item, weight))
+        self._weight += weight
+        self._has_items.set()
 
     def _has_room_for(self, weight: int) -> bool:
         if not self._items:

@@ -13,7 +13,7 @@ from websockets.protocol import State
 from icefloe.logs import get_logger
 from icefloe.text import printable, quoted
 
-from .threads import in_thread
+from .lookups import shared
 
 
 class QuietLogger(logging.LoggerAdapter[logging.Logger]):
@@ -72,7 +72,7 @@ async def wait_for_name(url: str, timeout: float) -> None:
     if host and not getproxies():
         try:
             async with asyncio.timeout(timeout):
-                await in_thread(lambda: _look_up(host), "icefloe-resolve")
+                await shared(("presence", host), lambda: _look_up(host))
         except TimeoutError as error:
             raise TimeoutError(
                 f"the host {quoted(host)} was not found: no name server answered within "

@@ -15,7 +15,7 @@ from .links import Endpoint
 from .race import first_to_succeed
 from .relay import RelayTransport, allocate
 from .resolver import family
-from .servers import SERVER_UNREACHABLE, Server, Transport
+from .servers import SERVER_UNREACHABLE, Server, Transport, refusal
 from .turn import ALLOCATION_MISMATCH, Credentials
 
 HEAD_START = 0.5
@@ -47,9 +47,7 @@ def describe_failure(error: Exception, timeout: float) -> tuple[int, str]:
         timeout: Seconds that the server had.
     """
     if isinstance(error, stun.TransactionFailed):
-        fallback = (SERVER_UNREACHABLE, "error response without a code")
-        code, reason = error.response.attributes.get("ERROR-CODE", fallback)
-        return code, reason
+        return refusal(error, (SERVER_UNREACHABLE, "error response without a code"))
     if isinstance(error, TimeoutError | stun.TransactionTimeout):
         return SERVER_UNREACHABLE, f"no answer within {timeout:g} s"
     if isinstance(error, ValueError) and not isinstance(error, OSError):

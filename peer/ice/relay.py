@@ -19,7 +19,7 @@ from .._aiortc import REQUESTED_ADDRESS_FAMILY
 from ..naming import NamingLogger
 from .links import Connect, Endpoint, Link, UdpLink, open_link
 from .parsing import RELAYED_LIMIT, parse
-from .servers import Transport
+from .servers import Transport, refusal
 from .turn import ALLOCATION_MISMATCH, Credentials, Transactions, binding_indication, within
 from .turn_channels import Bindings, NoChannelLeft, Peer
 
@@ -426,5 +426,5 @@ async def allocate(
 
 
 def _named(error: stun.TransactionFailed) -> str:
-    code, reason = error.response.attributes.get("ERROR-CODE", (0, "no error code"))
+    code, reason = refusal(error, (0, "no error code"))
     return f"{code} {reason}".strip()

@@ -3,7 +3,7 @@
 import ipaddress
 import socket
 
-from icefloe.signaling.threads import in_thread
+from icefloe.signaling.lookups import shared
 from icefloe.text import printable, quoted
 
 
@@ -15,6 +15,8 @@ def family(address: str) -> int:
 async def resolve(host: str, port: int) -> list[str]:
     """Look up the addresses of a host, as the system does it.
 
+    Several calls for the same host at a time share one look-up.
+
     Args:
         host: Name, or an IPv4 or IPv6 address, which is returned as it is.
         port: Port number, for the system's resolver.
@@ -23,7 +25,7 @@ async def resolve(host: str, port: int) -> list[str]:
         Addresses in the system's order of preference, each once.
 
     Raises:
-        OSError: The name does not resolve.
+        OSError: The name does not resolve, or too many names are being looked up.
 
     Cancellation: safe; the answer is then ignored.
     """
@@ -39,4 +41,4 @@ async def resolve(host: str, port: int) -> list[str]:
             raise OSError(f"{quoted(host)}: {printable(error)}") from error
         return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
-    return await in_thread(look_up, "icefloe-resolve")
+    return await shared(("addresses", host), look_up)

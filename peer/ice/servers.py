@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from aioice import stun
 from aiortc import RTCIceServer
 
 from ..errors import InvalidServerUrl
@@ -60,7 +61,8 @@ class RTCPeerConnectionIceErrorEvent:
     Attributes:
         url: The URL of the server.
         errorCode: A STUN error code (RFC 8489 section 14.8), or 701: the server gave no answer.
-        errorText: What went wrong.
+        errorText: What went wrong. Of what the server says it has :data:`LONGEST_REASON` characters
+            at most, as they came: :func:`icefloe.text.printable` makes them fit to be shown.
         address: The local address from which it was tried; ``None`` if it is not to be shown.
         port: The local port, likewise.
     """
@@ -72,8 +74,22 @@ class RTCPeerConnectionIceErrorEvent:
     port: int | None = None
 
 
+LONGEST_REASON = 127
+"""Characters of the reason that a server gives: fewer than 128 (RFC 8489 section 14.8)."""
+
 SERVER_UNREACHABLE = 701
 """W3C webrtc-pc: no STUN error code came, the server could not be reached."""
+
+
+def refusal(error: stun.TransactionFailed, fallback: tuple[int, str]) -> tuple[int, str]:
+    """Return the code of a server's error response, and the beginning of the reason it gives.
+
+    Args:
+        error: What the response raised.
+        fallback: What is returned if it has no code.
+    """
+    code, reason = error.response.attributes.get("ERROR-CODE", fallback)
+    return code, reason[:LONGEST_REASON]
 
 
 def parse_url(url: str, username: str | None = None, credential: str | None = None) -> Server:

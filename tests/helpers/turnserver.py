@@ -40,6 +40,8 @@ class TurnServer:
         default_factory=lambda: {"XOR-RELAYED-ADDRESS": RELAYED, "XOR-MAPPED-ADDRESS": MAPPED}
     )
     """What an Allocate response carries."""
+    reason: str = "as told"
+    """What error responses give for one."""
     nonce: bytes = b"nonce-0"
     requests: list[stun.Message] = field(default_factory=list)
     indications: list[stun.Message] = field(default_factory=list)
@@ -112,7 +114,7 @@ class TurnServer:
         kind = stun.Class.RESPONSE if error is None else stun.Class.ERROR
         answer = stun.Message(method, kind, transaction_id=request.transaction_id)
         if error is not None:
-            answer.attributes["ERROR-CODE"] = (error, "as told")
+            answer.attributes["ERROR-CODE"] = (error, self.reason)
             if error in (401, 438):
                 answer.attributes["REALM"] = REALM
                 answer.attributes["NONCE"] = self.nonce

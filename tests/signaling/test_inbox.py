@@ -42,6 +42,23 @@ async def test_putting_waits_for_what_weighs_too_much_together() -> None:
     assert [await inbox.get() for _ in range(2)] == ["the rest", "one more"]
 
 
+async def test_without_waiting_an_item_is_refused_where_there_is_no_room() -> None:
+    inbox: Inbox[str] = Inbox(2, 100)
+    assert inbox.is_empty and not inbox.is_full
+    assert inbox.put_nowait("of any weight", 1000)
+    assert not inbox.is_empty and inbox.is_full
+    assert not inbox.put_nowait("light")
+    assert await inbox.get() == "of any weight"
+    assert inbox.put_nowait("light", 1) and not inbox.is_full
+    assert not inbox.put_nowait("heavy", 100)
+    assert inbox.put_nowait("the rest", 99) and inbox.is_full
+    assert not inbox.put_nowait("one too many")
+    assert [await inbox.get() for _ in range(2)] == ["light", "the rest"]
+    inbox.end()
+    assert not inbox.put_nowait("late")
+    assert inbox.is_empty
+
+
 async def test_getting_waits_for_an_item() -> None:
     inbox: Inbox[int] = Inbox(1)
     async with asyncio.TaskGroup() as group:
