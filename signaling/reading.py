@@ -32,6 +32,7 @@ HANDSHAKE_SECONDS = 10.0
 
 _PIECE_OF_THE_QUIET = 1024
 _PIECE_OF_THE_BUSY = 256
+_END_OF_REQUEST = b"\r\n\r\n"
 _UNHANDLED = 8  # messages in the queue above which nothing more is worked off
 
 logger = get_logger(__name__)
@@ -86,6 +87,8 @@ class FairConnection(ServerConnection):
         self.peer_host = ""
         self._has_begun = self._is_over = False
         self._held = bytearray()
+        self._request_end = b""
+        self._waits_for_answer = False
         self._next_turn: asyncio.Handle | None = None
         self._is_throttled = False
 
@@ -166,7 +169,7 @@ class FairConnection(ServerConnection):
             self.transport.abort()
             return
         # TLS reports the end together with the last data.
-        while self._held:
+        while self._held and not self._is_answering():
             self._feed(_PIECE_OF_THE_QUIET)
         super().eof_received()
 
@@ -199,6 +202,9 @@ class FairConnection(ServerConnection):
             self.transport.write(data)
         if b"" in pieces:  # the end of the stream
             self._end_stream()
+        if self._waits_for_answer and not self._is_answering():
+            self._waits_for_answer = False
+            self._plan()
 
     def _end_stream(self) -> None:
         if not self.transport.can_write_eof():
@@ -215,14 +221,25 @@ class FairConnection(ServerConnection):
         self._next_turn = None
         if self.transport.is_closing():
             return
-        if self._held:
+        if self._held and not self._is_answering():
             ample = self._bucket.is_ample(self.loop.time())
             self._feed(_PIECE_OF_THE_QUIET if ample else _PIECE_OF_THE_BUSY)
         self._plan()
 
+    def _is_answering(self) -> bool:
+        return self.request is not None and self.state is State.CONNECTING
+
     def _feed(self, size: int) -> None:
+        if self.request is None:
+            # What comes after the request waits for the answer: a second request would be taken for
+            # a frame, and websockets errs on that in the midst of its handshake.
+            begun = len(self._request_end)
+            end = (self._request_end + self._held[:size]).find(_END_OF_REQUEST)
+            if end >= 0:
+                size = end + len(_END_OF_REQUEST) - begun
         piece = bytes(self._held[:size])
         del self._held[:size]
+        self._request_end = (self._request_end + piece)[1 - len(_END_OF_REQUEST) :]
         super().data_received(piece)
 
     def _plan(self) -> None:
@@ -236,6 +253,9 @@ class FairConnection(ServerConnection):
             self._tell_throttled()
         elif self.received - self.answered > _UNHANDLED:
             self.transport.pause_reading()  # until `handled`
+        elif self._is_answering():
+            self._waits_for_answer = True
+            self.transport.pause_reading()  # until `send_data`
         elif self._held:
             self.transport.pause_reading()
             self._next_turn = self.loop.call_soon(self._take_turn)

@@ -2,13 +2,14 @@
 
 import asyncio
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
 from typing import Any
 
 import pytest
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from icefloe.signaling import ServerConfiguration, SignalingServer, serve
 from icefloe.signaling.http import is_allowed_host, is_allowed_origin, own_hosts
@@ -350,3 +351,37 @@ async def test_a_page_whose_name_points_here_may_not_connect(
             origin=f"http://evil.example:{server.port}",
         )
     assert caught.value.response.status_code == HTTPStatus.MISDIRECTED_REQUEST
+
+
+@pytest.mark.parametrize("piece", [1, 3, 100_000])
+async def test_requests_that_do_not_wait_for_their_answer_are_no_fault(
+    server: SignalingServer, piece: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
+    sent = request * 50
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    for start in range(0, len(sent), piece):
+        writer.write(sent[start : start + piece])
+        if piece < 100:
+            await asyncio.sleep(0)
+    with suppress(ConnectionResetError):  # it is closed after the first answer, whatever comes then
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
+    writer.transport.abort()
+    assert caplog.records == []
+
+
+async def test_a_frame_that_does_not_wait_for_the_answer_is_read_after_it(
+    server: SignalingServer,
+) -> None:
+    handshake = (
+        f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    join = b'{"type":"join","version":1,"room":"lobby","name":"alice"}'
+    frame = Frame(Opcode.TEXT, join).serialize(mask=True)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(handshake.encode() + frame)
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    assert b'"joined"' in await reader.readuntil(b"}")
+    writer.close()
