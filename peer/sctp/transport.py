@@ -282,7 +282,7 @@ class Channels:
         now = time.monotonic()
         if now > association.retransmits_at + LATE and not self._takes_input_first:
             self._takes_input_first = True
-            self._timer_at = now
+            self._timer_at = association.deadline
             self._timer = self._loop.call_later(INPUT_FIRST, self._on_timer)
             return
         self._takes_input_first = False

@@ -16,11 +16,11 @@ class Stuck:
     def __init__(self) -> None:
         self.begun = asyncio.Event()
 
-    async def description(self, _: object) -> None:
+    async def description(self, description: object) -> None:
         self.begun.set()
         await asyncio.Event().wait()
 
-    async def candidate(self, _: object) -> None:
+    async def candidate(self, candidate: object) -> None:
         await asyncio.Event().wait()
 
 

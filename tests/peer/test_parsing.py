@@ -7,6 +7,9 @@ from typing import Any, cast
 
 import dns.message
 import dns.name
+import dns.rdata
+import dns.rdataset
+import dns.rdatatype
 import pytest
 from aioice import mdns, stun
 

@@ -16,8 +16,12 @@ from icefloe.peer.remote import RemotePeer
 from tests.helpers.turn import PASSWORD, USER
 from tests.helpers.turnserver import turn_server
 
-HOSTILE = "\x1b[2J\r\nforged\u202e" + "é" * 30_000
+_FORGED = "\x1b[2J\r\nforged\u202e"
+HOSTILE = _FORGED + "é" * 30_000
 """A reason of 60 kB, of which more does not fit into a datagram."""
+
+SHORTER = _FORGED + "é" * 900
+"""One of 1.8 kB: a STUN message that is longer is not read."""
 
 
 class Refusing(asyncio.DatagramProtocol):
@@ -29,7 +33,7 @@ class Refusing(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         asked = stun.parse_message(data)
         answer = stun.Message(stun.Method.BINDING, stun.Class.ERROR, asked.transaction_id)
-        answer.attributes["ERROR-CODE"] = (420, HOSTILE)
+        answer.attributes["ERROR-CODE"] = (420, SHORTER)
         self.transport.sendto(bytes(answer), addr)
 
 
@@ -52,10 +56,10 @@ async def refusing(kind: str) -> AsyncIterator[RTCIceServer]:
 class Mute:
     """A signaler that reaches nobody."""
 
-    async def description(self, _: object) -> None:
+    async def description(self, description: object) -> None:
         pass
 
-    async def candidate(self, _: object) -> None:
+    async def candidate(self, candidate: object) -> None:
         pass
 
 

@@ -95,7 +95,7 @@ async def messages_that_never_end(means: Means) -> None:
 @attack
 async def tiny_fragments(means: Means) -> None:
     """Fragments of a byte, each of a message of its own."""
-    tsn, number = _next(means), count()
+    tsn, number, some = _next(means), count(), [0]
     while await means.goes_on():
         for _ in range(10):
             some = [next(number) for _ in range(50)]
@@ -117,7 +117,7 @@ async def fragments_with_gaps(means: Means) -> None:
 @attack
 async def skipping_what_is_held(means: Means) -> None:
     """FORWARD TSN and I-FORWARD-TSN over tens of thousands of fragments."""
-    tsn, number = _next(means), count()
+    tsn, number, some = _next(means), count(), [0]
     while await means.goes_on():
         for _ in range(10):
             some = [next(number) for _ in range(50)]
@@ -209,7 +209,7 @@ async def malformed_channel_messages(means: Means) -> None:
 @attack
 async def many_messages_at_once(means: Means) -> None:
     """Messages of a byte, as fast as they go, on a stream that nobody opened and on one."""
-    tsn, number = _next(means), count()
+    tsn, number, some = _next(means), count(), [0]
     while await means.goes_on():
         for _ in range(10):
             some = [next(number) for _ in range(50)]

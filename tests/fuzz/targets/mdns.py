@@ -6,7 +6,9 @@ from typing import Any, cast
 
 import dns.message
 import dns.name
+import dns.rdataset
 import dns.rdatatype
+import dns.rrset
 from aioice import mdns
 from dns.flags import AA, QR
 from dns.rdata import GenericRdata

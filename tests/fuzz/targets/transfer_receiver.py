@@ -21,7 +21,15 @@ from icefloe.peer.transfer.protocol import (
     decode_from_sender,
     encode,
 )
-from icefloe.peer.transfer.receiver import Close, Complete, Open, Receiver, ReceiverState, Write
+from icefloe.peer.transfer.receiver import (
+    Close,
+    Complete,
+    Open,
+    Receiver,
+    ReceiverState,
+    Say,
+    Write,
+)
 from tests.fuzz.target import Target, join, split
 
 _HASH = "0" * 64
@@ -54,8 +62,8 @@ def _receive(data: bytes) -> ReceiverState:
                     steps += receiver.closed(index)
                 case Complete():
                     steps += receiver.completed()
-                case said:
-                    encode(said.message)
+                case Say(message=said):
+                    encode(said)
     return receiver.state
 
 
