@@ -65,6 +65,12 @@ class Wire(asyncio.DatagramTransport, asyncio.Transport):
     def is_closing(self) -> bool:
         return self._closing
 
+    def pause_reading(self) -> None:
+        """Do nothing: there is no more to be read than the input."""
+
+    def resume_reading(self) -> None:
+        """Likewise."""
+
     def abort(self) -> None:
         self._closing = True
 
