@@ -213,21 +213,31 @@ async def test_what_a_lossy_path_loses_is_counted_and_blocks_nothing(
             assert far.counts.skipped == 0
 
 
-async def test_an_event_loop_that_was_held_up_gives_up_nothing_that_arrived() -> None:
+async def test_an_event_loop_that_was_held_up_gives_up_nothing_that_arrived(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     a, b = make("icefloe"), make("icefloe")
     channels = accepted(b)
+    held: list[bytes] = []
     async with closing(a, b):
         near = DataChannel(a.createDataChannel("lossy", maxRetransmits=0))
         await negotiate(a, b)
         far = await channels.get()
         await near.send("before")
         assert await far.receive() == "before"
-        shell = association(a).shell.association
+        shell, transmit = association(a).shell.association, association(b).transmit
         assert shell is not None and shell.sender is not None
+        recovery = shell.sender.recovery
         for number in range(3):
-            await near.send(str(number))
-            while not shell.sender.recovery.flight:
-                await asyncio.sleep(0)
-            hold_up(shell.sender.rto + 0.1)  # the other end's acknowledgement is late by it
-            assert await far.receive() == str(number)
+            await eventually(lambda: not recovery.flight)
+            with monkeypatch.context() as patch:
+                patch.setattr(association(b), "transmit", held.extend)
+                await near.send(str(number))
+                assert await far.receive() == str(number)
+                await eventually(lambda: held)
+            hold_up(shell.sender.rto + 0.1)
+            # The acknowledgement is in the socket, and the timer of retransmissions is late.
+            transmit(held)
+            held.clear()
+        await eventually(lambda: not recovery.flight)
         assert near.counts.abandoned == 0
