@@ -216,11 +216,6 @@ class Association:
             due = min(due, self._sender.deadline, self._resets.deadline, self.path.deadline)
         return due
 
-    @property
-    def retransmits_at(self) -> float:
-        """When :meth:`tick` takes something as lost that is not acknowledged by then."""
-        return self._sender.recovery.deadline if self._sender is not None else float("inf")
-
     # --- time
 
     def tick(self, now: float) -> None:

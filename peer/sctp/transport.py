@@ -28,12 +28,6 @@ logger = get_logger(__name__)
 TIMER_STEP = 0.001
 """Seconds: timers of event loops are no finer, and early ones are waited for again."""
 
-LATE = 0.02
-"""Seconds by which a timer of retransmissions may be late; beyond it the event loop was held up."""
-
-INPUT_FIRST = 0.005
-"""Seconds for which it waits then: what has arrived meanwhile may acknowledge what it is about."""
-
 HAND_OUT = 0.005
 """Seconds after which the event loop has a turn before more messages are handed out: one packet may
 complete some ten thousand."""
@@ -65,7 +59,6 @@ class Channels:
         self._is_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
-        self._takes_input_first = False
         self._admission = Admission(most)
         self._streams = Streams(self._admission)
         self._malformed = 0
@@ -280,12 +273,6 @@ class Channels:
         if association is None or self.state == "closed":
             return
         now = time.monotonic()
-        if now > association.retransmits_at + LATE and not self._takes_input_first:
-            self._takes_input_first = True
-            self._timer_at = association.deadline
-            self._timer = self._loop.call_later(INPUT_FIRST, self._on_timer)
-            return
-        self._takes_input_first = False
         if now >= association.deadline:
             association.tick(now)
             self._flush()

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import random
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -31,11 +30,6 @@ def accepted(connection: RTCPeerConnection, **options: int) -> asyncio.Queue[Dat
 
     connection.on("datachannel", on_channel)
     return channels
-
-
-def hold_up(seconds: float) -> None:
-    """Have the event loop do nothing else."""
-    time.sleep(seconds)
 
 
 def association(connection: RTCPeerConnection) -> SctpTransport:
@@ -211,33 +205,3 @@ async def test_what_a_lossy_path_loses_is_counted_and_blocks_nothing(
             assert 0 < far.counts.skipped <= lost
         else:
             assert far.counts.skipped == 0
-
-
-async def test_an_event_loop_that_was_held_up_gives_up_nothing_that_arrived(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    a, b = make("icefloe"), make("icefloe")
-    channels = accepted(b)
-    held: list[bytes] = []
-    async with closing(a, b):
-        near = DataChannel(a.createDataChannel("lossy", maxRetransmits=0))
-        await negotiate(a, b)
-        far = await channels.get()
-        await near.send("before")
-        assert await far.receive() == "before"
-        shell, transmit = association(a).shell.association, association(b).transmit
-        assert shell is not None and shell.sender is not None
-        recovery = shell.sender.recovery
-        for number in range(3):
-            await eventually(lambda: not recovery.flight)
-            with monkeypatch.context() as patch:
-                patch.setattr(association(b), "transmit", held.extend)
-                await near.send(str(number))
-                assert await far.receive() == str(number)
-                await eventually(lambda: held)
-            hold_up(shell.sender.rto + 0.1)
-            # The acknowledgement is in the socket, and the timer of retransmissions is late.
-            transmit(held)
-            held.clear()
-        await eventually(lambda: not recovery.flight)
-        assert near.counts.abandoned == 0
