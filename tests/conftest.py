@@ -37,10 +37,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many tests run side by side with ``-n auto``.
 
-    Two for each processor, since most of their time they wait; fewer where this process gets but a
+    Three for two processors, since much of their time they wait; fewer where this process gets but a
     part of one, since what talks in real time needs some of it.
     """
-    return max(1, min(round(2 * (os.cpu_count() or 1) * _share_of_a_processor()), 8))
+    return max(1, min(round(1.5 * (os.cpu_count() or 1) * _share_of_a_processor()), 8))
 
 
 def _share_of_a_processor() -> float:
