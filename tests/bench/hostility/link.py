@@ -54,7 +54,8 @@ class Lines:
             line = await self._reader.readline()
         except ConnectionError:
             return None
-        return json.loads(line) if line else None
+        # Who was cut off may leave the beginning of a line.
+        return json.loads(line) if line.endswith(b"\n") else None
 
     def close(self) -> None:
         """End both directions at once; what is under way is not read any more."""
