@@ -41,6 +41,7 @@ SOME = [
 """One of each kind; ``python -m tests.bench.hostile`` has all of them."""
 
 
+@pytest.mark.alone
 async def test_four_peers_go_on_while_a_fifth_is_hostile(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
