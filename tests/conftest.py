@@ -37,8 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many tests run side by side with ``-n auto``.
 
-    Three for two processors, since much of their time they wait; fewer where this process gets but a
-    part of one, since what talks in real time needs some of it.
+    Three for two processors, since much of their time they wait; fewer where this process gets but
+    a part of one, since what talks in real time needs some of it.
     """
     return max(1, min(round(1.5 * (os.cpu_count() or 1) * _share_of_a_processor()), 8))
 
