@@ -181,13 +181,11 @@ class PeerConnection(RestartingConnection):
             self._check_state(kind)
             answer = kind != "offer"
             description = sdp.read(sessionDescription.sdp, answer=answer)
-            is_large = len(description.sections) > _MANY_SECTIONS
-            if is_large:
-                await self._let_others(kind)
+            sections = len(description.sections)
+            await self._let_others(kind, sections)
             offered = self._offered(kind)
             plan = (sdp.plan_answer if answer else sdp.plan_offer)(description, offered)
-            if is_large:
-                await self._let_others(kind)
+            await self._let_others(kind, sections)
             if kind == "offer" and self._restarts(plan.text):
                 await self._wait_for_restart()
                 self._check_state(kind)  # it may be closed by now
@@ -196,14 +194,15 @@ class PeerConnection(RestartingConnection):
                 await self._roll_back("have-local-offer")
             await self._apply_remote(plan, kind)
 
-    async def _let_others(self, kind: str) -> None:
-        """Give everything else on the loop a turn in the midst of a description.
+    async def _let_others(self, kind: str, sections: int) -> None:
+        """Give everything else on the loop a turn in the midst of a description of many sections.
 
         Raises:
             InvalidStateError: The description no longer fits the state.
         """
-        await asyncio.sleep(0)
-        self._check_state(kind)
+        if sections > _MANY_SECTIONS:
+            await asyncio.sleep(0)
+            self._check_state(kind)
 
     def _check_state(self, kind: str) -> None:
         fitting = {

@@ -82,7 +82,7 @@ class UdpTransport(asyncio.DatagramTransport):
         self._waiting: deque[tuple[bytes, Address]] = deque()
         self._waiting_bytes = 0
         self._unread: tuple[bytes, int, int, Address] | None = None
-        """What is left of a train: its bytes, where to go on, the size of each, and the sender."""
+        """The rest of a train: its bytes, where to go on, the size of each, and the sender."""
         self._is_closing = False
         self._segments = _has(sock, _UDP_SEGMENT, 0)
         self._merges = _has(sock, _UDP_GRO, 1)
