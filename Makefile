@@ -24,9 +24,10 @@ test: $(VENV)/.test  ## all tests; as root on Debian or Ubuntu it installs what 
 fuzz: $(VENV)/.fuzz  ## hostile inputs for whatever reads them: TARGET=stun INPUTS=1000 SEED=2
 	@$(BIN)/python -m tests.fuzz $(TARGET) --inputs $(or $(INPUTS),10000000) --seed $(or $(SEED),1)
 
-check: $(VENV)/.check  ## style and types
+check: $(VENV)/.check  ## style, the direction of imports, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/mypy tests
 	$(BIN)/pyright

@@ -11,11 +11,7 @@ raises ``aiortc.mediastreams.MediaStreamError``. Nothing here keeps more than a 
 frames, and nothing slow runs on the event loop.
 """
 
-from .audioqueue import AudioQueue, QueuedAudio
-from .clock import Clock, MonotonicClock
-from .devices import Camera, Microphone, Screen
-from .discarding import Discard, discard
-from .encoded import EncodedSource
+from ._util.clock import Clock, MonotonicClock
 from .errors import (
     DeviceUnavailable,
     InvalidParameter,
@@ -33,18 +29,22 @@ from .errors import (
     SourceUnreadable,
     TrackEnded,
 )
-from .fanout import Fanout, LatestFrame, Subscription
-from .files import FileSource
-from .generated import GeneratedAudio, GeneratedVideo
-from .reading import AudioReader, FrameReader, audio, frames
-from .recorder import RecordedFile, Recorder
-from .segments import SpeechEvent, SpeechLimits, SpeechSegment, SpeechStarted
-from .shared import EncodedFanout, EncodedSubscription, EncoderReport
-from .snapshot import snapshot
-from .sources import TestPatternTrack, ToneTrack
-from .speaker import Speaker
-from .speech import SpeechDetector, SpeechReader, speech
-from .transform import TransformFunction, TransformTrack
+from .fanout.encoded_fanout import EncodedFanout, EncodedSubscription, EncoderReport
+from .fanout.fanout import Fanout, LatestFrame, Subscription
+from .fanout.transform import TransformFunction, TransformTrack
+from .sinks.discard import Discard, discard
+from .sinks.readers import AudioReader, FrameReader, audio, frames
+from .sinks.recorder import RecordedFile, Recorder
+from .sinks.snapshot import snapshot
+from .sinks.speaker import Speaker
+from .sources.audio_queue import AudioQueue, QueuedAudio
+from .sources.devices import Camera, Microphone, Screen
+from .sources.encoded import EncodedSource
+from .sources.files import FileSource
+from .sources.generated import GeneratedAudio, GeneratedVideo
+from .sources.test_signals import TestPatternTrack, ToneTrack
+from .speech.detector import SpeechDetector, SpeechReader, speech
+from .speech.segments import SpeechEvent, SpeechLimits, SpeechSegment, SpeechStarted
 
 __all__ = [
     "AudioQueue",

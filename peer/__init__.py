@@ -13,11 +13,19 @@
 its own.
 """
 
-from .attending import run
-from .candidates import RTCIceCandidate, RTCIceCandidatePair
-from .channels import ChannelCounts, DataChannel, ReceiveWindow
 from .configuration import PeerConfiguration
-from .connection import PeerConnection
+from .connection.candidates import RTCIceCandidate, RTCIceCandidatePair
+from .connection.connection import PeerConnection
+from .connection.data_channel import ChannelCounts, DataChannel, ReceiveWindow
+from .connection.forwarding import ForwardedTrack, forward
+from .connection.stats import (
+    RTCDataChannelStats,
+    RTCIceCandidatePairStats,
+    RTCIceCandidateStats,
+    RTCInboundRtpStreamStats,
+    RTCPeerConnectionStats,
+    RTCTransportStats,
+)
 from .errors import (
     ChannelClosed,
     ChannelError,
@@ -48,23 +56,7 @@ from .errors import (
     TrackNotSent,
     UnknownSection,
 )
-from .forwarding import ForwardedTrack, forward
-from .ice.servers import RTCPeerConnectionIceErrorEvent
-from .receiving.remote_track import RemoteTrack
-from .remote import RemotePeer
-from .room import Room, join
-from .sending.encoded import EncodedTrack
-from .sending.parameters import RTCRtpEncodingParameters, RTCRtpSendParameters
-from .sending.stats import RTCOutboundRtpStreamStats
-from .stats import (
-    RTCDataChannelStats,
-    RTCIceCandidatePairStats,
-    RTCIceCandidateStats,
-    RTCInboundRtpStreamStats,
-    RTCPeerConnectionStats,
-    RTCTransportStats,
-)
-from .transfer.errors import (
+from .files.errors import (
     Failure,
     TransferBroken,
     TransferDeclined,
@@ -72,7 +64,15 @@ from .transfer.errors import (
     TransferFailed,
     UnsafeName,
 )
-from .transfer.session import FileOffer, Progress
+from .files.session import FileOffer, Progress
+from .ice.server_urls import RTCPeerConnectionIceErrorEvent
+from .rooms.attend import run
+from .rooms.remote_peer import RemotePeer
+from .rooms.room import Room, join
+from .rtp.receive.remote_track import RemoteTrack
+from .rtp.send.encoded_track import EncodedTrack
+from .rtp.send.parameters import RTCRtpEncodingParameters, RTCRtpSendParameters
+from .rtp.send.stats import RTCOutboundRtpStreamStats
 
 __all__ = [
     "ChannelClosed",

@@ -1,21 +1,20 @@
 """What a peer connection can be told: ``PeerConfiguration``."""
 
-import ipaddress
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCIceTransportPolicy
 
 from icefloe.text import public_url
 
 from .errors import InvalidConfiguration
-from .ice.checklist import MAX_REMOTES
-from .ice.interfaces import Selection
-from .receiving.pool import MOST_DECODERS
-from .receiving.sizes import MOST_PIXELS
+from .ice.configuration import MAX_REMOTES, IceConfiguration, external_pairs
+from .ice.gather.interfaces import Selection
+from .rtp.receive.bitstream_size import MOST_PIXELS
+from .rtp.receive.decoder_pool import MOST_DECODERS
 from .sctp.admission import MOST_CHANNELS
 
 
@@ -194,39 +193,32 @@ class PeerConfiguration(RTCConfiguration):
         """The interfaces and addresses that ``interfaces`` and so on leave."""
         return Selection(self.interfaces, self.addresses, self.includeLoopback)
 
+    @property
+    def ice(self) -> IceConfiguration:
+        """The part that an ICE agent goes by."""
+        return IceConfiguration(
+            relay_only=self.iceTransportPolicy is RTCIceTransportPolicy.RELAY,
+            server_timeout=self.serverTimeout,
+            patience=self.patience,
+            checking_timeout=self.checkingTimeout,
+            disconnected_timeout=self.disconnectedTimeout,
+            failed_timeout=self.failedTimeout,
+            close_timeout=self.closeTimeout,
+            tls_context=self.tlsContext,
+            tls_ca_file=self.tlsCaFile,
+            selection=self.selection,
+            port_range=self.portRange,
+            external_addresses=external_pairs(self.externalAddresses),
+            external_as_host=self.externalAddressType == "host",
+            hide_host_addresses=self.hideHostAddresses,
+            max_remote_candidates=self.maxRemoteCandidates,
+        )
+
 
 def server_in_short(server: RTCIceServer) -> str:
     """Return the URLs of a server, without the credentials that its ``repr`` has."""
     urls = [server.urls] if isinstance(server.urls, str) else server.urls
     return " ".join(public_url(str(url)) for url in urls)
-
-
-def external_pairs(addresses: Mapping[str, str] | Sequence[str]) -> dict[str | int, str]:
-    """Read ``externalAddresses``.
-
-    Returns:
-        External addresses in canonical form, by local address, or by IP version for those that
-        stand for all local addresses.
-
-    Raises:
-        ValueError: One of them is no IP address, or the two of a pair are of different versions.
-    """
-    pairs: dict[str | int, str] = {}
-    if isinstance(addresses, str):
-        raise ValueError(f"give a sequence of addresses, as ({addresses!r},)")
-    if isinstance(addresses, Mapping):
-        for local, external in addresses.items():
-            inside, outside = ipaddress.ip_address(local), ipaddress.ip_address(external)
-            if inside.version != outside.version:
-                raise ValueError(f"{local} and {external} are of different IP versions")
-            pairs[str(inside)] = str(outside)
-        return pairs
-    for external in addresses:
-        outside = ipaddress.ip_address(external)
-        if outside.version in pairs:
-            raise ValueError(f"there are two for IPv{outside.version}; give a mapping")
-        pairs[outside.version] = str(outside)
-    return pairs
 
 
 _COUNTS = {"maxRemoteCandidates": 1, "maxDataChannels": 0, "maxVideoPixels": 1, "maxDecoders": 0}

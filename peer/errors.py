@@ -35,13 +35,21 @@ that code written for aiortc catches what it always caught.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from aiortc.exceptions import OperationError
+from icefloe.text import printable, quoted
 
-from icefloe.text import PrintableError, printable, public_url, quoted
-
-
-class PeerError(PrintableError):
-    """The root of every error that ``icefloe.peer`` defines."""
+from ._util.errors import PeerError as PeerError, short
+from .ice.errors import InvalidServerUrl as InvalidServerUrl
+from .rtp.errors import (
+    InvalidParameters as InvalidParameters,
+    NotForwardable as NotForwardable,
+    TrackNotSent as TrackNotSent,
+)
+from .sctp.errors import (
+    ChannelError as ChannelError,
+    ChannelUnavailable as ChannelUnavailable,
+    InvalidChannel as InvalidChannel,
+)
+from .sdp.errors import InvalidDescription as InvalidDescription
 
 
 class IncompatibleVersions(PeerError, ImportError):
@@ -73,23 +81,6 @@ class InvalidConfiguration(PeerError, ValueError):
         super().__init__(f"{field}={quoted(value)}: {problem}")
 
 
-class InvalidServerUrl(PeerError, ValueError):
-    """A STUN or TURN URL does not follow RFC 7064 or RFC 7065.
-
-    Attributes:
-        url: The URL as it was given.
-    """
-
-    def __init__(self, url: object, reason: str) -> None:
-        self.url = url
-        # Whatever else it is may hold a password.
-        shown = quoted(public_url(url)) if isinstance(url, str) else f"a {type(url).__name__}"
-        super().__init__(
-            f"{shown} is not a STUN or TURN URL: {reason}. Write it like "
-            "stun:host:3478, turn:host:3478?transport=udp or turns:host:5349"
-        )
-
-
 class InvalidCandidate(PeerError, ValueError):
     """A remote candidate cannot be read, or names no media section.
 
@@ -99,7 +90,7 @@ class InvalidCandidate(PeerError, ValueError):
 
     def __init__(self, candidate: object, reason: str) -> None:
         self.candidate = candidate
-        super().__init__(f"{_short(candidate, 300)} is not an ICE candidate: {printable(reason)}")
+        super().__init__(f"{short(candidate, 300)} is not an ICE candidate: {printable(reason)}")
 
 
 class UnknownSection(InvalidCandidate):
@@ -114,24 +105,6 @@ class UnknownSection(InvalidCandidate):
         self.sdpMid, self.sdpMLineIndex = mid, index
         named = f"the mid {quoted(mid)}" if mid is not None else f"the index {index}"
         super().__init__(candidate, f"the remote description has no media section with {named}")
-
-
-class InvalidDescription(PeerError, ValueError):
-    """A description cannot be read, or does not fit what was negotiated before.
-
-    It changed nothing: the connection is in the state in which it was. W3C webrtc-pc has
-    ``RTCError`` with ``sdp-syntax-error`` and ``InvalidAccessError`` for it.
-
-    Attributes:
-        reason: What is wrong with it.
-        sdpLineNumber: The line, from 1; ``None`` if it is not about one line.
-    """
-
-    def __init__(self, reason: str, sdpLineNumber: int | None = None) -> None:
-        self.reason = reason
-        self.sdpLineNumber = sdpLineNumber
-        where = f" (line {sdpLineNumber} of the description)" if sdpLineNumber is not None else ""
-        super().__init__(printable(reason, 500) + where)
 
 
 class DescriptionTooLarge(PeerError, ValueError):
@@ -165,54 +138,6 @@ class InvalidModification(PeerError, ValueError):
         self.field = field
         super().__init__(
             f"{field} of a peer connection cannot be changed; give it when the connection is made"
-        )
-
-
-class InvalidParameters(PeerError, ValueError):
-    """Parameters of a sender make no sense (W3C webrtc-pc, setParameters).
-
-    Attributes:
-        field: The name of the field.
-        value: What was given for it.
-    """
-
-    def __init__(self, field: str, value: object, demand: str) -> None:
-        self.field = field
-        self.value = value
-        super().__init__(f"{field}={quoted(value)} is refused: {demand}")
-
-
-class TrackNotSent(PeerError):
-    """Something that a track gave was not sent, or the track broke.
-
-    It comes with the event ``senderror`` of the connection. The sender goes on with the next frame,
-    unless the track has broken; ``framesRefused`` of ``outbound-rtp`` counts. The error of the
-    track or of its frame is the ``__cause__``.
-
-    Attributes:
-        track: The track.
-        reason: What is wrong with it.
-    """
-
-    def __init__(self, track: object, reason: str) -> None:
-        self.track = track
-        self.reason = reason
-        name = f"{getattr(track, 'kind', '')} track {printable(getattr(track, 'id', ''))}"
-        super().__init__(f"something of {name} was not sent: {printable(reason)}")
-
-
-class NotForwardable(PeerError, ValueError):
-    """What was to be forwarded is no track that a peer connection of icefloe receives.
-
-    Attributes:
-        track: It.
-    """
-
-    def __init__(self, track: object) -> None:
-        self.track = track
-        super().__init__(
-            f"{quoted(track)} is not received by a peer connection of icefloe; forward the track "
-            "of its `track` event itself, and send other tracks as they are"
         )
 
 
@@ -316,18 +241,6 @@ class PeerNotHere(PeerError, LookupError):
         super().__init__(f"{quoted(peer)} did not come {waited}; is it the right room?")
 
 
-class ChannelError(PeerError):
-    """The root of the data channels' errors.
-
-    Attributes:
-        label: The label of the channel.
-    """
-
-    def __init__(self, label: str, sentence: str) -> None:
-        self.label = label
-        super().__init__(sentence)
-
-
 class ClosedBy(StrEnum):
     """Who closed a channel."""
 
@@ -362,28 +275,6 @@ class ChannelClosed(ChannelError):
 
 class ChannelMisused(ChannelError, RuntimeError):
     """The channel is used in two ways that exclude each other."""
-
-
-class InvalidChannel(ChannelError, TypeError, ValueError):
-    """A data channel cannot be as it was asked for, so it is not created.
-
-    W3C webrtc-pc 6.1 throws a ``TypeError`` for what aiortc raises a ``ValueError``: it is both.
-
-    Attributes:
-        label: The label; empty if what was given is no text.
-        field: The name of the argument, as ``createDataChannel()`` has it.
-        value: What was given for it.
-    """
-
-    def __init__(self, label: object, field: str, value: object, demand: str) -> None:
-        self.field = field
-        self.value = value
-        sentence = f"{field}={_short(value)} is refused: {demand}"
-        super().__init__(label if isinstance(label, str) else "", sentence)
-
-
-class ChannelUnavailable(InvalidChannel, OperationError):
-    """The identifier of a data channel is in use, or beyond what both sides have streams for."""
 
 
 class InvalidMessage(ChannelError, ValueError):
@@ -469,9 +360,3 @@ class ReceiveOverflow(ChannelError):
             f"over {limit} bytes wait to be read from channel {quoted(label)}; "
             "read faster, or raise receive_buffer",
         )
-
-
-def _short(value: object, most: int = 80) -> str:
-    """Return a value as an error message may have it; ``repr()`` escapes half a surrogate pair."""
-    shown = repr(value[:most] if isinstance(value, str | bytes) else value)
-    return shown if len(shown) <= most else f"{shown[: most - 1]}…"

@@ -19,6 +19,7 @@ from websockets.asyncio.server import broadcast
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.protocol import State
 
+from icefloe._util.bounded_queue import BoundedQueue
 from icefloe.logs import get_logger
 from icefloe.text import public_url
 
@@ -35,7 +36,6 @@ from .errors import (
     SignalingLost,
     Unreachable,
 )
-from .inbox import Inbox
 from .membership import Event, Membership, Rejoined, Renewed, Roster
 from .messages import (
     CloseCode,
@@ -156,7 +156,7 @@ class SignalingClient:
             rename=True if rename else UNSET,
         )
         encode_client(self._join)
-        self._inbox: Inbox[Event] = Inbox(_INBOX, _INBOX_BYTES)
+        self._inbox: BoundedQueue[Event] = BoundedQueue(_INBOX, _INBOX_BYTES)
         self._roster = Roster()
         self._membership: Membership | None = None
         self._socket: ClientConnection | None = None

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Self
 
-from .bucket import TokenBucket
+from icefloe._util.token_bucket import TokenBucket
 
 _BUCKETS = 10_000
 """Addresses whose joins are counted at a time; those that were quiet longest are forgotten."""

@@ -17,9 +17,8 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from icefloe._util.token_bucket import TokenBucket
 from icefloe.logs import get_logger
-
-from .bucket import TokenBucket
 
 RECEIVE_BUFFER = 16 * 1024
 """Bytes that the kernel keeps of what was not read yet (``SO_RCVBUF``, which Linux doubles)."""

@@ -10,10 +10,9 @@ from urllib.request import getproxies
 from websockets.asyncio.connection import Connection
 from websockets.protocol import State
 
+from icefloe._util.name_lookups import shared
 from icefloe.logs import get_logger
 from icefloe.text import printable, quoted
-
-from .lookups import shared
 
 
 class QuietLogger(logging.LoggerAdapter[logging.Logger]):

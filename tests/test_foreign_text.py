@@ -24,9 +24,9 @@ LEVELS = {"icefloe._serving", "icefloe.demos._attending", "icefloe.logs"}
 """They set the levels of other libraries' loggers, or make those of icefloe."""
 
 OTHER_ROOTS = {
-    "icefloe.peer.ice.turn_channels.NoChannelLeft": "a fixed sentence",
-    "icefloe.peer.sending.outgoing._TrackBroke": "never leaves its module; its cause is logged",
-    "icefloe.peer.transfer.disk.Stopped": "has no text, and ends within its package",
+    "icefloe.peer.ice.turn.channels.NoChannelLeft": "a fixed sentence",
+    "icefloe.peer.rtp.send.pipeline._TrackBroke": "never leaves its module; its cause is logged",
+    "icefloe.peer.files.disk_thread.Stopped": "has no text, and ends within its package",
 }
 """Exceptions that make nothing printable, and why they need not."""
 
@@ -109,7 +109,13 @@ def loaded(name: str) -> ModuleType:
 
 def test_all_of_the_code_is_read() -> None:
     assert len(MODULES) > 200
-    for name in ("signaling.client", "peer.ice.agent", "media.recorder", "demos.voice", "text"):
+    for name in (
+        "signaling.client",
+        "peer.ice.agent",
+        "media.sinks.recorder",
+        "demos.voice",
+        "text",
+    ):
         assert f"icefloe.{name}" in MODULES
 
 
@@ -141,7 +147,9 @@ def test_what_is_logged_is_an_argument_and_no_part_of_the_format() -> None:
                 if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
                     past.append(f"{name}:{node.lineno}")
     # NamingLogger, which puts a name before the format.
-    assert [place for place in past if not place.startswith("icefloe.peer.naming:")] == []
+    assert [
+        place for place in past if not place.startswith("icefloe.peer._util.peer_logger:")
+    ] == []
 
 
 def test_every_error_makes_its_sentence_printable() -> None:
@@ -214,7 +222,7 @@ def test_what_is_written_to_a_terminal_is_printable() -> None:
 
 def test_the_walk_sees_what_goes_past() -> None:
     seen = ast.parse("raise OSError(f'{peer.name}, {reason!r}, {printable(text)}, {len(sdp)}')")
-    assert list(_raw("icefloe.peer.room", seen)) == ["icefloe.peer.room:1 name"]
+    assert list(_raw("icefloe.peer.rooms.room", seen)) == ["icefloe.peer.rooms.room:1 name"]
 
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\r\n2025-01-01 WARNING icefloe: forged\u202e"

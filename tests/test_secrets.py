@@ -12,13 +12,13 @@ from icefloe._transfer.receiving import ReceiveSettings
 from icefloe.media import FileSource, SourceError
 from icefloe.media.errors import SourceUnreadable
 from icefloe.peer import InvalidServerUrl, PeerConfiguration, RemotePeer, join
-from icefloe.peer.ice.binding import Credentials
-from icefloe.peer.ice.servers import parse_url
+from icefloe.peer.files.errors import InvalidCode
+from icefloe.peer.ice.checks.binding import Credentials
+from icefloe.peer.ice.server_urls import parse_url
+from icefloe.peer.pairing.key_exchange import Code, Side
+from icefloe.peer.pairing.rendezvous import meet
 from icefloe.peer.sctp.states import Settings
 from icefloe.peer.sdp.transport import Transport
-from icefloe.peer.transfer.errors import InvalidCode
-from icefloe.peer.transfer.meeting import meet
-from icefloe.peer.transfer.pairing import Code, Side
 from icefloe.signaling import (
     Admission,
     Description,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from icefloe.peer.transfer.protocol import WINDOW
+from icefloe.peer.files.protocol import WINDOW
 from tests.helpers.commands import event, on_the_wire, process, receive_arguments, usage
 from tests.helpers.transfers import contents, random_file
 

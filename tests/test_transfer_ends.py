@@ -14,7 +14,7 @@ import pytest
 from aiortc import RTCIceTransportPolicy
 
 from icefloe.peer import PeerConfiguration
-from icefloe.peer.transfer.protocol import (
+from icefloe.peer.files.protocol import (
     Accept,
     Ack,
     Entries,

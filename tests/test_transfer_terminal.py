@@ -13,8 +13,8 @@ from aiortc import RTCIceServer, RTCIceTransportPolicy
 
 from icefloe._transfer.reporter import path_in_short
 from icefloe.peer import PeerConfiguration
-from icefloe.peer.transfer.meeting import meet
-from icefloe.peer.transfer.pairing import Code, Side
+from icefloe.peer.pairing.key_exchange import Code, Side
+from icefloe.peer.pairing.rendezvous import meet
 from icefloe.signaling import serve
 from tests.helpers.commands import event, process, receive_arguments
 from tests.helpers.netns import ADDRESS

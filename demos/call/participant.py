@@ -17,14 +17,7 @@ from icefloe.media import (
     ToneTrack,
     TransformTrack,
 )
-from icefloe.peer import (
-    ChannelError,
-    DataChannel,
-    PeerConfiguration,
-    PeerError,
-    RemotePeer,
-    join,
-)
+from icefloe.peer import ChannelError, DataChannel, PeerConfiguration, PeerError, RemotePeer, join
 
 from . import chat
 from .effects import DEFAULT, effect

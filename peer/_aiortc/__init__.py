@@ -16,7 +16,6 @@ that says so, and not in the middle of a call.
 :mod:`.dtls`         ``RTCDtlsTransport``
 :mod:`.certificate`  ``RTCCertificate``
 :mod:`.ice`          ``RTCIceTransport``, ``RTCIceGatherer``
-:mod:`.turn`         aioice's STUN attributes
 ===================  ===============================================
 
 aiortc builds its ICE objects in one method, ``RTCPeerConnection.__createDtlsTransport``. It is
@@ -33,11 +32,9 @@ from .sctp import CountedChannel, SctpTransport
 from .sender import Sender
 from .tap import origin_of
 from .transceiver import Stable, negotiated_media, prefers_codecs, set_media, shares_codec
-from .turn import REQUESTED_ADDRESS_FAMILY
 
 __all__ = [
     "AGENT_CONTRACT",
-    "REQUESTED_ADDRESS_FAMILY",
     "CountedChannel",
     "DtlsTransport",
     "Gatherer",

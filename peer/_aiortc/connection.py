@@ -22,7 +22,7 @@ from icefloe.logs import get_logger
 
 from ..configuration import PeerConfiguration
 from ..errors import TrackNotSent
-from ..receiving.pool import DecoderPool
+from ..rtp.receive.decoder_pool import DecoderPool
 from .certificate import Certificate
 from .dtls import DtlsTransport
 from .ice import Gatherer, IceTransport, agent_of

@@ -14,8 +14,14 @@ from pylibsrtp import Error as SrtpError
 
 from icefloe.logs import get_logger
 
-from ..receiving.border import Discarded, Extensions, asked_for_key_frame, read_rtcp, read_rtp
-from ..receiving.srtp import Incoming
+from ..rtp.receive.packet_validation import (
+    Discarded,
+    Extensions,
+    asked_for_key_frame,
+    read_rtcp,
+    read_rtp,
+)
+from ..rtp.receive.srtp import Incoming
 from .ice import agent_of
 
 logger = get_logger(__name__)

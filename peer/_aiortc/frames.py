@@ -7,7 +7,7 @@ go on with pictures that are long past.
 import asyncio
 from typing import Any
 
-from ..receiving.frames import FrameQueue
+from ..rtp.receive.frame_queue import FrameQueue
 
 
 class FramesAsQueue(asyncio.Queue[Any]):

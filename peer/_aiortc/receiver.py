@@ -22,13 +22,13 @@ from aiortc.stats import RTCInboundRtpStreamStats
 
 from icefloe.logs import get_logger
 
-from ..receiving.decoding import AudioDecoding, VideoDecoding
-from ..receiving.hearing import AudioStats, Hearing
-from ..receiving.intake import Intake
-from ..receiving.missing import requests
-from ..receiving.pool import DecoderPool
-from ..receiving.remote_track import RemoteTrack
-from ..receiving.repair import Step
+from ..rtp.receive.audio_receiver import AudioStats, Hearing
+from ..rtp.receive.decoder_pool import DecoderPool
+from ..rtp.receive.decoder_threads import AudioDecoding, VideoDecoding
+from ..rtp.receive.depacketizer import Intake
+from ..rtp.receive.loss_repair import Step
+from ..rtp.receive.nack import requests
+from ..rtp.receive.remote_track import RemoteTrack
 from .frames import FramesAsQueue
 from .tap import TappedReceiver
 

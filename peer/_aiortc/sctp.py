@@ -10,7 +10,7 @@ from ..sctp.admission import MOST_CHANNELS
 from ..sctp.congestion import Controller
 from ..sctp.congestion.model import Model
 from ..sctp.dcep import Open
-from ..sctp.surroundings import Channel
+from ..sctp.interfaces import Channel
 from ..sctp.transport import Channels
 from .dtls import DtlsTransport
 

@@ -5,10 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from aiortc import MediaStreamTrack, RTCRtpSender, RTCStatsReport, rtp
-from aiortc.rtcrtpparameters import (
-    RTCRtpCodecParameters,
-    RTCRtpSendParameters as Negotiated,
-)
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpSendParameters as Negotiated
 from aiortc.rtp import (
     AnyRtcpPacket,
     RtcpPsfbPacket,
@@ -21,10 +18,10 @@ from aiortc.stats import RTCOutboundRtpStreamStats as AiortcOutbound
 
 from icefloe.logs import get_logger
 
-from ..sending.outgoing import Outgoing
-from ..sending.parameters import RTCRtpSendParameters, checked
-from ..sending.rtp import RtpStream
-from ..sending.stats import outbound
+from ..rtp.send.parameters import RTCRtpSendParameters, checked
+from ..rtp.send.pipeline import Outgoing
+from ..rtp.send.rtp_stream import RtpStream
+from ..rtp.send.stats import outbound
 from .dtls import DtlsTransport
 
 LONGEST_ROUND_TRIP = 60.0

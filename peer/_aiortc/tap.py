@@ -8,7 +8,7 @@ from aiortc.rtp import RtcpPsfbPacket
 
 from icefloe.logs import get_logger
 
-from ..receiving.origin import Origin
+from ..rtp.receive.encoded_stream import Origin
 from .dtls import DtlsTransport
 
 logger = get_logger(__name__)

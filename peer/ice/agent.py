@@ -15,16 +15,16 @@ from typing import Protocol
 from aioice import Candidate
 from aioice.utils import random_string
 
-from ..configuration import PeerConfiguration
-from ..naming import NamingLogger
-from .binding import Credentials, Role
+from .._util.peer_logger import NamingLogger
+from .checks.binding import Credentials, Role
+from .checks.liveness import is_doubtful
+from .checks.pair import Pair
+from .checks.state import Failure, IceState
+from .configuration import IceConfiguration
+from .gather.interfaces import read_interfaces
+from .gather.local_candidate import LocalCandidate
 from .generation import Generation, Listener
-from .interfaces import read_interfaces
-from .liveness import is_doubtful
-from .local import LocalCandidate
-from .pair import Pair
-from .servers import RTCPeerConnectionIceErrorEvent, Server
-from .state import Failure, IceState
+from .server_urls import RTCPeerConnectionIceErrorEvent, Server
 from .udp import TURN
 
 logger = NamingLogger(__name__)
@@ -73,7 +73,7 @@ class IceAgent:
     """What aiortc's ICE transport talks to, see :data:`icefloe.peer._aiortc.AGENT_CONTRACT`.
 
     Args:
-        configuration: The peer connection's configuration.
+        configuration: The settings.
         servers: Its STUN and TURN servers.
         listener: Whom to tell.
         username: Local username fragment; random if ``None``.
@@ -82,7 +82,7 @@ class IceAgent:
 
     def __init__(
         self,
-        configuration: PeerConfiguration,
+        configuration: IceConfiguration,
         servers: tuple[Server, ...],
         listener: AgentListener,
         *,
@@ -115,7 +115,7 @@ class IceAgent:
         self.selected_pair_changes = 0
         """How often another pair came to be in use, or none (W3C webrtc-stats)."""
 
-    def configure(self, configuration: PeerConfiguration, servers: tuple[Server, ...]) -> None:
+    def configure(self, configuration: IceConfiguration, servers: tuple[Server, ...]) -> None:
         """Have the next generation go by another configuration and ask other servers."""
         self._configuration, self._servers = configuration, servers
 
@@ -403,7 +403,7 @@ class IceAgent:
         return self._current is None or self._current.send_probe(packet)
 
     async def close(self) -> None:
-        """Free everything; takes at most the configuration's ``closeTimeout``, and a little."""
+        """Free everything; takes at most the configuration's ``close_timeout``, and a little."""
         first = not self._is_closed
         self._is_closed = True
         self._usable.set()

@@ -11,22 +11,21 @@ from typing import Any
 
 from aioice import mdns, stun
 from aioice.candidate import Candidate
-from aiortc import RTCIceTransportPolicy
 
 from icefloe.logs import get_logger
 
-from ..configuration import PeerConfiguration
-from .binding import Credentials, Role
-from .checks import Checks
-from .gathering import Gathering
-from .interfaces import broadcast_addresses, read_interfaces
-from .liveness import Limits, is_doubtful
-from .local import LocalCandidate
-from .multicast import MulticastDns
-from .pair import Address, Pair
-from .servers import RTCPeerConnectionIceErrorEvent, Server
-from .socket import IceSocket
-from .state import IceState, Settings
+from .candidate_socket import IceSocket
+from .checks.binding import Credentials, Role
+from .checks.connectivity import Checks
+from .checks.liveness import Limits, is_doubtful
+from .checks.pair import Address, Pair
+from .checks.state import IceState, Settings
+from .configuration import IceConfiguration
+from .gather.gathering import Gathering
+from .gather.interfaces import broadcast_addresses, read_interfaces
+from .gather.local_candidate import LocalCandidate
+from .gather.multicast_dns import MulticastDns
+from .server_urls import RTCPeerConnectionIceErrorEvent, Server
 from .udp import UdpTransport
 
 logger = get_logger(__name__)
@@ -65,7 +64,7 @@ class Generation:
     """Gathers, checks, and carries datagrams over the path that it finds.
 
     Args:
-        configuration: The peer connection's configuration.
+        configuration: The settings.
         servers: Its STUN and TURN servers.
         credentials: This side's user name and password.
         role: Who nominates.
@@ -74,7 +73,7 @@ class Generation:
 
     def __init__(
         self,
-        configuration: PeerConfiguration,
+        configuration: IceConfiguration,
         servers: tuple[Server, ...],
         listener: Listener,
         *,
@@ -86,12 +85,12 @@ class Generation:
         self._is_restart = is_restart
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        limits = Limits(configuration.disconnectedTimeout, configuration.failedTimeout)
+        limits = Limits(configuration.disconnected_timeout, configuration.failed_timeout)
         settings = Settings(
             patience=configuration.patience,
-            ceiling=max(configuration.checkingTimeout, configuration.patience),
+            ceiling=max(configuration.checking_timeout, configuration.patience),
             limits=limits,
-            max_remotes=configuration.maxRemoteCandidates,
+            max_remotes=configuration.max_remote_candidates,
         )
         if is_restart:
             settings = replace(settings, longest_rto=RETRY)
@@ -105,7 +104,7 @@ class Generation:
             on_relay_lost=self._on_relay_lost,
             credentials=listener.credentials,
         )
-        self._relay_only = configuration.iceTransportPolicy is RTCIceTransportPolicy.RELAY
+        self._relay_only = configuration.relay_only
         self._sockets: set[Any] = set()
         self._discarded: set[Any] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -181,7 +180,7 @@ class Generation:
 
         An mDNS name is resolved in the background. What comes after the end is ignored
         (RFC 8838 section 14), and so is what is beyond the configuration's
-        ``maxRemoteCandidates``.
+        ``max_remote_candidates``.
         """
         if self._closing is not None or self._remote_ended:
             return
@@ -190,7 +189,7 @@ class Generation:
             self._maybe_end_remote()
             return
         self._remotes_told += 1
-        most = self._configuration.maxRemoteCandidates
+        most = self._configuration.max_remote_candidates
         if self._remotes_told > most:
             if self._remotes_told == most + 1:
                 logger.warning("more than %d remote candidates: the others are ignored", most)
@@ -363,7 +362,7 @@ class Generation:
     async def close(self) -> None:
         """Free every socket and allocation; a second call waits for the first.
 
-        Takes at most the configuration's ``closeTimeout``: a TURN server that does not answer is
+        Takes at most the configuration's ``close_timeout``: a TURN server that does not answer is
         left to expire the allocation by itself (RFC 8656 section 6).
         """
         if self._closing is None:
@@ -381,7 +380,7 @@ class Generation:
         if self._tasks:
             await asyncio.wait(self._tasks)
         try:
-            async with asyncio.timeout(self._configuration.closeTimeout):
+            async with asyncio.timeout(self._configuration.close_timeout):
                 for base in bases:
                     await base.lost()
         except TimeoutError:

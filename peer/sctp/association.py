@@ -15,9 +15,10 @@ from struct import error as StructError
 
 from icefloe.logs import get_logger
 
-from . import probing
+from . import path_mtu_probes
 from .handshake import Cookies, Peer, init
 from .inbound import Arrival
+from .loss_recovery import RTO_INITIAL, RTO_MAX
 from .outbound import Message, SendQueue
 from .packet import (
     DATA_HEADER,
@@ -37,9 +38,8 @@ from .packet import (
     parameters,
     unwrap,
 )
-from .pathmtu import BASE, PathMtu
+from .path_mtu import BASE, PathMtu
 from .receiving import Receiver
-from .recovery import RTO_INITIAL, RTO_MAX
 from .resets import Resets
 from .sending import Sender
 from .states import (
@@ -480,7 +480,7 @@ class Association:
 
     def _probe_path(self, size: int, sender: Sender, now: float) -> None:
         self._probe_tsn = sender.recovery.cumulative
-        self.probe = probing.encode(
+        self.probe = path_mtu_probes.encode(
             self._header,
             size,
             pads=self._peer is not None and self._peer.pads,
@@ -494,7 +494,7 @@ class Association:
         self.path.refused(now)
 
     def _confirm(self, body: bytes, now: float) -> None:
-        size = probing.answered(body)
+        size = path_mtu_probes.answered(body)
         if size is not None and self.path.confirmed(size, now) and self._sender is not None:
             logger.debug("packets may have %d bytes", size)
             self._sender.size_changed()

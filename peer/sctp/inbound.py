@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
 
-from .numbered import Numbered
+from .number_map import Numbered
 from .packet import FIRST, LAST, UNORDERED, Cause, Fatal, unwrap
 
 MAX_DUPLICATES = 32

@@ -3,7 +3,7 @@
 from operator import index
 from typing import SupportsIndex
 
-from ..errors import ChannelUnavailable, InvalidChannel
+from .errors import ChannelUnavailable, InvalidChannel
 
 MAX_TEXT = 65535
 """Bytes that a label or a protocol may have in UTF-8 (RFC 8832 section 5.1)."""

@@ -2,9 +2,10 @@
 
 from collections import deque
 
+from .._util.pacer import Pacer
 from .congestion import Controller
+from .loss_recovery import Recovery
 from .outbound import Fragment, Message, SendQueue
-from .pacing import Pacer
 from .packet import (
     DATA_HEADER,
     HEADER,
@@ -20,8 +21,7 @@ from .packet import (
     padding,
     unwrap,
 )
-from .pathmtu import PathMtu
-from .recovery import Recovery
+from .path_mtu import PathMtu
 
 MAX_SKIPPED = 120
 """Streams named in a FORWARD TSN, so that it fits a packet."""

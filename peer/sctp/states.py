@@ -7,7 +7,7 @@ from enum import StrEnum
 from .congestion import Controller
 from .congestion.model import Model
 from .inbound import MAX_MESSAGE
-from .pathmtu import SIZES
+from .path_mtu import SIZES
 
 INITIAL_WINDOW = 1024 * 1024
 """Bytes that the INIT offers to take: what other stacks begin slow start by."""

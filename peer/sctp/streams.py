@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from .admission import Admission
-from .surroundings import Channel
+from .interfaces import Channel
 
 
 class Streams:

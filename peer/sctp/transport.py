@@ -10,18 +10,18 @@ import time
 
 from icefloe.logs import get_logger
 
-from ..errors import ChannelUnavailable
 from . import dcep, options
 from .admission import MOST_CHANNELS, Admission
 from .association import Association
 from .congestion import Controller
 from .congestion.model import Model
+from .errors import ChannelUnavailable
 from .inbound import Arrival
+from .interfaces import Channel, Host
 from .outbound import Message
 from .packet import Malformed
 from .states import Closed, Established, Event, ResetDone, Settings, StreamsReset
 from .streams import Streams
-from .surroundings import Channel, Host
 
 logger = get_logger(__name__)
 

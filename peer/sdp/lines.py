@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import InvalidDescription
+from .errors import InvalidDescription
 
 LIMIT = 1024 * 1024
 """Characters of a description at most; a session of a hundred media sections has 100,000."""

@@ -9,7 +9,7 @@ from itertools import chain, islice
 
 from aiortc.rtp import FORBIDDEN_PAYLOAD_TYPES
 
-from ..errors import InvalidDescription
+from .errors import InvalidDescription
 from .lines import Block, number_of
 
 _STATIC = {"audio": {0: "PCMU/8000", 8: "PCMA/8000", 9: "G722/8000"}}

@@ -12,9 +12,9 @@ from aiortc.codecs import CODECS
 from aiortc.exceptions import OperationError
 from aiortc.sdp import parameters_to_sdp
 
-from ..errors import InvalidDescription
+from .errors import InvalidDescription
 from .layout import Layout, Slot, readable_protocol, refusal
-from .reading import Description, Section, SectionCandidates
+from .parser import Description, Section, SectionCandidates
 from .transport import Transport
 
 _NOBODY = Transport(

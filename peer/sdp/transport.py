@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from ..errors import InvalidDescription
+from .errors import InvalidDescription
 from .lines import Attribute, Block
 
 _SETUPS = ("actpass", "active", "passive")

@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 import typer
 
 from icefloe import __version__
-
-from ._options import (
+from icefloe._options import (
     Certificate,
     CodeWords,
     Host,
@@ -39,12 +38,11 @@ from ._options import (
     Wait,
     Yes,
 )
-from ._streams import say, secure_streams
+from icefloe._streams import say, secure_streams
 
 if TYPE_CHECKING:
+    from icefloe._serving import Guest, Settings
     from icefloe.signaling import IceServer
-
-    from ._serving import Guest, Settings
 
 _EPILOG = (
     "Every flag is an environment variable as well: for --log-level it is ICEFLOE_LOG_LEVEL.\n\n"
@@ -97,7 +95,7 @@ def serve(
     address_limits: PerAddress = True,
 ) -> None:
     """Serve signaling and the call page."""
-    from ._serving import Settings
+    from icefloe._serving import Settings
 
     settings = Settings(
         host=host,
@@ -137,10 +135,9 @@ def demo(
     Open the page that it names: the participant sends you your own picture with an effect, and
     takes commands in the chat.
     """
+    from icefloe._serving import Settings
     from icefloe.demos.call import take_part
     from icefloe.peer import PeerConfiguration
-
-    from ._serving import Settings
 
     settings = Settings(
         host=host,
@@ -181,7 +178,7 @@ def send(
     It prints a code, and the command for the other side. After a break, give the same command
     again: it goes on where it stopped.
     """
-    from ._transfer import SendSettings, send
+    from icefloe._transfer import SendSettings, send
 
     if "" in paths:
         raise typer.BadParameter("an empty name names no file", param_hint="PATH")
@@ -210,7 +207,7 @@ def receive(
 
     After a break, give the same command again: it goes on where it stopped.
     """
-    from ._transfer import ReceiveSettings, receive
+    from icefloe._transfer import ReceiveSettings, receive
 
     if out == "":
         raise typer.BadParameter("an empty name names no folder", param_hint="--out")
@@ -231,13 +228,13 @@ def receive(
 
 
 def _run(settings: "Settings", log_level: LogLevel, guest: "Guest | None" = None) -> NoReturn:
-    from ._serving import run
+    from icefloe._serving import run
 
     _end(lambda: run(settings, guest), log_level)
 
 
 def _end(work: Callable[[], int], log_level: LogLevel) -> NoReturn:
-    from ._serving import CommandError, set_up_logging
+    from icefloe._serving import CommandError, set_up_logging
 
     set_up_logging(log_level)
     try:
@@ -267,7 +264,7 @@ def _ice_servers(
     if not urls:
         return ()
     from icefloe.peer import InvalidServerUrl
-    from icefloe.peer.ice.servers import parse_url
+    from icefloe.peer.ice.server_urls import parse_url
     from icefloe.signaling import IceServer
 
     servers = []

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import urlencode
 
+from icefloe._streams import output, write_line
 from icefloe.logs import make_printable
 from icefloe.signaling import (
     AddressLimits,
@@ -27,8 +28,6 @@ from icefloe.signaling import (
     serve,
 )
 from icefloe.text import PrintableError
-
-from ._streams import output, write_line
 
 EXIT_OK = 0
 EXIT_ERROR = 1
@@ -158,7 +157,7 @@ async def _until_over(
         return await stopped
     trust = None
     if certificate is not None:
-        from ._tls import client_context
+        from icefloe._tls import client_context
 
         trust = client_context(certificate)
     url = f"{'wss' if certificate else 'ws'}://{_own_host(settings.host)}:{server.port}/ws"
@@ -250,7 +249,7 @@ def _is_local(host: str) -> bool:
 def _certificate(settings: Settings) -> Path | None:
     if not settings.self_signed:
         return settings.certificate
-    from ._tls import self_signed
+    from icefloe._tls import self_signed
 
     try:
         return self_signed(_lan_addresses())
@@ -262,7 +261,7 @@ def _certificate(settings: Settings) -> Path | None:
 
 
 def _server_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
-    from ._tls import server_context
+    from icefloe._tls import server_context
 
     try:
         return server_context(certificate, key)
@@ -282,7 +281,7 @@ def _announce(settings: Settings, server: SignalingServer, certificate: Path | N
     urls = _page_urls(settings, server, certificate is not None)
     lines = [f"Open {urls[0]}", *(f"  or {url}" for url in urls[1:])]
     if settings.self_signed and certificate is not None:
-        from ._tls import fingerprint
+        from icefloe._tls import fingerprint
 
         lines += [
             "Browsers warn of a certificate that no authority signed. Its SHA-256 fingerprint:",

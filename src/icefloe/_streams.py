@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TextIO
 
-from .text import SENTENCE, printable
+from icefloe.text import SENTENCE, printable
 
 _LINE = 100_000
 """Characters of a line: all that arrived in a folder is listed in one."""

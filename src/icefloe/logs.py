@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Mapping
 from numbers import Number
 
-from .text import SENTENCE, printable
+from icefloe.text import SENTENCE, printable
 
 _TRACEBACK_LINE = 500
 

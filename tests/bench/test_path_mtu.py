@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from icefloe.peer.sctp.pathmtu import BASE
+from icefloe.peer.sctp.path_mtu import BASE
 from tests.bench.network import DEVICE, Network, network
 from tests.bench.stacks import Stack
 from tests.bench.transfer import calling, transfer

@@ -13,13 +13,7 @@ from playwright.async_api import Browser, expect
 
 from icefloe.signaling import SignalingServer, serve
 from tests.helpers.commands import event
-from tests.helpers.files_page import (
-    NO_PICKERS,
-    PICK_STORED,
-    FilesPage,
-    command,
-    open_files_page,
-)
+from tests.helpers.files_page import NO_PICKERS, PICK_STORED, FilesPage, command, open_files_page
 from tests.helpers.netns import ADDRESS
 from tests.helpers.transfers import contents, random_file
 

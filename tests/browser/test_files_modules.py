@@ -7,10 +7,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Error, Page
 
-from icefloe.peer.transfer.pairing import Code, Confirm, Fingerprints, Pairing, Pake, Side
-from icefloe.peer.transfer.paths import arrange, safe_name
-from icefloe.peer.transfer.protocol import LONGEST_PATH, MOST_OFFERED, Entry
-from icefloe.peer.transfer.words import WORDS
+from icefloe.peer.files.file_names import arrange, safe_name
+from icefloe.peer.files.protocol import LONGEST_PATH, MOST_OFFERED, Entry
+from icefloe.peer.pairing.code_words import WORDS
+from icefloe.peer.pairing.key_exchange import Code, Confirm, Fingerprints, Pairing, Pake, Side
 from icefloe.signaling import serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.system("chromium")]

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from icefloe.peer.transfer.protocol import Entries, decode_from_sender
+from icefloe.peer.files.protocol import Entries, decode_from_sender
 from icefloe.signaling import SignalingServer, serve
 from tests.helpers.commands import event
 from tests.helpers.files_page import PICK_STORED, command, open_files_page

@@ -48,7 +48,7 @@ _SETTLED = """
 async def test_offers_that_cross_leave_both_stable(
     browser: Browser, python_is_polite: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "icefloe.peer.negotiator")
+    caplog.set_level(logging.DEBUG, "icefloe.peer.connection.negotiator")
     made: list[MediaStreamTrack] = []
     try:
         async with serve(port=0) as server:

@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Page
 
 from icefloe.media import TestPatternTrack
 from icefloe.peer import DataChannel, RemotePeer
-from icefloe.peer.candidates import RTCIceCandidateInit
+from icefloe.peer.connection.candidates import RTCIceCandidateInit
 from tests.helpers.browser import open_page
 from tests.helpers.calls import eventually
 

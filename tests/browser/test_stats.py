@@ -15,7 +15,7 @@ from icefloe.peer import (
 from icefloe.signaling import serve
 from tests.helpers.browser import open_page
 from tests.helpers.pairs import until
-from tests.peer.test_stats import BEYOND
+from tests.peer.connection.test_stats import BEYOND
 
 pytestmark = [pytest.mark.browser, pytest.mark.system("chromium")]
 

@@ -8,12 +8,7 @@ import msgspec
 import pytest
 from av import VideoFrame
 
-from icefloe.demos.desktop import (
-    InputUnavailable,
-    everybody,
-    sharing as sharing_module,
-    take_part,
-)
+from icefloe.demos.desktop import InputUnavailable, everybody, sharing as sharing_module, take_part
 from icefloe.demos.desktop.messages import (
     LABEL,
     PROTOCOL,

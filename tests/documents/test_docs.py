@@ -18,13 +18,7 @@ import pytest
 from aiortc import MediaStreamTrack, RTCPeerConnection
 from av import AudioFrame, VideoFrame, open as open_media
 
-from icefloe.media import (
-    AudioQueue,
-    DeviceUnavailable,
-    EncodedSource,
-    TestPatternTrack,
-    ToneTrack,
-)
+from icefloe.media import AudioQueue, DeviceUnavailable, EncodedSource, TestPatternTrack, ToneTrack
 from icefloe.peer import PeerConfiguration, PeerConnection, RemotePeer, RequestFailed, join
 from icefloe.signaling import serve
 from tests.documents.blocks import ROOT, all_blocks, block

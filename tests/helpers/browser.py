@@ -5,13 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.async_api import (
-    Browser,
-    ConsoleMessage,
-    Page,
-    ViewportSize,
-    async_playwright,
-)
+from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, async_playwright
 
 from tests.helpers.system import find
 

@@ -8,7 +8,7 @@ from typing import Any
 from aiortc import RTCSessionDescription
 
 from icefloe.peer import PeerConfiguration, RemotePeer
-from icefloe.peer.candidates import RTCIceCandidateInit
+from icefloe.peer.connection.candidates import RTCIceCandidateInit
 
 
 class Wire:

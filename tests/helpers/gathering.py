@@ -10,9 +10,9 @@ from aioice.ice import StunProtocol
 from aiortc import RTCIceServer
 
 from icefloe.peer import PeerConfiguration, RTCPeerConnectionIceErrorEvent
-from icefloe.peer.ice.gathering import Gathering
-from icefloe.peer.ice.local import LocalCandidate
-from icefloe.peer.ice.servers import parse_servers
+from icefloe.peer.ice.gather.gathering import Gathering
+from icefloe.peer.ice.gather.local_candidate import LocalCandidate
+from icefloe.peer.ice.server_urls import parse_servers
 
 
 class Owner:
@@ -77,7 +77,7 @@ async def owning(
     """Make a gathering, which has not begun; at the end of the block all it found is closed."""
     owner = Owner()
     owner.gathering = Gathering(
-        PeerConfiguration(iceServers=list(servers), **options),
+        PeerConfiguration(iceServers=list(servers), **options).ice,
         parse_servers(servers),
         protocol_factory=lambda: StunProtocol(cast(Connection, owner)),
         on_candidate=owner.take,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from aiortc import RTCRtpCodecParameters
 from av import AudioFrame
 
-from icefloe.peer.receiving.capture import CaptureTimes
-from icefloe.peer.receiving.hearing import Hearing
-from icefloe.peer.receiving.playout import STEP
+from icefloe.peer.rtp.receive.audio_receiver import Hearing
+from icefloe.peer.rtp.receive.capture_time import CaptureTimes
+from icefloe.peer.rtp.receive.jitter_buffer import STEP
 
 RATE = 8000
 CODEC = RTCRtpCodecParameters(mimeType="audio/tone", clockRate=RATE, payloadType=100)

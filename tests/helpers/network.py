@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from icefloe.peer.ice.pair import Address
+from icefloe.peer.ice.checks.pair import Address
 
 START = 1000.0
 """What the clock shows at the beginning, in seconds: not zero, as no event loop's does."""

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from icefloe.peer import DataChannel, PeerConfiguration, RemotePeer
-from icefloe.peer.transfer.meeting import Meeting, meet
-from icefloe.peer.transfer.pairing import Code, Side
-from icefloe.peer.transfer.protocol import PROTOCOL
+from icefloe.peer.files.protocol import PROTOCOL
+from icefloe.peer.pairing.key_exchange import Code, Side
+from icefloe.peer.pairing.rendezvous import Meeting, meet
 
 
 async def come(meeting: Meeting) -> RemotePeer:

@@ -5,12 +5,12 @@ from typing import Any, cast
 from aioice import stun
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 
-from icefloe.peer.ice import binding
-from icefloe.peer.ice.binding import Credentials, Role
-from icefloe.peer.ice.checks import Checks, Outgoing
-from icefloe.peer.ice.local import LocalCandidate
-from icefloe.peer.ice.pair import Address, Pair, PairState
-from icefloe.peer.ice.state import IceState, Settings
+from icefloe.peer.ice.checks import binding
+from icefloe.peer.ice.checks.binding import Credentials, Role
+from icefloe.peer.ice.checks.connectivity import Checks, Outgoing
+from icefloe.peer.ice.checks.pair import Address, Pair, PairState
+from icefloe.peer.ice.checks.state import IceState, Settings
+from icefloe.peer.ice.gather.local_candidate import LocalCandidate
 
 HERE: Address = ("198.51.100.1", 1000)
 """Where the socket of the side under test is bound."""

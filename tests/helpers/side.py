@@ -7,11 +7,11 @@ from typing import Any, cast
 from aioice import stun
 from aioice.candidate import Candidate, candidate_foundation
 
-from icefloe.peer.ice.binding import Credentials, Role
-from icefloe.peer.ice.checks import Checks
-from icefloe.peer.ice.local import LocalCandidate
-from icefloe.peer.ice.pair import Address, Pair
-from icefloe.peer.ice.state import IceState, Settings
+from icefloe.peer.ice.checks.binding import Credentials, Role
+from icefloe.peer.ice.checks.connectivity import Checks
+from icefloe.peer.ice.checks.pair import Address, Pair
+from icefloe.peer.ice.checks.state import IceState, Settings
+from icefloe.peer.ice.gather.local_candidate import LocalCandidate
 
 from .network import APDF, EIM, PEER_NETWORK, STUN_SERVER, Driven, Nat, Network, Socket
 

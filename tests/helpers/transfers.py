@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from icefloe.peer import DataChannel
-from icefloe.peer.transfer.paths import gather
-from icefloe.peer.transfer.protocol import PROTOCOL
-from icefloe.peer.transfer.session import FileOffer, send_sources
+from icefloe.peer.files.file_names import gather
+from icefloe.peer.files.protocol import PROTOCOL
+from icefloe.peer.files.session import FileOffer, send_sources
 from tests.helpers.calls import Call
 
 

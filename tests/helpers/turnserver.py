@@ -15,8 +15,8 @@ from typing import Any, cast
 from aioice import stun
 from aioice.turn import make_integrity_key
 
-from icefloe.peer.ice.links import Endpoint, Framer
-from icefloe.peer.ice.servers import Transport
+from icefloe.peer.ice.server_urls import Transport
+from icefloe.peer.ice.turn.transports import Endpoint, Framer
 from tests.helpers.turn import PASSWORD, REALM, USER
 
 RELAYED = ("198.51.100.7", 40000)

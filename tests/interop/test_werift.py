@@ -10,7 +10,7 @@ import pytest
 
 from icefloe.peer import ClosedBy
 from icefloe.peer._aiortc import SctpTransport
-from icefloe.peer.sctp.pathmtu import BASE, SIZES
+from icefloe.peer.sctp.path_mtu import BASE, SIZES
 from tests.interop.content import content, digest
 from tests.interop.meeting import PATIENCE, Meeting, meeting
 from tests.natlab.lab_peer import Message

@@ -15,7 +15,7 @@ from icefloe.peer import (
     RTCIceCandidatePair,
     RTCPeerConnectionIceErrorEvent,
 )
-from icefloe.peer.candidates import RTCIceCandidateInit
+from icefloe.peer.connection.candidates import RTCIceCandidateInit
 from tests.natlab.program import (
     Jobs,
     Message,

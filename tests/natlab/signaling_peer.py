@@ -11,14 +11,7 @@ from contextlib import AsyncExitStack
 
 from msgspec import UNSET, convert, structs
 
-from icefloe.signaling import (
-    Admission,
-    IceServer,
-    Join,
-    Limits,
-    ServerConfiguration,
-    serve,
-)
+from icefloe.signaling import Admission, IceServer, Join, Limits, ServerConfiguration, serve
 from tests.natlab.program import Message, drive, emit, log_to_stderr
 from tests.natlab.turn import time_limited
 

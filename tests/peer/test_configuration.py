@@ -9,7 +9,8 @@ import pytest
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer
 
 from icefloe.peer import InvalidConfiguration, PeerConfiguration
-from icefloe.peer.configuration import complete, external_pairs
+from icefloe.peer.configuration import complete
+from icefloe.peer.ice.configuration import external_pairs
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "configuration.md"
 

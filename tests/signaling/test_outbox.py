@@ -3,12 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from icefloe.signaling.outbox import (
-    BYTES_KEPT,
-    MESSAGES_KEPT,
-    UNCONFIRMED_SECONDS,
-    Outbox,
-)
+from icefloe.signaling.outbox import BYTES_KEPT, MESSAGES_KEPT, UNCONFIRMED_SECONDS, Outbox
 
 
 def payload(number: int) -> bytes:

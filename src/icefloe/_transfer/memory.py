@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from icefloe.peer.transfer.pairing import Code
-
-from .._streams import say
-from .._tls import cache_folder
+from icefloe._streams import say
+from icefloe._tls import cache_folder
+from icefloe.peer.pairing.key_exchange import Code
 
 
 class Memory:

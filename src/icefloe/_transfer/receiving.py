@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from icefloe._streams import finish, was_closed, write_line
 from icefloe.peer import RemotePeer
-from icefloe.peer.transfer.errors import Failure, TransferDeclined, TransferFailed
-from icefloe.peer.transfer.meeting import meet
-from icefloe.peer.transfer.pairing import Code, Side
-from icefloe.peer.transfer.paths import safe_name
-from icefloe.peer.transfer.session import FileOffer
+from icefloe.peer.files.errors import Failure, TransferDeclined, TransferFailed
+from icefloe.peer.files.file_names import safe_name
+from icefloe.peer.files.session import FileOffer
+from icefloe.peer.pairing.key_exchange import Code, Side
+from icefloe.peer.pairing.rendezvous import meet
 from icefloe.signaling.address import server_url
 from icefloe.text import printable
 
-from .._streams import finish, was_closed, write_line
 from .reporter import Reporter
 from .running import run, until_done
 from .stdin import StandardInput

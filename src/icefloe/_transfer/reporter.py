@@ -17,12 +17,11 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from icefloe._streams import lines, output, say, write_line
 from icefloe.peer import RemotePeer
-from icefloe.peer.transfer.paths import safe_name
-from icefloe.peer.transfer.session import Progress
+from icefloe.peer.files.file_names import safe_name
+from icefloe.peer.files.session import Progress
 from icefloe.text import printable
-
-from .._streams import lines, output, say, write_line
 
 _PROGRESS_EVERY = 0.2
 """Seconds between two views of the progress."""

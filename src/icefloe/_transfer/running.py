@@ -6,8 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from icefloe._serving import (
+    EXIT_INTERRUPTED,
+    EXIT_SIGNALING,
+    EXIT_USAGE,
+    CommandError,
+    _loop_factory,
+    _signals,
+)
 from icefloe.peer import ConnectFailed, PeerError, PeerLeft, RemotePeer
-from icefloe.peer.transfer.errors import (
+from icefloe.peer.files.errors import (
     Failure,
     InvalidCode,
     NobodyThere,
@@ -17,18 +25,10 @@ from icefloe.peer.transfer.errors import (
     TransferDeclined,
     TransferFailed,
 )
-from icefloe.peer.transfer.meeting import Meeting
-from icefloe.peer.transfer.pairing import Side
+from icefloe.peer.pairing.key_exchange import Side
+from icefloe.peer.pairing.rendezvous import Meeting
 from icefloe.signaling import SignalingError
 
-from .._serving import (
-    EXIT_INTERRUPTED,
-    EXIT_SIGNALING,
-    EXIT_USAGE,
-    CommandError,
-    _loop_factory,
-    _signals,
-)
 from .reporter import Reporter
 from .stdin import StandardInput
 

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
+from icefloe._serving import _lan_addresses
+from icefloe._streams import say, was_closed
 from icefloe.peer import RemotePeer
-from icefloe.peer.transfer.errors import CodeUsedUp, Failure, NoPlaceFree, TransferFailed
-from icefloe.peer.transfer.meeting import Meeting, meet
-from icefloe.peer.transfer.pairing import Code, Side
-from icefloe.peer.transfer.paths import Source, gather
-from icefloe.peer.transfer.protocol import PROTOCOL, Entry
-from icefloe.peer.transfer.session import send_sources
+from icefloe.peer.files.errors import CodeUsedUp, Failure, NoPlaceFree, TransferFailed
+from icefloe.peer.files.file_names import Source, gather
+from icefloe.peer.files.protocol import PROTOCOL, Entry
+from icefloe.peer.files.session import send_sources
+from icefloe.peer.pairing.key_exchange import Code, Side
+from icefloe.peer.pairing.rendezvous import Meeting, meet
 from icefloe.signaling import ListenFailed, ServerConfiguration, SignalingServer, serve
 from icefloe.signaling.address import server_url
 
-from .._serving import _lan_addresses
-from .._streams import say, was_closed
 from .memory import Memory
 from .reporter import Reporter
 from .running import run, until_done

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from icefloe.peer import PeerConnection
 from icefloe.peer._aiortc import DtlsTransport, SctpTransport, Sender, agent_of
-from icefloe.peer.ice.binding import Credentials
+from icefloe.peer.ice.checks.binding import Credentials
 from icefloe.peer.sctp.association import Association
 from tests.bench.hostility.link import Peer
 

@@ -5,8 +5,8 @@ import random
 import re
 import socket
 
-from icefloe.peer.ice import binding
-from icefloe.peer.ice.binding import Credentials, Role
+from icefloe.peer.ice.checks import binding
+from icefloe.peer.ice.checks.binding import Credentials, Role
 from tests.bench.hostility.link import describe
 from tests.bench.hostility.means import Means, attack
 

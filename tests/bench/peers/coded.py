@@ -17,7 +17,7 @@ from aiortc.mediastreams import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE
 from av import VideoFrame
 from numpy.typing import NDArray
 
-from icefloe.media.clock import Pacer
+from icefloe.media._util.clock import Pacer
 
 Plane = NDArray[np.uint8]
 

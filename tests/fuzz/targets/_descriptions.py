@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[2] / "peer" / "descriptions"
+FOLDER = Path(__file__).parents[2] / "peer" / "sdp" / "descriptions"
 
 
 def written(kind: str) -> list[bytes]:

@@ -16,8 +16,8 @@ from aiortc.rtcrtpparameters import (
 
 from icefloe.peer import PeerConnection
 from icefloe.peer._aiortc import DtlsTransport, Receiver, Sender
-from icefloe.peer.receiving.border import _READERS
-from icefloe.peer.receiving.pool import DecoderPool
+from icefloe.peer.rtp.receive.decoder_pool import DecoderPool
+from icefloe.peer.rtp.receive.packet_validation import _READERS
 
 VIDEO_SSRC, VIDEO_RTX_SSRC, AUDIO_SSRC = 0x11111111, 0x22222222, 0x33333333
 OWN_SSRC, OWN_RTX_SSRC = 0x44444444, 0x55555555

@@ -7,10 +7,10 @@ from aiortc.rtp import RtpPacket
 
 from icefloe.encoding import is_key_frame
 from icefloe.encoding.packing import Packer
-from icefloe.peer.receiving.intake import Intake
-from icefloe.peer.receiving.origin import Origin
-from icefloe.peer.receiving.repair import Step
-from icefloe.peer.receiving.sizes import Sizes, announced
+from icefloe.peer.rtp.receive.bitstream_size import Sizes, announced
+from icefloe.peer.rtp.receive.depacketizer import Intake
+from icefloe.peer.rtp.receive.encoded_stream import Origin
+from icefloe.peer.rtp.receive.loss_repair import Step
 from tests.fuzz.target import join, split
 
 LARGEST = 1500

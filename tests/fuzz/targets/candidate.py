@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aiortc import RTCIceTransportPolicy
 from aiortc.rtcicetransport import candidate_to_aioice
 
-from icefloe.peer import InvalidCandidate, PeerConfiguration
-from icefloe.peer.candidates import describe, parse_remote
-from icefloe.peer.ice.binding import Credentials, Role
+from icefloe.peer import InvalidCandidate
+from icefloe.peer.connection.candidates import describe, parse_remote
+from icefloe.peer.ice.checks.binding import Credentials, Role
+from icefloe.peer.ice.configuration import IceConfiguration
 from icefloe.peer.ice.generation import Generation, Listener
 from tests.helpers.puppet import local_candidate
 
@@ -46,7 +46,7 @@ def nothing(*_: object, **__: object) -> None:
 def generation() -> Generation:
     """Make a generation with one socket, which looks up no names of the other side."""
     made = Generation(
-        PeerConfiguration(iceTransportPolicy=RTCIceTransportPolicy.RELAY),
+        IceConfiguration(relay_only=True),
         (),
         Listener(
             candidate=nothing,

@@ -13,7 +13,7 @@ from aioice import mdns
 from dns.flags import AA, QR
 from dns.rdata import GenericRdata
 
-from icefloe.peer.ice.multicast import Protocol
+from icefloe.peer.ice.gather.multicast_dns import Protocol
 
 from ..target import Run, Target, event_loop
 

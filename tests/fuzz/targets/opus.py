@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
-from icefloe.peer.receiving import opus
-from icefloe.peer.receiving.capture import CaptureTimes
-from icefloe.peer.receiving.hearing import Hearing
-from icefloe.peer.receiving.playout import STEP
+from icefloe.peer.rtp.receive import opus_decoder
+from icefloe.peer.rtp.receive.audio_receiver import Hearing
+from icefloe.peer.rtp.receive.capture_time import CaptureTimes
+from icefloe.peer.rtp.receive.jitter_buffer import STEP
 from tests.fuzz.target import Target, join, split
 
 _CODECS = tuple(
@@ -27,9 +27,9 @@ def _hear(data: bytes) -> object:
         if len(part) < _LEAST:
             continue
         payload = part[_LEAST:_LARGEST]
-        played = opus.duration(payload)
-        assert 0 <= played <= opus.RATE * 120 // 1000
-        opus.is_silence(payload)
+        played = opus_decoder.duration(payload)
+        assert 0 <= played <= opus_decoder.RATE * 120 // 1000
+        opus_decoder.is_silence(payload)
         hearing.put(
             now,
             _CODECS[part[0] % len(_CODECS)],

@@ -11,9 +11,9 @@ from zlib import crc32
 
 import msgspec
 
-from icefloe.peer.transfer.attempts import Attempt, Attempts
-from icefloe.peer.transfer.errors import WrongCode
-from icefloe.peer.transfer.pairing import (
+from icefloe.peer.files.errors import WrongCode
+from icefloe.peer.pairing.attempts import Attempt, Attempts
+from icefloe.peer.pairing.key_exchange import (
     Code,
     Confirm,
     Fingerprints,

@@ -19,9 +19,9 @@ from aiortc.rtp import (
     pack_rtcp_packet,
 )
 
-from icefloe.peer.sending.pacing import PacedSending
-from icefloe.peer.sending.rates import RateControl
-from icefloe.peer.sending.rtp import LEAST_BUDGET, RtpStream, ntp_time
+from icefloe.peer.rtp.send.frame_pacer import PacedSending
+from icefloe.peer.rtp.send.rate_control import RateControl
+from icefloe.peer.rtp.send.rtp_stream import LEAST_BUDGET, RtpStream, ntp_time
 from tests.fuzz.target import Target, event_loop, join, split
 from tests.fuzz.targets import _media as media
 from tests.fuzz.targets._media import LARGEST, Media

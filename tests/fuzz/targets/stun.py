@@ -11,9 +11,9 @@ from typing import Any
 
 from aioice import stun
 
-from icefloe.peer.ice import binding
-from icefloe.peer.ice.checks import Checks
-from icefloe.peer.ice.socket import IceSocket
+from icefloe.peer.ice.candidate_socket import IceSocket
+from icefloe.peer.ice.checks import binding
+from icefloe.peer.ice.checks.connectivity import Checks
 from tests.helpers.puppet import BASE, Puppet
 
 from ..target import Run, Target, event_loop, join, split

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from icefloe.peer.transfer.errors import TransferFailed
-from icefloe.peer.transfer.paths import arrange, part_name
-from icefloe.peer.transfer.protocol import (
+from icefloe.peer.files.errors import TransferFailed
+from icefloe.peer.files.file_names import arrange, part_name
+from icefloe.peer.files.protocol import (
     HEADER,
     Begin,
     End,
@@ -21,15 +21,7 @@ from icefloe.peer.transfer.protocol import (
     decode_from_sender,
     encode,
 )
-from icefloe.peer.transfer.receiver import (
-    Close,
-    Complete,
-    Open,
-    Receiver,
-    ReceiverState,
-    Say,
-    Write,
-)
+from icefloe.peer.files.receiver import Close, Complete, Open, Receiver, ReceiverState, Say, Write
 from tests.fuzz.target import Target, join, split
 
 _HASH = "0" * 64

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from icefloe.peer.transfer.errors import TransferFailed
-from icefloe.peer.transfer.protocol import (
+from icefloe.peer.files.errors import TransferFailed
+from icefloe.peer.files.protocol import (
     WINDOW,
     Accept,
     Ack,
@@ -19,7 +19,7 @@ from icefloe.peer.transfer.protocol import (
     decode_from_receiver,
     encode,
 )
-from icefloe.peer.transfer.sender import Open, Read, Sender, SenderState
+from icefloe.peer.files.sender import Open, Read, Sender, SenderState
 from tests.fuzz.target import Target, join, split
 
 _HASH = "0" * 64

@@ -13,11 +13,11 @@ from typing import Any
 from aioice import stun
 from aioice.turn import make_integrity_key
 
-from icefloe.peer.ice.asking import FAILURES, mapped_address
-from icefloe.peer.ice.links import Endpoint, Link, StreamLink, UdpLink
-from icefloe.peer.ice.relay import RelayTransport
-from icefloe.peer.ice.servers import Transport
-from icefloe.peer.ice.socket import IceSocket
+from icefloe.peer.ice.candidate_socket import IceSocket
+from icefloe.peer.ice.gather.server_query import FAILURES, mapped_address
+from icefloe.peer.ice.server_urls import Transport
+from icefloe.peer.ice.turn.client import RelayTransport
+from icefloe.peer.ice.turn.transports import Endpoint, Link, StreamLink, UdpLink
 
 from ..target import Run, Target, join, settled, split
 from ._signing import resigned, with_length

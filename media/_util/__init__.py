@@ -1,0 +1,1 @@
+"""Threads, queues and clocks that sources and sinks share."""

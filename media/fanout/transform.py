@@ -1,0 +1,160 @@
+"""A track made from another one, frame by frame, by a function of the application."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
+
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+from av.frame import Frame
+
+from icefloe.logs import get_logger
+
+from .._util.shared_reader import MediaData
+from .fanout import LatestFrame, QueuedTrack
+
+TransformFunction: TypeAlias = Callable[[Any], Frame] | Callable[[Any], Awaitable[Frame]]
+"""Takes a ``VideoFrame`` or an ``AudioFrame`` and returns one of the same type."""
+
+KEPT_AUDIO_FRAMES = 50
+"""Audio is not to lose frames while a function is slow for once; fifty are one second."""
+
+logger = get_logger(__name__)
+
+
+class TransformTrack(QueuedTrack):
+    """Applies a function to every frame of a track.
+
+    A plain function runs in one worker thread of its own, a coroutine function in the event loop,
+    and never two calls at the same time. Video: the function gets the newest frame, so that a slow
+    one lowers the frame rate and not more. Audio: it gets all frames in order, and up to a second
+    of them waits for it and as much for the reader; beyond that the oldest are dropped.
+
+    The result takes over ``pts`` and ``time_base`` of the original. When the function raises, or
+    returns no frame of the original's type, the original goes on in its place, and each kind of
+    exception is logged once. Encoded packets pass unchanged.
+
+    The frame may be shared with other readers or with a decoder: a function that draws into it
+    calls ``frame.make_writable()`` first. One that never returns keeps its thread for ever.
+
+    It starts when the first frame is asked for, and it ends with its source. Stopping it stops the
+    source and frees the thread.
+
+    Args:
+        track: The source, audio or video.
+        function: What to apply; None passes the frames unchanged.
+    """
+
+    def __init__(self, track: MediaStreamTrack, function: TransformFunction | None) -> None:
+        super().__init__(track, KEPT_AUDIO_FRAMES if track.kind == "audio" else None)
+        self._source = track
+        self._input: LatestFrame | None = None
+        self._worker: asyncio.Task[None] | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._function = function
+        self._reported: set[type[Exception]] = set()
+
+    @property
+    def function(self) -> TransformFunction | None:
+        """What is applied; a new one takes effect with the next frame."""
+        return self._function
+
+    @function.setter
+    def function(self, function: TransformFunction | None) -> None:
+        self._function = function
+        self._reported.clear()
+
+    @property
+    def dropped(self) -> int:
+        """How many frames were lost: the function or the reader was not done in time."""
+        return self._dropped + (self._input.dropped if self._input else 0)
+
+    def _begin(self) -> None:
+        if self._worker is None:
+            self._input = LatestFrame(self._source, keep=self._frames.maxlen)
+            self._worker = asyncio.get_running_loop().create_task(
+                self._work(self._input), name=f"transform {self._source.id}"
+            )
+
+    async def _work(self, frames: LatestFrame) -> None:
+        try:
+            while True:
+                self._put(await self._apply(await frames.recv()))
+        except MediaStreamError:
+            self._finish()
+        finally:
+            self._free_thread()
+
+    async def _apply(self, frame: MediaData) -> MediaData:
+        function = self._function
+        if function is None or not isinstance(frame, Frame):
+            return frame
+        # The function may write to the frame that it is given.
+        pts, time_base = frame.pts, frame.time_base
+        result: Any
+        try:
+            result = await self._call(function, frame)
+            if not isinstance(result, type(frame)):
+                raise TypeError(
+                    f"{function!r} returned {type(result).__name__} instead of "
+                    f"{type(frame).__name__}"
+                )
+        except Exception as exc:
+            self._report(function, exc)
+            result = frame
+        changed: Frame = result
+        changed.pts, changed.time_base = pts, time_base
+        return changed
+
+    async def _call(self, function: Callable[[Any], Any], frame: Frame) -> Any:
+        if _is_coroutine_function(function):
+            return await function(frame)
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="icefloe-transform")
+        loop = asyncio.get_running_loop()
+        result, error = await loop.run_in_executor(self._thread, _call, function, frame)
+        if error is not None:
+            raise error
+        return result
+
+    def _report(self, function: TransformFunction, exc: Exception) -> None:
+        if type(exc) in self._reported or function is not self._function:
+            return
+        self._reported.add(type(exc))
+        logger.error(
+            "transform %r failed; the frame passes unchanged, and so do later ones without notice",
+            function,
+            exc_info=exc,
+        )
+
+    def _free_thread(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._thread = None
+
+    def stop(self) -> None:
+        """End this track and its source; a call of the function that runs is not waited for."""
+        super().stop()
+        if self._worker is not None:
+            self._worker.cancel()
+        if self._input is not None:
+            self._input.stop()
+        self._source.stop()
+        self._free_thread()
+
+
+def _is_coroutine_function(function: Callable[[Any], Any]) -> bool:
+    # An object is called through its type.
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        type(function).__call__
+    )
+
+
+def _call(function: Callable[[Any], Any], frame: Frame) -> tuple[Any, Exception | None]:
+    # Exceptions travel as a value because a future does not take a StopIteration.
+    try:
+        return function(frame), None
+    except Exception as exc:
+        return None, exc

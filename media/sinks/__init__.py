@@ -1,0 +1,1 @@
+"""Sinks: recording, snapshots, loudspeakers, and readers of frames."""

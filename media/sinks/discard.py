@@ -1,0 +1,51 @@
+"""Reads a track that nobody wants."""
+
+import asyncio
+from typing import Any
+
+from aiortc import MediaStreamTrack
+
+from .._util.shared_reader import MediaData, pump
+
+_running: "set[asyncio.Task[None]]" = set()
+"""The event loop itself does not keep a task."""
+
+
+class Discard:
+    """Reads a track to its end and keeps nothing; made by ``discard()``.
+
+    Attributes:
+        count: How many frames were read.
+    """
+
+    def __init__(self, track: MediaStreamTrack) -> None:
+        """Use ``discard()`` instead."""
+        self.count = 0
+        self._task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(
+            pump(track, self._drop), name=f"discard {track.id}"
+        )
+        _running.add(self._task)
+        self._task.add_done_callback(_running.discard)
+
+    def _drop(self, frame: MediaData) -> None:
+        self.count += 1
+
+    def close(self) -> None:
+        """Stop reading; the track goes on. It can be called again."""
+        self._task.cancel()
+
+    async def wait(self) -> None:
+        """Return when the track has ended or this was closed. Cancellation: safe."""
+        await asyncio.wait([self._task])
+
+
+def discard(track: MediaStreamTrack) -> Discard:
+    """Read a track from now on to its end, and keep nothing.
+
+    For a track that nobody reads, whose source would keep what it receives. What is returned may be
+    left alone; it ends with the track.
+
+    Raises:
+        RuntimeError: No event loop runs.
+    """
+    return Discard(track)

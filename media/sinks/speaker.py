@@ -1,0 +1,278 @@
+"""Plays the sound of a track on a loudspeaker."""
+
+import asyncio
+import os
+import re
+import sys
+import threading
+import time
+from collections import deque
+from fractions import Fraction
+from functools import partial
+from typing import Any, Final, Self
+
+import av
+from aiortc import MediaStreamTrack
+from av import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.format import ContainerFormat
+
+from icefloe.encoding import Refusals, SoundConverter, SoundFormat, UnusableSound, duration_of
+from icefloe.logs import get_logger
+
+from .._util.closing import Closing
+from .._util.loop_queue import LOOP_CHECK, Bridge, Worker
+from .._util.shared_reader import MediaData, pump
+from ..errors import InvalidParameter, OutputUnavailable
+
+_SOUND = SoundFormat(48000, "stereo")
+_KEPT = 0.2
+"""Seconds of sound that wait for the device beside the newest frame; more would only be delay."""
+
+_MOST = 1000
+"""Frames that wait at most, however short: of 0.2 ms these are as long."""
+
+_END: Final = object()
+
+_OPEN_TIMEOUT = 5.0
+_CLOSE_TIMEOUT = 0.9
+_DRIVERS = {"linux": ("pulse", "alsa", "oss"), "darwin": ("audiotoolbox",)}
+"""FFmpeg's output devices by platform, the best first; which there are depends on its build."""
+
+logger = get_logger(__name__)
+
+
+class Speaker(Closing):
+    """Plays a track of audio; made by ``await Speaker.open(track)``.
+
+    The device is opened and written to in a thread. When it is slower than the track, the oldest
+    frames of more than 0.2 s are lost and counted. It ends with its track. The format of the sound
+    may change at any time.
+
+    Attributes:
+        device: What is played to.
+        driver: FFmpeg's name of the kind of device.
+        dropped: How many frames were lost: the device was too slow, or they could not be used.
+        refused: Why sound could not be used, the latest; it goes on with the next frame.
+        error: What ended it early; None if nothing did.
+    """
+
+    def __init__(self, track: MediaStreamTrack, device: str, driver: str) -> None:
+        """Use ``open()`` instead."""
+        self.device = device
+        self.driver = driver
+        self.dropped = 0
+        self.error: OutputUnavailable | None = None
+        self.refused: UnusableSound | None = None
+        self._refusals = Refusals(f"playing to {device!r}")
+        self._heard = False
+        self._frames: deque[object] = deque()
+        self._seconds = 0.0
+        self._changed = threading.Condition()
+        self._complete = self._stopped = False
+        self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ended = asyncio.Event()
+        self._bridge: Bridge[Any] = Bridge()
+        self._bridge.lane(1)  # by which the thread sees that the event loop is gone
+        self._worker = Worker(self._bridge, self._run, "icefloe-speaker")
+        self._track = track
+        self._pump: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls, track: MediaStreamTrack, device: str = "default", *, driver: str | None = None
+    ) -> Self:
+        """Open a loudspeaker and play a track on it.
+
+        Args:
+            track: A track of audio. It goes on when the speaker is closed.
+            device: The name of the device, as its driver knows it.
+            driver: FFmpeg's name of an output device, such as ``alsa``; if None the best that
+                PyAV's FFmpeg has for this platform.
+
+        Raises:
+            InvalidParameter: The track is not of audio.
+            OutputUnavailable: There is no such device or driver, or it cannot be opened.
+
+        Cancellation: safe; the device is closed again.
+        """
+        if track.kind != "audio":
+            raise InvalidParameter("track", track, "give a track of audio")
+        speaker = cls(track, device, _pick_driver(device, driver))
+        try:
+            async with asyncio.timeout(_OPEN_TIMEOUT):
+                await speaker._opened
+        except TimeoutError as exc:
+            speaker._stop()
+            reason = f"it could not be opened in {_OPEN_TIMEOUT:g} s"
+            raise OutputUnavailable(device, reason, _devices()) from exc
+        except BaseException:
+            speaker._stop()
+            raise
+        speaker._pump = asyncio.get_running_loop().create_task(
+            speaker._play(), name=f"speaker {track.id}"
+        )
+        return speaker
+
+    async def _play(self) -> None:
+        await pump(self._track, self._put)
+        with self._changed:
+            self._complete = True
+            self._changed.notify()
+
+    def _put(self, data: MediaData) -> None:
+        with self._changed:
+            self._frames.append(data)
+            self._seconds += duration_of(data)
+            # A frame that is no sound has no length, and is not to wait without a bound.
+            while len(self._frames) > 1 and (
+                self._seconds - duration_of(data) > _KEPT or len(self._frames) > _MOST
+            ):
+                self._seconds -= duration_of(self._frames.popleft())
+                self.dropped += 1
+            self._changed.notify()
+
+    def _run(self) -> None:
+        """What the thread does, from opening the device to the end."""
+        try:
+            with _Output(self.device, self.driver) as output:
+                self._bridge.call(self._report_opened)
+                while (frame := self._take()) is not _END:
+                    try:
+                        output.write(frame)
+                        self._heard = True
+                    except UnusableSound as unusable:
+                        self._bridge.call(partial(self._refuse, unusable))
+                output.finish()
+        except Exception as exc:
+            reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
+            error = OutputUnavailable(self.device, reason, _devices())
+            error.__cause__ = exc
+            self._bridge.call(partial(self._report, error))
+        finally:
+            self._bridge.call(self._ended.set)
+
+    def _take(self) -> object:
+        with self._changed:
+            while not self._frames and not self._complete and self._bridge.is_open:
+                self._changed.wait(LOOP_CHECK)
+            if not self._frames or self._stopped:
+                return _END
+            frame = self._frames.popleft()
+            self._seconds -= duration_of(frame)
+            return frame
+
+    def _refuse(self, error: UnusableSound) -> None:
+        self.refused = error
+        self.dropped += 1
+        self._refusals.note(error)
+
+    def _report_opened(self) -> None:
+        if not self._opened.done():
+            self._opened.set_result(None)
+
+    def _report(self, error: OutputUnavailable) -> None:
+        self.error = error
+        if not self._opened.done():
+            self._opened.set_exception(error)
+            return
+        logger.error("the loudspeaker is gone: %s", error)
+        if self._pump is not None:
+            self._pump.cancel()
+
+    async def wait(self) -> None:
+        """Return when the track has ended and was heard, or the speaker was closed.
+
+        Raises:
+            OutputUnavailable: The device went away.
+            UnusableSound: Nothing of the track could be played.
+
+        Cancellation: safe.
+        """
+        await self._ended.wait()
+        if self.error is not None:
+            raise self.error
+        if self.refused is not None and not self._heard:
+            raise self.refused
+
+    async def aclose(self) -> None:
+        """Stop playing and free the device and the thread, in 1 s at most; the track goes on.
+
+        It can be called again. Cancellation: safe; the thread ends all the same.
+        """
+        self._stop()
+        if not await self._worker.join(_CLOSE_TIMEOUT):
+            logger.warning("%r does not answer; its thread ends when it does", self.device)
+
+    def _stop(self) -> None:
+        if self._pump is not None:
+            self._pump.cancel()
+        with self._changed:
+            self._stopped = self._complete = True
+            self._changed.notify()
+
+
+class _Output:
+    """An open device, in 48 kHz stereo; for the thread."""
+
+    def __init__(self, device: str, driver: str) -> None:
+        self._container: OutputContainer = av.open(device, "w", format=driver)
+        stream = self._container.add_stream("pcm_s16le", _SOUND.rate)
+        assert isinstance(stream, AudioStream)
+        stream.layout = "stereo"
+        self._stream = stream
+        self._converter = SoundConverter(_SOUND)
+        self._position = 0
+        self._silent_at = 0.0
+
+    def __enter__(self) -> Self:
+        self._container.start_encoding()
+        return self
+
+    def write(self, frame: object) -> None:
+        """Play a frame; wait while the device has enough.
+
+        Raises:
+            UnusableSound: It cannot be played, and the next one may be.
+        """
+        data = self._converter.convert(frame)
+        if not data:
+            return
+        part = AudioFrame(_SOUND.type, _SOUND.layout, len(data) // _SOUND.sample_bytes)
+        part.planes[0].update(data)
+        part.sample_rate, part.pts = _SOUND.rate, self._position
+        part.time_base = Fraction(1, _SOUND.rate)
+        self._position += part.samples
+        self._silent_at = max(self._silent_at, time.monotonic()) + part.samples / _SOUND.rate
+        self._container.mux(self._stream.encode(part))
+
+    def finish(self) -> None:
+        """Wait until the device has played what it has, for closing it would hold up others."""
+        time.sleep(min(0.7, max(0.0, self._silent_at - time.monotonic())))
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+
+def _pick_driver(device: str, driver: str | None) -> str:
+    candidates = (driver,) if driver else _DRIVERS.get(sys.platform, ())
+    for name in candidates:
+        try:
+            if ContainerFormat(name, "w").is_output:
+                return name
+        except ValueError:
+            continue
+    reason = f"PyAV's FFmpeg has no output device {driver or f'for {sys.platform}'}"
+    raise OutputUnavailable(device, reason, _devices())
+
+
+def _devices() -> tuple[str, ...]:
+    """Name the outputs that ALSA's part of the kernel lists."""
+    path = "/proc/asound/pcm"
+    if not os.path.exists(path):
+        return ()
+    with open(path, encoding="utf-8", errors="replace") as file:
+        lines = [line for line in file if "playback" in line]
+    found = (re.match(r"(\d+)-(\d+): *([^:]*)", line) for line in lines)
+    return tuple(f"hw:{int(m[1])},{int(m[2])} ({m[3].strip()})" for m in found if m)

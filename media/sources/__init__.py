@@ -1,0 +1,1 @@
+"""Sources: files, devices, generated frames and sound, encoded media, and test signals."""

@@ -1,0 +1,294 @@
+"""Tracks from a program's own frames: a generator makes them, a track paces them.
+
+A plain generator runs in a thread of its own, an asynchronous one in the event loop. Either is
+asked for its next frame only when there is room for it, one or two frames ahead.
+"""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from fractions import Fraction
+from functools import partial
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, MediaStreamError
+from av import AudioFrame, VideoFrame
+
+from icefloe.logs import get_logger
+
+from .._util.buffer import ArrayData
+from .._util.clock import Clock, MonotonicClock, Pacer
+from .._util.loop_queue import Bridge, Lane, Worker
+from ..errors import InvalidParameter
+from .decoding import AudioTimeline
+from .pcm import FRAME_SAMPLES, read_pcm, to_frame
+from .picture_formats import to_picture
+
+_VIDEO_AHEAD = 2
+_AUDIO_AHEAD = 10
+_CATCH_UP = 0.2
+_CLOSE_TIMEOUT = 1.0
+
+logger = get_logger(__name__)
+
+Pictures: TypeAlias = Iterable[VideoFrame | ArrayData] | AsyncIterable[VideoFrame | ArrayData]
+Sounds: TypeAlias = Iterable[AudioFrame | ArrayData] | AsyncIterable[AudioFrame | ArrayData]
+
+F = TypeVar("F", VideoFrame, AudioFrame)
+
+
+class _Generated(MediaStreamTrack, Generic[F]):
+    """What both kinds have in common: the generator, its thread or task, and the pace.
+
+    Attributes:
+        error: What the generator raised, or what was wrong with a frame; None if nothing was. It
+            has ended the track.
+    """
+
+    def __init__(
+        self, source: Any, rate: Fraction, ahead: int, catch_up: float, clock: Clock | None
+    ) -> None:
+        if not isinstance(source, Iterable | AsyncIterable):
+            raise InvalidParameter("source", source, "give a generator, or another iterable")
+        super().__init__()
+        self.error: Exception | None = None
+        self._source = source
+        self._clock = clock or MonotonicClock()
+        self._pacer = Pacer(rate, catch_up=catch_up)
+        self._ahead = ahead
+        self._bridge: Bridge[F] | None = None
+        self._begun: Lane[F] | None = None
+        self._worker: Worker | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def recv(self) -> F:
+        """Return the next frame when it is due.
+
+        Raises:
+            MediaStreamError: The generator has ended or raised, or the track was stopped.
+
+        Cancellation: safe; no frame is lost.
+        """
+        while self.readyState == "live":
+            lane = self._lane()
+            now = self._clock.now()
+            frame = lane.peek()
+            if frame is None:
+                if lane.ended:
+                    self.stop()
+                    break
+                await lane.wait()
+            elif now < (due := self._pacer.due(now)):
+                await lane.changed.wait_until(self._clock, due)
+            elif lane.take(frame):
+                self._stamp(frame, self._pacer.take(now))
+                return frame
+        raise MediaStreamError("the track has ended")
+
+    def stop(self) -> None:
+        """End the track, and the generator once it has made the frame that it is at."""
+        super().stop()
+        if self._bridge is not None:
+            self._bridge.close()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def aclose(self) -> None:
+        """End the track, and wait for the generator to be closed, at most 1 s.
+
+        A generator that hangs is left to itself then, with a warning.
+
+        It can be called again. Cancellation: safe; the generator ends all the same.
+        """
+        self.stop()
+        done = True
+        if self._task is not None:
+            done = bool((await asyncio.wait([self._task], timeout=_CLOSE_TIMEOUT))[0])
+        elif self._worker is not None:
+            done = await self._worker.join(_CLOSE_TIMEOUT)
+        if not done:
+            logger.warning("%r hangs, and is left to itself", self._source)
+
+    def _lane(self) -> Lane[F]:
+        """Return the lane in which frames arrive; the first time, start what puts them there."""
+        if self._begun is None:
+            self._bridge = Bridge()
+            self._begun = lane = self._bridge.lane(self._ahead)
+            name = f"icefloe-generated {self.id}"
+            source = self._source
+            if isinstance(source, AsyncIterable):
+                self._task = asyncio.get_running_loop().create_task(
+                    self._pull(source, self._bridge, lane), name=name
+                )
+            else:
+                # It may hang for ever, which must not keep the program from ending.
+                run = partial(self._run, source, self._bridge, lane)
+                self._worker = Worker(self._bridge, run, name, daemon=True)
+        return self._begun
+
+    def _run(self, source: Iterable[Any], bridge: Bridge[F], lane: Lane[F]) -> None:
+        """What the thread does: run a plain generator."""
+        error: Exception | None = None
+        frames: Iterator[Any] | None = None
+        try:
+            frames = iter(source)
+            for made in frames:
+                for frame in self._convert(made):
+                    lane.put(frame)
+                if not bridge.is_open:
+                    break
+            for frame in self._finish():
+                lane.put(frame)
+        except Exception as exc:
+            error = exc
+        finally:
+            error = _close(frames) or error
+            bridge.call(partial(self._report, error))
+            bridge.end()
+
+    async def _pull(self, source: AsyncIterable[Any], bridge: Bridge[F], lane: Lane[F]) -> None:
+        """Run an asynchronous generator; converting what it makes is left to a thread."""
+        frames: AsyncIterator[Any] = aiter(source)
+        try:
+            async for made in frames:
+                for frame in await asyncio.to_thread(self._convert_all, made):
+                    await lane.room()
+                    lane.put(frame)
+            for frame in self._finish():
+                await lane.room()
+                lane.put(frame)
+        except Exception as exc:
+            self._report(exc)
+        finally:
+            if (close := getattr(frames, "aclose", None)) is not None:
+                try:
+                    await close()
+                except Exception as exc:
+                    self._report(exc)
+            bridge.end()
+
+    def _convert_all(self, made: Any) -> list[F]:
+        return list(self._convert(made))
+
+    def _report(self, error: Exception | None) -> None:
+        if error is None or self.error is not None:
+            return
+        self.error = error
+        logger.error("%r failed, and its track ends", self._source, exc_info=error)
+
+    @abstractmethod
+    def _convert(self, made: Any) -> Iterator[F]:
+        """Turn what the generator made into frames of the track."""
+
+    @abstractmethod
+    def _finish(self) -> Iterator[F]:
+        """Give what was held back until the end."""
+
+    @abstractmethod
+    def _stamp(self, frame: F, number: int) -> None:
+        """Give a frame its time: that of the number of the pace."""
+
+
+class GeneratedVideo(_Generated[VideoFrame]):
+    """Pictures from a generator, at a steady rate.
+
+    Every picture is given out. When the generator or the reader is slower than the rate, the
+    timestamps skip what was missed, and so stay in step with sound. Pictures become ``yuv420p`` in
+    the generator's thread; those of an asynchronous generator in another one. They are copied, so a
+    generator may draw into the same array again and again.
+
+    When the generator raises, the track ends, the error is logged and kept in ``error``.
+
+    Args:
+        source: A generator, or anything to iterate over, of frames (the timestamps of which are not
+            used) or of arrays of ``uint8`` of the shape ``(height, width)``, which is gray,
+            ``(height, width, 3)`` or ``(height, width, 4)``.
+        rate: Pictures a second.
+        order: ``rgb`` or ``bgr`` (as OpenCV has it): the channels of an array; a fourth is alpha,
+            which is not used.
+        clock: Paces the frames; the monotonic clock of the machine if None.
+
+    Raises:
+        InvalidParameter: ``source`` cannot be iterated over, or there is no such rate or order.
+    """
+
+    kind = "video"
+
+    def __init__(
+        self,
+        source: Pictures,
+        rate: int | float | Fraction = 30,
+        *,
+        order: Literal["rgb", "bgr"] = "rgb",
+        clock: Clock | None = None,
+    ) -> None:
+        if not 0 < rate <= 1000:
+            raise InvalidParameter("rate", rate, "give up to 1000 pictures a second")
+        if order not in ("rgb", "bgr"):
+            raise InvalidParameter("order", order, 'give "rgb" or "bgr"')
+        self._rate = Fraction(rate)
+        self._order = order
+        super().__init__(source, self._rate, _VIDEO_AHEAD, 0.0, clock)
+
+    def _convert(self, made: Any) -> Iterator[VideoFrame]:
+        yield to_picture(made, self._order)
+
+    def _finish(self) -> Iterator[VideoFrame]:
+        return iter(())
+
+    def _stamp(self, frame: VideoFrame, number: int) -> None:
+        frame.pts = round(number * VIDEO_CLOCK_RATE / self._rate)
+        frame.time_base = VIDEO_TIME_BASE
+
+
+class GeneratedAudio(_Generated[AudioFrame]):
+    """Sound from a generator, as frames of 20 ms in 48 kHz stereo ``s16``.
+
+    Every sample is given out. A reader or a generator that is late by up to 0.2 s catches up; when
+    it is later, the timestamps skip what was missed. For sound that comes in bursts and is to be
+    interrupted, see ``AudioQueue``.
+
+    When the generator raises, the track ends, the error is logged and kept in ``error``.
+
+    Args:
+        source: A generator, or anything to iterate over, of frames (the timestamps of which are not
+            used) or of arrays of any length: ``int16`` or ``float32`` (-1 to 1), of the shape
+            ``(samples,)`` or ``(samples, channels)``.
+        rate: Samples a second of the arrays; frames tell their own.
+        clock: Paces the frames; the monotonic clock of the machine if None.
+
+    Raises:
+        InvalidParameter: ``source`` cannot be iterated over.
+    """
+
+    kind = "audio"
+
+    def __init__(self, source: Sounds, rate: int = 48000, *, clock: Clock | None = None) -> None:
+        super().__init__(source, Fraction(50), _AUDIO_AHEAD, _CATCH_UP, clock)
+        self._rate = rate
+        self._timeline = AudioTimeline()
+
+    def _convert(self, made: Any) -> Iterator[AudioFrame]:
+        if not isinstance(made, AudioFrame):
+            data, layout = read_pcm(made, self._rate, None, None)
+            if not data:
+                return
+            made = to_frame(data, layout)
+        yield from self._timeline.push(made, None)
+
+    def _finish(self) -> Iterator[AudioFrame]:
+        return self._timeline.finish()
+
+    def _stamp(self, frame: AudioFrame, number: int) -> None:
+        frame.pts = number * FRAME_SAMPLES
+
+
+def _close(frames: Any) -> Exception | None:
+    """Close a generator, which runs its ``finally``; return what that raised."""
+    try:
+        if (close := getattr(frames, "close", None)) is not None:
+            close()
+    except Exception as exc:
+        return exc
+    return None

@@ -1,0 +1,1 @@
+"""Speech detection on a track."""

@@ -1,0 +1,1 @@
+"""The parts that ICE, SCTP, RTP and the connection share."""

@@ -1,0 +1,1 @@
+"""The peer connection: descriptions, trickle ICE, restarts, negotiation, channels, statistics."""

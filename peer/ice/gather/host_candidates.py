@@ -1,0 +1,172 @@
+"""Host candidates: one UDP socket on each local address, and what the other side is told of it."""
+
+import ipaddress
+import random
+from collections.abc import Callable, Iterator
+
+import dns.name
+from aioice import mdns
+from aioice.ice import StunProtocol
+
+from icefloe.logs import get_logger
+
+from ..configuration import IceConfiguration
+from ..turn.transports import UDP_RECEIVE_BUFFER
+from ..udp import open_udp
+from .interfaces import Address, choose, local_preference, read_interfaces
+from .local_candidate import Foundations, LocalCandidate, network_type
+from .multicast_dns import MulticastDns
+
+logger = get_logger(__name__)
+
+SHARES_OF_PREFERENCE = 256
+"""How far apart the local preferences of one base's candidates are, so that those of different
+bases never meet: more than there are addresses."""
+
+
+def gatherable(configuration: IceConfiguration) -> tuple[Address, ...]:
+    """Return the machine's addresses that a connection may gather on, the most preferred first."""
+    return choose(read_interfaces(), configuration.selection)
+
+
+class Names:
+    """mDNS names that stand for local addresses, published while they are in use.
+
+    draft-ietf-mmusic-mdns-ice-candidates section 3.1: a random name for each address.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._multicast = MulticastDns()
+        self._responder: mdns.MDnsProtocol | None = None
+
+    async def publish(self, address: str) -> str | None:
+        """Publish a name for an address.
+
+        Returns:
+            The name; ``None`` if this machine can't do multicast DNS.
+        """
+        if address in self._names:
+            return self._names[address]
+        name = mdns.create_mdns_hostname()
+        try:
+            self._responder = await self._multicast.open()
+            await self._responder.publish(name, address)
+        except OSError as error:
+            logger.info("no mDNS name for %s, so it is not announced: %s", address, error)
+            return None
+        self._names[address] = name
+        return name
+
+    async def close(self) -> None:
+        """Take the names back; a second call does nothing."""
+        if self._responder is None:
+            return
+        for name in self._names.values():
+            self._responder.zone.delete_node(dns.name.from_text(name))
+        self._names.clear()
+        self._responder = None
+        await self._multicast.close()
+
+
+class HostSockets:
+    """Opens the sockets of host candidates as a configuration has it.
+
+    Args:
+        configuration: The settings.
+        foundations: Those of the generation.
+        protocol_factory: Makes the protocol of each socket.
+    """
+
+    def __init__(
+        self,
+        configuration: IceConfiguration,
+        foundations: Foundations,
+        protocol_factory: Callable[[], StunProtocol],
+    ) -> None:
+        self._configuration = configuration
+        self._foundations = foundations
+        self._protocol_factory = protocol_factory
+        self._external = configuration.external_addresses
+        self.names = Names()
+
+    async def open(self, addresses: tuple[Address, ...], found: Callable[..., None]) -> None:
+        """Open a socket on each address; one that can't be used costs only itself.
+
+        Args:
+            addresses: The addresses, the most preferred first.
+            found: Called with each candidate, at once.
+
+        Cancellation: safe; those found already stay open.
+        """
+        for rank, address in enumerate(addresses):
+            protocol = await self._bind(str(address))
+            if protocol is None:
+                continue
+            try:
+                candidates = await self._candidates(protocol, address, local_preference(rank))
+            except BaseException:
+                protocol.transport.abort()
+                raise
+            protocol.local_candidate = candidates[0]
+            for candidate in candidates:
+                found(candidate)
+
+    async def _bind(self, address: str) -> StunProtocol | None:
+        reason: OSError | None = None
+        for port in self._ports():
+            try:
+                return await open_udp(self._protocol_factory, address, port, UDP_RECEIVE_BUFFER)
+            except OSError as error:
+                reason = error
+        logger.warning("no host candidate on %s: %s", address, reason)
+        return None
+
+    def _ports(self) -> Iterator[int]:
+        """Yield the ports to try; beginning anywhere, so that many connections find one soon."""
+        if self._configuration.port_range is None:
+            yield 0
+            return
+        first, last = self._configuration.port_range
+        start = random.randint(first, last)
+        yield from range(start, last + 1)
+        yield from range(first, start)
+
+    async def _candidates(
+        self, protocol: StunProtocol, address: Address, preference: int
+    ) -> list[LocalCandidate]:
+        local = protocol.transport.get_extra_info("sockname")[:2]
+        local = (str(ipaddress.ip_address(local[0])), local[1])
+        external = self._external.get(local[0]) or self._external.get(address.ip.version)
+        as_host = external is not None and self._configuration.external_as_host
+        hides = self._configuration.hide_host_addresses
+        told: str | None = local[0]
+        if as_host:
+            told = external
+        elif hides:
+            told = await self.names.publish(local[0])
+        candidates = [
+            LocalCandidate(
+                base=protocol,
+                foundation=self._foundations.of("host", "udp", local[0]),
+                type="host",
+                address=local,
+                local_preference=preference,
+                network_type=network_type(address.kind),
+                announced_host=told,
+            )
+        ]
+        if external is not None and not as_host:
+            candidates.append(
+                LocalCandidate(
+                    base=protocol,
+                    foundation=self._foundations.of("srflx", "udp", local[0], "external"),
+                    type="srflx",
+                    address=(external, local[1]),
+                    local_preference=preference,
+                    related=local,
+                    network_type=network_type(address.kind),
+                    hides_related=hides,
+                )
+            )
+        return candidates

@@ -1,0 +1,1 @@
+"""Rooms: everybody in a room of the signaling server, connected with everybody else."""

@@ -1,0 +1,41 @@
+"""Why a connection did not come about."""
+
+from aiortc import RTCIceTransport, RTCIceTransportPolicy
+
+from ..connection.candidates import describe
+from ..connection.connection import PeerConnection
+from ..errors import ConnectFailed, Evidence, Phase
+
+
+def connect_failed(
+    peer: str, connection: PeerConnection, *, seconds: float, server_errors: list[str]
+) -> ConnectFailed:
+    """Make the error for a connection that could not be established.
+
+    Args:
+        peer: The name of the other side.
+        connection: The connection, as it is when it is given up.
+        seconds: How long it had been trying.
+        server_errors: What STUN and TURN servers answered, as ``url: code text``.
+    """
+    ice = connection.iceTransport
+    local = ice.iceGatherer.getLocalCandidates() if ice else []
+    remote = ice.getRemoteCandidates() if ice else []
+    evidence = Evidence(
+        seconds=seconds,
+        local=tuple(map(describe, local)),
+        remote=tuple(map(describe, remote)),
+        server_errors=tuple(server_errors),
+        relay_only=connection.getConfiguration().iceTransportPolicy is RTCIceTransportPolicy.RELAY,
+    )
+    return ConnectFailed(peer, _phase(connection, ice, bool(local)), evidence)
+
+
+def _phase(connection: PeerConnection, ice: RTCIceTransport | None, has_candidates: bool) -> Phase:
+    if connection.remoteDescription is None:
+        return Phase.SIGNALING
+    if not has_candidates:
+        return Phase.GATHERING
+    if ice is not None and ice.state == "completed":
+        return Phase.DTLS
+    return Phase.CHECKS

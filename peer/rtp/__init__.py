@@ -1,0 +1,1 @@
+"""RTP: the sending half and the receiving half."""

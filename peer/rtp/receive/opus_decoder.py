@@ -1,0 +1,158 @@
+"""Opus as libopus decodes it: with what a packet repeats of the one before, and what it makes up.
+
+FFmpeg's decoder takes packets alone, so that aiortc's has neither. libopus itself comes with PyAV:
+its wheels bundle it, and elsewhere it is what FFmpeg was linked with.
+"""
+
+import ctypes
+import ctypes.util
+from array import array
+from functools import cache
+from pathlib import Path
+
+import av
+
+from icefloe.logs import get_logger
+
+from .time_stretch import Samples
+
+RATE = 48000
+CHANNELS = 2
+
+_LONGEST = RATE * 120 // 1000
+"""Samples of the longest packet (RFC 6716 section 3.2.5)."""
+_FRAME_MS = (
+    *((10, 20, 40, 60) * 3),
+    *((10, 20) * 2),
+    *((2.5, 5, 10, 20) * 4),
+)
+"""The length of a frame by its configuration (RFC 6716 section 3.1, table 2)."""
+
+logger = get_logger(__name__)
+
+
+def duration(packet: bytes) -> int:
+    """Return how much a packet plays (RFC 6716 section 3.1), in samples; 0 if it is malformed."""
+    if not packet:
+        return 0
+    frame = round(_FRAME_MS[packet[0] >> 3] * RATE / 1000)
+    match packet[0] & 3:
+        case 0:
+            count = 1
+        case 3:
+            count = packet[1] & 0x3F if len(packet) > 1 else 0
+        case _:
+            count = 2
+    return frame * count if frame * count <= _LONGEST else 0
+
+
+def is_silence(packet: bytes) -> bool:
+    """Whether a packet says that the sender sends nothing (DTX, RFC 7587 section 3.1.3)."""
+    return len(packet) <= 2
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """Return libopus, or ``None`` if there is none."""
+    package = Path(av.__file__).parent
+    places = (package.parent / "av.libs", package / ".dylibs", package)
+    bundled = [str(path) for place in places for path in sorted(place.glob("*opus*"))]
+    for name in (*bundled, ctypes.util.find_library("opus")):
+        if name is None or "opusenc" in name or "opusfile" in name:
+            continue
+        try:
+            found = ctypes.CDLL(name)
+            return _declare(found)
+        except (OSError, AttributeError) as error:
+            logger.debug("opus.library.refused name=%s error=%s", name, error)
+    logger.info("there is no libopus of its own: lost audio is made up without it")
+    return None
+
+
+def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
+    """Declare what is used.
+
+    Raises:
+        AttributeError: It is not there.
+    """
+    create, decode = library.opus_decoder_create, library.opus_decode
+    create.restype = ctypes.c_void_p
+    create.argtypes = [ctypes.c_int32, ctypes.c_int, ctypes.POINTER(ctypes.c_int)]
+    decode.restype = ctypes.c_int
+    decode.argtypes = [
+        ctypes.c_void_p,
+        ctypes.c_char_p,
+        ctypes.c_int32,
+        ctypes.c_void_p,
+        ctypes.c_int,
+        ctypes.c_int,
+    ]
+    library.opus_decoder_destroy.argtypes = [ctypes.c_void_p]
+    library.opus_decoder_destroy.restype = None
+    if hasattr(library, "opus_packet_has_lbrr"):  # since libopus 1.5
+        library.opus_packet_has_lbrr.argtypes = [ctypes.c_char_p, ctypes.c_int32]
+        library.opus_packet_has_lbrr.restype = ctypes.c_int
+    return library
+
+
+class LibopusDecoder:
+    """Decodes Opus at 48 kHz in stereo, for one thread at a time.
+
+    Raises:
+        OSError: libopus is missing or refuses; see :func:`library`.
+    """
+
+    clock_rate = RATE
+    sample_rate = RATE
+    channels = CHANNELS
+
+    def __init__(self) -> None:
+        found = library()
+        if found is None:
+            raise OSError("there is no libopus; install PyAV's wheel, or the system's libopus")
+        self._library = found
+        error = ctypes.c_int()
+        self._decoder = found.opus_decoder_create(RATE, CHANNELS, ctypes.byref(error))
+        if not self._decoder:
+            raise OSError(error.value, "libopus made no decoder")
+        self._samples = array("h", bytes(2 * CHANNELS * _LONGEST))
+        self._address = self._samples.buffer_info()[0]
+
+    def __del__(self) -> None:
+        if decoder := getattr(self, "_decoder", None):
+            self._library.opus_decoder_destroy(decoder)
+
+    def duration(self, packet: bytes) -> int:
+        """Return how much a packet plays, in timestamps; 0 if it is malformed."""
+        return duration(packet)
+
+    def is_silence(self, packet: bytes) -> bool:
+        """Whether a packet says that the sender sends nothing."""
+        return is_silence(packet)
+
+    def repeats(self, packet: bytes) -> bool:
+        """Whether a packet has what came before it once more (RFC 6716 section 2.1.7)."""
+        if not packet or not hasattr(self._library, "opus_packet_has_lbrr"):
+            return False
+        return bool(self._library.opus_packet_has_lbrr(packet, len(packet)) == 1)
+
+    def decode(self, packet: bytes) -> Samples:
+        """Return the interleaved samples of a packet; what is malformed is made up."""
+        samples = self._run(packet, _LONGEST, again=False)
+        return samples or self.conceal(duration(packet) or RATE // 50)
+
+    def recover(self, packet: bytes, timestamps: int) -> Samples:
+        """Return what a packet repeats of the time before it; else it is made up."""
+        return self._run(packet, timestamps, again=True) or self.conceal(timestamps)
+
+    def conceal(self, timestamps: int) -> Samples:
+        """Make up so much: multiples of 2.5 ms."""
+        made = self._run(None, timestamps, again=False)
+        return made or array("h", bytes(2 * CHANNELS * timestamps))
+
+    def _run(self, packet: bytes | None, timestamps: int, *, again: bool) -> Samples:
+        size = len(packet) if packet else 0
+        count = self._library.opus_decode(
+            self._decoder, packet or None, size, self._address, timestamps, again
+        )
+        return self._samples[: max(count, 0) * CHANNELS]

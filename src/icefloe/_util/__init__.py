@@ -1,0 +1,1 @@
+"""The parts that signaling, media and the peer connection share; imports none of them."""

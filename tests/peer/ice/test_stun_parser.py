@@ -1,0 +1,142 @@
+"""Messages of STUN and multicast DNS that cost more than their size, or are none."""
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import Any, cast
+
+import dns.message
+import dns.name
+import dns.rdata
+import dns.rdataset
+import dns.rdatatype
+import pytest
+from aioice import mdns, stun
+
+from icefloe.peer.ice.gather import multicast_dns
+from icefloe.peer.ice.stun_parser import LIMIT, RELAYED_LIMIT, parse
+
+FINGERPRINT = struct.pack("!HH", 0x8028, 4)
+FROM = ("192.0.2.66", 5353)
+LONG_NAME = b"\1a" * 126 + b"\0"
+POINTER = b"\xc0\x0c"
+ANY, IN = struct.pack("!H", 255), struct.pack("!H", 1)
+
+
+def request(**attributes: Any) -> stun.Message:
+    """Make a STUN message."""
+    named = {name.replace("_", "-"): value for name, value in attributes.items()}
+    return stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes=named)
+
+
+def with_fingerprints(count: int) -> bytes:
+    """Make a STUN message with so many of them, each right for what is before it."""
+    data = struct.pack("!HHI12s", 1, 8 * count, stun.COOKIE, b"x" * 12)
+    for _ in range(count):
+        data += FINGERPRINT + struct.pack("!I", stun.message_fingerprint(data))
+    return data
+
+
+def test_a_message_is_read() -> None:
+    message = request(USERNAME="here:there", PRIORITY=1)
+    message.add_message_integrity(b"password")
+    parsed = parse(bytes(message))
+    assert parsed is not None
+    assert parsed.attributes == message.attributes
+    assert parsed.check_message_integrity(b"password")
+
+
+def test_one_fingerprint_is_computed_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed = []
+    real: Callable[[bytes], int] = stun.message_fingerprint
+
+    def counted(data: bytes) -> int:
+        computed.append(len(data))
+        return real(data)
+
+    flood = with_fingerprints(8000)
+    one = with_fingerprints(1)
+    monkeypatch.setattr(stun, "message_fingerprint", counted)
+    assert parse(flood, RELAYED_LIMIT) is None
+    assert computed == []
+    assert parse(one) is not None
+    assert computed == [20]
+
+
+def test_data_that_looks_like_fingerprints_is_no_fingerprint() -> None:
+    message = request(DATA=(FINGERPRINT + b"data") * 100)
+    message.add_fingerprint()
+    parsed = parse(bytes(message))
+    assert parsed is not None
+    assert parsed.attributes["DATA"] == message.attributes["DATA"]
+
+
+def test_the_size_is_bounded() -> None:
+    fits = bytes(request(SOFTWARE="x" * (LIMIT - 24)))
+    assert len(fits) == LIMIT
+    assert parse(fits) is not None
+    assert parse(bytes(request(SOFTWARE="x" * (LIMIT - 20)))) is None
+    assert parse(bytes(request(DATA=bytes(65_000))), RELAYED_LIMIT) is not None
+
+
+def test_a_check_with_the_longest_names_fits() -> None:
+    message = request(USERNAME=f"{'x' * 256}:{'y' * 256}", PRIORITY=1, ICE_CONTROLLING=1)
+    message.add_message_integrity(b"password")
+    assert parse(bytes(message)) is not None
+
+
+class Zone(multicast_dns.Protocol):
+    """The socket of multicast DNS, with a transport that is itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+        self.connection_made(cast(asyncio.BaseTransport, self))
+
+    def sendto(self, data: bytes, addr: object) -> None:
+        """Take an answer."""
+        self.sent.append(data)
+
+    def own(self, name: str) -> None:
+        """Give it a name."""
+        rdata = dns.rdata.GenericRdata(mdns.MDNS_RDCLASS, dns.rdatatype.A, bytes([192, 0, 2, 1]))
+        rdataset = dns.rdataset.from_rdata(120, rdata)
+        self.zone.replace_rdataset(dns.name.from_text(name), rdataset)
+
+
+def questions(count: int, first: bytes) -> bytes:
+    """Make a message with so many questions, all for one name."""
+    header = struct.pack("!6H", 0, 0, count, 0, 0, 0)
+    return header + first + ANY + IN + (POINTER + ANY + IN) * (count - 1)
+
+
+async def test_names_are_still_told() -> None:
+    zone = Zone()
+    zone.own("own.local")
+    zone.datagram_received(questions(1, b"\3own\5local\0"), FROM)
+    zone.datagram_received(questions(multicast_dns.RECORDS, b"\3own\5local\0"), FROM)
+    assert len(zone.sent) == 1 + multicast_dns.RECORDS
+
+
+@pytest.mark.parametrize("count", [multicast_dns.RECORDS + 1, 205, 1400, 10_000])
+async def test_a_message_with_too_many_records_is_not_read(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bytes] = []
+    monkeypatch.setattr(dns.message, "from_wire", read.append)
+    zone = Zone()
+    zone.datagram_received(questions(count, LONG_NAME), FROM)
+    zone.datagram_received(bytes(multicast_dns.LONGEST + 1), FROM)
+    assert read == []
+    assert zone.sent == []
+
+
+@pytest.mark.parametrize("size", [0, 3, 5, 16])
+@pytest.mark.parametrize("kind", [1, 28])
+async def test_an_address_of_another_length_is_ignored(size: int, kind: int) -> None:
+    header = struct.pack("!6H", 0, 0x8400, 0, 1, 0, 0)
+    record = b"\1a\5local\0" + struct.pack("!HHIH", kind, 0x8001, 120, size) + bytes(size)
+    zone = Zone()
+    zone.datagram_received(header + record, FROM)
+    zone.datagram_received(header + record[:-1], FROM)
+    assert zone.sent == []

@@ -1,0 +1,147 @@
+"""What is done about packets of video that do not come, decided and over a real connection."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiortc.mediastreams import VideoStreamTrack
+
+from icefloe.peer import PeerConnection
+from icefloe.peer._aiortc import Sender, agent_of
+from icefloe.peer.rtp.receive.loss_repair import AGAIN, INSIST, PATIENCE, Repair, Step
+from tests.helpers.pairs import closing, connected, negotiate
+
+
+def test_a_stream_without_gaps_is_left_alone() -> None:
+    repair = Repair()
+    for number in range(100):
+        assert repair.look(number * 5.0, number, has_gap=False) is Step.NOTHING
+
+
+def test_what_is_missing_is_asked_for_again_until_patience_ends() -> None:
+    repair = Repair()
+    assert repair.look(0, 7, has_gap=True) is Step.NOTHING
+    assert repair.look(AGAIN / 2, 7, has_gap=True) is Step.NOTHING
+    assert repair.look(AGAIN, 7, has_gap=True) is Step.ASK_AGAIN
+    assert repair.look(AGAIN * 1.5, 7, has_gap=True) is Step.NOTHING
+    assert repair.look(AGAIN * 2, 7, has_gap=True) is Step.ASK_AGAIN
+    assert repair.look(PATIENCE, 7, has_gap=True) is Step.SKIP
+    assert repair.look(PATIENCE, 30, has_gap=False) is Step.NOTHING
+    assert repair.look(PATIENCE + INSIST, 33, has_gap=False) is Step.ASK_FOR_KEY_FRAME
+    assert repair.look(PATIENCE + 2 * INSIST, 36, has_gap=False) is Step.NOTHING
+
+
+def test_patience_begins_anew_with_each_gap() -> None:
+    repair = Repair()
+    repair.look(0, 7, has_gap=True)
+    assert repair.look(PATIENCE, 8, has_gap=True) is Step.NOTHING
+    repair.look(PATIENCE + 0.1, 9, has_gap=False)
+    assert repair.look(PATIENCE * 2, 9, has_gap=True) is Step.NOTHING
+
+
+class Lossy:
+    """A transport that loses what it is told to.
+
+    Args:
+        transport: The real one.
+        loses: Looks at each datagram.
+    """
+
+    def __init__(self, transport: Any, loses: Callable[[bytes], bool]) -> None:
+        self._transport = transport
+        self._loses = loses
+
+    def sendto(self, data: bytes, address: Any) -> None:
+        if not self._loses(data):
+            self._transport.sendto(data, address)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def make_lossy(connection: PeerConnection, loses: Callable[[bytes], bool]) -> None:
+    """Have a connection lose some of what it sends over the path in use."""
+    ice = connection.iceTransport
+    assert ice is not None
+    base = agent_of(ice).selected_pair.local.base
+    base.transport = Lossy(base.transport, loses)
+
+
+def is_media(packet: bytes) -> bool:
+    return 128 <= packet[0] <= 191 and packet[1] & 0x7F in range(96, 128)
+
+
+def is_nack(packet: bytes) -> bool:
+    return 128 <= packet[0] <= 191 and packet[1] == 205
+
+
+@pytest.mark.parametrize(("lost", "requests"), [(1, 1), (40, 1), (40, 1000)])
+async def test_a_picture_goes_on_although_packets_and_requests_for_them_are_lost(
+    lost: int, requests: int
+) -> None:
+    a, b = PeerConnection(), PeerConnection()
+    left = {"media": 0, "nacks": requests}
+    sent = 0
+
+    def loses_media(packet: bytes) -> bool:
+        nonlocal sent
+        sent += is_media(packet)
+        left["media"] -= is_media(packet)
+        return is_media(packet) and left["media"] >= 0
+
+    def loses_requests(packet: bytes) -> bool:
+        left["nacks"] -= is_nack(packet)
+        return is_nack(packet) and left["nacks"] >= 0
+
+    async with closing(a, b):
+        a.addTrack(VideoStreamTrack())
+        await negotiate(a, b)
+        track = b.getReceivers()[0].track
+        await connected(a, b)
+        await track.recv()
+        left["media"] = lost
+        make_lossy(a, loses_media)
+        make_lossy(b, loses_requests)
+        while left["media"] > -10:
+            await track.recv()
+        # By itself aiortc goes on once 512 packets have come.
+        assert sent < 250
+        assert left["nacks"] < requests
+
+
+async def test_pictures_that_waited_for_a_packet_do_not_stay_behind() -> None:
+    a, b = PeerConnection(), PeerConnection()
+    seen = requests = 0
+
+    def loses(packet: bytes) -> bool:
+        nonlocal seen
+        seen += is_media(packet)
+        return is_media(packet) and seen < 150 and seen % 20 == 0
+
+    def loses_requests(packet: bytes) -> bool:
+        nonlocal requests
+        requests += is_nack(packet)
+        # What is asked for again comes when others have come meanwhile.
+        return is_nack(packet) and requests % 2 == 1
+
+    async with closing(a, b):
+        a.addTrack(VideoStreamTrack())
+        await negotiate(a, b)
+        track = b.getReceivers()[0].track
+        await connected(a, b)
+        first = await track.recv()
+        make_lossy(a, loses)
+        make_lossy(b, loses_requests)
+        sender = a.getSenders()[0]
+        assert isinstance(sender, Sender)
+        assert first.pts is not None
+        while True:
+            frame = await track.recv()
+            assert frame.pts is not None
+            # At 30 pictures a second; the first one that was seen may have been any.
+            behind = sender.outgoing.frames - (frame.pts - first.pts) / 3000
+            if seen > 180:
+                assert requests
+                assert behind < 5
+            if seen > 200:
+                break
