@@ -13,66 +13,72 @@
 its own.
 """
 
-from .configuration import PeerConfiguration
-from .connection.candidates import RTCIceCandidate, RTCIceCandidatePair
-from .connection.connection import PeerConnection
-from .connection.data_channel import ChannelCounts, DataChannel, ReceiveWindow
-from .connection.forwarding import ForwardedTrack, forward
-from .connection.stats import (
-    RTCDataChannelStats,
-    RTCIceCandidatePairStats,
-    RTCIceCandidateStats,
-    RTCInboundRtpStreamStats,
-    RTCPeerConnectionStats,
-    RTCTransportStats,
-)
-from .errors import (
-    ChannelClosed,
-    ChannelError,
-    ChannelMisused,
-    ChannelUnavailable,
-    ClosedBy,
-    ConnectFailed,
-    DescriptionTooLarge,
-    Evidence,
-    IncompatibleVersions,
-    InvalidCandidate,
-    InvalidChannel,
-    InvalidConfiguration,
-    InvalidDescription,
-    InvalidMessage,
-    InvalidModification,
-    InvalidParameters,
-    InvalidServerUrl,
-    MessageTooLarge,
-    NotForwardable,
-    PeerError,
-    PeerLeft,
-    PeerNotHere,
-    Phase,
-    ReceiveOverflow,
-    RequestFailed,
-    RequestTimeout,
-    TrackNotSent,
-    UnknownSection,
-)
-from .files.errors import (
-    Failure,
-    TransferBroken,
-    TransferDeclined,
-    TransferError,
-    TransferFailed,
-    UnsafeName,
-)
-from .files.session import FileOffer, Progress
-from .ice.server_urls import RTCPeerConnectionIceErrorEvent
-from .rooms.attend import run
-from .rooms.remote_peer import RemotePeer
-from .rooms.room import Room, join
-from .rtp.receive.remote_track import RemoteTrack
-from .rtp.send.encoded_track import EncodedTrack
-from .rtp.send.parameters import RTCRtpEncodingParameters, RTCRtpSendParameters
-from .rtp.send.stats import RTCOutboundRtpStreamStats
+from typing import TYPE_CHECKING
+
+from icefloe._util.lazy import exports
+
+if TYPE_CHECKING:
+    from .configuration import PeerConfiguration
+    from .connection.candidates import RTCIceCandidate, RTCIceCandidatePair
+    from .connection.connection import PeerConnection
+    from .connection.data_channel import ChannelCounts, DataChannel, ReceiveWindow
+    from .connection.forwarding import ForwardedTrack, forward
+    from .connection.stats import (
+        RTCDataChannelStats,
+        RTCIceCandidatePairStats,
+        RTCIceCandidateStats,
+        RTCInboundRtpStreamStats,
+        RTCPeerConnectionStats,
+        RTCTransportStats,
+    )
+    from .errors import (
+        ChannelClosed,
+        ChannelError,
+        ChannelMisused,
+        ChannelUnavailable,
+        ClosedBy,
+        ConnectFailed,
+        DescriptionTooLarge,
+        Evidence,
+        IncompatibleVersions,
+        InvalidCandidate,
+        InvalidChannel,
+        InvalidConfiguration,
+        InvalidDescription,
+        InvalidMessage,
+        InvalidModification,
+        InvalidParameters,
+        InvalidServerUrl,
+        MessageTooLarge,
+        NotForwardable,
+        PeerError,
+        PeerLeft,
+        PeerNotHere,
+        Phase,
+        ReceiveOverflow,
+        RequestFailed,
+        RequestTimeout,
+        TrackNotSent,
+        UnknownSection,
+    )
+    from .files.errors import (
+        Failure,
+        TransferBroken,
+        TransferDeclined,
+        TransferError,
+        TransferFailed,
+        UnsafeName,
+    )
+    from .files.session import FileOffer, Progress
+    from .ice.server_urls import RTCPeerConnectionIceErrorEvent
+    from .rooms.attend import run
+    from .rooms.remote_peer import RemotePeer
+    from .rooms.room import Room, join
+    from .rtp.receive.remote_track import RemoteTrack
+    from .rtp.send.encoded_track import EncodedTrack
+    from .rtp.send.parameters import RTCRtpEncodingParameters, RTCRtpSendParameters
+    from .rtp.send.stats import RTCOutboundRtpStreamStats
+
 
 __all__ = [
     "ChannelClosed",
@@ -137,3 +143,90 @@ __all__ = [
     "join",
     "run",
 ]
+
+# A program that exchanges data loads no rooms and no codecs: importing all of it would take more
+# than twice as long as aiortc does.
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        ".configuration": ("PeerConfiguration",),
+        ".connection.candidates": (
+            "RTCIceCandidate",
+            "RTCIceCandidatePair",
+        ),
+        ".connection.connection": ("PeerConnection",),
+        ".connection.data_channel": (
+            "ChannelCounts",
+            "DataChannel",
+            "ReceiveWindow",
+        ),
+        ".connection.forwarding": (
+            "ForwardedTrack",
+            "forward",
+        ),
+        ".connection.stats": (
+            "RTCDataChannelStats",
+            "RTCIceCandidatePairStats",
+            "RTCIceCandidateStats",
+            "RTCInboundRtpStreamStats",
+            "RTCPeerConnectionStats",
+            "RTCTransportStats",
+        ),
+        ".errors": (
+            "ChannelClosed",
+            "ChannelError",
+            "ChannelMisused",
+            "ChannelUnavailable",
+            "ClosedBy",
+            "ConnectFailed",
+            "DescriptionTooLarge",
+            "Evidence",
+            "IncompatibleVersions",
+            "InvalidCandidate",
+            "InvalidChannel",
+            "InvalidConfiguration",
+            "InvalidDescription",
+            "InvalidMessage",
+            "InvalidModification",
+            "InvalidParameters",
+            "InvalidServerUrl",
+            "MessageTooLarge",
+            "NotForwardable",
+            "PeerError",
+            "PeerLeft",
+            "PeerNotHere",
+            "Phase",
+            "ReceiveOverflow",
+            "RequestFailed",
+            "RequestTimeout",
+            "TrackNotSent",
+            "UnknownSection",
+        ),
+        ".files.errors": (
+            "Failure",
+            "TransferBroken",
+            "TransferDeclined",
+            "TransferError",
+            "TransferFailed",
+            "UnsafeName",
+        ),
+        ".files.session": (
+            "FileOffer",
+            "Progress",
+        ),
+        ".ice.server_urls": ("RTCPeerConnectionIceErrorEvent",),
+        ".rooms.attend": ("run",),
+        ".rooms.remote_peer": ("RemotePeer",),
+        ".rooms.room": (
+            "Room",
+            "join",
+        ),
+        ".rtp.receive.remote_track": ("RemoteTrack",),
+        ".rtp.send.encoded_track": ("EncodedTrack",),
+        ".rtp.send.parameters": (
+            "RTCRtpEncodingParameters",
+            "RTCRtpSendParameters",
+        ),
+        ".rtp.send.stats": ("RTCOutboundRtpStreamStats",),
+    },
+)
