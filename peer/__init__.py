@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .connection.connection import PeerConnection
     from .connection.data_channel import ChannelCounts, DataChannel, ReceiveWindow
     from .connection.forwarding import ForwardedTrack, forward
+    from .connection.negotiator import Negotiator, Signaler
     from .connection.stats import (
         RTCDataChannelStats,
         RTCIceCandidatePairStats,
@@ -105,6 +106,7 @@ __all__ = [
     "InvalidParameters",
     "InvalidServerUrl",
     "MessageTooLarge",
+    "Negotiator",
     "NotForwardable",
     "PeerConfiguration",
     "PeerConnection",
@@ -132,6 +134,7 @@ __all__ = [
     "RequestFailed",
     "RequestTimeout",
     "Room",
+    "Signaler",
     "TrackNotSent",
     "TransferBroken",
     "TransferDeclined",
@@ -160,6 +163,7 @@ __getattr__, __dir__ = exports(
             "DataChannel",
             "ReceiveWindow",
         ),
+        ".connection.negotiator": ("Negotiator", "Signaler"),
         ".connection.forwarding": (
             "ForwardedTrack",
             "forward",

@@ -102,6 +102,7 @@ PUBLIC = {
         InvalidParameters
         InvalidServerUrl
         MessageTooLarge
+        Negotiator
         NotForwardable
         PeerConfiguration
         PeerConnection
@@ -129,6 +130,7 @@ PUBLIC = {
         RequestFailed
         RequestTimeout
         Room
+        Signaler
         TrackNotSent
         TransferBroken
         TransferDeclined

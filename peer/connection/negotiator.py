@@ -1,11 +1,16 @@
-"""The pump between a connection, the negotiation table and signaling."""
+"""Perfect negotiation and trickle ICE over any signaling (W3C webrtc-pc 10.7).
+
+:class:`Negotiator` runs the operations that :mod:`~.perfect_negotiation` decides on, one at a time,
+and sends descriptions and candidates through a :class:`Signaler`.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from sys import getsizeof
-from typing import Any, Protocol, runtime_checkable
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
 
 from aiortc import InvalidStateError, RTCSessionDescription
 from aiortc.exceptions import InternalError, OperationError
@@ -13,7 +18,7 @@ from aiortc.exceptions import InternalError, OperationError
 from icefloe._util.bounded_queue import BoundedQueue
 from icefloe.logs import get_logger
 
-from ..errors import PeerError
+from ..errors import InvalidCandidate, InvalidDescription, PeerError
 from .candidates import RTCIceCandidate, RTCIceCandidateInit
 from .connection import PeerConnection
 from .perfect_negotiation import Action, Event, Negotiation
@@ -21,7 +26,7 @@ from .perfect_negotiation import Action, Event, Negotiation
 logger = get_logger(__name__)
 
 INBOX = 256
-"""Descriptions, candidates and changes that may wait; beyond it whoever brings them waits."""
+"""Descriptions and candidates that may wait to be applied; ``receive()`` waits beyond it."""
 
 INBOX_BYTES = 4 * 1024 * 1024
 """Bytes of memory that these may take, or one of any size."""
@@ -30,23 +35,27 @@ OUTBOX = 1024
 """Messages that may wait for signaling; candidates beyond it are dropped, and logged."""
 
 OUTBOX_BYTES = 4 * 1024 * 1024
-"""Bytes of memory that these may take, or one of any size; each offer of the other side has an
+"""Bytes of memory that these may take, or one of any size: each offer of the remote peer makes an
 answer that waits."""
 
 
 class Signaler(Protocol):
-    """How messages reach the other side. Calls are made one at a time, in order, and may wait."""
+    """Sends descriptions and candidates to the remote peer, by whatever the application has.
+
+    The negotiator makes one call at a time, in the order in which the remote peer must get them. A
+    call may wait for the network. What it raises ends the negotiator.
+    """
 
     async def description(self, description: RTCSessionDescription) -> None:
-        """Send an offer or an answer."""
+        """Send an offer or an answer: its ``type`` and its ``sdp``."""
 
     async def candidate(self, candidate: RTCIceCandidateInit | None) -> None:
-        """Send a candidate, or with ``None`` the end of them."""
+        """Send a candidate, as a dictionary for JSON, or with ``None`` the end of candidates."""
 
 
 @runtime_checkable
 class LimitedSignaler(Protocol):
-    """A signaler that does not carry descriptions of any size."""
+    """A signaler that limits the size of descriptions."""
 
     def check(self, description: RTCSessionDescription) -> None:
         """Check that a description can be sent.
@@ -58,7 +67,7 @@ class LimitedSignaler(Protocol):
 
 class _Wake(Enum):
     UP = "up"
-    """There may be something to negotiate."""
+    """Wakes the loop to look whether negotiation is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +85,44 @@ def weight(item: RTCSessionDescription | Mapping[str, Any] | None) -> int:
     return sum(map(getsizeof, item.values())) if item is not None else 0
 
 
+def _log_error(error: Exception) -> None:
+    logger.warning("negotiation failed: %s", error)
+
+
+def _description(given: object) -> RTCSessionDescription:
+    """Read a description that came out of JSON."""
+    if not isinstance(given, Mapping):
+        raise InvalidDescription("it is not a dictionary")
+    kind, text = given.get("type"), given.get("sdp")
+    if kind not in ("offer", "answer"):
+        raise InvalidDescription("its type is neither 'offer' nor 'answer'")
+    if not isinstance(text, str):
+        raise InvalidDescription("its sdp is not a string")
+    return RTCSessionDescription(text, kind)
+
+
 class Negotiator:
-    """Keeps two ends of a connection in agreement: one operation at a time, in order.
+    """Perfect negotiation for a connection whose signaling the application brings itself.
+
+    It makes an offer whenever one is needed, answers the offers of the remote peer, resolves the
+    collision of two offers, and trickles candidates both ways::
+
+        async with Negotiator(connection, polite=True, signaler=signaler) as negotiator:
+            async for message in messages_from_the_remote_peer:
+                await negotiator.receive(message)
+
+    An error of the signaler cancels the block; it leaves the block in an ``ExceptionGroup``, as an
+    error of the block itself does. The end of the block ends the negotiation, and not the
+    connection.
 
     Args:
-        connection: The connection; its ``negotiationneeded`` and ``icecandidate`` are listened to.
-        polite: Whether this side takes its offer back when two cross.
-        signaler: How the other side is reached.
-        on_error: Called with what made an operation fail.
+        connection: The connection. The negotiator listens to its events ``negotiationneeded`` and
+            ``icecandidate``; make it before adding tracks or channels.
+        polite: Whether this side takes its own offer back when two offers collide. Exactly one of
+            the two sides is polite. The polite side waits for the first offer of the other.
+        signaler: Sends to the remote peer.
+        on_error: Called with the error that made an operation fail; by default it is logged. The
+            connection is back in ``stable`` then.
     """
 
     def __init__(
@@ -92,18 +131,18 @@ class Negotiator:
         *,
         polite: bool,
         signaler: Signaler,
-        on_error: Callable[[Exception], None],
+        on_error: Callable[[Exception], None] | None = None,
     ) -> None:
         self._connection = connection
         self._polite = polite
         self._signaler = signaler
-        self._on_error = on_error
+        self._on_error = on_error or _log_error
         self._negotiation = Negotiation(polite=polite)
         self._inbox: BoundedQueue[_Item | _Wake] = BoundedQueue(INBOX, INBOX_BYTES)
         self._outbox: BoundedQueue[_Item] = BoundedQueue(OUTBOX, OUTBOX_BYTES)
         self._needed = False
         self._refused: object = None
-        """What was wanted by an offer that could not be sent, or got an answer that is none."""
+        """What ``wanted()`` returned when an offer could not be sent, or its answer was invalid."""
         self._failure: Exception | None = None
         self._looked = asyncio.Event()
         self._running = True
@@ -115,11 +154,62 @@ class Negotiator:
             Action.IGNORE: self._ignore,
             Action.WAIT: self._ignore,
         }
+        self._group: asyncio.TaskGroup | None = None
+        self._run: asyncio.Task[None] | None = None
         connection.on("negotiationneeded", self._on_negotiation_needed)
         connection.on("icecandidate", self._on_ice_candidate)
 
+    async def __aenter__(self) -> Self:
+        """Begin to negotiate, in a task that the end of the block ends."""
+        self._group = await asyncio.TaskGroup().__aenter__()
+        self._run = self._group.create_task(self.run(), name="Negotiator.run")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._group is not None
+        assert self._run is not None
+        self._run.cancel()
+        await self._group.__aexit__(kind, error, traceback)
+
+    async def receive(self, message: Mapping[str, Any]) -> None:
+        """Take a message of the remote peer, as browsers send it in the example of W3C.
+
+        Args:
+            message: ``{"description": {"type": …, "sdp": …}}`` or ``{"candidate": …}``, where the
+                candidate is a dictionary, or ``None`` for the end of candidates. It may come
+                unchecked out of JSON.
+
+        Raises:
+            InvalidDescription: The description is none; a ``ValueError``.
+            InvalidCandidate: There is neither a description nor a candidate; a ``ValueError``.
+
+        Waits while too many messages wait already. Cancellation: safe; the message is not taken.
+        """
+        if not isinstance(message, Mapping):
+            raise InvalidCandidate(message, "the message is not a dictionary")
+        if (given := message.get("description")) is not None:
+            await self.receive_description(_description(given))
+            return
+        candidate = message.get("candidate", message)
+        if candidate is not None and not isinstance(candidate, Mapping):
+            raise InvalidCandidate(candidate, "give a dictionary or None")
+        if candidate is message:
+            raise InvalidCandidate(message, "it has neither a description nor a candidate")
+        await self.receive_candidate(candidate)
+
     async def receive_description(self, description: RTCSessionDescription) -> None:
-        """Take a description of the other side; waits while too much waits already."""
+        """Take an offer or an answer of the remote peer; waits while too much waits already.
+
+        Raises:
+            InvalidDescription: It is neither an offer nor an answer.
+        """
+        if description.type not in ("offer", "answer"):
+            raise InvalidDescription("only offers and answers are negotiated")
         await self._inbox.put(description, weight(description))
 
     async def receive_candidate(self, candidate: Mapping[str, Any] | None) -> None:

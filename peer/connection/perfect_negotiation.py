@@ -1,8 +1,10 @@
-"""Perfect negotiation as a table (W3C webrtc-pc 10.7), and when it is needed (4.7.3). No I/O.
+"""Perfect negotiation as a state table (W3C webrtc-pc 10.7). No I/O.
 
-One side of a connection is *polite*. When both make an offer at the same time, the polite one takes
-its own back and answers, and the impolite one goes on as if nothing had come. What does the
-operations does them one at a time, so that three states are all there are.
+One side of a connection is *polite*. When both make an offer at the same time, the polite side
+rolls its own back and answers; the impolite side ignores the offer it got. The caller runs
+operations one at a time, so only three states are possible.
+
+:func:`needs_negotiation` is the check of W3C webrtc-pc 4.7.3.
 """
 
 from collections.abc import Iterable
@@ -11,7 +13,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """``signalingState``, as far as a side can be between two operations."""
+    """The values of ``signalingState`` that are possible between two operations."""
 
     STABLE = "stable"
     HAVE_LOCAL_OFFER = "have-local-offer"
@@ -19,10 +21,10 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    """What can happen."""
+    """Events that may call for an operation."""
 
     NEGOTIATION_NEEDED = "negotiationneeded"
-    """This side has changed something."""
+    """The application has changed something."""
 
     OFFER = "offer"
     """The other side sent an offer."""
@@ -35,7 +37,7 @@ class Event(StrEnum):
 
 
 class Action(StrEnum):
-    """What to do about it, as one operation."""
+    """The operation that an event calls for."""
 
     MAKE_OFFER = "make-offer"
     """``setLocalDescription()`` and send the offer."""
@@ -50,10 +52,10 @@ class Action(StrEnum):
     """``setRemoteDescription(answer)``."""
 
     IGNORE = "ignore"
-    """Nothing: the other side takes it back, or it is about an offer that was taken back."""
+    """Nothing: the remote peer takes its offer back, or the answer is to a withdrawn offer."""
 
     WAIT = "wait"
-    """Nothing yet: it will be looked at again when the state is stable."""
+    """Nothing yet: the check is repeated in the state ``stable``."""
 
 
 _TABLE: dict[tuple[State, Event], tuple[Action, State]] = {
@@ -74,14 +76,14 @@ _COLLISION: dict[bool, tuple[Action, State]] = {
     True: (Action.ROLL_BACK_AND_ANSWER, State.STABLE),
     False: (Action.IGNORE, State.HAVE_LOCAL_OFFER),
 }
-"""An offer while an own one is out: by whether this side is polite."""
+"""For an offer that collides with a local one, by whether this side is polite."""
 
 
 class Negotiation:
-    """One side's part in negotiating one connection.
+    """The state of one side in the negotiation of one connection.
 
-    After every :meth:`handle` do what it says, as one operation, before the next call. An operation
-    that fails is told by :meth:`failed`.
+    After every :meth:`handle` the caller runs the operation it returns, before the next call. It
+    reports an operation that failed by :meth:`failed`.
     """
 
     def __init__(self, *, polite: bool) -> None:
@@ -89,7 +91,7 @@ class Negotiation:
         self.state = State.STABLE
 
     def handle(self, event: Event) -> Action:
-        """Tell what to do about an event, and take it as done."""
+        """Return the operation for an event, and enter the state that follows it."""
         if (self.state, event) == (State.HAVE_LOCAL_OFFER, Event.OFFER):
             action, self.state = _COLLISION[self.polite]
         else:
@@ -97,14 +99,14 @@ class Negotiation:
         return action
 
     def failed(self) -> None:
-        """Note that the operation failed and left the connection stable."""
+        """Record that the operation failed, and that the connection is ``stable`` again."""
         if self.state is not State.CLOSED:
             self.state = State.STABLE
 
 
 @dataclass(frozen=True, slots=True)
 class MediaSection:
-    """What was negotiated for one transceiver, and what is wanted of it.
+    """The negotiated and the wanted state of one transceiver.
 
     Attributes:
         wanted: Its ``direction``.

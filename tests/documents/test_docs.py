@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Coroutine
@@ -23,6 +24,7 @@ from icefloe.peer import PeerConfiguration, PeerConnection, RemotePeer, RequestF
 from icefloe.signaling import serve
 from tests.documents.blocks import ROOT, all_blocks, block
 from tests.helpers.calls import Call, eventually, held_call
+from tests.helpers.turn import free_port
 from tests.helpers.xserver import x_server
 from tests.media.files import make
 
@@ -89,34 +91,15 @@ async def track_of(peer: RemotePeer, kind: str) -> MediaStreamTrack:
 # --- README.md, configuration.md, statistics.md -------------------------------------------------
 
 
-async def test_a_connection_with_signaling_of_its_own() -> None:
+async def test_a_connection_with_signaling_over_http(capsys: pytest.CaptureFixture[str]) -> None:
     page = load("README.md/More")
-    answering = PeerConnection()
-
-    class Signaling(page.Signaling):  # type: ignore[misc, name-defined]
-        pending: asyncio.Queue[Any] = asyncio.Queue()
-
-        def candidate(self, candidate: Any) -> None:
-            self.pending.put_nowait(candidate)
-
-        def offer(self, offer: Any) -> None:
-            self.pending.put_nowait(offer)
-
-    pc: PeerConnection = page.call(Signaling())
-    offer = await Signaling.pending.get()
-    answering.on("icecandidate", pc.addIceCandidate)
-    await answering.setRemoteDescription(offer)
-    await answering.setLocalDescription()
-    await pc.setRemoteDescription(answering.localDescription)
-
-    async def forward() -> None:
-        while True:
-            await answering.addIceCandidate(await Signaling.pending.get())
-
-    async with running(forward()):
-        await eventually(lambda: pc.connectionState == "connected")
-    await pc.close()
-    await answering.close()
+    one, other = (free_port("127.0.0.1", socket.SOCK_STREAM) for _ in range(2))
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(page.talk(one, other))
+        group.create_task(page.talk(other, one))
+    assert sorted(capsys.readouterr().out.split("\n")[:-1]) == sorted(
+        [f"hello from {one}", f"hello from {other}"]
+    )
 
 
 async def test_the_place_of_aiortc() -> None:
