@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DROP_IN := tests/drop_in/requirements.txt
 
-.PHONY: demo test fuzz check format bench nat-matrix system clean
+.PHONY: demo test fuzz check format bench nat-matrix release system clean
 
 demo: $(VENV)/.run  ## a video call between a browser and Python
 	@$(BIN)/icefloe demo --port $(PORT)
@@ -42,11 +42,17 @@ bench: $(VENV)/.test  ## icefloe and plain aiortc in turn; writes docs/benchmark
 nat-matrix: $(VENV)/.test  ## who connects with whom across NATs; writes docs/nat-matrix.md
 	@$(BIN)/python -m tests.natlab.matrix
 
+release: $(VENV)/.release  ## sdist and wheel in dist/, checked with twine and in an environment of their own
+	@rm -rf dist
+	@$(BIN)/python -m build --outdir dist
+	@$(BIN)/twine check --strict dist/*
+	@$(BIN)/python -m tests.helpers.release dist
+
 system: $(VENV)/.test  ## install the parts of the system that tests need
 	@$(BIN)/python -m tests.helpers.system --install
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -55,6 +61,10 @@ $(BIN)/python:
 
 $(VENV)/.run: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/.release: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable '.[release]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(DROP_IN) | $(BIN)/python

@@ -1,0 +1,81 @@
+"""Checks a built release: ``python -m tests.helpers.release dist``.
+
+The wheel is installed into an environment of its own, where two peers talk, the command answers,
+and pyright finds every public name typed.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+PROGRAM = """
+import asyncio
+from icefloe.peer import join
+from icefloe.signaling import serve
+
+
+async def main() -> None:
+    async with serve(port=0) as server:
+        async with (
+            join(server.url, room="release", name="one") as one,
+            join(server.url, room="release", name="other") as other,
+        ):
+            there, here = await asyncio.gather(one.peer("other"), other.peer("one"))
+            sending, reading = await asyncio.gather(
+                there.open_channel("chat"), here.open_channel("chat")
+            )
+            await sending.send("installed")
+            assert await reading.receive() == "installed"
+
+
+asyncio.run(asyncio.wait_for(main(), 60))
+"""
+
+NEEDED = (
+    "icefloe/py.typed",
+    "icefloe/signaling/page/index.html",
+    "icefloe/peer/connection/connection.py",
+)
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> None:
+    """Run a command; its failure ends this program."""
+    subprocess.run([str(part) for part in command], cwd=cwd, check=True)
+
+
+def check_contents(wheel: Path) -> None:
+    """Check that a wheel has what is needed at run time, and no tests."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+    missing = [name for name in NEEDED if name not in names]
+    tests = [name for name in names if name.startswith("tests/")]
+    if missing or tests:
+        sys.exit(f"{wheel.name}: missing {missing}, not to be there {tests}")
+
+
+def main() -> None:
+    """Check the only wheel and the only sdist of a folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder: Path = parser.parse_args().folder.resolve()
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    check_contents(wheel)
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        run(sys.executable, "-m", "venv", place / "venv")
+        python = place / "venv" / "bin" / "python"
+        pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
+        run(*pip, wheel, "pyright[nodejs]>=1.1.400")
+        run(place / "venv" / "bin" / "icefloe", "--version")
+        run(python, "-I", "-c", PROGRAM)
+        for package in ("peer", "signaling", "media", "encoding"):
+            verify = ("--verifytypes", f"icefloe.{package}", "--ignoreexternal")
+            # Elsewhere, so that it finds what is installed and not the checkout.
+            run(python, "-m", "pyright", "--pythonpath", python, *verify, cwd=place)
+    print(f"{wheel.name} and {sdist.name} are fit to be published")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
