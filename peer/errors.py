@@ -108,7 +108,7 @@ class UnknownSection(InvalidCandidate):
 
 
 class DescriptionTooLarge(PeerError, ValueError):
-    """An offer or answer of this side is larger than signaling carries; it was taken back.
+    """A local offer or answer is too large for signaling or for the remote peer; it is rolled back.
 
     The connection is as it was before; what made the description so large is not negotiated until
     something of it is changed.

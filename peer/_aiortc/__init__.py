@@ -8,6 +8,7 @@ that says so, and not in the middle of a call.
 ===================  ===============================================
 :mod:`.names`        what is built on, and the check
 :mod:`.connection`   ``RTCPeerConnection``
+:mod:`.sections`     likewise, how it applies a remote description
 :mod:`.transceiver`  ``RTCRtpTransceiver``, and what a rollback comes back to
 :mod:`.sender`       ``RTCRtpSender``
 :mod:`.receiver`     ``RTCRtpReceiver``
@@ -29,6 +30,7 @@ from .dtls import DtlsTransport, describe_transport, transport_stats
 from .ice import Gatherer, IceTransport, agent_of
 from .receiver import Receiver
 from .sctp import CountedChannel, SctpTransport
+from .sections import RemoteSections, parse, read_sections
 from .sender import Sender
 from .tap import origin_of
 from .transceiver import Stable, negotiated_media, prefers_codecs, set_media, shares_codec
@@ -41,6 +43,7 @@ __all__ = [
     "IceTransport",
     "PeerConnectionSeam",
     "Receiver",
+    "RemoteSections",
     "SctpTransport",
     "Sender",
     "Stable",
@@ -50,7 +53,9 @@ __all__ = [
     "guard",
     "negotiated_media",
     "origin_of",
+    "parse",
     "prefers_codecs",
+    "read_sections",
     "set_media",
     "shares_codec",
     "transport_stats",

@@ -1,21 +1,21 @@
 """The peer connection, with its private parts under names of their own."""
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from aiortc import (
+    MediaStreamTrack,
     RTCBundlePolicy,
     RTCConfiguration,
     RTCDtlsTransport,
     RTCIceParameters,
     RTCIceTransport,
     RTCPeerConnection,
+    RTCRtpSender,
     RTCRtpTransceiver,
 )
-from aiortc.sdp import MediaDescription, SessionDescription
+from aiortc.sdp import SessionDescription
 from pyee.asyncio import AsyncIOEventEmitter
 
 from icefloe.logs import get_logger
@@ -26,10 +26,10 @@ from ..rtp.receive.decoder_pool import DecoderPool
 from .certificate import Certificate
 from .dtls import DtlsTransport
 from .ice import Gatherer, IceTransport, agent_of
-from .receiver import Receiver
 from .sctp import SctpTransport
+from .sections import SectionedConnection
 from .sender import Sender
-from .transceiver import Negotiated, Stable, Transceiver
+from .transceiver import Negotiated, Stable, Transceiver, make_receiver
 
 logger = get_logger(__name__)
 
@@ -44,7 +44,7 @@ def _log_handler_error(error: BaseException) -> None:
     logger.error("an event handler raised %r", error, exc_info=error)
 
 
-class PeerConnectionSeam(RTCPeerConnection):
+class PeerConnectionSeam(SectionedConnection):
     """``RTCPeerConnection`` with its private parts under names of their own."""
 
     _configuration: PeerConfiguration
@@ -183,33 +183,43 @@ class PeerConnectionSeam(RTCPeerConnection):
         guard(self.sctp)
         self._negotiation_may_be_needed()
 
-    def _RTCPeerConnection__createTransceiver(self, *args: Any, **kwargs: Any) -> RTCRtpTransceiver:
-        transceiver: RTCRtpTransceiver = _create_transceiver(self, *args, **kwargs)
-        transceiver.__class__ = Transceiver
-        transceiver.receiver.__class__ = Receiver
-        assert isinstance(transceiver.receiver, Receiver)
-        transceiver.receiver.tap()
-        transceiver.sender.__class__ = Sender
-        assert isinstance(transceiver.sender, Sender)
-        transceiver.sender.is_certain = self._is_certain_extension
-        transceiver.sender.begin()
-        transceiver.sender.outgoing.report = self._report
-        assert isinstance(transceiver, Transceiver)
-        transceiver.receiver.begin(self._decoders)
+    def _RTCPeerConnection__createTransceiver(
+        self, direction: str, kind: str, sender_track: MediaStreamTrack | None = None
+    ) -> RTCRtpTransceiver:
+        shared = self._transport_to_share(kind)
+        dtls = shared or self._RTCPeerConnection__createDtlsTransport()
+        sender, receiver = RTCRtpSender(sender_track or kind, dtls), make_receiver(kind, dtls)
+        transceiver = Transceiver(direction=direction, kind=kind, sender=sender, receiver=receiver)
+        receiver.begin(self._decoders)
+        receiver._set_rtcp_ssrc(sender._ssrc)
+        sender.__class__ = Sender
+        assert isinstance(sender, Sender)
+        sender._stream_id = self._private("stream_id")
+        sender.is_certain = self._is_certain_extension
+        sender.begin()
+        sender.outgoing.report = self._report
+        transceiver._bundled = shared is not None
         transceiver.on_change = self._negotiation_may_be_needed
+        self._private("transceivers").append(transceiver)
         self._negotiation_may_be_needed()
         return transceiver
+
+    def _transport_to_share(self, kind: str) -> RTCDtlsTransport | None:
+        """Return the transport that another transceiver of a kind is to be bundled on."""
+        transceivers: list[RTCRtpTransceiver] = self._private("transceivers")
+        policy = self._private("configuration").bundlePolicy
+        if policy is RTCBundlePolicy.MAX_BUNDLE and transceivers:
+            return transceivers[0].receiver.transport
+        if policy is RTCBundlePolicy.MAX_BUNDLE and self.sctp is not None:
+            return self.sctp.transport
+        if policy is RTCBundlePolicy.BALANCED:
+            return next((t.receiver.transport for t in transceivers if t.kind == kind), None)
+        return None
 
     def _report(self, error: TrackNotSent) -> None:
         self.emit("senderror", error)
 
     # What icefloe calls.
-
-    def _private(self, name: str) -> Any:
-        return getattr(self, f"_RTCPeerConnection__{name}")
-
-    def _set_private(self, name: str, value: Any) -> None:
-        setattr(self, f"_RTCPeerConnection__{name}", value)
 
     def _description(self, which: str) -> SessionDescription | None:
         """Return ``currentLocal``, ``pendingRemote`` and so on, as aiortc holds it."""
@@ -224,70 +234,10 @@ class PeerConnectionSeam(RTCPeerConnection):
                 self._set_private(f"current{side}Description", pending)
                 self._set_private(f"pending{side}Description", None)
 
-    def _transceivers_by_index(self) -> dict[int | None, RTCRtpTransceiver]:
-        return {t._get_mline_index(): t for t in self.getTransceivers()}
-
-    def _place(self, mids: list[str]) -> None:
-        """Give what has a media section the place of that section in descriptions.
-
-        A section that was rejected may be used again under another mid (RFC 9429 section 5.2.2);
-        it is then taken away from the stopped transceiver that it had.
-        """
-        for transceiver in self.getTransceivers():
-            mid = transceiver.mid
-            if mid in mids:
-                transceiver._set_mline_index(mids.index(mid))
-            elif mid is not None:
-                transceiver._set_mline_index(None)  # type: ignore[arg-type]
-                # aiortc starts whatever it has remote credentials for, by its index.
-                self._private("remoteIce").pop(transceiver, None)
-        if self.sctp is not None and self.sctp.mid is not None:
-            known = self.sctp.mid in mids
-            self._set_private("sctp_mline_index", mids.index(self.sctp.mid) if known else None)
-
-    def _take_mids(self, mids: Iterable[str]) -> None:
-        """Give no other section these mids."""
-        self._private("seenMids").update(mids)
-
-    def _forget_remote_of(self, indices: Collection[int]) -> None:
-        """Start nothing for rejected sections: what they say of their transport means nothing."""
-        by_index = self._transceivers_by_index()
-        for index in indices:
-            self._private("remoteIce").pop(by_index.get(index), None)
-
     def _remote_dtls_role(self) -> str:
         """Return ``active`` or ``passive`` as the other side is in DTLS; empty if that is open."""
         roles = {dtls._role for dtls in self._dtls_in_use()}
         return {"client": "passive", "server": "active"}.get(next(iter(roles), ""), "")
-
-    def _separate(self, *, by_kind: bool) -> None:
-        """Give each transceiver, or each kind, and the data channels a transport of their own."""
-        seen: set[RTCDtlsTransport] = set()
-        own: dict[object, RTCDtlsTransport] = {}
-        for transceiver in self.getTransceivers():
-            key = transceiver.kind if by_kind else transceiver
-            transceiver._bundled = key in own
-            if key not in own:
-                transport = transceiver.receiver.transport
-                taken = transport in seen
-                own[key] = self._RTCPeerConnection__createDtlsTransport() if taken else transport
-                seen.add(own[key])
-            transceiver.receiver.setTransport(own[key])
-            transceiver.sender.setTransport(own[key])
-        if self.sctp is not None:
-            if self.sctp.transport in seen:
-                self.sctp.setTransport(self._RTCPeerConnection__createDtlsTransport())
-            self.sctp._bundled = False
-
-    @contextmanager
-    def _bundling(self, policy: RTCBundlePolicy) -> Iterator[None]:
-        """Have aiortc make what it makes meanwhile by another bundle policy."""
-        was = self._private("configuration")
-        self._set_private("configuration", replace(was, bundlePolicy=policy))
-        try:
-            yield
-        finally:
-            self._set_private("configuration", was)
 
     async def _drop_sctp(self) -> None:
         """Close the data channels and what carries them; the next one begins anew."""
@@ -309,28 +259,6 @@ class PeerConnectionSeam(RTCPeerConnection):
     def _enter_signaling_state(self, state: str) -> None:
         if state != self.signalingState:
             self._private("setSignalingState")(state)
-
-    def _mark_bundled(self, *, one_transport: bool) -> None:
-        """Note who shares a transport, whatever the order in which they were created.
-
-        aiortc closes the transport of a bundle if the one that it was created for does not come
-        first in the bundle. With ``max-bundle`` there is one transport, also for what an offer is
-        about to add.
-        """
-        users: dict[Any, RTCDtlsTransport] = {
-            t: t.receiver.transport for t in self.getTransceivers()
-        }
-        if self.sctp is not None:
-            users[self.sctp] = self.sctp.transport
-        shared = list(users.values())
-        for user, transport in users.items():
-            user._bundled = user._bundled or one_transport or shared.count(transport) > 1
-
-    def _settle_unoffered(self, offered: set[str]) -> None:
-        """Keep transceivers that the offer has no section for out of the answer."""
-        for transceiver in self.getTransceivers():
-            if transceiver.mid not in offered:
-                transceiver._offerDirection = "inactive"
 
     def _ensure_sctp(self) -> None:
         if self.sctp is None:
@@ -414,36 +342,6 @@ class PeerConnectionSeam(RTCPeerConnection):
         if self.signalingState != "stable":
             self._private("setSignalingState")("stable")
 
-    async def _discard_unused_transports(self) -> None:
-        used = {t.receiver.transport for t in self.getTransceivers()}
-        if self.sctp is not None:
-            used.add(self.sctp.transport)
-        for dtls in self._private("dtlsTransports") - used:
-            # First: aiortc closes the whole connection when its last transport is closed.
-            self._private("dtlsTransports").discard(dtls)
-            self._private("iceTransports").discard(dtls.transport)
-            await dtls.stop()
-            await dtls.transport.stop()
-        for state in ("IceGatheringState", "IceConnectionState", "ConnectionState"):
-            self._private(f"update{state}")()
-
-    def _dtls_of(self, media: MediaDescription) -> RTCDtlsTransport | None:
-        """Return the transport of a media section of an applied description."""
-        mid = media.rtp.muxId
-        if self.sctp is not None and media.kind == "application" and self.sctp.mid == mid:
-            return self.sctp.transport
-        return next((t.receiver.transport for t in self.getTransceivers() if t.mid == mid), None)
-
-    def _dtls_in_use(self) -> list[RTCDtlsTransport]:
-        """Return the transports that carry something, each once."""
-        transports = [t.receiver.transport for t in self.getTransceivers()]
-        if self.sctp is not None:
-            transports.append(self.sctp.transport)
-        return list(dict.fromkeys(transports))
-
-    def _ice_transports(self) -> set[RTCIceTransport]:
-        return {dtls.transport for dtls in self._dtls_in_use()}
-
     def _path_changed(self, *, was_lost: bool) -> None:
         if isinstance(self.sctp, SctpTransport):
             self.sctp.shell.path_changed(was_lost=was_lost)
@@ -455,4 +353,3 @@ class PeerConnectionSeam(RTCPeerConnection):
 
 _create_dtls_transport = RTCPeerConnection.__dict__["_RTCPeerConnection__createDtlsTransport"]
 _create_sctp_transport = RTCPeerConnection.__dict__["_RTCPeerConnection__createSctpTransport"]
-_create_transceiver = RTCPeerConnection.__dict__["_RTCPeerConnection__createTransceiver"]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from aiortc import RTCDtlsParameters, RTCDtlsTransport, RTCTransportStats
+from aiortc import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport, RTCTransportStats
 from aiortc.rtcdtlstransport import State as DtlsState
 from aiortc.rtcpeerconnection import add_transport_description
 from aiortc.rtp import RtpPacket
@@ -36,6 +36,7 @@ class DtlsTransport(RTCDtlsTransport):
 
     discarded: Discarded
     """What was dropped so far."""
+    _fingerprints: tuple[RTCDtlsFingerprint, ...] = ()
     _learned: set[int]
     _failures: int
 
@@ -62,8 +63,10 @@ class DtlsTransport(RTCDtlsTransport):
         aiortc tells those with other hashes as well, as RFC 8122 allows. When ICE is fast,
         libdatachannel sometimes compares one with the certificate by the hash of another.
         """
-        told = super().getLocalParameters().fingerprints
-        return RTCDtlsParameters([one for one in told if one.algorithm == "sha-256"])
+        if not self._fingerprints:  # descriptions ask for it once for each media section
+            told = super().getLocalParameters().fingerprints
+            self._fingerprints = tuple(one for one in told if one.algorithm == "sha-256")
+        return RTCDtlsParameters(list(self._fingerprints))
 
     def begin(self) -> None:
         """Take the place of aiortc's."""

@@ -43,6 +43,7 @@ _METHODS: dict[type, tuple[str, ...]] = {
         "_RTCPeerConnection__updateConnectionState",
         "_RTCPeerConnection__updateIceConnectionState",
         "_RTCPeerConnection__updateIceGatheringState",
+        "_RTCPeerConnection__validate_description",
     ),
     RTCCertificate: ("_create_ssl_context",),
     RTCDataChannel: ("_addBufferedAmount", "_setId", "_setReadyState"),
@@ -52,6 +53,7 @@ _METHODS: dict[type, tuple[str, ...]] = {
         "_handle_rtp_data",
         "_register_data_receiver",
         "_register_rtp_receiver",
+        "_set_role",
         "_setup_srtp",
         "_unregister_data_receiver",
     ),
@@ -63,6 +65,7 @@ _METHODS: dict[type, tuple[str, ...]] = {
         "_send_rtcp",
         "_send_rtcp_nack",
         "_send_rtcp_pli",
+        "_set_rtcp_ssrc",
     ),
     RTCRtpSender: ("_handle_rtcp_packet", "_run_rtp"),
     RTCRtpTransceiver: (
@@ -101,7 +104,9 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_RTCPeerConnection__sctpRemotePort",
         "_RTCPeerConnection__sctp_mline_index",
         "_RTCPeerConnection__seenMids",
+        "_RTCPeerConnection__stream_id",
         "_RTCPeerConnection__transceivers",
+        "_sctpLegacySdp",
     ),
     RTCCertificate: ("_cert", "_key"),
     RTCDtlsTransport: (
@@ -148,6 +153,7 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_enabled",
         "_rtx_ssrc",
         "_ssrc",
+        "_stream_id",
     ),
     RTCRtpTransceiver: (
         "_bundled",

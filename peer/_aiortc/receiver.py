@@ -7,6 +7,7 @@ from typing import Any
 from aiortc import RTCStatsReport, clock, rtp
 from aiortc.codecs import is_rtx
 from aiortc.jitterbuffer import JitterFrame
+from aiortc.rate import RemoteBitrateEstimator
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import RemoteStreamTrack, StreamStatistics
 from aiortc.rtp import (
@@ -333,8 +334,11 @@ class Receiver(TappedReceiver):
     async def _estimate(self, packet: RtpPacket, arrival_time_ms: int) -> None:
         """Estimate what the path can take, and tell the sender (REMB)."""
         estimator, sent = self._hidden("remote_bitrate_estimator"), packet.extensions.abs_send_time
-        if estimator is None or sent is None:
+        if sent is None or self.kind != "video":
             return
+        if estimator is None:
+            estimator = RemoteBitrateEstimator()
+            self._set_hidden("remote_bitrate_estimator", estimator)
         if arrival_time_ms - self._estimated_at > 2000:
             # It would go through each millisecond of the pause, one after the other.
             estimator.incoming_bitrate.reset()

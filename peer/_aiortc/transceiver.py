@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiortc import RTCRtpTransceiver, RTCSctpTransport
+from aiortc import RTCDtlsTransport, RTCRtpReceiver, RTCRtpTransceiver, RTCSctpTransport
 from aiortc.codecs import CODECS
 from aiortc.rtcpeerconnection import filter_preferred_codecs, find_common_codecs
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
@@ -93,6 +93,24 @@ def prefers_codecs(transceiver: RTCRtpTransceiver) -> bool:
     return bool(transceiver._preferred_codecs)
 
 
+def make_receiver(kind: str, transport: RTCDtlsTransport) -> Receiver:
+    """Make a receiver of audio or video.
+
+    Args:
+        kind: ``audio`` or ``video``.
+        transport: What it receives over.
+    """
+    # aiortc makes for each of video an estimator of a thousand objects and a jitter buffer, which
+    # take longer than all the rest of a media section. The first is made with the first packet
+    # here, and the second is another one.
+    made: Any = RTCRtpReceiver("audio", transport)
+    made._RTCRtpReceiver__kind = kind
+    made.__class__ = Receiver
+    assert isinstance(made, Receiver)
+    made.tap()
+    return made
+
+
 def shares_codec(kind: str, lines: Iterable[str], transceiver: RTCRtpTransceiver | None) -> bool:
     """Tell whether a media section has a codec that this side knows, and a transceiver prefers.
 
@@ -101,6 +119,7 @@ def shares_codec(kind: str, lines: Iterable[str], transceiver: RTCRtpTransceiver
         lines: The section's ``rtpmap``, ``rtcp-fb`` and ``fmtp``.
         transceiver: The one that the section is for, if there is one already.
     """
+    lines = [line for line in lines if not line.startswith("a=rtcp-fb:")]
     formats = " ".join(line.split()[0][9:] for line in lines if line.startswith("a=rtpmap:"))
     media = "".join(f"{line}\r\n" for line in (f"m={kind} 9 RTP/SAVPF {formats}", *lines))
     (section,) = SessionDescription.parse(f"v=0\r\n{media}").media

@@ -1,8 +1,9 @@
 """``PeerConnection``: aiortc's ``RTCPeerConnection`` with what W3C has and it lacks."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
@@ -23,10 +24,12 @@ from .. import sdp
 from .._aiortc import (
     DtlsTransport,
     Receiver,
+    RemoteSections,
     SctpTransport,
     agent_of,
     guard,
     prefers_codecs,
+    read_sections,
     transport_stats,
 )
 from .._aiortc.sender import Sender
@@ -34,15 +37,24 @@ from ..configuration import complete
 from ..errors import InvalidDescription
 from ..ice.server_urls import parse_servers
 from ..sctp import options
+from ..sdp.steps import Turns, in_turns
 from .perfect_negotiation import MediaSection, needs_negotiation
 from .restart import RestartingConnection
 from .stats import StatsWriter
 
-_MANY_SECTIONS = 16
-"""Media sections of a description above which it is taken in several steps: each is a millisecond
-of work or two."""
-
 _WITHOUT_SENDING = {"sendrecv": "recvonly", "sendonly": "inactive"}
+
+
+@contextmanager
+def _told_as_invalid() -> Iterator[None]:
+    """Tell as an error of the description what aiortc stumbles over within the block.
+
+    It takes for granted what RFC 8866 and RFC 9429 ask for.
+    """
+    try:
+        yield
+    except (AssertionError, AttributeError, LookupError, TypeError) as error:
+        raise InvalidDescription(f"aiortc cannot apply it: {error!r}") from error
 
 
 class PeerConnection(RestartingConnection):
@@ -137,15 +149,15 @@ class PeerConnection(RestartingConnection):
 
     async def _apply_local(self, description: RTCSessionDescription) -> None:
         kind, text = description.type, description.sdp
-        sdp.read(text, answer=kind != "offer")
-        self._adopt_offered(text)
-        self._watch_addresses()
+        await in_turns(sdp.reading(text, answer=kind != "offer", most=sys.maxsize))
         inward = RTCSessionDescription(self._layout.inward(text), kind)
         layout = self._layout.extended(text) if kind == "offer" else self._layout
-        try:
+        fragments = sdp.fragments(text)
+        await Turns().after(text.count("\n"))  # before aiortc reads it once more
+        self._adopt_offered(fragments)
+        self._watch_addresses()
+        with _told_as_invalid():
             await super().setLocalDescription(inward)
-        except (AssertionError, AttributeError, LookupError, TypeError) as error:
-            raise InvalidDescription(f"aiortc cannot apply it: {error!r}") from error
         self._layout = layout
         if kind == "answer":
             self._begin_checks()  # in this operation: the next may be another restart
@@ -180,29 +192,22 @@ class PeerConnection(RestartingConnection):
                 return
             self._check_state(kind)
             answer = kind != "offer"
-            description = sdp.read(sessionDescription.sdp, answer=answer)
-            sections = len(description.sections)
-            await self._let_others(kind, sections)
-            offered = self._offered(kind)
-            plan = (sdp.plan_answer if answer else sdp.plan_offer)(description, offered)
-            await self._let_others(kind, sections)
-            if kind == "offer" and self._restarts(plan.text):
+            # This side may have offered more than it takes.
+            most = max(sdp.SECTIONS, len(self._layout.slots))
+            read = sdp.reading(sessionDescription.sdp, answer=answer, most=most)
+            description = await in_turns(read)
+            decide = sdp.plan_answer if answer else sdp.plan_offer
+            plan = await in_turns(decide(description, self._offered(kind)))
+            with _told_as_invalid():
+                remote = await in_turns(read_sections(kind, plan.session, plan.sections))
+            self._check_state(kind)  # it may be closed by now
+            if kind == "offer" and self._restarts(plan.fragments):
                 await self._wait_for_restart()
-                self._check_state(kind)  # it may be closed by now
+                self._check_state(kind)
             # From here on nothing is wrong with it.
             if kind == "offer" and self.signalingState == "have-local-offer":
                 await self._roll_back("have-local-offer")
-            await self._apply_remote(plan, kind)
-
-    async def _let_others(self, kind: str, sections: int) -> None:
-        """Give everything else on the loop a turn in the midst of a description of many sections.
-
-        Raises:
-            InvalidStateError: The description no longer fits the state.
-        """
-        if sections > _MANY_SECTIONS:
-            await asyncio.sleep(0)
-            self._check_state(kind)
+            await self._apply_remote(plan, remote, kind)
 
     def _check_state(self, kind: str) -> None:
         fitting = {
@@ -215,7 +220,7 @@ class PeerConnection(RestartingConnection):
                 f'Cannot handle {kind} in signaling state "{self.signalingState}"'
             )
 
-    async def _apply_remote(self, plan: sdp.Plan, kind: str) -> None:
+    async def _apply_remote(self, plan: sdp.Plan, remote: RemoteSections, kind: str) -> None:
         was_stable = self.signalingState == "stable"
         is_first = self._latest("Remote") is None
         policy = self._configuration.bundlePolicy
@@ -226,11 +231,11 @@ class PeerConnection(RestartingConnection):
                     self._separate(by_kind=policy is RTCBundlePolicy.BALANCED)
             self._place(plan.layout.mids())
             self._mark_bundled(one_transport=policy is RTCBundlePolicy.MAX_BUNDLE)
-            self._adopt_remote(plan.text, kind)
+            self._adopt_remote(plan.fragments, kind)
             if plan.drops is not None and kind != "offer":
                 self._unoffer(plan.drops)
-            with self._bundling(policy):
-                await super().setRemoteDescription(RTCSessionDescription(plan.text, kind))
+            with _told_as_invalid(), self._bundling(policy):
+                await self._apply_sections(remote)
             self._layout = plan.layout
             self._take_mids(slot.mid for slot in plan.layout.slots)
             self._note_extensions(plan)
@@ -239,19 +244,14 @@ class PeerConnection(RestartingConnection):
                 self._begin_checks()  # in this operation: the next may be another restart
             elif kind == "pranswer":
                 self._enter_signaling_state("have-remote-pranswer")
-        except BaseException as error:
-            if was_stable:
+        except BaseException:
+            if was_stable and self.signalingState != "closed":
                 await self._restore(self._stable_point, drop=self._called_for())
-            if isinstance(error, AssertionError | AttributeError | LookupError | TypeError):
-                # aiortc takes for granted what RFC 8866 and RFC 9429 ask for.
-                raise InvalidDescription(f"aiortc cannot apply it: {error!r}") from error
             raise
         await self._take_rejections(plan.rejected)
         if kind == "answer":
             await self._drop_unused_channels()
-        if len(plan.layout.slots) > _MANY_SECTIONS:
-            await asyncio.sleep(0)
-        await self._take_candidates(sdp.fragments(plan.text), plan.candidates)
+        await self._take_candidates(set(plan.fragments.values()), plan.candidates)
 
     # --- what is sent
 
@@ -436,7 +436,9 @@ class PeerConnection(RestartingConnection):
     @property
     def is_settled(self) -> bool:
         """Whether both sides have agreed to everything that this side wants."""
-        return self.signalingState == "stable" and not self._is_needed()
+        # An operation that goes on may be about to leave the state.
+        is_stable = self.signalingState == "stable" and not self._operations.locked()
+        return is_stable and not self._is_needed()
 
     def wanted(self) -> object:
         """Return what the next offer would ask for, to be compared with what another one did."""

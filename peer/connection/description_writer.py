@@ -8,7 +8,8 @@ from aiortc.codecs import is_rtx
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from .. import sdp
-from .._aiortc import Stable, negotiated_media, prefers_codecs, set_media
+from .._aiortc import Stable, negotiated_media, parse, prefers_codecs, set_media
+from ..sdp.steps import Steps
 from .payload_numbers import Numbering, payload_type
 
 
@@ -28,7 +29,7 @@ class DescriptionWriter:
         transceivers: dict[int | None, RTCRtpTransceiver],
         stable: Stable,
         bundle: Collection[str] | None = None,
-    ) -> RTCSessionDescription:
+    ) -> Steps[RTCSessionDescription]:
         """Put right what aiortc wrote into an offer or an answer.
 
         Args:
@@ -37,7 +38,8 @@ class DescriptionWriter:
             stable: What was negotiated before; an offer keeps its numbers.
             bundle: The mids that may be bundled: those that the offer bundles. ``None`` is all.
         """
-        description = SessionDescription.parse(created.sdp)
+        session, *sections = (sdp.join([lines]) for lines in sdp.sections_of(created.sdp))
+        description = yield from parse(session, sections)
         self._identify(description)
         for index, media in enumerate(description.media):
             media.ice_options = sdp.TRICKLE

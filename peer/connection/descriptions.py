@@ -11,10 +11,11 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.codecs import HEADER_EXTENSIONS
-from aiortc.sdp import MediaDescription, SessionDescription
+from aiortc.sdp import SessionDescription
 
 from .. import sdp
 from .._aiortc import PeerConnectionSeam, Stable, describe_transport, shares_codec
+from ..sdp.steps import Steps, at_once, in_turns
 from .description_writer import DescriptionWriter
 
 
@@ -74,8 +75,7 @@ class DescribedConnection(PeerConnectionSeam):
         if description is None:
             return None
         if which.endswith("Local") and description is self._latest("Local"):
-            for media in description.media:
-                self._refresh(media)
+            self._refresh(description)
         side = "Local" if which.endswith("Local") else "Remote"
         is_latest = description is self._latest(side)
         text = (self._layout if is_latest else self._stable_layout).outward(
@@ -85,16 +85,16 @@ class DescribedConnection(PeerConnectionSeam):
         )
         return RTCSessionDescription(sdp=text, type=str(description.type))
 
-    def _refresh(self, media: MediaDescription) -> None:
-        dtls = self._dtls_of(media)
-        if dtls is not None:
-            describe_transport(media, dtls)
-        media.ice_options = sdp.TRICKLE
-        mid = media.rtp.muxId
-        if mid in self._writer.rejected or any(
-            transceiver.stopped and transceiver.mid == mid for transceiver in self.getTransceivers()
-        ):
-            self._writer.reject(media)
+    def _refresh(self, local: SessionDescription) -> None:
+        transports = self._dtls_by_mid()
+        rejected = self._writer.rejected | {t.mid for t in self.getTransceivers() if t.stopped}
+        for media in local.media:
+            mid = media.rtp.muxId
+            if mid in transports:
+                describe_transport(media, transports[mid])
+            media.ice_options = sdp.TRICKLE
+            if mid in rejected:
+                self._writer.reject(media)
 
     async def createOffer(self) -> RTCSessionDescription:
         """Create an offer; what was negotiated keeps its payload types and extension ids.
@@ -102,7 +102,11 @@ class DescribedConnection(PeerConnectionSeam):
         Raises:
             InvalidStateError: The connection is closed.
         """
-        return self._finish(await super().createOffer())
+        offer = await super().createOffer()
+        # In one step: until this is done, transceivers have the codecs that they are offered with
+        # in the place of those that are in use.
+        finished = at_once(self._finish(offer))
+        return RTCSessionDescription(self._layout.outward(finished.sdp, answer=False), "offer")
 
     async def createAnswer(self) -> RTCSessionDescription:
         """Create an answer to the offer that was applied.
@@ -110,18 +114,15 @@ class DescribedConnection(PeerConnectionSeam):
         Raises:
             InvalidStateError: There is no offer to answer, or the connection is closed.
         """
-        return self._finish(await super().createAnswer())
+        answer = await super().createAnswer()
+        finished = await in_turns(self._finish(answer, self._bundled_mids()))
+        return RTCSessionDescription(self._layout.outward(finished.sdp, answer=True), "answer")
 
-    def _finish(self, created: RTCSessionDescription) -> RTCSessionDescription:
-        answer = created.type == "answer"
-        finished = self._writer.finish(
-            created,
-            self._transceivers_by_index(),
-            self._stable_point,
-            self._bundled_mids() if answer else None,
-        )
-        finished.sdp = self._layout.outward(finished.sdp, answer=answer)
-        return finished
+    def _finish(
+        self, created: RTCSessionDescription, bundle: set[str] | None = None
+    ) -> Steps[RTCSessionDescription]:
+        by_index = self._transceivers_by_index()
+        return self._writer.finish(created, by_index, self._stable_point, bundle)
 
     def _bundled_mids(self) -> set[str]:
         remote = self._latest("Remote")
@@ -166,9 +167,10 @@ class DescribedConnection(PeerConnectionSeam):
     ) -> Callable[[sdp.Section, str], bool]:
         """Tell of sections, asked about in their order, whether they have a codec in common."""
         free = [transceiver for transceiver, mid in mids.items() if mid is None]
+        by_mid = {mid: transceiver for transceiver, mid in reversed(mids.items()) if mid}
 
         def common(section: sdp.Section, mid: str) -> bool:
-            known = next((t for t, has in mids.items() if has == mid), None)
+            known = by_mid.get(mid)
             chosen = known or next((t for t in free if t.kind == section.kind), None)
             lines = [line for lines in section.codecs.values() for line in lines]
             if not shares_codec(section.kind, lines, chosen):
@@ -275,21 +277,24 @@ class DescribedConnection(PeerConnectionSeam):
 
     def _section_of(self, ice: RTCIceTransport, side: str) -> tuple[str | None, int | None]:
         """Return mid and index of the media section that stands for a transport."""
+        return self._sections_of_transports(side).get(ice, (None, None))
+
+    def _sections_of_transports(self, side: str) -> dict[RTCIceTransport, tuple[str, int | None]]:
+        """Return mid and index of the media section that stands for each transport."""
         description = self._latest(side)
+        transports = self._dtls_by_mid()
+        places = self._layout.places()
+        found: dict[RTCIceTransport, tuple[str, int | None]] = {}
         for index, media in enumerate(description.media if description else ()):
-            dtls = self._dtls_of(media)
-            rejected = media.rtp.muxId in self._writer.rejected
-            if dtls is not None and dtls.transport is ice and not rejected:
-                mid = media.rtp.muxId
-                return mid, self._layout.index_of(mid) if mid in self._layout.mids() else index
-        return None, None
+            mid = media.rtp.muxId
+            if mid in transports and mid not in self._writer.rejected:
+                found.setdefault(transports[mid].transport, (mid, places.get(mid, index)))
+        return found
 
     @property
     def iceTransport(self) -> RTCIceTransport | None:
         """The ICE transport; of several, where media is not bundled, the first."""
         local = self._latest("Local") or self._latest("Remote")
-        for media in local.media if local else ():
-            dtls = self._dtls_of(media)
-            if dtls is not None:
-                return dtls.transport
-        return None
+        transports = self._dtls_by_mid()
+        known = (transports.get(media.rtp.muxId) for media in (local.media if local else ()))
+        return next((dtls.transport for dtls in known if dtls is not None), None)

@@ -6,7 +6,7 @@ an offer gets the numbers that the session has agreed on, and new things get fre
 """
 
 from collections.abc import Iterable
-from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from aiortc.codecs import is_rtx
@@ -99,9 +99,8 @@ class Numbering:
                 proposed[identity] = number
             used.add(number)
             renumbered[was] = number
-            copy = deepcopy(codec)
-            copy.payloadType = number
-            copies.append(copy)
+            parameters = dict(codec.parameters)
+            copies.append(replace(codec, payloadType=number, parameters=parameters))
         for copy in copies:
             if is_rtx(copy):
                 apt = copy.parameters.get("apt")

@@ -1,7 +1,7 @@
 """ICE restarts: asked for by the application, by the other side, and by the connection itself."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 
 from aiortc import RTCConfiguration, RTCIceTransport, RTCSessionDescription
 
@@ -97,21 +97,22 @@ class RestartingConnection(TricklingConnection):
             offer.sdp = sdp.without_end(offer.sdp)
         return offer
 
-    def _adopt_offered(self, text: str) -> None:
-        """Make the generations that a local description speaks of."""
-        offered = sdp.fragments(text)
+    def _adopt_offered(self, offered: set[str]) -> None:
+        """Make the generations that a local description speaks of, by their fragments."""
         for agent in self._agents():
             for fragment in offered:
                 agent.adopt(fragment)
 
-    def _restarts(self, text: str) -> bool:
-        """Whether an offer of the other side has new credentials for a path that there is."""
-        by_mid = sdp.fragments_by_mid(text)
+    def _restarts(self, fragments: Mapping[str, str]) -> bool:
+        """Whether an offer of the other side has new credentials for a path that there is.
+
+        Args:
+            fragments: Its username fragments, by mid.
+        """
         return any(
-            agent_of(ice).remote_username not in (None, fragment)
-            for ice in self._ice_transports()
-            for mid in self._mids_of(ice)
-            if (fragment := by_mid.get(mid)) is not None
+            agent_of(dtls.transport).remote_username not in (None, fragments[mid])
+            for mid, dtls in self._dtls_by_mid().items()
+            if mid in fragments
         )
 
     def limit_restarts(self, budget: TokenBucket) -> None:
@@ -132,14 +133,14 @@ class RestartingConnection(TricklingConnection):
             logger.info("the other side restarts ICE too often: this one waits for %.1f s", wait)
             await asyncio.sleep(wait)
 
-    def _adopt_remote(self, text: str, kind: str) -> None:
+    def _adopt_remote(self, fragments: Mapping[str, str], kind: str) -> None:
         """Make another generation where the other side's description has new credentials."""
-        by_mid = sdp.fragments_by_mid(text)
-        for ice in self._ice_transports():
+        by_transport: dict[RTCIceTransport, str] = {}
+        for mid, dtls in self._dtls_by_mid().items():
+            if mid in fragments:
+                by_transport.setdefault(dtls.transport, fragments[mid])
+        for ice, fragment in by_transport.items():
             agent = agent_of(ice)
-            fragment = next((by_mid[mid] for mid in self._mids_of(ice) if mid in by_mid), None)
-            if fragment is None:
-                continue
             if kind == "offer" and agent.remote_username not in (None, fragment):
                 agent.prepare_restart()
                 agent.adopt()
@@ -151,14 +152,6 @@ class RestartingConnection(TricklingConnection):
                 self._replacing = frozenset()
             elif kind == "answer":
                 agent.take_answer()
-
-    def _mids_of(self, ice: RTCIceTransport) -> Iterator[str]:
-        """Give the media sections that go over a transport."""
-        for transceiver in self.getTransceivers():
-            if transceiver.mid is not None and transceiver.receiver.transport.transport is ice:
-                yield transceiver.mid
-        if self.sctp is not None and self.sctp.mid and self.sctp.transport.transport is ice:
-            yield self.sctp.mid
 
     def _settle(self) -> None:
         super()._settle()

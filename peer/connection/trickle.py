@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import aiortc
-from aiortc import InvalidStateError, RTCConfiguration, RTCIceTransport
+from aiortc import InvalidStateError, RTCConfiguration, RTCDtlsTransport, RTCIceTransport
 from aiortc.rtcicetransport import candidate_from_aioice
 from aiortc.sdp import MediaDescription
 
@@ -19,6 +19,7 @@ from ..errors import InvalidCandidate, InvalidModification, UnknownSection
 from ..ice.agent import AgentListener, IceAgent
 from ..ice.gather.local_candidate import LocalCandidate
 from ..ice.server_urls import RTCPeerConnectionIceErrorEvent, Server, parse_servers
+from ..sdp.steps import Turns
 from .candidates import (
     RemoteCandidate,
     RTCIceCandidate,
@@ -30,6 +31,9 @@ from .candidates import (
 )
 from .descriptions import DescribedConnection
 from .remote_candidates import RemoteCandidates, Verdict
+
+_CANDIDATE_WORK = 10
+"""Lines of a description that are as much work as one candidate in it."""
 
 logger = NamingLogger(__name__)
 
@@ -142,6 +146,8 @@ class TricklingConnection(DescribedConnection):
                 continue
             if candidate is not None:
                 mid, index = self._section_of(ice, "Local")
+                if mid is None:
+                    continue  # its offer was taken back: the next one has this candidate
                 event = _as_found(candidate, mid=mid, index=index, fragment=fragment)
                 self.emit("icecandidate", event)
             else:
@@ -204,21 +210,27 @@ class TricklingConnection(DescribedConnection):
         self, fragments: set[str], sections: Sequence[sdp.SectionCandidates]
     ) -> None:
         ready = self._remote_candidates.described(fragments)
-        mids = self._layout.mids()
-        for index, section in enumerate(sections):
+        remote = self._latest("Remote")
+        described = list(zip(remote.media if remote else (), sections, strict=True))
+        transports, tagged = self._dtls_by_mid(), self._tagged()
+        turns = Turns()
+        for media, section in described:
+            dtls = transports.get(media.rtp.muxId)
             for attribute in section.candidates:
+                await turns.after(_CANDIDATE_WORK)
                 try:
                     parsed = parse_candidate(attribute)
                 except InvalidCandidate as error:
                     logger.debug("ignored in the remote description: %s", error)
                     continue
-                await self._apply(RemoteCandidate(parsed, mids[index]))
-        for index, section in enumerate(sections):
+                await self._apply_to(media, dtls, parsed)
+        for media, section in described:
             if section.complete:
-                await self._apply(RemoteCandidate(None, mids[index]))
-        for remote in ready:
-            if not await self._apply(remote):
-                self._remote_candidates.keep(remote)
+                mid = media.rtp.muxId
+                await self._apply_to(media, transports.get(mid), None, tagged=mid in tagged)
+        for early in ready:
+            if not await self._apply(early):
+                self._remote_candidates.keep(early)
 
     async def _apply(self, remote: RemoteCandidate) -> bool:
         """Hand a candidate to its transport; return whether its media section exists."""
@@ -236,14 +248,23 @@ class TricklingConnection(DescribedConnection):
             return True  # of a section that is rejected: there is nothing to be done with it
         for media in description.media:
             if media.rtp.muxId == mid:
-                await self._apply_to(media, remote.candidate)
+                dtls = self._dtls_by_mid().get(mid)
+                await self._apply_to(media, dtls, remote.candidate, tagged=mid in self._tagged())
                 return True
         return False
 
+    def _tagged(self) -> set[str]:
+        """Return the mids of the remote sections that stand for a transport."""
+        return {mid for mid, _ in self._sections_of_transports("Remote").values()}
+
     async def _apply_to(
-        self, media: MediaDescription, candidate: aiortc.RTCIceCandidate | None
+        self,
+        media: MediaDescription,
+        dtls: RTCDtlsTransport | None,
+        candidate: aiortc.RTCIceCandidate | None,
+        *,
+        tagged: bool = False,
     ) -> None:
-        dtls = self._dtls_of(media)
         if dtls is None:
             return
         if candidate is not None:
@@ -253,7 +274,7 @@ class TricklingConnection(DescribedConnection):
         media.ice_candidates_complete = True
         # In a bundle only the section that stands for the transport ends its candidates: Firefox
         # ends the others' before the first candidate of that one.
-        if self._section_of(dtls.transport, "Remote")[0] == media.rtp.muxId:
+        if tagged:
             await dtls.transport.addRemoteCandidate(None)
 
     @property

@@ -24,6 +24,7 @@ from icefloe.signaling.codec import encode_client
 from ..connection.candidates import RTCIceCandidateInit
 from ..errors import DescriptionTooLarge, InvalidServerUrl
 from ..ice.server_urls import parse_servers
+from ..sdp import SECTIONS
 
 logger = get_logger(__name__)
 
@@ -82,13 +83,17 @@ class RoomSignaler:
         """Check that a description can be sent.
 
         Raises:
-            DescriptionTooLarge: Signaling does not carry as much.
+            DescriptionTooLarge: Signaling does not carry as much, or the other side does not take
+                as many media sections.
         """
+        size, sections = len(description.sdp.encode()), description.sdp.count("\nm=")
+        if sections > SECTIONS:
+            reason = f"it has {sections} media sections, and the other side takes {SECTIONS}"
+            raise DescriptionTooLarge(description.type, size, reason)
         payload = SessionDescription(type=description.type, sdp=description.sdp)  # type: ignore[arg-type]
         try:
             encode_client(Description(to=self._to, description=payload, seq=_LATE))
         except MessageError as error:
-            size = len(description.sdp.encode())
             raise DescriptionTooLarge(description.type, size, error.reason) from error
 
     async def description(self, description: RTCSessionDescription) -> None:

@@ -10,9 +10,9 @@ Nothing here does I/O.
 
 from .layout import Layout, Slot
 from .lines import LIMIT, SECTIONS
-from .parser import Description, Section, SectionCandidates, read
+from .parser import Description, Section, SectionCandidates, read, reading
 from .plan import Offered, Plan, plan_answer, plan_offer
-from .text import TRICKLE, fragments, fragments_by_mid, mids, without_end
+from .text import TRICKLE, fragments, fragments_by_mid, join, mids, sections_of, without_end
 from .transport import Transport
 
 __all__ = [
@@ -29,9 +29,12 @@ __all__ = [
     "Transport",
     "fragments",
     "fragments_by_mid",
+    "join",
     "mids",
     "plan_answer",
     "plan_offer",
     "read",
+    "reading",
+    "sections_of",
     "without_end",
 ]

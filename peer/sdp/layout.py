@@ -74,9 +74,9 @@ class Layout:
             return None
         return slot.mid if slot.used else slot.stand_in
 
-    def index_of(self, mid: str) -> int | None:
-        """Return the place of a section in descriptions."""
-        return next((i for i, slot in enumerate(self.slots) if slot.mid == mid), None)
+    def places(self) -> dict[str, int]:
+        """Return the places in descriptions of the sections that are used, by mid."""
+        return {slot.mid: index for index, slot in enumerate(self.slots) if slot.used}
 
     def extended(self, text: str) -> "Layout":
         """Return it with the sections that a local description adds."""

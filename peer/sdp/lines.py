@@ -5,16 +5,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .errors import InvalidDescription
+from .steps import Steps
 
 LIMIT = 1024 * 1024
 """Characters of a description at most; a session of a hundred media sections has 100,000."""
 
-SECTIONS = 512
-"""Media sections of a description at most."""
+SECTIONS = 256
+"""Media sections of another side's description at most; what they come to is applied in one step of
+the event loop, a tenth of a millisecond each."""
 
 LINES = 16_384
 """Lines of a description at most: a media section of a browser has up to 150, and each takes some
 microseconds of the event loop."""
+
+_SOME = 100
+"""Lines that are split off before others may have a turn."""
 
 _LINE = re.compile(r"[A-Za-z]=")
 _ATTRIBUTES = 1024
@@ -75,10 +80,14 @@ class Block:
         return self.first(name) is not None
 
 
-def split(text: object) -> tuple[Block, list[Block]]:
+def split(text: object, most: int = SECTIONS) -> Steps[tuple[Block, list[Block]]]:
     """Split a description into the session's lines and those of each media section.
 
     Lines may end in CRLF or LF, with blanks before; empty ones are passed over.
+
+    Args:
+        text: What came; nothing is assumed of it.
+        most: How many media sections it may have.
 
     Raises:
         InvalidDescription: It is no text, too long, or not made of such lines.
@@ -101,26 +110,31 @@ def split(text: object) -> tuple[Block, list[Block]]:
             raise InvalidDescription("it does not begin with 'v=0'", number)
         if line.startswith("m="):
             groups.append([])
-            if len(groups) > SECTIONS + 1:
-                raise InvalidDescription(f"it has more than {SECTIONS} media sections", number)
+            if len(groups) > most + 1:
+                raise InvalidDescription(f"it has more than {most} media sections", number)
         groups[-1].append(Line(number, line))
+        if number % _SOME == 0:
+            yield _SOME
     if not groups[0]:
         raise InvalidDescription("it is empty")
-    session, *media = map(_block, groups)
-    return session, media
+    blocks = []
+    for lines in groups:
+        blocks.append(_block(lines))
+        yield len(lines)
+    return blocks[0], blocks[1:]
 
 
 def _block(lines: list[Line]) -> Block:
-    attributes = []
+    attributes: list[Attribute] = []
     for line in lines:
         # What cannot be printed is in no attribute that is of use here.
         if line.text.startswith("a=") and line.text.isprintable():
             name, _, value = line.text[2:].partition(":")
+            if len(attributes) == _ATTRIBUTES:
+                raise InvalidDescription(
+                    f"a section has more than {_ATTRIBUTES} attributes", line.number
+                )
             attributes.append(Attribute(name.strip().lower(), value.strip(), line.number))
-    if len(attributes) > _ATTRIBUTES:
-        raise InvalidDescription(
-            f"a section has more than {_ATTRIBUTES} attributes", attributes[-1].number
-        )
     named: dict[str, list[Attribute]] = {}
     for attribute in attributes:
         named.setdefault(attribute.name, []).append(attribute)

@@ -31,6 +31,9 @@ _FEEDBACK = 12
 """Kinds of feedback of one payload type that are read, and of the wildcard: each of these makes a
 line for every payload type."""
 
+_FEEDBACK_LINES = 512
+"""Lines of feedback of one section at most: aiortc compares each with every payload type."""
+
 _SSRCS = 32
 """Streams that one section announces at most."""
 
@@ -80,11 +83,14 @@ def codec_lines(kind: str, formats: Iterable[int], section: Block) -> dict[int, 
             known = parameters.setdefault(payload_type, [])
             known.extend(_parameters(rest, _PARAMETERS - len(known)))
     lines: dict[int, list[str]] = {}
+    left = _FEEDBACK_LINES
     for n in formats:
         if n not in maps:
             continue
         lines[n] = [f"a=rtpmap:{n} {maps[n]}"]
-        wanted = dict.fromkeys([*feedback.get(str(n), []), *feedback.get("*", [])])
+        every = dict.fromkeys([*feedback.get(str(n), []), *feedback.get("*", [])])
+        wanted = list(every)[:left]
+        left -= len(wanted)
         lines[n] += [f"a=rtcp-fb:{n} {what}" for what in wanted]
         if found := parameters.get(n):
             lines[n].append(f"a=fmtp:{n} {';'.join(found)}")

@@ -11,6 +11,7 @@ from itertools import islice
 from .errors import InvalidDescription
 from .lines import SECTIONS, Block, number_of, split
 from .media import codec_lines, extension_lines, read_formats, stream_lines
+from .steps import A_SECTION, Steps, at_once
 from .transport import Transport, read_transport, shared
 
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
@@ -94,6 +95,11 @@ class Section:
         """Whether it is offered, and nothing speaks against taking it."""
         return not self.rejected and not self.problem
 
+    @property
+    def weight(self) -> int:
+        """How many lines of a description are as much work as it is."""
+        return A_SECTION + len(self.lines) + sum(map(len, self.codecs.values()))
+
 
 @dataclass(frozen=True, slots=True)
 class Description:
@@ -116,25 +122,32 @@ class Description:
 
 
 def read(text: object, *, answer: bool = False) -> Description:
-    """Read a description.
+    """Read a description; see :func:`reading`."""
+    return at_once(reading(text, answer=answer))
+
+
+def reading(text: object, *, answer: bool = False, most: int = SECTIONS) -> Steps[Description]:
+    """Read a description, one media section after the other.
 
     Args:
         text: What came; nothing is assumed of it.
         answer: Whether it is an answer, which says who is the client of DTLS.
+        most: How many media sections it may have.
 
     Raises:
         InvalidDescription: It is malformed, or lacks what a media section cannot do without.
     """
-    session, blocks = split(text)
+    session, blocks = yield from split(text, most)
     mids = _mids(blocks)
     bundle = _bundle(session, mids)
+    bundled = frozenset(bundle)
     all_complete = session.has("end-of-candidates")
-    sections = [
-        _section(
-            session, block, mid, all_complete=all_complete, bundled=bool(mid) and mid in bundle
+    sections = []
+    for block, mid in zip(blocks, mids, strict=True):
+        sections.append(
+            _section(session, block, mid, all_complete=all_complete, bundled=mid in bundled)
         )
-        for block, mid in zip(blocks, mids, strict=True)
-    ]
+        yield A_SECTION + len(block.lines)
     sections = _with_candidates(sections, ALL_CANDIDATES)
     sections = _with_shared_transport(sections, bundle)
     sections = [_with_role(section, answer=answer) for section in sections]
@@ -158,15 +171,17 @@ def _is_by_aiortc(block: Block) -> bool:
 
 def _mids(blocks: list[Block]) -> list[str]:
     mids: list[str] = []
+    seen: set[str] = set()
     for block in blocks:
         attribute = block.first("mid")
         mid = attribute.value if attribute is not None else ""
         if attribute is not None and mid:
             if " " in mid or len(mid) > _MID:
                 raise InvalidDescription(f"mid cannot be {mid[:40]!r}", attribute.number)
-            if mid in mids:
+            if mid in seen:
                 raise InvalidDescription(f"two sections have the mid {mid!r}", attribute.number)
         mids.append(mid)
+        seen.add(mid)
     return mids
 
 

@@ -4,8 +4,9 @@ A section that cannot be used is answered as rejected and the rest works (RFC 32
 aiortc is not shown it, unless it is one that it used before.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 
 from aiortc import RTCBundlePolicy
 from aiortc.codecs import CODECS
@@ -15,6 +16,7 @@ from aiortc.sdp import parameters_to_sdp
 from .errors import InvalidDescription
 from .layout import Layout, Slot, readable_protocol, refusal
 from .parser import Description, Section, SectionCandidates
+from .steps import Steps
 from .transport import Transport
 
 _NOBODY = Transport(
@@ -23,6 +25,10 @@ _NOBODY = Transport(
     fingerprints=("sha-256 " + ":".join(["00"] * 32),),
 )
 """Of a rejected section, where no section tells of a transport; nothing is ever started with it."""
+
+
+TRANSPORTS = 32
+"""Transports that an offer has made at most: each gathers candidates on sockets of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,9 @@ class Plan:
     """What to apply.
 
     Attributes:
-        text: The description as aiortc reads it.
+        session: The lines of the session, as aiortc reads them.
+        sections: Those of each media section that aiortc is shown, likewise.
+        fragments: The ICE username fragment of each of these, by mid.
         layout: All sections of it.
         rejected: Those of aiortc's sections that are rejected, by index.
         candidates: What came with each of aiortc's sections.
@@ -62,13 +70,20 @@ class Plan:
         by_aiortc: Whether plain aiortc wrote it, as far as can be told.
     """
 
-    text: str
+    session: str
+    sections: tuple[str, ...]
+    fragments: Mapping[str, str]
     layout: Layout
     rejected: frozenset[int]
     candidates: tuple[SectionCandidates, ...]
     policy: RTCBundlePolicy | None
     drops: str | None
     by_aiortc: bool
+
+    @property
+    def text(self) -> str:
+        """The description as aiortc reads it."""
+        return self.session + "".join(self.sections)
 
 
 @dataclass(slots=True)
@@ -79,8 +94,8 @@ class _Row:
     hidden: bool = False
 
 
-def plan_offer(description: Description, offered: Offered) -> Plan:
-    """Decide about an offer.
+def plan_offer(description: Description, offered: Offered) -> Steps[Plan]:
+    """Decide about an offer, one media section after the other.
 
     Raises:
         InvalidDescription: It has fewer sections than there were, or others in their places.
@@ -89,8 +104,9 @@ def plan_offer(description: Description, offered: Offered) -> Plan:
     rows: list[_Row] = []
     taken = {*offered.used_mids, *(s.mid for s in description.sections)}
     data = next((mid for mid, kind in offered.known.items() if kind == "application"), None)
+    unused = (mid for n in count() if (mid := str(n)) not in taken)
     for index, section in enumerate(description.sections):
-        mid, named = _mid_of(section, index, offered.layout, taken)
+        mid, named = _mid_of(section, index, offered.layout, unused)
         taken.add(mid)
         problem = section.problem
         if not problem and section.is_media and not offered.common(section, mid):
@@ -105,11 +121,12 @@ def plan_offer(description: Description, offered: Offered) -> Plan:
         known = offered.known.get(mid)
         hidden = reject and (known is None or section.kind == "application")
         rows.append(_Row(section, slot, reject, hidden))
-    return _plan(description, rows, offered, answer=False)
+        yield section.weight
+    return (yield from _plan(description, rows, offered, answer=False))
 
 
-def plan_answer(description: Description, offered: Offered) -> Plan:
-    """Decide about an answer.
+def plan_answer(description: Description, offered: Offered) -> Steps[Plan]:
+    """Decide about an answer, one media section after the other.
 
     Raises:
         InvalidDescription: Its sections are not those of the offer.
@@ -143,7 +160,8 @@ def plan_answer(description: Description, offered: Offered) -> Plan:
             reject = section.transport.ufrag != first.ufrag
         hidden = reject and (not slot.used or slot.mid not in offered.known or not section.is_media)
         rows.append(_Row(section, slot, reject, hidden))
-    return _plan(description, rows, offered, answer=True)
+        yield section.weight
+    return (yield from _plan(description, rows, offered, answer=True))
 
 
 def _check_places(description: Description, offered: Offered) -> None:
@@ -165,13 +183,13 @@ def _check_places(description: Description, offered: Offered) -> None:
 
 
 def _mid_of(
-    section: Section, index: int, layout: Layout, taken: Collection[str]
+    section: Section, index: int, layout: Layout, unused: Iterator[str]
 ) -> tuple[str, bool]:
     if section.mid:
         return section.mid, True
     if index < len(layout.slots) and layout.slots[index].kind == section.kind:
         return layout.slots[index].mid, False
-    return next(mid for n in range(10**6) if (mid := str(n)) not in taken), False
+    return next(unused), False
 
 
 def _slot(section: Section, mid: str, *, named: bool) -> Slot:
@@ -184,16 +202,22 @@ def _slot(section: Section, mid: str, *, named: bool) -> Slot:
     return Slot(section.kind, mid, named, protocol, formats)
 
 
-def _plan(description: Description, rows: list[_Row], offered: Offered, *, answer: bool) -> Plan:
+def _plan(
+    description: Description, rows: list[_Row], offered: Offered, *, answer: bool
+) -> Steps[Plan]:
     accepted = [row for row in rows if not row.reject]
     bundle = _bundle(description, rows)
     lender = _lender(accepted, offered, answer=answer)
     stand_in = bundle[0] if bundle else ""
     slots: list[Slot] = []
-    written: list[list[str]] = []
+    written: list[str] = []
+    fragments: dict[str, str] = {}
     candidates: list[SectionCandidates] = []
     rejected: set[int] = set()
     drops = None
+    policy = _policy(accepted, bundle)
+    if policy is RTCBundlePolicy.MAX_COMPAT:
+        _check_transports(accepted, bundle, offered)
     for row in rows:
         if row.hidden:
             slots.append(_hidden(row, stand_in))
@@ -202,9 +226,12 @@ def _plan(description: Description, rows: list[_Row], offered: Offered, *, answe
             continue
         if row.reject:
             rejected.add(len(written))
-            written.append(_rejected_lines(row, lender))
+            fragments[row.slot.mid] = lender.ufrag
+            written.append(_joined(_rejected_lines(row, lender)))
         else:
-            written.append(_lines(row))
+            fragments[row.slot.mid] = row.section.transport.ufrag
+            written.append(_joined(_lines(row)))
+        yield row.section.weight
         slots.append(row.slot)
         candidates.append(row.section.candidates)
     group = bundle + [r.slot.mid for r in rows if bundle and r.reject and not r.hidden]
@@ -214,13 +241,14 @@ def _plan(description: Description, rows: list[_Row], offered: Offered, *, answe
     if group:
         lines.append(f"a=group:BUNDLE {' '.join(group)}")
     lines.append("a=msid-semantic:WMS *")
-    text = "".join(f"{line}\r\n" for line in [*lines, *(x for part in written for x in part)])
     return Plan(
-        text=text,
+        session=_joined(lines),
+        sections=tuple(written),
+        fragments=fragments,
         layout=Layout(tuple(slots)),
         rejected=frozenset(rejected),
         candidates=_gathered(rows, bundle, candidates),
-        policy=_policy(accepted, bundle),
+        policy=policy,
         drops=drops,
         by_aiortc=description.by_aiortc,
     )
@@ -234,7 +262,8 @@ def _bundle(description: Description, rows: list[_Row]) -> list[str]:
 
 def _policy(accepted: list[_Row], bundle: list[str]) -> RTCBundlePolicy | None:
     """Return how transports are shared; ``None`` where one is all there is."""
-    outside = [row.section for row in accepted if row.slot.mid not in bundle]
+    inside = frozenset(bundle)
+    outside = [row.section for row in accepted if row.slot.mid not in inside]
     if not outside or len(accepted) == 1:
         return None
     # aiortc has one for each kind, also where nothing is bundled.
@@ -243,6 +272,16 @@ def _policy(accepted: list[_Row], bundle: list[str]) -> RTCBundlePolicy | None:
         by_kind.setdefault(section.kind, set()).add((section.transport.ufrag, section.port))
     shares = all(len(transports) == 1 for transports in by_kind.values())
     return RTCBundlePolicy.BALANCED if shares else RTCBundlePolicy.MAX_COMPAT
+
+
+def _check_transports(accepted: list[_Row], bundle: list[str], offered: Offered) -> None:
+    there_are = {*bundle, *offered.known}
+    new = [row.section for row in accepted if row.slot.mid not in there_are]
+    if len(new) > TRANSPORTS:
+        raise InvalidDescription(
+            f"it has {len(new)} new sections outside of a bundle; at most {TRANSPORTS} are taken",
+            new[TRANSPORTS].number,
+        )
 
 
 def _lender(accepted: list[_Row], offered: Offered, *, answer: bool) -> Transport:
@@ -271,10 +310,11 @@ def _gathered(
     rows: list[_Row], bundle: list[str], candidates: list[SectionCandidates]
 ) -> tuple[SectionCandidates, ...]:
     """Give the candidates of sections that aiortc does not see to their bundle."""
-    shown = [row.slot.mid for row in rows if not row.hidden]
+    if not bundle:
+        return tuple(candidates)
+    index = [row.slot.mid for row in rows if not row.hidden].index(bundle[0])
     for row in rows:
-        if row.hidden and row.section.bundled and not row.section.rejected and bundle:
-            index = shown.index(bundle[0])
+        if row.hidden and row.section.bundled and not row.section.rejected:
             was, more = candidates[index], row.section.candidates
             candidates[index] = SectionCandidates(
                 (*was.candidates, *more.candidates), was.complete or more.complete
@@ -313,6 +353,10 @@ def _rejected_lines(row: _Row, lender: Transport) -> list[str]:
     head += ["a=rtcp:9 IN IP4 0.0.0.0", "a=rtcp-mux"]
     media = _media_line(kind, 0, row.section.protocol, numbers)
     return [media, *head, *lines, *lender.lines()]
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\r\n" for line in lines)
 
 
 def _media_line(kind: str, port: int, protocol: str, numbers: list[int]) -> str:

@@ -56,7 +56,7 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.rtp.receive.bitstream_size._MOST_ZEROS peer.rtp.send.pipeline._LARGEST
     """,
     OWN: """
-        peer.connection.connection._MANY_SECTIONS encoding.clock._LONGEST_UNIT
+        encoding.clock._LONGEST_UNIT
         encoding.clock._WINDOW encoding.clock._LEAP encoding.clock._HELD_UP encoding.pieces._WINDOW
         peer.rtp.send.frame_delay._WINDOW media.sources.threaded_source._CLOSE_TIMEOUT
         media.sources.devices._TIMEOUT media.sources.generated._CLOSE_TIMEOUT

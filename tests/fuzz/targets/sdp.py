@@ -21,6 +21,7 @@ from icefloe.peer.sdp import (
     read,
     without_end,
 )
+from icefloe.peer.sdp.steps import at_once
 
 from ..target import Target, stateless
 from ._descriptions import TOKENS, written
@@ -63,7 +64,7 @@ def run(data: bytes) -> None:
     make: Callable[..., object] = repr
     for section in description.sections:
         make(section.transport)
-    plan = (plan_answer if answer else plan_offer)(description, known)
+    plan = at_once((plan_answer if answer else plan_offer)(description, known))
     fragments(plan.text)
     mids(plan.text)
     without_end(plan.text)

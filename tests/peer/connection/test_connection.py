@@ -212,3 +212,17 @@ async def test_descriptions_tell_one_fingerprint_as_browsers_do() -> None:
             told = {line for line in lines if line.startswith("a=fingerprint:")}
             assert len(told) == 1
             assert told.pop().startswith("a=fingerprint:sha-256 ")
+
+
+async def test_no_candidate_is_told_of_an_offer_that_was_taken_back() -> None:
+    pc = PeerConnection()
+    async with closing(pc):
+        told: list[object] = []
+        pc.on("icecandidate", told.append)
+        pc.addTransceiver("audio")
+        await pc.setLocalDescription()
+        await pc.setLocalDescription(RTCSessionDescription("", "rollback"))
+        await until(pc, "icecandidate", lambda: None in told)
+        assert told == [None]
+        await pc.setLocalDescription()
+        assert "a=candidate:" in pc.localDescription.sdp

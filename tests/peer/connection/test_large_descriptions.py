@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from icefloe.peer import ConnectFailed, DescriptionTooLarge, PeerLeft, RemotePeer, Room, join
+from icefloe.peer.sdp import SECTIONS
 from icefloe.signaling import serve
 from icefloe.signaling.codec import CLIENT_LIMIT, DESCRIPTION_LIMIT
 
@@ -67,6 +68,17 @@ async def test_an_offer_that_is_too_large_is_told_and_the_call_goes_on(polite: b
         await one.negotiated()
         assert one.connection.signalingState == other.connection.signalingState == "stable"
         assert 10 <= len(other.connection.getTransceivers()) <= 12
+
+
+async def test_an_offer_of_more_sections_than_are_taken_is_told() -> None:
+    async with call() as (al, _):
+        add(al, SECTIONS + 1)
+        with pytest.raises(DescriptionTooLarge, match=f"{SECTIONS + 2} media sections") as caught:
+            await al.negotiated()
+        assert caught.value.size < DESCRIPTION_LIMIT
+        for transceiver in al.connection.getTransceivers()[:2]:  # data has a section, too
+            await transceiver.stop()
+        await al.negotiated()
 
 
 async def test_a_first_offer_that_is_too_large_ends_the_attempt() -> None:

@@ -99,6 +99,17 @@ async def test_a_lost_packet_is_concealed_and_time_goes_on() -> None:
         assert pts == list(range(pts[0], pts[0] + 60 * 960, 960))
 
 
+async def test_the_estimator_of_the_bandwidth_is_made_with_the_first_packet() -> None:
+    a, b = PeerConnection(), PeerConnection()
+    async with closing(a, b):
+        a.addTrack(VideoStreamTrack())
+        await negotiate(a, b)
+        assert receiver(b)._hidden("remote_bitrate_estimator") is None
+        await remote(b, "video").recv()
+        estimator = receiver(b)._hidden("remote_bitrate_estimator")
+        assert list(estimator.ssrcs) == [receiver(b).source]
+
+
 async def test_statistics_tell_what_was_heard() -> None:
     a, b = PeerConnection(), PeerConnection()
     async with closing(a, b):

@@ -1,10 +1,14 @@
 """What a description may cost: its lines, and what one line of it becomes in each section."""
 
+import pytest
 from aiortc.rtp import FORBIDDEN_PAYLOAD_TYPES
 
-from icefloe.peer.sdp import read
+from icefloe.peer import InvalidDescription
+from icefloe.peer.sdp import Layout, Offered, plan_offer, read
 from icefloe.peer.sdp.lines import LINES, split
 from icefloe.peer.sdp.media import codec_lines
+from icefloe.peer.sdp.plan import TRANSPORTS
+from icefloe.peer.sdp.steps import at_once
 
 TRANSPORT = f"a=ice-ufrag:Ab3d\na=ice-pwd:{'p' * 24}\na=setup:actpass\n"
 SHA = f"a=fingerprint:sha-256 {':'.join(['5B'] * 32)}\n"
@@ -17,7 +21,7 @@ def session(*sections: str, says: str = SHA) -> str:
 
 
 def test_as_many_lines_as_there_may_be() -> None:
-    assert len(split("v=0\n" + "b=x\n" * (LINES - 1))[0].lines) == LINES
+    assert len(at_once(split("v=0\n" + "b=x\n" * (LINES - 1)))[0].lines) == LINES
 
 
 def test_what_the_session_says_is_bounded_in_each_section() -> None:
@@ -36,8 +40,32 @@ def test_a_wildcard_makes_few_lines_of_each_payload_type() -> None:
     formats = " ".join(map(str, numbers))
     lines = "".join(f"a=rtpmap:{n} x/8000\n" for n in numbers)
     lines += "".join(f"a=rtcp-fb:* x{n}\na=rtcp-fb:{numbers[0]} y{n}\n" for n in range(400))
-    codecs = codec_lines("audio", numbers, split(f"v=0\nm=audio 9 x {formats}\n{lines}")[1][0])
+    codecs = codec_lines(
+        "audio", numbers, at_once(split(f"v=0\nm=audio 9 x {formats}\n{lines}"))[1][0]
+    )
     assert max(map(len, codecs.values())) <= 1 + 2 * 12
+
+
+def test_the_feedback_of_a_section_is_bounded() -> None:
+    numbers = [n for n in range(128) if n not in FORBIDDEN_PAYLOAD_TYPES]
+    lines = "".join(f"a=rtpmap:{n} x/8000\n" for n in numbers)
+    lines += "".join(f"a=rtcp-fb:* x{n}\n" for n in range(12))
+    text = f"v=0\nm=audio 9 x {' '.join(map(str, numbers))}\n{lines}"
+    codecs = codec_lines("audio", numbers, at_once(split(text))[1][0])
+    assert list(codecs) == numbers
+    feedback = [line for known in codecs.values() for line in known if "a=rtcp-fb:" in line]
+    assert len(feedback) == 512
+
+
+def test_transports_of_their_own_are_bounded() -> None:
+    def plan(count: int) -> None:
+        sections = (AUDIO.replace("audio 9", f"audio {9000 + n}") for n in range(count))
+        offered = Offered(Layout(), {}, (), lambda *_: True)
+        at_once(plan_offer(read(session(*sections)), offered))
+
+    plan(TRANSPORTS)
+    with pytest.raises(InvalidDescription, match="outside of a bundle"):
+        plan(TRANSPORTS + 1)
 
 
 def test_parameters_and_groups_without_end() -> None:

@@ -25,6 +25,7 @@ from icefloe.peer.sdp import (
     without_end,
 )
 from icefloe.peer.sdp.lines import LINES
+from icefloe.peer.sdp.steps import at_once
 from tests.helpers.work import lines_run
 
 SHA = "sha-256 " + ":".join(["5B"] * 32)
@@ -50,7 +51,7 @@ def planned(text: str, *, layout: Layout | None = None, **known: Any) -> Plan:
         used_mids=known.get("used_mids", ()),
         common=known.get("common", lambda section, mid: True),
     )
-    return plan_offer(read(text), offered)
+    return at_once(plan_offer(read(text), offered))
 
 
 def shown(text: str, **known: Any) -> list[MediaDescription]:
@@ -458,7 +459,7 @@ def test_rejected_sections_alone_are_shown_with_a_transport(setup: str) -> None:
     text = session("m=audio 0 X 0\na=mid:0\n", "m=video 0 X 0\n", transport="")
     layout = Layout((Slot("audio", "0"), Slot("video", "1")))
     offered = Offered(layout, {"0": "audio", "1": "video"}, (), lambda *_: True, role=setup)
-    plan = plan_answer(read(text, answer=True), offered)
+    plan = at_once(plan_answer(read(text, answer=True), offered))
     assert plan.rejected == {0, 1}
     for media in SessionDescription.parse(plan.text).media:
         assert media.dtls is not None
@@ -471,16 +472,16 @@ def test_what_an_answer_does_not_bundle_has_no_transport_here() -> None:
     other = TRANSPORT.replace("Ab3d", "other").replace("actpass", "active")
     text = session(AUDIO + other, VIDEO + other.replace("other", "third"), transport="")
     one = Offered(layout, known, (), lambda *_: True, one_transport=True)
-    assert plan_answer(read(text, answer=True), one).rejected == {1}
+    assert at_once(plan_answer(read(text, answer=True), one)).rejected == {1}
     several = Offered(layout, known, (), lambda *_: True)
-    assert plan_answer(read(text, answer=True), several).rejected == frozenset()
+    assert at_once(plan_answer(read(text, answer=True), several)).rejected == frozenset()
 
 
 def test_an_answer_without_a_common_codec() -> None:
     text = session(AUDIO).replace("actpass", "active")
     offered = Offered(Layout((Slot("audio", "0"),)), {"0": "audio"}, (), lambda *_: False)
     with pytest.raises(OperationError, match="Failed to set remote audio description send"):
-        plan_answer(read(text, answer=True), offered)
+        at_once(plan_answer(read(text, answer=True), offered))
 
 
 # --- what is looked up in our own
