@@ -1,4 +1,4 @@
-"""What a peer connection can be told: ``PeerConfiguration``."""
+"""``PeerConfiguration``: the settings of a peer connection."""
 
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -54,14 +54,14 @@ class PeerConfiguration(RTCConfiguration):
     does, or another one is found."""
 
     restartAutomatically: bool = True
-    """Whether an ICE restart is asked for, by ``negotiationneeded``, when the path is
+    """Restart ICE, by ``negotiationneeded``, when the path is
     ``disconnected``, the machine's addresses change or a TURN server drops the allocation."""
 
     closeTimeout: float = 0.5
     """Seconds that closing waits at most for TURN servers to free their allocations."""
 
     tlsContext: ssl.SSLContext | None = None
-    """How the certificates of ``turns:`` servers are verified; by default with the system's
+    """The TLS context that verifies ``turns:`` servers; by default with the system's
     certification authorities."""
 
     tlsCaFile: str | Path | None = None
@@ -96,9 +96,9 @@ class PeerConfiguration(RTCConfiguration):
     Ports must be the same on both sides."""
 
     externalAddressType: Literal["host", "srflx"] = "host"
-    """What an external address becomes: ``host`` announces it in the place of the local one, so
-    that nobody tries to reach that; ``srflx`` announces both, for a machine that has peers on its
-    own network, too."""
+    """The type of candidates with an external address: ``host`` announces it in the place of the
+    local one, so that nobody tries to reach that; ``srflx`` announces both, for a machine that has
+    peers on its own network, too."""
 
     hideHostAddresses: bool = False
     """For who should not learn the local addresses: announce names in their place that only the

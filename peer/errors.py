@@ -1,4 +1,4 @@
-"""What can go wrong in a peer connection.
+"""The errors of ``icefloe.peer``.
 
 ::
 
@@ -142,7 +142,7 @@ class InvalidModification(PeerError, ValueError):
 
 
 class Phase(StrEnum):
-    """How far a connection came; the first phase that did not end well is the one at fault."""
+    """The phases of a connection attempt; the first one that did not end well is at fault."""
 
     SIGNALING = "signaling"
     """The other side's description never came."""
@@ -173,7 +173,7 @@ _RELAY_ONLY = {
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was known when a connection failed.
+    """The facts known when a connection failed.
 
     Attributes:
         seconds: How long it had been trying.
@@ -242,7 +242,7 @@ class PeerNotHere(PeerError, LookupError):
 
 
 class ClosedBy(StrEnum):
-    """Who closed a channel."""
+    """The side that closed a channel."""
 
     US = "us"
     """This side: ``close()`` was called."""

@@ -7,9 +7,11 @@ that says so, and not in the middle of a call.
 
 ===================  ===============================================
 :mod:`.names`        what is built on, and the check
+:mod:`.private`      the way to name-mangled attributes
 :mod:`.connection`   ``RTCPeerConnection``
-:mod:`.sections`     likewise, how it applies a remote description
-:mod:`.transceiver`  ``RTCRtpTransceiver``, and what a rollback comes back to
+:mod:`.sections`     likewise, its media sections, and how it applies a remote description
+:mod:`.snapshot`     likewise, its negotiated state for a rollback
+:mod:`.transceiver`  ``RTCRtpTransceiver``
 :mod:`.sender`       ``RTCRtpSender``
 :mod:`.receiver`     ``RTCRtpReceiver``
 :mod:`.tap`          likewise, what it hands on
@@ -25,28 +27,30 @@ overridden to put an :class:`~icefloe.peer.ice.agent.IceAgent` in the place of t
 """
 
 from .names import AGENT_CONTRACT, check  # isort: skip - checks before anything is built on it
-from .connection import PeerConnectionSeam, guard
+from .connection import ConnectionAdapter, Hooks, guard
 from .dtls import DtlsTransport, describe_transport, transport_stats
 from .ice import Gatherer, IceTransport, agent_of
 from .receiver import Receiver
 from .sctp import CountedChannel, SctpTransport
 from .sections import RemoteSections, parse, read_sections
 from .sender import Sender
+from .snapshot import Snapshot, restore, take
 from .tap import origin_of
-from .transceiver import Stable, negotiated_media, prefers_codecs, set_media, shares_codec
+from .transceiver import negotiated_media, prefers_codecs, set_media, shares_codec
 
 __all__ = [
     "AGENT_CONTRACT",
+    "ConnectionAdapter",
     "CountedChannel",
     "DtlsTransport",
     "Gatherer",
+    "Hooks",
     "IceTransport",
-    "PeerConnectionSeam",
     "Receiver",
     "RemoteSections",
     "SctpTransport",
     "Sender",
-    "Stable",
+    "Snapshot",
     "agent_of",
     "check",
     "describe_transport",
@@ -56,7 +60,9 @@ __all__ = [
     "parse",
     "prefers_codecs",
     "read_sections",
+    "restore",
     "set_media",
     "shares_codec",
+    "take",
     "transport_stats",
 ]

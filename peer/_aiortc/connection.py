@@ -1,13 +1,13 @@
-"""The peer connection, with its private parts under names of their own."""
+"""Adapter of ``RTCPeerConnection``: makes icefloe's transports, senders and receivers for it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from aiortc import (
     MediaStreamTrack,
     RTCBundlePolicy,
-    RTCConfiguration,
     RTCDtlsTransport,
     RTCIceParameters,
     RTCIceTransport,
@@ -25,11 +25,12 @@ from ..errors import TrackNotSent
 from ..rtp.receive.decoder_pool import DecoderPool
 from .certificate import Certificate
 from .dtls import DtlsTransport
-from .ice import Gatherer, IceTransport, agent_of
+from .ice import Gatherer, IceTransport
+from .private import Private
 from .sctp import SctpTransport
-from .sections import SectionedConnection
+from .sections import MediaSections
 from .sender import Sender
-from .transceiver import Negotiated, Stable, Transceiver, make_receiver
+from .transceiver import Transceiver, make_receiver
 
 logger = get_logger(__name__)
 
@@ -44,43 +45,84 @@ def _log_handler_error(error: BaseException) -> None:
     logger.error("an event handler raised %r", error, exc_info=error)
 
 
-class PeerConnectionSeam(SectionedConnection):
-    """``RTCPeerConnection`` with its private parts under names of their own."""
+class IceConnectionState(Protocol):
+    """Derives ``iceConnectionState`` from the states of the ICE transports."""
 
-    _configuration: PeerConfiguration
-    """A subclass sets it, before this is made."""
-    _decoders: DecoderPool
+    def __call__(self, ice: Collection[str], *, is_closed: bool) -> str: ...
 
-    def __init__(self, configuration: RTCConfiguration) -> None:
-        own = self._configuration
-        self._decoders = DecoderPool(own.maxDecoders, own.maxVideoPixels)
-        super().__init__(configuration)
+
+class ConnectionState(Protocol):
+    """Derives ``connectionState`` from the states of the ICE and the DTLS transports."""
+
+    def __call__(self, ice: Collection[str], dtls: Collection[str], *, is_closed: bool) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """The functions of a connection that its adapter calls.
+
+    Attributes:
+        make_agent: Makes the ICE agent of a transport, with the username fragment and the password
+            that aiortc chose for it.
+        negotiation_may_be_needed: Checks soon whether negotiation is needed.
+        is_certain_extension: Tells whether the remote peer can take a number of a header extension
+            for one URI alone.
+        ice_connection_state: Derives the state of that name.
+        connection_state: Likewise.
+    """
+
+    make_agent: Callable[[RTCIceTransport, str, str], Any]
+    negotiation_may_be_needed: Callable[[], None]
+    is_certain_extension: Callable[[str, int], bool]
+    ice_connection_state: IceConnectionState
+    connection_state: ConnectionState
+
+
+class ConnectionAdapter:
+    """Puts icefloe's transports, senders and receivers into an ``RTCPeerConnection``.
+
+    It replaces the methods of that name in which aiortc makes these objects, starts them, and
+    derives states; :attr:`private` and the methods below are the way to the rest of its private
+    state.
+
+    Args:
+        connection: The connection, whose ``__init__`` has run.
+        configuration: Its configuration.
+        hooks: The functions of it that are called here.
+    """
+
+    def __init__(
+        self, connection: RTCPeerConnection, configuration: PeerConfiguration, hooks: Hooks
+    ) -> None:
+        self._connection = connection
+        self._hooks = hooks
+        self._decoders = DecoderPool(configuration.maxDecoders, configuration.maxVideoPixels)
+        self._max_data_channels = configuration.maxDataChannels
         self._connecting: set[asyncio.Task[None]] = set()
-        certificates = self._private("certificates")
+        self.private = private = Private(connection, RTCPeerConnection)
+        self.sections = MediaSections(connection, private, self.resume_connecting)
+        certificates = private["certificates"]
         certificates[:] = [Certificate(key=c._key, cert=c._cert) for c in certificates]
-        guard(self)
+        guard(connection)
+        private["createDtlsTransport"] = self._create_dtls_transport
+        private["createSctpTransport"] = self._create_sctp_transport
+        private["createTransceiver"] = self._create_transceiver
+        private["connect"] = self._connect
+        private["updateIceConnectionState"] = self._update_ice_connection_state
+        private["updateConnectionState"] = self._update_connection_state
 
-    # What a subclass supplies.
+    # --- called by aiortc
 
-    def _make_agent(self, ice: RTCIceTransport, username: str, password: str) -> Any:
-        raise NotImplementedError
-
-    def _negotiation_may_be_needed(self) -> None:
-        raise NotImplementedError
-
-    def _is_certain_extension(self, uri: str, id: int) -> bool:
-        raise NotImplementedError
-
-    # What aiortc calls.
-
-    def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:
-        dtls: RTCDtlsTransport = _create_dtls_transport(self)
+    def _create_dtls_transport(self) -> RTCDtlsTransport:
+        dtls: RTCDtlsTransport = _create_dtls_transport(self._connection)
         ice = dtls.transport
         gatherer = ice.iceGatherer
         parameters = gatherer.getLocalParameters()
         gatherer.__class__ = Gatherer
         ice.__class__ = IceTransport
-        agent = self._make_agent(ice, str(parameters.usernameFragment), str(parameters.password))
+        agent = self._hooks.make_agent(
+            ice, str(parameters.usernameFragment), str(parameters.password)
+        )
         gatherer._connection = ice._connection = agent
         dtls.__class__ = DtlsTransport
         assert isinstance(dtls, DtlsTransport)
@@ -92,263 +134,198 @@ class PeerConnectionSeam(SectionedConnection):
         dtls.on("statechange", lambda: self._on_dtls_state(dtls))
         return dtls
 
-    async def _RTCPeerConnection__connect(self) -> None:
-        # aiortc starts one transport after the other. Two sides that begin with another one each
-        # wait for each other's for ever, and one that does not connect holds up the others.
-        if self._private("isClosed"):
-            return
-        self._begin_checks()
-        users: dict[RTCDtlsTransport, list[Any]] = {}
-        for user in (*self.getTransceivers(), *([self.sctp] if self.sctp else [])):
-            if user in self._private("remoteIce"):
-                owner: Any = user.receiver if isinstance(user, RTCRtpTransceiver) else user
-                users.setdefault(owner.transport, []).append(user)
-        await asyncio.gather(*(self._connect_over(dtls, of) for dtls, of in users.items()))
+    def _create_sctp_transport(self) -> None:
+        _create_sctp_transport(self._connection)
+        sctp = self._connection.sctp
+        assert sctp is not None
+        sctp.__class__ = SctpTransport
+        assert isinstance(sctp, SctpTransport)
+        sctp.begin(self._max_data_channels)
+        guard(sctp)
+        self._hooks.negotiation_may_be_needed()
 
-    async def _connect_over(self, dtls: RTCDtlsTransport, users: list[Any]) -> None:
-        """Start a transport, and then those who send and receive over it."""
-        if not dtls.transport.iceGatherer.getLocalCandidates():
-            return
-        for user in users:
-            remote = self._private("remoteIce").get(user)
-            if remote is None:
-                continue  # rejected meanwhile
-            await dtls.transport.start(remote)
-            if dtls.state == "new":
-                await dtls.start(self._private("remoteDtls")[user])
-            if dtls.state != "connected":
-                continue
-            if not isinstance(user, RTCRtpTransceiver):
-                caps, port = self._private("sctpRemoteCaps"), self._private("sctpRemotePort")
-                await user.start(caps, port)
-                continue
-            if user.currentDirection in ("sendonly", "sendrecv"):
-                await user.sender.send(self._private("localRtp")(user))
-            if user.currentDirection in ("recvonly", "sendrecv"):
-                await user.receiver.receive(self._private("remoteRtp")(user))
-
-    def _on_dtls_state(self, dtls: RTCDtlsTransport) -> None:
-        # What was negotiated while the handshake ran was passed over: aiortc starts senders and
-        # receivers once after each description, and only where the transport is connected by then.
-        if dtls.state == "connected":
-            self._resume_connecting()
-
-    def _RTCPeerConnection__updateIceConnectionState(self) -> None:
-        # W3C webrtc-pc 5.6.4, "RTCIceConnectionState"; aiortc knows no ``disconnected``.
-        states = {transport.state for transport in self._private("iceTransports")}
-        live = states - {"closed"}
-        if self._private("isClosed"):
-            state = "closed"
-        elif named := next((s for s in ("failed", "disconnected") if s in states), None):
-            state = named
-        elif live == {"completed"}:
-            state = "completed"
-        else:
-            state = "checking" if live & {"checking", "completed"} else "new"
-        self._change("iceConnectionState", state)
-
-    def _RTCPeerConnection__updateConnectionState(self) -> None:
-        # W3C webrtc-pc 4.3.3, "RTCPeerConnectionState", likewise.
-        dtls = {transport.state for transport in self._private("dtlsTransports")}
-        ice = {transport.state for transport in self._private("iceTransports")}
-        if self._private("isClosed"):
-            state = "closed"
-        elif "failed" in ice | dtls:
-            state = "failed"
-        elif "disconnected" in ice:
-            state = "disconnected"
-        elif ice | dtls <= {"new", "closed"}:
-            state = "new"
-        elif "checking" in ice or dtls & {"new", "connecting"}:
-            state = "connecting"
-        else:
-            state = "connected"
-        self._change("connectionState", state)
-        is_closing = self._private("isClosed") or self._private("closeTask") is not None
-        if dtls == {"closed"} and not is_closing:
-            # The other side has closed the connection.
-            self._set_private("closeTask", asyncio.ensure_future(self.close()))
-
-    def _change(self, name: str, state: str) -> None:
-        if state != self._private(name):
-            self._set_private(name, state)
-            self.emit(name.lower() + "change")
-
-    def _RTCPeerConnection__createSctpTransport(self) -> None:
-        _create_sctp_transport(self)
-        assert self.sctp is not None
-        self.sctp.__class__ = SctpTransport
-        assert isinstance(self.sctp, SctpTransport)
-        self.sctp.begin(self._configuration.maxDataChannels)
-        guard(self.sctp)
-        self._negotiation_may_be_needed()
-
-    def _RTCPeerConnection__createTransceiver(
+    def _create_transceiver(
         self, direction: str, kind: str, sender_track: MediaStreamTrack | None = None
     ) -> RTCRtpTransceiver:
         shared = self._transport_to_share(kind)
-        dtls = shared or self._RTCPeerConnection__createDtlsTransport()
+        dtls = shared or self._create_dtls_transport()
         sender, receiver = RTCRtpSender(sender_track or kind, dtls), make_receiver(kind, dtls)
         transceiver = Transceiver(direction=direction, kind=kind, sender=sender, receiver=receiver)
         receiver.begin(self._decoders)
         receiver._set_rtcp_ssrc(sender._ssrc)
         sender.__class__ = Sender
         assert isinstance(sender, Sender)
-        sender._stream_id = self._private("stream_id")
-        sender.is_certain = self._is_certain_extension
+        sender._stream_id = self.private["stream_id"]
+        sender.is_certain = self._hooks.is_certain_extension
         sender.begin()
         sender.outgoing.report = self._report
         transceiver._bundled = shared is not None
-        transceiver.on_change = self._negotiation_may_be_needed
-        self._private("transceivers").append(transceiver)
-        self._negotiation_may_be_needed()
+        transceiver.on_change = self._hooks.negotiation_may_be_needed
+        self.private["transceivers"].append(transceiver)
+        self._hooks.negotiation_may_be_needed()
         return transceiver
 
     def _transport_to_share(self, kind: str) -> RTCDtlsTransport | None:
         """Return the transport that another transceiver of a kind is to be bundled on."""
-        transceivers: list[RTCRtpTransceiver] = self._private("transceivers")
-        policy = self._private("configuration").bundlePolicy
+        transceivers: list[RTCRtpTransceiver] = self.private["transceivers"]
+        policy = self.private["configuration"].bundlePolicy
         if policy is RTCBundlePolicy.MAX_BUNDLE and transceivers:
             return transceivers[0].receiver.transport
-        if policy is RTCBundlePolicy.MAX_BUNDLE and self.sctp is not None:
-            return self.sctp.transport
+        if policy is RTCBundlePolicy.MAX_BUNDLE and self._connection.sctp is not None:
+            return self._connection.sctp.transport
         if policy is RTCBundlePolicy.BALANCED:
             return next((t.receiver.transport for t in transceivers if t.kind == kind), None)
         return None
 
     def _report(self, error: TrackNotSent) -> None:
-        self.emit("senderror", error)
+        self._connection.emit("senderror", error)
 
-    # What icefloe calls.
+    async def _connect(self) -> None:
+        # aiortc starts one transport after the other. Two sides that begin with another one each
+        # wait for each other's for ever, and one that does not connect holds up the others.
+        if self.private["isClosed"]:
+            return
+        self.begin_checks()
+        sctp = self._connection.sctp
+        users: dict[RTCDtlsTransport, list[Any]] = {}
+        for user in (*self._connection.getTransceivers(), *([sctp] if sctp else [])):
+            if user in self.private["remoteIce"]:
+                owner: Any = user.receiver if isinstance(user, RTCRtpTransceiver) else user
+                users.setdefault(owner.transport, []).append(user)
+        await asyncio.gather(*(self._connect_over(dtls, of) for dtls, of in users.items()))
 
-    def _description(self, which: str) -> SessionDescription | None:
+    async def _connect_over(self, dtls: RTCDtlsTransport, users: list[Any]) -> None:
+        """Start a transport, and then the senders, receivers and SCTP transport that use it."""
+        if not dtls.transport.iceGatherer.getLocalCandidates():
+            return
+        for user in users:
+            remote = self.private["remoteIce"].get(user)
+            if remote is None:
+                continue  # rejected meanwhile
+            await dtls.transport.start(remote)
+            if dtls.state == "new":
+                await dtls.start(self.private["remoteDtls"][user])
+            if dtls.state != "connected":
+                continue
+            if not isinstance(user, RTCRtpTransceiver):
+                await user.start(self.private["sctpRemoteCaps"], self.private["sctpRemotePort"])
+                continue
+            if user.currentDirection in ("sendonly", "sendrecv"):
+                await user.sender.send(self.private["localRtp"](user))
+            if user.currentDirection in ("recvonly", "sendrecv"):
+                await user.receiver.receive(self.private["remoteRtp"](user))
+
+    def _on_dtls_state(self, dtls: RTCDtlsTransport) -> None:
+        # What was negotiated while the handshake ran was passed over: aiortc starts senders and
+        # receivers once after each description, and only where the transport is connected by then.
+        if dtls.state == "connected":
+            self.resume_connecting()
+
+    def _states(self) -> tuple[set[str], set[str]]:
+        return (
+            {transport.state for transport in self.private["iceTransports"]},
+            {transport.state for transport in self.private["dtlsTransports"]},
+        )
+
+    def _update_ice_connection_state(self) -> None:
+        ice, _ = self._states()
+        is_closed = bool(self.private["isClosed"])
+        state = self._hooks.ice_connection_state(ice, is_closed=is_closed)
+        self._change("iceConnectionState", state)
+
+    def _update_connection_state(self) -> None:
+        ice, dtls = self._states()
+        is_closed = bool(self.private["isClosed"])
+        self._change(
+            "connectionState", self._hooks.connection_state(ice, dtls, is_closed=is_closed)
+        )
+        if dtls == {"closed"} and not is_closed and self.private["closeTask"] is None:
+            # The remote peer has closed the connection.
+            self.private["closeTask"] = asyncio.ensure_future(self._connection.close())
+
+    def _change(self, name: str, state: str) -> None:
+        if state != self.private[name]:
+            self.private[name] = state
+            self._connection.emit(name.lower() + "change")
+
+    # --- called by the connection
+
+    def description(self, which: str) -> SessionDescription | None:
         """Return ``currentLocal``, ``pendingRemote`` and so on, as aiortc holds it."""
-        found: SessionDescription | None = self._private(f"{which}Description")
+        found: SessionDescription | None = self.private[f"{which}Description"]
         return found
 
-    def _settle_descriptions(self) -> None:
-        """Make what was pending current (W3C webrtc-pc 4.4.1.5, on entering ``stable``)."""
-        for side in ("Local", "Remote"):
-            pending = self._description(f"pending{side}")
-            if pending is not None:
-                self._set_private(f"current{side}Description", pending)
-                self._set_private(f"pending{side}Description", None)
+    def latest(self, side: str) -> SessionDescription | None:
+        """Return the pending description of a side (``Local``, ``Remote``), or the current one."""
+        return self.description(f"pending{side}") or self.description(f"current{side}")
 
-    def _remote_dtls_role(self) -> str:
-        """Return ``active`` or ``passive`` as the other side is in DTLS; empty if that is open."""
-        roles = {dtls._role for dtls in self._dtls_in_use()}
+    def settle_descriptions(self) -> None:
+        """Make pending descriptions current (W3C webrtc-pc 4.4.1.5, on entering ``stable``)."""
+        for side in ("Local", "Remote"):
+            pending = self.description(f"pending{side}")
+            if pending is not None:
+                self.private[f"current{side}Description"] = pending
+                self.private[f"pending{side}Description"] = None
+
+    def remote_dtls_role(self) -> str:
+        """Return the remote peer's DTLS role, ``active`` or ``passive``; empty if undecided."""
+        roles = {dtls._role for dtls in self.sections.dtls_in_use()}
         return {"client": "passive", "server": "active"}.get(next(iter(roles), ""), "")
 
-    async def _drop_sctp(self) -> None:
-        """Close the data channels and what carries them; the next one begins anew."""
-        sctp = self.sctp
+    async def drop_sctp(self) -> None:
+        """Close the data channels and their transport; the next one begins anew."""
+        sctp = self._connection.sctp
         if sctp is None:
             return
-        self._set_private("sctp", None)
-        self._set_private("sctp_mline_index", None)
+        self.private["sctp"] = None
+        self.private["sctp_mline_index"] = None
         for known in ("remoteIce", "remoteDtls"):
-            self._private(known).pop(sctp, None)
+            self.private[known].pop(sctp, None)
         await sctp.stop()
-        await self._discard_unused_transports()
+        await self.sections.discard_unused_transports()
 
-    def _send_certain_extensions(self) -> None:
-        for transceiver in self.getTransceivers():
+    def ensure_sctp(self) -> None:
+        """Make the SCTP transport, unless there is one."""
+        if self._connection.sctp is None:
+            self._create_sctp_transport()
+
+    def send_certain_extensions(self) -> None:
+        """Have senders send header extensions whose numbers have become certain."""
+        for transceiver in self._connection.getTransceivers():
             if isinstance(transceiver.sender, Sender):
                 transceiver.sender.send_certain_extensions()
 
-    def _enter_signaling_state(self, state: str) -> None:
-        if state != self.signalingState:
-            self._private("setSignalingState")(state)
+    def enter_signaling_state(self, state: str) -> None:
+        """Change ``signalingState``."""
+        if state != self._connection.signalingState:
+            self.private["setSignalingState"](state)
 
-    def _ensure_sctp(self) -> None:
-        if self.sctp is None:
-            self._RTCPeerConnection__createSctpTransport()
-
-    def _begin_checks(self) -> None:
-        """Have the ICE transports check, as far as the other side's credentials are known."""
+    def begin_checks(self) -> None:
+        """Begin connectivity checks, as far as the remote peer's credentials are known."""
         remote: dict[RTCIceTransport, RTCIceParameters] = {}
-        for user, parameters in self._private("remoteIce").items():
+        for user, parameters in self.private["remoteIce"].items():
             owner = user.receiver if isinstance(user, RTCRtpTransceiver) else user
             remote.setdefault(owner.transport.transport, parameters)
         for ice, parameters in remote.items():
-            if isinstance(ice, IceTransport) and ice in self._private("iceTransports"):
+            if isinstance(ice, IceTransport) and ice in self.private["iceTransports"]:
                 ice.begin(parameters)
 
-    def _resume_connecting(self) -> None:
-        """Start what can be started: transports, senders, receivers, the SCTP association."""
-        connect: Callable[[], Coroutine[Any, Any, None]] = self._private("connect")
+    def resume_connecting(self) -> None:
+        """Start whatever can be started: transports, senders, receivers, the association."""
+        connect: Callable[[], Coroutine[Any, Any, None]] = self.private["connect"]
         task = asyncio.get_running_loop().create_task(connect())
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    def _stable(self) -> Stable:
-        """Note what a rollback comes back to."""
-        return Stable(
-            transceivers={
-                t: Negotiated(
-                    t.mid,
-                    t._get_mline_index(),
-                    t._codecs,
-                    t._headerExtensions,
-                    t._offerDirection,
-                    t.receiver._track,
-                )
-                for t in self.getTransceivers()
-            },
-            has_sctp=self.sctp is not None,
-            sctp_mid=self.sctp.mid if self.sctp else None,
-            sctp_index=self._private("sctp_mline_index"),
-            remote_ice=dict(self._private("remoteIce")),
-            remote_dtls=dict(self._private("remoteDtls")),
-        )
+    def path_changed(self, *, was_lost: bool) -> None:
+        """Tell the SCTP association that ICE has selected another path."""
+        if isinstance(self._connection.sctp, SctpTransport):
+            self._connection.sctp.shell.path_changed(was_lost=was_lost)
 
-    async def _restore(self, stable: Stable, *, drop: Iterable[Any] = ()) -> None:
-        """Undo an offer, local or remote (RFC 9429 section 4.1.10.2).
-
-        Args:
-            stable: What :meth:`_stable` noted.
-            drop: Transceivers, and the SCTP transport, that only the offer called for.
-        """
-        for unwanted in drop:
-            if unwanted is self.sctp:
-                self._set_private("sctp", None)
-            else:
-                self._private("transceivers").remove(unwanted)
-        for transceiver in self.getTransceivers():
-            was = stable.transceivers.get(transceiver, Negotiated())
-            transceiver._set_mid(was.mid)  # type: ignore[arg-type]
-            transceiver._set_mline_index(was.index)  # type: ignore[arg-type]
-            transceiver._codecs = was.codecs
-            transceiver._headerExtensions = was.extensions
-            transceiver._offerDirection = was.offer_direction
-            transceiver.receiver._track = was.track
-        if self.sctp is not None:
-            self.sctp.mid = stable.sctp_mid
-        self._set_private("sctp_mline_index", stable.sctp_index)
-        self._set_private("remoteIce", dict(stable.remote_ice))
-        self._set_private("remoteDtls", dict(stable.remote_dtls))
-        for side in ("Local", "Remote"):
-            self._set_private(f"pending{side}Description", None)
-        for ice in self._ice_transports():
-            agent = agent_of(ice)
-            agent.discard_next()
-            if agent.has_gathered and isinstance(ice.iceGatherer, Gatherer):
-                ice.iceGatherer.finish()
-            if ice.state == "new":
-                # The role goes with who made the offer, and that offer never was.
-                ice._role_set = False
-                ice._connection.ice_controlling = False
-        await self._discard_unused_transports()
-        if self.signalingState != "stable":
-            self._private("setSignalingState")("stable")
-
-    def _path_changed(self, *, was_lost: bool) -> None:
-        if isinstance(self.sctp, SctpTransport):
-            self.sctp.shell.path_changed(was_lost=was_lost)
-
-    def _remote_max_message_size(self) -> int:
-        """Return the largest message that the other side takes, in bytes; 0 is no limit."""
-        return self.sctp._remote_max_message_size if self.sctp is not None else 0
+    def remote_max_message_size(self) -> int:
+        """Return the largest message that the remote peer takes, in bytes; 0 is no limit."""
+        sctp = self._connection.sctp
+        return sctp._remote_max_message_size if sctp is not None else 0
 
 
 _create_dtls_transport = RTCPeerConnection.__dict__["_RTCPeerConnection__createDtlsTransport"]

@@ -35,7 +35,7 @@ class DtlsTransport(RTCDtlsTransport):
     """
 
     discarded: Discarded
-    """What was dropped so far."""
+    """Datagrams and packets dropped so far, by reason."""
     _fingerprints: tuple[RTCDtlsFingerprint, ...] = ()
     _learned: set[int]
     _failures: int

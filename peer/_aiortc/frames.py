@@ -26,11 +26,11 @@ class FramesAsQueue(asyncio.Queue[Any]):
         return len(self.frames)
 
     def empty(self) -> bool:
-        """Whether none does."""
+        """Return whether no frame waits."""
         return not len(self.frames)
 
     def full(self) -> bool:
-        """Whether there is no room: never, the oldest frame goes."""
+        """Return False: there is always room, since the oldest frame is dropped."""
         return False
 
     def get_nowait(self) -> Any:

@@ -28,8 +28,8 @@ AGENT_CONTRACT = (
     "remote_candidates",
     "send",
 )
-"""What aiortc uses of ``RTCIceTransport._connection``, where :class:`IceTransport` does not take
-its place."""
+"""The names that aiortc uses of ``RTCIceTransport._connection``, outside of methods that
+:class:`IceTransport` replaces."""
 
 _METHODS: dict[type, tuple[str, ...]] = {
     RTCPeerConnection: (

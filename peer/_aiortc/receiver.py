@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
 
 from aiortc import RTCStatsReport, clock, rtp
 from aiortc.codecs import is_rtx
@@ -110,17 +109,11 @@ class Receiver(TappedReceiver):
     ) -> None:
         if isinstance(self._track, RemoteTrack):
             self._track.times.note(pts, 90000, ssrc, timestamp, 90000)
-        if self._hidden("decoder_thread") is not None:
-            self._hidden("decoder_queue").put((codec, JitterFrame(data, pts)))
+        if self._private["decoder_thread"] is not None:
+            self._private["decoder_queue"].put((codec, JitterFrame(data, pts)))
 
     def is_read(self) -> bool:
         return not (isinstance(self._track, RemoteTrack) and self._track.frames.is_forsaken)
-
-    def _hidden(self, name: str) -> Any:
-        return getattr(self, f"_RTCRtpReceiver__{name}")
-
-    def _set_hidden(self, name: str, value: Any) -> None:
-        setattr(self, f"_RTCRtpReceiver__{name}", value)
 
     @property
     def _track(self) -> RemoteStreamTrack | None:
@@ -154,7 +147,7 @@ class Receiver(TappedReceiver):
         # The negotiated direction sets it, and programs that read only now and then.
         returns = enabled and not self.__dict__["_enabled"]
         self.__dict__["_enabled"] = enabled
-        if returns and self._hidden("started") and isinstance(self._track, RemoteTrack):
+        if returns and self._private["started"] and isinstance(self._track, RemoteTrack):
             self._begin_anew(self._track)
 
     def _begin_anew(self, track: RemoteTrack) -> None:
@@ -166,31 +159,31 @@ class Receiver(TappedReceiver):
 
     async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
         track = self._track
-        if self._hidden("started") or not isinstance(track, RemoteTrack):
+        if self._private["started"] or not isinstance(track, RemoteTrack):
             return
-        codecs: dict[int | None, RTCRtpCodecParameters] = self._hidden("codecs")
+        codecs: dict[int | None, RTCRtpCodecParameters] = self._private["codecs"]
         codecs.update((codec.payloadType, codec) for codec in parameters.codecs)
-        self._hidden("rtx_ssrc").update(
+        self._private["rtx_ssrc"].update(
             (encoding.rtx.ssrc, encoding.ssrc) for encoding in parameters.encodings if encoding.rtx
         )
-        self._told_repairing = frozenset(self._hidden("rtx_ssrc"))
+        self._told_repairing = frozenset(self._private["rtx_ssrc"])
         if track.kind == "audio":
             self.decoding = AudioDecoding(track.frames, Hearing(track.times), self._pool)
         else:
             track.frames.on_return = self.origin.read_again
             self.decoding = VideoDecoding(
-                track.frames, self._hidden("decoder_error").set, self._pool
+                track.frames, self._private["decoder_error"].set, self._pool
             )
-            self._set_hidden("decoder_queue", self.decoding)
-            self._set_hidden("decoder_thread", self.decoding)
+            self._private["decoder_queue"] = self.decoding
+            self._private["decoder_thread"] = self.decoding
         self.transport._register_rtp_receiver(self, parameters)
-        self._set_hidden("rtcp_task", asyncio.ensure_future(self._run_rtcp()))
-        self._set_hidden("started", True)
+        self._private["rtcp_task"] = asyncio.ensure_future(self._run_rtcp())
+        self._private["started"] = True
 
     def _RTCRtpReceiver__stop_decoder(self) -> None:
         if self.decoding is not None:
             self.decoding.close()
-        self._set_hidden("decoder_thread", None)
+        self._private["decoder_thread"] = None
 
     def directed(self) -> None:
         """Note that the negotiated direction may be another one."""
@@ -242,7 +235,7 @@ class Receiver(TappedReceiver):
         if not self._enabled:
             return
         intake, now = self._intake, asyncio.get_running_loop().time()
-        codecs: dict[int, RTCRtpCodecParameters] = self._hidden("codecs")
+        codecs: dict[int, RTCRtpCodecParameters] = self._private["codecs"]
         codec = codecs.get(packet.payload_type)
         if codec is None:
             intake.discarded += 1
@@ -267,7 +260,7 @@ class Receiver(TappedReceiver):
             return
         if intake.missing.add(packet):
             await self._ask_again(packet.ssrc, intake.missing.new)
-        decoder_error = self._hidden("decoder_error")
+        decoder_error = self._private["decoder_error"]
         given_up = intake.picture_part(now, packet, codec, is_again=is_again)
         if given_up or decoder_error.is_set():
             decoder_error.clear()
@@ -297,11 +290,11 @@ class Receiver(TappedReceiver):
 
     def _repaired(self, packet: RtpPacket, codec: RTCRtpCodecParameters) -> RtpPacket | None:
         """Return what a packet sends again (RFC 4588 section 4); ``None`` if it is of no use."""
-        intake, repairing = self._intake, self._hidden("rtx_ssrc")
+        intake, repairing = self._intake, self._private["rtx_ssrc"]
         apt, current = codec.parameters.get("apt"), intake.choice.current
         if not packet.payload:
             return None  # a probe for the bandwidth
-        is_known = isinstance(apt, int) and apt in self._hidden("codecs")
+        is_known = isinstance(apt, int) and apt in self._private["codecs"]
         if len(packet.payload) < 2 or not is_known or current is None:
             intake.discarded += 1
             return None
@@ -319,26 +312,26 @@ class Receiver(TappedReceiver):
         return unwrap_rtx(packet, payload_type=int(apt or 0), ssrc=original)
 
     def _count(self, packet: RtpPacket, codec: RTCRtpCodecParameters) -> None:
-        streams: dict[int, StreamStatistics] = self._hidden("remote_streams")
-        self._hidden("active_ssrc")[packet.ssrc] = clock.current_datetime()
+        streams: dict[int, StreamStatistics] = self._private["remote_streams"]
+        self._private["active_ssrc"][packet.ssrc] = clock.current_datetime()
         if packet.ssrc not in streams:
             if len(streams) >= self.MOST_SOURCES:
                 oldest = next(ssrc for ssrc in streams if ssrc != self.source)
                 for table in ("remote_streams", "active_ssrc", "lsr", "lsr_time"):
-                    self._hidden(table).pop(oldest, None)
+                    self._private[table].pop(oldest, None)
                 if oldest not in self._told_repairing:
-                    self._hidden("rtx_ssrc").pop(oldest, None)
+                    self._private["rtx_ssrc"].pop(oldest, None)
             streams[packet.ssrc] = _Statistics(codec.clockRate)
         streams[packet.ssrc].add(packet)
 
     async def _estimate(self, packet: RtpPacket, arrival_time_ms: int) -> None:
         """Estimate what the path can take, and tell the sender (REMB)."""
-        estimator, sent = self._hidden("remote_bitrate_estimator"), packet.extensions.abs_send_time
+        estimator, sent = self._private["remote_bitrate_estimator"], packet.extensions.abs_send_time
         if sent is None or self.kind != "video":
             return
         if estimator is None:
             estimator = RemoteBitrateEstimator()
-            self._set_hidden("remote_bitrate_estimator", estimator)
+            self._private["remote_bitrate_estimator"] = estimator
         if arrival_time_ms - self._estimated_at > 2000:
             # It would go through each millisecond of the pause, one after the other.
             estimator.incoming_bitrate.reset()
@@ -352,7 +345,7 @@ class Receiver(TappedReceiver):
             payload_size=len(packet.payload) + packet.padding_size,
             ssrc=packet.ssrc,
         )
-        own = self._hidden("rtcp_ssrc")
+        own = self._private["rtcp_ssrc"]
         if own is not None and told is not None:
             await self._send_rtcp(
                 RtcpPsfbPacket(
@@ -362,24 +355,24 @@ class Receiver(TappedReceiver):
 
     @property
     def packets_discarded(self) -> int:
-        """How many packets were of no use: malformed, or of a source that is not played."""
+        """Count of packets that were malformed, or of a source that is not played."""
         undecoded = self.decoding.turned_away if isinstance(self.decoding, AudioDecoding) else 0
         return self._intake.discarded + undecoded
 
     @property
     def frames_dropped(self) -> int:
-        """How many pictures were not decoded, or not read, for want of time or for their size."""
+        """Count of pictures that were too late, too large, or never read."""
         undecoded = self.decoding.dropped if isinstance(self.decoding, VideoDecoding) else 0
         return undecoded + (self._track.dropped if isinstance(self._track, RemoteTrack) else 0)
 
     @property
     def audio_stats(self) -> AudioStats | None:
-        """What was heard so far; ``None`` for video, and before anything is received."""
+        """Statistics of playout; ``None`` for video, and before the first packet."""
         return self.decoding.stats if isinstance(self.decoding, AudioDecoding) else None
 
     async def getStats(self) -> RTCStatsReport:
         report = await super().getStats()
-        streams: dict[int, StreamStatistics] = self._hidden("remote_streams")
+        streams: dict[int, StreamStatistics] = self._private["remote_streams"]
         # aiortc writes those of every source under one id.
         for id, stats in list(report.items()):
             if not isinstance(stats, RTCInboundRtpStreamStats):

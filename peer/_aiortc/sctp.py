@@ -29,7 +29,7 @@ class CountedChannel(RTCDataChannel):
     """Messages of an ordered one that the other side gave up and that never came."""
 
     refusal: Exception | None = None
-    """Why it could not be opened, where that showed only when the other side was there."""
+    """The error, if the channel could not be opened once the remote peer was known."""
 
     reader: Callable[[str | bytes], None] | None = None
     """Takes each message before those who listen: to emit costs as much as all that a small message
@@ -97,11 +97,11 @@ class SctpTransport(RTCSctpTransport):
     channels: dict[CountedChannel, None]
     """Those that are not closed, in the order in which they were made."""
     channels_opened: int
-    """How many were ever open."""
+    """Count of channels that were ever open."""
     channels_closed: int
-    """How many of them no longer are."""
+    """Count of those that are open no more."""
     shell: Channels
-    """What does the work."""
+    """The asyncio shell of the association."""
     controller: type[Controller] = Model
     """Makes the congestion control."""
 

@@ -1,7 +1,7 @@
 """Media sections: how descriptions apply them to transceivers and transports."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,6 +28,7 @@ from aiortc.sdp import MediaDescription, SessionDescription
 
 from ..errors import InvalidDescription
 from ..sdp.steps import A_SECTION, Steps
+from .private import Private
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,27 +77,27 @@ def read_sections(kind: str, session: str, sections: Sequence[str]) -> Steps[Rem
     return RemoteSections(description, tuple(codecs))
 
 
-class SectionedConnection(RTCPeerConnection):
-    """``RTCPeerConnection`` that applies a remote description of many media sections at once.
+class MediaSections:
+    """The media sections of a connection, with their transceivers and transports.
 
-    aiortc reads it, looks each section up among all transceivers and copies its codecs in one step
-    of the event loop.
+    aiortc applies a remote description in one step of the event loop, in which it looks each
+    section up among all transceivers and copies its codecs. :meth:`apply` takes what was read
+    before, and looks up by mid.
+
+    Args:
+        connection: The connection.
+        private: Its private attributes.
+        resume: Starts the transports, senders and receivers that can be started.
     """
 
-    def _private(self, name: str) -> Any:
-        return getattr(self, f"_RTCPeerConnection__{name}")
+    def __init__(
+        self, connection: RTCPeerConnection, private: Private, resume: Callable[[], None]
+    ) -> None:
+        self._connection = connection
+        self._private = private
+        self._resume = resume
 
-    def _set_private(self, name: str, value: Any) -> None:
-        setattr(self, f"_RTCPeerConnection__{name}", value)
-
-    # What a subclass supplies.
-
-    def _resume_connecting(self) -> None:
-        raise NotImplementedError
-
-    # What icefloe calls.
-
-    async def _apply_sections(self, remote: RemoteSections) -> None:
+    async def apply(self, remote: RemoteSections) -> None:
         """Do what ``RTCPeerConnection.setRemoteDescription()`` does with a description.
 
         Nobody else has a turn, unless a bundle leaves transports over that are to be closed.
@@ -107,21 +108,21 @@ class SectionedConnection(RTCPeerConnection):
             ValueError: Its sections are not those of the offer.
         """
         description, kind = remote.description, str(remote.description.type)
-        self._private("validate_description")(description, is_local=False)
-        there_are = self.getTransceivers()
+        self._private["validate_description"](description, is_local=False)
+        there_are = self._connection.getTransceivers()
         known = {(t.kind, t.mid): t for t in reversed(there_are) if t.mid is not None}
         new = [t for t in there_are if t.mid is None]
         free = {of: iter([t for t in new if t.kind == of]) for of in CODECS}
         tracks: list[RemoteStreamTrack] = []
         for index, (media, codecs) in enumerate(zip(description.media, remote.codecs, strict=True)):
             mid = media.rtp.muxId
-            self._private("seenMids").add(mid)
+            self._private["seenMids"].add(mid)
             if media.kind == "application":
                 self._apply_channels(media, index, kind)
                 continue
             transceiver = known.get((media.kind, mid)) or next(free[media.kind], None)
             if transceiver is None:
-                transceiver = self._private("createTransceiver")("recvonly", media.kind)
+                transceiver = self._private["createTransceiver"]("recvonly", media.kind)
             if transceiver.mid is None:
                 transceiver._set_mid(mid)
                 transceiver._set_mline_index(index)
@@ -133,16 +134,16 @@ class SectionedConnection(RTCPeerConnection):
                 tracks.append(transceiver.receiver._track)
         await self._share_transport(description)
         for track in tracks:
-            self.emit("track", track)
-        self._resume_connecting()
+            self._connection.emit("track", track)
+        self._resume()
         if kind != "pranswer":
-            self._private("setSignalingState")(
+            self._private["setSignalingState"](
                 "stable" if kind == "answer" else "have-remote-offer"
             )
         is_current = kind == "answer"
         if is_current:
-            self._set_private("currentRemoteDescription", description)
-        self._set_private("pendingRemoteDescription", None if is_current else description)
+            self._private["currentRemoteDescription"] = description
+        self._private["pendingRemoteDescription"] = None if is_current else description
 
     def _apply_media(
         self,
@@ -166,17 +167,17 @@ class SectionedConnection(RTCPeerConnection):
         self._note_transport(transceiver, transceiver.receiver.transport, media, kind)
 
     def _apply_channels(self, media: MediaDescription, index: int, kind: str) -> None:
-        if self.sctp is None:
-            self._private("createSctpTransport")()
-        sctp = self.sctp
+        if self._connection.sctp is None:
+            self._private["createSctpTransport"]()
+        sctp = self._connection.sctp
         assert sctp is not None
         if sctp.mid is None:
             sctp.mid = media.rtp.muxId
-            self._set_private("sctp_mline_index", index)
-        self._sctpLegacySdp = media.profile == "DTLS/SCTP"
-        port = int(media.fmt[0]) if self._sctpLegacySdp else media.sctp_port
-        self._set_private("sctpRemotePort", port)
-        self._set_private("sctpRemoteCaps", media.sctpCapabilities)
+            self._private["sctp_mline_index"] = index
+        self._connection._sctpLegacySdp = media.profile == "DTLS/SCTP"
+        port = int(media.fmt[0]) if self._connection._sctpLegacySdp else media.sctp_port
+        self._private["sctpRemotePort"] = port
+        self._private["sctpRemoteCaps"] = media.sctpCapabilities
         self._note_transport(sctp, sctp.transport, media, kind)
 
     def _note_transport(
@@ -185,8 +186,8 @@ class SectionedConnection(RTCPeerConnection):
         """Note the other side's end of a transport, and the roles of both in it."""
         if media.dtls is None or media.ice is None:
             raise InvalidDescription(f"a section of {media.kind} has no transport")
-        self._private("remoteDtls")[user] = media.dtls
-        self._private("remoteIce")[user] = media.ice
+        self._private["remoteDtls"][user] = media.dtls
+        self._private["remoteIce"][user] = media.ice
         ice = dtls.transport
         if kind == "offer" and not ice._role_set:
             ice._connection.ice_controlling = media.ice.iceLite
@@ -202,80 +203,84 @@ class SectionedConnection(RTCPeerConnection):
         first, *others = map(str, next(groups, ()) or ("",))
         if not others:
             return
-        transport, bundled = self._dtls_by_mid()[first], frozenset(others)
-        for transceiver in self.getTransceivers():
+        transport, bundled = self.dtls_by_mid()[first], frozenset(others)
+        for transceiver in self._connection.getTransceivers():
             if transceiver.mid in bundled and not transceiver._bundled:
                 transceiver.receiver.setTransport(transport)
                 transceiver.sender.setTransport(transport)
                 transceiver._bundled = True
-        if self.sctp is not None and self.sctp.mid in bundled and not self.sctp._bundled:
-            self.sctp.setTransport(transport)
-            self.sctp._bundled = True
-        await self._discard_unused_transports()
-        if self._private("isClosed"):
+        if (
+            self._connection.sctp is not None
+            and self._connection.sctp.mid in bundled
+            and not self._connection.sctp._bundled
+        ):
+            self._connection.sctp.setTransport(transport)
+            self._connection.sctp._bundled = True
+        await self.discard_unused_transports()
+        if self._private["isClosed"]:
             raise InvalidStateError("RTCPeerConnection is closed")
 
-    def _transceivers_by_index(self) -> dict[int | None, RTCRtpTransceiver]:
-        return {t._get_mline_index(): t for t in self.getTransceivers()}
+    def transceivers_by_index(self) -> dict[int | None, RTCRtpTransceiver]:
+        return {t._get_mline_index(): t for t in self._connection.getTransceivers()}
 
-    def _place(self, mids: list[str]) -> None:
+    def place(self, mids: list[str]) -> None:
         """Give what has a media section the place of that section in descriptions.
 
         A section that was rejected may be used again under another mid (RFC 9429 section 5.2.2);
         it is then taken away from the stopped transceiver that it had.
         """
         places = {mid: index for index, mid in enumerate(mids)}
-        for transceiver in self.getTransceivers():
+        for transceiver in self._connection.getTransceivers():
             mid = transceiver.mid
             if mid in places:
                 transceiver._set_mline_index(places[mid])
             elif mid is not None:
                 transceiver._set_mline_index(None)  # type: ignore[arg-type]
                 # aiortc starts whatever it has remote credentials for, by its index.
-                self._private("remoteIce").pop(transceiver, None)
-        if self.sctp is not None and self.sctp.mid is not None:
-            self._set_private("sctp_mline_index", places.get(self.sctp.mid))
+                self._private["remoteIce"].pop(transceiver, None)
+        if self._connection.sctp is not None and self._connection.sctp.mid is not None:
+            self._private["sctp_mline_index"] = places.get(self._connection.sctp.mid)
 
-    def _take_mids(self, mids: Iterable[str]) -> None:
+    def take_mids(self, mids: Iterable[str]) -> None:
         """Give no other section these mids."""
-        self._private("seenMids").update(mids)
+        self._private["seenMids"].update(mids)
 
-    def _forget_remote_of(self, indices: Collection[int]) -> None:
+    def forget_remote_of(self, indices: Collection[int]) -> None:
         """Start nothing for rejected sections: what they say of their transport means nothing."""
-        by_index = self._transceivers_by_index()
+        by_index = self.transceivers_by_index()
         for index in indices:
-            self._private("remoteIce").pop(by_index.get(index), None)
+            self._private["remoteIce"].pop(by_index.get(index), None)
 
-    def _separate(self, *, by_kind: bool) -> None:
+    def separate(self, *, by_kind: bool) -> None:
         """Give each transceiver, or each kind, and the data channels a transport of their own."""
         seen: set[RTCDtlsTransport] = set()
         own: dict[object, RTCDtlsTransport] = {}
-        for transceiver in self.getTransceivers():
+        for transceiver in self._connection.getTransceivers():
             key = transceiver.kind if by_kind else transceiver
             transceiver._bundled = key in own
             if key not in own:
                 transport = transceiver.receiver.transport
                 taken = transport in seen
-                own[key] = self._private("createDtlsTransport")() if taken else transport
+                own[key] = self._private["createDtlsTransport"]() if taken else transport
                 seen.add(own[key])
             transceiver.receiver.setTransport(own[key])
             transceiver.sender.setTransport(own[key])
-        if self.sctp is not None:
-            if self.sctp.transport in seen:
-                self.sctp.setTransport(self._private("createDtlsTransport")())
-            self.sctp._bundled = False
+        if self._connection.sctp is not None:
+            if self._connection.sctp.transport in seen:
+                self._connection.sctp.setTransport(self._private["createDtlsTransport"]())
+            self._connection.sctp._bundled = False
 
     @contextmanager
-    def _bundling(self, policy: RTCBundlePolicy) -> Iterator[None]:
+    def bundling(self, policy: RTCBundlePolicy) -> Iterator[None]:
         """Have aiortc make what it makes meanwhile by another bundle policy."""
-        was = self._private("configuration")
-        self._set_private("configuration", replace(was, bundlePolicy=policy))
+        was = self._private["configuration"]
+        self._private["configuration"] = replace(was, bundlePolicy=policy)
         try:
             yield
         finally:
-            self._set_private("configuration", was)
+            self._private["configuration"] = was
 
-    def _mark_bundled(self, *, one_transport: bool) -> None:
+    def mark_bundled(self, *, one_transport: bool) -> None:
         """Note who shares a transport, whatever the order in which they were created.
 
         aiortc closes the transport of a bundle if the one that it was created for does not come
@@ -283,46 +288,48 @@ class SectionedConnection(RTCPeerConnection):
         about to add.
         """
         users: dict[Any, RTCDtlsTransport] = {
-            t: t.receiver.transport for t in self.getTransceivers()
+            t: t.receiver.transport for t in self._connection.getTransceivers()
         }
-        if self.sctp is not None:
-            users[self.sctp] = self.sctp.transport
+        if self._connection.sctp is not None:
+            users[self._connection.sctp] = self._connection.sctp.transport
         shared = Counter(users.values())
         for user, transport in users.items():
             user._bundled = user._bundled or one_transport or shared[transport] > 1
 
-    def _settle_unoffered(self, offered: set[str]) -> None:
+    def settle_unoffered(self, offered: set[str]) -> None:
         """Keep transceivers that the offer has no section for out of the answer."""
-        for transceiver in self.getTransceivers():
+        for transceiver in self._connection.getTransceivers():
             if transceiver.mid not in offered:
                 transceiver._offerDirection = "inactive"
 
-    async def _discard_unused_transports(self) -> None:
-        used = {t.receiver.transport for t in self.getTransceivers()}
-        if self.sctp is not None:
-            used.add(self.sctp.transport)
-        for dtls in self._private("dtlsTransports") - used:
+    async def discard_unused_transports(self) -> None:
+        used = {t.receiver.transport for t in self._connection.getTransceivers()}
+        if self._connection.sctp is not None:
+            used.add(self._connection.sctp.transport)
+        for dtls in self._private["dtlsTransports"] - used:
             # First: aiortc closes the whole connection when its last transport is closed.
-            self._private("dtlsTransports").discard(dtls)
-            self._private("iceTransports").discard(dtls.transport)
+            self._private["dtlsTransports"].discard(dtls)
+            self._private["iceTransports"].discard(dtls.transport)
             await dtls.stop()
             await dtls.transport.stop()
         for state in ("IceGatheringState", "IceConnectionState", "ConnectionState"):
-            self._private(f"update{state}")()
+            self._private[f"update{state}"]()
 
-    def _dtls_by_mid(self) -> dict[str, RTCDtlsTransport]:
+    def dtls_by_mid(self) -> dict[str, RTCDtlsTransport]:
         """Return the transport of each media section that there is something for."""
-        transports = {t.mid: t.receiver.transport for t in self.getTransceivers() if t.mid}
-        if self.sctp is not None and self.sctp.mid:
-            transports[self.sctp.mid] = self.sctp.transport
+        transports = {
+            t.mid: t.receiver.transport for t in self._connection.getTransceivers() if t.mid
+        }
+        if self._connection.sctp is not None and self._connection.sctp.mid:
+            transports[self._connection.sctp.mid] = self._connection.sctp.transport
         return transports
 
-    def _dtls_in_use(self) -> list[RTCDtlsTransport]:
+    def dtls_in_use(self) -> list[RTCDtlsTransport]:
         """Return the transports that carry something, each once."""
-        transports = [t.receiver.transport for t in self.getTransceivers()]
-        if self.sctp is not None:
-            transports.append(self.sctp.transport)
+        transports = [t.receiver.transport for t in self._connection.getTransceivers()]
+        if self._connection.sctp is not None:
+            transports.append(self._connection.sctp.transport)
         return list(dict.fromkeys(transports))
 
-    def _ice_transports(self) -> set[RTCIceTransport]:
-        return {dtls.transport for dtls in self._dtls_in_use()}
+    def ice_transports(self) -> set[RTCIceTransport]:
+        return {dtls.transport for dtls in self.dtls_in_use()}

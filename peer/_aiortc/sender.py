@@ -23,6 +23,7 @@ from ..rtp.send.pipeline import Outgoing
 from ..rtp.send.rtp_stream import RtpStream
 from ..rtp.send.stats import outbound
 from .dtls import DtlsTransport
+from .private import Private
 
 LONGEST_ROUND_TRIP = 60.0
 """Seconds; a report that makes it longer, or less than nothing, tells nothing of it."""
@@ -40,10 +41,14 @@ class Sender(RTCRtpSender):
     """
 
     outgoing: Outgoing
-    """What does the work."""
+    """The pipeline from the track to packets."""
     is_certain: Callable[[str, int], bool]
     """Tells of a header extension and its id whether the other side can only take it for that."""
     _extensions: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def _private(self) -> Private:
+        return Private(self, RTCRtpSender)
 
     def begin(self) -> None:
         """Take the place of aiortc's."""
@@ -98,7 +103,7 @@ class Sender(RTCRtpSender):
             self.outgoing.end()
 
     async def _run_rtp(self, codec: RTCRtpCodecParameters) -> None:
-        getattr(self, "_RTCRtpSender__rtp_started").set()  # noqa: B009
+        self._private["rtp_started"].set()
         try:
             await self.outgoing.run()
         except asyncio.CancelledError:
@@ -106,23 +111,23 @@ class Sender(RTCRtpSender):
             # the encoder and its threads, until the garbage collector comes.
             logger.debug("sender.end kind=%s reason=stopped", self.kind)
         finally:
-            getattr(self, "_RTCRtpSender__rtp_exited").set()  # noqa: B009
+            self._private["rtp_exited"].set()
 
     def _transmit(self, packets: list[bytes]) -> None:
         assert isinstance(self.transport, DtlsTransport)
         self.transport.send_media(packets)
-        numbers, stream = vars(self), self.outgoing.stream
+        private, stream = self._private, self.outgoing.stream
         ntp, timestamp = self.outgoing.reported
-        numbers["_RTCRtpSender__ntp_timestamp"] = ntp
-        numbers["_RTCRtpSender__rtp_timestamp"] = timestamp
-        numbers["_RTCRtpSender__packet_count"] = stream.packets
-        numbers["_RTCRtpSender__octet_count"] = stream.octets
+        private["ntp_timestamp"] = ntp
+        private["rtp_timestamp"] = timestamp
+        private["packet_count"] = stream.packets
+        private["octet_count"] = stream.octets
 
     async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
         match packet:
             case RtcpRrPacket() | RtcpSrPacket():
                 await super()._handle_rtcp_packet(packet)
-                rtt = getattr(self, "_RTCRtpSender__rtt")  # noqa: B009
+                rtt = self._private["rtt"]
                 for report in packet.reports:
                     if report.ssrc == self._ssrc:
                         # It comes of what the other side says, and may be nonsense.

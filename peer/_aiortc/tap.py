@@ -10,6 +10,7 @@ from icefloe.logs import get_logger
 
 from ..rtp.receive.encoded_stream import Origin
 from .dtls import DtlsTransport
+from .private import Private
 
 logger = get_logger(__name__)
 
@@ -40,7 +41,11 @@ class TappedReceiver(RTCRtpReceiver):
     """
 
     origin: Origin
-    """Where it goes."""
+    """The encoded stream, for forwarding."""
+
+    @property
+    def _private(self) -> Private:
+        return Private(self, RTCRtpReceiver)
 
     def tap(self) -> None:
         """Begin to hand on."""
@@ -48,7 +53,7 @@ class TappedReceiver(RTCRtpReceiver):
         _receivers.add(self)
 
     def is_read(self) -> bool:
-        """Whether anybody reads what is decoded."""
+        """Return whether anybody reads the decoded frames."""
         return True
 
     @property
@@ -59,7 +64,7 @@ class TappedReceiver(RTCRtpReceiver):
     @property
     def kind(self) -> str:
         """``audio`` or ``video``."""
-        kind: str = getattr(self, "_RTCRtpReceiver__kind")  # noqa: B009
+        kind: str = self._private["kind"]
         return kind
 
     @property
@@ -82,7 +87,7 @@ class TappedReceiver(RTCRtpReceiver):
 
     def ask_for_key_frame(self) -> None:
         """Send a PLI (RFC 4585 section 6.3.1), if anything was received yet."""
-        own, media = getattr(self, "_RTCRtpReceiver__rtcp_ssrc"), self.source  # noqa: B009
+        own, media = self._private["rtcp_ssrc"], self.source
         if own is None or media is None or not isinstance(self.transport, DtlsTransport):
             return
         request = RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI, ssrc=own, media_ssrc=media)

@@ -1,15 +1,14 @@
-"""Transceivers, and the negotiated state that a rollback comes back to."""
+"""``RTCRtpTransceiver`` that reports changes, and access to its codecs."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
-from aiortc import RTCDtlsTransport, RTCRtpReceiver, RTCRtpTransceiver, RTCSctpTransport
+from aiortc import RTCDtlsTransport, RTCRtpReceiver, RTCRtpTransceiver
 from aiortc.codecs import CODECS
 from aiortc.rtcpeerconnection import filter_preferred_codecs, find_common_codecs
-from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.sdp import SessionDescription
 
+from .private import Private
 from .receiver import Receiver
 
 
@@ -45,39 +44,6 @@ class Transceiver(RTCRtpTransceiver):
             self.on_change()
 
 
-@dataclass
-class Negotiated:
-    """What offer and answer decided for one transceiver."""
-
-    mid: str | None = None
-    index: int | None = None
-    codecs: list[Any] = field(default_factory=list)
-    extensions: list[Any] = field(default_factory=list)
-    offer_direction: str | None = None
-    track: RemoteStreamTrack | None = None
-
-
-@dataclass
-class Stable:
-    """The negotiated state of a connection, to come back to by a rollback."""
-
-    transceivers: dict[RTCRtpTransceiver, Negotiated] = field(default_factory=dict)
-    has_sctp: bool = False
-    sctp_mid: str | None = None
-    sctp_index: int | None = None
-    remote_ice: dict[Any, Any] = field(default_factory=dict)
-    remote_dtls: dict[Any, Any] = field(default_factory=dict)
-
-    def knows(self, thing: Any) -> bool:
-        """Whether a transceiver, or the SCTP transport, was there already."""
-        return self.has_sctp if isinstance(thing, RTCSctpTransport) else thing in self.transceivers
-
-    def agreed_on(self, transceiver: RTCRtpTransceiver) -> tuple[list[Any], list[Any]]:
-        """Return the codecs and header extensions of a transceiver; empty if there are none."""
-        was = self.transceivers.get(transceiver)
-        return (was.codecs, was.extensions) if was and was.mid is not None else ([], [])
-
-
 def negotiated_media(transceiver: RTCRtpTransceiver) -> tuple[list[Any], list[Any]]:
     """Return the codecs and header extensions that a transceiver uses."""
     return transceiver._codecs, transceiver._headerExtensions
@@ -89,7 +55,7 @@ def set_media(transceiver: RTCRtpTransceiver, codecs: list[Any], extensions: lis
 
 
 def prefers_codecs(transceiver: RTCRtpTransceiver) -> bool:
-    """Whether ``setCodecPreferences()`` was called."""
+    """Return whether ``setCodecPreferences()`` was called."""
     return bool(transceiver._preferred_codecs)
 
 
@@ -104,7 +70,7 @@ def make_receiver(kind: str, transport: RTCDtlsTransport) -> Receiver:
     # take longer than all the rest of a media section. The first is made with the first packet
     # here, and the second is another one.
     made: Any = RTCRtpReceiver("audio", transport)
-    made._RTCRtpReceiver__kind = kind
+    Private(made, RTCRtpReceiver)["kind"] = kind
     made.__class__ = Receiver
     assert isinstance(made, Receiver)
     made.tap()

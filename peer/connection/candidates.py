@@ -49,7 +49,7 @@ class RTCIceCandidate(aiortc.RTCIceCandidate):
 
 @dataclass(frozen=True, slots=True)
 class RemoteCandidate:
-    """What the other side trickled: a candidate, or the end of them.
+    """A candidate trickled by the remote peer, or the end of candidates.
 
     Attributes:
         candidate: The candidate; ``None`` ends the candidates.
@@ -65,7 +65,7 @@ class RemoteCandidate:
 
     @property
     def is_for_all(self) -> bool:
-        """Whether this ends the candidates of every media section."""
+        """True if this ends the candidates of every media section."""
         return self.candidate is None and self.sdpMid is None and self.sdpMLineIndex is None
 
 
@@ -211,7 +211,7 @@ class RTCIceCandidatePair:
 
     @property
     def relayed(self) -> bool:
-        """Whether a TURN server is in between."""
+        """True if the pair goes over a TURN server."""
         return "relay" in (self.local.type, self.remote.type)
 
     def __str__(self) -> str:

@@ -1,63 +1,63 @@
-"""``PeerConnection``: aiortc's ``RTCPeerConnection`` with what W3C has and it lacks."""
+"""``PeerConnection``: aiortc's ``RTCPeerConnection`` with the parts of W3C webrtc-pc that it lacks.
+
+The class is the interface of W3C, most of it documentation. Its collaborators own their state:
+:mod:`.descriptions`, :mod:`.trickle_ice`, :mod:`.ice_restart`, :mod:`.negotiation_needed` and
+:mod:`.stats`; the adapter in :mod:`icefloe.peer._aiortc` is the way to what aiortc keeps to itself.
+"""
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, cast
 
+import aiortc
 from aiortc import (
     InvalidAccessError,
     InvalidStateError,
     MediaStreamTrack,
-    RTCBundlePolicy,
     RTCConfiguration,
     RTCDataChannel,
+    RTCIceTransport,
     RTCInboundRtpStreamStats,
+    RTCPeerConnection,
     RTCRtpSender,
     RTCSessionDescription,
     RTCStatsReport,
 )
 
+from icefloe._util.token_bucket import TokenBucket
+
 from .. import sdp
 from .._aiortc import (
+    ConnectionAdapter,
     DtlsTransport,
+    Hooks,
     Receiver,
-    RemoteSections,
     SctpTransport,
     agent_of,
     guard,
-    prefers_codecs,
-    read_sections,
     transport_stats,
 )
 from .._aiortc.sender import Sender
-from ..configuration import complete
-from ..errors import InvalidDescription
+from ..configuration import PeerConfiguration, complete
+from ..errors import InvalidModification
 from ..ice.server_urls import parse_servers
 from ..sctp import options
-from ..sdp.steps import Turns, in_turns
-from .perfect_negotiation import MediaSection, needs_negotiation
-from .restart import RestartingConnection
+from .candidates import RTCIceCandidateInit, RTCIceCandidatePair
+from .context import Context
+from .description_applier import DescriptionApplier
+from .descriptions import Descriptions
+from .ice_restart import IceRestart
+from .negotiation_needed import NegotiationNeeded
+from .states import connection_state, ice_connection_state
 from .stats import StatsWriter
+from .trickle_ice import TrickleIce
 
 _WITHOUT_SENDING = {"sendrecv": "recvonly", "sendonly": "inactive"}
 
 
-@contextmanager
-def _told_as_invalid() -> Iterator[None]:
-    """Tell as an error of the description what aiortc stumbles over within the block.
-
-    It takes for granted what RFC 8866 and RFC 9429 ask for.
-    """
-    try:
-        yield
-    except (AssertionError, AttributeError, LookupError, TypeError) as error:
-        raise InvalidDescription(f"aiortc cannot apply it: {error!r}") from error
-
-
-class PeerConnection(RestartingConnection):
+class PeerConnection(RTCPeerConnection):
     """A WebRTC peer connection; a drop-in for ``aiortc.RTCPeerConnection``.
 
     Beside aiortc's events it emits
@@ -87,28 +87,153 @@ class PeerConnection(RestartingConnection):
 
     def __init__(self, configuration: RTCConfiguration | None = None) -> None:
         own = complete(configuration)
-        self._operations = asyncio.Lock()
-        self._negotiation_needed = False
-        self._check_scheduled = False
-        self._stats = StatsWriter()
+        context = Context(own, parse_servers(own.iceServers))
         # aiortc is told of no server: the agent asks them all.
-        super().__init__(
-            replace(own, iceServers=[]), own=own, servers=parse_servers(own.iceServers)
+        super().__init__(replace(own, iceServers=[]))
+        self._context = context
+        self._operations = asyncio.Lock()
+        self._stats = StatsWriter()
+        self._negotiation = NegotiationNeeded(
+            self,
+            context,
+            is_busy=self._operations.locked,
+            replacing=lambda: self._ice_restart.replacing,
+        )
+        self._ice_restart = IceRestart(self, context, self._negotiation.check_soon)
+        self._trickle = TrickleIce(self, context, self._ice_restart)
+        hooks = Hooks(
+            make_agent=self._trickle.make_agent,
+            negotiation_may_be_needed=self._negotiation.check_soon,
+            is_certain_extension=self._is_certain_extension,
+            ice_connection_state=ice_connection_state,
+            connection_state=connection_state,
+        )
+        self._adapter = ConnectionAdapter(self, own, hooks)
+        self._descriptions = Descriptions(self, self._adapter)
+        for part in (self._negotiation, self._ice_restart, self._trickle):
+            part.begin(self._adapter, self._descriptions)
+        self._applier = DescriptionApplier(
+            self,
+            context,
+            self._adapter,
+            self._descriptions,
+            self._trickle,
+            self._ice_restart,
+            set_local=super().setLocalDescription,
         )
 
-    # --- operations
+    def _is_certain_extension(self, uri: str, id: int) -> bool:
+        return self._descriptions.writer.numbering.is_certain(uri, id)
+
+    # --- configuration
+
+    def getConfiguration(self) -> PeerConfiguration:
+        """Return the configuration in force (W3C webrtc-pc, getConfiguration)."""
+        return replace(self._context.configuration)
+
+    def setConfiguration(self, configuration: RTCConfiguration) -> None:
+        """Set another configuration (W3C webrtc-pc, setConfiguration).
+
+        New servers and policies hold from the next gathering on, which is the next ICE restart;
+        new credentials of TURN servers in use hold at once.
+
+        Args:
+            configuration: All of it; what is left out takes its default.
+
+        Raises:
+            InvalidModification: ``bundlePolicy`` differs from what it was; a ``ValueError``.
+            InvalidServerUrl: A URL in ``iceServers`` is malformed.
+            InvalidStateError: The connection is closed.
+        """
+        context = self._context
+        if context.is_closing:
+            raise InvalidStateError("RTCPeerConnection is closed")
+        own = complete(configuration)
+        if own.bundlePolicy is not context.configuration.bundlePolicy:
+            raise InvalidModification("bundlePolicy")
+        servers = parse_servers(own.iceServers)
+        context.configuration, context.servers = own, servers
+        for ice in self._adapter.sections.ice_transports():
+            agent_of(ice).configure(own.ice, servers)
+
+    # --- descriptions
+
+    @property
+    def localDescription(self) -> RTCSessionDescription:
+        """The local description, with the candidates found so far."""
+        return self._descriptions.wrap("pendingLocal") or self._descriptions.wrap("currentLocal")  # type: ignore[return-value]
+
+    @property
+    def remoteDescription(self) -> RTCSessionDescription:
+        """The remote description, as it was understood."""
+        return self._descriptions.wrap("pendingRemote") or self._descriptions.wrap("currentRemote")  # type: ignore[return-value]
+
+    @property
+    def currentLocalDescription(self) -> RTCSessionDescription | None:
+        """The local description that was last agreed on (W3C webrtc-pc 4.4.1)."""
+        return self._descriptions.wrap("currentLocal")
+
+    @property
+    def pendingLocalDescription(self) -> RTCSessionDescription | None:
+        """The local description that is being negotiated."""
+        return self._descriptions.wrap("pendingLocal")
+
+    @property
+    def currentRemoteDescription(self) -> RTCSessionDescription | None:
+        """The remote description that was last agreed on."""
+        return self._descriptions.wrap("currentRemote")
+
+    @property
+    def pendingRemoteDescription(self) -> RTCSessionDescription | None:
+        """The remote description that is being negotiated."""
+        return self._descriptions.wrap("pendingRemote")
+
+    @property
+    def canTrickleIceCandidates(self) -> bool | None:
+        """True if the remote peer takes trickled candidates; ``None`` before its description."""
+        remote = self._adapter.latest("Remote")
+        if remote is None:
+            return None
+        return any(sdp.TRICKLE in (m.ice_options or "").split() for m in remote.media)
+
+    async def createOffer(self) -> RTCSessionDescription:
+        """Create an offer; what was negotiated keeps its payload types and extension ids.
+
+        After :meth:`restartIce` it carries new ICE credentials.
+
+        Raises:
+            InvalidStateError: The connection is closed.
+
+        Cancellation: safe.
+        """
+        with self._ice_restart.offering() as has_new_credentials:
+            offer = self._descriptions.finish_offer(await super().createOffer())
+        if has_new_credentials:  # there are no candidates for them yet
+            offer.sdp = sdp.without_end(offer.sdp)
+        return offer
+
+    async def createAnswer(self) -> RTCSessionDescription:
+        """Create an answer to the offer that was applied.
+
+        Raises:
+            InvalidStateError: There is no offer to answer, or the connection is closed.
+
+        Cancellation: safe.
+        """
+        return await self._descriptions.finish_answer(await super().createAnswer())
 
     @asynccontextmanager
     async def _operation(self) -> AsyncIterator[None]:
-        """One operation of the chain; after it, what it left to negotiate is looked at."""
+        """Run an operation of the chain (W3C webrtc-pc 4.4.1.2), and check negotiation after it."""
         try:
             async with self._operations:
                 yield
                 if self.signalingState == "stable":
-                    self._settle()
-                    self._negotiation_needed = False
+                    self._descriptions.settle()
+                    self._ice_restart.settle()
+                    self._negotiation.reset()
         finally:
-            self._negotiation_may_be_needed()
+            self._negotiation.check_soon()
 
     async def setLocalDescription(
         self, sessionDescription: RTCSessionDescription | None = None
@@ -128,40 +253,22 @@ class PeerConnection(RestartingConnection):
         """
         async with self._operation():
             if sessionDescription is not None and sessionDescription.type == "rollback":
-                await self._roll_back("have-local-offer")
+                await self._descriptions.roll_back("have-local-offer")
                 return
             if self.signalingState == "have-remote-offer":
-                offer = self._latest("Remote")
-                self._settle_unoffered({m.rtp.muxId for m in offer.media} if offer else set())
-            # Whoever sends the description next sends it before its candidates.
-            self._holding_found = True
+                self._descriptions.settle_unoffered()
+            # The application sends the description before its candidates.
+            self._trickle.hold()
             try:
                 if sessionDescription is None:
                     answering = self.signalingState == "have-remote-offer"
                     create = self.createAnswer if answering else self.createOffer
                     sessionDescription = await create()
-                await self._apply_local(sessionDescription)
+                await self._applier.apply_local(sessionDescription)
             finally:
-                self._holding_found = False
-                self._emit_found_soon()
+                self._trickle.release()
         if not self.listeners("icecandidate"):
-            await self._wait_until_gathered()
-
-    async def _apply_local(self, description: RTCSessionDescription) -> None:
-        kind, text = description.type, description.sdp
-        await in_turns(sdp.reading(text, answer=kind != "offer", most=sys.maxsize))
-        inward = RTCSessionDescription(self._layout.inward(text), kind)
-        layout = self._layout.extended(text) if kind == "offer" else self._layout
-        fragments = sdp.fragments(text)
-        await Turns().after(text.count("\n"))  # before aiortc reads it once more
-        self._adopt_offered(fragments)
-        self._watch_addresses()
-        with _told_as_invalid():
-            await super().setLocalDescription(inward)
-        self._layout = layout
-        if kind == "answer":
-            self._begin_checks()  # in this operation: the next may be another restart
-            await self._drop_unused_channels()
+            await self._trickle.wait_until_gathered()
 
     async def setRemoteDescription(self, sessionDescription: RTCSessionDescription) -> None:
         """Apply a remote description; never waits for the network.
@@ -186,72 +293,58 @@ class PeerConnection(RestartingConnection):
             OperationError: An answer accepts a media section without a codec that both sides know.
         """
         async with self._operation():
-            kind = sessionDescription.type
-            if kind == "rollback":
-                await self._roll_back("have-remote-offer")
-                return
-            self._check_state(kind)
-            answer = kind != "offer"
-            # This side may have offered more than it takes.
-            most = max(sdp.SECTIONS, len(self._layout.slots))
-            read = sdp.reading(sessionDescription.sdp, answer=answer, most=most)
-            description = await in_turns(read)
-            decide = sdp.plan_answer if answer else sdp.plan_offer
-            plan = await in_turns(decide(description, self._offered(kind)))
-            with _told_as_invalid():
-                remote = await in_turns(read_sections(kind, plan.session, plan.sections))
-            self._check_state(kind)  # it may be closed by now
-            if kind == "offer" and self._restarts(plan.fragments):
-                await self._wait_for_restart()
-                self._check_state(kind)
-            # From here on nothing is wrong with it.
-            if kind == "offer" and self.signalingState == "have-local-offer":
-                await self._roll_back("have-local-offer")
-            await self._apply_remote(plan, remote, kind)
+            if sessionDescription.type == "rollback":
+                await self._descriptions.roll_back("have-remote-offer")
+                self._trickle.rolled_back()
+            else:
+                await self._applier.apply_remote(sessionDescription)
 
-    def _check_state(self, kind: str) -> None:
-        fitting = {
-            "offer": ("stable", "have-local-offer", "have-remote-offer"),
-            "answer": ("have-local-offer", "have-remote-pranswer"),
-            "pranswer": ("have-local-offer", "have-remote-pranswer"),
-        }
-        if self.signalingState not in fitting[kind]:
-            raise InvalidStateError(
-                f'Cannot handle {kind} in signaling state "{self.signalingState}"'
-            )
+    # --- ICE
 
-    async def _apply_remote(self, plan: sdp.Plan, remote: RemoteSections, kind: str) -> None:
-        was_stable = self.signalingState == "stable"
-        is_first = self._latest("Remote") is None
-        policy = self._configuration.bundlePolicy
-        try:
-            if plan.policy is not None and kind == "offer":
-                policy = plan.policy
-                if is_first:
-                    self._separate(by_kind=policy is RTCBundlePolicy.BALANCED)
-            self._place(plan.layout.mids())
-            self._mark_bundled(one_transport=policy is RTCBundlePolicy.MAX_BUNDLE)
-            self._adopt_remote(plan.fragments, kind)
-            if plan.drops is not None and kind != "offer":
-                self._unoffer(plan.drops)
-            with _told_as_invalid(), self._bundling(policy):
-                await self._apply_sections(remote)
-            self._layout = plan.layout
-            self._take_mids(slot.mid for slot in plan.layout.slots)
-            self._note_extensions(plan)
-            self._forget_remote_of(plan.rejected)
-            if kind == "answer":
-                self._begin_checks()  # in this operation: the next may be another restart
-            elif kind == "pranswer":
-                self._enter_signaling_state("have-remote-pranswer")
-        except BaseException:
-            if was_stable and self.signalingState != "closed":
-                await self._restore(self._stable_point, drop=self._called_for())
-            raise
-        await self._take_rejections(plan.rejected)
-        if kind == "answer":
-            await self._drop_unused_channels()
-        await self._take_candidates(set(plan.fragments.values()), plan.candidates)
+    async def addIceCandidate(
+        self,
+        candidate: aiortc.RTCIceCandidate | RTCIceCandidateInit | Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a candidate of the other side, or the end of them; never waits for the network.
+
+        What comes before its description is kept until then, and what belongs to an earlier
+        generation is dropped. One for a media section that the description in force does not have
+        is kept as well, for the next one may have it; the log says so, and the event
+        ``remotecandidateerror``.
+
+        Args:
+            candidate: A candidate, or the dictionary that a browser sends for one. ``None``, or a
+                dictionary whose ``candidate`` is empty, ends the candidates.
+
+        Raises:
+            InvalidCandidate: It cannot be read, or names no media section; a ``ValueError``.
+        """
+        await self._trickle.add(candidate)
+
+    def restartIce(self) -> None:
+        """Ask for an ICE restart: ``negotiationneeded`` follows, and the next offer has it.
+
+        The path in use carries the data until the new one works. W3C webrtc-pc, restartIce.
+        """
+        self._ice_restart.restart()
+
+    def limit_restarts(self, budget: TokenBucket) -> None:
+        """Take the remote peer's ICE restarts from a budget that other connections share.
+
+        Args:
+            budget: One of :func:`~.ice_restart.restart_budget`.
+        """
+        self._ice_restart.limit(budget)
+
+    @property
+    def iceTransport(self) -> RTCIceTransport | None:
+        """The ICE transport; of several, where media is not bundled, the first."""
+        return self._descriptions.ice_transport()
+
+    @property
+    def selectedCandidatePair(self) -> RTCIceCandidatePair | None:
+        """The pair of candidates that carries the data, once there is one."""
+        return self._trickle.selected_pair()
 
     # --- what is sent
 
@@ -336,19 +429,19 @@ class PeerConnection(RestartingConnection):
             negotiated=bool(negotiated),
             id=id,
         )
-        self._channels_created = True
+        self._descriptions.channels_created = True
         guard(channel)
         return channel
 
     def negotiateDataChannels(self) -> None:
         """Have a section for data channels in the next offer, although there is no channel yet."""
-        self._channels_created = True
-        self._ensure_sctp()
+        self._descriptions.channels_created = True
+        self._adapter.ensure_sctp()
 
     @property
     def maxMessageSize(self) -> int:
         """The largest data channel message that the other side takes, in bytes; 0 is no limit."""
-        return self._remote_max_message_size()
+        return self._adapter.remote_max_message_size()
 
     def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:
         """Emit an event; what comes with it is guarded against handlers that raise."""
@@ -374,7 +467,7 @@ class PeerConnection(RestartingConnection):
             if isinstance(receiver, Receiver) and isinstance(known, RTCInboundRtpStreamStats):
                 report.add(self._stats.inbound(receiver, known))
         now = asyncio.get_running_loop().time()
-        for dtls in self._dtls_in_use():
+        for dtls in self._adapter.sections.dtls_in_use():
             agent = agent_of(dtls.transport)
             discarded = dtls.discarded if isinstance(dtls, DtlsTransport) else None
             for stats in self._stats.transport(transport_stats(dtls), agent, now, discarded):
@@ -390,64 +483,20 @@ class PeerConnection(RestartingConnection):
 
     # --- negotiation
 
-    def _negotiation_may_be_needed(self) -> None:
-        if self._check_scheduled or self._closing is not None:
-            return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return  # built before its loop runs: the first operation looks at it
-        self._check_scheduled = True
-        loop.call_soon(self._check_negotiation)
-
-    def _check_negotiation(self) -> None:
-        # W3C webrtc-pc 4.7.3: fired once, until the state is stable again; and not while something
-        # is pending, after which it is looked at again.
-        self._check_scheduled = False
-        if not self._negotiation_needed and self._closing is None and self._is_needed():
-            self._negotiation_needed = True
-            self.emit("negotiationneeded")
-
-    def _is_needed(self) -> bool:
-        if self.signalingState != "stable" or self._operations.locked():
-            return False
-        local, remote = self._description("currentLocal"), self._description("currentRemote")
-        locals_, remotes = (
-            {m.rtp.muxId: m.direction for m in (d.media if d else ())} for d in (local, remote)
-        )
-        sections = [
-            MediaSection(
-                wanted=t.direction,
-                stopped=t.stopped,
-                associated=t.mid is not None,
-                rejected=t.mid in self._writer.rejected,
-                local=locals_.get(t.mid or ""),
-                remote=remotes.get(t.mid or ""),
-                offered_here=local is not None and local.type == "offer",
-            )
-            for t in self.getTransceivers()
-        ]
-        return bool(self._replacing) or needs_negotiation(
-            sections,
-            has_channels=self.sctp is not None,
-            channels_negotiated=self.sctp is not None and self.sctp.mid in locals_,
-        )
-
     @property
     def is_settled(self) -> bool:
-        """Whether both sides have agreed to everything that this side wants."""
+        """True if both sides have agreed to everything that this side wants."""
         # An operation that goes on may be about to leave the state.
         is_stable = self.signalingState == "stable" and not self._operations.locked()
-        return is_stable and not self._is_needed()
+        return is_stable and not self._negotiation.is_needed()
 
     def wanted(self) -> object:
         """Return what the next offer would ask for, to be compared with what another one did."""
-        media = [(t, t.direction, t.stopped, prefers_codecs(t)) for t in self.getTransceivers()]
-        return media, self.sctp, self._replacing
+        return self._negotiation.wanted()
 
     def await_change(self) -> None:
         """Take what is wanted as not to be had: the next change asks for negotiation again."""
-        self._negotiation_needed = False
+        self._negotiation.reset()
 
     # --- the end
 
@@ -458,9 +507,9 @@ class PeerConnection(RestartingConnection):
 
         Cancellation: safe; the closing goes on.
         """
-        if self._closing is None:
-            self._closing = asyncio.create_task(super().close(), name="PeerConnection.close")
-            self._found.clear()
-            self._stop_recovering()
-            self._stop_watching()
-        await asyncio.shield(self._closing)
+        context = self._context
+        if context.closing is None:
+            context.closing = asyncio.create_task(super().close(), name="PeerConnection.close")
+            self._trickle.drop_found()
+            self._ice_restart.close()
+        await asyncio.shield(context.closing)

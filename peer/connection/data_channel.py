@@ -72,7 +72,7 @@ class ReceiveWindow(Protocol):
 
 @dataclass(slots=True)
 class ChannelCounts:
-    """What a channel did so far; ``getStats()`` has what its transport counted.
+    """Counters of a channel; ``getStats()`` has those of its transport.
 
     Attributes:
         sent: Messages handed to the transport.
@@ -176,7 +176,7 @@ class DataChannel:
 
     @property
     def counts(self) -> ChannelCounts:
-        """What it did so far."""
+        """The counters of this channel."""
         abandoned = (getattr(half, "messages_abandoned", 0) for half in self._halves)
         self._counts.abandoned = sum(abandoned)
         skipped = (getattr(half, "messages_skipped", 0) for half in self._halves)
@@ -190,12 +190,12 @@ class DataChannel:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be sent any more."""
+        """True once nothing can be sent any more."""
         return self._closed.is_set()
 
     @property
     def closed_by(self) -> ClosedBy | None:
-        """Who closed it; ``None`` while nobody did."""
+        """The side that closed the channel; ``None`` while it is open."""
         return self._closed_by
 
     # --- sending
@@ -578,7 +578,7 @@ class DataChannel:
             raise InvalidMessage(self.label, message, _HALF.format(error)) from error
 
     def _has_room(self) -> bool:
-        """Whether a message can go now, and overtakes nobody's that waits."""
+        """Return whether a message can be sent now without overtaking one that waits."""
         return (
             self._channel.bufferedAmount < self._send_buffer
             and self._open.is_set()

@@ -8,7 +8,7 @@ from aiortc.codecs import is_rtx
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from .. import sdp
-from .._aiortc import Stable, negotiated_media, parse, prefers_codecs, set_media
+from .._aiortc import Snapshot, negotiated_media, parse, prefers_codecs, set_media
 from ..sdp.steps import Steps
 from .payload_numbers import Numbering, payload_type
 
@@ -27,7 +27,7 @@ class DescriptionWriter:
         self,
         created: RTCSessionDescription,
         transceivers: dict[int | None, RTCRtpTransceiver],
-        stable: Stable,
+        stable: Snapshot,
         bundle: Collection[str] | None = None,
     ) -> Steps[RTCSessionDescription]:
         """Put right what aiortc wrote into an offer or an answer.
@@ -91,7 +91,7 @@ class DescriptionWriter:
         )
 
     def _renumber(
-        self, transceiver: RTCRtpTransceiver, media: MediaDescription, stable: Stable
+        self, transceiver: RTCRtpTransceiver, media: MediaDescription, stable: Snapshot
     ) -> None:
         codecs, extensions = stable.agreed_on(transceiver)
         if not codecs or prefers_codecs(transceiver):

@@ -1,12 +1,12 @@
-"""What the two sides have agreed on, as far as descriptions say it."""
+"""The descriptions of a connection: written, kept, and rolled back (RFC 9429)."""
 
 from collections.abc import Callable, Collection
 from typing import Any
 
 from aiortc import (
     InvalidStateError,
-    RTCConfiguration,
     RTCIceTransport,
+    RTCPeerConnection,
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
@@ -14,71 +14,47 @@ from aiortc.codecs import HEADER_EXTENSIONS
 from aiortc.sdp import SessionDescription
 
 from .. import sdp
-from .._aiortc import PeerConnectionSeam, Stable, describe_transport, shares_codec
+from .._aiortc import ConnectionAdapter, Snapshot, describe_transport, restore, shares_codec, take
 from ..sdp.steps import Steps, at_once, in_turns
 from .description_writer import DescriptionWriter
 
 
-class DescribedConnection(PeerConnectionSeam):
-    """The descriptions of a connection: written, kept, and taken back."""
+class Descriptions:
+    """The local and remote descriptions, and the layout of their media sections.
 
-    def __init__(self, configuration: RTCConfiguration) -> None:
-        self._writer = DescriptionWriter()
-        self._stable_point = Stable()
-        self._channels_created = False
-        self._layout = self._stable_layout = sdp.Layout()
-        super().__init__(configuration)
+    Args:
+        connection: The connection.
+        adapter: Its adapter.
+    """
 
-    @property
-    def localDescription(self) -> RTCSessionDescription:
-        """The local description, with the candidates found so far."""
-        return self._wrap("pendingLocal") or self._wrap("currentLocal")  # type: ignore[return-value]
+    def __init__(self, connection: RTCPeerConnection, adapter: ConnectionAdapter) -> None:
+        self._connection = connection
+        self._adapter = adapter
+        self._sections = adapter.sections
+        self.writer = DescriptionWriter()
+        self.layout = sdp.Layout()
+        """The media sections of the descriptions in force."""
+        self.channels_created = False
+        """True if the application wants data channels, whatever the remote peer offers."""
+        self._stable_layout = self.layout
+        self._snapshot = Snapshot()
 
-    @property
-    def remoteDescription(self) -> RTCSessionDescription:
-        """The remote description, as it was understood."""
-        return self._wrap("pendingRemote") or self._wrap("currentRemote")  # type: ignore[return-value]
+    # --- local descriptions
 
-    @property
-    def currentLocalDescription(self) -> RTCSessionDescription | None:
-        """The local description that was last agreed on (W3C webrtc-pc 4.4.1)."""
-        return self._wrap("currentLocal")
+    def wrap(self, which: str) -> RTCSessionDescription | None:
+        """Return a description as the application gets it.
 
-    @property
-    def pendingLocalDescription(self) -> RTCSessionDescription | None:
-        """The local description that is being negotiated."""
-        return self._wrap("pendingLocal")
-
-    @property
-    def currentRemoteDescription(self) -> RTCSessionDescription | None:
-        """The remote description that was last agreed on."""
-        return self._wrap("currentRemote")
-
-    @property
-    def pendingRemoteDescription(self) -> RTCSessionDescription | None:
-        """The remote description that is being negotiated."""
-        return self._wrap("pendingRemote")
-
-    @property
-    def canTrickleIceCandidates(self) -> bool | None:
-        """Whether the other side takes trickled candidates; ``None`` while it said nothing yet."""
-        remote = self._latest("Remote")
-        if remote is None:
-            return None
-        return any(sdp.TRICKLE in (m.ice_options or "").split() for m in remote.media)
-
-    def _latest(self, side: str) -> SessionDescription | None:
-        return self._description(f"pending{side}") or self._description(f"current{side}")
-
-    def _wrap(self, which: str) -> RTCSessionDescription | None:
-        description = self._description(which)
+        Args:
+            which: ``currentLocal``, ``pendingRemote`` and so on.
+        """
+        description = self._adapter.description(which)
         if description is None:
             return None
-        if which.endswith("Local") and description is self._latest("Local"):
-            self._refresh(description)
         side = "Local" if which.endswith("Local") else "Remote"
-        is_latest = description is self._latest(side)
-        text = (self._layout if is_latest else self._stable_layout).outward(
+        is_latest = description is self._adapter.latest(side)
+        if side == "Local" and is_latest:
+            self._refresh(description)
+        text = (self.layout if is_latest else self._stable_layout).outward(
             str(description),
             answer=description.type != "offer",
             remote=side == "Remote",
@@ -86,103 +62,84 @@ class DescribedConnection(PeerConnectionSeam):
         return RTCSessionDescription(sdp=text, type=str(description.type))
 
     def _refresh(self, local: SessionDescription) -> None:
-        transports = self._dtls_by_mid()
-        rejected = self._writer.rejected | {t.mid for t in self.getTransceivers() if t.stopped}
+        """Write the candidates found so far into a local description."""
+        transports = self._sections.dtls_by_mid()
+        stopped = {t.mid for t in self._connection.getTransceivers() if t.stopped}
+        rejected = self.writer.rejected | stopped
         for media in local.media:
             mid = media.rtp.muxId
             if mid in transports:
                 describe_transport(media, transports[mid])
             media.ice_options = sdp.TRICKLE
             if mid in rejected:
-                self._writer.reject(media)
+                self.writer.reject(media)
 
-    async def createOffer(self) -> RTCSessionDescription:
-        """Create an offer; what was negotiated keeps its payload types and extension ids.
+    def finish_offer(self, offer: RTCSessionDescription) -> RTCSessionDescription:
+        """Complete an offer of aiortc's.
 
-        Raises:
-            InvalidStateError: The connection is closed.
+        In one step: until this is done, transceivers have the codecs that they are offered with in
+        the place of those that are in use.
         """
-        offer = await super().createOffer()
-        # In one step: until this is done, transceivers have the codecs that they are offered with
-        # in the place of those that are in use.
         finished = at_once(self._finish(offer))
-        return RTCSessionDescription(self._layout.outward(finished.sdp, answer=False), "offer")
+        return RTCSessionDescription(self.layout.outward(finished.sdp, answer=False), "offer")
 
-    async def createAnswer(self) -> RTCSessionDescription:
-        """Create an answer to the offer that was applied.
-
-        Raises:
-            InvalidStateError: There is no offer to answer, or the connection is closed.
-        """
-        answer = await super().createAnswer()
+    async def finish_answer(self, answer: RTCSessionDescription) -> RTCSessionDescription:
+        """Complete an answer of aiortc's."""
         finished = await in_turns(self._finish(answer, self._bundled_mids()))
-        return RTCSessionDescription(self._layout.outward(finished.sdp, answer=True), "answer")
+        return RTCSessionDescription(self.layout.outward(finished.sdp, answer=True), "answer")
 
     def _finish(
         self, created: RTCSessionDescription, bundle: set[str] | None = None
     ) -> Steps[RTCSessionDescription]:
-        by_index = self._transceivers_by_index()
-        return self._writer.finish(created, by_index, self._stable_point, bundle)
+        by_index = self._sections.transceivers_by_index()
+        return self.writer.finish(created, by_index, self._snapshot, bundle)
 
     def _bundled_mids(self) -> set[str]:
-        remote = self._latest("Remote")
+        remote = self._adapter.latest("Remote")
         return {str(mid) for group in (remote.group if remote else ()) for mid in group.items}
+
+    def settle_unoffered(self) -> None:
+        """Keep transceivers that the pending offer has no section for out of the answer."""
+        offer = self._adapter.latest("Remote")
+        self._sections.settle_unoffered({m.rtp.muxId for m in offer.media} if offer else set())
 
     # --- remote descriptions
 
-    def _offered(self, kind: str) -> sdp.Offered:
-        """Tell what there is that a remote description can speak of."""
+    def offered(self, kind: str) -> sdp.Offered:
+        """Return the sections, codecs and transports that a remote description can refer to."""
         answer = kind != "offer"
-        mids = {t: self._mid_before(t, answer=answer) for t in self.getTransceivers()}
+        mids = {t: self._mid_before(t, answer=answer) for t in self._connection.getTransceivers()}
         known = {mid: "stopped" if t.stopped else t.kind for t, mid in mids.items() if mid}
         sctp_mid = self._sctp_mid_before(answer=answer)
         if sctp_mid is not None:
             known[sctp_mid] = "application"
         return sdp.Offered(
-            layout=self._layout if answer else self._stable_layout,
+            layout=self.layout if answer else self._stable_layout,
             known=known,
-            used_mids=self._private("seenMids"),
-            common=self._matcher(mids),
+            used_mids=self._adapter.private["seenMids"],
+            common=_matcher(mids),
             lent=self._lent_transport(),
-            role=self._remote_dtls_role(),
-            one_transport=self._has_one_transport(),
+            role=self._adapter.remote_dtls_role(),
+            one_transport=len(self._sections.dtls_in_use()) == 1,
         )
 
     def _mid_before(self, transceiver: RTCRtpTransceiver, *, answer: bool) -> str | None:
-        # An offer that meets an own one takes that one back.
-        if answer or self.signalingState != "have-local-offer":
+        # An offer that collides with a local one rolls that one back.
+        if answer or self._connection.signalingState != "have-local-offer":
             return transceiver.mid
-        was = self._stable_point.transceivers.get(transceiver)
+        was = self._snapshot.transceivers.get(transceiver)
         return was.mid if was is not None else None
 
     def _sctp_mid_before(self, *, answer: bool) -> str | None:
-        if self.sctp is None:
+        if self._connection.sctp is None:
             return None
-        if answer or self.signalingState != "have-local-offer":
-            return self.sctp.mid
-        return self._stable_point.sctp_mid
-
-    def _matcher(
-        self, mids: dict[RTCRtpTransceiver, str | None]
-    ) -> Callable[[sdp.Section, str], bool]:
-        """Tell of sections, asked about in their order, whether they have a codec in common."""
-        free = [transceiver for transceiver, mid in mids.items() if mid is None]
-        by_mid = {mid: transceiver for transceiver, mid in reversed(mids.items()) if mid}
-
-        def common(section: sdp.Section, mid: str) -> bool:
-            known = by_mid.get(mid)
-            chosen = known or next((t for t in free if t.kind == section.kind), None)
-            lines = [line for lines in section.codecs.values() for line in lines]
-            if not shares_codec(section.kind, lines, chosen):
-                return False
-            if known is None and chosen is not None:
-                free.remove(chosen)
-            return True
-
-        return common
+        if answer or self._connection.signalingState != "have-local-offer":
+            return self._connection.sctp.mid
+        return self._snapshot.sctp_mid
 
     def _lent_transport(self) -> sdp.Transport | None:
-        remote = self._description("currentRemote")
+        """Return the remote transport in use, for sections that repeat nothing of it."""
+        remote = self._adapter.description("currentRemote")
         for media in remote.media if remote else ():
             if media.ice is not None and media.dtls is not None:
                 return sdp.Transport(
@@ -193,108 +150,137 @@ class DescribedConnection(PeerConnectionSeam):
                 )
         return None
 
-    def _has_one_transport(self) -> bool:
-        return len(self._dtls_in_use()) == 1
-
-    # --- agreement
-
-    def _settle(self) -> None:
-        self._settle_descriptions()
-        local = self._description("currentLocal")
-        stopped = {t.mid for t in self.getTransceivers() if t.stopped}
-        for media in local.media if local else ():
-            # It was offered or answered as rejected, whatever the other side made of it.
-            if media.rtp.muxId in stopped and media.direction == "inactive":
-                self._writer.rejected.add(media.rtp.muxId)
-        self._writer.learn(self.getTransceivers(), self._latest("Remote"))
-        self._stable_point = self._stable()
-        self._stable_layout = self._layout
-
-    def _remote_text(self) -> str:
-        """Return the remote description in force; empty before there is one."""
-        current = self._description("currentRemote")
-        return str(current) if current is not None else ""
-
-    async def _roll_back(self, state: str) -> None:
-        if self.signalingState != state:
-            raise InvalidStateError(f'Cannot roll back in signaling state "{self.signalingState}"')
-        remote = state == "have-remote-offer"
-        await self._restore(self._stable_point, drop=self._called_for() if remote else ())
-        self._layout = self._stable_layout
-
-    def _called_for(self) -> list[Any]:
-        """Return what only the remote offer called for: nothing is sent over it."""
-        unwanted: list[Any] = [
-            transceiver
-            for transceiver in self.getTransceivers()
-            if not self._stable_point.knows(transceiver)
-            and transceiver.direction == "recvonly"
-            and transceiver.sender.track is None
-        ]
-        if self.sctp and not self._stable_point.knows(self.sctp) and not self._channels_created:
-            unwanted.append(self.sctp)
-        return unwanted
-
-    async def _take_rejections(self, rejected: Collection[int]) -> None:
-        remote = self._latest("Remote")
-        by_index = self._transceivers_by_index()
+    async def take_rejections(self, rejected: Collection[int]) -> None:
+        """Stop the transceivers of sections, by index, that the remote description rejects."""
+        remote = self._adapter.latest("Remote")
+        by_index = self._sections.transceivers_by_index()
         for index, media in enumerate(remote.media if remote else ()):
             transceiver = by_index.get(index)
             if index in rejected and transceiver is not None:
-                self._writer.rejected.add(media.rtp.muxId)
+                self.writer.rejected.add(media.rtp.muxId)
                 await transceiver.stop()
 
-    def _is_certain_extension(self, uri: str, id: int) -> bool:
-        return self._writer.numbering.is_certain(uri, id)
-
-    def _note_extensions(self, plan: sdp.Plan) -> None:
-        """Note, before anything further is sent, what the other side may take ids for."""
-        remote = self._latest("Remote")
+    def note_extensions(self, plan: sdp.Plan) -> None:
+        """Record, before anything is sent, which header extensions each number may stand for."""
+        remote = self._adapter.latest("Remote")
         for media in remote.media if remote else ():
-            self._writer.numbering.note(media.rtp.headerExtensions)
+            self.writer.numbering.note(media.rtp.headerExtensions)
         if plan.by_aiortc:
-            # Its next offer has its own numbers, whatever was agreed on.
+            # The next offer of aiortc has its own numbers, whatever was agreed on.
             for extensions in HEADER_EXTENSIONS.values():
-                self._writer.numbering.note(extensions)
-        self._send_certain_extensions()
+                self.writer.numbering.note(extensions)
+        self._adapter.send_certain_extensions()
 
-    def _unoffer(self, mid: str) -> None:
-        """Take a section out of the own offer as aiortc holds it: the answer rejects it."""
-        pending = self._description("pendingLocal")
+    def remove_from_offer(self, mid: str) -> None:
+        """Remove a section from the local offer as aiortc holds it: the answer rejects it."""
+        pending = self._adapter.description("pendingLocal")
         if pending is not None:
             pending.media = [media for media in pending.media if media.rtp.muxId != mid]
             for group in pending.group:
                 group.items = [item for item in group.items if item != mid]
 
-    async def _drop_unused_channels(self) -> None:
+    async def drop_unused_channels(self) -> None:
         """Close the data channels if their section is rejected."""
-        mid = self.sctp.mid if self.sctp is not None else None
-        if mid is not None and mid not in self._layout.mids():
-            await self._drop_sctp()
-            self._channels_created = False
+        sctp = self._connection.sctp
+        if sctp is not None and sctp.mid is not None and sctp.mid not in self.layout.mids():
+            await self._adapter.drop_sctp()
+            self.channels_created = False
 
-    # --- which section is whose
+    # --- agreement and rollback
 
-    def _section_of(self, ice: RTCIceTransport, side: str) -> tuple[str | None, int | None]:
+    def settle(self) -> None:
+        """Make the pending descriptions current, and the state a rollback comes back to."""
+        self._adapter.settle_descriptions()
+        local = self._adapter.description("currentLocal")
+        transceivers = self._connection.getTransceivers()
+        stopped = {t.mid for t in transceivers if t.stopped}
+        for media in local.media if local else ():
+            # It was offered or answered as rejected, whatever the remote peer made of it.
+            if media.rtp.muxId in stopped and media.direction == "inactive":
+                self.writer.rejected.add(media.rtp.muxId)
+        self.writer.learn(transceivers, self._adapter.latest("Remote"))
+        self._snapshot = take(self._connection, self._adapter)
+        self._stable_layout = self.layout
+
+    async def roll_back(self, state: str) -> None:
+        """Come back to ``stable``.
+
+        Args:
+            state: The state to leave: ``have-local-offer`` or ``have-remote-offer``.
+
+        Raises:
+            InvalidStateError: The connection is in another state.
+        """
+        if self._connection.signalingState != state:
+            raise InvalidStateError(
+                f'Cannot roll back in signaling state "{self._connection.signalingState}"'
+            )
+        await self.restore(remote=state == "have-remote-offer")
+        self.layout = self._stable_layout
+
+    async def restore(self, *, remote: bool) -> None:
+        """Restore the state before an offer, of the remote peer or the local one."""
+        drop = self._called_for() if remote else ()
+        await restore(self._connection, self._adapter, self._snapshot, drop=drop)
+
+    def _called_for(self) -> list[Any]:
+        """Return what exists only because of the remote offer, and sends nothing."""
+        unwanted: list[Any] = [
+            transceiver
+            for transceiver in self._connection.getTransceivers()
+            if not self._snapshot.knows(transceiver)
+            and transceiver.direction == "recvonly"
+            and transceiver.sender.track is None
+        ]
+        sctp = self._connection.sctp
+        if sctp and not self._snapshot.knows(sctp) and not self.channels_created:
+            unwanted.append(sctp)
+        return unwanted
+
+    def remote_text(self) -> str:
+        """Return the current remote description; empty before there is one."""
+        current = self._adapter.description("currentRemote")
+        return str(current) if current is not None else ""
+
+    # --- sections and transports
+
+    def section_of(self, ice: RTCIceTransport, side: str) -> tuple[str | None, int | None]:
         """Return mid and index of the media section that stands for a transport."""
-        return self._sections_of_transports(side).get(ice, (None, None))
+        return self.sections_of_transports(side).get(ice, (None, None))
 
-    def _sections_of_transports(self, side: str) -> dict[RTCIceTransport, tuple[str, int | None]]:
+    def sections_of_transports(self, side: str) -> dict[RTCIceTransport, tuple[str, int | None]]:
         """Return mid and index of the media section that stands for each transport."""
-        description = self._latest(side)
-        transports = self._dtls_by_mid()
-        places = self._layout.places()
+        description = self._adapter.latest(side)
+        transports = self._sections.dtls_by_mid()
+        places = self.layout.places()
         found: dict[RTCIceTransport, tuple[str, int | None]] = {}
         for index, media in enumerate(description.media if description else ()):
             mid = media.rtp.muxId
-            if mid in transports and mid not in self._writer.rejected:
+            if mid in transports and mid not in self.writer.rejected:
                 found.setdefault(transports[mid].transport, (mid, places.get(mid, index)))
         return found
 
-    @property
-    def iceTransport(self) -> RTCIceTransport | None:
-        """The ICE transport; of several, where media is not bundled, the first."""
-        local = self._latest("Local") or self._latest("Remote")
-        transports = self._dtls_by_mid()
+    def ice_transport(self) -> RTCIceTransport | None:
+        """Return the ICE transport; of several, where media is not bundled, the first."""
+        local = self._adapter.latest("Local") or self._adapter.latest("Remote")
+        transports = self._sections.dtls_by_mid()
         known = (transports.get(media.rtp.muxId) for media in (local.media if local else ()))
         return next((dtls.transport for dtls in known if dtls is not None), None)
+
+
+def _matcher(mids: dict[RTCRtpTransceiver, str | None]) -> Callable[[sdp.Section, str], bool]:
+    """Return a function that tells, of sections in order, if there is a codec in common."""
+    free = [transceiver for transceiver, mid in mids.items() if mid is None]
+    by_mid = {mid: transceiver for transceiver, mid in reversed(mids.items()) if mid}
+
+    def common(section: sdp.Section, mid: str) -> bool:
+        known = by_mid.get(mid)
+        chosen = known or next((t for t in free if t.kind == section.kind), None)
+        lines = [line for lines in section.codecs.values() for line in lines]
+        if not shares_codec(section.kind, lines, chosen):
+            return False
+        if known is None and chosen is not None:
+            free.remove(chosen)
+        return True
+
+    return common

@@ -1,4 +1,4 @@
-"""What one peer sends, passed on to others without decoding: a small selective forwarder.
+"""Selective forwarding: passes media of one peer on to others without decoding it.
 
 ::
 
@@ -39,7 +39,7 @@ class ForwardedTrack(MediaStreamTrack):
     """Made for one peer: icefloe's sender stops it too when it ends."""
 
     enabled = True
-    """Whether it is sent (W3C mediacapture-main 4.3.1); it goes on with a key frame."""
+    """True while the track is sent (W3C mediacapture-main 4.3.1); it resumes with a key frame."""
 
     def __init__(self, origin: Origin, kind: str) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class ForwardedTrack(MediaStreamTrack):
 
     @property
     def dropped(self) -> int:
-        """How many frames were not passed on, for want of a reader or of a key frame."""
+        """Count of frames that were not passed on, for want of a reader or of a key frame."""
         return self._packets.dropped
 
     async def recv(self) -> "Packet[Any]":

@@ -142,7 +142,7 @@ class Negotiator:
         self._outbox: BoundedQueue[_Item] = BoundedQueue(OUTBOX, OUTBOX_BYTES)
         self._needed = False
         self._refused: object = None
-        """What ``wanted()`` returned when an offer could not be sent, or its answer was invalid."""
+        """Value of ``wanted()`` when an offer could not be sent, or its answer was invalid."""
         self._failure: Exception | None = None
         self._looked = asyncio.Event()
         self._running = True
@@ -226,7 +226,7 @@ class Negotiator:
 
     @property
     def is_flooded(self) -> bool:
-        """Whether whoever brings a description or a candidate now has to wait."""
+        """True if :meth:`receive` would wait now."""
         return self._running and self._inbox.is_full
 
     async def settled(self) -> None:

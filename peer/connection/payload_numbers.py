@@ -139,7 +139,7 @@ def payload_type(codec: RTCRtpCodecParameters) -> int:
 
 
 def _identity(codec: RTCRtpCodecParameters, by_number: dict[int, RTCRtpCodecParameters]) -> object:
-    """What makes two codecs of a session the same one; for RTX, what it repairs."""
+    """Return the identity of a codec within a session; for RTX, with the codec that it repairs."""
     repaired = by_number.get(codec.parameters.get("apt")) if is_rtx(codec) else None  # type: ignore[arg-type]
     if repaired is not None:
         return ("rtx", _identity(repaired, {}))

@@ -1,4 +1,4 @@
-"""Which remote candidates belong to which description. No I/O.
+"""Assigns remote candidates to descriptions by username fragment. No I/O.
 
 Signaling may bring a candidate before the description that it goes with, and after a new one has
 replaced it. The first are kept, the second dropped (RFC 8838 section 11; RFC 8839 section 4.4.3).
@@ -10,11 +10,11 @@ from enum import StrEnum
 from .candidates import RemoteCandidate
 
 CAPACITY = 256
-"""How many candidates are kept for a description that has not come; the oldest make room."""
+"""Candidates that are kept for a description that has not come; the oldest are dropped."""
 
 
 class Verdict(StrEnum):
-    """What to do with a remote candidate."""
+    """The decision about a remote candidate."""
 
     APPLY = "apply"
     KEEP = "keep"

@@ -36,7 +36,7 @@ CONCURRENT = 64
 """Requests of the other side that are handled at the same time."""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What JSON of the other side may raise: it is none, is not UTF-8, or is nested too deeply."""
+"""Errors of reading JSON of the remote peer: invalid, not UTF-8, or nested too deeply."""
 
 ANYTHING = cast("type[Any]", Any)
 """The type of a message that may be anything that JSON can express."""

@@ -1,4 +1,4 @@
-"""When a connection asks for an ICE restart by itself. No I/O.
+"""Schedule of automatic ICE restarts. No I/O.
 
 A restart costs a negotiation and new allocations, and it cannot help while there is no network at
 all. So the first comes at once, and the next after pauses that grow until the path works again.
@@ -15,8 +15,8 @@ COURTESY = 0.3
 restarts at the same moment would cost one of them a rollback."""
 
 
-class Recovery:
-    """Decides when to restart. Times are seconds of any clock that goes forward."""
+class RestartSchedule:
+    """Decides when to restart ICE. Times are seconds of any clock that goes forward."""
 
     def __init__(self) -> None:
         self._restarts = 0
@@ -26,7 +26,7 @@ class Recovery:
 
     @property
     def due(self) -> float:
-        """When to ask for a restart; infinite if there is no trouble."""
+        """The time of the next restart; infinite if there is no trouble."""
         return self._due
 
     def trouble(self, now: float, *, courteous: bool = False) -> None:

@@ -153,7 +153,7 @@ class RTCInboundRtpStreamStats(aiortc.RTCInboundRtpStreamStats):
     silentConcealedSamples: int | None = None
     """Those of them that are silent."""
     concealmentEvents: int | None = None
-    """How often samples were made up; those in a row count as one."""
+    """Count of concealment events; samples concealed in a row are one."""
     insertedSamplesForDeceleration: int | None = None
     removedSamplesForAcceleration: int | None = None
     fecPacketsReceived: int | None = None

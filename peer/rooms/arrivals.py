@@ -1,4 +1,4 @@
-"""What the other side opens, in order, until there is no other side."""
+"""Queue of the tracks, channels or files that a remote peer opens."""
 
 import asyncio
 from collections import deque
@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 CAPACITY = 256
-"""How much may wait to be taken."""
+"""Items that may wait to be taken."""
 
 T = TypeVar("T")
 

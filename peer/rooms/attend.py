@@ -19,7 +19,7 @@ logger = get_logger(__name__)
 T = TypeVar("T")
 
 Hold = Callable[[RemotePeer], Awaitable[object]]
-"""What a program does with one participant."""
+"""The coroutine function that runs for each participant."""
 
 
 async def attend(peers: AsyncIterable[RemotePeer], hold: Hold) -> None:

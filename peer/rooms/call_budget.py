@@ -10,8 +10,8 @@ from aiortc import RTCSessionDescription
 from icefloe._util.token_bucket import TokenBucket
 from icefloe.logs import get_logger
 
+from ..connection.ice_restart import restart_budget
 from ..connection.negotiator import INBOX, INBOX_BYTES, weight
-from ..connection.restart import restart_budget
 
 logger = get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""Why a connection did not come about."""
+"""Diagnosis of a connection that failed: phase, evidence and advice."""
 
 from aiortc import RTCIceTransport, RTCIceTransportPolicy
 

@@ -37,7 +37,7 @@ from .connect_failure import connect_failed
 logger = get_logger(__name__)
 
 SERVER_ERRORS = 32
-"""How many of the latest reports of STUN and TURN servers are kept for the verdict."""
+"""Latest reports of STUN and TURN servers that are kept for the diagnosis of a failure."""
 
 
 class RemotePeer:
@@ -348,7 +348,7 @@ class RemotePeer:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the connection is over."""
+        """True once the connection is over."""
         return self._ended.is_set()
 
     @property
@@ -392,7 +392,7 @@ class RemotePeer:
 
     @property
     def is_flooded(self) -> bool:
-        """Whether so much came over signaling that whoever brings more of it has to wait."""
+        """True if the signaling of this peer has to wait, because too much of it is queued."""
         return self._negotiator.is_flooded
 
     async def receive_description(self, description: RTCSessionDescription) -> None:

@@ -1,4 +1,4 @@
-"""How a room speaks to one participant, and which servers named by signaling are of use."""
+"""Signaler of a room: sends to one participant; and the ICE servers that signaling names."""
 
 import asyncio
 from collections.abc import Iterable, Iterator

@@ -101,10 +101,10 @@ class Media:
         """Forget all packets that came."""
         for receiver in (self.video, self.audio):
             for name in _HIDDEN:
-                receiver._hidden(name).clear()
+                receiver._private[name].clear()
             receiver.begin(DecoderPool())
             receiver._pleaded_at = float("-inf")
-        self.video._hidden("rtx_ssrc")[VIDEO_RTX_SSRC] = VIDEO_SSRC
+        self.video._private["rtx_ssrc"][VIDEO_RTX_SSRC] = VIDEO_SSRC
         table = self.transport._rtp_router.ssrc_table
         told = {VIDEO_SSRC: self.video, VIDEO_RTX_SSRC: self.video, AUDIO_SSRC: self.audio}
         table.clear()

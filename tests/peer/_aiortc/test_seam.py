@@ -164,6 +164,16 @@ def private_attributes(tree: ast.AST) -> Iterator[tuple[str, str, int]]:
             yield ast.unparse(node.value), node.attr, node.lineno
 
 
+def _set_by(cls: ast.ClassDef) -> Iterator[str]:
+    """Yield the attributes of self that a class sets which derives from no other."""
+    for node in ast.walk(cls):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                yield name
+            case ast.Constant(value=str(name)) if is_private(name):
+                yield name  # of __slots__
+
+
 def own_names(tree: ast.AST) -> set[str]:
     """Return the private names that a file defines: functions, fields, attributes of self."""
     defined = set()
@@ -175,6 +185,8 @@ def own_names(tree: ast.AST) -> set[str]:
                 defined.add(name)
             case ast.AnnAssign(target=ast.Attribute(attr=name)):
                 defined.add(name)
+            case ast.ClassDef(bases=[]):
+                defined.update(_set_by(node))
     return set(filter(is_private, defined))
 
 
@@ -236,20 +248,15 @@ def test_every_private_name_that_the_seam_uses_is_checked_at_import() -> None:
     used = {name for _, name, _ in private_attributes(tree)}
     for node in ast.walk(tree):
         match node:
-            # self._private("name") stands for a mangled name of RTCPeerConnection's, and
-            # self._hidden("name") for one of RTCRtpReceiver's
-            case ast.Call(
-                func=ast.Attribute(attr="_private" | "_set_private"),
-                args=[ast.Constant(value=str(name)), *_],
+            # private["name"] stands for a mangled name of the class that the file adapts.
+            case ast.Subscript(
+                value=ast.Name(id="private") | ast.Attribute(attr="private" | "_private"),
+                slice=ast.Constant(value=str(name)),
             ):
-                used.add(f"_RTCPeerConnection__{name}")
-            case ast.Call(
-                func=ast.Attribute(attr="_hidden" | "_set_hidden"),
-                args=[ast.Constant(value=str(name)), *_],
-            ):
-                used.add(f"_RTCRtpReceiver__{name}")
+                used.add(name)
             case ast.Call(
                 func=ast.Name(id="getattr"), args=[_, ast.Constant(value=str(name)), *_]
             ) if is_private(name):
                 used.add(name)
-    assert used - own_names(tree) - CHECKED == set()
+    mangled = {name.rpartition("__")[2] for name in CHECKED if "__" in name}
+    assert used - own_names(tree) - CHECKED - mangled == set()

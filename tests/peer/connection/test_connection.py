@@ -156,7 +156,7 @@ async def test_no_configuration_names_no_server() -> None:
         await a.setLocalDescription()
         assert a.localDescription.sdp.count("typ srflx") == 0
     for configuration in (None, RTCConfiguration(), PeerConfiguration()):
-        assert PeerConnection(configuration)._servers == ()
+        assert PeerConnection(configuration)._context.servers == ()
 
 
 async def test_everything_shares_one_transport_by_default() -> None:

@@ -162,7 +162,7 @@ async def test_two_hundred_collisions_all_end_connected() -> None:
             connection.createDataChannel(f"channel {number}")
 
     def settled() -> bool:
-        return all(c.signalingState == "stable" and not c._is_needed() for c in (a, b))
+        return all(c.signalingState == "stable" and not c._negotiation.is_needed() for c in (a, b))
 
     async with closing(a, b), asyncio.TaskGroup() as group:
         tasks = [group.create_task(side.run()) for side in sides]

@@ -7,7 +7,7 @@ from aiortc import InvalidStateError, RTCSessionDescription
 
 from icefloe.peer import PeerConnection
 from icefloe.peer._aiortc import agent_of
-from icefloe.peer.connection import restart
+from icefloe.peer.connection import ice_restart
 from tests.helpers.pairs import closing, connected, negotiate, opened
 
 
@@ -29,8 +29,8 @@ def generations(pc: PeerConnection) -> int:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restart, "RESTARTS_AT_ONCE", 2)
-    monkeypatch.setattr(restart, "RESTARTS_A_SECOND", 2.0)
+    monkeypatch.setattr(ice_restart, "RESTARTS_AT_ONCE", 2)
+    monkeypatch.setattr(ice_restart, "RESTARTS_A_SECOND", 2.0)
 
 
 @pytest.mark.usefixtures("few")
@@ -59,7 +59,7 @@ async def test_restarts_beyond_the_limit_wait_and_are_carried_out_then() -> None
 
 @pytest.mark.usefixtures("few")
 async def test_offers_that_restart_nothing_never_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restart, "RESTARTS_AT_ONCE", -100)  # any restart would wait for long
+    monkeypatch.setattr(ice_restart, "RESTARTS_AT_ONCE", -100)  # any restart would wait for long
     a, b = PeerConnection(), PeerConnection()
     async with closing(a, b):
         channel = a.createDataChannel("x")

@@ -2,24 +2,24 @@
 
 import pytest
 
-from icefloe.peer.connection.restart_schedule import COURTESY, PAUSES, STABLE, Recovery
+from icefloe.peer.connection.restart_schedule import COURTESY, PAUSES, STABLE, RestartSchedule
 
 NOW = 1000.0
 NEVER = float("inf")
 
 
 def test_without_trouble_nothing_is_due() -> None:
-    assert Recovery().due == NEVER
+    assert RestartSchedule().due == NEVER
 
 
 def test_the_first_restart_comes_at_once() -> None:
-    recovery = Recovery()
+    recovery = RestartSchedule()
     recovery.trouble(NOW)
     assert recovery.due == NOW
 
 
 def test_the_controlled_side_leaves_the_other_the_first_word() -> None:
-    recovery = Recovery()
+    recovery = RestartSchedule()
     recovery.trouble(NOW, courteous=True)
     assert recovery.due == NOW + COURTESY
     recovery.restarted(NOW + COURTESY / 2, still_in_trouble=False)  # the other side did it
@@ -27,14 +27,14 @@ def test_the_controlled_side_leaves_the_other_the_first_word() -> None:
 
 
 def test_trouble_that_does_not_wait_overrules_courtesy() -> None:
-    recovery = Recovery()
+    recovery = RestartSchedule()
     recovery.trouble(NOW, courteous=True)
     recovery.trouble(NOW)
     assert recovery.due == NOW
 
 
 def test_while_the_trouble_lasts_the_pauses_grow() -> None:
-    recovery = Recovery()
+    recovery = RestartSchedule()
     now = NOW
     recovery.trouble(now)
     pauses = []
@@ -46,7 +46,7 @@ def test_while_the_trouble_lasts_the_pauses_grow() -> None:
 
 
 def test_trouble_told_of_often_changes_nothing() -> None:
-    recovery = Recovery()
+    recovery = RestartSchedule()
     recovery.trouble(NOW)
     recovery.restarted(NOW, still_in_trouble=True)
     due = recovery.due
@@ -56,7 +56,7 @@ def test_trouble_told_of_often_changes_nothing() -> None:
 
 
 def test_a_path_that_works_needs_no_restart() -> None:
-    recovery = Recovery()
+    recovery = RestartSchedule()
     recovery.trouble(NOW)
     recovery.healthy(NOW + 0.1)
     assert recovery.due == NEVER
@@ -66,7 +66,7 @@ def test_a_path_that_works_needs_no_restart() -> None:
     ("worked", "pause"), [(STABLE - 0.1, PAUSES[3]), (STABLE, PAUSES[0])], ids=["short", "long"]
 )
 def test_pauses_begin_anew_only_after_a_path_that_lasted(worked: float, pause: float) -> None:
-    recovery = Recovery()
+    recovery = RestartSchedule()
     for _ in range(3):
         recovery.trouble(NOW)
         recovery.restarted(NOW, still_in_trouble=True)
@@ -78,7 +78,7 @@ def test_pauses_begin_anew_only_after_a_path_that_lasted(worked: float, pause: f
 
 
 def test_a_path_that_flaps_is_not_restarted_at_every_turn() -> None:
-    recovery = Recovery()
+    recovery = RestartSchedule()
     restarts = []
     now = NOW
     while now < NOW + 600.0:  # two seconds of silence in every four

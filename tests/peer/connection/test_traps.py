@@ -338,7 +338,7 @@ async def test_a_stopped_transceiver_is_rejected_once_and_not_used_again(other: 
         await negotiate(a, b)
         assert "m=audio 0 " in a.localDescription.sdp
         assert "a=group:BUNDLE 1\r\n" in a.localDescription.sdp
-        assert a._is_needed() is False
+        assert a._negotiation.is_needed() is False
         if other == "icefloe":
             assert [t.stopped for t in b.getTransceivers()] == [True, False]
             assert "m=audio 0 " in b.localDescription.sdp

@@ -84,7 +84,7 @@ async def test_every_server_and_transport_is_used(server: Coturn, dead: Silent) 
     relays = [turn(server.turn(transport)) for transport in ("udp", "tcp", "tls")]
     a = Gathering(RTCIceServer([dead.stun, server.stun]), *relays, tlsContext=context)
     async with closing(a.connection):
-        a.connection._configuration.serverTimeout = 0.5
+        a.connection._context.configuration.serverTimeout = 0.5
         await a.complete()
         assert a.types.count("relay") == 3
         # The server is on this machine: it sees the host candidate itself, which is redundant.

@@ -9,7 +9,7 @@ import pytest
 from aiortc import RTCSessionDescription
 
 from icefloe.peer import PeerConnection, Room, join
-from icefloe.peer.connection import restart
+from icefloe.peer.connection import ice_restart
 from icefloe.peer.connection.negotiator import INBOX, INBOX_BYTES
 from icefloe.peer.rooms.call_budget import Callers, Candidate
 from icefloe.peer.rooms.remote_peer import RemotePeer
@@ -45,14 +45,14 @@ class Answered:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restart, "RESTARTS_AT_ONCE", 2)
-    monkeypatch.setattr(restart, "RESTARTS_A_SECOND", 5.0)
+    monkeypatch.setattr(ice_restart, "RESTARTS_AT_ONCE", 2)
+    monkeypatch.setattr(ice_restart, "RESTARTS_A_SECOND", 5.0)
 
 
 @pytest.fixture
 def never_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restart, "RESTARTS_AT_ONCE", 2)
-    monkeypatch.setattr(restart, "RESTARTS_A_SECOND", 0.001)
+    monkeypatch.setattr(ice_restart, "RESTARTS_AT_ONCE", 2)
+    monkeypatch.setattr(ice_restart, "RESTARTS_A_SECOND", 0.001)
 
 
 @pytest.mark.usefixtures("never_again")

@@ -247,7 +247,7 @@ async def test_more_sources_than_anybody_has_are_forgotten_again() -> None:
                 await asyncio.sleep(0)
         await call.goes_on()
         assert len(transport._rtp_router.ssrc_table) <= MOST + 4
-        assert len(receiver._hidden("remote_streams")) <= Receiver.MOST_SOURCES
+        assert len(receiver._private["remote_streams"]) <= Receiver.MOST_SOURCES
         # Its reports still have their form.
         report = call.sender().outgoing.control
         report.rtt = None
@@ -263,7 +263,7 @@ async def test_times_that_leap_do_not_end_the_reports() -> None:
         control = sender.outgoing.control
         control.rtt = None
         await eventually(lambda: control.rtt is not None)
-        task = call.receiver()._hidden("rtcp_task")
+        task = call.receiver()._private["rtcp_task"]
         assert not task.done()
 
 
@@ -380,7 +380,7 @@ async def test_what_is_missing_of_a_source_nobody_told_of_is_repaired() -> None:
         again = header(call, "video", number=1, type=rtx, ssrc=0x2222, marker=1)
         call.send(again + missed.to_bytes(2, "big"))
         await eventually(lambda: missed not in receiver._intake.missing.missing)
-        assert receiver._hidden("rtx_ssrc")[0x2222] == 0x1111
+        assert receiver._private["rtx_ssrc"][0x2222] == 0x1111
         await call.goes_on()
 
 

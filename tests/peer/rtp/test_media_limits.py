@@ -73,7 +73,7 @@ async def test_setting_the_clock_stops_nothing(monkeypatch: pytest.MonkeyPatch) 
             ahead = hours * 3600.0
             await call.goes_on()
         for kind in ("audio", "video"):
-            streams = call.receiver(kind)._hidden("remote_streams")
+            streams = call.receiver(kind)._private["remote_streams"]
             assert streams
             # In units of the clock: an hour would be 160 million.
             assert all(stream.jitter < 900_000 for stream in streams.values())

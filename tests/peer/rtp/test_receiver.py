@@ -104,9 +104,9 @@ async def test_the_estimator_of_the_bandwidth_is_made_with_the_first_packet() ->
     async with closing(a, b):
         a.addTrack(VideoStreamTrack())
         await negotiate(a, b)
-        assert receiver(b)._hidden("remote_bitrate_estimator") is None
+        assert receiver(b)._private["remote_bitrate_estimator"] is None
         await remote(b, "video").recv()
-        estimator = receiver(b)._hidden("remote_bitrate_estimator")
+        estimator = receiver(b)._private["remote_bitrate_estimator"]
         assert list(estimator.ssrcs) == [receiver(b).source]
 
 

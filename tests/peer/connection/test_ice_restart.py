@@ -45,7 +45,7 @@ def is_settled(call: Call) -> bool:
     """Whether nothing is being negotiated or replaced."""
     return all(
         end.connection.signalingState == "stable"
-        and not any(a.is_restarting for a in end.connection._agents())
+        and not any(a.is_restarting for a in end.connection._ice_restart.agents())
         for end in call.ends
     )
 
