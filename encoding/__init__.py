@@ -1,8 +1,7 @@
-"""Encoding and packing, for whoever sends: one peer connection, or a fan-out to many.
+"""Video and audio encoding and RTP packetization, shared by ``icefloe.media`` and ``icefloe.peer``.
 
-``icefloe.media`` and ``icefloe.peer`` do not know each other; what both need to encode a picture
-and to cut it into RTP payloads is here. An encoded frame is an ``av.Packet`` whose ``opaque`` is an
-:class:`Encoded`: aiortc's own sender takes it too.
+Those two packages do not import each other. An encoded frame is an ``av.Packet`` whose ``opaque``
+is an :class:`Encoded`; aiortc's own sender accepts it too.
 """
 
 from .audio import AudioEncoder

@@ -1,4 +1,4 @@
-"""Sound in, packets of 20 ms out: Opus (RFC 7587), G.711 and G.722 (RFC 3551)."""
+"""Audio encoder: Opus (RFC 7587), G.711 and G.722 (RFC 3551) in packets of 20 ms."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -18,12 +18,13 @@ SILENT = 127
 
 @dataclass(frozen=True, slots=True)
 class _Codec:
-    """One codec of sound.
+    """An audio codec.
 
     Attributes:
         implementation: FFmpeg's name of the encoder.
-        format: What it takes.
-        clock_rate: Of its RTP timestamps; G.722's is half the rate of its samples (RFC 3551 4.5.2).
+        format: Input format of the encoder.
+        clock_rate: RTP clock rate, in hertz; that of G.722 is half its sample rate (RFC 3551
+            section 4.5.2).
     """
 
     implementation: str
@@ -42,19 +43,19 @@ _CODECS = MappingProxyType(
 
 
 class AudioEncoder:
-    """Encodes the sound of one track; format, layout, rate and length of its frames may be any.
+    """Encodes the audio of one track; frames may have any format, layout, rate and length.
 
-    It blocks a little and belongs into a thread, one at a time.
+    It blocks for a short time and is to be used by one thread at a time, not by the event loop.
 
     Args:
         codec: ``"opus"``, ``"PCMU"``, ``"PCMA"`` or ``"G722"``.
-        bitrate: Bits a second of Opus.
+        bitrate: Bits per second of Opus.
 
     Attributes:
-        queue: What is not encoded yet. A piece is encoded when it leaves.
-        expected_loss: The part of the packets that is expected to be lost, 0 to 1. Opus repeats
-            itself then (RFC 6716 section 2.1.7). May be set by another thread, and holds from the
-            next packet on.
+        queue: Audio that is not encoded yet. A piece is encoded when its send time has come.
+        expected_loss: The expected packet loss, 0 to 1. Above 0 Opus adds in-band forward error
+            correction (RFC 6716 section 2.1.7). Another thread may set it; it takes effect with the
+            next packet.
 
     Raises:
         ValueError: There is no such codec.
@@ -63,7 +64,7 @@ class AudioEncoder:
     def __init__(self, codec: str, *, bitrate: int = 64_000) -> None:
         known = _CODECS.get(codec.lower())
         if known is None:
-            raise ValueError(f"sound is encoded to {', '.join(_CODECS)}, not to {codec!r}")
+            raise ValueError(f"codec={codec!r} is refused: give one of {', '.join(_CODECS)}")
         self.codec = codec
         self.implementation = known.implementation
         self.clock_rate = known.clock_rate
@@ -72,34 +73,34 @@ class AudioEncoder:
         self._bitrate = bitrate
         self._loss = 0.0
         self._context = self._open()
-        self._fed = 0
+        self._encoded_samples = 0
         self._encoding: deque[tuple[Piece, int]] = deque()
         self.queue = SoundQueue(known.format)
 
     def anew(self) -> None:
-        """Go on with another track: nothing of the one before is to be heard any more."""
+        """Switch to another track: drop the queued audio of the previous one."""
         self.queue = SoundQueue(self._known.format)
 
     def put(self, frame: object, now: float) -> None:
-        """Add sound; see :meth:`SoundQueue.put`.
+        """Queue an audio frame; see :meth:`SoundQueue.put`.
 
         Raises:
-            UnusableSound: It cannot be used, and the next frame may be of use.
+            UnusableSound: The frame cannot be used; the next one may be usable.
         """
         self.queue.put(frame, now)
 
     def take(self, now: float, *, muted: bool = False) -> list[AnyPacket]:
-        """Encode the pieces that leave by now.
+        """Encode the pieces that are due.
 
         Args:
             now: Seconds on the clock of :meth:`put`.
-            muted: Whether silence takes the place of the sound.
+            muted: Whether silence replaces the audio.
 
         Returns:
             Packets of 20 ms. ``pts`` is in units of the codec's RTP clock.
 
         Raises:
-            av.FFmpegError: FFmpeg refuses it.
+            av.FFmpegError: FFmpeg rejects the audio.
         """
         made: list[AnyPacket] = []
         while (piece := self.queue.take(now)) is not None:
@@ -108,7 +109,7 @@ class AudioEncoder:
 
     def _encode(self, piece: Piece, *, muted: bool) -> list[AnyPacket]:
         if self.expected_loss != self._loss:
-            # FFmpeg takes this when an encoder is opened, and not later.
+            # FFmpeg reads this option only when an encoder is opened.
             self._loss = self.expected_loss
             self._context = self._open()
         data = bytes(len(piece.data)) if muted else piece.data
@@ -116,9 +117,9 @@ class AudioEncoder:
         frame = AudioFrame(form.type, form.layout, len(data) // form.sample_bytes)
         frame.planes[0].update(data)
         frame.sample_rate, frame.time_base = form.rate, Fraction(1, form.rate)
-        # The encoder counts what it gets; where there is a gap is for the packets to say.
-        frame.pts = self._fed
-        self._fed += frame.samples
+        # The encoder requires contiguous timestamps; gaps are in those of the packets only.
+        frame.pts = self._encoded_samples
+        self._encoded_samples += frame.samples
         self._encoding.append((piece, SILENT if muted else audio_level(memoryview(data))))
         return [self._packed(bytes(packet)) for packet in self._context.encode(frame)]
 

@@ -1,63 +1,65 @@
-"""From the times that a track tells to a clock that only grows. No I/O: the time is given.
+"""Timestamp repair: monotonic output timestamps from the unreliable timestamps of a track. No I/O.
 
-A track tells the time of each frame by ``pts`` and ``time_base``. Either may be missing or coarse,
-begin anew, repeat itself, leap, or run at another rate than the frames come. Both clocks here keep
-to what the track tells, to the tick, as long as that agrees with when its frames come, and to when
-they come where it does not.
+A track gives each frame a ``pts`` and a ``time_base``. Either may be missing or coarse, restart,
+repeat, jump, or advance at another rate than the frames arrive. While the reported timestamps agree
+with the arrival times, both clocks here reproduce them to the tick. Otherwise they follow the
+arrival times. The caller passes the current time in.
 """
 
 from collections import deque
 from typing import Final, Protocol
 
-_LONGEST_UNIT = 60
-"""A time base of more seconds than this tells nothing."""
+_MAX_TIME_BASE = 60
+"""Seconds. A frame with a longer time base counts as one without a timestamp."""
 
-_KNOWN, _ENOUGH = 64, 8
-"""Frames by whose steps it is judged at what rate a track tells the time: at most, at least."""
-_APART, _WRONG_RATE = 0.15, 0.1
-"""It is wrong when the track and the arrivals come apart by so many seconds within those frames,
-and by this part of the time that passes, of nearly each frame."""
+_RATE_FRAMES, _MIN_RATE_FRAMES = 64, 8
+"""Frames over which the rate of the reported timestamps is measured: at most, at least."""
+_DIVERGENCE, _WRONG_RATE = 0.15, 0.1
+"""The rate is wrong if, within those frames, timestamps and arrivals diverge by this many seconds
+and by this fraction of the elapsed time, and if nearly every frame contributes to it."""
 _RIGHT_RATE = 0.05
-"""It is right again when they come apart by less than this part."""
-_STRIKES, _REMEMBERED = 2, 16
-"""So many impossible steps among so many frames, and nothing that the track tells is believed."""
+"""The rate is right again when they diverge by less than this fraction."""
+_BAD_STEPS, _BAD_STEP_FRAMES = 2, 16
+"""This many impossible timestamp steps among this many frames, and timestamps are ignored."""
 
 _WINDOW = 1.0
-"""Seconds for which the frame that was late least counts, up to twice as long."""
-_NEAR = 0.02
-"""Seconds that the clock may be off without being moved: frames are handed over as unevenly."""
-_STEP = 0.25
-"""Seconds of lateness, of all frames of a window, that are made up for at once; what is less is
-approached within about a second, so that motion stays smooth."""
-_LATE = 1.4
-"""Seconds that a frame may be late, as after a stall, before its track is taken to have paused."""
-_EARLY = 0.5
-"""Seconds that a frame may be early: no source knows the future."""
-_CATCHING_UP, _AT_ONCE = 0.1, 0.25
-"""Seconds. What is early by less than the first may make up for a stall, and so may frames that all
-come within the second."""
-_LEAP = 60.0
-"""Seconds that a step may have where frames come at any pace."""
+"""Seconds over which the minimum lateness is taken; the effective span is one to two windows."""
+_TOLERANCE = 0.02
+"""Seconds of lateness that are not corrected, because frames are delivered with such jitter."""
+_STEP_THRESHOLD = 0.25
+"""A minimum lateness above this many seconds is corrected in one step. A smaller one is corrected
+within about a second, so that motion stays smooth."""
+_PAUSE_LATENESS = 1.4
+"""Seconds that a frame may be late, as after a stall. Beyond that the track has paused."""
+_EARLY_TOLERANCE = 0.5
+"""Seconds that a frame may be early. Beyond that its timestamp is impossible."""
+_CATCH_UP_LEAD, _BURST_SECONDS = 0.1, 0.25
+"""Seconds. Frames that are early by less than the first, or that all arrive within the second, may
+be catching up after a stall, so they say nothing about the rate."""
+_MAX_JUMP = 60.0
+"""The largest step between timestamps, in seconds, of media that is not live."""
 
-_REORDERED, _REORDERED_FRAMES = 0.5, 16
-"""Seconds by which a picture may go back in decoding order, and how many may come one after the
-other below the latest time (``max_num_reorder_frames`` of H.264 is 16, encoders use 2 or 3)."""
+_REORDER_SECONDS, _REORDER_FRAMES = 0.5, 16
+"""Seconds by which the timestamp of a picture may go back in decoding order, and the number of
+consecutive pictures that may stay below the latest timestamp (``max_num_reorder_frames`` of H.264
+is at most 16, encoders use 2 or 3)."""
 
-_GAP = 0.04
-"""Seconds by which sound has to be further on than its samples for there to be a gap: containers
-round times, and programs tell when they were called."""
-_SUDDEN = 3
-"""A gap is where at least this part of it, one to so many, comes with one frame."""
+_GAP_THRESHOLD = 0.04
+"""Seconds by which a timestamp must be ahead of the sample count to be a gap. Less is rounding by
+containers, or jitter of programs that stamp frames when they are called."""
+_GAP_STEP_RATIO = 3
+"""At least one part in this many of a gap must appear with a single frame. Otherwise the samples
+have another rate than reported."""
 _PAUSE = 0.5
-"""Seconds without sound that are a pause, where times tell nothing."""
-_HELD_UP = 2.0
-"""Seconds that sound may be late, as after a stall, before its track is taken to have paused."""
-_DRIFT = 0.005
-"""Seconds in a second by which the rate of samples may differ from that of the machine's clock."""
+"""Seconds without audio that are a pause if the timestamps do not say."""
+_AUDIO_PAUSE_LATENESS = 2.0
+"""Seconds that audio may be late, as after a stall. Beyond that the track has paused."""
+_RATE_DRIFT = 0.005
+"""Seconds per second by which the sample clock may differ from the clock of this machine."""
 
 
 class TimeBase(Protocol):
-    """A ``fractions.Fraction``, or PyAV's own type for such numbers."""
+    """A ``fractions.Fraction``, or PyAV's own rational type."""
 
     @property
     def numerator(self) -> int: ...
@@ -66,104 +68,107 @@ class TimeBase(Protocol):
 
 
 def ticks_of(pts: int | None, time_base: TimeBase | None, rate: int) -> int | None:
-    """Return a timestamp in other units; ``None`` if it tells nothing.
+    """Return a timestamp in ticks of another clock; ``None`` if there is no valid timestamp.
 
     Args:
-        pts: Of any size and sign; ``None`` if there is none.
-        time_base: Seconds of a unit of ``pts``. None, zero, negative ones and those of more than a
-            minute tell nothing.
-        rate: Units a second of the result, which is rounded down.
+        pts: The timestamp, of any size and sign; ``None`` if there is none.
+        time_base: Seconds per unit of ``pts``. ``None``, zero, negative values and those of more
+            than a minute are invalid.
+        rate: Ticks per second of the result, which is rounded down.
     """
     if pts is None or time_base is None:
         return None
     over, under = time_base.numerator, time_base.denominator
     if under < 0:
         over, under = -over, -under
-    if over <= 0 or under == 0 or over > _LONGEST_UNIT * under:
+    if over <= 0 or under == 0 or over > _MAX_TIME_BASE * under:
         return None
     return pts * over * rate // under
 
 
-class _Judge:
-    """Decides whether what a track tells is to be believed, by the steps from frame to frame.
+class _TimestampChecker:
+    """Checks from the steps between frames whether the timestamps of a track can be trusted.
 
     Attributes:
-        believes: The verdict.
+        trusted: True while the timestamps can be trusted.
     """
 
     def __init__(self) -> None:
-        self.believes = True
-        self._steps: deque[tuple[float, float]] = deque(maxlen=_KNOWN)
+        self.trusted = True
+        self._steps: deque[tuple[float, float]] = deque(maxlen=_RATE_FRAMES)
         self._wrong_rate = False
-        self._strikes: deque[int] = deque(maxlen=_STRIKES)
+        self._bad_steps: deque[int] = deque(maxlen=_BAD_STEPS)
         self._frames = 0
 
-    def strike(self) -> None:
-        """Take a step that cannot be."""
+    def add_impossible_step(self) -> None:
+        """Count an impossible step."""
         self._frames += 1
-        self._strikes.append(self._frames)
+        self._bad_steps.append(self._frames)
         self._steps.clear()
         self._decide()
 
-    def interrupt(self) -> None:
-        """Take a step that tells nothing: after a pause, or to a frame without a time."""
+    def restart(self) -> None:
+        """Restart the measurement of the rate, after a pause or a frame without a timestamp."""
         self._frames += 1
         self._steps.clear()
         self._decide()
 
-    def step(self, told: float, passed: float, late: float) -> None:
-        """Take a step that may be.
+    def add_step(self, reported: float, passed: float, late: float) -> None:
+        """Add a possible step to the measurement of the rate.
 
         Args:
-            told: Seconds since the frame before, as the track tells.
-            passed: Seconds since that came.
-            late: By how much it is late, in seconds.
+            reported: Seconds since the previous frame, by the timestamps.
+            passed: Seconds since the previous frame, by the arrival times.
+            late: Lateness of the frame, in seconds.
         """
         self._frames += 1
-        self._steps.append((told, passed))
-        passed_all = sum(step[1] for step in self._steps)
-        apart = passed_all - sum(step[0] for step in self._steps)
-        if len(self._steps) >= _ENOUGH:
+        self._steps.append((reported, passed))
+        elapsed = sum(step[1] for step in self._steps)
+        divergence = elapsed - sum(step[0] for step in self._steps)
+        if len(self._steps) >= _MIN_RATE_FRAMES:
             if not self._wrong_rate:
-                self._wrong_rate = self._comes_apart(apart, passed_all, late)
-            elif passed_all >= _WINDOW:
-                self._wrong_rate = abs(apart) > _RIGHT_RATE * passed_all
+                self._wrong_rate = self._diverges(divergence, elapsed, late)
+            elif elapsed >= _WINDOW:
+                self._wrong_rate = abs(divergence) > _RIGHT_RATE * elapsed
         self._decide()
 
-    def _comes_apart(self, apart: float, passed: float, late: float) -> bool:
-        if abs(apart) <= max(_APART, _WRONG_RATE * passed):
+    def _diverges(self, divergence: float, passed: float, late: float) -> bool:
+        if abs(divergence) <= max(_DIVERGENCE, _WRONG_RATE * passed):
             return False
-        if apart < 0 and (late > -_CATCHING_UP or passed < _AT_ONCE):
+        if divergence < 0 and (late > -_CATCH_UP_LEAD or passed < _BURST_SECONDS):
             return False
-        sign = 1 if apart > 0 else -1
-        # After a stall they are apart too, by the step of one frame.
-        same = sum(sign * (passed - told) > _WRONG_RATE * told for told, passed in self._steps)
+        sign = 1 if divergence > 0 else -1
+        # After a stall timestamps and arrivals diverge too, but by the step of a single frame.
+        same = sum(
+            sign * (passed - reported) > _WRONG_RATE * reported for reported, passed in self._steps
+        )
         return same >= len(self._steps) * 3 / 4
 
     def _decide(self) -> None:
-        while self._strikes and self._frames - self._strikes[0] >= _REMEMBERED:
-            self._strikes.popleft()
-        self.believes = not self._wrong_rate and len(self._strikes) < _STRIKES
+        while self._bad_steps and self._frames - self._bad_steps[0] >= _BAD_STEP_FRAMES:
+            self._bad_steps.popleft()
+        self.trusted = not self._wrong_rate and len(self._bad_steps) < _BAD_STEPS
 
 
 class MediaClock:
-    """The clock of one stream of pictures, or of encoded frames, whatever its tracks tell.
+    """Strictly increasing timestamps for one stream of pictures or encoded frames.
 
-    A place on it is a number of ticks, and each is greater than the one before. It differs from
-    that by what the track tells, exactly, as long as that agrees with the arrivals. A track whose
-    times begin anew, repeat themselves or leap goes on where its frames come. One that pauses, with
-    times that go on or not, leaves as much time. One that tells another rate than it has is placed
-    by its arrivals, and so is one without times. In the long run the clock passes as ``now`` does.
+    Output timestamps are in ticks. While the reported timestamps agree with the arrival times, each
+    step of the output is exactly the reported step. If the reported timestamps restart, repeat or
+    jump, the output continues by arrival time. A pause of the track stays in the output, whether
+    its timestamps continued or not. If the reported rate is wrong, or there are no timestamps, the
+    output follows the arrival times. In the long run the clock advances as ``now`` does.
 
     Args:
-        rate: Ticks a second.
-        start: The first place; the time of its arrival, ``now * rate``, if ``None``.
-        reorders: Whether times may go back by up to half a second, as those of H.264 in decoding
-            order do (B-frames; RFC 6184 section 5.1: the RTP timestamp is that of presentation).
-            The places of such frames go back as much, and no place is given twice.
-        live: Whether frames come when they were made. If not they may come at any pace, and
-            ``now`` matters only where the track tells nothing, begins anew, or leaps by a minute
-            more than there was time.
+        rate: Ticks per second.
+        start: The first output timestamp; the arrival time, ``now * rate``, if ``None``.
+        reorders: Whether timestamps may go back by up to half a second, as those of H.264 in
+            decoding order do (B-frames; RFC 6184 section 5.1: the RTP timestamp is that of
+            presentation). The output of such frames goes back as much. No output timestamp is used
+            twice.
+        live: Whether frames arrive as they are captured. If not they may arrive at any pace, and
+            ``now`` matters only if timestamps are missing, restart, or jump by a minute more than
+            the time that passed.
     """
 
     def __init__(
@@ -173,216 +178,220 @@ class MediaClock:
         self.reorders = reorders
         self._start = start
         self._live = live
-        self._judge = _Judge()
+        self._checker = _TimestampChecker()
         self._last: int | None = None
-        """The greatest place that was given."""
-        self._at = 0.0
-        """When the frame that got it came."""
-        self._told: int | None = None
-        """What the track told of that frame, in ticks."""
+        """The greatest output timestamp so far."""
+        self._arrived = 0.0
+        """Arrival time of the frame with that timestamp."""
+        self._reported: int | None = None
+        """Reported timestamp of that frame, in ticks."""
         self._offset = 0
-        """What is to be added to what the track tells."""
-        self._zero = 0.0
-        """When frames come whose place is 0, in seconds of ``now``."""
-        self._between: tuple[int, int] | None = None
-        """Ticks from the frame with the next lower place to that one: told, and those given."""
-        self._given: deque[int] = deque(maxlen=2 * _REORDERED_FRAMES)
-        self._behind = 0
-        """Frames since the one with the greatest place."""
-        self._least = self._least_before = self._since = 0.0
+        """Ticks to add to a reported timestamp."""
+        self._origin = 0.0
+        """Expected arrival time of the output timestamp 0, in seconds of ``now``."""
+        self._latest_step: tuple[int, int] | None = None
+        """The latest step to a greater output timestamp, in ticks: reported, and in the output."""
+        self._recent: deque[int] = deque(maxlen=2 * _REORDER_FRAMES)
+        self._reordered_frames = 0
+        """Frames since the one with the greatest output timestamp."""
+        self._min_lateness = self._previous_min_lateness = self._window_start = 0.0
 
     def anew(self) -> None:
-        """Note that the next frame is of another track, whose times have nothing to do with this.
+        """Prepare for the frames of another track, whose timestamps are unrelated.
 
-        It is placed by its arrival.
+        The next frame is placed by its arrival time.
         """
-        self._told = self._between = None
-        self._judge = _Judge()
+        self._reported = self._latest_step = None
+        self._checker = _TimestampChecker()
 
     def place(self, pts: int | None, time_base: TimeBase | None, now: float) -> int:
-        """Return the place of a frame, in ticks.
+        """Return the output timestamp of the next frame, in ticks.
 
         Args:
-            pts: What its track tells, in units of ``time_base``; anything.
-            time_base: Seconds; anything.
-            now: When it came, in seconds on a monotonic clock.
+            pts: Reported timestamp, in units of ``time_base``; any value.
+            time_base: Seconds per unit; any value.
+            now: Arrival time, in seconds on a monotonic clock.
         """
-        told = ticks_of(pts, time_base, self.rate)
+        reported = ticks_of(pts, time_base, self.rate)
         if self._last is None:
             place = round(now * self.rate) if self._start is None else self._start
-            self._zero = now - place / self.rate
+            self._origin = now - place / self.rate
             self._begin_window(0.0, now)
-            return self._set(place, told, now)
-        now = max(now, self._at)
-        if told is None or self._told is None:
-            self._judge.interrupt()
-            return self._set(self._by_arrival(now), told, now)
-        if (between := self._reordered(self._told - told)) is not None:
-            self._given.append(between)
-            self._behind += 1
+            return self._set(place, reported, now)
+        now = max(now, self._arrived)
+        if reported is None or self._reported is None:
+            self._checker.restart()
+            return self._set(self._by_arrival(now), reported, now)
+        if (between := self._reordered(self._reported - reported)) is not None:
+            self._recent.append(between)
+            self._reordered_frames += 1
             return between
-        place = self._followed(told - self._told, told + self._offset, now)
-        return self._set(place, told, now)
+        place = self._followed(reported - self._reported, reported + self._offset, now)
+        return self._set(place, reported, now)
 
     def _reordered(self, back: int) -> int | None:
-        """Return the place of a picture that is seen between the two latest, if it is one.
+        """Return the output timestamp of a reordered picture; ``None`` if it is not reordered.
 
         Args:
-            back: By how many ticks it is before the latest, as the track tells.
+            back: Ticks before the latest picture, by the reported timestamps.
         """
-        if not self.reorders or self._between is None or self._last is None:
+        if not self.reorders or self._latest_step is None or self._last is None:
             return None
-        told, passed = self._between
-        if not 0 < back < min(told, _REORDERED * self.rate) or self._behind >= _REORDERED_FRAMES:
+        reported, passed = self._latest_step
+        if (
+            not 0 < back < min(reported, _REORDER_SECONDS * self.rate)
+            or self._reordered_frames >= _REORDER_FRAMES
+        ):
             return None
-        if passed < told:  # the two were moved together
-            back = max(1, back * passed // told)
+        if passed < reported:  # a correction shortened the step
+            back = max(1, back * passed // reported)
         place = self._last - back
-        return place if back < passed and place not in self._given else None
+        return place if back < passed and place not in self._recent else None
 
     def _followed(self, ticks: int, place: int, now: float) -> int:
-        """Return the place of a frame that tells a time, ``ticks`` after the one before."""
-        told, passed = ticks / self.rate, now - self._at
-        late = now - self._zero - place / self.rate
-        early = _EARLY + _REORDERED * self.reorders
-        cannot_be = late < -early if self._live else told > passed + _LEAP
-        if told <= 0 or cannot_be:
-            self._judge.strike()
+        """Return the output timestamp of a frame reported ``ticks`` after the previous one."""
+        reported, passed = ticks / self.rate, now - self._arrived
+        late = now - self._origin - place / self.rate
+        early = _EARLY_TOLERANCE + _REORDER_SECONDS * self.reorders
+        impossible = late < -early if self._live else reported > passed + _MAX_JUMP
+        if reported <= 0 or impossible:
+            self._checker.add_impossible_step()
             return self._by_arrival(now)
         if not self._live:
             return place
-        if late > _LATE:
-            self._judge.interrupt()
+        if late > _PAUSE_LATENESS:
+            self._checker.restart()
             return self._by_arrival(now)
-        self._judge.step(told, passed, late)
-        if not self._judge.believes:
+        self._checker.add_step(reported, passed, late)
+        if not self._checker.trusted:
             return self._by_arrival(now)
-        return place + self._correction(late, told, now)
+        return place + self._correction(late, reported, now)
 
-    def _correction(self, late: float, told: float, now: float) -> int:
-        """Return by how many ticks to move what the track tells, for it to keep to the arrivals."""
-        if now - self._since > _WINDOW:
-            self._least_before, self._least = self._least, late
-            self._since = now
-        self._least = min(self._least, late)
-        wrong = min(self._least, self._least_before)
-        # A picture that others refer to comes as much earlier as those are shown before it.
-        if -(_REORDERED if self.reorders else _NEAR) <= wrong <= _NEAR:
+    def _correction(self, late: float, reported: float, now: float) -> int:
+        """Return the correction that keeps reported timestamps close to arrivals, in ticks."""
+        if now - self._window_start > _WINDOW:
+            self._previous_min_lateness, self._min_lateness = self._min_lateness, late
+            self._window_start = now
+        self._min_lateness = min(self._min_lateness, late)
+        wrong = min(self._min_lateness, self._previous_min_lateness)
+        # A reference picture arrives earlier, by the pictures that are shown before it.
+        if -(_REORDER_SECONDS if self.reorders else _TOLERANCE) <= wrong <= _TOLERANCE:
             return 0
-        if wrong <= _STEP:
-            wrong *= min(told, 0.5)
-        self._least -= wrong
-        self._least_before -= wrong
+        if wrong <= _STEP_THRESHOLD:
+            wrong *= min(reported, 0.5)
+        self._min_lateness -= wrong
+        self._previous_min_lateness -= wrong
         return round(wrong * self.rate)
 
     def _by_arrival(self, now: float) -> int:
-        """Return the place of a frame that tells nothing."""
+        """Return the output timestamp of a frame by its arrival time alone."""
         assert self._last is not None
-        place = round((now - self._zero) * self.rate)
-        # Where the clock is ahead of the arrivals it waits for them, but does not stand still.
-        place = max(place, self._last + int((now - self._at) * self.rate / 2))
-        self._begin_window(now - self._zero - place / self.rate, now)
+        place = round((now - self._origin) * self.rate)
+        # If the clock is ahead of the arrivals it runs at half speed until they catch up.
+        place = max(place, self._last + int((now - self._arrived) * self.rate / 2))
+        self._begin_window(now - self._origin - place / self.rate, now)
         return place
 
     def _begin_window(self, late: float, now: float) -> None:
-        self._least, self._least_before, self._since = late, float("inf"), now
+        self._min_lateness, self._previous_min_lateness = late, float("inf")
+        self._window_start = now
 
-    def _set(self, place: int, told: int | None, now: float) -> int:
+    def _set(self, place: int, reported: int | None, now: float) -> int:
         if self._last is not None:
-            # There is room for those that are seen before it.
-            place = max(place, self._last + 1 + self.reorders * _REORDERED_FRAMES)
-            self._between = None
-            if told is not None and self._told is not None and told > self._told:
-                self._between = told - self._told, place - self._last
-        self._given.append(place)
-        self._behind = 0
-        self._last, self._at, self._told = place, now, told
-        if told is not None:
-            self._offset = place - told
+            # Leave timestamps free for reordered pictures that are shown before this one.
+            place = max(place, self._last + 1 + self.reorders * _REORDER_FRAMES)
+            self._latest_step = None
+            if reported is not None and self._reported is not None and reported > self._reported:
+                self._latest_step = reported - self._reported, place - self._last
+        self._recent.append(place)
+        self._reordered_frames = 0
+        self._last, self._arrived, self._reported = place, now, reported
+        if reported is not None:
+            self._offset = place - reported
         return place
 
 
 class SoundClock:
-    """The clock of one stream of sound, whose samples follow each other.
+    """Timestamps for one stream of audio, whose frames follow each other without overlap.
 
-    What comes begins where the sound before it ended, unless there is a gap: its track tells that
-    samples are missing, or nothing came for a while. Jitter of its times makes no gap, nor do
-    times that begin anew, leap, are coarse, or are missing. A rate of samples that is not quite the
-    one told is kept to: timestamps of sound count samples (RFC 3550 section 5.1).
+    A frame begins where the previous one ended, unless there is a gap: the timestamps say that
+    samples are missing, or nothing arrived for a while. Timestamps that jitter, restart, jump, are
+    coarse or are missing make no gap. If the sample rate differs slightly from the reported one,
+    the output still counts samples, as RTP timestamps of audio do (RFC 3550 section 5.1).
 
     Args:
-        rate: Ticks a second; for sound as a rule one for each sample.
-        start: The first place.
-        jitter: Seconds by which times may differ from the samples without a gap.
-        live: Whether sound comes when it was made. If not there are no pauses but those that the
-            track tells, and gaps of up to a minute are believed.
+        rate: Ticks per second; usually the sample rate.
+        start: The first output timestamp.
+        jitter: Seconds by which timestamps may differ from the sample count without a gap.
+        live: Whether audio arrives as it is captured. If not the only pauses are those that the
+            timestamps report, and gaps of up to a minute are accepted.
 
     Attributes:
-        end: Where the sound that came so far ends.
+        end: Output timestamp of the end of the audio so far, in ticks.
     """
 
     def __init__(
-        self, rate: int, *, start: int = 0, jitter: float = _GAP, live: bool = True
+        self, rate: int, *, start: int = 0, jitter: float = _GAP_THRESHOLD, live: bool = True
     ) -> None:
         self.rate: Final = rate
         self.end = start
         self._jitter = jitter
         self._live = live
-        self._zero: float | None = None
-        """When sound comes whose place is 0, in seconds of ``now``."""
-        self._at = 0.0
-        self._told_end: int | None = None
+        self._origin: float | None = None
+        """Expected arrival time of the output timestamp 0, in seconds of ``now``."""
+        self._arrived = 0.0
+        self._reported_end: int | None = None
         self._offset = 0
 
     def anew(self) -> None:
-        """Note that the next sound is of another track, whose times have nothing to do with this.
+        """Prepare for the audio of another track, whose timestamps are unrelated.
 
-        It follows at once, or as much later as it comes later if that is more than half a second.
+        The next frame follows without a gap, unless it arrives more than half a second late.
         """
-        self._told_end = None
+        self._reported_end = None
 
     def place(self, pts: int | None, time_base: TimeBase | None, duration: int, now: float) -> int:
-        """Return where sound begins, in ticks: where the last one ended, or after a gap.
+        """Return the output timestamp of the next frame, in ticks: ``end``, or later after a gap.
 
         Args:
-            pts: What its track tells, in units of ``time_base``; anything.
-            time_base: Seconds; anything.
-            duration: Ticks that it lasts, 0 or more.
-            now: When it came, in seconds on a monotonic clock.
+            pts: Reported timestamp, in units of ``time_base``; any value.
+            time_base: Seconds per unit; any value.
+            duration: Length of the frame, in ticks, 0 or more.
+            now: Arrival time, in seconds on a monotonic clock.
         """
-        told = ticks_of(pts, time_base, self.rate)
+        reported = ticks_of(pts, time_base, self.rate)
         unit = ticks_of(1, time_base, self.rate) or 0
-        if self._zero is None:
-            self._zero, self._at = now - self.end / self.rate, now
-        now = max(now, self._at)
-        late = now - self._zero - self.end / self.rate
+        if self._origin is None:
+            self._origin, self._arrived = now - self.end / self.rate, now
+        now = max(now, self._arrived)
+        late = now - self._origin - self.end / self.rate
         jitter = max(self._jitter * self.rate, 2 * unit)
-        begin = self.end + self._gap(told, late, jitter)
-        # Follow the rate at which samples come, which is no lateness.
-        most = _DRIFT * (now - self._at)
-        self._zero += max(-most, min(most, now - self._zero - begin / self.rate))
-        self.end, self._at = begin + duration, now
-        if told is None:
-            self._told_end = None
+        begin = self.end + self._gap(reported, late, jitter)
+        # The rate at which samples arrive differs a little; that difference is no lateness.
+        most = _RATE_DRIFT * (now - self._arrived)
+        self._origin += max(-most, min(most, now - self._origin - begin / self.rate))
+        self.end, self._arrived = begin + duration, now
+        if reported is None:
+            self._reported_end = None
         else:
-            if self._told_end is None or abs(told + self._offset - begin) > jitter:
-                self._offset = begin - told
-            self._told_end = told + duration
+            if self._reported_end is None or abs(reported + self._offset - begin) > jitter:
+                self._offset = begin - reported
+            self._reported_end = reported + duration
         return begin
 
-    def _gap(self, told: int | None, late: float, jitter: float) -> int:
-        """Return how many ticks are missing before sound, ``late`` seconds behind its arrival."""
+    def _gap(self, reported: int | None, late: float, jitter: float) -> int:
+        """Return the length of the gap before a frame that is ``late`` seconds late, in ticks."""
         if not self._live:
             late = 0.0
-        passed, room = round(late * self.rate), _PAUSE if self._live else _LEAP
-        if told is None or self._told_end is None:
+        passed, room = round(late * self.rate), _PAUSE if self._live else _MAX_JUMP
+        if reported is None or self._reported_end is None:
             return passed if late > _PAUSE else 0
-        missing = told + self._offset - self.end
+        missing = reported + self._offset - self.end
         if abs(missing) <= jitter:
-            return passed if late > _HELD_UP else 0
-        if not 0 < missing < passed + room * self.rate:  # it begins anew, or leaps
+            return passed if late > _AUDIO_PAUSE_LATENESS else 0
+        if not 0 < missing < passed + room * self.rate:  # the timestamps restart or jump
             return passed if late > _PAUSE else 0
-        if _SUDDEN * (told - self._told_end) < missing:  # another rate of samples than is told
-            missing = 0
-        # Time that passed and is not told of was a pause besides.
-        return passed if passed - missing > _HELD_UP * self.rate else missing
+        if _GAP_STEP_RATIO * (reported - self._reported_end) < missing:
+            missing = 0  # the sample rate differs from the reported one
+        # Elapsed time beyond the reported gap was a pause.
+        return passed if passed - missing > _AUDIO_PAUSE_LATENESS * self.rate else missing

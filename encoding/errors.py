@@ -1,4 +1,4 @@
-"""The errors of encoding, and how those of single frames are told: counted, and logged sparsely."""
+"""Errors of encoding, and a counter of unusable frames that logs them at a falling rate."""
 
 from icefloe.logs import get_logger
 from icefloe.text import PrintableError
@@ -11,17 +11,17 @@ class EncodingError(PrintableError):
 
 
 class UnusablePicture(EncodingError, ValueError):
-    """A picture cannot be converted into what is encoded, stored or shown.
+    """A picture cannot be converted for encoding, recording or display.
 
-    The next one may be of use: whoever takes pictures counts this one and goes on. The error of
-    FFmpeg, if there was one, is the ``__cause__``.
+    The next picture may be usable: the caller counts this one and continues. An error of FFmpeg, if
+    any, is the ``__cause__``.
 
     Attributes:
         picture: Format, size, matrix and range of the picture, such as
             ``"yuv420p 640x480 matrix 14"``.
-        wanted: What it was to become, likewise.
-        reason: What is wrong with it.
-        advice: What to do.
+        wanted: The requested format and size, likewise.
+        reason: The cause.
+        advice: A remedy.
     """
 
     def __init__(
@@ -35,49 +35,52 @@ class UnusablePicture(EncodingError, ValueError):
         self.wanted = wanted
         self.reason = reason
         self.advice = advice
-        super().__init__(f"a picture ({picture}) cannot be made {wanted}: {reason}; {advice}")
+        super().__init__(f"cannot convert a picture ({picture}) to {wanted}: {reason}; {advice}")
 
 
 class UnusableSound(EncodingError, ValueError):
-    """What a track of audio gave cannot be encoded, stored or played.
+    """An audio frame cannot be encoded, recorded or played.
 
-    The next frame may be of use: whoever takes sound counts this one and goes on. The error of
-    FFmpeg, if there was one, is the ``__cause__``.
+    The next frame may be usable: the caller counts this one and continues. An error of FFmpeg, if
+    any, is the ``__cause__``.
 
     Attributes:
         sound: Format, layout, length and rate of the frame, such as ``"s16 mono, 960 samples at
-            0 Hz"``, or the name of the type of what is no frame.
-        reason: What is wrong with it, and what to do.
+            0 Hz"``, or the type name of an object that is not an audio frame.
+        reason: The cause, and a remedy.
     """
 
     def __init__(self, sound: str, reason: str) -> None:
         self.sound = sound
         self.reason = reason
-        super().__init__(f"a frame of sound ({sound}) cannot be used: {reason}")
+        super().__init__(f"cannot use an audio frame ({sound}): {reason}")
 
 
 class Refusals:
-    """Counts the frames of one stream that were of no use, after which the stream goes on.
+    """Counts the unusable frames of one stream, which continues without them.
 
     A warning is logged for the first one, the tenth, the hundredth and so on.
 
     Args:
-        who: Who had no use for them, for the log.
+        who: The activity that drops the frames, for the log, such as ``"encoding to VP8"``.
 
     Attributes:
-        count: How many there were.
+        count: Number of unusable frames.
     """
 
     def __init__(self, who: str) -> None:
         self.count = 0
         self._who = who
-        self._told_at = 1
+        self._next_logged = 1
 
     def note(self, error: Exception) -> None:
-        """Count a frame, and log why now and then."""
+        """Count a frame, and log the error if the count is a power of ten."""
         self.count += 1
-        if self.count >= self._told_at:
-            self._told_at *= 10
+        if self.count >= self._next_logged:
+            self._next_logged *= 10
             logger.warning(
-                "%s goes on without a frame, number %d: %s", self._who, self.count, error
+                "%s continues without an unusable frame, number %d so far: %s",
+                self._who,
+                self.count,
+                error,
             )

@@ -1,7 +1,7 @@
-"""Which H.264 encoder in hardware this machine has, if any.
+"""Detection of hardware H.264 encoders.
 
-An encoder is there when it opens and takes a picture; FFmpeg lists many that are not. Trying takes
-up to a second, so it is done once, and where it does not matter: in the thread that encodes.
+FFmpeg lists many encoders for which there is no device. So each is tested by encoding a picture.
+The test takes up to a second; it runs once per process, in the thread that encodes.
 """
 
 import os
@@ -16,7 +16,7 @@ from av import VideoFrame
 from icefloe.logs import get_logger
 
 FORBIDDEN_BY = "ICEFLOE_NO_HARDWARE_ENCODER"
-"""The environment variable that, set to anything but nothing or 0, forbids all of them."""
+"""Environment variable that disables hardware encoders unless it is unset, empty or 0."""
 
 OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
@@ -33,10 +33,10 @@ OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "h264_v4l2m2m": {},
     }
 )
-"""The encoders, the best first, and what makes each give a picture at once."""
+"""Encoders in order of preference, with the options that make each of them low-latency."""
 
 PIXEL_FORMATS = MappingProxyType({"h264_qsv": "nv12", "h264_vaapi": "nv12"})
-"""What they take, if not ``yuv420p``."""
+"""Input pixel formats of encoders that do not take ``yuv420p``."""
 
 logger = get_logger(__name__)
 
@@ -46,15 +46,19 @@ _forbidden = False
 
 
 def forbid_hardware(forbidden: bool = True) -> None:
-    """Have encoders that are made from now on be software, or allow hardware again."""
+    """Disable hardware for encoders that are opened from now on, or allow it again.
+
+    Args:
+        forbidden: Whether hardware is disabled.
+    """
     global _forbidden
     _forbidden = forbidden
 
 
 def hardware_encoder(names: Sequence[str] = tuple(OPTIONS)) -> str | None:
-    """Return the name of the first encoder that works; ``None`` if none does or may be used.
+    """Return the name of the first encoder that works; ``None`` if none works or is allowed.
 
-    It blocks, the first time for up to a second: call it in a thread.
+    The first call blocks for up to a second: call it in a thread.
 
     Args:
         names: FFmpeg's names of encoders, in order of preference.
@@ -70,7 +74,7 @@ def hardware_encoder(names: Sequence[str] = tuple(OPTIONS)) -> str | None:
 
 
 def works(name: str) -> bool:
-    """Return whether an encoder opens on this machine and encodes a picture."""
+    """Return whether an encoder opens on this machine and encodes a test picture."""
     format = PIXEL_FORMATS.get(name, "yuv420p")
     frame = VideoFrame(320, 240, format)
     for plane in frame.planes:

@@ -1,6 +1,6 @@
-"""Encoded frames as RTP payloads: H.264 (RFC 6184) and VP8 (RFC 7741). No I/O.
+"""RTP packetization of H.264 (RFC 6184) and VP8 (RFC 7741). No I/O.
 
-A frame is packed once, however many it is sent to: the payloads are kept with the packet.
+A frame is packetized once for any number of receivers: the payloads are kept with the packet.
 """
 
 import random
@@ -13,15 +13,15 @@ from typing import Any, TypeAlias
 from av.packet import Packet
 
 PAYLOAD_MAX = 1180
-"""Bytes of a payload at most: with RTP, extensions, SRTP, TURN and IPv6 that fits into 1280."""
+"""Maximum payload size in bytes: with RTP, extensions, SRTP, TURN and IPv6 it fits into 1280."""
 
 VIDEO_TIME_BASE = Fraction(1, 90000)
 """The clock of RTP for video (RFC 3551 section 4.1)."""
 
-_LOOKED_AT = 64 * 1024
-"""Bytes of a frame of H.264 in which its first slice is looked for ..."""
-_UNITS = 1024
-"""... and NAL units: parameter sets and other information are before it."""
+_SEARCH_LENGTH = 64 * 1024
+"""Bytes of an H.264 frame that are searched for its first slice."""
+_SEARCH_UNITS = 1024
+"""NAL units that are searched: parameter sets and SEI precede the first slice."""
 
 _FIRST_SLICE, _IDR = 1, 5
 _STAP_A, _FU_A = 24, 28
@@ -33,18 +33,18 @@ AnyPacket: TypeAlias = "Packet[Any]"
 
 @dataclass(slots=True)
 class Encoded:
-    """What is known of an encoded frame beside its bytes; the ``opaque`` of its ``av.Packet``.
+    """Metadata and RTP payloads of an encoded frame; the ``opaque`` of its ``av.Packet``.
 
     Attributes:
-        codec: The name in its MIME type: ``"H264"``, ``"VP8"``, ``"opus"``.
-        is_key_frame: Whether a decoder can begin with it.
-        implementation: What encoded it, as ``encoderImplementation`` of W3C webrtc-stats; empty if
-            it came encoded.
+        codec: The subtype of the MIME type: ``"H264"``, ``"VP8"``, ``"opus"``.
+        is_key_frame: Whether a decoder can start with it.
+        implementation: The encoder, as ``encoderImplementation`` of W3C webrtc-stats; empty if the
+            source was encoded already.
         width: Pixels; 0 if not known.
         height: Likewise.
-        received_at: When its picture or sound was taken, in seconds of ``time.monotonic()``.
-        payloads: Its RTP payloads, in order, to be shared and not to be changed.
-        level: Of sound: decibels below full scale (RFC 6464), 0 to 127; None if not known.
+        received_at: Arrival time of the raw frame, in seconds of ``time.monotonic()``.
+        payloads: RTP payloads, in order. They are shared and must not be changed.
+        level: Audio level: decibels below full scale (RFC 6464), 0 to 127; ``None`` if not known.
     """
 
     codec: str
@@ -59,18 +59,19 @@ class Encoded:
 
 @dataclass(slots=True)
 class Packer:
-    """Cuts the frames of one stream into payloads.
+    """Splits the frames of one stream into RTP payloads.
 
     Attributes:
-        codec: The name in its MIME type; of codecs other than H.264 and VP8 a frame is a payload.
-        picture_id: The next one of VP8 (RFC 7741 section 4.2), of 15 bits.
+        codec: The subtype of the MIME type. With codecs other than H.264 and VP8 each frame is one
+            payload.
+        picture_id: The next VP8 PictureID (RFC 7741 section 4.2), 15 bits.
     """
 
     codec: str
     picture_id: int = field(default_factory=lambda: random.getrandbits(15))
 
     def pack(self, data: bytes) -> tuple[bytes, ...]:
-        """Return the payloads of a frame; H.264 comes with start codes (Annex B)."""
+        """Return the payloads of a frame; H.264 must have start codes (Annex B)."""
         match self.codec.upper():
             case "H264":
                 return tuple(_pack_h264(data))
@@ -83,19 +84,19 @@ class Packer:
 
 
 def encoded(packet: AnyPacket) -> Encoded | None:
-    """Return what is known of a packet; ``None`` if it comes from elsewhere, say a file."""
+    """Return the metadata of a packet; ``None`` if it was not made here, but read from a file."""
     known = packet.opaque
     return known if isinstance(known, Encoded) else None
 
 
 def make_packet(data: bytes, *, pts: int, time_base: Fraction, known: Encoded) -> AnyPacket:
-    """Make an encoded frame.
+    """Return an encoded frame as a packet.
 
     Args:
-        data: Its bytes.
-        pts: Its time, in units of ``time_base``.
-        time_base: Seconds.
-        known: What else is known of it.
+        data: The encoded bytes.
+        pts: Timestamp, in units of ``time_base``.
+        time_base: Seconds per unit.
+        known: Metadata of the frame.
     """
     packet: AnyPacket = Packet(data)
     packet.pts = packet.dts = pts
@@ -106,11 +107,11 @@ def make_packet(data: bytes, *, pts: int, time_base: Fraction, known: Encoded) -
 
 
 def is_key_frame(codec: str, data: bytes) -> bool:
-    """Return whether a decoder can begin with a frame; of audio it always can."""
+    """Return whether a decoder can start with this frame; always true for audio."""
     match codec.upper():
         case "H264":
-            # ITU-T H.264 section 7.4.1.2.4: all slices of a picture are of an IDR, or none is.
-            for start, _ in islice(_units(data[:_LOOKED_AT]), _UNITS):
+            # ITU-T H.264 section 7.4.1.2.4: either all slices of a picture are IDR, or none is.
+            for start, _ in islice(_units(data[:_SEARCH_LENGTH]), _SEARCH_UNITS):
                 if _FIRST_SLICE <= data[start] & _NAL_TYPE <= _IDR:
                     return data[start] & _NAL_TYPE == _IDR
             return False
@@ -121,13 +122,13 @@ def is_key_frame(codec: str, data: bytes) -> bool:
 
 
 def _units(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the begin and the end of each NAL unit that is not empty."""
+    """Yield the start and end offsets of each NAL unit that is not empty."""
     at = data.find(b"\0\0\1")
     while at >= 0:
         begin = at + 3
         at = data.find(b"\0\0\1", begin)
         end = len(data) if at < 0 else at
-        # Zeros before a start code belong to it, and a unit does not end with one (H.264 7.4.1).
+        # Zeros before a start code belong to it; a NAL unit does not end with one (H.264 7.4.1).
         if end > begin and not data[end - 1]:
             end = begin + len(data[begin:end].rstrip(b"\0"))
         if end > begin:
@@ -135,24 +136,24 @@ def _units(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _pack_h264(data: bytes) -> Iterator[bytes]:
-    few: list[bytes] = []
+    small_units: list[bytes] = []
     size = 1
     for begin, end in _units(data):
         unit = data[begin:end]
-        if few and size + 2 + len(unit) > PAYLOAD_MAX:
-            yield _together(few)
-            few, size = [], 1
+        if small_units and size + 2 + len(unit) > PAYLOAD_MAX:
+            yield _aggregated(small_units)
+            small_units, size = [], 1
         if len(unit) > PAYLOAD_MAX:
-            yield from _in_parts(unit)
+            yield from _fragments(unit)
         else:
-            few.append(unit)
+            small_units.append(unit)
             size += 2 + len(unit)
-    if few:
-        yield _together(few)
+    if small_units:
+        yield _aggregated(small_units)
 
 
-def _together(units: list[bytes]) -> bytes:
-    """Return one unit as it is, and several as a STAP-A (RFC 6184 section 5.7.1)."""
+def _aggregated(units: list[bytes]) -> bytes:
+    """Return a single unit as it is, several as a STAP-A (RFC 6184 section 5.7.1)."""
     if len(units) == 1:
         return units[0]
     header = _STAP_A | max(unit[0] & _NRI for unit in units) | max(u[0] & 0x80 for u in units)
@@ -160,21 +161,21 @@ def _together(units: list[bytes]) -> bytes:
     return bytes([header]) + b"".join(sized)
 
 
-def _in_parts(unit: bytes) -> Iterator[bytes]:
-    """Yield a unit as FU-As of much the same size (RFC 6184 section 5.8)."""
-    kind, indicator = unit[0] & _NAL_TYPE, unit[0] & ~_NAL_TYPE | _FU_A
+def _fragments(unit: bytes) -> Iterator[bytes]:
+    """Yield a unit as FU-A fragments of nearly equal size (RFC 6184 section 5.8)."""
+    nal_type, indicator = unit[0] & _NAL_TYPE, unit[0] & ~_NAL_TYPE | _FU_A
     size = len(unit) - 1
     count = -(-size // (PAYLOAD_MAX - 2))
     for part in range(count):
         begin, end = 1 + size * part // count, 1 + size * (part + 1) // count
         edge = (_START if part == 0 else 0) | (_END if part == count - 1 else 0)
-        yield bytes((indicator, edge | kind)) + unit[begin:end]
+        yield bytes((indicator, edge | nal_type)) + unit[begin:end]
 
 
 def _pack_vp8(data: bytes, picture_id: int) -> Iterator[bytes]:
-    # X and I are set, the identifier has 15 bits; S marks where the partition begins.
+    # X and I are set, the PictureID has 15 bits; S marks the start of the partition.
     rest = b"\x80\x80" + (0x8000 | picture_id).to_bytes(2, "big")
     first = b"\x90" + rest[1:]
-    room = PAYLOAD_MAX - len(first)
-    for begin in range(0, len(data), room):
-        yield (rest if begin else first) + data[begin : begin + room]
+    payload_size = PAYLOAD_MAX - len(first)
+    for begin in range(0, len(data), payload_size):
+        yield (rest if begin else first) + data[begin : begin + payload_size]

@@ -1,8 +1,8 @@
-"""Sound in pieces of 20 ms, each with its own time, which leave when it is their turn. No I/O.
+"""Audio packetization: frames of any length are re-framed into 20 ms and paced. No I/O.
 
-RFC 7587 section 4.2 recommends packets of 20 ms, and a jitter buffer reckons with packets that come
-as evenly as they are played. A track may give a second at once, or 2.5 ms: long frames are cut up,
-short ones joined, and the pieces of a long one leave one after the other.
+RFC 7587 section 4.2 recommends packets of 20 ms, and a jitter buffer expects packets at the rate at
+which they are played. A track may deliver frames of a second or of 2.5 ms. Long frames are split,
+short ones joined, and the pieces of a long frame become due one after the other.
 """
 
 from collections import deque
@@ -11,31 +11,32 @@ from dataclasses import dataclass
 from .clock import SoundClock
 from .sound import SoundConverter, SoundFormat, check_sound
 
-PIECE = 0.02
-"""Seconds of a piece."""
+PIECE_SECONDS = 0.02
+"""Seconds of audio in a piece."""
 
-ROOM = 1.0
-"""Seconds that wait before there is no room for more, unless the last frame was longer."""
+TARGET_QUEUED_SECONDS = 1.0
+"""Seconds of queued audio from which no more is requested, unless the last frame was longer."""
 
-_EARLY = 0.25
-"""Seconds by which sound may come before its time, and leave at once all the same ..."""
-_REGAINED = 0.01
-"""... and how much of that is regained in a second: sound cards differ by less. What comes faster
-than it can be played waits."""
-_PAUSED = 2.5
-"""Seconds of lateness after which the pieces are timed anew. What is less late may catch up."""
+_EARLY_CREDIT = 0.25
+"""Seconds of credit for audio that arrives ahead of schedule: it is sent at once while there is
+credit. Audio that arrives faster than it is played waits."""
+_CREDIT_RATE = 0.01
+"""Seconds of credit regained per second: the clocks of sound cards differ by less."""
+_PAUSE_LATENESS = 2.5
+"""Seconds of lateness that restart the schedule. Audio that is less late may catch up."""
 _WINDOW = 2.0
-"""Seconds, up to twice as long, in which all frames were late before that is how it is."""
+"""Seconds, up to twice as long, over which the minimum lateness is added to the schedule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of sound.
+    """20 ms of audio.
 
     Attributes:
-        data: Samples, interleaved.
-        position: Where it begins: samples since the beginning, silence included.
-        taken_at: When the frame that its end is of came, in seconds.
+        data: Interleaved samples.
+        position: Offset of its first sample from the start of the stream, in samples, including
+            gaps.
+        taken_at: Arrival time of the frame that contains its last sample, in seconds.
     """
 
     data: bytes
@@ -43,90 +44,99 @@ class Piece:
     taken_at: float
 
 
-class Turns:
-    """Says when sound leaves that came at some time. No I/O: the time is given.
+class SendSchedule:
+    """Computes the send times of audio from the arrival times of its frames.
 
-    What comes as it is played leaves at once, and what comes late catches up. Of what comes in long
-    frames each piece leaves as much later than the first as it begins later.
+    Audio that arrives at the rate of playout is sent at once, and late audio catches up. Within a
+    long frame, each piece is due as much later as it begins later.
     """
 
     def __init__(self) -> None:
         self._offset: float | None = None
-        self._credit = _EARLY
-        self._at = 0.0
-        self._least = self._least_before = float("inf")
-        self._since = 0.0
+        self._credit = _EARLY_CREDIT
+        self._last_arrival = 0.0
+        self._min_lateness = self._previous_min_lateness = float("inf")
+        self._window_start = 0.0
 
     def take(self, begin: float, now: float) -> None:
-        """Take note of a frame.
+        """Update the schedule with the arrival of a frame.
 
         Args:
-            begin: Where it begins, in seconds of the sound.
-            now: When it came, in seconds on a monotonic clock.
+            begin: Offset of the frame from the start of the stream, in seconds.
+            now: Arrival time, in seconds on a monotonic clock.
         """
         offset = now - begin
-        late = offset - self._offset if self._offset is not None else _PAUSED
-        self._credit = min(_EARLY, self._credit + max(0.0, now - self._at) * _REGAINED)
-        self._at = now
-        if self._offset is None or late >= _PAUSED:
-            self._offset, self._credit = offset, _EARLY
-            self._least = self._least_before = float("inf")
-            self._since = now
+        late = offset - self._offset if self._offset is not None else _PAUSE_LATENESS
+        self._credit = min(
+            _EARLY_CREDIT, self._credit + max(0.0, now - self._last_arrival) * _CREDIT_RATE
+        )
+        self._last_arrival = now
+        if self._offset is None or late >= _PAUSE_LATENESS:
+            self._offset, self._credit = offset, _EARLY_CREDIT
+            self._min_lateness = self._previous_min_lateness = float("inf")
+            self._window_start = now
             return
         if late < 0:
             moved = -min(-late, self._credit)
             self._credit += moved
         else:
-            if now - self._since > _WINDOW:
-                self._least_before, self._least, self._since = self._least, late, now
-            self._least = min(self._least, late)
-            moved = min(self._least, self._least_before)
-            if self._least_before == float("inf"):
+            if now - self._window_start > _WINDOW:
+                self._previous_min_lateness, self._min_lateness, self._window_start = (
+                    self._min_lateness,
+                    late,
+                    now,
+                )
+            self._min_lateness = min(self._min_lateness, late)
+            moved = min(self._min_lateness, self._previous_min_lateness)
+            if self._previous_min_lateness == float("inf"):
                 moved = 0.0
         self._offset += moved
-        self._least, self._least_before = self._least - moved, self._least_before - moved
+        self._min_lateness, self._previous_min_lateness = (
+            self._min_lateness - moved,
+            self._previous_min_lateness - moved,
+        )
 
     def at(self, begin: float) -> float:
-        """Return when sound that begins there leaves, on the clock of :meth:`take`."""
+        """Return the send time of audio at offset ``begin``, on the clock of :meth:`take`."""
         return begin + (self._offset or 0.0)
 
 
 class SoundQueue:
-    """The sound of one track on its way to an encoder; for one thread at a time.
+    """Queue of the audio of one track for an encoder; used by one thread at a time.
 
     Args:
-        target: What pieces are made of.
+        target: Format of the pieces.
 
     Attributes:
-        clock: Places the frames.
+        clock: Computes the timestamps of the frames.
     """
 
     def __init__(self, target: SoundFormat) -> None:
         self.target = target
         self.clock = SoundClock(target.rate)
-        self._samples = round(PIECE * target.rate)
+        self._samples = round(PIECE_SECONDS * target.rate)
         self._sample_bytes = target.sample_bytes
         self._piece_bytes = self._samples * self._sample_bytes
         self._converter = SoundConverter(target)
-        self._turns = Turns()
+        self._schedule = SendSchedule()
         self._pending = bytearray()
         self._position = 0
-        """Where what is pending begins."""
+        """Offset of the pending samples from the start of the stream, in samples."""
         self._pieces: deque[Piece] = deque()
-        self._room = ROOM
+        self._room = TARGET_QUEUED_SECONDS
         self._taken_at = 0.0
         self._rest = 0.0
-        """The part of a sample by which the clock is behind what came."""
+        """Fraction of a sample that the clock has not counted yet."""
 
     def put(self, frame: object, now: float) -> None:
-        """Add sound.
+        """Add an audio frame.
 
         Args:
-            frame: Sound of any format, with any time or none.
-            now: When it came, in seconds on a monotonic clock.
+            frame: Audio of any format, with any timestamp or none.
+            now: Arrival time, in seconds on a monotonic clock.
 
         Raises:
-            UnusableSound: It cannot be used; it is as if it had not been given.
+            UnusableSound: The frame cannot be used; the queue is unchanged.
         """
         usable = check_sound(frame)
         rate = self.target.rate
@@ -137,42 +147,45 @@ class SoundQueue:
         self._rest = exact - duration
         end = self.clock.end
         begin = self.clock.place(usable.pts, usable.time_base, duration, now)
-        self._turns.take(begin / rate, now)
+        self._schedule.take(begin / rate, now)
         if begin > end:
             self._append(data[:held])
-            self._leap(begin - end)
+            self._skip(begin - end)
             data = data[held:]
         self._taken_at = now
-        self._room = max(ROOM, duration / rate)
+        self._room = max(TARGET_QUEUED_SECONDS, duration / rate)
         self._append(data)
 
     def finish(self) -> None:
-        """Add what is held back, filled up with silence: the track has ended."""
+        """Flush the resampler at the end of the track, and pad the last piece with silence."""
         self._append(self._converter.finish())
         self._append(bytes(-len(self._pending) % self._piece_bytes))
 
     def take(self, now: float) -> Piece | None:
-        """Return the next piece if it leaves by now, in seconds."""
+        """Take and return the next piece if it is due at ``now``, in seconds; else ``None``."""
         due = self.due()
         return self._pieces.popleft() if due is not None and due <= now else None
 
     def due(self) -> float | None:
-        """Return when the next piece leaves, in seconds; ``None`` if there is none."""
-        return self._leaves(self._pieces[0]) if self._pieces else None
+        """Return the send time of the next piece, in seconds; ``None`` if the queue is empty."""
+        return self._send_time(self._pieces[0]) if self._pieces else None
 
     def has_room(self, now: float) -> bool:
-        """Whether the track may be asked for more: not much waits."""
-        return not self._pieces or self._leaves(self._pieces[-1]) + PIECE - now <= self._room
+        """Return whether to request more audio from the track: less than a second is queued."""
+        return (
+            not self._pieces
+            or self._send_time(self._pieces[-1]) + PIECE_SECONDS - now <= self._room
+        )
 
     def clear(self) -> None:
-        """Drop what waits: nobody is to hear it."""
+        """Drop the queued pieces."""
         self._pieces.clear()
 
-    def _leaves(self, piece: Piece) -> float:
-        return self._turns.at(piece.position / self.target.rate)
+    def _send_time(self, piece: Piece) -> float:
+        return self._schedule.at(piece.position / self.target.rate)
 
-    def _leap(self, samples: int) -> None:
-        """Leave out so much; pieces stay on the grid, and there is none of nothing."""
+    def _skip(self, samples: int) -> None:
+        """Insert a gap. Pieces keep their 20 ms grid, and whole pieces of silence are left out."""
         silence = samples * self._sample_bytes
         first = min(silence, -len(self._pending) % self._piece_bytes)
         self._append(bytes(first))

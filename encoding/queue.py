@@ -1,25 +1,25 @@
-"""Encoded frames that wait for one reader, bounded without breaking the stream. No I/O.
+"""Bounded queue of encoded frames that resumes with a key frame after an overflow. No I/O.
 
-A frame is of no use without the ones before it, back to a key frame: what is too much is dropped
-as a whole, and it goes on with a key frame once somebody reads again.
+A frame cannot be decoded without the frames before it, back to a key frame. So an overflow drops
+the whole queue, and the queue accepts frames again from a key frame on, once it is read again.
 """
 
 from collections import deque
 
 from .packing import AnyPacket
 
-MOST_BYTES = 32 * 1024 * 1024
-"""Bytes that wait at most, beside one frame."""
+MAX_BYTES = 32 * 1024 * 1024
+"""Maximum bytes in the queue; a single larger frame is accepted."""
 
 
 class PacketQueue:
-    """The frames of one stream, from a key frame on.
+    """A queue of the encoded frames of one stream that always begins with a key frame.
 
     Args:
-        keep: How many may wait.
+        keep: Maximum number of frames in the queue.
 
     Attributes:
-        dropped: How many frames the reader did not get.
+        dropped: Number of frames that were dropped.
     """
 
     def __init__(self, keep: int) -> None:
@@ -32,16 +32,16 @@ class PacketQueue:
 
     @property
     def needs_key_frame(self) -> bool:
-        """Whether nothing can be given before a key frame comes."""
+        """True if only a key frame is accepted next."""
         return self._needs_key_frame
 
     def put(self, packet: AnyPacket) -> bool:
-        """Add a frame if it is of use; return whether it was added."""
+        """Add a frame if it is decodable and fits; return whether it was added."""
         if self._is_stalled or (self._needs_key_frame and not packet.is_keyframe):
             self.dropped += 1
             return False
         self._needs_key_frame = False
-        is_full = len(self._packets) >= self._keep or self._bytes + packet.size > MOST_BYTES
+        is_full = len(self._packets) >= self._keep or self._bytes + packet.size > MAX_BYTES
         if self._packets and is_full:
             self.dropped += len(self._packets) + 1
             self.clear()
@@ -52,7 +52,7 @@ class PacketQueue:
         return True
 
     def get(self) -> "AnyPacket | None":
-        """Return the oldest frame; ``None`` if there is none, and then the reader waits."""
+        """Take and return the oldest frame; ``None`` if the queue is empty."""
         if self._packets:
             packet = self._packets.popleft()
             self._bytes -= packet.size
@@ -61,6 +61,6 @@ class PacketQueue:
         return None
 
     def clear(self) -> None:
-        """Forget what waits."""
+        """Drop all frames in the queue."""
         self._packets.clear()
         self._bytes = 0

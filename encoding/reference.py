@@ -1,4 +1,4 @@
-"""A picture once more, with times of its own and without a copy of its pixels."""
+"""Zero-copy references to video frames, with their own timestamp and picture type."""
 
 from fractions import Fraction
 
@@ -7,25 +7,25 @@ from av.filter import Graph
 
 
 class PictureReference:
-    """Makes frames that share the pixels of others; used by one thread at a time.
+    """Makes frames that share the pixels of other frames; used by one thread at a time.
 
-    An encoder reads the time of a picture, and the type that it is to have, from the frame. Others
-    may look at the same frame, and PyAV has no second one for the same pixels; a filter of FFmpeg
-    that does nothing has.
+    An encoder reads the timestamp and the requested picture type from the frame, so both must be
+    set on it. Other threads may read the same frame meanwhile. PyAV cannot make a second frame for
+    the same pixels, but an FFmpeg filter graph without filters does.
     """
 
     def __init__(self) -> None:
         self._graph: tuple[tuple[str, int, int], Graph] | None = None
 
     def to(self, frame: VideoFrame) -> VideoFrame:
-        """Return a new frame with the pixels of another one, which is not changed.
+        """Return a new frame that shares the pixels of ``frame``, which is not changed.
 
         Raises:
-            av.FFmpegError: FFmpeg refuses it.
+            av.FFmpegError: FFmpeg rejects the frame.
         """
         key = (frame.format.name, frame.width, frame.height)
         if self._graph is None or self._graph[0] != key:
-            self._graph = key, _passing(*key)
+            self._graph = key, _passthrough_graph(*key)
         graph = self._graph[1]
         try:
             graph.vpush(frame)
@@ -35,10 +35,10 @@ class PictureReference:
             raise
 
 
-def _passing(format: str, width: int, height: int) -> Graph:
+def _passthrough_graph(format: str, width: int, height: int) -> Graph:
     graph = Graph()
     graph.threads = 1
-    time_base = Fraction(1, 90000)  # of no account: each frame keeps its own
+    time_base = Fraction(1, 90000)  # required but unused: each frame keeps its own
     begin = graph.add_buffer(
         width=width, height=height, format=VideoFormat(format), time_base=time_base
     )

@@ -1,14 +1,14 @@
-"""When to make a key frame: many ask, one is made. No I/O."""
+"""Rate limiting of key frame requests: a burst of requests makes one key frame. No I/O."""
 
 INTERVAL = 0.3
-"""Seconds between key frames that were asked for: a burst of requests costs one."""
+"""Default minimum of seconds between requested key frames."""
 
 
 class KeyFrameRequests:
     """Coalesces requests for key frames.
 
     Args:
-        interval: Seconds from one key frame to the next at least.
+        interval: Minimum of seconds from one key frame to the next.
     """
 
     def __init__(self, interval: float = INTERVAL) -> None:
@@ -18,18 +18,18 @@ class KeyFrameRequests:
 
     @property
     def wanted(self) -> bool:
-        """Whether one was asked for and not made yet."""
+        """True if a key frame was requested and not made yet."""
         return self._wanted
 
     def ask(self) -> None:
-        """Note that somebody needs one."""
+        """Request a key frame."""
         self._wanted = True
 
     def due(self, now: float) -> bool:
-        """Return whether one is to be made now; it then counts as made.
+        """Return whether to make a key frame now; if so it counts as made.
 
         Args:
-            now: Seconds, of any clock that does not go back.
+            now: Seconds on a monotonic clock.
         """
         if not self._wanted or now - self._last < self._interval:
             return False
@@ -37,6 +37,6 @@ class KeyFrameRequests:
         return True
 
     def made(self, now: float) -> None:
-        """Note a key frame that was made, asked for or not: it serves all who asked before."""
+        """Note that a key frame was made, requested or not: it satisfies all pending requests."""
         self._last = now
         self._wanted = False

@@ -1,9 +1,9 @@
-"""Sound of any format turned into one format, without a gap where it changes. No I/O.
+"""Audio resampling and mixdown that survives changes of the input format. No I/O.
 
-A frame may have any sample format, any layout that can be mixed down, any rate and any length, and
-the next one others: programs replace tracks, devices are plugged in, decoders change their mind.
-FFmpeg's resampler takes one format and refuses the next. Here each format has a resampler of its
-own; what the one before held back comes first, and not a sample is lost or put in between.
+The sample format, layout, rate and length may change from frame to frame, when a track is replaced
+or a device plugged in. FFmpeg's resampler accepts one input format only. So each input format gets
+its own resampler. When the format changes, the previous resampler is flushed first, so that no
+sample is lost or inserted.
 """
 
 import math
@@ -17,14 +17,14 @@ from av.error import FFmpegError
 
 from .errors import UnusableSound
 
-LOWEST_RATE, HIGHEST_RATE = 4000, 384_000
-"""Samples a second of what is taken."""
+MIN_RATE, MAX_RATE = 4000, 384_000
+"""Minimum and maximum sample rate of the input, in hertz."""
 
-LONGEST = 60.0
-"""Seconds of a frame at most."""
+MAX_SECONDS = 60.0
+"""Maximum length of a frame, in seconds."""
 
-MOST_PLANES = 8
-"""Channels of planar sound at most; PyAV reads past the end of the list of more planes."""
+MAX_PLANES = 8
+"""Maximum channels of planar audio; with more planes PyAV reads past the end of its list."""
 
 LAYOUTS = {
     1: "mono",
@@ -36,22 +36,22 @@ LAYOUTS = {
     7: "6.1",
     8: "7.1",
 }
-"""What so many channels are taken for where the frame does not say, or says what cannot be."""
+"""Default layout by number of channels, for frames without a valid layout."""
 
 _TYPES = {"s16": ("h", 2), "s32": ("i", 4)}
-_PROBE = 16
-"""Samples of the frame by which it is tried whether a layout can be mixed down."""
+_PROBE_SAMPLES = 16
+"""Samples of the frame that tests whether FFmpeg can mix a layout down."""
 
 
 @dataclass(frozen=True, slots=True)
 class SoundFormat:
-    """The format that sound is turned into: samples of all channels, interleaved.
+    """An output format of the converter, with interleaved channels.
 
     Attributes:
-        rate: Samples of a channel a second.
-        layout: FFmpeg's name for the channels, such as ``mono`` or ``stereo``.
-        type: ``s16`` or ``s32``. What is mixed down to either is not too loud for it, which FFmpeg
-            does not see to for samples of floating point.
+        rate: Sample rate, in hertz.
+        layout: FFmpeg's name of the channel layout, such as ``mono`` or ``stereo``.
+        type: ``s16`` or ``s32``. FFmpeg normalizes a mixdown to integer samples so that it does not
+            clip; it does not for floating-point samples.
     """
 
     rate: int
@@ -60,57 +60,57 @@ class SoundFormat:
 
     @property
     def channels(self) -> int:
-        """How many there are.
+        """Number of channels.
 
         Raises:
-            ValueError: FFmpeg knows no such layout.
+            ValueError: FFmpeg does not know the layout.
         """
         return AudioLayout(self.layout).nb_channels
 
     @property
     def sample_bytes(self) -> int:
-        """Bytes of one sample of all channels."""
+        """Bytes of one sample across all channels."""
         return self.channels * _TYPES[self.type][1]
 
 
 def check_sound(frame: object) -> AudioFrame:
-    """Return what a track of audio gave, if it is sound that can be used.
+    """Return an object that a track delivered, if it is a usable audio frame.
 
     Raises:
-        UnusableSound: It is no ``AudioFrame``, or has no samples, an impossible sample rate, more
-            than :data:`LONGEST` seconds, or channels of which nobody knows where they belong.
+        UnusableSound: It is no ``AudioFrame``, or has no samples, a sample rate out of range, more
+            than :data:`MAX_SECONDS` seconds, or a channel layout that cannot be mixed down.
     """
     if not isinstance(frame, AudioFrame):
-        reason = "a track of audio gives av.AudioFrame, or av.Packet where it is encoded"
+        reason = "an audio track must give av.AudioFrame, or av.Packet if it is encoded"
         raise UnusableSound(type(frame).__name__, reason)
     rate = frame.sample_rate
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        told = f"its sample rate is {rate} Hz" if rate else "it has no sample rate"
-        wanted = f"set frame.sample_rate to {LOWEST_RATE} to {HIGHEST_RATE} Hz"
-        raise UnusableSound(_describe(frame), f"{told}; {wanted}")
+    if not MIN_RATE <= rate <= MAX_RATE:
+        problem = f"its sample rate is {rate} Hz" if rate else "it has no sample rate"
+        wanted = f"set frame.sample_rate to {MIN_RATE} to {MAX_RATE} Hz"
+        raise UnusableSound(_describe(frame), f"{problem}; {wanted}")
     if not frame.samples or not frame.planes:
-        raise UnusableSound(_describe(frame), "it has no samples; leave it out")
-    if frame.samples > LONGEST * rate:
-        raise UnusableSound(_describe(frame), f"it is longer than {LONGEST:g} s; cut it up")
+        raise UnusableSound(_describe(frame), "it has no samples; do not send it")
+    if frame.samples > MAX_SECONDS * rate:
+        raise UnusableSound(_describe(frame), f"it is longer than {MAX_SECONDS:g} s; split it")
     _layout_of(frame)
     return frame
 
 
 def duration_of(frame: object) -> float:
-    """Return how long sound is, in seconds; 0 for what is none, or cannot be used."""
+    """Return the length of an audio frame, in seconds; 0 for anything else or without a rate."""
     if not isinstance(frame, AudioFrame) or frame.sample_rate <= 0:
         return 0.0
     return frame.samples / frame.sample_rate
 
 
 def audio_level(samples: memoryview) -> int:
-    """Return how many decibels below full scale sound is (RFC 6464, RFC 6465 appendix A).
+    """Return the audio level in decibels below full scale (RFC 6464, RFC 6465 appendix A).
 
     Args:
-        samples: ``s16``, of any number of channels, as bytes.
+        samples: Bytes of ``s16`` samples, of any number of channels.
 
     Returns:
-        0 for the loudest sound, 127 for silence.
+        0 for full scale, 127 for silence.
     """
     values = samples.cast("B").cast("h")
     energy = math.hypot(*values) if values else 0.0
@@ -120,16 +120,16 @@ def audio_level(samples: memoryview) -> int:
 
 
 class SoundConverter:
-    """Turns the sound of one track into one format; for one thread at a time.
+    """Converts the audio of one track to one format; used by one thread at a time.
 
-    One channel goes into both of two, as loud as it was. More than two are mixed down as FFmpeg
-    does, none of them so loud that the sum is cut off.
+    Mono is copied to both channels of stereo at the same level. FFmpeg mixes down more than two
+    channels, normalized so that the sum does not clip.
 
     Args:
-        target: What it is turned into.
+        target: Output format.
 
     Raises:
-        ValueError: There is no such layout.
+        ValueError: FFmpeg does not know the layout.
     """
 
     def __init__(self, target: SoundFormat) -> None:
@@ -139,25 +139,28 @@ class SoundConverter:
         self._source: tuple[str, str, int] | None = None
         self._is_doubled = False
         self._taken = self._given = 0
-        """Samples of the source since its format is this one, and those that came of them."""
+        """Samples in and out since the input format changed last."""
         self._rest = 0.0
-        """The part of a sample that the formats before left over."""
+        """Fraction of a sample left over from previous input formats."""
 
     @property
     def held(self) -> float:
-        """How many seconds went in and did not come out."""
+        """Seconds of audio that the resampler holds back."""
         if self._source is None:
             return 0.0
         return self._taken / self._source[2] - self._given / self.target.rate
 
     def convert(self, frame: object) -> bytes:
-        """Return what comes out for a frame, which is not changed; the last of it may come later.
+        """Convert a frame, which is not changed; the resampler may hold back its last samples.
 
         Args:
-            frame: Sound of any format.
+            frame: Audio of any format.
+
+        Returns:
+            Interleaved samples in the output format.
 
         Raises:
-            UnusableSound: It cannot be used; it is as if it had not been given.
+            UnusableSound: The frame cannot be used; the converter is unchanged.
         """
         usable = check_sound(frame)
         source = (usable.format.name, _layout_of(usable), usable.sample_rate)
@@ -175,7 +178,7 @@ class SoundConverter:
         return before + self._give(parts)
 
     def finish(self) -> bytes:
-        """Return what was held back. The next frame may have another format."""
+        """Flush the resampler and return the rest; :meth:`convert` may be called again."""
         if self._resampler is None or self._source is None:
             return b""
         wanted = self._rest + self._taken * self.target.rate / self._source[2]
@@ -184,7 +187,7 @@ class SoundConverter:
         rest = self._give(self._resampler.resample(None))
         self._resampler = self._source = None
         self._taken = self._given = 0
-        # A resampler gives a few samples more or less than it took, and of very few none at all.
+        # A resampler returns a few samples too many or too few, and none for very short input.
         return rest[: left * self._sample_bytes].ljust(left * self._sample_bytes, b"\0")
 
     def _give(self, parts: list[AudioFrame]) -> bytes:
@@ -200,16 +203,16 @@ def _resampled(resampler: AudioResampler, frame: AudioFrame, layout: str) -> lis
     try:
         return resampler.resample(_copy(frame, layout))
     except (FFmpegError, ValueError, MemoryError) as error:
-        raise UnusableSound(_describe(frame), f"FFmpeg refuses it: {error}") from error
+        raise UnusableSound(_describe(frame), f"FFmpeg rejects it: {error}") from error
 
 
 def _copy(frame: AudioFrame, layout: str) -> AudioFrame:
-    """Copy a frame without its time: others may hold it, and a resampler fills up gaps."""
+    """Copy a frame without its timestamp, by which a resampler would insert silence in gaps."""
     if frame.pts is None and frame.layout.name == layout:
         return frame
     copy = AudioFrame(frame.format.name, layout, frame.samples)
     copy.sample_rate = frame.sample_rate
-    # With eight channels or more PyAV tells of planes that there are not.
+    # With eight channels or more PyAV lists planes that do not exist.
     planes = frame.layout.nb_channels if frame.format.is_planar else 1
     for plane, original in zip(copy.planes[:planes], frame.planes[:planes], strict=True):
         plane.update(bytes(original)[: plane.buffer_size].ljust(plane.buffer_size, b"\0"))
@@ -217,15 +220,15 @@ def _copy(frame: AudioFrame, layout: str) -> AudioFrame:
 
 
 def _layout_of(frame: AudioFrame) -> str:
-    """Return the name of a layout that FFmpeg can mix down.
+    """Return the name of a layout of the frame's channels that FFmpeg can mix down.
 
     Raises:
-        UnusableSound: It can mix down none of so many channels.
+        UnusableSound: FFmpeg cannot mix down so many channels.
     """
     name, channels = frame.layout.name, frame.layout.nb_channels
     layout = _mixable(name, channels)
-    if layout is None or (channels > MOST_PLANES and frame.format.is_planar):
-        reason = f"nobody knows where its {channels} channels belong; give 8 at most"
+    if layout is None or (channels > MAX_PLANES and frame.format.is_planar):
+        reason = f"its {channels} channels have no known layout; give 8 channels at most"
         raise UnusableSound(_describe(frame), reason)
     return layout
 
@@ -238,7 +241,7 @@ def _mixable(name: str, channels: int) -> str | None:
         if layout is None:
             continue
         try:
-            probe = AudioFrame("s16", layout, _PROBE)
+            probe = AudioFrame("s16", layout, _PROBE_SAMPLES)
             probe.sample_rate = 48000
             AudioResampler("s16", "stereo", 48000).resample(probe)
         except (FFmpegError, ValueError):

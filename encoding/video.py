@@ -1,7 +1,7 @@
-"""A picture in, an encoded frame out: H.264 and VP8, software or hardware.
+"""Video encoder: H.264 and VP8, in software or hardware.
 
-Everything here blocks and belongs into a thread. The bounds are those of a 1080p30 call; aiortc's
-end at 3 Mbit/s for H.264 and 1.5 Mbit/s for VP8.
+All calls block and are to be made in a thread. The bitrate limits suit a 1080p30 call; those of
+aiortc end at 3 Mbit/s for H.264 and 1.5 Mbit/s for VP8.
 """
 
 import os
@@ -20,46 +20,47 @@ from .clock import MediaClock
 from .errors import UnusablePicture
 from .hardware import OPTIONS, PIXEL_FORMATS, hardware_encoder
 from .packing import VIDEO_TIME_BASE, AnyPacket, Encoded, Packer, make_packet
-from .pictures import BT601, LARGEST_SIDE, PictureConverter, upright_size
+from .pictures import BT601, MAX_SIDE, PictureConverter, upright_size
 from .reference import PictureReference
 
 MIN_BITRATE = 60_000
-"""Bits a second below which no picture is worth sending."""
+"""Minimum bits per second: below this no picture is recognizable."""
 
 _FRAME_RATE = 30
-_RATES = 1, 120
-"""Pictures a second that an encoder is told to reckon with, at least and at most."""
+_MIN_AND_MAX_RATE = 1, 120
+"""Minimum and maximum frame rate that is configured in an encoder."""
 _BITS_PER_PIXEL = 0.07
 _HEADROOM = 2
-_LOWER, _HIGHER = 0.85, 1.2
-"""How far the target may be from what an encoder was opened with: a new one costs a key frame."""
-_PATIENCE = 4.0
-"""Seconds before the bitrate goes up again."""
-_STEP_DOWN = 0.5
-"""Seconds before it goes down again."""
+_LOWER_RATIO, _HIGHER_RATIO = 0.85, 1.2
+"""Ratios of the target bitrate to that of the open encoder, beyond which the encoder is reopened. A
+smaller change is ignored because reopening costs a key frame."""
+_RAISE_INTERVAL = 4.0
+"""Seconds after opening an encoder before its bitrate may be raised."""
+_LOWER_INTERVAL = 0.5
+"""Seconds after opening an encoder before its bitrate may be lowered."""
 _KEY_FRAMES_ON_DEMAND = 30 * 3600
 
 logger = get_logger(__name__)
 
 
 def default_bitrate(width: int, height: int, rate: float = _FRAME_RATE) -> int:
-    """Return the bits a second with which a picture of some size begins: 1.9 million at 720p30."""
+    """Return the initial bitrate for a picture size, in bits per second: 1.9 million at 720p30."""
     return max(MIN_BITRATE, round(width * height * rate * _BITS_PER_PIXEL))
 
 
 def largest_bitrate(width: int, height: int, rate: float = _FRAME_RATE) -> int:
-    """Return the bits a second above which it does not look better: 8.7 million at 1080p30."""
+    """Return the maximum useful bitrate, in bits per second: 8.7 million at 1080p30."""
     return default_bitrate(width, height, rate) * _HEADROOM
 
 
 class VideoEncoder:
     """Encodes the pictures of one track; the size may change at any time.
 
-    It is used by one thread at a time; ``bitrate`` may be set from any.
+    It is used by one thread at a time; ``bitrate`` may be set from any thread.
 
     Args:
         codec: ``"H264"`` or ``"VP8"``.
-        bitrate: Bits a second; by the size of the picture if ``None``.
+        bitrate: Bits per second; chosen by the picture size if ``None``.
         content_hint: ``contentHint`` of the track (W3C mst-content-hint): ``"motion"``,
             ``"detail"``, ``"text"`` or empty. The latter two keep edges sharp.
 
@@ -74,7 +75,7 @@ class VideoEncoder:
         self.bitrate = bitrate
         self.content_hint = content_hint
         self.implementation = ""
-        """FFmpeg's name of the encoder, once there was a picture."""
+        """FFmpeg's name of the encoder; empty before the first picture."""
         self._packer = Packer(self.codec)
         self._converter = PictureConverter()
         self._reference = PictureReference()
@@ -82,7 +83,7 @@ class VideoEncoder:
         self._pictures = 0
         self._last: int | None = None
         self._step = VIDEO_TIME_BASE.denominator / _FRAME_RATE
-        """Ticks from one picture to the next of late."""
+        """Moving average of the ticks from one picture to the next."""
         self._context: av.VideoCodecContext | None = None
         self._opened_for: tuple[Any, ...] = ()
         self._opened_with = 0
@@ -101,18 +102,19 @@ class VideoEncoder:
 
         Args:
             frame: The picture.
-            at: When it is, in 1/90000 s on a clock that grows from picture to picture, such as a
-                :class:`MediaClock`. If ``None`` it is what ``pts`` and ``time_base`` of the picture
-                tell, as far as that grows, and else a thirtieth of a second after the last one.
-            key_frame: Whether it is to be a key frame.
-            scale_down_by: By how much width and height are divided, 1 or more.
+            at: Timestamp in 1/90000 s, strictly increasing, such as that of a :class:`MediaClock`.
+                If ``None`` it is the picture's ``pts`` if that increases, otherwise a thirtieth of
+                a second after the previous picture.
+            key_frame: Whether to encode a key frame.
+            scale_down_by: Divisor of width and height, 1 or more.
 
         Returns:
-            The encoded frame, with the time in 1/90000 s; empty if the encoder wants to see more.
+            The encoded frame, with a timestamp in 1/90000 s; empty while the encoder needs more
+            pictures.
 
         Raises:
-            UnusablePicture: The picture cannot be converted; the next one may be of use.
-            av.FFmpegError: FFmpeg refuses the picture.
+            UnusablePicture: The picture cannot be converted; the next one may be usable.
+            av.FFmpegError: FFmpeg rejects the picture.
         """
         began = time.monotonic()
         at = self._time(frame, at)
@@ -121,7 +123,7 @@ class VideoEncoder:
             return self._encode(picture, began)
         except (av.FFmpegError, ValueError, OSError):
             if self.implementation not in OPTIONS:
-                self._context = None  # the next picture has a new one
+                self._context = None  # reopen the encoder for the next picture
                 raise
             # A GPU can go away, or be out of sessions, at any time.
             logger.warning("encoder.failed name=%s next=software", self.implementation)
@@ -130,7 +132,7 @@ class VideoEncoder:
             return self._encode(self._fit(frame, scale_down_by, key_frame, at), began)
 
     def _time(self, frame: VideoFrame, at: int | None) -> int:
-        """Return the time to encode a picture with, after which encoders fail that go back."""
+        """Return a strictly increasing timestamp: encoders fail on one that does not increase."""
         if at is None:
             now = self._pictures / _FRAME_RATE
             at = self._clock.place(frame.pts, frame.time_base, now)
@@ -163,19 +165,19 @@ class VideoEncoder:
         return PIXEL_FORMATS.get(self.implementation, "yuv420p")
 
     def _fit(self, frame: VideoFrame, scale: float, key_frame: bool, at: int) -> VideoFrame:
-        """Return the picture in the size and format to encode, with the type that is asked for."""
+        """Return the picture in the size and format to encode, with the requested picture type."""
         width, height = (max(2, int(side / scale) & ~1) for side in upright_size(frame))
-        if max(width, height) > LARGEST_SIDE:
+        if max(width, height) > MAX_SIDE:
             raise UnusablePicture(
                 f"{width}x{height}",
                 self.codec,
-                f"a side has {LARGEST_SIDE} pixels at most",
+                f"width and height are limited to {MAX_SIDE} pixels",
                 "scale it down",
             )
         picture = self._converter.convert(frame, self._format(), width, height)
-        if picture is frame:  # others may look at it too
+        if picture is frame:  # other threads may read it
             picture = self._reference.to(frame)
-        # What a decoder gave says of each picture what it was.
+        # A decoder leaves the original picture type on its frames; an encoder would reproduce it.
         picture.pict_type = PictureType.I if key_frame else PictureType.NONE
         picture.pts, picture.time_base, picture.duration = at, VIDEO_TIME_BASE, 0
         return picture
@@ -184,11 +186,11 @@ class VideoEncoder:
         target = self._target(picture)
         size = (picture.width, picture.height, picture.format.name)
         if self._context is not None and (
-            size != self._opened_for or self._must_follow(target, time.monotonic())
+            size != self._opened_for or self._must_reopen(target, time.monotonic())
         ):
             self._context = None
         if self._context is None:
-            self._context = self._make(picture, target)
+            self._context = self._new_context(picture, target)
             self._opened_for = (*size[:2], self._format())
             self._opened_with, self._opened_at = target, time.monotonic()
         return self._context
@@ -198,13 +200,13 @@ class VideoEncoder:
         wanted = self.bitrate or default_bitrate(picture.width, picture.height)
         return max(MIN_BITRATE, min(wanted, most))
 
-    def _must_follow(self, target: int, now: float) -> bool:
+    def _must_reopen(self, target: int, now: float) -> bool:
         since = now - self._opened_at
-        if target < self._opened_with * _LOWER:
-            return since >= _STEP_DOWN
-        return target > self._opened_with * _HIGHER and since >= _PATIENCE
+        if target < self._opened_with * _LOWER_RATIO:
+            return since >= _LOWER_INTERVAL
+        return target > self._opened_with * _HIGHER_RATIO and since >= _RAISE_INTERVAL
 
-    def _make(self, picture: VideoFrame, bitrate: int) -> av.VideoCodecContext:
+    def _new_context(self, picture: VideoFrame, bitrate: int) -> av.VideoCodecContext:
         name = "libvpx"
         if self.codec == "H264":
             name = hardware_encoder() or "libx264"
@@ -215,10 +217,10 @@ class VideoEncoder:
         assert isinstance(context, av.VideoCodecContext)
         context.width, context.height = picture.width, picture.height
         context.pix_fmt = self._format()
-        # Told in H.264's VUI (ITU-T H.264 annex E); VP8 knows nothing else (RFC 6386 section 9.2).
+        # H.264 signals this in its VUI (ITU-T H.264 annex E); VP8 has no other (RFC 6386 sec. 9.2).
         context.color_range, context.colorspace = ColorRange.MPEG, BT601
         context.bit_rate = bitrate
-        least, most = _RATES
+        least, most = _MIN_AND_MAX_RATE
         rate = round(VIDEO_TIME_BASE.denominator / self._step)
         context.framerate = Fraction(max(least, min(rate, most)))
         context.time_base = VIDEO_TIME_BASE
@@ -266,7 +268,7 @@ class VideoEncoder:
 
 
 def _threads(pixels: int, cpus: int) -> int:
-    """Return how many threads libvpx is given: they spin while they wait for each other."""
+    """Return the number of threads for libvpx; few, because its threads spin while they wait."""
     if pixels > 1280 * 960 and cpus >= 6:
         return 3
     return 2 if pixels > 640 * 480 and cpus >= 4 else 1

@@ -12,7 +12,7 @@ from av import AudioFrame, VideoFrame
 from av.frame import Frame
 
 from icefloe.encoding import Refusals, UnusablePicture, UnusableSound, duration_of, upright_size
-from icefloe.encoding.pictures import LARGEST_SIDE
+from icefloe.encoding.pictures import MAX_SIDE
 
 from .audio_mixer import SAMPLE_RATE, Mixer, Voice
 from .canvas import Canvas
@@ -345,6 +345,6 @@ def _first_size(
     """Return the size of the first picture that has one, made even as encoders want it."""
     for _, _, frame in pictures:
         width, height = upright_size(frame)
-        if 0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE:
+        if 0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE:
             return max(2, width // 2 * 2), max(2, height // 2 * 2)
     return None

@@ -20,7 +20,7 @@ from icefloe.encoding import (
     turn_of,
     upright_size,
 )
-from icefloe.encoding.pictures import BT601, LARGEST_SIDE
+from icefloe.encoding.pictures import BT601, MAX_SIDE
 from tests.media.turned import MARKED, TURNS, marked, turned
 
 RED = (200, 60, 20)
@@ -274,7 +274,7 @@ def test_a_size_that_changes_with_each_picture_is_followed(codec: str) -> None:
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
 def test_a_side_that_no_codec_has_is_named_and_the_next_picture_is_encoded(codec: str) -> None:
     encoder = VideoEncoder(codec)
-    wide = VideoFrame(LARGEST_SIDE + 1, 16, "yuv420p")
+    wide = VideoFrame(MAX_SIDE + 1, 16, "yuv420p")
     with pytest.raises(UnusablePicture, match="scale it down"):
         encoder.encode(wide)
     assert encoder.encode(red("rgb24", Colorspace.ITU601, ColorRange.JPEG))

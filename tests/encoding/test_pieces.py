@@ -10,7 +10,7 @@ from av import AudioFrame
 from hypothesis import given, settings, strategies as st
 
 from icefloe.encoding import SoundFormat, UnusableSound
-from icefloe.encoding.pieces import ROOM, Piece, SoundQueue, Turns
+from icefloe.encoding.pieces import TARGET_QUEUED_SECONDS, Piece, SendSchedule, SoundQueue
 from tests.encoding.sounds import FORMATS, LAYOUTS, RATES, frame_of, heard, tone
 from tests.helpers.times import SOUND, Told
 
@@ -122,7 +122,7 @@ def test_sound_that_comes_faster_than_it_plays_waits_and_there_is_a_bound() -> N
     while queue.has_room(START) and put < 1000:
         queue.put(sound(0.02), START)
         put += 1
-    assert ROOM <= put * 0.02 <= ROOM + 0.5
+    assert TARGET_QUEUED_SECONDS <= put * 0.02 <= TARGET_QUEUED_SECONDS + 0.5
     # It plays at the rate at which it is heard, but for what may leave early.
     assert len(drain(queue, START + 0.4)) * 0.02 < 0.4 + 0.3
 
@@ -162,44 +162,44 @@ def test_what_cannot_be_used_takes_no_time() -> None:
 class TestTurns:
     """When what comes at some time leaves."""
 
-    def leaves(self, turns: Turns, begin: float, now: float) -> float:
+    def leaves(self, turns: SendSchedule, begin: float, now: float) -> float:
         turns.take(begin, now)
         return turns.at(begin)
 
     def test_what_comes_unevenly_leaves_at_once(self) -> None:
-        turns = Turns()
+        turns = SendSchedule()
         for number in range(500):
             now = number * 0.02 + (0.03 if number % 7 == 0 else 0.0)
             assert self.leaves(turns, number * 0.02, now) <= now + 1e-9
 
     @pytest.mark.parametrize("stall", [0.1, 0.4, 0.6, 2.0])
     def test_what_was_held_up_catches_up(self, stall: float) -> None:
-        turns = Turns()
+        turns = SendSchedule()
         for number in range(500):
             now = max(number * 0.02, 1.0 + stall) if number >= 50 else number * 0.02
             assert self.leaves(turns, number * 0.02, now) <= now + 1e-9
 
     def test_a_first_frame_that_is_late_delays_the_others_little(self) -> None:
-        turns = Turns()
+        turns = SendSchedule()
         for number in range(200):
             now = max(number * 0.02, 0.2)
             assert self.leaves(turns, number * 0.02, now) <= now + 1e-9
 
     def test_a_pause_begins_anew(self) -> None:
-        turns = Turns()
+        turns = SendSchedule()
         self.leaves(turns, 0.0, 0.0)
         turns.take(1.0, 5.0)
         assert turns.at(1.98) == pytest.approx(5.98)
 
     def test_long_frames_that_are_late_once_are_spread_out_again(self) -> None:
-        turns = Turns()
+        turns = SendSchedule()
         for number in range(20):
             turns.take(float(number), number + (0.3 if number >= 5 else 0.0))
         assert turns.at(19.0) == pytest.approx(19.3)
 
     @given(st.lists(st.floats(0.0, 0.04), min_size=200, max_size=400))
     def test_it_is_never_more_than_a_little_ahead_of_the_rate(self, steps: list[float]) -> None:
-        turns, now, last = Turns(), 0.0, 0.0
+        turns, now, last = SendSchedule(), 0.0, 0.0
         for number, step in enumerate(steps):
             now += step
             last = self.leaves(turns, number * 0.02, now)

@@ -17,7 +17,7 @@ from hypothesis import given, settings, strategies as st
 
 from icefloe.encoding import Encoded, PacketQueue, make_packet
 from icefloe.encoding.packing import Packer
-from icefloe.encoding.queue import MOST_BYTES as MOST_QUEUED
+from icefloe.encoding.queue import MAX_BYTES as MOST_QUEUED
 from icefloe.peer import PeerConnection
 from icefloe.peer._aiortc import Receiver, Sender
 from icefloe.peer.rtp.receive.decode_queue import MOST_BYTES as MOST_WAITING, Backlog
