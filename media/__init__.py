@@ -1,14 +1,14 @@
-"""Audio and video for a peer connection: sources, transforms, fan-out, sinks.
+"""Media tracks for a peer connection: sources, transforms, fan-out and sinks of audio and video.
 
-Everything here is an aiortc ``MediaStreamTrack`` or makes some, so that it goes wherever such a
-track goes::
+All sources give aiortc ``MediaStreamTrack`` objects, and all sinks take them, so that they work
+with any code that uses such tracks::
 
     source = await FileSource.open("film.mp4", loop=True)
     peer.add_track(TransformTrack(source.video, blur))
 
 A track is read with ``await track.recv()`` and ended with ``track.stop()``; at its end ``recv()``
-raises ``aiortc.mediastreams.MediaStreamError``. Nothing here keeps more than a stated number of
-frames, and nothing slow runs on the event loop.
+raises ``aiortc.mediastreams.MediaStreamError``. Every queue is bounded, and slow work runs in
+threads or processes of its own, never on the event loop.
 """
 
 from ._util.clock import Clock, MonotonicClock
@@ -34,7 +34,8 @@ from .fanout.fanout import Fanout, LatestFrame, Subscription
 from .fanout.transform import TransformFunction, TransformTrack
 from .sinks.discard import Discard, discard
 from .sinks.readers import AudioReader, FrameReader, audio, frames
-from .sinks.recorder import RecordedFile, Recorder
+from .sinks.recorder import Recorder
+from .sinks.recording_path import RecordedFile
 from .sinks.snapshot import snapshot
 from .sinks.speaker import Speaker
 from .sources.audio_queue import AudioQueue, QueuedAudio

@@ -1,4 +1,4 @@
-"""What can go wrong with sources and sinks of media.
+"""Errors of media sources and sinks.
 
 ::
 
@@ -30,11 +30,11 @@ class MediaError(PrintableError):
 
 
 class InvalidParameter(MediaError, ValueError):
-    """A source or a sink was asked for something that it cannot do.
+    """A parameter of a source or sink is out of range or of the wrong kind.
 
     Attributes:
-        name: The parameter.
-        value: What was given for it.
+        name: Name of the parameter.
+        value: The value that was given.
     """
 
     def __init__(self, name: str, value: object, demand: str) -> None:
@@ -44,29 +44,29 @@ class InvalidParameter(MediaError, ValueError):
 
 
 class TrackEnded(MediaError):
-    """A track that has ended was asked to take something."""
+    """An operation needs a live track, and the track has ended."""
 
 
 class NobodyListens(MediaError):
-    """The one who read a queue of sound has left, and nobody else came.
+    """The reader of an audio queue has left, and no other reader came.
 
     Attributes:
-        seconds: How long another reader was waited for.
+        seconds: Seconds without a reader after which this is raised.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         super().__init__(
             "nobody reads the audio queue: the peer it was sent to has left. Add it to another "
-            "connection before more is pushed, or stop() it"
+            "connection before pushing more, or stop() it"
         )
 
 
 class MissingDependency(MediaError, ImportError):
-    """Something needs a package that is not installed.
+    """A feature needs a package that is not installed.
 
     Attributes:
-        package: The package.
+        package: Name of the package.
     """
 
     def __init__(self, user: str, package: str, requirement: str) -> None:
@@ -75,13 +75,13 @@ class MissingDependency(MediaError, ImportError):
 
 
 class SinkError(MediaError):
-    """The root of the errors of files and devices that media goes to.
+    """The root of the errors of output files and devices.
 
     The error of FFmpeg or of the system is the ``__cause__``.
 
     Attributes:
         path: The path or the device.
-        reason: What stopped it, as FFmpeg or the system said it.
+        reason: The cause, as reported by FFmpeg or the system.
     """
 
     def __init__(self, path: str, reason: str, sentence: str) -> None:
@@ -91,19 +91,19 @@ class SinkError(MediaError):
 
 
 class RecordingFailed(SinkError):
-    """A recording could not be begun, or not be written to its end."""
+    """A recording could not be started, or failed before its end."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(
             path,
             reason,
-            f"cannot record to {_place(path)}: {_reason(path, reason)}. What was written before "
-            "can be played; check the folder, its permissions and the space on the disk",
+            f"cannot record to {_place(path)}: {_reason(path, reason)}. Media written before this "
+            "can be played; check the folder, its permissions and the free disk space",
         )
 
 
 class SnapshotFailed(SinkError):
-    """A picture could not be taken or written."""
+    """A snapshot could not be taken or written."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(
@@ -112,20 +112,20 @@ class SnapshotFailed(SinkError):
 
 
 class OutputUnavailable(SinkError):
-    """A loudspeaker could not be opened, or went away.
+    """A loudspeaker could not be opened, or was disconnected.
 
     Attributes:
-        available: The names of the devices that there are, as far as the system tells them.
+        available: Names of the output devices that the system lists.
     """
 
     def __init__(self, device: str, reason: str, available: tuple[str, ...] = ()) -> None:
         self.available = available
-        there = f"there are {', '.join(available)}" if available else "the system lists no device"
-        super().__init__(device, reason, f"cannot play to {_place(device)}: {reason}; {there}")
+        listed = f"there are {', '.join(available)}" if available else "the system lists no device"
+        super().__init__(device, reason, f"cannot play to {_place(device)}: {reason}; {listed}")
 
 
 class SourceError(MediaError):
-    """The root of the errors of files and URLs.
+    """The root of the errors of input files, URLs and devices.
 
     Attributes:
         path: The path or URL as it was given.
@@ -140,44 +140,44 @@ class DeviceUnavailable(SourceError):
     """A camera, a microphone or a screen cannot be used.
 
     Attributes:
-        reason: What stopped it, as FFmpeg or the system said it.
-        available: What there is instead, as names that can be opened, each with a description.
+        reason: The cause, as reported by FFmpeg or the system.
+        available: Devices that can be opened instead: names with descriptions.
     """
 
     def __init__(self, path: str, reason: str, available: dict[str, str]) -> None:
         self.reason = reason
         self.available = available
-        there = ", ".join(
+        listed = ", ".join(
             f"{name!r} ({text})" if text else repr(name) for name, text in available.items()
         )
         super().__init__(
             path,
             f"cannot open {_place(path)}: {_reason(path, reason)}. "
-            + (f"This machine has {there}" if available else "This machine has none that is seen"),
+            + (f"This machine has {listed}" if available else "This machine has no such device"),
         )
 
 
 class NotSeekable(SourceError):
-    """A jump, or another speed, was asked of a source that has no known length."""
+    """Seeking, or another playback rate, was requested of a source without a known length."""
 
     def __init__(self, path: str) -> None:
         super().__init__(
-            path, f"{_place(path)} is live, or does not tell its length: it is played as it comes"
+            path, f"{_place(path)} is live or has no known length: seek() and rate do not work"
         )
 
 
 class SourceNotFound(SourceError, FileNotFoundError):
-    """There is nothing at the path or URL."""
+    """The path or URL does not exist."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path, f"there is no file {_place(path)}; check the path")
 
 
 class SourceUnreadable(SourceError):
-    """There is something, and no audio or video can be decoded from it.
+    """The source exists, but no audio or video can be decoded from it.
 
     Attributes:
-        reason: What stopped it, as FFmpeg or the system said it.
+        reason: The cause, as reported by FFmpeg or the system.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -190,10 +190,10 @@ class SourceUnreadable(SourceError):
 
 
 class SourceTimeout(SourceError, TimeoutError):
-    """The first frame, or the next bytes, did not come in time.
+    """The first frame, or the next bytes, did not arrive in time.
 
     Attributes:
-        seconds: How long was waited.
+        seconds: The timeout.
     """
 
     def __init__(self, path: str, seconds: float) -> None:
@@ -206,10 +206,10 @@ class SourceTimeout(SourceError, TimeoutError):
 
 
 def _place(path: str) -> str:
-    """Return a path or URL as it is shown: cameras have their passwords in it."""
+    """Return a path or URL for display, without credentials: URLs of cameras contain passwords."""
     return quoted(public_url(path), 500)
 
 
 def _reason(path: str, reason: str) -> str:
-    """Return what FFmpeg said, in which it repeats the URL."""
+    """Return FFmpeg's message, in which it repeats the URL, without credentials."""
     return printable(reason.replace(path, public_url(path)) if path else reason, 500)

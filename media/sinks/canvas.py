@@ -1,4 +1,4 @@
-"""A picture of fixed size into which others of any size are put, side by side; for a thread."""
+"""Video compositor: pictures of any size in a grid on a canvas of fixed size; for a thread."""
 
 import math
 from collections.abc import Hashable
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from icefloe.encoding import PictureConverter, UnusablePicture, upright_size
 
 _BLACK = (16, 128, 128)
-_SHRINK = (1, 2, 2)
-"""How much smaller the planes of ``yuv420p`` are than the picture."""
+_SUBSAMPLING = (1, 2, 2)
+"""Subsampling of the planes of ``yuv420p``."""
 
 
 class Canvas:
-    """One picture fills it as far as its aspect ratio allows; several stand in a grid.
+    """A canvas for pictures: a single one is scaled to fit, several are arranged in a grid.
 
     Args:
         width: Pixels, even.
@@ -27,17 +27,17 @@ class Canvas:
         self.height = height
         self._planes: list[NDArray[np.uint8]] = [
             np.full((height // shrink, width // shrink), black, np.uint8)
-            for black, shrink in zip(_BLACK, _SHRINK, strict=True)
+            for black, shrink in zip(_BLACK, _SUBSAMPLING, strict=True)
         ]
         self._shown: dict[Hashable, VideoFrame] = {}
         self._boxes: dict[Hashable, tuple[int, int]] = {}
         self._converter = PictureConverter()
 
     def show(self, key: Hashable, frame: VideoFrame) -> None:
-        """Put a picture in the place of the one with the same key, or add a place for it.
+        """Replace the picture with the same key, or add a cell for it.
 
         Raises:
-            UnusablePicture: It cannot be converted; what was shown before stays.
+            UnusablePicture: It cannot be converted; the canvas is unchanged.
         """
         before = self._shown.get(key)
         self._shown[key] = frame
@@ -45,7 +45,7 @@ class Canvas:
             if before is None:
                 self._arrange()
             else:
-                self._put(key)
+                self._draw_into_cell(key)
         except UnusablePicture:
             if before is None:
                 self.remove(key)
@@ -54,12 +54,12 @@ class Canvas:
             raise
 
     def remove(self, key: Hashable) -> None:
-        """Take a picture away and close its place up."""
+        """Remove a picture and rearrange the others."""
         if self._shown.pop(key, None) is not None:
             self._arrange()
 
     def draw(self) -> VideoFrame:
-        """Return the whole as a new frame in ``yuv420p``, without a timestamp."""
+        """Return the canvas as a new frame in ``yuv420p``, without a timestamp."""
         frame = VideoFrame(self.width, self.height, "yuv420p")
         for plane, pixels in zip(frame.planes, self._planes, strict=True):
             rows, width = pixels.shape
@@ -72,46 +72,46 @@ class Canvas:
             plane[:] = black
         self._boxes.clear()
         for key in self._shown:
-            self._put(key)
+            self._draw_into_cell(key)
 
-    def _put(self, key: Hashable) -> None:
+    def _draw_into_cell(self, key: Hashable) -> None:
         frame = self._shown[key]
-        left, top, width, height = self._place(key, frame)
+        left, top, width, height = self._fit(key, frame)
         scaled = self._converter.convert(frame, "yuv420p", width, height)
         if self._boxes.get(key, (width, height)) != (width, height):
-            # What it covered before may be more than what it covers now.
+            # The previous picture may have covered more of the cell.
             self._boxes.pop(key)
             self._clear_cell(key)
         self._boxes[key] = (width, height)
-        for plane, pixels, shrink in zip(scaled.planes, self._planes, _SHRINK, strict=True):
+        for plane, pixels, shrink in zip(scaled.planes, self._planes, _SUBSAMPLING, strict=True):
             rows, columns = height // shrink, width // shrink
             source = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
             y, x = top // shrink, left // shrink
             pixels[y : y + rows, x : x + columns] = source[:rows, :columns]
 
     def _cell(self, key: Hashable) -> tuple[int, int, int, int]:
-        """Return left, top, width and height of the place of a picture, all of them even."""
+        """Return left, top, width and height of a picture's cell, all of them even."""
         columns = math.ceil(math.sqrt(len(self._shown)))
         rows = math.ceil(len(self._shown) / columns)
         row, column = divmod(list(self._shown).index(key), columns)
         width, height = self.width // columns // 2 * 2, self.height // rows // 2 * 2
         return column * width, row * height, width, height
 
-    def _place(self, key: Hashable, frame: VideoFrame) -> tuple[int, int, int, int]:
+    def _fit(self, key: Hashable, frame: VideoFrame) -> tuple[int, int, int, int]:
         left, top, width, height = self._cell(key)
-        wide, tall = (max(1, side) for side in upright_size(frame))
-        scale = min(width / wide, height / tall)
-        fitting = min(width, max(2, round(wide * scale / 2) * 2))
-        high = min(height, max(2, round(tall * scale / 2) * 2))
+        frame_width, frame_height = (max(1, side) for side in upright_size(frame))
+        scale = min(width / frame_width, height / frame_height)
+        fitted_width = min(width, max(2, round(frame_width * scale / 2) * 2))
+        fitted_height = min(height, max(2, round(frame_height * scale / 2) * 2))
         return (
-            left + (width - fitting) // 4 * 2,
-            top + (height - high) // 4 * 2,
-            fitting,
-            high,
+            left + (width - fitted_width) // 4 * 2,
+            top + (height - fitted_height) // 4 * 2,
+            fitted_width,
+            fitted_height,
         )
 
     def _clear_cell(self, key: Hashable) -> None:
         left, top, width, height = self._cell(key)
-        for plane, black, shrink in zip(self._planes, _BLACK, _SHRINK, strict=True):
+        for plane, black, shrink in zip(self._planes, _BLACK, _SUBSAMPLING, strict=True):
             y, x = top // shrink, left // shrink
             plane[y : y + height // shrink, x : x + width // shrink] = black

@@ -1,4 +1,4 @@
-"""Reads a track that nobody wants."""
+"""Sink that reads a track and discards its frames."""
 
 import asyncio
 from typing import Any
@@ -8,14 +8,14 @@ from aiortc import MediaStreamTrack
 from .._util.shared_reader import MediaData, pump
 
 _running: "set[asyncio.Task[None]]" = set()
-"""The event loop itself does not keep a task."""
+"""Strong references, because the event loop keeps only weak ones to its tasks."""
 
 
 class Discard:
     """Reads a track to its end and keeps nothing; made by ``discard()``.
 
     Attributes:
-        count: How many frames were read.
+        count: Number of frames read.
     """
 
     def __init__(self, track: MediaStreamTrack) -> None:
@@ -31,7 +31,7 @@ class Discard:
         self.count += 1
 
     def close(self) -> None:
-        """Stop reading; the track goes on. It can be called again."""
+        """Stop reading; the track is not stopped. Idempotent."""
         self._task.cancel()
 
     async def wait(self) -> None:
@@ -40,10 +40,10 @@ class Discard:
 
 
 def discard(track: MediaStreamTrack) -> Discard:
-    """Read a track from now on to its end, and keep nothing.
+    """Read a track from now on to its end, and discard its frames.
 
-    For a track that nobody reads, whose source would keep what it receives. What is returned may be
-    left alone; it ends with the track.
+    Use it for a track that has no other reader and whose source would queue frames without bound.
+    The returned object need not be kept; it ends with the track.
 
     Raises:
         RuntimeError: No event loop runs.

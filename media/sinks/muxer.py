@@ -1,7 +1,7 @@
-"""One file that is being written: containers, encoders, and how they are set; for a thread.
+"""Muxer: writes encoded audio and video to an MP4, Matroska, WebM, WAV or HLS file; for a thread.
 
-Every format here can be played when the program that writes it is killed: what is on its way then
-is a second or two.
+Every format stays playable if the writing program is killed; then only the last second or two are
+missing.
 """
 
 import datetime
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 VIDEO_CLOCK = 90000
 
 _KEY_FRAME_SECONDS = 2.0
-"""So far apart are key frames, at which a player can begin and a segment does."""
+"""Seconds between key frames, at which players can seek and HLS segments begin."""
 
 _BITS_PER_PIXEL = 0.08
-"""For encoders that are given a rate: 2.2 Mbit/s for 1280 x 720 at 30 frames a second."""
+"""Default bitrate of encoders without a constant-quality mode: 2.2 Mbit/s at 720p30."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
-    """How one kind of file is written.
+    """Container, encoders and options of a file format.
 
     Attributes:
         muxer: FFmpeg's name of the container.
-        audio: FFmpeg's name of the encoder.
-        video: Likewise; None if the file has sound alone.
-        options: Of the container.
-        is_one_file: Whether all is in the file that was named; HLS has segments beside it.
+        audio: FFmpeg's name of the audio encoder.
+        video: FFmpeg's name of the video encoder; ``None`` if the format has audio only.
+        options: Options of the container.
+        is_one_file: Whether the recording is a single file; HLS has segment files beside it.
     """
 
     muxer: str
@@ -98,7 +98,7 @@ _ENCODER_OPTIONS = {
 
 
 class _RawFile:
-    """A file for FFmpeg whose writes let go of the interpreter lock, and write all or fail."""
+    """An output file for FFmpeg; its writes release the interpreter lock and are complete."""
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - close() is called by MediaFile
@@ -123,15 +123,15 @@ class _RawFile:
 
 
 class MediaFile:
-    """A file with at most one stream of audio and one of video.
+    """An output file with at most one audio and one video stream.
 
     Args:
-        path: Where to.
+        path: Path of the file.
         file_format: One of ``FORMATS``.
-        audio: Bits a second of the sound; None for a file without.
-        size: Width and height of the pictures, even; None for a file without.
-        rate: Frames of video a second, by which the encoder reckons; they may come at any time.
-        video_bitrate: Bits a second; None leaves it to the encoder.
+        audio: Audio bitrate, in bits per second; ``None`` for a file without audio.
+        size: Width and height of the video, even; ``None`` for a file without video.
+        rate: Nominal frame rate for rate control; frames may have any timestamps.
+        video_bitrate: Bits per second; ``None`` for the default of the encoder.
 
     Raises:
         OSError: The file cannot be opened or written; FFmpeg's errors are of this type too.
@@ -154,7 +154,7 @@ class MediaFile:
         else:
             options["hls_segment_filename"] = f"{os.path.splitext(path)[0]}-%05d.ts"
         try:
-            # A name of another scheme would be taken for a URL, so a path is made absolute.
+            # An absolute path cannot be mistaken for a URL, such as "a:b.mp4" could.
             self._container = av.open(
                 self._file or os.path.abspath(path),
                 "w",
@@ -194,17 +194,17 @@ class MediaFile:
         stream.codec_context.time_base = Fraction(1, VIDEO_CLOCK)
         stream.time_base = Fraction(1, VIDEO_CLOCK)
         stream.options = dict(_ENCODER_OPTIONS[codec])
-        # Key frames are asked for by time: frames may be a second apart.
+        # Key frames are forced by time instead, since frames may be a second apart.
         stream.codec_context.gop_size = 10_000
         if codec == "libvpx":
-            stream.thread_count = 1  # its threads wait by spinning
+            stream.thread_count = 1  # libvpx threads spin while they wait
             bitrate = bitrate or round(size[0] * size[1] * rate * _BITS_PER_PIXEL)
         if bitrate:
             stream.bit_rate = bitrate
         return stream
 
     def write_audio(self, position: int, samples: NDArray[np.int16]) -> None:
-        """Write sound of shape ``(n, 2)`` that begins at a sample; it must go on without a gap."""
+        """Write audio of shape ``(n, 2)`` at a sample position, contiguous to the last write."""
         if self._audio is None or not len(samples):
             return
         frame = AudioFrame.from_ndarray(samples.reshape(1, -1), "s16", "stereo")
@@ -214,7 +214,7 @@ class MediaFile:
         self._container.mux(self._audio.encode(frame))
 
     def write_video(self, at: float, frame: VideoFrame) -> None:
-        """Write a picture of the file's size, ``at`` seconds; the seconds only grow."""
+        """Write a picture of the file's size at ``at`` seconds, which must increase."""
         if self._video is None:
             return
         frame.pts = round(at * VIDEO_CLOCK)
@@ -226,7 +226,7 @@ class MediaFile:
         self._container.mux(self._video.encode(frame))
 
     def close(self) -> None:
-        """Write what the encoders hold back and the end of the file, and close it."""
+        """Flush the encoders, write the trailer and close the file."""
         streams: list[Any] = [s for s in (self._audio, self._video) if s is not None]
         try:
             for stream in streams:
@@ -237,6 +237,6 @@ class MediaFile:
                 self._file.close()
 
     def abandon(self) -> None:
-        """Close the file as it is, after an error."""
+        """Close the file without a trailer, after an error."""
         if self._file is not None:
             self._file.close()

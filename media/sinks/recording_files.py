@@ -1,32 +1,32 @@
-"""All the files of one recording, and which track goes into which; for a thread."""
+"""The files of one recording: assigns tracks to files by participant; for a thread."""
 
 import os
-import re
 
 from av import AudioFrame, VideoFrame
 
-from icefloe.text import LONGEST_NAME, file_name
-
-from .recorder import PARTICIPANT, RecordedFile
-from .recording_writer import REJOIN, Tape, TapedTrack, TapeSettings, Tell
+from .recording_path import PARTICIPANT, RecordedFile, participant_path
+from .recording_writer import (
+    REJOIN_WAIT,
+    CaptureTimeMethod,
+    FileSettings,
+    FileWriter,
+    RecordedTrack,
+)
 from .sync import SenderClock
 
-_NAME_BYTES = 120
-"""Of a participant's name in that of a file: the rest of it, and a number, need some as well."""
 
-
-class Reel:
-    """The tapes of a recording: one, or one for each participant.
+class RecordingFiles:
+    """Writes the files of a recording: one, or one for each participant.
 
     Attributes:
-        files: What was begun, in order.
-        dropped: How many pictures the tapes left out.
-        lost_audio: How many seconds of sound they lost.
-        current: The path that is being worked on; None before the first.
-        finished: Whether nothing more will come.
+        files: Files that were started, in order.
+        dropped: Number of pictures that were dropped.
+        lost_audio: Seconds of audio that were dropped.
+        current: Path of the file that was written last; ``None`` before the first.
+        finished: Whether all files are complete.
     """
 
-    def __init__(self, path: str, settings: TapeSettings) -> None:
+    def __init__(self, path: str, settings: FileSettings) -> None:
         self.files: list[RecordedFile] = []
         self.dropped = 0
         self.lost_audio = 0.0
@@ -36,107 +36,96 @@ class Reel:
         self._settings = settings
         self._is_separate = PARTICIPANT in path
         self._zero: float | None = None
-        self._tapes: dict[str, Tape] = {}
-        self._tracks: dict[object, tuple[str, Tape, TapedTrack]] = {}
+        self._writers: dict[str, FileWriter] = {}
+        self._tracks: dict[object, tuple[str, FileWriter, RecordedTrack]] = {}
         self._senders: dict[str, SenderClock] = {}
         self._paths: set[str] = set()
         self._ended_dropped = 0
         self._ended_lost = 0.0
 
-    def add(self, key: object, kind: str, participant: str, tell: Tell | None) -> None:
-        """Take a track; ``key`` stands for it from now on.
+    def add(
+        self, key: object, kind: str, participant: str, capture_time: CaptureTimeMethod | None
+    ) -> None:
+        """Add a track.
 
         Args:
-            key: Anything that is not used for another track.
+            key: Identifies the track in later calls.
             kind: ``audio`` or ``video``.
-            participant: Whose it is, or nothing.
-            tell: Its ``capture_time``, if it has one.
+            participant: Name of its participant; may be empty.
+            capture_time: The track's ``capture_time``; ``None`` if it has none.
         """
-        # Whose clock it is that an unnamed track tells is not known.
+        # Tracks without a participant may have different senders, so they share no clock.
         sender = SenderClock()
         if participant:
             sender = self._senders.setdefault(participant, sender)
         name = participant if self._is_separate else ""
-        tape = self._tapes.get(name)
-        if tape is None:
-            tape = self._tapes[name] = Tape(self._new_path(name), self._settings)
-        self._tracks[key] = participant, tape, tape.add(kind, sender, tell)
+        writer = self._writers.get(name)
+        if writer is None:
+            writer = self._writers[name] = FileWriter(self._new_path(name), self._settings)
+        self._tracks[key] = participant, writer, writer.add(kind, sender, capture_time)
 
     def remove(self, key: object, now: float) -> None:
-        """Let a track go, at ``now`` seconds."""
-        _, tape, track = self._tracks.pop(key)
-        tape.remove(track, now)
+        """Remove a track that ended at ``now`` seconds."""
+        _, writer, track = self._tracks.pop(key)
+        writer.remove(track, now)
 
     def push(
         self, key: object, frame: AudioFrame | VideoFrame, captured: float | None, arrived: float
     ) -> None:
-        """Take a frame of a track; see ``Tape.push``."""
-        participant, tape, track = self._tracks[key]
-        self.current = tape.path
+        """Add a frame of a track; see ``FileWriter.push``."""
+        participant, writer, track = self._tracks[key]
+        self.current = writer.path
         if self._zero is None:
             self._zero = arrived
-        is_first = tape.zero is None
-        tape.push(track, frame, captured, arrived)
+        is_first = writer.zero is None
+        writer.push(track, frame, captured, arrived)
         if is_first:
             whose = participant if self._is_separate else None
-            self.files.append(RecordedFile(tape.path, whose, arrived - self._zero))
+            self.files.append(RecordedFile(writer.path, whose, arrived - self._zero))
 
     def advance(self, now: float) -> None:
-        """Write what is complete at ``now``, and end the files of those who left."""
-        for name, tape in tuple(self._tapes.items()):
-            self.current = tape.path
-            idle = tape.idle_since
-            if self._is_separate and idle is not None and now - idle >= REJOIN:
-                self._end(name)
+        """Write all media that is complete at ``now``; close files of participants that left."""
+        for name, writer in tuple(self._writers.items()):
+            self.current = writer.path
+            idle = writer.idle_since
+            if self._is_separate and idle is not None and now - idle >= REJOIN_WAIT:
+                self._finish_file(name)
             else:
-                tape.advance(now)
+                writer.advance(now)
         self._count()
 
     def finish(self) -> None:
-        """Write what is left and end every file."""
-        for name in tuple(self._tapes):
-            self._end(name)
+        """Write the remaining media and close every file."""
+        for name in tuple(self._writers):
+            self._finish_file(name)
         self._count()
         self.finished = True
 
     def abandon(self) -> None:
-        """Close the files as they are, after an error."""
-        for tape in self._tapes.values():
-            tape.abandon()
+        """Close the files without trailers, after an error."""
+        for writer in self._writers.values():
+            writer.abandon()
 
-    def _end(self, name: str) -> None:
-        tape = self._tapes[name]
-        self.current = tape.path
-        tape.finish()
-        del self._tapes[name]
+    def _finish_file(self, name: str) -> None:
+        writer = self._writers[name]
+        self.current = writer.path
+        writer.finish()
+        del self._writers[name]
         self._senders.pop(name, None)
-        self._ended_dropped += tape.dropped
-        self._ended_lost += tape.lost_audio
+        self._ended_dropped += writer.dropped
+        self._ended_lost += writer.lost_audio
 
     def _count(self) -> None:
-        tapes = self._tapes.values()
-        self.dropped = self._ended_dropped + sum(tape.dropped for tape in tapes)
-        self.lost_audio = self._ended_lost + sum(tape.lost_audio for tape in tapes)
+        writers = self._writers.values()
+        self.dropped = self._ended_dropped + sum(writer.dropped for writer in writers)
+        self.lost_audio = self._ended_lost + sum(writer.lost_audio for writer in writers)
 
     def _new_path(self, participant: str) -> str:
         if not self._is_separate:
             return self._path
-        # A name comes from outside, and is to stay one part of a path.
-        name = _in_a_path(participant, self._path)
-        path, number = self._path.replace(PARTICIPANT, name), 1
+        path, number = participant_path(self._path, participant), 1
         while os.path.normcase(path) in self._paths:
             number += 1
-            path = self._path.replace(PARTICIPANT, f"{name}-{number}")
+            path = participant_path(self._path, participant, number)
         self._paths.add(os.path.normcase(path))
         return path
-
-
-def _in_a_path(participant: str, path: str) -> str:
-    """Return the part of a file's name that a participant's name gives, bounded in bytes."""
-    words = re.sub(r"[^\w-]", "_", participant)
-    if words.startswith("-"):
-        words = f"_{words}"  # programs would take it for an option
-    part = next(each for each in path.split(os.sep) if PARTICIPANT in each)
-    rest = len(os.fsencode(part.replace(PARTICIPANT, ""))) + len("-9999999")
-    longest = (LONGEST_NAME - rest) // part.count(PARTICIPANT)
-    return file_name(words, longest=max(min(longest, _NAME_BYTES), 16), windows=True)

@@ -1,6 +1,6 @@
-"""From the frames of several tracks to one file, on one timeline; for a thread.
+"""Recording writer: the frames of several tracks, synchronized in one file; for a thread.
 
-Nothing here waits or reads a clock: every call says what time it is.
+Nothing here waits or reads a clock: the caller passes the current time in.
 """
 
 from collections import deque
@@ -14,55 +14,59 @@ from av.frame import Frame
 from icefloe.encoding import Refusals, UnusablePicture, UnusableSound, duration_of, upright_size
 from icefloe.encoding.pictures import MAX_SIDE
 
-from .audio_mixer import SAMPLE_RATE, Mixer, Voice
+from .audio_mixer import SAMPLE_RATE, Mixer, MixerInput
 from .canvas import Canvas
 from .muxer import FileFormat, MediaFile
 from .sync import SenderClock, TrackClock
 
-_GATHER = 0.5
-"""Seconds after the first frame for which the file waits for the other tracks to begin."""
+_TRACK_START_WAIT = 0.5
+"""Seconds after the first frame for which the file waits for the first frames of other tracks."""
 
-_HOLD = 2.0
-"""Seconds for which the mixed sound waits for a track that gives none; then that one is silent."""
+_AUDIO_WAIT = 2.0
+"""Seconds for which the mixer waits for audio of a track before it inserts silence."""
 
-_LATE = 0.1
-"""A picture may belong this much before the last one and is still shown, right after it."""
+_REORDER_TOLERANCE = 0.1
+"""Seconds by which a picture may be earlier than the previous one and is still written, right after
+it. Earlier ones are dropped."""
 
-_STEP = 0.002
-"""The least seconds between two pictures; WebM counts in milliseconds."""
+_MIN_FRAME_INTERVAL = 0.002
+"""Minimum of seconds between two pictures; timestamps of WebM have a resolution of 1 ms."""
 
-_STILL = 1.0
-"""A picture that does not change is repeated so often, for the container is not to wait for it."""
+_REPEAT_INTERVAL = 1.0
+"""Seconds after which an unchanged picture is repeated, so that the muxer does not hold back audio
+until the next picture."""
 
-_TRAILS = 0.5
-"""By so many seconds such a repetition stays behind, for the next real picture to come in time."""
+_REPEAT_DELAY = 0.5
+"""Seconds by which a repeated picture is behind the current time, so that the next real picture is
+not late."""
 
-_REPORT = 5.0
-"""Seconds for which the frames of a track wait for the first sender report, to be placed by it from
-the first frame on. It comes after 0.5 to 1.5 s from aiortc, after some seconds for the audio of
-browsers, and may be lost."""
+_SENDER_REPORT_WAIT = 5.0
+"""Seconds for which the frames of a track wait for the first RTCP sender report, which gives their
+capture times. aiortc sends it after 0.5 to 1.5 s, browsers send that of audio after some seconds,
+and it may be lost."""
 
-_EARLIER = 0.5
-"""By so many seconds sound may belong before its arrival, as far as the file waits for it."""
+_CAPTURE_DELAY = 0.5
+"""Seconds between capture and arrival of audio for which the mixer waits, while a track waits for
+its sender report."""
 
-REJOIN = 10.0
-"""Seconds for which a file waits for another track when all have ended."""
+REJOIN_WAIT = 10.0
+"""Seconds for which a file stays open for another track when all have ended."""
 
 _PENDING_BYTES = 64 * 1024 * 1024
-"""Of pictures that wait for either; beyond that they are placed with what is known by then, and the
-file begins."""
+"""Maximum bytes of pictures that wait for a sender report or for the start of the file. Beyond that
+they are placed without capture times, or the file is started."""
 
 _DEFAULT_SIZE = (1280, 720)
 
-Tell: TypeAlias = Callable[[Frame], float | None]
-"""A track's ``capture_time``."""
+CaptureTimeMethod: TypeAlias = Callable[[Frame], float | None]
+"""The ``capture_time`` method of a track."""
 
-_BLOCK = SAMPLE_RATE // 50
+_BLOCK_SAMPLES = SAMPLE_RATE // 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TapeSettings:
-    """What a file is to be like; see ``Recorder``."""
+class FileSettings:
+    """Settings of a recorded file; see ``Recorder`` for the units."""
 
     file_format: FileFormat
     audio: bool | None
@@ -74,34 +78,41 @@ class TapeSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Arrived:
-    """A frame, and when it was captured and came, as ``Tape.push`` got it."""
+class _Arrival:
+    """A frame with its capture and arrival times, as given to ``push``."""
 
     frame: AudioFrame | VideoFrame
     captured: float | None
     arrived: float
 
 
-class TapedTrack:
-    """One track on a tape.
+class RecordedTrack:
+    """One track of a recorded file.
 
     Attributes:
-        has_begun: Whether frames of it were placed.
-        waiting: Frames that are not placed, because the track is about to tell their capture times.
+        kind: ``audio`` or ``video``.
+        clock: Computes the positions of the frames.
+        mixer_input: Mixer input of an audio track.
+        has_begun: Whether frames of it were placed on the timeline.
+        waiting: Frames that wait for the first sender report; ``None`` once they were placed.
     """
 
     def __init__(
-        self, kind: str, sender: SenderClock, mixer: Mixer, tell: Tell | None = None
+        self,
+        kind: str,
+        sender: SenderClock,
+        mixer: Mixer,
+        capture_time: CaptureTimeMethod | None = None,
     ) -> None:
         self.kind: Final = kind
         self.clock: Final = TrackClock(kind, sender)
-        self.voice: Final = Voice(mixer)
+        self.mixer_input: Final = MixerInput(mixer)
         self.has_begun = False
-        self.waiting: deque[_Arrived] | None = None if tell is None else deque()
-        self._tell = tell
+        self.waiting: deque[_Arrival] | None = None if capture_time is None else deque()
+        self._capture_time = capture_time
 
-    def place(self, item: _Arrived) -> float:
-        """Return where a frame belongs, in seconds on the clock of the arrivals."""
+    def place(self, item: _Arrival) -> float:
+        """Return the position of a frame, in seconds on the clock of the arrivals."""
         frame, duration = item.frame, 0.0
         if isinstance(frame, AudioFrame):
             duration = duration_of(frame)
@@ -111,64 +122,74 @@ class TapedTrack:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether frames wait for their capture times."""
+        """True if frames wait for their capture times."""
         return bool(self.waiting)
 
-    def release(self) -> list[_Arrived]:
-        """Give out the frames that waited, with their capture times if they are known by now."""
+    def release(self) -> list[_Arrival]:
+        """Take the waiting frames, with their capture times if those are known by now."""
         waiting, self.waiting = self.waiting or deque(), None
-        if self._tell is None:
+        if self._capture_time is None:
             return list(waiting)
-        # Each by itself: while they waited, the delay of what is played was changed.
-        return [_Arrived(a.frame, self._tell(a.frame), a.arrived) for a in waiting]
+        # Capture times are looked up for each frame: the playout delay may have changed meanwhile.
+        return [_Arrival(a.frame, self._capture_time(a.frame), a.arrived) for a in waiting]
 
 
-class Tape:
-    """One file and the tracks that go into it.
+class FileWriter:
+    """Writes one file from any number of tracks.
 
     Attributes:
-        zero: Where the timeline of the file begins, in seconds on the clock of the arrivals; None
-            before the first frame.
-        dropped: How many pictures were left out: they came too late, or cannot be converted.
-        idle_since: When the last track was removed, on that clock; None while there are some.
+        path: Path of the file.
+        zero: Start of the file's timeline, in seconds on the clock of the arrivals; ``None`` before
+            the first frame.
+        dropped: Number of pictures that were dropped: too late, or not convertible.
+        idle_since: Time at which the last track was removed, on that clock; ``None`` while there
+            are tracks.
     """
 
-    def __init__(self, path: str, settings: TapeSettings) -> None:
+    def __init__(self, path: str, settings: FileSettings) -> None:
         self.path = path
         self.zero: float | None = None
         self.dropped = 0
         self._settings = settings
         self._mixer = Mixer()
-        self._tracks: set[TapedTrack] = set()
+        self._tracks: set[RecordedTrack] = set()
         self._kinds: set[str] = set()
-        self._pending: deque[tuple[float, TapedTrack, VideoFrame]] = deque()
+        self._pending: deque[tuple[float, RecordedTrack, VideoFrame]] = deque()
         self._file: MediaFile | None = None
         self._canvas: Canvas | None = None
-        self._last = -_STEP
+        self._last = -_MIN_FRAME_INTERVAL
         self._changed = False
         self._refused = Refusals(f"recording {path}")
         self.idle_since: float | None = None
 
     @property
     def lost_audio(self) -> float:
-        """How many seconds of sound came too late for the file."""
+        """Seconds of audio that arrived too late for the file."""
         return self._mixer.lost / SAMPLE_RATE
 
-    def add(self, kind: str, sender: SenderClock, tell: Tell | None = None) -> TapedTrack:
-        """Add a track of a participant; ``tell`` is its ``capture_time``, if it has one."""
-        track = TapedTrack(kind, sender, self._mixer, tell)
+    def add(
+        self, kind: str, sender: SenderClock, capture_time: CaptureTimeMethod | None = None
+    ) -> RecordedTrack:
+        """Add a track.
+
+        Args:
+            kind: ``audio`` or ``video``.
+            sender: Clock of the participant that sends the track.
+            capture_time: The track's ``capture_time``; ``None`` if it has none.
+        """
+        track = RecordedTrack(kind, sender, self._mixer, capture_time)
         self._tracks.add(track)
         self._kinds.add(kind)
         self.idle_since = None
         return track
 
-    def remove(self, track: TapedTrack, now: float) -> None:
-        """Take out a track that has ended; what it gave stays."""
+    def remove(self, track: RecordedTrack, now: float) -> None:
+        """Remove a track that ended at ``now`` seconds; its frames stay in the file."""
         self._release(track)
         self._tracks.discard(track)
         if not self._tracks:
             self.idle_since = now
-        # The last picture of the last track stays.
+        # The last picture of the last video track stays on the canvas.
         elif (
             self._canvas is not None
             and track.kind == "video"
@@ -179,7 +200,7 @@ class Tape:
 
     def push(
         self,
-        track: TapedTrack,
+        track: RecordedTrack,
         frame: AudioFrame | VideoFrame,
         captured: float | None,
         arrived: float,
@@ -187,86 +208,95 @@ class Tape:
         """Add a frame.
 
         Args:
-            track: What ``add`` returned.
-            frame: It is not changed.
-            captured: When it was, by the clock of its sender, in seconds; None if not known.
-            arrived: Seconds on our clock.
+            track: The track, as returned by ``add``.
+            frame: The frame, which is not changed.
+            captured: Capture time by the clock of the sender, in seconds; ``None`` if not known.
+            arrived: Arrival time, in seconds on the local clock.
+
+        Raises:
+            OSError: The file cannot be written.
         """
         if self.zero is None:
             self.zero = arrived
-        item = _Arrived(frame, captured, arrived)
+        item = _Arrival(frame, captured, arrived)
         if track.waiting is None:
             self._place(track, item)
             return
         track.waiting.append(item)
-        if captured is not None or _weight(a.frame for a in track.waiting) > _PENDING_BYTES:
+        if captured is not None or _picture_bytes(a.frame for a in track.waiting) > _PENDING_BYTES:
             self._release(track)
 
-    def _release(self, track: TapedTrack) -> None:
+    def _release(self, track: RecordedTrack) -> None:
         for item in track.release():
             self._place(track, item)
 
-    def _place(self, track: TapedTrack, item: _Arrived) -> None:
+    def _place(self, track: RecordedTrack, item: _Arrival) -> None:
         assert self.zero is not None
         frame = item.frame
         at = track.place(item) - self.zero
         track.has_begun = True
         if isinstance(frame, AudioFrame):
             try:
-                track.voice.push(frame, at)
+                track.mixer_input.push(frame, at)
             except UnusableSound as error:
                 self._refused.note(error)
         elif self._file is not None:
-            self._show(at, track, frame)
+            self._compose(at, track, frame)
         else:
             self._pending.append((at, track, frame))
-            if _weight(frame for _, _, frame in self._pending) > _PENDING_BYTES:
-                self._open()
+            if _picture_bytes(frame for _, _, frame in self._pending) > _PENDING_BYTES:
+                self._open_file()
 
     def advance(self, now: float) -> None:
-        """Write what is complete by now, in seconds on the clock of the arrivals."""
+        """Write all media that is complete at ``now``, in seconds on the clock of the arrivals.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         if self.zero is None:
             return
-        if self.idle_since is not None and now - self.idle_since < REJOIN:
-            return  # silence after the end is no part of what was recorded
+        if self.idle_since is not None and now - self.idle_since < REJOIN_WAIT:
+            return  # do not record silence after the last track
         for track in self._tracks:
-            if track.waiting and now - track.waiting[0].arrived >= _REPORT:
+            if track.waiting and now - track.waiting[0].arrived >= _SENDER_REPORT_WAIT:
                 self._release(track)
         if self._file is None:
             if any(track.is_waiting for track in self._tracks):
                 return
-            if now - self.zero < _GATHER and not all(t.has_begun for t in self._tracks):
+            if now - self.zero < _TRACK_START_WAIT and not all(t.has_begun for t in self._tracks):
                 return
-            self._open()
+            self._open_file()
         passed = now - self.zero
         self._write_audio(self._complete(passed))
-        due = passed - _TRAILS
-        if self._canvas is not None and due >= self._last + (_STILL if self._last >= 0 else 0):
+        due = passed - _REPEAT_DELAY
+        if self._canvas is not None and due >= self._last + (
+            _REPEAT_INTERVAL if self._last >= 0 else 0
+        ):
             self._write_picture(due)
 
     def _complete(self, passed: float) -> int:
-        """Return the position up to which no more sound will come."""
+        """Return the position in samples up to which no more audio is expected."""
         assert self.zero is not None
-        complete = round((passed - _HOLD) * SAMPLE_RATE)
+        complete = round((passed - _AUDIO_WAIT) * SAMPLE_RATE)
         tracks = [track for track in self._tracks if track.kind == "audio"]
-        ends = [track.voice.end for track in tracks if track.voice.end is not None]
+        ends = [track.mixer_input.end for track in tracks if track.mixer_input.end is not None]
         if ends and len(ends) == len(tracks):
             complete = max(complete, min(ends))
         first = [track.waiting[0].arrived - self.zero for track in tracks if track.waiting]
-        return min([complete, *(round((at - _EARLIER) * SAMPLE_RATE) for at in first)])
+        return min([complete, *(round((at - _CAPTURE_DELAY) * SAMPLE_RATE) for at in first)])
 
     def _write_audio(self, until: int) -> None:
         assert self._file is not None
-        blocks = (until - self._mixer.start) // _BLOCK
+        blocks = (until - self._mixer.start) // _BLOCK_SAMPLES
         while blocks > 0:
-            # Silence may be due for as long as a track was away.
+            # After a long absence of a track there may be much silence: write it in parts.
             count = min(blocks, 50)
             position = self._mixer.start
-            self._file.write_audio(position, self._mixer.take(position + count * _BLOCK))
+            self._file.write_audio(position, self._mixer.take(position + count * _BLOCK_SAMPLES))
             blocks -= count
 
-    def _open(self) -> None:
-        """Make the file, now that it is known what goes into it."""
+    def _open_file(self) -> None:
+        """Create the file, now that its streams are known."""
         settings = self._settings
         audio = "audio" in self._kinds if settings.audio is None else settings.audio
         video = "video" in self._kinds if settings.video is None else settings.video
@@ -283,13 +313,13 @@ class Tape:
             video_bitrate=settings.video_bitrate,
         )
         while self._pending:
-            self._show(*self._pending.popleft())
+            self._compose(*self._pending.popleft())
 
-    def _show(self, at: float, track: TapedTrack, frame: VideoFrame) -> None:
+    def _compose(self, at: float, track: RecordedTrack, frame: VideoFrame) -> None:
         if self._canvas is None:
             self.dropped += 1
             return
-        if at < self._last - _LATE:
+        if at < self._last - _REORDER_TOLERANCE:
             self.dropped += 1
             return
         try:
@@ -300,49 +330,50 @@ class Tape:
             return
         self._changed = True
         several = sum(other.kind == "video" for other in self._tracks) > 1
-        # Of several tracks each picture would make one of the whole.
+        # With several tracks, writing each new picture would multiply the frame rate.
         if not several or at >= self._last + 0.75 / self._settings.rate:
             self._write_picture(at)
 
     def _write_picture(self, at: float) -> None:
         assert self._file is not None
         assert self._canvas is not None
-        self._last = max(at, self._last + _STEP, 0.0)
+        self._last = max(at, self._last + _MIN_FRAME_INTERVAL, 0.0)
         self._file.write_video(self._last, self._canvas.draw())
         self._changed = False
 
     def finish(self) -> None:
-        """Write what is left, and the end of the file.
+        """Write the remaining media and the trailer; no file is made if there was no frame.
 
-        A tape that nothing was put on leaves no file.
+        Raises:
+            OSError: The file cannot be written.
         """
         if self.zero is None:
             return
         for track in self._tracks:
             self._release(track)
         if self._file is None:
-            self._open()
+            self._open_file()
             assert self._file is not None
         if self._changed:
             self._write_picture(self._last)
-        self._write_audio(self._mixer.heard + _BLOCK - 1)
+        self._write_audio(self._mixer.end + _BLOCK_SAMPLES - 1)
         self._file.close()
 
     def abandon(self) -> None:
-        """Close the file as it is, after an error."""
+        """Close the file without a trailer, after an error."""
         if self._file is not None:
             self._file.abandon()
 
 
-def _weight(frames: Iterable[AudioFrame | VideoFrame]) -> int:
-    """Return how many bytes the pictures of these have."""
+def _picture_bytes(frames: Iterable[AudioFrame | VideoFrame]) -> int:
+    """Return the size of the pictures among ``frames``, in bytes."""
     return sum(p.buffer_size for f in frames if isinstance(f, VideoFrame) for p in f.planes)
 
 
 def _first_size(
-    pictures: "deque[tuple[float, TapedTrack, VideoFrame]]",
+    pictures: "deque[tuple[float, RecordedTrack, VideoFrame]]",
 ) -> tuple[int, int] | None:
-    """Return the size of the first picture that has one, made even as encoders want it."""
+    """Return the size of the first picture with a valid one, rounded down to even numbers."""
     for _, _, frame in pictures:
         width, height = upright_size(frame)
         if 0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE:

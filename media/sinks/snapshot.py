@@ -1,4 +1,4 @@
-"""One picture of a track as a JPEG or PNG."""
+"""Snapshots: one video frame of a track as a JPEG or PNG image."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ PictureFile: TypeAlias = Literal["jpeg", "png"]
 _SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
 _CODECS = {"jpeg": ("mjpeg", "yuvj420p"), "png": ("png", "rgb24")}
 _FINEST, _COARSEST = 2, 31
-"""The range of FFmpeg's quantiser for JPEG."""
+"""Range of FFmpeg's JPEG quantizer."""
 
 
 async def snapshot(
@@ -34,33 +34,34 @@ async def snapshot(
     quality: int = 90,
     timeout: float = 10.0,
 ) -> bytes:
-    """Take the next picture of a track, or a frame that is there, as a JPEG or PNG.
+    """Encode the next picture of a track, or a given frame, as a JPEG or PNG.
 
-    The picture is encoded and written in a thread. A file appears whole or not at all.
+    The picture is encoded and written in a thread. The file is written atomically.
 
     Args:
-        source: A track of video, of which one frame is read, or a frame. A track gives each frame
-            to one reader: one that is read elsewhere is shared with ``Fanout``.
-        path: Where to write it, if anywhere; a file that is there is replaced.
-        format: ``jpeg`` or ``png``; if None what the suffix of the path says, else ``jpeg``.
-        quality: Of a JPEG, 1 to 100.
-        timeout: Seconds that a track may take to give a picture.
+        source: A video track, of which one frame is read, or a frame. A track gives each frame to
+            one reader only: share a track that has another reader with ``Fanout``.
+        path: Path of the image file; an existing file is replaced. ``None`` writes no file.
+        format: ``jpeg`` or ``png``; if ``None`` chosen by the suffix of the path, or ``jpeg``
+            without a path.
+        quality: JPEG quality, 1 to 100.
+        timeout: Seconds to wait for a frame of the track.
 
     Returns:
         The bytes of the JPEG or PNG.
 
     Raises:
-        InvalidParameter: A parameter makes no sense, or the track is not of pictures.
+        InvalidParameter: A parameter is out of range, or the track is not a video track.
         SnapshotFailed: The track has ended or gave no picture in time, the picture cannot be
             converted, or the file cannot be written.
 
-    Cancellation: safe; what is being written then may still appear.
+    Cancellation: safe; a write in progress is completed.
     """
     place = None if path is None else os.fspath(path)
     suffix = os.path.splitext(place or "")[1].lower()
     name = format or (_SUFFIXES.get(suffix, "") if place else "jpeg")
     if name not in _CODECS:
-        raise InvalidParameter("format", format or suffix, "give jpeg or png, or such a suffix")
+        raise InvalidParameter("format", format or suffix, "give jpeg or png, or that suffix")
     if not 1 <= quality <= 100:
         raise InvalidParameter("quality", quality, "give 1 to 100")
     frame = source
@@ -76,7 +77,7 @@ async def _next(track: MediaStreamTrack, place: str, timeout: float) -> VideoFra
         async with asyncio.timeout(timeout):
             frame = await track.recv()
     except TimeoutError as exc:
-        raise SnapshotFailed(place, f"no picture came in {timeout:g} s") from exc
+        raise SnapshotFailed(place, f"no picture arrived in {timeout:g} s") from exc
     except MediaStreamError as exc:
         raise SnapshotFailed(place, "the track has ended") from exc
     if not isinstance(frame, VideoFrame):
@@ -101,7 +102,7 @@ def _encode(frame: VideoFrame, name: str, quality: int) -> bytes:
     converter = PictureConverter()
     picture = converter.convert(frame, pixels)
     if picture is frame:
-        # Others may hold it, and it gets another time below.
+        # Other readers may share the frame, and its timestamp is changed below.
         other = converter.convert(frame, "rgb24" if name == "jpeg" else "yuv444p")
         picture = converter.convert(other, pixels)
     encoder = av.CodecContext.create(codec, "w")

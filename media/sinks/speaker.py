@@ -1,4 +1,4 @@
-"""Plays the sound of a track on a loudspeaker."""
+"""Audio playback of a track on a loudspeaker."""
 
 import asyncio
 import os
@@ -26,36 +26,36 @@ from .._util.loop_queue import LOOP_CHECK, Bridge, Worker
 from .._util.shared_reader import MediaData, pump
 from ..errors import InvalidParameter, OutputUnavailable
 
-_SOUND = SoundFormat(48000, "stereo")
-_KEPT = 0.2
-"""Seconds of sound that wait for the device beside the newest frame; more would only be delay."""
+_OUTPUT_FORMAT = SoundFormat(48000, "stereo")
+_MAX_QUEUED_SECONDS = 0.2
+"""Maximum seconds of audio queued before the newest frame; more would only add delay."""
 
-_MOST = 1000
-"""Frames that wait at most, however short: of 0.2 ms these are as long."""
+_MAX_QUEUED_FRAMES = 1000
+"""Maximum number of queued frames, for frames that are very short or have no length."""
 
 _END: Final = object()
 
 _OPEN_TIMEOUT = 5.0
 _CLOSE_TIMEOUT = 0.9
 _DRIVERS = {"linux": ("pulse", "alsa", "oss"), "darwin": ("audiotoolbox",)}
-"""FFmpeg's output devices by platform, the best first; which there are depends on its build."""
+"""FFmpeg's output devices by platform, in order of preference; builds of FFmpeg differ."""
 
 logger = get_logger(__name__)
 
 
 class Speaker(Closing):
-    """Plays a track of audio; made by ``await Speaker.open(track)``.
+    """Plays an audio track; made by ``await Speaker.open(track)``.
 
-    The device is opened and written to in a thread. When it is slower than the track, the oldest
-    frames of more than 0.2 s are lost and counted. It ends with its track. The format of the sound
-    may change at any time.
+    The device is opened and written to in a thread. At most 0.2 s of audio is queued; when the
+    device is slower than the track, the oldest frames are dropped and counted. Playback ends with
+    the track. The format of the audio may change at any time.
 
     Attributes:
-        device: What is played to.
+        device: Name of the output device.
         driver: FFmpeg's name of the kind of device.
-        dropped: How many frames were lost: the device was too slow, or they could not be used.
-        refused: Why sound could not be used, the latest; it goes on with the next frame.
-        error: What ended it early; None if nothing did.
+        dropped: Number of dropped frames: the device was too slow, or they could not be used.
+        refused: The latest error of a frame that could not be used; playback continues.
+        error: The error that ended playback early; ``None`` if there was none.
     """
 
     def __init__(self, track: MediaStreamTrack, device: str, driver: str) -> None:
@@ -66,7 +66,7 @@ class Speaker(Closing):
         self.error: OutputUnavailable | None = None
         self.refused: UnusableSound | None = None
         self._refusals = Refusals(f"playing to {device!r}")
-        self._heard = False
+        self._has_played = False
         self._frames: deque[object] = deque()
         self._seconds = 0.0
         self._changed = threading.Condition()
@@ -74,7 +74,7 @@ class Speaker(Closing):
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
         self._bridge: Bridge[Any] = Bridge()
-        self._bridge.lane(1)  # by which the thread sees that the event loop is gone
+        self._bridge.lane(1)  # lets the thread detect that the event loop is closed
         self._worker = Worker(self._bridge, self._run, "icefloe-speaker")
         self._track = track
         self._pump: asyncio.Task[None] | None = None
@@ -86,14 +86,14 @@ class Speaker(Closing):
         """Open a loudspeaker and play a track on it.
 
         Args:
-            track: A track of audio. It goes on when the speaker is closed.
-            device: The name of the device, as its driver knows it.
-            driver: FFmpeg's name of an output device, such as ``alsa``; if None the best that
-                PyAV's FFmpeg has for this platform.
+            track: An audio track. It is not stopped when the speaker is closed.
+            device: The driver's name of the device.
+            driver: FFmpeg's name of an output device, such as ``alsa``; if ``None`` the preferred
+                one of this platform that PyAV's FFmpeg has.
 
         Raises:
-            InvalidParameter: The track is not of audio.
-            OutputUnavailable: There is no such device or driver, or it cannot be opened.
+            InvalidParameter: The track is not an audio track.
+            OutputUnavailable: The device or driver does not exist, or cannot be opened within 5 s.
 
         Cancellation: safe; the device is closed again.
         """
@@ -125,23 +125,24 @@ class Speaker(Closing):
         with self._changed:
             self._frames.append(data)
             self._seconds += duration_of(data)
-            # A frame that is no sound has no length, and is not to wait without a bound.
+            # A frame that is not audio has no length, so the number of frames is bounded too.
             while len(self._frames) > 1 and (
-                self._seconds - duration_of(data) > _KEPT or len(self._frames) > _MOST
+                self._seconds - duration_of(data) > _MAX_QUEUED_SECONDS
+                or len(self._frames) > _MAX_QUEUED_FRAMES
             ):
                 self._seconds -= duration_of(self._frames.popleft())
                 self.dropped += 1
             self._changed.notify()
 
     def _run(self) -> None:
-        """What the thread does, from opening the device to the end."""
+        """Open the device and play until the end; the body of the thread."""
         try:
             with _Output(self.device, self.driver) as output:
                 self._bridge.call(self._report_opened)
                 while (frame := self._take()) is not _END:
                     try:
                         output.write(frame)
-                        self._heard = True
+                        self._has_played = True
                     except UnusableSound as unusable:
                         self._bridge.call(partial(self._refuse, unusable))
                 output.finish()
@@ -177,33 +178,33 @@ class Speaker(Closing):
         if not self._opened.done():
             self._opened.set_exception(error)
             return
-        logger.error("the loudspeaker is gone: %s", error)
+        logger.error("playback on the loudspeaker ends early: %s", error)
         if self._pump is not None:
             self._pump.cancel()
 
     async def wait(self) -> None:
-        """Return when the track has ended and was heard, or the speaker was closed.
+        """Return when the track has ended and was played, or the speaker was closed.
 
         Raises:
-            OutputUnavailable: The device went away.
-            UnusableSound: Nothing of the track could be played.
+            OutputUnavailable: The device failed.
+            UnusableSound: No frame of the track could be played.
 
         Cancellation: safe.
         """
         await self._ended.wait()
         if self.error is not None:
             raise self.error
-        if self.refused is not None and not self._heard:
+        if self.refused is not None and not self._has_played:
             raise self.refused
 
     async def aclose(self) -> None:
-        """Stop playing and free the device and the thread, in 1 s at most; the track goes on.
+        """Stop playback and free the device and the thread, in 1 s at most.
 
-        It can be called again. Cancellation: safe; the thread ends all the same.
+        The track is not stopped. Idempotent. Cancellation: safe; the thread ends nevertheless.
         """
         self._stop()
         if not await self._worker.join(_CLOSE_TIMEOUT):
-            logger.warning("%r does not answer; its thread ends when it does", self.device)
+            logger.warning("%r does not respond; its thread ends when it does", self.device)
 
     def _stop(self) -> None:
         if self._pump is not None:
@@ -214,42 +215,49 @@ class Speaker(Closing):
 
 
 class _Output:
-    """An open device, in 48 kHz stereo; for the thread."""
+    """An open output device, in 48 kHz stereo; for the thread."""
 
     def __init__(self, device: str, driver: str) -> None:
         self._container: OutputContainer = av.open(device, "w", format=driver)
-        stream = self._container.add_stream("pcm_s16le", _SOUND.rate)
+        stream = self._container.add_stream("pcm_s16le", _OUTPUT_FORMAT.rate)
         assert isinstance(stream, AudioStream)
         stream.layout = "stereo"
         self._stream = stream
-        self._converter = SoundConverter(_SOUND)
+        self._converter = SoundConverter(_OUTPUT_FORMAT)
         self._position = 0
-        self._silent_at = 0.0
+        self._played_until = 0.0
 
     def __enter__(self) -> Self:
         self._container.start_encoding()
         return self
 
     def write(self, frame: object) -> None:
-        """Play a frame; wait while the device has enough.
+        """Play a frame; block while the buffer of the device is full.
 
         Raises:
-            UnusableSound: It cannot be played, and the next one may be.
+            UnusableSound: The frame cannot be played; the next one may be.
         """
         data = self._converter.convert(frame)
         if not data:
             return
-        part = AudioFrame(_SOUND.type, _SOUND.layout, len(data) // _SOUND.sample_bytes)
+        part = AudioFrame(
+            _OUTPUT_FORMAT.type, _OUTPUT_FORMAT.layout, len(data) // _OUTPUT_FORMAT.sample_bytes
+        )
         part.planes[0].update(data)
-        part.sample_rate, part.pts = _SOUND.rate, self._position
-        part.time_base = Fraction(1, _SOUND.rate)
+        part.sample_rate, part.pts = _OUTPUT_FORMAT.rate, self._position
+        part.time_base = Fraction(1, _OUTPUT_FORMAT.rate)
         self._position += part.samples
-        self._silent_at = max(self._silent_at, time.monotonic()) + part.samples / _SOUND.rate
+        self._played_until = (
+            max(self._played_until, time.monotonic()) + part.samples / _OUTPUT_FORMAT.rate
+        )
         self._container.mux(self._stream.encode(part))
 
     def finish(self) -> None:
-        """Wait until the device has played what it has, for closing it would hold up others."""
-        time.sleep(min(0.7, max(0.0, self._silent_at - time.monotonic())))
+        """Wait, at most 0.7 s, until the device has played its buffer.
+
+        Closing the device before that blocks other threads too.
+        """
+        time.sleep(min(0.7, max(0.0, self._played_until - time.monotonic())))
 
     def __exit__(self, *_: object) -> None:
         self._container.close()
@@ -268,7 +276,7 @@ def _pick_driver(device: str, driver: str | None) -> str:
 
 
 def _devices() -> tuple[str, ...]:
-    """Name the outputs that ALSA's part of the kernel lists."""
+    """Return the output devices that ALSA lists in ``/proc``."""
     path = "/proc/asound/pcm"
     if not os.path.exists(path):
         return ()

@@ -59,8 +59,7 @@ CONSTANTS_THAT_ARE_NONE = {
         encoding.clock._WINDOW encoding.pieces._WINDOW peer.rtp.send.frame_delay._WINDOW
         media.sources.threaded_source._CLOSE_TIMEOUT media.sources.devices._TIMEOUT
         media.sources.generated._CLOSE_TIMEOUT media.sources.generated._VIDEO_AHEAD
-        media.sources.generated._AUDIO_AHEAD media.sinks.readers._KEPT_PICTURES
-        media.sinks.readers._KEPT_SECONDS media.fanout.encoded_fanout._RATE_WINDOW
+        media.sources.generated._AUDIO_AHEAD media.fanout.encoded_fanout._RATE_WINDOW
         media.sources.test_signals._MAX_PIXELS media.sinks.speaker._OPEN_TIMEOUT
         media.sinks.speaker._CLOSE_TIMEOUT media.fanout.transform.KEPT_AUDIO_FRAMES
         media.speech.voice_activity._WINDOW media.sinks.sync._WINDOW

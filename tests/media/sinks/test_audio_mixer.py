@@ -4,7 +4,7 @@ import numpy as np
 from av import AudioFrame
 from numpy.typing import NDArray
 
-from icefloe.media.sinks.audio_mixer import SAMPLE_RATE, Mixer, Voice
+from icefloe.media.sinks.audio_mixer import SAMPLE_RATE, Mixer, MixerInput
 
 
 def sound(value: int, samples: int = 960, rate: int = SAMPLE_RATE) -> AudioFrame:
@@ -29,7 +29,7 @@ def left(samples: NDArray[np.int16]) -> list[int]:
 
 def test_tracks_are_added_up_and_cut_off_at_full_scale() -> None:
     mixer = Mixer()
-    one, other = Voice(mixer), Voice(mixer)
+    one, other = MixerInput(mixer), MixerInput(mixer)
     one.push(sound(1000), 0.0)
     other.push(sound(200), 0.01)
     one.push(sound(30000), 0.02)
@@ -44,7 +44,7 @@ def test_tracks_are_added_up_and_cut_off_at_full_scale() -> None:
 
 def test_what_was_lost_is_silence_of_the_same_length() -> None:
     mixer = Mixer()
-    voice = Voice(mixer)
+    voice = MixerInput(mixer)
     for number in (0, 1, 3, 4, 54):
         voice.push(sound(500), number * 0.02)
     got = np.array(left(mixer.take(55 * 960))).reshape(55, 960)
@@ -54,7 +54,7 @@ def test_what_was_lost_is_silence_of_the_same_length() -> None:
 
 def test_jitter_of_timestamps_leaves_no_gap() -> None:
     mixer = Mixer()
-    voice = Voice(mixer)
+    voice = MixerInput(mixer)
     for number in range(100):
         voice.push(sound(500), number * 0.02 + (0.001 if number % 2 else -0.0005))
     assert set(left(mixer.take(99 * 960))[100:]) == {500}
@@ -62,7 +62,7 @@ def test_jitter_of_timestamps_leaves_no_gap() -> None:
 
 def test_sound_that_overlaps_what_was_heard_is_cut_and_not_added() -> None:
     mixer = Mixer()
-    voice = Voice(mixer)
+    voice = MixerInput(mixer)
     voice.push(sound(500), 0.0)
     voice.push(sound(700), 0.001)
     assert set(left(mixer.take(960))) == {500}
@@ -72,7 +72,7 @@ def test_sound_that_overlaps_what_was_heard_is_cut_and_not_added() -> None:
 
 def test_what_a_jitter_buffer_cuts_out_or_puts_in_is_made_up_for_without_a_gap() -> None:
     mixer = Mixer()
-    voice = Voice(mixer)
+    voice = MixerInput(mixer)
     at, parts = 0.0, []
     for number in range(1000):
         voice.push(sine(number * 960), at)
@@ -84,7 +84,7 @@ def test_what_a_jitter_buffer_cuts_out_or_puts_in_is_made_up_for_without_a_gap()
 
 def test_drift_is_made_up_for_by_stretching_without_a_click() -> None:
     mixer = Mixer()
-    voice = Voice(mixer)
+    voice = MixerInput(mixer)
     # A sender whose clock is slow by 0.1 %: in 60 s its sound is 60 ms too short.
     parts, end = [], 0
     for number in range(3000):
@@ -99,7 +99,7 @@ def test_drift_is_made_up_for_by_stretching_without_a_click() -> None:
 
 def test_another_rate_and_layout_is_resampled_in_place() -> None:
     mixer = Mixer()
-    voice = Voice(mixer)
+    voice = MixerInput(mixer)
     for number in range(50):
         voice.push(sound(500, 160, 8000), number * 0.02)
     got = left(mixer.take(SAMPLE_RATE))
@@ -109,7 +109,7 @@ def test_another_rate_and_layout_is_resampled_in_place() -> None:
 
 def test_what_comes_too_late_is_counted() -> None:
     mixer = Mixer()
-    voice = Voice(mixer)
+    voice = MixerInput(mixer)
     mixer.take(SAMPLE_RATE)
     voice.push(sound(500), 0.99)
     assert mixer.lost == 480
@@ -118,14 +118,14 @@ def test_what_comes_too_late_is_counted() -> None:
 
 def test_a_wrong_timestamp_does_not_make_the_mixer_grow() -> None:
     mixer = Mixer()
-    Voice(mixer).push(sound(500), 1e6)
+    MixerInput(mixer).push(sound(500), 1e6)
     assert mixer.lost == 960
     assert len(mixer._buffer) == SAMPLE_RATE
 
 
 def test_taking_much_at_once_gives_silence_where_nothing_was() -> None:
     mixer = Mixer()
-    Voice(mixer).push(sound(500), 0.0)
+    MixerInput(mixer).push(sound(500), 0.0)
     got = mixer.take(10 * SAMPLE_RATE)
     assert len(got) == 10 * SAMPLE_RATE
     assert got[:960].all()

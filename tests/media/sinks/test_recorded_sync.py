@@ -10,7 +10,7 @@ from av import AudioFrame, VideoFrame
 from av.frame import Frame
 
 from icefloe.media.sinks.muxer import FORMATS
-from icefloe.media.sinks.recording_writer import Tape, TapedTrack, TapeSettings
+from icefloe.media.sinks.recording_writer import FileSettings, FileWriter, RecordedTrack
 from icefloe.media.sinks.sync import SenderClock
 from tests.media.recordings import constant, gray, read
 
@@ -115,10 +115,10 @@ class Sender:
 
 
 def record(path: Path, sender: Sender, seconds: float) -> None:
-    tape = Tape(str(path), TapeSettings(file_format=FORMATS[path.suffix[1:]], **SETTINGS))  # type: ignore[arg-type]
+    tape = FileWriter(str(path), FileSettings(file_format=FORMATS[path.suffix[1:]], **SETTINGS))  # type: ignore[arg-type]
     clock = SenderClock()
     tell = None if sender._report is None else sender.capture_time
-    tracks: dict[str, TapedTrack] = {k: tape.add(k, clock, tell) for k in ("audio", "video")}
+    tracks: dict[str, RecordedTrack] = {k: tape.add(k, clock, tell) for k in ("audio", "video")}
     told = 10.0
     for arrived, _, kind, frame, captured in sender.events(seconds):
         while told + 0.25 <= arrived:
@@ -175,8 +175,8 @@ def test_sound_that_waits_for_a_report_while_others_are_recorded_is_not_lost(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "call.wav"
-    settings = TapeSettings(file_format=FORMATS["wav"], **SETTINGS)  # type: ignore[arg-type]
-    tape = Tape(str(path), settings)
+    settings = FileSettings(file_format=FORMATS["wav"], **SETTINGS)  # type: ignore[arg-type]
+    tape = FileWriter(str(path), settings)
     here = tape.add("audio", SenderClock())
     late = Sender(report=4.2, delays=(0.05, 0.05, 0.0))
     newcomer = tape.add("audio", SenderClock(), late.capture_time)
@@ -201,8 +201,8 @@ def test_pictures_that_are_too_large_to_wait_are_recorded_at_once(
     tmp_path: Path, tells: bool
 ) -> None:
     path = tmp_path / "call.mkv"
-    settings = TapeSettings(file_format=FORMATS["mkv"], **SETTINGS)  # type: ignore[arg-type]
-    tape = Tape(str(path), settings)
+    settings = FileSettings(file_format=FORMATS["mkv"], **SETTINGS)  # type: ignore[arg-type]
+    tape = FileWriter(str(path), settings)
     track = tape.add("video", SenderClock(), (lambda _: None) if tells else None)
     tape.add("audio", SenderClock())
     size = (2560, 1440)  # 5.5 MB each

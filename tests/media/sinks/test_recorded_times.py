@@ -11,7 +11,7 @@ from av import AudioFrame, VideoFrame
 
 from icefloe.media import Recorder
 from icefloe.media.sinks.muxer import FORMATS
-from icefloe.media.sinks.recording_writer import Tape, TapeSettings
+from icefloe.media.sinks.recording_writer import FileSettings, FileWriter
 from icefloe.media.sinks.sync import SenderClock
 from tests.helpers.times import BASE, PICTURES, SOUND, Told
 from tests.media.recordings import Recording, constant, gray, read
@@ -58,9 +58,9 @@ def record(
     *,
     rate: float = 30,
     arrival: Callable[[float], float] = lambda at: at,
-) -> tuple[Recording, Tape]:
+) -> tuple[Recording, FileWriter]:
     """Record what comes at the times that a clock shows, without waiting for it."""
-    settings = TapeSettings(
+    settings = FileSettings(
         file_format=FORMATS[path.suffix[1:]],
         audio=None,
         video=None,
@@ -69,7 +69,7 @@ def record(
         audio_bitrate=64_000,
         video_bitrate=None,
     )
-    tape = Tape(str(path), settings)
+    tape = FileWriter(str(path), settings)
     video, audio = tape.add("video", SenderClock()), tape.add("audio", SenderClock())
     events = [(n / rate, 0, n) for n in range(round(SECONDS * rate))]
     events += [(n / 50, 1, n) for n in range(SECONDS * 50)]
@@ -87,7 +87,7 @@ def record(
     return read(path), tape
 
 
-def check(recording: Recording, tape: Tape, count: int, *, seconds: float = SECONDS) -> None:
+def check(recording: Recording, tape: FileWriter, count: int, *, seconds: float = SECONDS) -> None:
     assert tape.dropped == 0
     assert tape.lost_audio < 0.1
     assert len(recording.pictures) == pytest.approx(count, abs=2)
@@ -151,7 +151,7 @@ def test_tracks_that_pause(tmp_path: Path, pause: float, goes_on: bool) -> None:
 
 
 def test_a_clock_of_the_sender_that_is_set_loses_nothing(tmp_path: Path) -> None:
-    settings = TapeSettings(
+    settings = FileSettings(
         file_format=FORMATS["mkv"],
         audio=None,
         video=None,
@@ -160,7 +160,7 @@ def test_a_clock_of_the_sender_that_is_set_loses_nothing(tmp_path: Path) -> None
         audio_bitrate=64_000,
         video_bitrate=None,
     )
-    tape = Tape(str(tmp_path / "a.mkv"), settings)
+    tape = FileWriter(str(tmp_path / "a.mkv"), settings)
     track = tape.add("video", SenderClock())
     for n in range(300):
         captured = 1.7e9 + n / 30 + (-86400 if n >= 100 else 0) + (1e7 if n >= 200 else 0)
