@@ -29,8 +29,9 @@ from .errors import (
     SourceUnreadable,
     TrackEnded,
 )
-from .fanout.encoded_fanout import EncodedFanout, EncodedSubscription, EncoderReport
+from .fanout.encoded_fanout import EncodedFanout, EncodedSubscription
 from .fanout.fanout import Fanout, LatestFrame, Subscription
+from .fanout.shared_encoder import EncoderReport
 from .fanout.transform import TransformFunction, TransformTrack
 from .sinks.discard import Discard, discard
 from .sinks.readers import AudioReader, FrameReader, audio, frames

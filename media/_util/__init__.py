@@ -1,1 +1,1 @@
-"""Threads, queues and clocks that sources and sinks share."""
+"""Threads, queues and clocks shared by sources, sinks and fan-out."""

@@ -1,4 +1,4 @@
-"""A thread that encodes sound as it is to be heard, and never delays who gives it."""
+"""Audio encoder thread: encodes at the rate of playout, with a bounded input queue."""
 
 import asyncio
 import threading
@@ -15,31 +15,32 @@ from icefloe.logs import get_logger
 
 from .loop_queue import LOOP_CHECK
 
-_WAITING = 0.5
-"""Seconds of sound that may wait to be taken, beside the newest frame."""
+_MAX_QUEUED_SECONDS = 0.5
+"""Maximum seconds of audio queued before the newest frame."""
 
-_MOST = 1000
-"""Frames that wait at most, however short, and also those that are no sound."""
+_MAX_QUEUED_FRAMES = 1000
+"""Maximum number of queued frames, for frames that are very short or have no length."""
 
 logger = get_logger(__name__)
 
 
-class SoundThread:
-    """Encodes the sound of one track for all who want it in one way.
+class AudioEncoderThread:
+    """Encodes the audio of one track, once for all its viewers.
 
-    To be used in the event loop in which it is made. Packets are of 20 ms, and those of a long
-    frame come one after the other, when each is to leave.
+    Use it in the event loop in which it is made. Packets have 20 ms; those of a long frame are
+    delivered one after the other, each at its send time.
 
     Args:
         codec: ``"opus"``.
-        deliver: Called in the event loop with what was encoded.
-        fail: Called there, with the reason, when nothing can be encoded any more.
-        refuse: Called there, with the reason, when a frame is of no use.
+        deliver: Called in the event loop with encoded packets.
+        fail: Called in the event loop with the error that ended the encoder.
+        refuse: Called in the event loop with the error of a frame that cannot be used.
 
     Attributes:
-        key_frames: Who asks for key frames, of which sound has none: it begins anywhere.
-        dropped: How many frames were not encoded: the next came too soon, or they are of no use.
-        frames: How many were.
+        key_frames: Key frame requests, for the same interface as video; audio has no key frames.
+        dropped: Number of frames that were not encoded: the thread was too slow, or they cannot be
+            used.
+        frames: Number of frames that were encoded.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class SoundThread:
         self._deliver, self._fail, self._refuse = deliver, fail, refuse
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
-        self._waiting: deque[tuple[object, float]] = deque()
+        self._queued: deque[tuple[object, float]] = deque()
         self._seconds = 0.0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=f"encode {codec}", daemon=False)
@@ -69,22 +70,23 @@ class SoundThread:
         return "" if encoder is None else encoder.implementation
 
     def offer(self, frame: object) -> None:
-        """Have sound encoded, unless newer sound comes before its turn."""
+        """Queue a frame for encoding; drop the oldest frames if the queue is full."""
         with self._changed:
-            self._waiting.append((frame, time.monotonic()))
+            self._queued.append((frame, time.monotonic()))
             self._seconds += duration_of(frame)
-            while len(self._waiting) > 1 and (
-                self._seconds - duration_of(frame) > _WAITING or len(self._waiting) > _MOST
+            while len(self._queued) > 1 and (
+                self._seconds - duration_of(frame) > _MAX_QUEUED_SECONDS
+                or len(self._queued) > _MAX_QUEUED_FRAMES
             ):
-                self._seconds -= duration_of(self._waiting.popleft()[0])
+                self._seconds -= duration_of(self._queued.popleft()[0])
                 self.dropped += 1
             self._changed.notify()
 
     def close(self) -> None:
-        """Have the thread end after the piece it is at; nothing is delivered any more."""
+        """End the thread after the packet in progress; nothing is delivered any more."""
         with self._changed:
             self._closed = True
-            self._waiting.clear()
+            self._queued.clear()
             self._changed.notify()
 
     def _run(self) -> None:
@@ -94,32 +96,32 @@ class SoundThread:
             while self._is_next(encoder):
                 self._encode(encoder)
         except (av.FFmpegError, ValueError, OSError) as error:
-            logger.exception("encoding to %s broke, and its tracks end", encoder.codec)
+            logger.exception("the %s encoder failed, and its tracks end", encoder.codec)
             self._call(self._fail, error)
         finally:
-            # FFmpeg's encoder ends with it, though somebody may hold on to what is closed.
+            # Free FFmpeg's encoder even if this object is still referenced.
             self._encoder = None
 
     def _is_next(self, encoder: AudioEncoder) -> bool:
-        """Wait until there is something to do; return False at the end."""
+        """Wait until there is a frame to queue or to encode; return False at the end."""
         with self._changed:
             while not self._closed and not self._loop.is_closed():
                 now, due = time.monotonic(), encoder.queue.due()
-                if (self._waiting and encoder.queue.has_room(now)) or (due or now + 1) <= now:
+                if (self._queued and encoder.queue.has_room(now)) or (due or now + 1) <= now:
                     return True
                 self._changed.wait(min(LOOP_CHECK, due - now) if due else LOOP_CHECK)
         return False
 
     def _encode(self, encoder: AudioEncoder) -> None:
-        """Take a frame if there is room for it, and encode what leaves by now."""
-        frame, came = None, 0.0
+        """Pass a frame to the encoder if it has room, and encode the packets that are due."""
+        frame, arrived = None, 0.0
         with self._changed:
-            if self._waiting and encoder.queue.has_room(time.monotonic()):
-                frame, came = self._waiting.popleft()
+            if self._queued and encoder.queue.has_room(time.monotonic()):
+                frame, arrived = self._queued.popleft()
                 self._seconds -= duration_of(frame)
-        if came:
+        if arrived:
             try:
-                encoder.put(frame, came)
+                encoder.put(frame, arrived)
                 self.frames += 1
             except UnusableSound as error:
                 self.dropped += 1
@@ -134,5 +136,5 @@ class SoundThread:
     def _call(self, callback: Callable[..., None], *args: Any) -> None:
         try:
             self._loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:  # the loop is closed, and with it everyone who could care
+        except RuntimeError:  # the loop is closed, so nobody waits for the result
             self._closed = True

@@ -1,4 +1,4 @@
-"""What has a buffer: ``bytes``, ``array.array``, NumPy arrays, without a need for NumPy."""
+"""Access to buffer objects, such as ``bytes``, ``array.array`` and NumPy arrays, without NumPy."""
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     class _Array(Protocol):
-        # NumPy says only from Python 3.12 on that its arrays have a buffer.
+        # NumPy's type stubs declare the buffer protocol only from Python 3.12 on.
         @property
         def __array_interface__(self) -> dict[str, Any]: ...
 
@@ -21,11 +21,11 @@ def view_of(data: Any, name: str) -> tuple[memoryview, tuple[int, ...]]:
     """Return a view of a buffer, and its shape.
 
     Args:
-        data: The buffer.
-        name: The parameter to name in an error.
+        data: An object with a buffer.
+        name: Name of the parameter, for the error.
 
     Raises:
-        InvalidParameter: It has no buffer.
+        InvalidParameter: The object has no buffer.
     """
     try:
         view = memoryview(data)
@@ -35,5 +35,5 @@ def view_of(data: Any, name: str) -> tuple[memoryview, tuple[int, ...]]:
 
 
 def flat(view: memoryview) -> memoryview:
-    """Return the bytes of a view, copied only if they do not lie side by side."""
+    """Return the bytes of a view, copied only if they are not contiguous."""
     return view.cast("B") if view.c_contiguous and view.nbytes else memoryview(view.tobytes())

@@ -1,7 +1,7 @@
-"""Pacing on the monotonic clock: which frame is due when.
+"""Pacing of frames on the monotonic clock, and the clock interface that tests replace.
 
-The arithmetic is plain and takes the time as an argument; a ``Clock`` supplies the time. Every due
-time is computed from the start and never from the frame before, so that errors do not add up.
+The classes compute due times from the current time, which the caller gets from a ``Clock``. Each
+due time is computed from the start and not from the previous frame, so that errors do not add up.
 """
 
 import asyncio
@@ -12,21 +12,21 @@ from typing import Protocol
 
 
 class Timer(Protocol):
-    """A call that is due later."""
+    """A scheduled call."""
 
     def cancel(self) -> None:
-        """Give the call up; harmless once it was made."""
+        """Cancel the call; do nothing if it was made already."""
 
 
 class Clock(Protocol):
-    """Where the time comes from; a test puts its own in place of ``MonotonicClock``."""
+    """A source of the current time; tests replace ``MonotonicClock`` with one of their own."""
 
     def now(self) -> float:
         """Return the time in seconds, from any origin; it never goes back."""
         ...
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
-        """Call back in the running event loop once ``now()`` is ``when`` seconds or about to be."""
+        """Call ``callback`` in the running event loop when ``now()`` is about ``when`` seconds."""
         ...
 
 
@@ -34,11 +34,11 @@ class MonotonicClock:
     """The machine's monotonic clock, on which setting the wall clock has no effect."""
 
     def now(self) -> float:
-        """Return the time in seconds since an origin that the system chose."""
+        """Return the time in seconds since an origin of the system."""
         return time.monotonic()
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
-        """Call back in the running event loop at ``when``, in seconds.
+        """Call ``callback`` in the running event loop at ``when``, in seconds.
 
         Raises:
             RuntimeError: No event loop runs in this thread.
@@ -47,16 +47,16 @@ class MonotonicClock:
 
 
 class Pacer:
-    """Numbers the frames of a source with a fixed rate: frame n is due at ``start + n / rate``.
+    """Schedules the frames of a source with a fixed rate: frame n is due at ``start + n / rate``.
 
-    The start is the first time that ``due`` is asked. A caller that comes late by no more than
-    ``catch_up`` gets the frames that it missed at once, one per call, until it is back in time; one
-    that comes later skips to the newest frame that is due, and the numbers between are never given.
+    The start is the time of the first call of ``due``. A caller that is late by no more than
+    ``catch_up`` gets all frames that it missed, one per call, without waiting. A caller that is
+    later skips to the newest frame that is due; the numbers between are not used.
 
     Args:
-        rate: Frames a second.
-        catch_up: Seconds. Zero skips whenever a newer frame is due, as is right for video; sound
-            has no frames to spare and takes some hundred milliseconds.
+        rate: Frames per second.
+        catch_up: Seconds. Zero skips whenever a newer frame is due, which suits video; audio should
+            not skip frames and needs some hundred milliseconds.
     """
 
     def __init__(self, rate: Fraction, *, catch_up: float = 0.0) -> None:
@@ -66,13 +66,13 @@ class Pacer:
         self._next = 0
 
     def due(self, now: float) -> float:
-        """Return when the next frame is due, in seconds on the clock of ``now``."""
+        """Return the due time of the next frame, in seconds on the clock of ``now``."""
         if self._start is None:
             self._start = now
         return self._start + self._next / self._rate
 
     def take(self, now: float) -> int:
-        """Return the number of the frame to hand out; to be called once ``due`` has come."""
+        """Return the number of the frame to deliver; call it when ``due`` has passed."""
         late = now - self.due(now)
         number = self._next
         if late > self._catch_up:
@@ -82,14 +82,14 @@ class Pacer:
 
 
 class Playback:
-    """Places recorded media on the clock; all tracks of one file share it and so stay in step.
+    """Maps media time to the clock; all tracks of a file share it and so stay synchronized.
 
-    It is started by the first frame that is asked for, and moved later when the media or its
-    readers paused, because a pause does not make the media that follows late.
+    Playback starts with the first requested frame. After a stall of the media or its readers the
+    caller moves it with ``resume``, because a stall must not make the following media late.
 
     Attributes:
-        shift: Seconds to add to timestamps: how long it was paused on purpose. Time that is merely
-            lost does not count.
+        shift: Seconds to add to timestamps: the total length of deliberate pauses. Stalls do not
+            count.
     """
 
     def __init__(self) -> None:
@@ -98,38 +98,38 @@ class Playback:
         self._paused: float | None = None
 
     def due(self, media_time: float, now: float) -> float:
-        """Return when media of ``media_time`` seconds is due, on the clock of ``now``."""
+        """Return the due time of ``media_time`` seconds, on the clock of ``now``."""
         if self._start is None:
             self._start = now - media_time
         return self._start + media_time
 
     def resume(self, media_time: float, now: float) -> None:
-        """Make media of ``media_time`` seconds due now, and all that follows as much later."""
+        """Make media of ``media_time`` seconds due now, and shift all later media accordingly."""
         self._start = now - media_time
 
     @property
     def paused(self) -> bool:
-        """Whether nothing is due until ``go_on``."""
+        """True between ``pause`` and ``go_on``."""
         return self._paused is not None
 
     def pause(self, now: float) -> None:
-        """Stop the time of the media."""
+        """Pause at ``now``; nothing is due until ``go_on``."""
         if self._paused is None:
             self._paused = now
 
     def go_on(self, now: float) -> None:
-        """Let the time of the media go on; all that was due later is due as much later."""
+        """End a pause; all due times move by its length."""
         if self._paused is None:
             return
         if self._start is not None:
-            # All kinds of media have a whole number of clock ticks in a millisecond.
+            # Whole milliseconds are whole ticks of the clocks of all kinds of media.
             lasted = Fraction(round((now - self._paused) * 1000), 1000)
             self._start += now - self._paused
             self.shift += lasted
         self._paused = None
 
     def media_time(self, now: float) -> float:
-        """Return which media is due now, in seconds; zero before the first frame."""
+        """Return the media time that is due now, in seconds; zero before the first frame."""
         if self._start is None:
             return 0.0
         return (now if self._paused is None else self._paused) - self._start

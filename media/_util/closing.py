@@ -1,14 +1,14 @@
-"""``async with`` for whatever has an ``aclose()``."""
+"""Base class that makes an object with ``aclose()`` an asynchronous context manager."""
 
 from types import TracebackType
 from typing import Self
 
 
 class Closing:
-    """Is closed at the end of an ``async with`` block, whatever happened in it."""
+    """An asynchronous context manager that calls ``aclose()`` on exit."""
 
     async def aclose(self) -> None:
-        """Free what it holds."""
+        """Free all resources."""
         raise NotImplementedError
 
     async def __aenter__(self) -> Self:

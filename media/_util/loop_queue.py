@@ -1,9 +1,9 @@
-"""From one thread into the event loop, bounded.
+"""Bounded queues from a thread to the event loop, and a thread whose end can be awaited.
 
-A ``Bridge`` has *lanes*, one for each track. The thread puts into them and waits while one is
-full. It does not wait for a lane that nobody reads while the reader of another lane starves: then
-the full lane loses its oldest item. With all lanes read nothing is lost; a lane that is not read
-neither stalls the others nor grows.
+A ``Bridge`` has *lanes*, one queue for each track. The thread blocks while the lane it puts into is
+full. But if the reader of another lane waits for an item, the full lane drops its oldest item
+instead. So nothing is lost while all lanes are read, and a lane that is not read neither blocks the
+others nor grows.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from icefloe.logs import get_logger
 from .wakeup import Signal
 
 LOOP_CHECK = 0.25
-"""Seconds after which a waiting thread looks whether its event loop still exists: a program that
-ends without closing what it opened waits for its threads."""
+"""Seconds between checks of a waiting thread whether the event loop still exists. Without them a
+program that ends without closing its sources would wait for the threads for ever."""
 
 logger = get_logger(__name__)
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Bridge(Generic[T]):
-    """The lanes between one thread and the event loop in which this object is made."""
+    """The queues from one thread to the event loop in which this object is made."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -38,28 +38,28 @@ class Bridge(Generic[T]):
         self._running = True
 
     def lane(self, capacity: int) -> "Lane[T]":
-        """Add a lane that holds up to ``capacity`` items."""
+        """Add a lane with room for ``capacity`` items."""
         lane = Lane(self, capacity)
         self._lanes.append(lane)
         return lane
 
     @property
     def is_open(self) -> bool:
-        """Whether anything put into a lane can still be read; the thread ends when it is not."""
+        """True while a lane can be read; when it is false the thread is to end."""
         return not self._loop.is_closed() and any(lane.is_open for lane in self._lanes)
 
     def close(self) -> None:
-        """Close every lane. To be called in the event loop; the thread is woken."""
+        """Close every lane and wake the thread. Call it in the event loop."""
         for lane in self._lanes:
             lane.close()
 
     def redirect(self) -> bool:
-        """Empty every lane, and refuse what is put into them until the thread accepts that.
+        """Empty every lane for a seek, and refuse items until the thread calls ``accept``.
 
-        To be called in the event loop.
+        Call it in the event loop.
 
         Returns:
-            Whether a thread is there to accept it; if not, a new one is needed.
+            Whether the thread is running; if not, start a new one.
         """
         with self._changed:
             self._epoch += 1
@@ -74,16 +74,16 @@ class Bridge(Generic[T]):
 
     @property
     def redirected(self) -> bool:
-        """Whether there was a ``redirect`` that the thread has not accepted."""
+        """True if there was a ``redirect`` that the thread has not accepted."""
         return self._accepted != self._epoch
 
     def accept(self) -> None:
-        """Have the lanes take what the thread puts in from now on. For the thread."""
+        """Accept a ``redirect``: the lanes take items again. For the thread."""
         with self._changed:
             self._accepted = self._epoch
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but no longer than until the lanes are closed or redirected. For the thread."""
+        """Wait for ``seconds`` or until the lanes are closed or redirected. For the thread."""
         until = time.monotonic() + seconds
         with self._changed:
             while self.is_open and not self.redirected:
@@ -93,12 +93,12 @@ class Bridge(Generic[T]):
                 self._changed.wait(min(rest, LOOP_CHECK))
 
     def end(self) -> bool:
-        """Mark every lane as complete: what is in it can still be read. For the thread.
+        """Mark every lane as complete; its items can still be read. For the thread.
 
-        It takes effect in the event loop, after all that the thread has had called there before.
+        It takes effect in the event loop after all earlier ``call`` callbacks.
 
         Returns:
-            Whether the thread is to end; not so if the bridge was redirected in the meantime.
+            Whether the thread is to end; false if the bridge was redirected in the meantime.
         """
         with self._changed:
             if self.redirected and self.is_open:
@@ -118,10 +118,10 @@ class Bridge(Generic[T]):
             lane.changed.wake()
 
     def call(self, callback: Callable[[], object]) -> None:
-        """Have the event loop call back, from the thread; nothing happens if the loop is gone."""
+        """Schedule a callback in the event loop unless it is closed. For the thread."""
         try:
             self._loop.call_soon_threadsafe(callback)
-        except RuntimeError:  # the loop is closed, and with it everyone who could care
+        except RuntimeError:  # the loop is closed, so nobody waits for the result
             logger.debug("bridge.call.dropped reason=loop-closed")
 
 
@@ -129,11 +129,11 @@ class Lane(Generic[T]):
     """A bounded queue from the thread to the readers in the event loop.
 
     Attributes:
-        capacity: How many items it holds; the thread may set it before its first ``put``.
-        live: Whether the thread drops the oldest item instead of waiting, because what it reads
-            does not wait either; the thread may set it before its first ``put``.
-        dropped: How many items were lost because nobody read this lane in time.
-        changed: Wakes readers when there may be something to read, or the lane has ended.
+        capacity: Maximum number of items; the thread may set it before its first ``put``.
+        live: Whether a full lane drops its oldest item instead of blocking the thread, as a live
+            source requires; the thread may set it before its first ``put``.
+        dropped: Number of items that were dropped because the lane was not read in time.
+        changed: Wakes readers when there may be an item, or the lane has ended.
     """
 
     def __init__(self, bridge: Bridge[T], capacity: int) -> None:
@@ -147,23 +147,23 @@ class Lane(Generic[T]):
         self._items: deque[T] = deque()
         self._complete = False
         self._closed = False
-        self._starving = 0
+        self._waiting_readers = 0
 
     @property
     def is_open(self) -> bool:
-        """Whether the lane still takes items."""
+        """True until ``close``."""
         return not self._closed
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing to read any more, now or later."""
+        """True if there is no item and there will be none."""
         return self._closed or (self._complete and not self._items)
 
     def put(self, item: T) -> bool:
-        """Add an item, from the thread; wait while the lane is full.
+        """Add an item; block while the lane is full. For the thread.
 
         Returns:
-            Whether the lane took it. One that is closed or redirected does not.
+            Whether the item was added; false if the lane is closed or redirected.
         """
         with self._lock:
             while len(self._items) >= self.capacity and not self._must_not_wait():
@@ -174,23 +174,25 @@ class Lane(Generic[T]):
                 self._items.popleft()
                 self.dropped += 1
             self._items.append(item)
-            hungry = self._starving > 0
-        if hungry:
+            has_readers = self._waiting_readers > 0
+        if has_readers:
             self._bridge.call(self.changed.wake)
         return True
 
     def _must_not_wait(self) -> bool:
         if self._closed or self._bridge._loop.is_closed() or self._bridge.redirected:
             return True
-        return self.live or any(lane._starving and not lane._items for lane in self._bridge._lanes)
+        return self.live or any(
+            lane._waiting_readers and not lane._items for lane in self._bridge._lanes
+        )
 
     def peek(self, index: int = 0) -> T | None:
-        """Return an item without taking it, the oldest first; None if there are not so many."""
+        """Return an item without taking it; 0 is the oldest. ``None`` if there is none."""
         with self._lock:
             return self._items[index] if index < len(self._items) else None
 
     def take(self, item: T) -> bool:
-        """Take the oldest item if it is still this one, and not dropped since it was seen."""
+        """Take ``item`` if it is still the oldest; return false if it was dropped meanwhile."""
         with self._lock:
             if not self._items or self._items[0] is not item:
                 return False
@@ -200,7 +202,7 @@ class Lane(Generic[T]):
         return True
 
     def trim(self, keep: int) -> None:
-        """Drop all but the newest items."""
+        """Drop all but the newest ``keep`` items."""
         with self._lock:
             while len(self._items) > keep:
                 self._items.popleft()
@@ -208,7 +210,7 @@ class Lane(Generic[T]):
             self._lock.notify_all()
 
     async def room(self) -> None:
-        """Return once a ``put`` would not wait, for what puts from within the event loop.
+        """Return once a ``put`` would not block, for producers in the event loop.
 
         Cancellation: safe.
         """
@@ -216,20 +218,20 @@ class Lane(Generic[T]):
             await self._taken.wait()
 
     async def wait(self) -> None:
-        """Return once the lane may have something to read, or has ended. Cancellation: safe."""
+        """Return once the lane may have an item, or has ended. Cancellation: safe."""
         with self._lock:
             if self._items or self.ended:
                 return
-            self._starving += 1
+            self._waiting_readers += 1
             self._lock.notify_all()
         try:
             await self.changed.wait()
         finally:
             with self._lock:
-                self._starving -= 1
+                self._waiting_readers -= 1
 
     def close(self) -> None:
-        """Empty the lane and refuse what else is put into it. To be called in the event loop."""
+        """Empty the lane and refuse further items. Call it in the event loop."""
         with self._lock:
             self._closed = True
             self._items.clear()
@@ -239,13 +241,13 @@ class Lane(Generic[T]):
 
 
 class Worker:
-    """A thread of its own whose end can be awaited without blocking the event loop.
+    """A thread whose end can be awaited without blocking the event loop.
 
     Args:
-        bridge: The bridge to the event loop that waits.
-        target: What the thread runs; it ends soon after the bridge is closed.
-        name: The name of the thread, for a debugger's list.
-        daemon: Whether the program may end while the thread runs, because what it runs may hang.
+        bridge: The bridge to the event loop.
+        target: Body of the thread; it must return soon after the bridge is closed.
+        name: Name of the thread.
+        daemon: Whether the program may end while the thread runs, because the target may hang.
     """
 
     def __init__(
@@ -267,7 +269,7 @@ class Worker:
         """Wait for the end of the thread, at most ``timeout`` seconds.
 
         Returns:
-            Whether it has ended.
+            Whether the thread has ended.
 
         Cancellation: safe.
         """
@@ -276,6 +278,6 @@ class Worker:
                 await self._done.wait()
         except TimeoutError:
             return False
-        # The report was the thread's last act, so this is a matter of microseconds.
+        # The thread has set the event as its last step, so this takes only microseconds.
         self._thread.join()
         return True

@@ -1,16 +1,16 @@
-"""NumPy is an extra: whoever only sends and receives media does not need it."""
+"""Check for the optional dependency NumPy, which recording and array readers need."""
 
 from ..errors import MissingDependency
 
 
 def require_numpy(user: str) -> None:
-    """Make sure that NumPy can be imported.
+    """Check that NumPy can be imported.
 
     Args:
-        user: What needs it, for the sentence of the error.
+        user: Name of the feature that needs it, for the error.
 
     Raises:
-        MissingDependency: It is not installed.
+        MissingDependency: NumPy is not installed.
     """
     try:
         import numpy  # noqa: F401

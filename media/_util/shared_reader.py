@@ -1,4 +1,4 @@
-"""One track, and the readers of tracks that are made of it: who begins, who leaves, who ends."""
+"""Reading of one source track on behalf of several derived tracks, from the first to the last."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from av.packet import Packet
 from icefloe.logs import get_logger
 
 MediaData: TypeAlias = "Frame | Packet[Any]"
-"""What aiortc takes from a track: raw frames, or packets that are encoded already."""
+"""The objects that ``recv()`` of a track may return: raw frames or encoded packets."""
 
 logger = get_logger(__name__)
 
 
 async def pump(track: MediaStreamTrack, put: Callable[[MediaData], None]) -> Exception | None:
-    """Read a track to its end, as fast as it gives.
+    """Read a track to its end, without pacing, and call ``put`` with each frame.
 
     Returns:
-        What the track raised, if it broke; that is logged too.
+        The exception of the track if it broke, which is logged too; ``None`` at a regular end.
 
     Cancellation: safe.
     """
@@ -31,15 +31,15 @@ async def pump(track: MediaStreamTrack, put: Callable[[MediaData], None]) -> Exc
         except MediaStreamError:
             return None
         except Exception as error:
-            logger.exception("track %s broke and is taken as ended", track.id)
+            logger.exception("track %s failed and counts as ended", track.id)
             return error
         put(frame)
-        # A track that always has a frame ready would not let anything else run.
+        # A track that always has a frame ready would block the event loop.
         await asyncio.sleep(0)
 
 
 class DerivedTrack(MediaStreamTrack):
-    """A track that gives what another one does."""
+    """A track with the frames of another track."""
 
     def __init__(self, source: MediaStreamTrack) -> None:
         super().__init__()
@@ -48,8 +48,8 @@ class DerivedTrack(MediaStreamTrack):
 
     @property
     def enabled(self) -> bool:
-        """Whether it is sent, and not black pictures and silence instead (W3C mediacapture-main
-        4.3.1). It is not where its source has ``enabled`` and is not."""
+        """False if the track is muted: black pictures and silence are sent (W3C mediacapture-main
+        section 4.3.1). It is also false if the source has ``enabled`` set to false."""
         return self._enabled and bool(getattr(self._derived_from, "enabled", True))
 
     @enabled.setter
@@ -58,10 +58,10 @@ class DerivedTrack(MediaStreamTrack):
 
 
 class Reader(Protocol):
-    """A track that is made of the shared one."""
+    """A track derived from a shared source."""
 
     def stop(self) -> None:
-        """End it."""
+        """End the track."""
 
     def _finish(self) -> None: ...
 
@@ -70,13 +70,13 @@ R = TypeVar("R", bound=Reader)
 
 
 class SharedSource(Generic[R]):
-    """A track that several readers share.
+    """A source track that several readers share.
 
-    It is first read when one of them asks, and no longer when the last one has left.
+    It is read from the first request of a reader until the last reader has left.
     """
 
     _name: str
-    """What it is called in a list of tasks."""
+    """Name of the reading task."""
 
     def __init__(self, track: MediaStreamTrack, *, stop_source: bool) -> None:
         self._source = track
@@ -87,18 +87,18 @@ class SharedSource(Generic[R]):
 
     @property
     def subscribers(self) -> int:
-        """How many subscriptions there are that have not ended."""
+        """Number of subscriptions that have not ended."""
         return len(self._readers)
 
     def close(self) -> None:
-        """End every subscription, and the source too unless it is to be kept."""
+        """End every subscription, and the source too if ``stop_source`` is set. Idempotent."""
         for reader in tuple(self._readers):
             reader.stop()
         self._leave_source()
         self._ended = True
 
     def _put(self, frame: MediaData) -> None:
-        """Take a frame of the source."""
+        """Process a frame of the source."""
         raise NotImplementedError
 
     def _start(self) -> None:

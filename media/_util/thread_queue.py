@@ -1,4 +1,4 @@
-"""From the event loop into one thread, bounded; the event loop never waits."""
+"""Bounded work queue from the event loop to a thread; putting never blocks."""
 
 import threading
 from collections import deque
@@ -7,18 +7,18 @@ from functools import partial
 
 _VIDEO_BYTES = 64 * 1024 * 1024
 _AUDIO_SECONDS = 60.0
-"""What may wait for the thread: of pictures 46 of 1280 x 720, and so much sound of each track."""
+"""Limits of the queue: bytes of all pictures, 48 of 1280 x 720, and seconds of audio per track."""
 
 
 class ThreadQueue:
-    """Work for the thread, in order, bounded by what it weighs."""
+    """Callables for a thread, in order, bounded by the media that they process."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._work: deque[tuple[Callable[[], None], int, tuple[object, float] | None]] = deque()
         self._video = 0
         self._audio: dict[object, float] = {}
-        self._told = False
+        self._tick_queued = False
         self._closed = False
 
     def _add(
@@ -29,25 +29,25 @@ class ThreadQueue:
             self._changed.notify()
 
     def put(self, work: Callable[[], None]) -> None:
-        """Add what is to be done in any case."""
+        """Add work without media, which is never refused."""
         with self._changed:
             self._add(work)
 
     def put_tick(self, work: Callable[[], None]) -> None:
-        """Add the news of the time, unless the thread has not got round to older such news."""
+        """Add a time update, unless the previous one is still in the queue."""
         with self._changed:
-            if not self._told:
-                self._told = True
-                self._add(partial(self._tell, work))
+            if not self._tick_queued:
+                self._tick_queued = True
+                self._add(partial(self._run_tick, work))
 
-    def _tell(self, work: Callable[[], None]) -> None:
-        self._told = False
+    def _run_tick(self, work: Callable[[], None]) -> None:
+        self._tick_queued = False
         work()
 
     def put_video(self, size: int, work: Callable[[], None]) -> bool:
-        """Add a picture of so many bytes; return whether there was room."""
+        """Add work for a picture of ``size`` bytes; return whether there was room."""
         with self._changed:
-            # One of any size has room, however big.
+            # A single picture is accepted whatever its size.
             if self._video and self._video + size > _VIDEO_BYTES:
                 return False
             self._video += size
@@ -55,7 +55,13 @@ class ThreadQueue:
         return True
 
     def put_audio(self, key: object, seconds: float, work: Callable[[], None]) -> bool:
-        """Add so many seconds of sound of a track; return whether there was room."""
+        """Add work for ``seconds`` of audio of a track; return whether there was room.
+
+        Args:
+            key: Identifies the track.
+            seconds: Length of the audio.
+            work: The work.
+        """
         with self._changed:
             waiting = self._audio.get(key, 0.0) + seconds
             if waiting > _AUDIO_SECONDS:
@@ -65,7 +71,7 @@ class ThreadQueue:
         return True
 
     def take(self, timeout: float) -> Callable[[], None] | None:
-        """Take work, for the thread; wait for it at most ``timeout`` seconds."""
+        """Take the next work, or ``None`` after ``timeout`` seconds without. For the thread."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._work, timeout):
                 return None
@@ -79,7 +85,7 @@ class ThreadQueue:
             return work
 
     def close(self) -> None:
-        """Let go of all work, and of all that comes; for the thread, when it ends."""
+        """Drop all work, also later one; for the thread, when it ends."""
         with self._changed:
             self._closed = True
             self._work.clear()

@@ -1,4 +1,4 @@
-"""A thread that encodes the newest picture there is, and never delays who gives it."""
+"""Video encoder thread: encodes the newest picture and drops older ones that still wait."""
 
 import asyncio
 import threading
@@ -17,23 +17,24 @@ from .loop_queue import LOOP_CHECK
 logger = get_logger(__name__)
 
 
-class EncoderThread:
-    """Encodes the pictures of one track for all who want them in one way.
+class VideoEncoderThread:
+    """Encodes the pictures of one track, once for all viewers with the same codec and size.
 
-    To be used in the event loop in which it is made.
+    Use it in the event loop in which it is made.
 
     Args:
         codec: ``"H264"`` or ``"VP8"``.
-        scale_down_by: By how much width and height are divided.
-        bitrate: Bits a second; by the size of the picture if ``None``.
-        content_hint: Of the track.
-        deliver: Called in the event loop with what was encoded.
-        fail: Called there, with the reason, when nothing can be encoded any more.
+        scale_down_by: Divisor of width and height.
+        bitrate: Bits per second; chosen by the picture size if ``None``.
+        content_hint: ``contentHint`` of the track (W3C mst-content-hint).
+        deliver: Called in the event loop with encoded frames.
+        fail: Called in the event loop with the error that ended the encoder.
 
     Attributes:
-        key_frames: Who asks for key frames.
-        dropped: How many frames were not encoded: the next came too soon, or they are of no use.
-        frames: How many were.
+        key_frames: Key frame requests of the viewers.
+        dropped: Number of frames that were not encoded: the thread was too slow, or they cannot be
+            used.
+        frames: Number of frames that were encoded.
     """
 
     def __init__(
@@ -69,12 +70,12 @@ class EncoderThread:
         return "" if self._encoder is None else self._encoder.implementation
 
     def offer(self, frame: VideoFrame, *, at: int | None = None, key_frame: bool) -> None:
-        """Have a picture encoded, unless a newer one comes before its turn.
+        """Encode a picture unless a newer one replaces it before the thread is ready.
 
         Args:
-            frame: It is not changed.
-            at: When it is, in 1/90000 s on a clock that grows.
-            key_frame: Whether it is to be a key frame.
+            frame: The picture, which is not changed.
+            at: Timestamp in 1/90000 s, strictly increasing; see ``VideoEncoder.encode``.
+            key_frame: Whether to encode a key frame.
         """
         with self._changed:
             if self._waiting is not None:
@@ -84,7 +85,7 @@ class EncoderThread:
             self._changed.notify()
 
     def close(self) -> None:
-        """Have the thread end after the frame it is at; nothing is delivered any more."""
+        """End the thread after the frame in progress; nothing is delivered any more."""
         with self._changed:
             self._closed = True
             self._waiting = None
@@ -94,7 +95,7 @@ class EncoderThread:
         try:
             self._encode()
         finally:
-            # FFmpeg's own threads end with it, though somebody may hold on to what is closed.
+            # End FFmpeg's own threads even if this object is still referenced.
             self._encoder = None
 
     def _encode(self) -> None:
@@ -110,7 +111,7 @@ class EncoderThread:
                 self._refused.note(error)
                 continue
             except (av.FFmpegError, ValueError, OSError) as error:
-                logger.exception("encoding to %s broke, and its tracks end", self._codec)
+                logger.exception("the %s encoder failed, and its tracks end", self._codec)
                 self._call(self._fail, error)
                 return
             self.frames += 1
@@ -134,6 +135,6 @@ class EncoderThread:
     def _call(self, callback: Callable[..., None], *args: Any) -> bool:
         try:
             self._loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:  # the loop is closed, and with it everyone who could care
+        except RuntimeError:  # the loop is closed, so nobody waits for the result
             return False
         return True

@@ -1,6 +1,6 @@
-"""Wakes what waits in the event loop: for a change, or for a time that a change may bring forward.
+"""Wake-up signal for coroutines, with an optional deadline on an injected clock.
 
-An ``asyncio.Condition`` has a lock that nothing here needs, and no time limit on an injected clock.
+It replaces ``asyncio.Condition``, which has an unneeded lock and no deadline on an injected clock.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from .clock import Clock
 
 
 class Signal:
-    """Any number of coroutines wait; ``wake`` wakes all of them, and each looks for itself why."""
+    """Wakes all waiting coroutines; each of them must check its own condition again."""
 
     __slots__ = ("_waiters",)
 
@@ -17,7 +17,7 @@ class Signal:
         self._waiters: set[asyncio.Future[None]] = set()
 
     def wake(self) -> None:
-        """Wake all that wait now; to be called in the event loop."""
+        """Wake all coroutines that wait now. Call it in the event loop."""
         for waiter in self._waiters:
             _resolve(waiter)
 

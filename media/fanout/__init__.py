@@ -1,1 +1,1 @@
-"""One track for many readers: fan-out of frames, of encoded media, and of transformed tracks."""
+"""Fan-out of a track to several readers, as raw or encoded frames, and frame transforms."""

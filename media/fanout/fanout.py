@@ -1,8 +1,7 @@
-"""From one track to many readers, and from a fast track to a slow reader, without growing.
+"""Fan-out of one track to several readers, and a bounded queue between a track and a slow reader.
 
-``LatestFrame`` gives a reader the newest frame however slowly it reads. ``Fanout`` gives each of
-several readers a track of its own. A frame is shared by all who get it: whoever wants to draw into
-one makes a copy.
+``LatestFrame`` gives a slow reader the newest frame. ``Fanout`` gives each of several readers a
+track of its own. The readers share each frame: copy a frame before you change it.
 """
 
 import asyncio
@@ -16,12 +15,12 @@ from .._util.shared_reader import DerivedTrack, MediaData, SharedSource, pump
 from .._util.wakeup import Signal
 from ..errors import InvalidParameter
 
-KEPT_FRAMES = {"video": 1, "audio": 10}
-"""How many unread frames are kept unless told otherwise; ten of audio are 200 ms."""
+DEFAULT_QUEUED_FRAMES = {"video": 1, "audio": 10}
+"""Default queue length in frames; ten of audio are usually 200 ms."""
 
 
 class QueuedTrack(DerivedTrack):
-    """A track that gives out what is put into it; when it is full it drops the oldest frame."""
+    """A track with a bounded queue of frames; when it is full it drops the oldest frame."""
 
     def __init__(self, source: MediaStreamTrack, keep: int | None) -> None:
         if keep is not None and keep < 1:
@@ -29,18 +28,20 @@ class QueuedTrack(DerivedTrack):
         super().__init__(source)
         self.kind = source.kind
         pass_on(source, self)
-        self._frames: deque[MediaData] = deque(maxlen=keep or KEPT_FRAMES.get(self.kind, 1))
+        self._frames: deque[MediaData] = deque(
+            maxlen=keep or DEFAULT_QUEUED_FRAMES.get(self.kind, 1)
+        )
         self._changed = Signal()
         self._complete = False
         self._dropped = 0
 
     @property
     def dropped(self) -> int:
-        """How many frames the reader did not get because newer ones came before it read them."""
+        """Number of frames that were dropped because the reader was too slow."""
         return self._dropped
 
     def _begin(self) -> None:
-        """Start what puts frames in, when the first one is asked for."""
+        """Start the source of the frames; called by ``recv()`` while the queue is empty."""
 
     def _put(self, frame: MediaData) -> None:
         if self.readyState != "live":
@@ -51,12 +52,12 @@ class QueuedTrack(DerivedTrack):
         self._changed.wake()
 
     def _finish(self) -> None:
-        """End the track once its reader has got what is left."""
+        """End the track once its queue has been read."""
         self._complete = True
         self._changed.wake()
 
     async def recv(self) -> MediaData:
-        """Return the oldest frame that is kept and was not given out, waiting for one if need be.
+        """Take and return the oldest frame of the queue; wait for one if it is empty.
 
         Raises:
             MediaStreamError: The source has ended, or this track was stopped.
@@ -73,24 +74,23 @@ class QueuedTrack(DerivedTrack):
         return self._frames.popleft()
 
     def stop(self) -> None:
-        """End the track; whoever waits in ``recv()`` gets ``MediaStreamError``."""
+        """End the track; a pending ``recv()`` raises ``MediaStreamError``."""
         super().stop()
         self._frames.clear()
         self._changed.wake()
 
 
 class LatestFrame(QueuedTrack):
-    """Reads a track as it comes and gives its reader what is newest.
+    """Reads a track continuously and keeps only the newest frames for its reader.
 
-    It starts at once, so that a source which does not bound its own queue, such as a remote track
-    of aiortc, cannot grow. Stopping it stops the source; to keep the source, subscribe to it with
-    ``Fanout`` and wrap the subscription. A remote track goes on queueing what it receives even when
-    it is stopped, so for such a source keep this until the connection is closed.
+    It starts at once, so that a source with an unbounded queue, such as a remote track of aiortc,
+    cannot grow. Stopping it stops the source; to keep the source, subscribe to it with ``Fanout``
+    and wrap the subscription. A remote track of aiortc queues received frames even after it was
+    stopped, so do not stop this object before the connection is closed.
 
     Args:
         track: The source.
-        keep: How many unread frames to keep, the oldest being dropped: 1 for video and 10 for
-            audio if None.
+        keep: Maximum number of queued frames; if ``None`` 1 for video and 10 for audio.
 
     Raises:
         InvalidParameter: ``keep`` is less than one.
@@ -118,14 +118,14 @@ class LatestFrame(QueuedTrack):
 class Fanout(SharedSource["Subscription"]):
     """Shares one track among several readers, each with a bounded queue of its own.
 
-    The source is first read when a subscriber first asks for a frame. A slow subscriber loses its
+    The source is read from the first ``recv()`` of a subscription on. A slow subscriber loses its
     own oldest frames and delays no other. aiortc stops the track of a sender that ends; stopping a
-    subscription leaves the other ones alone.
+    subscription does not affect the others.
 
     Args:
         track: The source.
-        stop_source: Whether the source is stopped when the last subscriber leaves. If not, it is
-            not read until somebody subscribes again.
+        stop_source: Whether to stop the source when the last subscription ends. If not, the source
+            is not read until the next subscription.
     """
 
     _name = "fanout"
@@ -134,13 +134,13 @@ class Fanout(SharedSource["Subscription"]):
         super().__init__(track, stop_source=stop_source)
 
     def subscribe(self, *, keep: int | None = None) -> "Subscription":
-        """Return a new track that gives the frames of the source from now on.
+        """Return a new track with the frames of the source from now on.
 
-        If the source has ended, so has the new track.
+        If the source has ended, the new track has ended too.
 
         Args:
-            keep: How many unread frames to keep, the oldest being dropped: 1 for video and 10 for
-                audio if None.
+            keep: Maximum number of queued frames, of which the oldest is dropped; if ``None`` 1 for
+                video and 10 for audio.
 
         Raises:
             InvalidParameter: ``keep`` is less than one.
@@ -161,7 +161,7 @@ class Subscription(QueuedTrack):
     """One reader's track of a ``Fanout``; made by its ``subscribe()``."""
 
     ends_with_sender = True
-    """Made for one peer: icefloe's sender stops it too when it ends."""
+    """Tells a sender of icefloe to stop this track when the sender ends."""
 
     def __init__(self, fanout: Fanout, keep: int | None) -> None:
         super().__init__(fanout._source, keep)
@@ -171,6 +171,6 @@ class Subscription(QueuedTrack):
         self._fanout._start()
 
     def stop(self) -> None:
-        """End this subscription; the other ones go on."""
+        """End this subscription; the others are not affected."""
         super().stop()
         self._fanout._leave(self)

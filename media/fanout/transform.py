@@ -1,4 +1,4 @@
-"""A track made from another one, frame by frame, by a function of the application."""
+"""Transform track: applies a function of the application to each frame of another track."""
 
 import asyncio
 import inspect
@@ -16,10 +16,10 @@ from .._util.shared_reader import MediaData
 from .fanout import LatestFrame, QueuedTrack
 
 TransformFunction: TypeAlias = Callable[[Any], Frame] | Callable[[Any], Awaitable[Frame]]
-"""Takes a ``VideoFrame`` or an ``AudioFrame`` and returns one of the same type."""
+"""A function that takes a ``VideoFrame`` or an ``AudioFrame`` and returns one of the same type."""
 
-KEPT_AUDIO_FRAMES = 50
-"""Audio is not to lose frames while a function is slow for once; fifty are one second."""
+QUEUED_AUDIO_FRAMES = 50
+"""Queue length for audio, so that a slow call loses no frame; fifty frames are one second."""
 
 logger = get_logger(__name__)
 
@@ -27,28 +27,28 @@ logger = get_logger(__name__)
 class TransformTrack(QueuedTrack):
     """Applies a function to every frame of a track.
 
-    A plain function runs in one worker thread of its own, a coroutine function in the event loop,
-    and never two calls at the same time. Video: the function gets the newest frame, so that a slow
-    one lowers the frame rate and not more. Audio: it gets all frames in order, and up to a second
-    of them waits for it and as much for the reader; beyond that the oldest are dropped.
+    A plain function runs in a worker thread, a coroutine function in the event loop, and only one
+    call runs at a time. Video: the function gets the newest frame, so that a slow function only
+    lowers the frame rate. Audio: it gets all frames in order. Up to a second of audio is queued
+    before it and up to a second after it; beyond that the oldest frames are dropped.
 
-    The result takes over ``pts`` and ``time_base`` of the original. When the function raises, or
-    returns no frame of the original's type, the original goes on in its place, and each kind of
-    exception is logged once. Encoded packets pass unchanged.
+    The result gets the ``pts`` and ``time_base`` of the original frame. When the function raises,
+    or does not return a frame of the original's type, the original frame passes unchanged, and each
+    type of exception is logged once. Encoded packets pass unchanged.
 
-    The frame may be shared with other readers or with a decoder: a function that draws into it
-    calls ``frame.make_writable()`` first. One that never returns keeps its thread for ever.
+    The frame may be shared with other readers or with a decoder: a function that changes it must
+    call ``frame.make_writable()`` first. A function that never returns blocks its thread for ever.
 
-    It starts when the first frame is asked for, and it ends with its source. Stopping it stops the
+    The track starts with the first ``recv()``, and it ends with its source. Stopping it stops the
     source and frees the thread.
 
     Args:
         track: The source, audio or video.
-        function: What to apply; None passes the frames unchanged.
+        function: The function to apply; ``None`` passes the frames unchanged.
     """
 
     def __init__(self, track: MediaStreamTrack, function: TransformFunction | None) -> None:
-        super().__init__(track, KEPT_AUDIO_FRAMES if track.kind == "audio" else None)
+        super().__init__(track, QUEUED_AUDIO_FRAMES if track.kind == "audio" else None)
         self._source = track
         self._input: LatestFrame | None = None
         self._worker: asyncio.Task[None] | None = None
@@ -58,7 +58,7 @@ class TransformTrack(QueuedTrack):
 
     @property
     def function(self) -> TransformFunction | None:
-        """What is applied; a new one takes effect with the next frame."""
+        """The function that is applied; a new one takes effect with the next frame."""
         return self._function
 
     @function.setter
@@ -68,7 +68,7 @@ class TransformTrack(QueuedTrack):
 
     @property
     def dropped(self) -> int:
-        """How many frames were lost: the function or the reader was not done in time."""
+        """Number of frames that were dropped: the function or the reader was too slow."""
         return self._dropped + (self._input.dropped if self._input else 0)
 
     def _begin(self) -> None:
@@ -91,7 +91,7 @@ class TransformTrack(QueuedTrack):
         function = self._function
         if function is None or not isinstance(frame, Frame):
             return frame
-        # The function may write to the frame that it is given.
+        # The function may change the frame, so its timestamp is read first.
         pts, time_base = frame.pts, frame.time_base
         result: Any
         try:
@@ -124,7 +124,8 @@ class TransformTrack(QueuedTrack):
             return
         self._reported.add(type(exc))
         logger.error(
-            "transform %r failed; the frame passes unchanged, and so do later ones without notice",
+            "transform %r failed; the frame passes unchanged. Later failures of this type are not "
+            "logged",
             function,
             exc_info=exc,
         )
@@ -135,7 +136,7 @@ class TransformTrack(QueuedTrack):
             self._thread = None
 
     def stop(self) -> None:
-        """End this track and its source; a call of the function that runs is not waited for."""
+        """End this track and its source, without waiting for a call in progress."""
         super().stop()
         if self._worker is not None:
             self._worker.cancel()
@@ -146,14 +147,14 @@ class TransformTrack(QueuedTrack):
 
 
 def _is_coroutine_function(function: Callable[[Any], Any]) -> bool:
-    # An object is called through its type.
+    # A callable object is async if the `__call__` of its type is.
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         type(function).__call__
     )
 
 
 def _call(function: Callable[[Any], Any], frame: Frame) -> tuple[Any, Exception | None]:
-    # Exceptions travel as a value because a future does not take a StopIteration.
+    # Exceptions are returned, because a future cannot hold a StopIteration.
     try:
         return function(frame), None
     except Exception as exc:

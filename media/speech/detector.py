@@ -1,4 +1,4 @@
-"""What is said on a track, as segments of sound: what every voice bot begins with.
+"""Voice activity detection on a track: speech start events and speech segments, for voice bots.
 
 ::
 
@@ -6,12 +6,12 @@
         async for event in events:
             match event:
                 case SpeechStarted():
-                    answer.clear()                     # whoever is interrupted stops talking
+                    answer.clear()                     # stop talking when interrupted
                 case SpeechSegment(samples=samples):
                     text = await recognize(samples)    # (n,) int16, mono, 16 kHz
 
-The track is read all the time, also while the loop is busy with a segment, so that an interruption
-is noticed; what is noticed waits, bounded.
+The track is read continuously, also while the loop processes a segment, so that interruptions are
+detected. Events wait in a bounded queue.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from .._util.numpy_extra import require_numpy
 from .._util.wakeup import Signal
 from ..sinks.readers import AudioReader, audio
 from .segments import (
-    PIECE,
-    RATE,
+    FRAME_SAMPLES,
+    SAMPLE_RATE,
     Segmenter,
     SpeechEvent,
     SpeechLimits,
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_WAITING = 64
-"""Events that wait for the loop at most."""
-_GAP = 0.1
-"""Seconds of sound that are missing, after which speech is taken to have ended."""
+_MAX_QUEUED_EVENTS = 64
+"""Maximum number of events in the queue."""
+_GAP_THRESHOLD = 0.1
+"""Seconds of missing audio that end a segment."""
 
 
 class SpeechDetector(Protocol):
-    """Tells speech from everything else; one for each track.
+    """Voice activity detector of one track.
 
-    It runs in the event loop, 50 times a second, and so must take well below a millisecond. A
-    detector such as ``webrtcvad.Vad`` is wrapped in a line::
+    It is called in the event loop 50 times a second, so a call must take well below a millisecond.
+    A detector such as ``webrtcvad.Vad`` can be wrapped like this::
 
         class WebRtc:
             vad = webrtcvad.Vad(2)
@@ -58,14 +58,19 @@ class SpeechDetector(Protocol):
     """
 
     def is_speech(self, samples: "NDArray[np.int16]") -> bool:
-        """Take the next 20 ms: shape ``(320,)``, ``int16``, mono, 16000 a second."""
+        """Return whether the next 20 ms are speech.
+
+        Args:
+            samples: Shape ``(320,)``, ``int16``, mono, 16 kHz.
+        """
 
 
 class SpeechReader(Closing):
-    """The speech of one track; made by :func:`speech`.
+    """Asynchronous iterator over the speech events of one track; made by :func:`speech`.
 
     Attributes:
-        dropped: How many events were lost because the loop was too slow for them, the oldest first.
+        dropped: Number of events that were dropped, the oldest first, because the loop was too
+            slow.
     """
 
     def __init__(
@@ -73,30 +78,32 @@ class SpeechReader(Closing):
     ) -> None:
         """Use ``speech()`` instead."""
         self.dropped = 0
-        self._reader: AudioReader = audio(track, rate=RATE, samples=PIECE, policy="wait")
+        self._reader: AudioReader = audio(
+            track, rate=SAMPLE_RATE, samples=FRAME_SAMPLES, policy="wait"
+        )
         self._segmenter = Segmenter(limits)
         self._detector = detector
         self._events: deque[SpeechEvent] = deque()
         self._changed = Signal()
         self._failure: BaseException | None = None
         self._task: asyncio.Task[None] | None = asyncio.get_running_loop().create_task(
-            self._listen(), name=f"speech {track.id}"
+            self._read(), name=f"speech {track.id}"
         )
 
     @property
     def is_speaking(self) -> bool:
-        """Whether somebody is speaking: a segment has begun and not ended."""
+        """True while a segment has started and not ended."""
         return self._segmenter.is_speaking
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> SpeechEvent:
-        """Return what was noticed next.
+        """Return the next event.
 
         Raises:
-            StopAsyncIteration: The track has ended, or this was closed.
-            Exception: What the detector raised.
+            StopAsyncIteration: The track has ended, or the reader was closed.
+            Exception: The exception of the detector or of the track, which ends the reader.
 
         Cancellation: safe; no event is lost.
         """
@@ -110,26 +117,26 @@ class SpeechReader(Closing):
             await self._changed.wait()
         return self._events.popleft()
 
-    async def _listen(self) -> None:
+    async def _read(self) -> None:
         try:
             expected: float | None = None
             async for samples in self._reader:
                 time = self._reader.time if self._reader.time is not None else expected or 0.0
-                if expected is not None and abs(time - expected) > _GAP:
-                    self._notice(self._segmenter.finish())
+                if expected is not None and abs(time - expected) > _GAP_THRESHOLD:
+                    self._queue(self._segmenter.finish())
                 is_speech = self._detector.is_speech(samples)
-                self._notice(self._segmenter.push(time, samples, is_speech=is_speech))
-                expected = time + PIECE / RATE
-            self._notice(self._segmenter.finish())
+                self._queue(self._segmenter.push(time, samples, is_speech=is_speech))
+                expected = time + FRAME_SAMPLES / SAMPLE_RATE
+            self._queue(self._segmenter.finish())
         except Exception as error:
             self._failure = error
         finally:
-            # The one that waits looks at the task, which is done by then.
+            # A waiter checks whether this task is done, so wake it after the task has ended.
             asyncio.get_running_loop().call_soon(self._changed.wake)
 
-    def _notice(self, events: list[SpeechEvent]) -> None:
+    def _queue(self, events: list[SpeechEvent]) -> None:
         for event in events:
-            if len(self._events) >= _WAITING:
+            if len(self._events) >= _MAX_QUEUED_EVENTS:
                 self._events.popleft()
                 self.dropped += 1
             self._events.append(event)
@@ -137,7 +144,7 @@ class SpeechReader(Closing):
             self._changed.wake()
 
     async def aclose(self) -> None:
-        """Stop listening; the track is left alone. May be called again. Cancellation: safe."""
+        """Stop reading; the track is not stopped. Idempotent. Cancellation: safe."""
         task, self._task = self._task, None
         self._events.clear()
         if task is not None:
@@ -153,19 +160,19 @@ def speech(
     limits: SpeechLimits | None = None,
     detector: SpeechDetector | None = None,
 ) -> SpeechReader:
-    """Listen for speech on a track; to be closed, best by ``async with``.
+    """Detect speech on a track; close the returned reader, best with ``async with``.
 
-    It gives a :class:`SpeechStarted` some 0.15 s after somebody has begun to speak, and a
-    :class:`SpeechSegment` when that has paused. Listening begins at once.
+    The reader gives a :class:`SpeechStarted` about 0.15 s after the beginning of speech, and a
+    :class:`SpeechSegment` after the following pause. Reading begins at once.
 
     Args:
-        track: A track of audio.
-        limits: How speech is cut into segments.
-        detector: What tells speech from everything else; by default its energy and pitch do, see
+        track: An audio track.
+        limits: Segmentation of the speech; the defaults of :class:`SpeechLimits` if ``None``.
+        detector: Voice activity detector; if ``None`` one that uses energy and pitch, see
             :mod:`icefloe.media.speech.voice_activity`.
 
     Raises:
-        InvalidParameter: The track is of video.
+        InvalidParameter: The track is a video track.
         MissingDependency: NumPy is not installed.
         RuntimeError: No event loop runs.
     """

@@ -1,8 +1,8 @@
-"""Where speech begins and ends, from pieces of sound of which each is speech or not. No I/O.
+"""Speech segmentation: onset, hangover and pre-roll around the decisions of a detector. No I/O.
 
-A cough is not a word and a pause for breath no end: speech begins once enough of a short span was
-speech, and ends after a while without any. What was just before the beginning belongs to it, for
-the first consonant is faint.
+Segmentation must not start on a cough and must not end on a pause for breath. So a segment starts
+once enough frames of a short span were speech, and ends after a pause. The pre-roll includes audio
+from before the start, because the first consonant is often too faint to be detected.
 """
 
 from collections import deque
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-RATE = 16000
-"""Samples a second."""
-PIECE = 320
-"""Samples that are told apart at a time: 20 ms."""
+SAMPLE_RATE = 16000
+"""Sample rate, in hertz."""
+FRAME_SAMPLES = 320
+"""Samples of a frame, the unit of detection: 20 ms."""
 
-_SECONDS = PIECE / RATE
-_SPAN = 2.0
-"""The span that ``minimum`` is looked for in, as a multiple of it."""
+_FRAME_SECONDS = FRAME_SAMPLES / SAMPLE_RATE
+_ONSET_SPAN = 2.0
+"""Span within which ``minimum`` of speech starts a segment, as a multiple of ``minimum``."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """Somebody has begun to speak: the moment to stop talking oneself.
+    """Event at the start of speech; a voice bot stops talking at this event.
 
     Attributes:
-        start: When the speech began, in seconds of the track's time; the pre-roll is before it.
+        start: Start of the speech without pre-roll, in seconds of media time.
     """
 
     start: float
@@ -38,14 +38,14 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechSegment:
-    """What somebody has said.
+    """A segment of speech.
 
     Attributes:
-        start: When the samples begin, in seconds of the track's time; before the first word.
-        end: When they end.
-        samples: Shape ``(n,)``, ``int16``, mono, 16000 a second.
-        complete: Whether a pause follows. If not, it was cut at the greatest length and goes on in
-            the next segment, or the track has ended.
+        start: Media time of the first sample, pre-roll included, in seconds.
+        end: Media time of the end of the samples, in seconds.
+        samples: Shape ``(n,)``, ``int16``, mono, 16 kHz.
+        complete: Whether the segment ended with a pause. If not, it was cut at the maximum length
+            and the next segment continues it, or the track has ended.
     """
 
     start: float
@@ -59,23 +59,27 @@ SpeechEvent = SpeechStarted | SpeechSegment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechLimits:
-    """How speech is cut into segments; all in seconds."""
+    """Segmentation of speech; all values in seconds.
+
+    Raises:
+        InvalidParameter: A value is out of range.
+    """
 
     minimum: float = 0.06
-    """How much must be speech, of twice that time, for a segment to begin."""
+    """Speech within a span of twice this length that starts a segment, 0.02 to 2."""
     pause: float = 0.6
-    """How long nobody speaks until a segment ends."""
+    """Pause that ends a segment, 0.02 to 10."""
     before: float = 0.3
-    """How much of what was before the beginning a segment has."""
+    """Pre-roll: audio from before the start of speech, 0 to 5."""
     after: float = 0.2
-    """How much of the pause after the end; at most ``pause``."""
+    """Part of the pause that is kept at the end of a segment, 0 to ``pause``."""
     longest: float = 30.0
-    """After how long a segment is cut."""
+    """Maximum length of a segment, which is cut there, 1 to 600."""
 
     def __post_init__(self) -> None:
         for name, least, most in (
-            ("minimum", _SECONDS, 2.0),
-            ("pause", _SECONDS, 10.0),
+            ("minimum", _FRAME_SECONDS, 2.0),
+            ("pause", _FRAME_SECONDS, 10.0),
             ("before", 0.0, 5.0),
             ("after", 0.0, self.pause),
             ("longest", 1.0, 600.0),
@@ -86,19 +90,19 @@ class SpeechLimits:
 
 
 class Segmenter:
-    """Cuts the sound of one track.
+    """Segments the speech of one track.
 
     Args:
-        limits: The lengths that count.
+        limits: Lengths of pauses, pre-roll and segments.
     """
 
     def __init__(self, limits: SpeechLimits) -> None:
-        self._minimum = round(limits.minimum / _SECONDS)
-        self._pause = round(limits.pause / _SECONDS)
-        self._before = round(limits.before / _SECONDS)
-        self._after = round(limits.after / _SECONDS)
-        self._longest = round(limits.longest / _SECONDS)
-        span = round(limits.minimum * _SPAN / _SECONDS)
+        self._minimum = round(limits.minimum / _FRAME_SECONDS)
+        self._pause = round(limits.pause / _FRAME_SECONDS)
+        self._before = round(limits.before / _FRAME_SECONDS)
+        self._after = round(limits.after / _FRAME_SECONDS)
+        self._longest = round(limits.longest / _FRAME_SECONDS)
+        span = round(limits.minimum * _ONSET_SPAN / _FRAME_SECONDS)
         self._recent: deque[bool] = deque(maxlen=span)
         self._kept: deque[tuple[float, NDArray[np.int16]]] = deque(maxlen=self._before + span)
         self._segment: list[tuple[float, NDArray[np.int16]]] = []
@@ -107,24 +111,24 @@ class Segmenter:
 
     @property
     def is_speaking(self) -> bool:
-        """Whether a segment has begun and not ended."""
+        """True while a segment has started and not ended."""
         return self._speaking
 
     def push(
         self, time: float, samples: "NDArray[np.int16]", *, is_speech: bool
     ) -> list[SpeechEvent]:
-        """Take the next piece of sound.
+        """Add the next frame of audio.
 
         Args:
-            time: When it begins, in seconds of the track's time.
-            samples: :data:`PIECE` samples.
-            is_speech: Whether it sounds like speech.
+            time: Media time of its first sample, in seconds.
+            samples: :data:`FRAME_SAMPLES` samples.
+            is_speech: Decision of the detector for this frame.
 
         Returns:
-            What is known now.
+            Events that follow from this frame.
         """
         if not self._speaking:
-            return self._wait(time, samples, is_speech=is_speech)
+            return self._detect_onset(time, samples, is_speech=is_speech)
         self._segment.append((time, samples))
         self._quiet = 0 if is_speech else self._quiet + 1
         if self._quiet >= self._pause:
@@ -140,14 +144,14 @@ class Segmenter:
         return []
 
     def finish(self) -> list[SpeechEvent]:
-        """Return what had begun when the track ended, or where its sound has a gap."""
+        """End a started segment, at the end of the track or at a gap, and return its event."""
         left = self._segment if self._speaking else []
         self._speaking, self._segment = False, []
         self._recent.clear()
         self._kept.clear()
         return [_joined(left, complete=False)] if left else []
 
-    def _wait(
+    def _detect_onset(
         self, time: float, samples: "NDArray[np.int16]", *, is_speech: bool
     ) -> list[SpeechEvent]:
         self._recent.append(is_speech)
@@ -162,9 +166,9 @@ class Segmenter:
         return [SpeechStarted(start)]
 
 
-def _joined(pieces: "list[tuple[float, NDArray[np.int16]]]", *, complete: bool) -> SpeechSegment:
+def _joined(frames: "list[tuple[float, NDArray[np.int16]]]", *, complete: bool) -> SpeechSegment:
     import numpy as np
 
-    end = pieces[-1][0] + len(pieces[-1][1]) / RATE
-    samples = np.concatenate([samples for _, samples in pieces])
-    return SpeechSegment(pieces[0][0], end, samples, complete)
+    end = frames[-1][0] + len(frames[-1][1]) / SAMPLE_RATE
+    samples = np.concatenate([samples for _, samples in frames])
+    return SpeechSegment(frames[0][0], end, samples, complete)

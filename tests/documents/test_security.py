@@ -59,20 +59,19 @@ CONSTANTS_THAT_ARE_NONE = {
         encoding.clock._WINDOW encoding.pieces._WINDOW peer.rtp.send.frame_delay._WINDOW
         media.sources.threaded_source._CLOSE_TIMEOUT media.sources.devices._TIMEOUT
         media.sources.generated._CLOSE_TIMEOUT media.sources.generated._VIDEO_AHEAD
-        media.sources.generated._AUDIO_AHEAD media.fanout.encoded_fanout._RATE_WINDOW
-        media.sources.test_signals._MAX_PIXELS media.sinks.speaker._OPEN_TIMEOUT
-        media.sinks.speaker._CLOSE_TIMEOUT media.fanout.transform.KEPT_AUDIO_FRAMES
-        media.speech.voice_activity._WINDOW media.sinks.sync._WINDOW
-        media.sources.audio_queue._MIN_CAPACITY peer._aiortc.dtls.DtlsTransport._AT_ONCE
-        peer.ice.gather.interface_monitor.LONGEST peer.ice.turn.tcp.LONGEST_WAIT
-        peer.ice.turn.client.REFRESH_AHEAD peer.rtp.receive.jitter_buffer._WINDOW
-        peer.files.sender._AT_ONCE peer.files.protocol.BATCH media.sources.pcm._MAX_RATE
-        media.sources.reader_thread._BACK_OFF_AT_MOST media.sources.tempo.MAX_RATE
-        media.fanout.quality_tiers._UP_AFTER_MOST media.speech.voice_activity._HIGHEST
-        peer.rtp.receive.jitter_buffer._BUCKETS peer.rtp.receive.time_stretch.LONGEST
-        peer.rtp.send.pipeline._WINDOW peer.rtp.send.frame_pacer._MOST_BURST
-        encoding.clock._MAX_TIME_BASE encoding.clock._MAX_JUMP encoding.clock._BURST_SECONDS
-        encoding.pieces.TARGET_QUEUED_SECONDS
+        media.sources.generated._AUDIO_AHEAD media.sources.test_signals._MAX_PIXELS
+        media.sinks.speaker._OPEN_TIMEOUT media.sinks.speaker._CLOSE_TIMEOUT
+        media.sinks.sync._WINDOW media.sources.audio_queue._MIN_CAPACITY
+        peer._aiortc.dtls.DtlsTransport._AT_ONCE peer.ice.gather.interface_monitor.LONGEST
+        peer.ice.turn.tcp.LONGEST_WAIT peer.ice.turn.client.REFRESH_AHEAD
+        peer.rtp.receive.jitter_buffer._WINDOW peer.files.sender._AT_ONCE peer.files.protocol.BATCH
+        media.sources.pcm._MAX_RATE media.sources.reader_thread._BACK_OFF_AT_MOST
+        media.sources.tempo.MAX_RATE peer.rtp.receive.jitter_buffer._BUCKETS
+        peer.rtp.receive.time_stretch.LONGEST peer.rtp.send.pipeline._WINDOW
+        peer.rtp.send.frame_pacer._MOST_BURST encoding.clock._MAX_TIME_BASE
+        encoding.clock._MAX_JUMP encoding.clock._BURST_SECONDS
+        encoding.pieces.TARGET_QUEUED_SECONDS media.fanout.shared_encoder._RATE_WINDOW
+        media.fanout.quality_tiers._MAX_UP_AFTER
     """,
 }
 """Those that bound nothing that another machine decides, by the reason."""

@@ -76,7 +76,7 @@ async def test_closing_wakes_a_reader() -> None:
     bridge: Bridge[int] = Bridge()
     lane = bridge.lane(1)
     reader = asyncio.create_task(take_all(lane))
-    await until(lambda: lane._starving == 1)
+    await until(lambda: lane._waiting_readers == 1)
     bridge.close()
     assert await reader == []
 
@@ -85,10 +85,10 @@ async def test_a_reader_that_is_cancelled_no_longer_counts_as_starving() -> None
     bridge: Bridge[int] = Bridge()
     lane = bridge.lane(1)
     reader = asyncio.create_task(lane.wait())
-    await until(lambda: lane._starving == 1)
+    await until(lambda: lane._waiting_readers == 1)
     reader.cancel()
     await asyncio.wait([reader])
-    assert lane._starving == 0
+    assert lane._waiting_readers == 0
 
 
 async def test_an_item_that_was_dropped_meanwhile_cannot_be_taken() -> None:
@@ -96,7 +96,7 @@ async def test_an_item_that_was_dropped_meanwhile_cannot_be_taken() -> None:
     lane, hungry = bridge.lane(1), bridge.lane(1)
     lane.put("old")
     reader = asyncio.create_task(hungry.wait())
-    await until(lambda: hungry._starving == 1)
+    await until(lambda: hungry._waiting_readers == 1)
     lane.put("new")
     assert not lane.take("old")
     assert lane.take("new")

@@ -172,7 +172,7 @@ async def test_a_viewer_that_comes_up_again_starts_with_a_key_frame_there() -> N
         await together((viewer, 5), (other, 5))
     await together((viewer, 30), (other, 30))
     viewer._chooser.tier = viewer._tier = 0  # as after seconds of good reports
-    viewer._move()
+    viewer._switch_encoder()
     packets, _ = await together((viewer, 40), (other, 40))
     widths = [width(packet) for packet in packets]
     assert packets[widths.index(320)].is_keyframe

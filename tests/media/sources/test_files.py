@@ -343,7 +343,7 @@ async def test_after_a_pause_of_the_file_it_goes_on_at_its_pace(tmp_path: Path) 
         source = await FileSource.open(tmp_path / "pipe.mkv", clock=clock)
         reader = asyncio.create_task(read_audio(source.audio))
         await until_idle(source._worker._thread)
-        assert source._lanes["audio"]._starving == 1
+        assert source._lanes["audio"]._waiting_readers == 1
         clock.advance(60)
         start = clock.now()
         os.write(writing, content[60_000:])

@@ -197,7 +197,7 @@ async def test_a_server_that_goes_silent_does_not_hold_up_closing(tmp_path: Path
         server.silent_after = 60_000
         source = await FileSource.open(server.url("film.webm"), clock=ManualClock())
         reading = asyncio.create_task(read_video(source.video))
-        await until(lambda: source._lanes["video"]._starving == 1)
+        await until(lambda: source._lanes["video"]._waiting_readers == 1)
         await source.aclose()
         assert not source._worker._thread.is_alive()
         assert 0 < len(await reading) < 300
@@ -210,7 +210,7 @@ async def test_a_jump_does_not_wait_for_a_read_that_hangs(tmp_path: Path) -> Non
         server.silent_after = 60_000
         async with await FileSource.open(server.url("film.webm"), clock=ManualClock()) as source:
             reading = asyncio.create_task(read_video(source.video))
-            await until(lambda: source._lanes["video"]._starving == 1)
+            await until(lambda: source._lanes["video"]._waiting_readers == 1)
             server.silent_after = None
             source.seek(9)
             seen = await reading

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from icefloe.media import InvalidParameter, TestPatternTrack, speech
 from icefloe.media.speech.segments import (
-    PIECE,
-    RATE,
+    FRAME_SAMPLES,
+    SAMPLE_RATE,
     Segmenter,
     SpeechEvent,
     SpeechLimits,
@@ -29,11 +29,11 @@ Sound = NDArray[np.float64]
 
 
 def quiet(seconds: float, loudness: float = 10, seed: int = 1) -> Sound:
-    return np.random.default_rng(seed).normal(0, loudness, int(seconds * RATE))
+    return np.random.default_rng(seed).normal(0, loudness, int(seconds * SAMPLE_RATE))
 
 
 def tone(*frequencies: float, seconds: float = 5) -> Sound:
-    at = np.arange(int(seconds * RATE)) / RATE
+    at = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     waves = np.array([4000 * np.sin(2 * np.pi * f * at) for f in frequencies])
     summed: Sound = waves.sum(axis=0)
     return summed
@@ -44,8 +44,8 @@ def said(text: str, voice: str = "en", pitch: int = 50) -> Sound:
     told = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
     with wave.open(io.BytesIO(told)) as file:
         samples = np.frombuffer(file.readframes(10**8), np.int16)
-        count = int(len(samples) * RATE / file.getframerate())
-        at = np.arange(count) * file.getframerate() / RATE
+        count = int(len(samples) * SAMPLE_RATE / file.getframerate())
+        at = np.arange(count) * file.getframerate() / SAMPLE_RATE
     sound: Sound = np.interp(at, np.arange(len(samples)), samples)
     return sound
 
@@ -54,10 +54,10 @@ def hear(sound: Sound, limits: SpeechLimits | None = None) -> list[SpeechEvent]:
     detector, segmenter = EnergyDetector(), Segmenter(limits or SpeechLimits())
     events = []
     whole = np.clip(sound, -32768, 32767).astype(np.int16)
-    for start in range(0, len(whole) - PIECE + 1, PIECE):
-        piece = whole[start : start + PIECE]
+    for start in range(0, len(whole) - FRAME_SAMPLES + 1, FRAME_SAMPLES):
+        piece = whole[start : start + FRAME_SAMPLES]
         is_speech = detector.is_speech(piece)
-        events += segmenter.push(start / RATE, piece, is_speech=is_speech)
+        events += segmenter.push(start / SAMPLE_RATE, piece, is_speech=is_speech)
     return events + segmenter.finish()
 
 
@@ -73,7 +73,7 @@ def cut(marks: str, **limits: float) -> list[SpeechEvent]:
     segmenter = Segmenter(SpeechLimits(**limits))
     events = []
     for number, mark in enumerate(marks):
-        samples = np.full(PIECE, number, np.int16)
+        samples = np.full(FRAME_SAMPLES, number, np.int16)
         events += segmenter.push(number * 0.02, samples, is_speech=mark == "#")
     return events + segmenter.finish()
 
@@ -89,12 +89,15 @@ def test_a_segment_has_what_was_before_and_some_of_the_pause() -> None:
     assert segment.start == pytest.approx(0.3)
     assert segment.end == pytest.approx(0.8)
     assert segment.samples.dtype == np.int16
-    assert list(segment.samples[::PIECE]) == list(range(15, 40))
+    assert list(segment.samples[::FRAME_SAMPLES]) == list(range(15, 40))
 
 
 def test_it_is_told_as_soon_as_enough_was_speech() -> None:
     segmenter = Segmenter(SpeechLimits(minimum=0.06))
-    told = [segmenter.push(n * 0.02, np.zeros(PIECE, np.int16), is_speech=True) for n in range(3)]
+    told = [
+        segmenter.push(n * 0.02, np.zeros(FRAME_SAMPLES, np.int16), is_speech=True)
+        for n in range(3)
+    ]
     assert told == [[], [], [SpeechStarted(0.0)]]
     assert segmenter.is_speaking
 
@@ -116,7 +119,7 @@ def test_what_is_too_long_is_cut_without_losing_any() -> None:
     assert [type(event) for event in events].count(SpeechStarted) == 1
     assert [segment.complete for segment in found] == [False, False, False]
     whole = np.concatenate([segment.samples for segment in found])
-    assert list(whole[::PIECE]) == list(range(120))
+    assert list(whole[::FRAME_SAMPLES]) == list(range(120))
     assert all(a.end == pytest.approx(b.start) for a, b in pairwise(found))
 
 
@@ -128,7 +131,7 @@ def test_what_had_begun_at_the_end_is_given_as_it_is() -> None:
 
 def test_no_piece_is_in_two_segments() -> None:
     found = segments(cut(("#" * 8 + "." * 25) * 3, pause=0.4, before=1.0, after=0.1))
-    numbers = np.concatenate([segment.samples[::PIECE] for segment in found])
+    numbers = np.concatenate([segment.samples[::FRAME_SAMPLES] for segment in found])
     assert len(set(numbers.tolist())) == len(numbers)
 
 
@@ -154,10 +157,10 @@ def test_a_voice_is_heard(voice: str, pitch: int, loudness: float) -> None:
     assert isinstance(events[0], SpeechStarted)
     assert 0.98 <= events[0].start <= 1.35
     found = segments(events)
-    ends = 1 + len(words) / RATE
+    ends = 1 + len(words) / SAMPLE_RATE
     assert found[-1].complete
     assert ends - 0.5 <= found[-1].end <= ends + 0.3
-    assert sum(segment.end - segment.start for segment in found) > 0.75 * len(words) / RATE
+    assert sum(segment.end - segment.start for segment in found) > 0.75 * len(words) / SAMPLE_RATE
 
 
 @pytest.mark.system("espeak-ng")
@@ -173,10 +176,10 @@ def test_a_word_is_enough(word: str, voice: str) -> None:
 def test_a_voice_is_heard_above_noise() -> None:
     words = said("Please open the window and tell me a story.")
     sound = np.concatenate([quiet(2), words, quiet(1.5)])
-    found = segments(hear(sound + quiet(len(sound) / RATE + 1, 400, seed=2)[: len(sound)]))
+    found = segments(hear(sound + quiet(len(sound) / SAMPLE_RATE + 1, 400, seed=2)[: len(sound)]))
     assert found
     assert found[0].start > 1.5
-    assert found[-1].end < 2 + len(words) / RATE + 0.4
+    assert found[-1].end < 2 + len(words) / SAMPLE_RATE + 0.4
 
 
 @pytest.mark.parametrize("loudness", [10, 300, 3000, 10000])
@@ -203,12 +206,12 @@ def test_a_tune_and_clicks_are_no_voice() -> None:
     tune = np.concatenate([tone(f, seconds=0.5) for f in (262, 294, 330, 349, 392, 440)])
     assert hear(np.concatenate([quiet(1), tune, quiet(1)])) == []
     clicks = quiet(5)
-    clicks[:: RATE // 2] = 30000
+    clicks[:: SAMPLE_RATE // 2] = 30000
     assert hear(clicks) == []
 
 
 def test_nothing_at_all_is_no_voice() -> None:
-    assert hear(np.zeros(3 * RATE)) == []
+    assert hear(np.zeros(3 * SAMPLE_RATE)) == []
 
 
 # --- on a track
@@ -256,7 +259,9 @@ async def test_a_track_is_listened_to() -> None:
     first, second = segments(found)
     assert first.start == pytest.approx(0.3, abs=0.05)
     assert first.end == pytest.approx(1.2, abs=0.05)
-    assert len(first.samples) == pytest.approx((first.end - first.start) * RATE, abs=PIECE)
+    assert len(first.samples) == pytest.approx(
+        (first.end - first.start) * SAMPLE_RATE, abs=FRAME_SAMPLES
+    )
     assert (first.complete, second.complete) == (True, False)
 
 
