@@ -18,7 +18,7 @@ from .fanout import LatestFrame, QueuedTrack
 TransformFunction: TypeAlias = Callable[[Any], Frame] | Callable[[Any], Awaitable[Frame]]
 """A function that takes a ``VideoFrame`` or an ``AudioFrame`` and returns one of the same type."""
 
-QUEUED_AUDIO_FRAMES = 50
+AUDIO_FRAMES = 50
 """Queue length for audio, so that a slow call loses no frame; fifty frames are one second."""
 
 logger = get_logger(__name__)
@@ -48,7 +48,7 @@ class TransformTrack(QueuedTrack):
     """
 
     def __init__(self, track: MediaStreamTrack, function: TransformFunction | None) -> None:
-        super().__init__(track, QUEUED_AUDIO_FRAMES if track.kind == "audio" else None)
+        super().__init__(track, AUDIO_FRAMES if track.kind == "audio" else None)
         self._source = track
         self._input: LatestFrame | None = None
         self._worker: asyncio.Task[None] | None = None

@@ -35,8 +35,8 @@ _PICTURE_FORMATS = ("rgb24", "bgr24", "rgba", "bgra", "gray")
 _SAMPLE_FORMATS: dict[str, Literal["s16", "s32"]] = {"int16": "s16", "float32": "s32"}
 """Intermediate sample formats: FFmpeg does not limit a mixdown of float samples to 1."""
 
-_DEFAULT_PICTURES = 1
-_DEFAULT_SECONDS = 1.0
+_DEFAULT_KEEP = 1
+_DEFAULT_KEEP_SECONDS = 1.0
 """Default queue of a second of audio, so that a speech recognizer may be busy for that long."""
 
 _REST_SECONDS = 0.1
@@ -63,7 +63,7 @@ class FrameReader(MediaReader[VideoFrame]):
             raise InvalidParameter("size", size, "give a width and a height in pixels")
         if keep < 1:
             raise InvalidParameter("keep", keep, "keep at least one frame")
-        super().__init__(track, "video", policy, Backlog(keep, _DEFAULT_PICTURES))
+        super().__init__(track, "video", policy, Backlog(keep, _DEFAULT_KEEP))
         self._format = picture_format
         self._converter = PictureConverter()
         self._size = size
@@ -188,7 +188,7 @@ def frames(
     *,
     format: PictureFormat = "rgb24",
     size: tuple[int, int] | None = None,
-    keep: int = _DEFAULT_PICTURES,
+    keep: int = _DEFAULT_KEEP,
     policy: Policy = "newest",
 ) -> FrameReader:
     """Read the pictures of a track as NumPy arrays, with ``async for``.
@@ -223,7 +223,7 @@ def audio(
     layout: str = "mono",
     dtype: SampleType = "int16",
     samples: int | None = None,
-    keep: float = _DEFAULT_SECONDS,
+    keep: float = _DEFAULT_KEEP_SECONDS,
     policy: Policy = "newest",
 ) -> AudioReader:
     """Read an audio track as NumPy arrays, with ``async for``.

@@ -1,1 +1,1 @@
-"""Sources: files, devices, generated frames and sound, encoded media, and test signals."""
+"""Sources: files, URLs, devices, generated frames and audio, encoded media, and test signals."""

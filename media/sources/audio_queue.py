@@ -1,8 +1,7 @@
-"""Sound that a program makes, such as synthesised speech, put into a track piece by piece."""
+"""Audio track with a queue that a program pushes audio into, such as synthesized speech."""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Literal
 
@@ -16,114 +15,57 @@ from .._util.wakeup import Signal
 from ..errors import InvalidParameter, NobodyListens, TrackEnded
 from .paced_track import PacedTrack
 from .pcm import FRAME_SAMPLES, SAMPLE_RATE, PcmConverter, PcmFormat, read_pcm
+from .reader_presence import READER_GRACE, ReaderPresence
 
 _CATCH_UP = 0.2
 _CHUNK = 1.0
-"""Seconds that are converted at a time, so that a long piece starts to sound at once."""
+"""Seconds of audio that are converted at a time, so that long audio starts without delay."""
 
-_SMALL = 128 * 1024
-"""Bytes up to which converting, at some 0.2 ms, takes less time than handing it to a thread."""
+_INLINE_CONVERSION = 128 * 1024
+"""Bytes up to which conversion takes about 0.2 ms, less than the hand-over to a thread."""
 
 _MIN_CAPACITY = 0.1
 
-PATIENCE = 5.0
-"""Seconds for which whoever waits for a queue waits for its reader to come back."""
-
-
-class _Attendance:
-    """Whether somebody reads a queue: somebody may yet come, is there, or has left.
-
-    Args:
-        clock: Tells the time.
-        left: Called when the reader is taken to have left for good.
-    """
-
-    def __init__(self, clock: Clock, left: Callable[[], None]) -> None:
-        self._clock = clock
-        self._left = left
-        self._since: float | None = None
-        self.has_left = False
-
-    def read(self) -> None:
-        """Note that the queue was read."""
-        self._since = self._clock.now()
-        self.has_left = False
-
-    def leave(self) -> None:
-        """Note that the reader says that it leaves."""
-        self._since = self._clock.now() - PATIENCE
-        self._give_up()
-
-    def now(self) -> float:
-        """Return the time in seconds."""
-        return self._clock.now()
-
-    def _give_up(self) -> None:
-        self.has_left = True
-        self._left()
-
-    async def wait(self, changed: Signal, began: float) -> bool:
-        """Wait for a change; or, once the queue was read, for nobody to read it any more.
-
-        Args:
-            changed: Wakes when there may be a change.
-            began: When the waiting began, in seconds; the reader has as long from then on too.
-
-        Returns:
-            Whether there is nothing to wait for any more.
-
-        Cancellation: safe.
-        """
-        if self._since is None:
-            await changed.wait()
-            return False
-        until = max(self._since, began) + PATIENCE
-        if self._clock.now() < until:
-            await changed.wait_until(self._clock, until)
-            return False
-        self._give_up()
-        return True
-
 
 class QueuedAudio:
-    """One piece of sound in an ``AudioQueue``, as ``push()`` returns it."""
+    """Audio that ``push()`` has added to an ``AudioQueue``."""
 
-    __slots__ = ("_attendance", "_changed", "_cleared", "_complete", "_enqueued", "_played")
+    __slots__ = ("_changed", "_cleared", "_complete", "_enqueued", "_played", "_presence")
 
-    def __init__(self, attendance: _Attendance) -> None:
-        self._attendance = attendance
+    def __init__(self, presence: ReaderPresence) -> None:
+        self._presence = presence
         self._enqueued = self._played = 0
         self._complete = self._cleared = False
         self._changed = Signal()
 
     @property
     def played(self) -> float:
-        """How many seconds of it were handed out to the track's reader."""
+        """Seconds of it that were delivered to the reader of the track."""
         return self._played / SAMPLE_RATE
 
     @property
     def cleared(self) -> bool:
-        """Whether some of it will never be played: the queue was cleared, the track has ended, or
+        """True if a part of it will never be played: the queue was cleared, the track has ended, or
         its reader has left."""
         return self._cleared
 
     @property
     def finished(self) -> bool:
-        """Whether nothing of it is left to be played."""
+        """True if nothing of it is left to play."""
         return self._cleared or (self._complete and self._played == self._enqueued)
 
     async def wait(self) -> bool:
-        """Wait until it is finished.
+        """Wait until nothing of it is left to play.
 
         Returns:
-            True if all of it was played, False if the queue was cleared before, also because its
-            reader has left: the peer is gone, or nobody has read it for 5 s.
+            True if all of it was played; false if the queue was cleared before, also because its
+            reader has left: its connection was closed, or the queue was not read for 5 s.
 
         Cancellation: safe.
         """
-        began = self._attendance.now()
+        began = self._presence.now()
         while not self.finished:
-            if await self._attendance.wait(self._changed, began):
+            if await self._presence.wait(self._changed, began):
                 self._clear()
         return not self._cleared
 
@@ -143,27 +85,28 @@ class QueuedAudio:
 
 
 class AudioQueue(PacedTrack):
-    """Plays what is pushed into it, and silence when there is nothing.
+    """An audio track that plays pushed audio, and silence while its queue is empty.
 
-    Sound of any rate and in pieces of any size becomes frames of 20 ms in 48 kHz ``s16``, paced by
-    the clock. Pieces of the same layout follow each other without a seam. Timestamps grow by the
-    clock, with silence as without: what is played is in step with a picture that is paced by the
+    Audio of any sample rate and length becomes frames of 20 ms in 48 kHz ``s16``, paced by the
+    clock. Consecutive pushes of the same format are joined without clicks. Timestamps advance by
+    the clock, also during silence, so the audio stays synchronized with video that is paced by the
     same clock.
 
-    A reader that is late by up to 0.2 s gets the frames that it missed at once; for one that is
-    later the track's time moves on, and no sound is lost.
+    A reader that is late by up to 0.2 s gets the frames that it missed without waiting; if it is
+    later, timestamps skip the time, and no audio is lost.
 
-    What is pushed before there is a reader waits for it. When the reader leaves, because its peer
-    connection is closed or it has not read for 5 s while somebody waits here, what is in the queue
-    is cleared and nobody waits any more. The queue itself goes on: another peer may read it.
+    Audio that is pushed before there is a reader waits for it. A reader has left when its peer
+    connection is closed, or when it has not read for 5 s while a call of ``push()``, ``drain()`` or
+    ``wait()`` is pending. Then the queue is cleared and these calls return or raise. The queue
+    itself stays usable: another connection may read it.
 
     Args:
-        capacity: Seconds of sound that wait at most.
-        channels: 1 or 2, of what comes out.
-        clock: Paces the frames; the monotonic clock of the machine if None.
+        capacity: Maximum seconds of audio in the queue, 0.1 to 3600.
+        channels: Output channels, 1 or 2.
+        clock: Paces the frames; the monotonic clock of the machine if ``None``.
 
     Raises:
-        InvalidParameter: ``capacity`` is less than 0.1 s, or there are other ``channels``.
+        InvalidParameter: ``capacity`` or ``channels`` is out of range.
     """
 
     kind = "audio"
@@ -184,15 +127,15 @@ class AudioQueue(PacedTrack):
         self._samples = 0
         self._layout: PcmFormat | None = None
         self._converter: PcmConverter | None = None
-        self._attendance = _Attendance(self._clock, self._forget)
-        self._last = QueuedAudio(self._attendance)
-        self._turn = asyncio.Lock()
+        self._presence = ReaderPresence(self._clock, self._clear_unread)
+        self._last_pushed = QueuedAudio(self._presence)
+        self._push_lock = asyncio.Lock()
         self._room = Signal()
         self._epoch = 0
 
     @property
     def buffered(self) -> float:
-        """Seconds of sound that wait to be played."""
+        """Seconds of audio in the queue."""
         return self._samples / SAMPLE_RATE
 
     async def push(
@@ -203,32 +146,32 @@ class AudioQueue(PacedTrack):
         channels: int | None = None,
         dtype: Literal["int16", "float32"] | None = None,
     ) -> QueuedAudio:
-        """Add sound; wait while the queue is full.
+        """Add audio; wait while the queue is full.
 
         Args:
-            pcm: ``bytes``, or an array of ``int16`` or ``float32`` (-1 to 1) in the machine's byte
-                order, of the shape ``(samples,)`` or ``(samples, channels)``; interleaved. It must
-                not change before ``push()`` returns.
-            rate: Samples a second, 4000 to 384000.
-            channels: 1 to 8; that of the array, or 1, if None.
-            dtype: Of ``bytes``; ``int16`` if None.
+            pcm: ``bytes``, or an array of ``int16`` or ``float32`` (-1 to 1) in native byte order,
+                of the shape ``(samples,)`` or ``(samples, channels)``; interleaved. It must not
+                change before ``push()`` returns.
+            rate: Sample rate, in hertz, 4000 to 384000.
+            channels: 1 to 8; that of the array, or 1, if ``None``.
+            dtype: Sample type of ``bytes``; ``int16`` if ``None``.
 
         Returns:
-            The piece, all of which is in the queue, or was cleared in the meantime.
+            The added audio. All of it is in the queue, or was cleared in the meantime.
 
         Raises:
-            InvalidParameter: The sound has another layout.
+            InvalidParameter: The audio has another format.
             TrackEnded: The track was stopped.
-            NobodyListens: The reader has left; a part of the sound may have been played.
+            NobodyListens: The reader has left; a part of the audio may have been played.
 
-        Cancellation: safe; what is in the queue by then is played.
+        Cancellation: safe; audio that is in the queue by then is played.
         """
         data, layout = read_pcm(pcm, rate, channels, dtype)
-        piece, epoch = QueuedAudio(self._attendance), self._epoch
+        piece, epoch = QueuedAudio(self._presence), self._epoch
         chunk = int(_CHUNK * rate) * layout.sample_bytes
         try:
-            # One at a time: pieces are played in the order of the calls.
-            async with self._turn:
+            # Concurrent pushes are played in the order of the calls.
+            async with self._push_lock:
                 for start in range(0, len(data), chunk):
                     part = data[start : start + chunk]
                     await self._wait_for_room(epoch, round(_duration(part, layout) * SAMPLE_RATE))
@@ -236,13 +179,13 @@ class AudioQueue(PacedTrack):
                         await self._convert(part, layout, piece, epoch)
                         await asyncio.sleep(0)
                 if epoch == self._epoch:
-                    self._last = piece
+                    self._last_pushed = piece
         finally:
             if epoch != self._epoch:
                 piece._clear()
             piece._finish()
-        if epoch != self._epoch and self._attendance.has_left:
-            raise NobodyListens(PATIENCE)
+        if epoch != self._epoch and self._presence.has_left:
+            raise NobodyListens(READER_GRACE)
         return piece
 
     def try_push(
@@ -253,37 +196,38 @@ class AudioQueue(PacedTrack):
         channels: int | None = None,
         dtype: Literal["int16", "float32"] | None = None,
     ) -> QueuedAudio | None:
-        """Add sound like ``push()``, at most 1 s of it, or return None if there is no room now.
+        """Add at most 1 s of audio like ``push()``, without waiting.
 
-        There is none while a ``push()`` waits either.
+        Returns:
+            The added audio; ``None`` if the queue has no room, or a ``push()`` is pending.
 
         Raises:
-            InvalidParameter: The sound has another layout, or is longer than 1 s.
+            InvalidParameter: The audio has another format, or is longer than 1 s.
             TrackEnded: The track was stopped.
         """
         data, layout = read_pcm(pcm, rate, channels, dtype)
         if (seconds := _duration(data, layout)) > _CHUNK:
-            raise InvalidParameter("pcm", seconds, "longer than 1 s: use push()")
+            raise InvalidParameter("pcm", seconds, "give at most 1 s, or use push()")
         self._check_live()
         samples = round(seconds * SAMPLE_RATE)
-        if self._turn.locked() or not self._fits(samples):
+        if self._push_lock.locked() or not self._fits(samples):
             return None
-        piece = QueuedAudio(self._attendance)
+        piece = QueuedAudio(self._presence)
         before = self._use_layout(layout)
-        self._append(before, self._last)
+        self._append(before, self._last_pushed)
         assert self._converter is not None
         self._append(self._converter.convert(data), piece)
-        self._last = piece
+        self._last_pushed = piece
         piece._finish()
         return piece
 
     def clear(self) -> float:
-        """Drop what was not played, also what a ``push()`` is about to add.
+        """Drop all unplayed audio, also that of a pending ``push()``.
 
-        The frame that is read next is silent, if nothing is pushed until then.
+        The next frame is silent unless audio is pushed before.
 
         Returns:
-            How many seconds of sound were in the queue.
+            Seconds of audio that were in the queue.
         """
         dropped = self.buffered
         self._epoch += 1
@@ -296,33 +240,33 @@ class AudioQueue(PacedTrack):
         return dropped
 
     async def drain(self) -> None:
-        """Wait until all that was pushed has been played or cleared, or the reader has left.
+        """Wait until all pushed audio was played or cleared, or the reader has left.
 
         Cancellation: safe.
         """
         began = self._clock.now()
-        while self.readyState == "live" and (self._samples or self._turn.locked()):
-            if await self._attendance.wait(self._room, began):
+        while self.readyState == "live" and (self._samples or self._push_lock.locked()):
+            if await self._presence.wait(self._room, began):
                 return
 
     def reader_left(self) -> None:
-        """Note that the one who read has left for good: a sender calls this when it ends."""
-        self._attendance.leave()
+        """Clear the queue because the reader has left; a sender calls this when it ends."""
+        self._presence.leave()
 
-    def _forget(self) -> None:
+    def _clear_unread(self) -> None:
         self.clear()
 
     async def recv(self) -> AudioFrame:
-        """Return the next 20 ms when they are due, filled up with silence.
+        """Return the next 20 ms when they are due, padded with silence.
 
         Raises:
             MediaStreamError: The track was stopped.
 
-        Cancellation: safe; no sound is lost.
+        Cancellation: safe; no audio is lost.
         """
-        self._attendance.read()
+        self._presence.read()
         number = await self._next_number()
-        self._attendance.read()
+        self._presence.read()
         frame = AudioFrame("s16", LAYOUTS[self._channels], FRAME_SAMPLES)
         data = self._take(FRAME_SAMPLES * self._sample_bytes)
         frame.planes[0].update(data.ljust(FRAME_SAMPLES * self._sample_bytes, b"\0"))
@@ -332,23 +276,23 @@ class AudioQueue(PacedTrack):
         return frame
 
     def stop(self) -> None:
-        """End the track; what was not played is dropped."""
+        """End the track and drop all unplayed audio."""
         super().stop()
         self.clear()
 
     def _check_live(self) -> None:
         if self.readyState != "live":
-            raise TrackEnded("the audio queue was stopped")
+            raise TrackEnded("the audio queue was stopped; make another one")
 
     def _fits(self, samples: int) -> bool:
-        # What is larger than the queue has to fit into an empty one.
+        # An empty queue accepts audio that is longer than its capacity.
         return not self._samples or self._samples + samples <= self._capacity
 
     async def _wait_for_room(self, epoch: int, samples: int) -> None:
         self._check_live()
         began = self._clock.now()
         while epoch == self._epoch and not self._fits(samples):
-            await self._attendance.wait(self._room, began)
+            await self._presence.wait(self._room, began)
         self._check_live()
 
     async def _convert(
@@ -357,22 +301,22 @@ class AudioQueue(PacedTrack):
         before = self._use_layout(layout)
         converter = self._converter
         assert converter is not None
-        if len(part) <= _SMALL:
+        if len(part) <= _INLINE_CONVERSION:
             after = converter.convert(part)
         else:
             try:
                 after = await asyncio.to_thread(converter.convert, part)
             except asyncio.CancelledError:
-                # The thread is still at it, so nobody else may use the converter.
+                # The thread still uses the converter, so the next call needs another one.
                 if self._converter is converter:
                     self._layout = self._converter = None
                 raise
         if epoch == self._epoch:
-            self._append(before, self._last)
+            self._append(before, self._last_pushed)
             self._append(after, piece)
 
     def _use_layout(self, layout: PcmFormat) -> bytes:
-        """Have a converter for a layout; return what the one for another layout held back."""
+        """Use a converter for ``layout``; flush the previous one and return its samples."""
         if layout == self._layout:
             return b""
         rest = self._converter.finish() if self._converter else b""
@@ -388,9 +332,9 @@ class AudioQueue(PacedTrack):
 
     def _take(self, size: int) -> bytes:
         taken = self._take_queued(size)
-        if len(taken) < size and not self._turn.locked() and self._converter is not None:
-            # Nothing follows for now, so the last of it has no reason to wait.
-            self._append(self._converter.finish(), self._last)
+        if len(taken) < size and not self._push_lock.locked() and self._converter is not None:
+            # No audio follows for now, so flush the converter.
+            self._append(self._converter.finish(), self._last_pushed)
             self._layout = self._converter = None
             taken += self._take_queued(size - len(taken))
         self._room.wake()

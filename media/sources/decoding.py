@@ -1,9 +1,9 @@
-"""From an open container to frames on one timeline, over any number of passes; for a thread.
+"""Decoder: from a container to frames on one playback timeline, with loops and seeks; for a thread.
 
-Audio comes out as frames of 20 ms without a gap, in 48 kHz stereo ``s16``: silence stands where the
-file has none, and one pass runs on into the next. Video keeps its size and pixel format, with
-timestamps that only grow. A pass can begin anywhere in the media, and be played faster or slower;
-timestamps are the time of playing and not that of the media.
+Audio becomes contiguous frames of 20 ms in 48 kHz stereo ``s16``: gaps of the file are filled with
+silence, and loops are joined without a gap. Video keeps its size and pixel format, with increasing
+timestamps. A pass decodes the media once. It can start anywhere in the media, and be played faster
+or slower; timestamps are playback time, not media time.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,30 +35,30 @@ from .tempo import Tempo
 from .timed_media import Timed, seconds
 from .timestamp_splices import Splices
 
-_SOUND = SoundFormat(SAMPLE_RATE, "stereo")
-_SAMPLE_BYTES = _SOUND.sample_bytes
+_OUTPUT_FORMAT = SoundFormat(SAMPLE_RATE, "stereo")
+_SAMPLE_BYTES = _OUTPUT_FORMAT.sample_bytes
 _FRAME_BYTES = FRAME_SAMPLES * _SAMPLE_BYTES
 _GAP_SAMPLES = SAMPLE_RATE // 25
-"""Timestamps may be this far ahead of the samples before silence is put in between: containers
-round them, and the resampler holds some samples back."""
+"""Samples by which a timestamp may be ahead of the sample count before silence is inserted.
+Containers round timestamps, and the resampler holds samples back."""
 
 _ROUNDING = Fraction(1, 500)
-"""A picture of which less than this is left after a jump ended before, but for rounding."""
+"""Seconds. A picture that overlaps the target of a seek by less is left out: it is rounding."""
 
-_TICK = Fraction(1, 1000)
-"""Seconds after a picture at which another one may be shown."""
+_MIN_FRAME_INTERVAL = Fraction(1, 1000)
+"""Minimum of seconds from one picture to the next."""
 
 _DEFAULT_RATE = Fraction(25)
-"""Frames a second of a stream that does not say; FFmpeg assumes the same."""
+"""Frame rate of a stream without one; FFmpeg assumes the same."""
 
 logger = get_logger(__name__)
 
 
 class AudioTimeline:
-    """Cuts audio of any format into frames of 20 ms without gaps."""
+    """Converts audio of any format to contiguous frames of 20 ms."""
 
     def __init__(self) -> None:
-        self._converter = SoundConverter(_SOUND)
+        self._converter = SoundConverter(_OUTPUT_FORMAT)
         self._source: tuple[str, str, int] | None = None
         self._tempo: Tempo | None = None
         self._rate = Fraction(1)
@@ -68,13 +68,18 @@ class AudioTimeline:
 
     @property
     def end(self) -> Fraction:
-        """How many seconds of audio have come so far."""
+        """Playback time of the end of the audio so far, in seconds."""
         held = self._tempo.held if self._tempo else 0
         return Fraction(self._position + len(self._pending) // _SAMPLE_BYTES + held, SAMPLE_RATE)
 
     def restart(self, at: Fraction, rate: Fraction) -> None:
-        """Drop what was held back, and go on at the first whole frame that is not before ``at``."""
-        self._converter = SoundConverter(_SOUND)
+        """Drop pending samples, and continue with the first whole frame not before ``at`` seconds.
+
+        Args:
+            at: Playback time, in seconds.
+            rate: Playback speed: seconds of media per second.
+        """
+        self._converter = SoundConverter(_OUTPUT_FORMAT)
         self._source = self._tempo = None
         self._pending.clear()
         self._skip = 0
@@ -89,11 +94,11 @@ class AudioTimeline:
 
         Args:
             frame: The frame.
-            at: When it is to start, in seconds; where the one before it ended if None.
-            skip: Seconds of its beginning to leave out.
+            at: Playback time of its start, in seconds; the end of the previous frame if ``None``.
+            skip: Seconds to leave out at its start.
 
         Raises:
-            UnusableSound: It cannot be used; it is as if it had not been given.
+            UnusableSound: The frame cannot be used; the timeline is unchanged.
         """
         check_sound(frame)
         key = (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -110,7 +115,7 @@ class AudioTimeline:
         yield from self._take(self._converter.convert(frame))
 
     def flush(self) -> Iterator[AudioFrame]:
-        """Get what the resampler holds back; the next pass has a new one."""
+        """Flush the resampler; the next frame starts a new one."""
         yield from self._take(self._converter.finish())
         if self._tempo is not None:
             rest = self._tempo.finish()
@@ -119,7 +124,7 @@ class AudioTimeline:
         self._source = None
 
     def finish(self) -> Iterator[AudioFrame]:
-        """Get the last frame, filled up with silence."""
+        """Flush the resampler, and pad the last frame with silence."""
         yield from self.flush()
         if self._pending:
             yield from self._append(bytes(-len(self._pending) % _FRAME_BYTES))
@@ -151,36 +156,42 @@ class AudioTimeline:
 
 
 class VideoTimeline:
-    """Gives video frames timestamps in 1/90000 s that only grow."""
+    """Gives video frames strictly increasing timestamps in 1/90000 s."""
 
     def __init__(self) -> None:
         self._last = -1
         self.end = Fraction(0)
-        """When the last frame will have been shown, in seconds."""
+        """Playback time of the end of the last frame, in seconds."""
 
     def restart(self, at: Fraction) -> None:
-        """Go on ``at`` seconds, also when frames that were dropped were later than that."""
+        """Continue at ``at`` seconds, even if previous frames, now dropped, were later."""
         self.end = at
         self._last = round(at * VIDEO_CLOCK_RATE) - 1
 
     def push(self, frame: VideoFrame, at: Fraction | None, duration: Fraction) -> VideoFrame:
-        """Put a decoded frame ``at`` seconds, or where the one before it ended."""
+        """Set the timestamp of a decoded frame and return the frame.
+
+        Args:
+            frame: The frame, which is changed.
+            at: Playback time, in seconds; the end of the previous frame if ``None``.
+            duration: Length of the frame, in seconds.
+        """
         start = self.end if at is None else at
         self._last = max(self._last + 1, round(start * VIDEO_CLOCK_RATE))
         frame.pts = self._last
         frame.time_base = VIDEO_TIME_BASE
-        # An encoder would take the type for a wish, and make a key frame wherever the file has one.
+        # An encoder would reproduce the picture types, with the key frames of the file.
         frame.pict_type = PictureType.NONE
         self.end = max(self.end, start + duration)
         return frame
 
 
 class Decoder:
-    """Decodes the first video and the first audio stream of a container, again and again.
+    """Decodes the first video and the first audio stream of a container, in one or more passes.
 
     Args:
-        wanted: Whether anybody still reads the tracks of a kind, ``audio`` or ``video``. What is
-            not wanted is not decoded.
+        wanted: Returns whether a kind, ``audio`` or ``video``, has a reader. A kind without one is
+            not decoded.
     """
 
     def __init__(self, wanted: Callable[[str], bool]) -> None:
@@ -188,7 +199,7 @@ class Decoder:
         self._audio = AudioTimeline()
         self._video = VideoTimeline()
         self._start = Fraction(0)
-        self._from = Fraction(0)
+        self._media_start = Fraction(0)
         self._rate = Fraction(1)
         self._origin = Fraction(0)
         self._splices = Splices(Fraction(0))
@@ -196,15 +207,15 @@ class Decoder:
         self._converter = PictureConverter()
 
     def pick(self, container: InputContainer) -> "dict[str, AudioStream | VideoStream]":
-        """Return the streams of a container that are decoded, by their kind."""
+        """Return the streams that are decoded, by kind."""
         return pick_streams(container)
 
     def restart(self, at: Fraction, rate: Fraction) -> None:
-        """Drop what is held back, and have the next pass played at another time and rate.
+        """Drop pending media, and set the playback time and speed of the next pass.
 
         Args:
-            at: The time of playing at which the next pass starts, in seconds.
-            rate: How many seconds of the media are played in a second.
+            at: Playback time at which the next pass starts, in seconds.
+            rate: Playback speed: seconds of media per second.
         """
         self._audio.restart(at, rate)
         self._video.restart(at)
@@ -213,8 +224,8 @@ class Decoder:
 
     @property
     def reached(self) -> Fraction:
-        """How far the media was decoded in the pass that is being played, in seconds."""
-        return self._media(max(self._audio.end, self._video.end))
+        """Media time up to which the current pass was decoded, in seconds."""
+        return self._media_time(max(self._audio.end, self._video.end))
 
     def play(
         self,
@@ -223,15 +234,15 @@ class Decoder:
         start: Fraction = Fraction(0),
         origin: Fraction | None = None,
     ) -> Iterator[Timed]:
-        """Decode from some place in the container to its end, with all that decoders hold back.
+        """Decode from the current position of the container to its end, and flush the decoders.
 
-        What cannot be decoded is left out, and logged once.
+        Damaged media is left out, and logged once.
 
         Args:
-            container: It stands at ``start`` or a little before.
-            start: Seconds from the start of the media; what is before that is left out.
-            origin: The timestamp of the start of the media, in seconds; that which the container
-                tells if None.
+            container: The container, positioned at ``start`` or a little before.
+            start: Media time to start at, in seconds; media before it is left out.
+            origin: Timestamp of the start of the media, in seconds; that of the container if
+                ``None``.
 
         Raises:
             FFmpegError: The container cannot be read any further.
@@ -239,7 +250,7 @@ class Decoder:
         streams = self.pick(container)
         if origin is None:
             origin = Fraction(container.start_time or 0, av.time_base)
-        self._origin, self._from = origin, start
+        self._origin, self._media_start = origin, start
         self._splices = Splices(start)
         for packet in container.demux(*streams.values()):
             kind = packet.stream.type
@@ -250,11 +261,11 @@ class Decoder:
             yield self._timed(frame)
 
     def next_pass(self) -> None:
-        """Have the next pass follow the one that was played."""
+        """Let the next pass follow the end of the previous one."""
         self._start = max(self._audio.end, self._video.end)
 
     def finish(self) -> Iterator[Timed]:
-        """Get what is left after the last pass."""
+        """Return the remaining frames after the last pass."""
         for frame in self._audio.finish():
             yield self._timed(frame)
 
@@ -265,12 +276,14 @@ class Decoder:
         if isinstance(frame, AudioFrame):
             end += Fraction(frame.samples, frame.sample_rate)
         else:
-            end += _TICK
+            end += _MIN_FRAME_INTERVAL
         kind = "video" if isinstance(frame, VideoFrame) else "audio"
-        return Timed(frame, kind, max(0.0, float(self._media(start))), float(start), float(end))
+        return Timed(
+            frame, kind, max(0.0, float(self._media_time(start))), float(start), float(end)
+        )
 
-    def _media(self, playing: Fraction) -> Fraction:
-        return self._from + (playing - self._start) * self._rate
+    def _media_time(self, playing: Fraction) -> Fraction:
+        return self._media_start + (playing - self._start) * self._rate
 
     def _decode(self, packet: "Packet[Any]", kind: str) -> Iterator[AudioFrame | VideoFrame]:
         try:
@@ -278,24 +291,26 @@ class Decoder:
         except FFmpegError as exc:
             if not self._damaged:
                 self._damaged = True
-                logger.warning("%s of %s is damaged: %s", kind, packet.stream.container.name, exc)
+                logger.warning(
+                    "%s of %s is damaged and left out: %s", kind, packet.stream.container.name, exc
+                )
             return
         for frame in frames:
             if isinstance(frame, VideoFrame):
                 duration = _duration(frame, packet.stream)
                 at = self._place(frame, kind, duration)
-                early = self._early(at)
+                early = self._seconds_before_start(at)
                 if early < duration - _ROUNDING or not early:
                     upright = self._upright(frame)
-                    yield self._video.push(upright, self._time(at), duration / self._rate)
+                    yield self._video.push(upright, self._playback_time(at), duration / self._rate)
             elif isinstance(frame, AudioFrame):
                 duration = Fraction(frame.samples, max(1, frame.sample_rate))
                 at = self._place(frame, kind, duration)
-                early = self._early(at)
+                early = self._seconds_before_start(at)
                 if early < duration:
-                    yield from self._sound(frame, self._time(at), early)
+                    yield from self._push_audio(frame, self._playback_time(at), early)
 
-    def _sound(
+    def _push_audio(
         self, frame: AudioFrame, at: Fraction | None, early: Fraction
     ) -> Iterator[AudioFrame]:
         try:
@@ -303,7 +318,7 @@ class Decoder:
         except UnusableSound as exc:
             if not self._damaged:
                 self._damaged = True
-                logger.warning("some sound is left out: %s", exc)
+                logger.warning("some audio is left out: %s", exc)
 
     def _upright(self, frame: VideoFrame) -> VideoFrame:
         try:
@@ -311,36 +326,36 @@ class Decoder:
         except UnusablePicture as exc:
             if not self._damaged:
                 self._damaged = True
-                logger.warning("a picture is shown as it is: %s", exc)
+                logger.warning("a picture is not rotated: %s", exc)
             return frame
 
     def _place(
         self, frame: AudioFrame | VideoFrame, kind: str, duration: Fraction
     ) -> Fraction | None:
-        """Return where a frame is, in seconds from the start of the media; None if it follows."""
+        """Return the media time of a frame, in seconds; ``None`` if it has no timestamp."""
         if frame.pts is None or frame.time_base is None:
             return None
         at = seconds(frame.pts, frame.time_base) - self._origin
         return self._splices.place(kind, at, duration)
 
-    def _early(self, at: Fraction | None) -> Fraction:
-        """Return by how many seconds a frame is before the place from which to play."""
-        if not self._from or at is None:
+    def _seconds_before_start(self, at: Fraction | None) -> Fraction:
+        """Return the seconds by which a frame starts before the start of the pass."""
+        if not self._media_start or at is None:
             return Fraction(0)
-        return max(Fraction(0), self._from - at)
+        return max(Fraction(0), self._media_start - at)
 
-    def _time(self, at: Fraction | None) -> Fraction | None:
-        """Return when a frame is to be played, in seconds from the start of the first pass."""
+    def _playback_time(self, at: Fraction | None) -> Fraction | None:
+        """Return the playback time of a media time, in seconds."""
         if at is None:
             return None
-        return self._start + max(Fraction(0), at - self._from) / self._rate
+        return self._start + max(Fraction(0), at - self._media_start) / self._rate
 
 
 def pick_streams(container: InputContainer) -> "dict[str, AudioStream | VideoStream]":
-    """Return the first audio and the first video stream that can be decoded, by their kind."""
+    """Return the first audio and the first video stream that can be decoded, by kind."""
     picked: dict[str, AudioStream | VideoStream] = {}
     for stream in container.streams:
-        # The cover of a song is a stream of one picture.
+        # Cover art is a video stream of a single picture.
         if stream.disposition & Disposition.attached_pic:
             continue
         if isinstance(stream, AudioStream | VideoStream) and stream.codec_context is not None:

@@ -1,15 +1,15 @@
-"""Reads from a network or a device in a process of its own, which can be ended at any moment.
+"""Demuxer program: reads a URL or a device in a separate process, which can be killed at any time.
 
-FFmpeg's calls into the network and into drivers cannot be interrupted from outside, and a name
-server, a camera or a grabber may keep one waiting for long. So they are made here, by a program
-that ``demuxer_process.py`` starts and kills. It is run by its path, and imports nothing of icefloe.
+FFmpeg's calls into the network and into drivers cannot be interrupted, and a name server, a camera
+or a frame grabber may block them for long. So this program, which ``demuxer_process.py`` starts and
+kills, makes these calls. It is run by its path, and imports nothing of icefloe.
 
-It is told what to open in one line of JSON on its standard input, and answers with one on its
-standard output: ``duration`` in seconds or null, and whether it is ``live``, so that an end is none
-that was meant. What follows is the media in
-FFmpeg's NUT, not transcoded, with timestamps that begin at ``ORIGIN``. When something fails, the
-last line on the standard error output is a JSON object with ``error`` and ``reason``. It ends when
-its standard input ends, and when it is kept waiting for too long.
+Protocol: standard input has one line of JSON with the source to open. Standard output has one line
+of JSON, with ``duration`` in seconds or null, and ``live``, which is true if the media has no
+regular end. It is followed by the media in FFmpeg's NUT format, not transcoded, with timestamps
+that start at ``ORIGIN``. After a failure, the last line of standard error is a JSON object with
+``error`` and ``reason``. The program ends when its standard input is closed, and when the source
+blocks for longer than its timeout.
 """
 
 import json
@@ -25,20 +25,21 @@ from av.container import InputContainer, OutputContainer
 from av.error import ExitError
 
 ORIGIN = 16
-"""Seconds that are added to timestamps, because NUT has none below zero."""
+"""Seconds that are added to timestamps, because NUT does not support negative ones."""
 
 _GRACE = 1.0
-"""Seconds beyond the timeout after which FFmpeg, which watches it too, is taken to hang."""
+"""Seconds beyond FFmpeg's own timeout after which FFmpeg counts as hanging."""
 
 _METADATA: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 )
 
 
-class _Watch(threading.Thread):
-    """Ends the process when it waits for the other side too long; waiting for the reader is free.
+class _Watchdog(threading.Thread):
+    """Watchdog: ends the process if the source blocks for too long.
 
-    FFmpeg's own timeout does not cover name servers, drivers and the end of a connection.
+    FFmpeg's own timeout does not cover name resolution, drivers and closing a connection. Time that
+    the parent process takes to read does not count.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -47,8 +48,8 @@ class _Watch(threading.Thread):
         self._due: float | None = None
         self.closing = False
 
-    def waiting(self, is_so: bool) -> None:
-        self._due = time.monotonic() + self._timeout + _GRACE if is_so else None
+    def waiting(self, is_waiting: bool) -> None:
+        self._due = time.monotonic() + self._timeout + _GRACE if is_waiting else None
 
     def run(self) -> None:
         while True:
@@ -58,25 +59,24 @@ class _Watch(threading.Thread):
                 continue
             if self.closing:
                 os._exit(0)
-            _fail({"error": "timeout", "reason": "nothing came"})
+            _fail({"error": "timeout", "reason": "no media arrived"})
 
 
-def _fail(said: dict[str, str]) -> NoReturn:
-    sys.stderr.write("\n" + json.dumps(said) + "\n")
+def _fail(failure: dict[str, str]) -> NoReturn:
+    sys.stderr.write("\n" + json.dumps(failure) + "\n")
     sys.stderr.flush()
-    # The thread that reads may hold the lock of the standard input, over which an orderly end
-    # would trip.
+    # An orderly exit would block on the lock of standard input, which another thread may hold.
     os._exit(1)
 
 
-def _read(wish: dict[str, Any], watch: _Watch) -> None:
-    watch.waiting(True)
+def _read(request: dict[str, Any], watchdog: _Watchdog) -> None:
+    watchdog.waiting(True)
     opened = av.open(
-        wish["url"],
+        request["url"],
         mode="r",
-        format=wish["format"],
-        options=wish["options"],
-        timeout=wish["timeout"],
+        format=request["format"],
+        options=request["options"],
+        timeout=request["timeout"],
         **_METADATA,
     )
     assert isinstance(opened, InputContainer)
@@ -84,24 +84,26 @@ def _read(wish: dict[str, Any], watch: _Watch) -> None:
         duration = container.duration / av.time_base if container.duration else None
         live = duration is None and container.size <= 0
         origin = container.start_time or 0
-        if wish["start"]:
-            container.seek(origin + int(wish["start"] * av.time_base))
+        if request["start"]:
+            container.seek(origin + int(request["start"] * av.time_base))
         sys.stdout.write(json.dumps({"duration": duration, "live": live}) + "\n")
         sys.stdout.flush()
-        # Packets are passed on as they come: no stream waits for another one, nothing for a buffer.
+        # Write each packet immediately: no interleaving between streams, and no buffering.
         options = {"flush_packets": "1", "max_interleave_delta": "1"}
         with av.open("pipe:1", "w", format="nut", options=options) as output:
-            _copy(container, output, origin, watch)
-        watch.closing = True
+            _copy(container, output, origin, watchdog)
+        watchdog.closing = True
 
 
-def _copy(container: InputContainer, output: OutputContainer, origin: int, watch: _Watch) -> None:
+def _copy(
+    container: InputContainer, output: OutputContainer, origin: int, watchdog: _Watchdog
+) -> None:
     streams = [s for s in container.streams if s.type in ("audio", "video") and s.codec_context]
     copies: dict[int, Any] = {}
     for stream in streams:
         copies[stream.index] = copy = output.add_stream_from_template(stream, opaque=True)
         if stream.codec_context.name == "rawvideo":
-            # There is nothing else that would tell the format of the pixels.
+            # For raw video the codec tag is the only place for the pixel format.
             copy.codec_context.codec_tag = stream.codec_context.codec_tag
     output.start_encoding()
     last: dict[int, int] = {}
@@ -116,10 +118,10 @@ def _copy(container: InputContainer, output: OutputContainer, origin: int, watch
         if packet.dts is not None:
             stamp = round(packet.dts * scale) + shift
         else:
-            # Matroska does not tell when to decode the first pictures, some of which are shown
-            # later than those that follow; RTSP tells no time at all of the first one.
+            # Matroska has no DTS for the first pictures, some of which are shown after later ones;
+            # RTSP has no timestamp at all for the first one.
             stamp = round((packet.pts or 0) * scale) + shift - second
-        # NUT refuses timestamps that go back, as those of a camera do when its clock is set.
+        # NUT rejects decreasing timestamps, as those of a camera are when its clock is set.
         dts = max(stamp, last.get(index, -1) + 1, 0)
         pts = round(packet.pts * scale) + shift if packet.pts is not None else dts
         if packet.pts is None and packet.dts is None:
@@ -128,13 +130,13 @@ def _copy(container: InputContainer, output: OutputContainer, origin: int, watch
         last[index] = packet.dts = dts
         packet.pts = max(pts, dts)
         packet.stream = copies[index]
-        watch.waiting(False)
+        watchdog.waiting(False)
         output.mux(packet)
-        watch.waiting(True)
-    # What FFmpeg holds back goes to the reader now.
-    watch.waiting(False)
+        watchdog.waiting(True)
+    # Closing flushes FFmpeg's buffers to the parent process.
+    watchdog.waiting(False)
     output.close()
-    watch.waiting(True)
+    watchdog.waiting(True)
 
 
 def _explain(exc: BaseException) -> dict[str, str]:
@@ -153,13 +155,13 @@ def _end_with_parent() -> None:
 
 
 def main() -> NoReturn:
-    """Read what the standard input names."""
-    wish = json.loads(sys.stdin.readline())
-    watch = _Watch(wish["timeout"])
-    watch.start()
+    """Read the source that standard input names, and write it to standard output."""
+    request = json.loads(sys.stdin.readline())
+    watchdog = _Watchdog(request["timeout"])
+    watchdog.start()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        _read(wish, watch)
+        _read(request, watchdog)
     except BrokenPipeError:
         pass
     except Exception as exc:

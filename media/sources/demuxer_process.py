@@ -1,4 +1,4 @@
-"""Starts ``demuxer.py`` and reads what it sends: media from a network or a device."""
+"""Parent side of ``demuxer.py``: starts the process and reads the media of a URL or device."""
 
 import json
 import os
@@ -21,17 +21,18 @@ from .demuxer import ORIGIN
 from .location import Place
 
 _ERROR_BYTES = 64 * 1024
+"""Maximum bytes of error output that are kept."""
 
 
 class Remote:
-    """A process that reads, and the container with what it reads; for a thread.
+    """A demuxer process, and a container with the media that it reads; for a thread.
 
-    Only ``kill()`` may be called from another thread, at any time: all that waits here raises then.
+    Only ``kill()`` may be called from another thread, at any time; blocked calls raise then.
 
     Attributes:
-        duration: Seconds; None if it is not known.
-        live: Whether there is no end, so that one is a failure.
-        origin: The timestamp at which the media starts, in seconds.
+        duration: Seconds; ``None`` if not known.
+        live: Whether the media has no regular end, so that an end is a failure.
+        origin: Timestamp of the start of the media, in seconds.
     """
 
     origin = Fraction(ORIGIN)
@@ -44,13 +45,13 @@ class Remote:
         start: float = 0.0,
         is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Start the process; ``open()`` does the rest.
+        """Start the process; ``open()`` waits for the media.
 
         Args:
-            place: What to open.
-            timeout: Seconds that opening, and later each read, may take.
-            start: Seconds of the media to begin at, or a little before.
-            is_wanted: Asked while nothing comes; where it says no, the process is ended.
+            place: The source to open.
+            timeout: Maximum seconds for opening, and later for each read.
+            start: Media time to start at, or a little before, in seconds.
+            is_wanted: Called while no data arrives; the process is killed if it returns false.
         """
         self._place = place
         self._is_wanted = is_wanted
@@ -66,8 +67,8 @@ class Remote:
             stderr=subprocess.PIPE,
             bufsize=0,
         )
-        # The URL may have a password in it, which others could see among the arguments.
-        self._wish = {
+        # Sent by standard input: other users could see a password in a URL among the arguments.
+        self._request = {
             "url": place.url,
             "format": place.format,
             "options": place.options,
@@ -76,35 +77,35 @@ class Remote:
         }
 
     def open(self) -> InputContainer:
-        """Wait for the media to begin.
+        """Wait for the start of the media and open it.
 
         Raises:
-            SourceError: It did not.
+            SourceError: The source failed, or gave no media in time.
         """
         process = self._process
         assert process.stdin is not None
         try:
-            process.stdin.write(json.dumps(self._wish).encode() + b"\n")
+            process.stdin.write(json.dumps(self._request).encode() + b"\n")
             header = self._read_line()
             if not header:
-                raise self.failure() or SourceUnreadable(self._place.name, "nothing came")
-            told = json.loads(header)
-            self.duration, self.live = told["duration"], told["live"]
+                raise self.failure() or SourceUnreadable(self._place.name, "it gave no media")
+            output = json.loads(header)
+            self.duration, self.live = output["duration"], output["live"]
             container: InputContainer = av.open(self, mode="r", format="nut")
         except SourceError:
             raise
         except BrokenPipeError as exc:
             raise SourceUnreadable(self._place.name, "the reading process ended") from exc
         except OSError as exc:
-            # Also what FFmpeg says when there is a beginning and no media.
+            # FFmpeg raises this too if the header is not followed by media.
             raise self.failure() or SourceUnreadable(self._place.name, str(exc)) from exc
         return container
 
     def read(self, size: int) -> bytes:
-        """Return up to so many bytes; none at the end, or when the process was killed."""
+        """Return up to ``size`` bytes; none at the end, or if the process was killed."""
         stdout = self._process.stdout
         assert stdout is not None
-        if hasattr(select, "poll"):  # on Windows a program that did not close it waits
+        if hasattr(select, "poll"):  # Windows has none: there an unclosed source blocks the exit
             arrival = select.poll()
             arrival.register(stdout, select.POLLIN)
             while not arrival.poll(LOOP_CHECK * 1000):
@@ -114,24 +115,27 @@ class Remote:
 
     def _read_line(self) -> bytes:
         line = bytearray()
-        # Byte by byte, because what follows the line is not for this reader.
+        # Byte by byte, because the data after the line is read by FFmpeg.
         while not line.endswith(b"\n") and (byte := self.read(1)):
             line += byte
         return bytes(line)
 
     def failure(self) -> SourceError | None:
-        """Return why the process ended, once nothing more can be read; None if it was the end."""
+        """Return the error that ended the process; ``None`` at the regular end of the media.
+
+        It is to be called after ``read()`` has returned nothing.
+        """
         stderr = self._process.stderr
         assert stderr is not None
-        told = b""
+        output = b""
         while part := os.read(stderr.fileno(), 4096):
-            told = (told + part)[-_ERROR_BYTES:]
-        lines = told.decode(errors="replace").strip().splitlines()
+            output = (output + part)[-_ERROR_BYTES:]
+        lines = output.decode(errors="replace").strip().splitlines()
         if not lines:
             return None
         try:
-            said = json.loads(lines[-1])
-            kind, reason = said["error"], said["reason"]
+            message = json.loads(lines[-1])
+            kind, reason = message["error"], message["reason"]
         except (ValueError, TypeError, KeyError):
             kind, reason = "unreadable", lines[-1]
         if kind == "not-found":
@@ -141,7 +145,7 @@ class Remote:
         return SourceUnreadable(self._place.name, reason)
 
     def kill(self) -> None:
-        """End the process at once. Can be called from any thread, again and again."""
+        """End the process immediately. Idempotent; may be called from any thread."""
         with self._lock:
             if not self._killed:
                 self._killed = True

@@ -1,7 +1,7 @@
-"""Cameras, microphones and screens.
+"""Capture devices: cameras, microphones and screens.
 
-What FFmpeg calls the devices depends on the system: Video4Linux, ALSA or PulseAudio and X11 on
-Linux, AVFoundation on macOS, DirectShow and GDI on Windows.
+They are opened with FFmpeg's input devices: Video4Linux, ALSA or PulseAudio and X11 on Linux,
+AVFoundation on macOS, DirectShow and GDI on Windows.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ _TIMEOUT = 10.0
 
 
 class _Device(PlayedSource):
-    """What the three kinds have in common.
+    """Base of the capture devices.
 
-    A process of its own reads the device, and is killed by ``aclose()``: the device is free within
-    a second whatever its driver does. Frames are given out as they come; when nobody reads them,
-    the newest are kept.
+    A separate process reads the device, and ``aclose()`` kills it, so that the device is released
+    within a second even if its driver hangs. Frames are delivered as they arrive; while the track
+    is not read, the newest frames are kept.
 
     Attributes:
-        path: The device.
-        error: What ended the track; None if nothing did.
+        path: Name of the device.
+        error: The error that ended the track; ``None`` if there was none.
     """
 
-    _what = ""
+    _device_kind = ""
 
     @classmethod
     async def _open_device(cls, place: Place, timeout: float, clock: Clock | None) -> Self:
@@ -58,8 +58,11 @@ class _Device(PlayedSource):
 
     @classmethod
     async def available(cls) -> dict[str, str]:
-        """Return what there is: names that can be opened, each with a description or nothing."""
-        return await asyncio.to_thread(_available, cls._what)
+        """Return the available devices: names for ``open()``, with descriptions or ``""``.
+
+        Cancellation: safe.
+        """
+        return await asyncio.to_thread(_available, cls._device_kind)
 
     def _passes(self, wanted: Callable[[str], bool]) -> Passes:
         return Decoder(wanted)
@@ -71,7 +74,7 @@ class Camera(_Device):
     Made by ``await Camera.open(...)``.
     """
 
-    _what = "camera"
+    _device_kind = "camera"
 
     @classmethod
     async def open(
@@ -88,28 +91,29 @@ class Camera(_Device):
         """Open a camera and wait for its first picture.
 
         Args:
-            device: One of ``available()``, such as ``/dev/video0``; the first one if None.
-            width: Pixels, together with ``height``; as the camera likes if None.
+            device: One of ``available()``, such as ``/dev/video0``; the first one if ``None``.
+            width: Pixels, together with ``height``; the default of the camera if ``None``.
             height: Pixels.
-            rate: Pictures a second; as the camera likes if None.
-            options: For FFmpeg, such as ``{"input_format": "mjpeg"}``.
-            timeout: Seconds that opening, and later each picture, may take.
-            clock: Where the time comes from; the monotonic clock of the machine if None.
+            rate: Frames per second, up to 1000; the default of the camera if ``None``.
+            options: Options of FFmpeg, such as ``{"input_format": "mjpeg"}``.
+            timeout: Maximum seconds for opening, and later for each picture.
+            clock: The monotonic clock of the machine if ``None``.
 
         Raises:
-            DeviceUnavailable: It cannot be used; the error lists what is there.
-            InvalidParameter: Only one of ``width`` and ``height`` was given.
+            DeviceUnavailable: The camera cannot be used; the error lists the available ones.
+            InvalidParameter: ``rate`` is out of range, or only one of ``width`` and ``height`` was
+                given.
 
         Cancellation: safe; what was opened is closed.
         """
-        wishes = {**_size(width, height), **_rate(rate), **(options or {})}
+        settings = {**_size(width, height), **_rate(rate), **(options or {})}
         name = await _name(cls, device)
         if sys.platform == "darwin":
-            place = _place(name, f"{name}:none", "avfoundation", wishes)
+            place = _place(name, f"{name}:none", "avfoundation", settings)
         elif sys.platform == "win32":
-            place = _place(name, f"video={name}", "dshow", wishes)
+            place = _place(name, f"video={name}", "dshow", settings)
         else:
-            place = _place(name, name, "v4l2", wishes)
+            place = _place(name, name, "v4l2", settings)
         return await cls._open_device(place, timeout, clock)
 
 
@@ -119,7 +123,7 @@ class Microphone(_Device):
     Made by ``await Microphone.open(...)``.
     """
 
-    _what = "microphone"
+    _device_kind = "microphone"
 
     @classmethod
     async def open(
@@ -130,41 +134,40 @@ class Microphone(_Device):
         timeout: float = _TIMEOUT,
         clock: Clock | None = None,
     ) -> Self:
-        """Open a microphone and wait for its first sound.
+        """Open a microphone and wait for its first audio frame.
 
         Args:
-            device: One of ``available()``; that which the system prefers if None.
-            options: For FFmpeg, such as ``{"sample_rate": "16000", "channels": "1"}``.
-            timeout: Seconds that opening, and later each sound, may take.
-            clock: Where the time comes from; the monotonic clock of the machine if None.
+            device: One of ``available()``; the default device of the system if ``None``.
+            options: Options of FFmpeg, such as ``{"sample_rate": "16000", "channels": "1"}``.
+            timeout: Maximum seconds for opening, and later for each frame.
+            clock: The monotonic clock of the machine if ``None``.
 
         Raises:
-            DeviceUnavailable: It cannot be used; the error lists what is there.
+            DeviceUnavailable: The microphone cannot be used; the error lists the available ones.
 
         Cancellation: safe; what was opened is closed.
         """
-        wishes = dict(options or {})
+        settings = dict(options or {})
         if sys.platform == "darwin":
             name = device or "default"
-            place = _place(name, f"none:{name}", "avfoundation", wishes)
+            place = _place(name, f"none:{name}", "avfoundation", settings)
         elif sys.platform == "win32":
             name = await _name(cls, device)
-            place = _place(name, f"audio={name}", "dshow", wishes)
+            place = _place(name, f"audio={name}", "dshow", settings)
         else:
             name = device or "default"
             driver = "pulse" if "pulse" in av.formats_available else "alsa"
-            place = _place(name, name, driver, wishes)
+            place = _place(name, name, driver, settings)
         return await cls._open_device(place, timeout, clock)
 
 
 class Screen(_Device):
     """A screen, or a part of it; its track is ``video``.
 
-    Made by ``await Screen.open(...)``. On Linux it is that of an X server: Wayland shows programs
-    nothing this way.
+    Made by ``await Screen.open(...)``. On Linux it captures an X server; it cannot capture Wayland.
     """
 
-    _what = "screen"
+    _device_kind = "screen"
 
     @classmethod
     async def open(
@@ -183,43 +186,44 @@ class Screen(_Device):
         """Open a screen and wait for its first picture.
 
         Args:
-            device: One of ``available()``, such as ``:0``; that of the environment if None.
-            rate: Pictures a second.
-            left: Where the part to show begins, in pixels; not on macOS.
-            top: Likewise.
-            width: Pixels, together with ``height``; to the edge of the screen if None.
+            device: One of ``available()``, such as ``:0``; on Linux ``DISPLAY`` if ``None``.
+            rate: Frames per second, up to 1000.
+            left: Left edge of the captured part, in pixels; ignored on macOS.
+            top: Top edge of the captured part, in pixels; ignored on macOS.
+            width: Pixels, together with ``height``; to the edge of the screen if ``None``.
             height: Pixels.
-            cursor: Whether the mouse pointer is shown. Without it FFmpeg does not notice that an X
-                server has gone, and repeats the last picture.
-            timeout: Seconds that opening, and later each picture, may take.
-            clock: Where the time comes from; the monotonic clock of the machine if None.
+            cursor: Whether to capture the mouse pointer. Without it FFmpeg does not detect that an
+                X server has ended, and repeats the last picture.
+            timeout: Maximum seconds for opening, and later for each picture.
+            clock: The monotonic clock of the machine if ``None``.
 
         Raises:
-            DeviceUnavailable: It cannot be used; the error lists what is there.
-            InvalidParameter: Only one of ``width`` and ``height`` was given.
+            DeviceUnavailable: The screen cannot be used; the error lists the available ones.
+            InvalidParameter: ``rate`` is out of range, or only one of ``width`` and ``height`` was
+                given.
 
         Cancellation: safe; what was opened is closed.
         """
-        wishes = {**_rate(rate), **_size(width, height)}
+        settings = {**_rate(rate), **_size(width, height)}
         if sys.platform == "darwin":
             name = await _name(cls, device)
-            wishes["capture_cursor"] = str(int(cursor))
-            place = _place(name, f"{name}:none", "avfoundation", wishes)
+            settings["capture_cursor"] = str(int(cursor))
+            place = _place(name, f"{name}:none", "avfoundation", settings)
         elif sys.platform == "win32":
             name = device or "desktop"
-            wishes |= {
+            settings |= {
                 "draw_mouse": str(int(cursor)),
                 "offset_x": str(left),
                 "offset_y": str(top),
             }
-            place = _place(name, name, "gdigrab", wishes)
+            place = _place(name, name, "gdigrab", settings)
         else:
             name = device or os.environ.get("DISPLAY") or ""
             if not name:
-                reason = "DISPLAY is not set, so there is no X server to ask"
+                reason = "DISPLAY is not set; set it or give the name of an X server"
                 raise DeviceUnavailable("screen", reason, await cls.available())
-            wishes["draw_mouse"] = str(int(cursor))
-            place = _place(name, f"{name}+{left},{top}", "x11grab", wishes)
+            settings["draw_mouse"] = str(int(cursor))
+            place = _place(name, f"{name}+{left},{top}", "x11grab", settings)
         return await cls._open_device(place, timeout, clock)
 
 
@@ -228,7 +232,7 @@ async def _name(kind: type[_Device], device: str | None) -> str:
         return device
     available = await kind.available()
     if not available:
-        raise DeviceUnavailable(kind._what, "there is none", {})
+        raise DeviceUnavailable(kind._device_kind, "the system lists none", {})
     return next(iter(available))
 
 
@@ -240,7 +244,7 @@ def _rate(rate: float | None) -> dict[str, str]:
     if rate is None:
         return {}
     if not 0 < rate <= 1000:
-        raise InvalidParameter("rate", rate, "give up to 1000 pictures a second")
+        raise InvalidParameter("rate", rate, "give up to 1000 frames per second")
     return {"framerate": f"{rate:g}"}
 
 
@@ -252,15 +256,15 @@ def _size(width: int | None, height: int | None) -> dict[str, str]:
     return {"video_size": f"{width}x{height}"}
 
 
-def _available(what: str) -> dict[str, str]:
+def _available(device_kind: str) -> dict[str, str]:
     if sys.platform in ("darwin", "win32"):
-        return _listed_by_ffmpeg(what)
-    if what == "camera":
+        return _listed_by_ffmpeg(device_kind)
+    if device_kind == "camera":
         return {
             f"/dev/{entry.name}": _text(entry / "name")
             for entry in sorted(Path("/sys/class/video4linux").glob("video*"))
         }
-    if what == "screen":
+    if device_kind == "screen":
         sockets = sorted(Path("/tmp/.X11-unix").glob("X*"))
         return {f":{entry.name[1:]}": "" for entry in sockets}
     found = {}
@@ -272,13 +276,13 @@ def _available(what: str) -> dict[str, str]:
     return found
 
 
-def _listed_by_ffmpeg(what: str) -> dict[str, str]:
+def _listed_by_ffmpeg(device_kind: str) -> dict[str, str]:
     driver = "avfoundation" if sys.platform == "darwin" else "dshow"
     try:
         devices = enumerate_input_devices(driver)
     except (FFmpegError, ValueError):
         return {}
-    kind = "audio" if what == "microphone" else "video"
+    kind = "audio" if device_kind == "microphone" else "video"
     return {
         device.name: device.description
         for device in devices

@@ -1,4 +1,4 @@
-"""The digits of the test pattern: no drawing library, and no FFmpeg built with one, is needed."""
+"""Bitmap font for the digits of the test pattern, so that no drawing library is needed."""
 
 GLYPH_WIDTH = 5
 GLYPH_HEIGHT = 7
@@ -21,13 +21,13 @@ _GLYPHS = {
 def scaled_glyphs(scale: int, *, ink: int, paper: int) -> dict[str, tuple[bytes, ...]]:
     """Return each character as seven rows of pixels, one byte each.
 
-    A row is ``(GLYPH_WIDTH + 1) * scale`` bytes wide, the last column being the gap to the next
-    character. Each row is to be drawn ``scale`` times.
+    A row is ``(GLYPH_WIDTH + 1) * scale`` bytes wide; its last column is the gap to the next
+    character. Draw each row ``scale`` times.
 
     Args:
-        scale: Pixels across one dot of the font.
-        ink: Brightness of a dot.
-        paper: Brightness of what is around it.
+        scale: Pixels per dot of the font.
+        ink: Luma of a dot.
+        paper: Luma of the background.
     """
     dot, blank = bytes([ink]) * scale, bytes([paper]) * scale
     return {

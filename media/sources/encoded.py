@@ -1,4 +1,4 @@
-"""Media that is encoded already, passed on without being decoded."""
+"""Encoded source: passes on the packets of a file, URL or camera without transcoding."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -27,14 +27,14 @@ from .timed_media import Timed, seconds
 from .timestamp_splices import Splices
 
 CODECS = {"h264": "H264", "vp8": "VP8", "opus": "opus", "pcm_alaw": "PCMA", "pcm_mulaw": "PCMU"}
-"""What aiortc can send as it is: FFmpeg's name, and that in SDP."""
+"""Codecs whose packets aiortc can send: FFmpeg's name, and the name in SDP."""
 
 _CLOCKS = {"opus": 48000, "pcm_alaw": 8000, "pcm_mulaw": 8000}
 _AUDIO_DURATION = Fraction(1, 50)
 _VIDEO_DURATION = Fraction(1, 30)
-_TICK = Fraction(1, 1000)
-_HELD = Fraction(1)
-"""Seconds by which a picture may come after it is seen, in the order of decoding."""
+_MIN_FRAME_INTERVAL = Fraction(1, 1000)
+_MAX_REORDER_DELAY = Fraction(1)
+"""Maximum seconds by which the delivery of pictures is delayed for the reordering of B-frames."""
 
 logger = get_logger(__name__)
 
@@ -42,30 +42,31 @@ logger = get_logger(__name__)
 class EncodedSource(PlayedSource):
     """The first audio and the first video stream of a file or URL, as packets.
 
-    Made by ``await EncodedSource.open(...)``. Like ``FileSource``, but nothing is decoded and
-    encoded again: aiortc puts the packets into RTP as they are, which takes next to no processor
-    time. H.264, VP8, Opus and G.711 can be sent so; a stream in another codec is left out.
+    Made by ``await EncodedSource.open(...)``. It is like ``FileSource`` without transcoding: aiortc
+    packetizes the packets unchanged, which takes almost no processor time. Supported codecs are
+    H.264, VP8, Opus and G.711; a stream in another codec is left out.
 
-    The connection must have agreed on that codec: put it first with
-    ``RTCRtpTransceiver.setCodecPreferences()``. The other side must decode what comes, for nobody
-    adapts it to the network. A viewer who joins late, or who lost packets, waits for the next key
-    frame of the media; have one every second or two. H.264 is sent as Annex B, with its parameter
-    sets before each key frame. Pictures that refer to later ones (B-frames) are sent in the order
-    of decoding, with the times at which they are to be seen (RFC 6184 section 5.1); browsers, which
-    do not expect them, show them unevenly, and a warning is logged. So is media that is to be shown
-    turned, as a film taken upright by a phone: nothing tells it to the viewers. Where the times of
-    the media leap or begin anew, it goes on without a pause.
+    The connection must have negotiated the codec: put it first with
+    ``RTCRtpTransceiver.setCodecPreferences()``. The bitrate is not adapted to the network. A viewer
+    who joins late, or who lost packets, waits for the next key frame of the media, so it should
+    have one every second or two. H.264 is sent as Annex B, with the parameter sets before each key
+    frame. B-frames are sent in decoding order, with presentation timestamps (RFC 6184 section 5.1).
+    Browsers do not expect B-frames and show them unevenly, so a warning is logged. A warning is
+    also logged for media with a rotation, such as a portrait video of a phone, because viewers do
+    not get the rotation. If the timestamps of the media jump or restart, playback continues without
+    a pause.
 
-    A jump goes to the last key frame before its target.
+    A seek goes to the last key frame before its target.
 
     Attributes:
         path: The path or URL as it was given.
-        audio: Gives ``av.Packet`` objects; None if there is no audio that can be sent so.
-        video: Gives ``av.Packet`` objects; None if there is no video that can be sent so.
-        codecs: The name in SDP of each kind, such as ``{"video": "H264", "audio": "opus"}``.
-        error: What ended the tracks before the end of the source; None if nothing did.
-        duration: Seconds; None if it is not known, as with live sources.
-        reconnections: How many times it was tried to connect again.
+        audio: Gives ``av.Packet`` objects; ``None`` if there is no audio in a supported codec.
+        video: Gives ``av.Packet`` objects; ``None`` if there is no video in a supported codec.
+        codecs: The SDP name of the codec of each kind, such as ``{"video": "H264"}``.
+        error: The error that ended the tracks before the end of the source; ``None`` if there was
+            none.
+        duration: Seconds; ``None`` if not known, as with live sources.
+        reconnections: Number of attempts to reconnect.
     """
 
     _skips = False
@@ -86,19 +87,19 @@ class EncodedSource(PlayedSource):
 
         Args:
             path: As for ``FileSource.open()``, or a device.
-            loop: Start again at the end, for ever. Timestamps go on growing.
-            timeout: Seconds that opening, and later each read of a URL, may take.
-            reconnect: How many times in a row it may fail to connect again with a URL that gave
+            loop: Whether to restart at the end, for ever, with increasing timestamps.
+            timeout: Maximum seconds for opening, and later for each read of a URL.
+            reconnect: Maximum number of consecutive failed attempts to reconnect to a URL that gave
                 media before.
-            format: FFmpeg's name of a format that it does not find out by itself, or of the driver
-                of a device: ``v4l2`` for ``/dev/video0``, with ``{"input_format": "h264"}``.
-            options: For FFmpeg.
-            clock: Paces the packets; the monotonic clock of the machine if None.
+            format: FFmpeg's name of a format that it does not detect, or of the driver of a device:
+                ``v4l2`` for ``/dev/video0``, with ``{"input_format": "h264"}``.
+            options: Options of FFmpeg.
+            clock: Paces the packets; the monotonic clock of the machine if ``None``.
 
         Raises:
-            SourceNotFound: There is no such file.
-            SourceUnreadable: There is nothing in it that can be sent without encoding it.
-            SourceTimeout: The first packet did not come in time.
+            SourceNotFound: The file does not exist.
+            SourceUnreadable: It has no stream in a supported codec.
+            SourceTimeout: The first packet did not arrive in time.
 
         Cancellation: safe; what was opened is closed.
         """
@@ -114,7 +115,7 @@ class EncodedSource(PlayedSource):
 
     @property
     def codecs(self) -> dict[str, str]:
-        """The name in SDP of the codec of each kind."""
+        """The SDP name of the codec of each kind."""
         return {kind: CODECS[name] for kind, name in self._repacking.codecs.items()}
 
     def _passes(self, wanted: Callable[[str], bool]) -> Passes:
@@ -123,16 +124,16 @@ class EncodedSource(PlayedSource):
 
 
 class _Repacking:
-    """From an open container to packets on one timeline, over any number of passes."""
+    """Reads the packets of a container onto one playback timeline, in one or more passes."""
 
     def __init__(self, name: str, wanted: Callable[[str], bool]) -> None:
         self.codecs: dict[str, str] = {}
         self._name = name
         self._wanted = wanted
-        self._start = self._from = self._end = Fraction(0)
+        self._start = self._media_start = self._end = Fraction(0)
         self._filters: dict[str, BitStreamFilterContext] = {}
         self._last: dict[str, int] = {}
-        self._warned = self._looked = False
+        self._warned = self._checked_rotation = False
 
     def pick(self, container: InputContainer) -> dict[str, AudioStream | VideoStream]:
         found = pick_streams(container)
@@ -140,7 +141,7 @@ class _Repacking:
         usable = {kind: s for kind, s in found.items() if names[kind] in CODECS}
         if found and not usable:
             raise SourceUnreadable(
-                self._name, f"{' and '.join(names.values())} cannot be sent without encoding it"
+                self._name, f"{' and '.join(names.values())} cannot be sent without transcoding"
             )
         self.codecs = {kind: names[kind] for kind in usable}
         return usable
@@ -151,7 +152,7 @@ class _Repacking:
 
     @property
     def reached(self) -> Fraction:
-        return self._from + self._end - self._start
+        return self._media_start + self._end - self._start
 
     def play(
         self, container: InputContainer, *, start: Fraction, origin: Fraction | None
@@ -159,10 +160,10 @@ class _Repacking:
         streams = self.pick(container)
         if origin is None:
             origin = Fraction(container.start_time or 0, av.time_base)
-        self._from = start
-        # What was jumped to begins with a key frame, which may be earlier; sound follows it.
-        begun = not start
-        splices, held = Splices(start), Fraction(0)
+        self._media_start = start
+        # After a seek, playback starts with a key frame, which may be earlier; audio follows it.
+        started = not start
+        splices, reorder_delay = Splices(start), Fraction(0)
         leader = "video" if "video" in streams else "audio"
         self._filters = {
             kind: BitStreamFilterContext(_filter_for(stream), stream)
@@ -174,40 +175,38 @@ class _Repacking:
             if packet.size == 0 or packet.time_base is None or not self._wanted(kind):
                 continue
             stamp = packet.pts if packet.pts is not None else packet.dts
-            told = None if stamp is None else seconds(stamp, packet.time_base) - origin
+            reported = None if stamp is None else seconds(stamp, packet.time_base) - origin
             length = _duration(packet, kind)
-            # Bare streams tell no time: one packet follows the other.
-            media = due = splices.place(kind, told, length)
-            if kind == "video" and told is not None and packet.dts is not None:
-                decoded = seconds(packet.dts, packet.time_base) - origin + media - told
-                # Those that others refer to come when they are seen, and the others after them.
-                held = min(max(held, media - decoded), _HELD)
-                due = min(max(media, decoded + held), media + _HELD)
-            if not begun and kind == leader:
-                begun = True
-                self._from = media
-            if not begun or media < self._from - _AUDIO_DURATION:
+            # Raw streams have no timestamps: each packet follows the previous one.
+            media = due = splices.place(kind, reported, length)
+            if kind == "video" and reported is not None and packet.dts is not None:
+                decoded = seconds(packet.dts, packet.time_base) - origin + media - reported
+                # Delay all pictures by the largest reordering so far, for an even rate.
+                reorder_delay = min(max(reorder_delay, media - decoded), _MAX_REORDER_DELAY)
+                due = min(max(media, decoded + reorder_delay), media + _MAX_REORDER_DELAY)
+            if not started and kind == leader:
+                started = True
+                self._media_start = media
+            if not started or media < self._media_start - _AUDIO_DURATION:
                 continue
-            self._end = max(self._end, self._start + media - self._from + length)
-            # A filter takes the packet over, and leaves an empty one.
+            self._end = max(self._end, self._start + media - self._media_start + length)
+            # The filter empties the packet, so its flag is read before.
             key = packet.is_keyframe
-            if kind == "video" and not self._looked:
-                self._looked = True
-                self._look_whether_turned(packet, streams[kind])
+            if kind == "video" and not self._checked_rotation:
+                self._checked_rotation = True
+                self._warn_of_rotation(packet, streams[kind])
             for data in self._filtered(packet, kind):
                 yield self._timed(data, kind, media, due, length, key=key)
 
-    def _look_whether_turned(
-        self, packet: "Packet[Any]", stream: AudioStream | VideoStream
-    ) -> None:
-        """Warn of media that is to be shown turned: only a picture that is decoded tells it."""
+    def _warn_of_rotation(self, packet: "Packet[Any]", stream: AudioStream | VideoStream) -> None:
+        """Log a warning if the media has a rotation, which only a decoded picture shows."""
         try:
             frames = [*packet.decode(), *stream.codec_context.decode(None)]
         except av.FFmpegError:
-            return  # what is damaged is passed on as it is
+            return  # damaged media is passed on unchanged
         if any(isinstance(frame, VideoFrame) and turn_of(frame) for frame in frames):
             logger.warning(
-                "%r is to be shown turned, of which viewers hear nothing; FileSource turns it",
+                "%r has a rotation, which viewers do not get; use FileSource, which applies it",
                 self._name,
             )
 
@@ -232,7 +231,7 @@ class _Repacking:
         *,
         key: bool,
     ) -> Timed:
-        time = max(Fraction(0), self._start + media - self._from)
+        time = max(Fraction(0), self._start + media - self._media_start)
         clock = _CLOCKS.get(self.codecs[kind], VIDEO_CLOCK_RATE)
         repacked: Packet[Any] = Packet(data)
         repacked.time_base = Fraction(1, clock)
@@ -243,17 +242,17 @@ class _Repacking:
         self._last[kind] = repacked.pts = repacked.dts = ticks
         repacked.is_keyframe = key
         at = time + due - media
-        end = at + (length if kind == "audio" else _TICK)
+        end = at + (length if kind == "audio" else _MIN_FRAME_INTERVAL)
         return Timed(repacked, kind, max(0.0, float(media)), float(at), float(end))
 
 
 def _filter_for(stream: AudioStream | VideoStream) -> str:
     extradata = stream.codec_context.extradata or b""
-    # Configuration records of ISO/IEC 14496-15 begin with their version, Annex B with a zero.
+    # Configuration records of ISO/IEC 14496-15 begin with version 1, Annex B with a zero.
     if extradata[:1] == b"\1":
         return "h264_mp4toannexb"
-    # What RTSP tells in its description, viewers must find in the stream. FFmpeg leaves it out
-    # where it is there already.
+    # RTSP has the parameter sets in its session description; viewers need them in the stream. The
+    # filter does not repeat parameter sets that are there already.
     return "dump_extra=freq=keyframe" if extradata else "null"
 
 

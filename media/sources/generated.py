@@ -1,7 +1,7 @@
-"""Tracks from a program's own frames: a generator makes them, a track paces them.
+"""Generated tracks: frames from a generator of the application, paced by a clock.
 
-A plain generator runs in a thread of its own, an asynchronous one in the event loop. Either is
-asked for its next frame only when there is room for it, one or two frames ahead.
+A plain generator runs in a separate thread, an asynchronous one in the event loop. Either is
+advanced only when its queue has room: 2 pictures or 10 audio frames ahead.
 """
 
 import asyncio
@@ -39,11 +39,11 @@ F = TypeVar("F", VideoFrame, AudioFrame)
 
 
 class _Generated(MediaStreamTrack, Generic[F]):
-    """What both kinds have in common: the generator, its thread or task, and the pace.
+    """Base of generated tracks: runs the generator in a thread or task, and paces its frames.
 
     Attributes:
-        error: What the generator raised, or what was wrong with a frame; None if nothing was. It
-            has ended the track.
+        error: The exception of the generator, or the error of a frame, which has ended the track;
+            ``None`` if there was none.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class _Generated(MediaStreamTrack, Generic[F]):
         self._pacer = Pacer(rate, catch_up=catch_up)
         self._ahead = ahead
         self._bridge: Bridge[F] | None = None
-        self._begun: Lane[F] | None = None
+        self._frames_lane: Lane[F] | None = None
         self._worker: Worker | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -87,7 +87,7 @@ class _Generated(MediaStreamTrack, Generic[F]):
         raise MediaStreamError("the track has ended")
 
     def stop(self) -> None:
-        """End the track, and the generator once it has made the frame that it is at."""
+        """End the track, and close the generator after the frame in progress."""
         super().stop()
         if self._bridge is not None:
             self._bridge.close()
@@ -95,11 +95,11 @@ class _Generated(MediaStreamTrack, Generic[F]):
             self._task.cancel()
 
     async def aclose(self) -> None:
-        """End the track, and wait for the generator to be closed, at most 1 s.
+        """End the track, and wait until the generator is closed, at most 1 s.
 
-        A generator that hangs is left to itself then, with a warning.
+        A generator that hangs is abandoned with a warning.
 
-        It can be called again. Cancellation: safe; the generator ends all the same.
+        Idempotent. Cancellation: safe; the generator ends nevertheless.
         """
         self.stop()
         done = True
@@ -108,13 +108,13 @@ class _Generated(MediaStreamTrack, Generic[F]):
         elif self._worker is not None:
             done = await self._worker.join(_CLOSE_TIMEOUT)
         if not done:
-            logger.warning("%r hangs, and is left to itself", self._source)
+            logger.warning("%r hangs and is abandoned; its thread or task remains", self._source)
 
     def _lane(self) -> Lane[F]:
-        """Return the lane in which frames arrive; the first time, start what puts them there."""
-        if self._begun is None:
+        """Return the queue of frames; the first call starts the generator."""
+        if self._frames_lane is None:
             self._bridge = Bridge()
-            self._begun = lane = self._bridge.lane(self._ahead)
+            self._frames_lane = lane = self._bridge.lane(self._ahead)
             name = f"icefloe-generated {self.id}"
             source = self._source
             if isinstance(source, AsyncIterable):
@@ -122,19 +122,19 @@ class _Generated(MediaStreamTrack, Generic[F]):
                     self._pull(source, self._bridge, lane), name=name
                 )
             else:
-                # It may hang for ever, which must not keep the program from ending.
+                # A daemon, because a generator that hangs must not keep the program from ending.
                 run = partial(self._run, source, self._bridge, lane)
                 self._worker = Worker(self._bridge, run, name, daemon=True)
-        return self._begun
+        return self._frames_lane
 
     def _run(self, source: Iterable[Any], bridge: Bridge[F], lane: Lane[F]) -> None:
-        """What the thread does: run a plain generator."""
+        """Run a plain generator; the body of the thread."""
         error: Exception | None = None
         frames: Iterator[Any] | None = None
         try:
             frames = iter(source)
-            for made in frames:
-                for frame in self._convert(made):
+            for item in frames:
+                for frame in self._convert(item):
                     lane.put(frame)
                 if not bridge.is_open:
                     break
@@ -148,11 +148,11 @@ class _Generated(MediaStreamTrack, Generic[F]):
             bridge.end()
 
     async def _pull(self, source: AsyncIterable[Any], bridge: Bridge[F], lane: Lane[F]) -> None:
-        """Run an asynchronous generator; converting what it makes is left to a thread."""
+        """Run an asynchronous generator; a thread converts its frames."""
         frames: AsyncIterator[Any] = aiter(source)
         try:
-            async for made in frames:
-                for frame in await asyncio.to_thread(self._convert_all, made):
+            async for item in frames:
+                for frame in await asyncio.to_thread(self._convert_all, item):
                     await lane.room()
                     lane.put(frame)
             for frame in self._finish():
@@ -168,8 +168,8 @@ class _Generated(MediaStreamTrack, Generic[F]):
                     self._report(exc)
             bridge.end()
 
-    def _convert_all(self, made: Any) -> list[F]:
-        return list(self._convert(made))
+    def _convert_all(self, item: Any) -> list[F]:
+        return list(self._convert(item))
 
     def _report(self, error: Exception | None) -> None:
         if error is None or self.error is not None:
@@ -178,39 +178,39 @@ class _Generated(MediaStreamTrack, Generic[F]):
         logger.error("%r failed, and its track ends", self._source, exc_info=error)
 
     @abstractmethod
-    def _convert(self, made: Any) -> Iterator[F]:
-        """Turn what the generator made into frames of the track."""
+    def _convert(self, item: Any) -> Iterator[F]:
+        """Convert an item of the generator to frames of the track."""
 
     @abstractmethod
     def _finish(self) -> Iterator[F]:
-        """Give what was held back until the end."""
+        """Return the remaining frames at the end."""
 
     @abstractmethod
     def _stamp(self, frame: F, number: int) -> None:
-        """Give a frame its time: that of the number of the pace."""
+        """Set the timestamp of a frame by its number from the pacer."""
 
 
 class GeneratedVideo(_Generated[VideoFrame]):
-    """Pictures from a generator, at a steady rate.
+    """A video track of pictures from a generator, at a steady rate.
 
-    Every picture is given out. When the generator or the reader is slower than the rate, the
-    timestamps skip what was missed, and so stay in step with sound. Pictures become ``yuv420p`` in
-    the generator's thread; those of an asynchronous generator in another one. They are copied, so a
+    Every picture is delivered. When the generator or the reader is slower than the rate, the
+    timestamps skip, and so stay synchronized with audio. Pictures are converted to ``yuv420p`` in
+    the generator's thread, those of an asynchronous generator in another one. They are copied, so a
     generator may draw into the same array again and again.
 
     When the generator raises, the track ends, the error is logged and kept in ``error``.
 
     Args:
-        source: A generator, or anything to iterate over, of frames (the timestamps of which are not
-            used) or of arrays of ``uint8`` of the shape ``(height, width)``, which is gray,
-            ``(height, width, 3)`` or ``(height, width, 4)``.
-        rate: Pictures a second.
-        order: ``rgb`` or ``bgr`` (as OpenCV has it): the channels of an array; a fourth is alpha,
-            which is not used.
-        clock: Paces the frames; the monotonic clock of the machine if None.
+        source: A generator, or another iterable, of frames, whose timestamps are ignored, or of
+            arrays of ``uint8`` of the shape ``(height, width)`` (gray), ``(height, width, 3)`` or
+            ``(height, width, 4)``.
+        rate: Frames per second, up to 1000.
+        order: Order of the channels of an array: ``rgb`` or ``bgr`` (OpenCV); a fourth channel,
+            alpha, is ignored.
+        clock: Paces the frames; the monotonic clock of the machine if ``None``.
 
     Raises:
-        InvalidParameter: ``source`` cannot be iterated over, or there is no such rate or order.
+        InvalidParameter: ``source`` is not iterable, or ``rate`` or ``order`` is out of range.
     """
 
     kind = "video"
@@ -224,15 +224,15 @@ class GeneratedVideo(_Generated[VideoFrame]):
         clock: Clock | None = None,
     ) -> None:
         if not 0 < rate <= 1000:
-            raise InvalidParameter("rate", rate, "give up to 1000 pictures a second")
+            raise InvalidParameter("rate", rate, "give up to 1000 frames per second")
         if order not in ("rgb", "bgr"):
             raise InvalidParameter("order", order, 'give "rgb" or "bgr"')
         self._rate = Fraction(rate)
         self._order = order
         super().__init__(source, self._rate, _VIDEO_AHEAD, 0.0, clock)
 
-    def _convert(self, made: Any) -> Iterator[VideoFrame]:
-        yield to_picture(made, self._order)
+    def _convert(self, item: Any) -> Iterator[VideoFrame]:
+        yield to_picture(item, self._order)
 
     def _finish(self) -> Iterator[VideoFrame]:
         return iter(())
@@ -243,23 +243,23 @@ class GeneratedVideo(_Generated[VideoFrame]):
 
 
 class GeneratedAudio(_Generated[AudioFrame]):
-    """Sound from a generator, as frames of 20 ms in 48 kHz stereo ``s16``.
+    """An audio track from a generator, as frames of 20 ms in 48 kHz stereo ``s16``.
 
-    Every sample is given out. A reader or a generator that is late by up to 0.2 s catches up; when
-    it is later, the timestamps skip what was missed. For sound that comes in bursts and is to be
-    interrupted, see ``AudioQueue``.
+    Every sample is delivered. A reader or a generator that is late by up to 0.2 s catches up; when
+    it is later, the timestamps skip the time. For audio that arrives in bursts and may be
+    interrupted, use ``AudioQueue``.
 
     When the generator raises, the track ends, the error is logged and kept in ``error``.
 
     Args:
-        source: A generator, or anything to iterate over, of frames (the timestamps of which are not
-            used) or of arrays of any length: ``int16`` or ``float32`` (-1 to 1), of the shape
-            ``(samples,)`` or ``(samples, channels)``.
-        rate: Samples a second of the arrays; frames tell their own.
-        clock: Paces the frames; the monotonic clock of the machine if None.
+        source: A generator, or another iterable, of frames, whose timestamps are ignored, or of
+            arrays of any length: ``int16`` or ``float32`` (-1 to 1), of the shape ``(samples,)`` or
+            ``(samples, channels)``.
+        rate: Sample rate of arrays, in hertz; frames have their own.
+        clock: Paces the frames; the monotonic clock of the machine if ``None``.
 
     Raises:
-        InvalidParameter: ``source`` cannot be iterated over.
+        InvalidParameter: ``source`` is not iterable.
     """
 
     kind = "audio"
@@ -269,13 +269,13 @@ class GeneratedAudio(_Generated[AudioFrame]):
         self._rate = rate
         self._timeline = AudioTimeline()
 
-    def _convert(self, made: Any) -> Iterator[AudioFrame]:
-        if not isinstance(made, AudioFrame):
-            data, layout = read_pcm(made, self._rate, None, None)
+    def _convert(self, item: Any) -> Iterator[AudioFrame]:
+        if not isinstance(item, AudioFrame):
+            data, layout = read_pcm(item, self._rate, None, None)
             if not data:
                 return
-            made = to_frame(data, layout)
-        yield from self._timeline.push(made, None)
+            item = to_frame(data, layout)
+        yield from self._timeline.push(item, None)
 
     def _finish(self) -> Iterator[AudioFrame]:
         return self._timeline.finish()
@@ -285,7 +285,7 @@ class GeneratedAudio(_Generated[AudioFrame]):
 
 
 def _close(frames: Any) -> Exception | None:
-    """Close a generator, which runs its ``finally``; return what that raised."""
+    """Close a generator, which runs its ``finally``; return the exception that it raises."""
     try:
         if (close := getattr(frames, "close", None)) is not None:
             close()

@@ -1,4 +1,4 @@
-"""Opens a file of this machine; the counterpart of ``Remote`` for what cannot hang."""
+"""Local files: opened in this process, unlike with ``Remote``, because reading them cannot hang."""
 
 import contextlib
 from fractions import Fraction
@@ -12,7 +12,7 @@ from av.error import FFmpegError
 from ..errors import SourceError
 from .location import Place
 
-# Titles in another encoding must not keep a file from playing; PyAV 19 has no such option any more.
+# Metadata in another encoding must not prevent playback; PyAV 19 no longer has this option.
 _METADATA: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 )
@@ -22,16 +22,16 @@ class Local:
     """A file that is read in this process; for a thread.
 
     Attributes:
-        duration: Seconds; None if it is not known.
-        live: Whether there is no end.
-        origin: The timestamp at which the media starts, in seconds; that of the container if None.
+        duration: Seconds; ``None`` if not known.
+        live: Whether the media has no regular end; always false.
+        origin: Timestamp of the start of the media, in seconds; that of the container if ``None``.
     """
 
     origin: Fraction | None = None
     live = False
 
     def __init__(self, place: Place, timeout: float, *, start: float = 0.0) -> None:
-        """Take note of what to open; see ``Remote``."""
+        """Store the parameters for ``open()``; see ``Remote``."""
         self._place = place
         self._timeout = timeout
         self._start = start
@@ -39,10 +39,10 @@ class Local:
         self.duration: float | None = None
 
     def open(self) -> InputContainer:
-        """Open the file, at ``start`` or a little before.
+        """Open the file at ``start`` or a little before.
 
         Raises:
-            FFmpegError: It cannot be opened.
+            FFmpegError: The file cannot be opened.
         """
         container: InputContainer = av.open(
             self._place.url,
@@ -56,17 +56,17 @@ class Local:
         if container.duration:
             self.duration = container.duration / av.time_base
         if self._start:
-            # What has no index is read from its beginning, and what comes too early is left out.
+            # A file without an index is read from its beginning; media before `start` is left out.
             with contextlib.suppress(FFmpegError):
                 container.seek((container.start_time or 0) + int(self._start * av.time_base))
         return container
 
     def failure(self) -> SourceError | None:
-        """Return None: whatever fails is raised where it does."""
+        """Return ``None``: errors are raised by ``open()`` and by reading."""
         return None
 
     def kill(self) -> None:
-        """Do nothing: reading ends soon by itself."""
+        """Do nothing: reading a local file does not block for long."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,26 +1,26 @@
-"""What is to be opened: a file, a URL or a device, in the words of FFmpeg."""
+"""Location of a source: a file, a URL or a device, with the parameters for FFmpeg."""
 
 import os
 import stat
 from dataclasses import dataclass, field
 from typing import Self
 
-_GOES_ON = {"rtsp", "rtsps", "rtp", "srtp", "udp", "srt"}
-"""Protocols over which a live source sends at its own pace."""
+_LIVE_PROTOCOLS = {"rtsp", "rtsps", "rtp", "srtp", "udp", "srt"}
+"""Protocols of live sources, which send at their own pace."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What FFmpeg is to open.
+    """A source that FFmpeg can open.
 
     Attributes:
-        name: As the user gave it, for errors.
-        url: As FFmpeg is to be given it.
-        format: The name of FFmpeg's demuxer or device; None if FFmpeg is to find out.
-        options: For FFmpeg.
-        remote: Whether reading it may hang, so that a process of its own is to do it.
-        lasting: Whether what breaks off can be connected with again.
-        waits: Whether it can be kept waiting: a server is, a camera goes on.
+        name: The path or URL as the user gave it, for errors.
+        url: The path or URL for FFmpeg.
+        format: FFmpeg's name of a demuxer or device; ``None`` to detect it.
+        options: Options of FFmpeg.
+        remote: Whether reading may hang, so that a separate process reads it.
+        lasting: Whether to reconnect after a failure.
+        waits: Whether it can be paused by not reading: a server can, a camera cannot.
     """
 
     name: str
@@ -33,9 +33,13 @@ class Place:
 
     @classmethod
     def of(cls, path: str, options: dict[str, str] | None, format: str | None = None) -> Self:
-        """Find out what a path or a URL is; a name is taken for a path if there is such a file.
+        """Determine the kind of a path or URL; blocks, since it looks at the disk.
 
-        With a ``format`` what is no plain file is a device of that driver.
+        Args:
+            path: A path or URL; it counts as a path if there is such a file.
+            options: Options of FFmpeg.
+            format: FFmpeg's name of a demuxer or driver; with it, a path that is not a regular file
+                is a device.
         """
         own = dict(options or {})
         try:
@@ -43,14 +47,14 @@ class Place:
         except (OSError, ValueError):
             scheme = path.partition("://")[0].lower() if "://" in path else ""
             if scheme in ("rtsp", "rtsps"):
-                # Over UDP whole pictures are lost, and many networks let none through.
+                # RTP over UDP loses whole pictures, and many networks block it.
                 own.setdefault("rtsp_transport", "tcp")
             remote = scheme not in ("", "file")
-            waits = scheme not in _GOES_ON
+            waits = scheme not in _LIVE_PROTOCOLS
             if format is not None and not remote:
                 return cls(path, path, format, own, waits=False)
             return cls(path, path, format, own, remote=remote, lasting=remote, waits=waits)
-        # FFmpeg would take what is before a colon in a file's name for a protocol.
+        # Without "file:" FFmpeg would take the part of a file name before a colon for a protocol.
         url = f"file:{os.path.abspath(path)}"
         plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
         if format is not None and not plain:

@@ -1,4 +1,4 @@
-"""A track that makes a frame whenever one is due."""
+"""Base class of tracks that make frames at a fixed rate."""
 
 from fractions import Fraction
 
@@ -10,7 +10,7 @@ from .._util.wakeup import Signal
 
 
 class PacedTrack(MediaStreamTrack):
-    """The base of sources with a fixed rate: numbers the frames, and waits for each."""
+    """Base of tracks with a fixed frame rate: numbers the frames, and waits until each is due."""
 
     def __init__(self, rate: Fraction, catch_up: float, clock: Clock | None) -> None:
         super().__init__()
@@ -28,6 +28,6 @@ class PacedTrack(MediaStreamTrack):
         raise MediaStreamError("the track was stopped")
 
     def stop(self) -> None:
-        """End the track; whoever waits in ``recv()`` gets ``MediaStreamError``."""
+        """End the track; a pending ``recv()`` raises ``MediaStreamError``."""
         super().stop()
         self._stopped.wake()

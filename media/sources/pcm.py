@@ -1,4 +1,4 @@
-"""Raw sound as applications have it, turned into 48 kHz ``s16``."""
+"""PCM audio of applications: validation, and conversion to 48 kHz ``s16``."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,7 +12,7 @@ from .._util.buffer import ArrayData, flat, view_of
 from ..errors import InvalidParameter
 
 SAMPLE_RATE = 48000
-"""Samples a second of all that comes out, the clock of Opus in RTP (RFC 7587)."""
+"""Output sample rate in hertz, the RTP clock rate of Opus (RFC 7587)."""
 
 FRAME_SAMPLES = SAMPLE_RATE // 50
 """Samples of a frame of 20 ms."""
@@ -24,10 +24,10 @@ _MIN_RATE, _MAX_RATE = 4000, 384_000
 
 @dataclass(frozen=True, slots=True)
 class PcmFormat:
-    """How raw sound is laid out, channels interleaved.
+    """Format of PCM audio with interleaved channels.
 
     Attributes:
-        rate: Samples a second of each channel.
+        rate: Sample rate, in hertz.
         channels: 1 to 8.
         dtype: ``int16``, or ``float32`` from -1 to 1.
     """
@@ -38,20 +38,26 @@ class PcmFormat:
 
     @property
     def sample_bytes(self) -> int:
-        """Bytes of one sample of all channels."""
+        """Bytes of one sample across all channels."""
         return self.channels * _FORMATS[self.dtype][1]
 
 
 def read_pcm(
     pcm: ArrayData, rate: int, channels: int | None, dtype: str | None
 ) -> tuple[memoryview, PcmFormat]:
-    """Find out how a buffer is laid out.
+    """Determine and check the format of a buffer.
+
+    Args:
+        pcm: The buffer.
+        rate: Sample rate, in hertz, 4000 to 384000.
+        channels: 1 to 8; that of the array, or 1, if ``None``.
+        dtype: ``int16`` or ``float32``; that of the array, or ``int16``, if ``None``.
 
     Returns:
-        Its bytes, a whole number of samples, and the layout.
+        The bytes, a whole number of samples, and the format.
 
     Raises:
-        InvalidParameter: It is none of the layouts above, or contradicts ``channels`` or ``dtype``.
+        InvalidParameter: The format is not supported, or contradicts ``channels`` or ``dtype``.
     """
     view, shape = view_of(pcm, "pcm")
     own = _DTYPES.get(view.format.lstrip("<=@"))
@@ -66,7 +72,7 @@ def read_pcm(
     if own is not None and dtype not in (None, own):
         raise InvalidParameter("dtype", dtype, f"the array has {own}")
     if not _MIN_RATE <= rate <= _MAX_RATE or rate != int(rate):
-        raise InvalidParameter("rate", rate, f"give {_MIN_RATE} to {_MAX_RATE} samples a second")
+        raise InvalidParameter("rate", rate, f"give {_MIN_RATE} to {_MAX_RATE} Hz")
     layout = PcmFormat(int(rate), channels or 1, own or dtype or "int16")
     if layout.channels not in LAYOUTS:
         raise InvalidParameter("channels", layout.channels, "give 1 to 8")
@@ -75,13 +81,13 @@ def read_pcm(
     data = flat(view)
     if len(data) % layout.sample_bytes:
         raise InvalidParameter(
-            "pcm", len(data), f"give a multiple of {layout.sample_bytes} bytes, a whole sample"
+            "pcm", len(data), f"give whole samples: a multiple of {layout.sample_bytes} bytes"
         )
     return data, layout
 
 
 def to_frame(data: memoryview, layout: PcmFormat) -> AudioFrame:
-    """Return raw sound as a frame, without a timestamp; there must be a sample at least."""
+    """Return PCM audio of one sample or more as a frame without a timestamp."""
     samples = len(data) // layout.sample_bytes
     frame = AudioFrame(_FORMATS[layout.dtype][0], LAYOUTS[layout.channels], samples)
     frame.planes[0].update(data)  # type: ignore[arg-type]
@@ -91,18 +97,18 @@ def to_frame(data: memoryview, layout: PcmFormat) -> AudioFrame:
 
 
 class PcmConverter:
-    """Turns sound of one layout into 48 kHz ``s16``, piece after piece without a seam."""
+    """Converts PCM audio of one format to 48 kHz ``s16``, without clicks between chunks."""
 
     def __init__(self, layout: PcmFormat, channels: int) -> None:
         self._layout = layout
         self._converter = SoundConverter(SoundFormat(SAMPLE_RATE, LAYOUTS[channels]))
 
     def convert(self, data: memoryview) -> bytes:
-        """Return what comes out for a piece; its last half millisecond may come later."""
+        """Convert a chunk; the resampler holds back up to half a millisecond."""
         if not data:
             return b""
         return self._converter.convert(to_frame(data, self._layout))
 
     def finish(self) -> bytes:
-        """Return what was held back."""
+        """Flush the resampler and return the rest."""
         return self._converter.finish()

@@ -1,4 +1,4 @@
-"""Pictures as applications have them, turned into what encoders take."""
+"""Conversion of arrays and frames of the application to ``yuv420p`` for encoders."""
 
 from av import VideoFrame
 from av.video.plane import VideoPlane
@@ -21,14 +21,14 @@ def to_picture(picture: VideoFrame | ArrayData, order: str) -> VideoFrame:
     Args:
         picture: A frame, or an array of ``uint8`` of the shape ``(height, width)`` for gray,
             ``(height, width, 3)`` or ``(height, width, 4)``.
-        order: ``rgb`` or ``bgr``: what the three channels of an array are; the fourth is alpha.
+        order: Order of the channels of an array: ``rgb`` or ``bgr``; a fourth is alpha.
 
     Raises:
         InvalidParameter: The array has another shape or type.
         UnusablePicture: The frame cannot be converted.
     """
     frame = picture if isinstance(picture, VideoFrame) else _from_array(picture, order)
-    # Also a frame in the right format is copied: its maker may use it again.
+    # A frame in the right format is copied too, because the application may reuse it.
     copy = PictureConverter().convert(frame, _ENCODED)
     if copy is frame:
         copy = VideoFrame(frame.width, frame.height, _ENCODED)
@@ -56,7 +56,7 @@ def _from_array(picture: ArrayData, order: str) -> VideoFrame:
 def _copy_rows(
     given: "bytes | memoryview", stride: int, plane: VideoPlane, own_stride: int, rows: int
 ) -> None:
-    """Copy a plane, the rows of which may be padded differently on both sides."""
+    """Copy the rows of a plane between buffers with different strides."""
     target = memoryview(plane)
     if stride == own_stride:
         target[: rows * stride] = given[: rows * stride]

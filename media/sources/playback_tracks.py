@@ -1,4 +1,4 @@
-"""Tracks that give out what a thread decodes, when it is due."""
+"""Playback tracks: deliver the frames that a thread decodes when they are due."""
 
 from collections.abc import Callable
 
@@ -10,25 +10,25 @@ from .._util.loop_queue import Lane
 from .._util.shared_reader import MediaData
 from .timed_media import Timed
 
-_PATIENCE = 0.5
-"""Seconds by which media may be late and still be caught up with; beyond that it had paused."""
+_STALL_THRESHOLD = 0.5
+"""Maximum lateness, in seconds, that is caught up. Beyond it playback had stalled and is moved."""
 
-_KEPT = {"audio": 5, "video": 1}
-"""How much of a live source the first reader gets that came before it."""
+_LIVE_START_FRAMES = {"audio": 5, "video": 1}
+"""Frames of a live source from before the first read that are kept."""
 
 
 class Transport:
-    """What the tracks of one source share: the clock, and where they are.
+    """Playback state shared by the tracks of one source.
 
     Attributes:
-        playback: Places the media on the clock.
-        clock: Where the time comes from.
-        position: Seconds from the start of the media of what was given out last.
-        played: Seconds of playing that were given out.
+        playback: Maps media time to the clock.
+        clock: The clock.
+        position: Media time of the latest delivered frame, in seconds.
+        played: Playback time up to which frames were delivered, in seconds.
         stopped: Called when a track was stopped.
-        skips: Whether pictures may be left out when their reader is late.
-        paced: Whether the media comes faster than it is to be played.
-        live: Whether what came before the first reader is of no use.
+        skips: Whether pictures may be skipped when their reader is late.
+        paced: Whether frames are held until they are due; false for devices, which pace themselves.
+        live: Whether frames from before the first read are to be dropped.
     """
 
     def __init__(self, clock: Clock, stopped: Callable[[], None], *, skips: bool) -> None:
@@ -43,7 +43,7 @@ class Transport:
         self._lanes: list[tuple[Lane[Timed], int]] = []
 
     def begin(self) -> None:
-        """Forget what a live source gave while nobody read it; the first reader calls this."""
+        """Drop old frames of a live source at the first read."""
         if self.live and self.skips:
             for lane, keep in self._lanes:
                 lane.trim(keep)
@@ -58,7 +58,7 @@ class PlayedTrack(MediaStreamTrack):
         self.kind = kind
         self._lane = lane
         self._transport = transport
-        transport._lanes.append((lane, _KEPT[kind]))
+        transport._lanes.append((lane, _LIVE_START_FRAMES[kind]))
 
     async def recv(self) -> MediaData:
         """Return the next frame when it is due.
@@ -71,14 +71,14 @@ class PlayedTrack(MediaStreamTrack):
         """
         playback, clock = self._transport.playback, self._transport.clock
         self._transport.begin()
-        waited = False
+        had_waited = False
         while True:
             timed = self._lane.peek()
             if timed is None:
                 if self._lane.ended:
                     self.stop()
                     raise MediaStreamError("the track has ended")
-                waited = True
+                had_waited = True
                 await self._lane.wait()
                 continue
             if playback.paused:
@@ -88,16 +88,16 @@ class PlayedTrack(MediaStreamTrack):
             due = playback.due(timed.time, now)
             if now < due and self._transport.paced:
                 await self._lane.changed.wait_until(clock, due)
-                waited = False
+                had_waited = False
                 continue
             skip = self._may_skip(now)
             if not self._lane.take(timed) or skip:
                 continue
-            if now - due > _PATIENCE and (waited or not self._skips):
+            if now - due > _STALL_THRESHOLD and (had_waited or not self._skips):
                 playback.resume(timed.time, now)
-            return self._give(timed)
+            return self._deliver(timed)
 
-    def _give(self, timed: Timed) -> MediaData:
+    def _deliver(self, timed: Timed) -> MediaData:
         data = timed.data
         transport = self._transport
         transport.position = timed.position
@@ -113,14 +113,14 @@ class PlayedTrack(MediaStreamTrack):
         return self.kind == "video" and self._transport.skips
 
     def _may_skip(self, now: float) -> bool:
-        """Whether the oldest frame is of no use because the one after it is due too."""
+        """Return whether to skip the oldest frame because the next one is due too."""
         if not self._skips:
             return False
         after = self._lane.peek(1)
         return after is not None and self._transport.playback.due(after.time, now) <= now
 
     def stop(self) -> None:
-        """End this track; its frames are not decoded any more."""
+        """End the track; its frames are no longer decoded."""
         super().stop()
         self._lane.close()
         self._transport.stopped()

@@ -1,4 +1,4 @@
-"""What the thread of a source does: opens it, decodes it, jumps in it, connects again."""
+"""Reader thread of a source: opens it, decodes or reads it, seeks, loops and reconnects."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 
 AUDIO_FRAMES = 100
 VIDEO_FRAMES = 48
-_VIDEO_FRAMES_AT_LEAST = 8
+_MIN_VIDEO_FRAMES = 8
 _VIDEO_BYTES = 64 * 1024 * 1024
-"""What is decoded ahead: 2 s of audio; of video 48 frames, or fewer if they are over 64 MiB."""
+"""Frames decoded ahead: 2 s of audio, and 48 pictures, or down to 8 if they exceed 64 MiB."""
 
-_BACK_OFF, _BACK_OFF_AT_MOST = 0.5, 8.0
-_EARLY = Fraction(1)
-"""Seconds by which media may be shorter than it said, and yet have come to its end."""
+_BACK_OFF, _MAX_BACK_OFF = 0.5, 8.0
+_END_TOLERANCE = Fraction(1)
+"""Seconds before the reported duration from which an end counts as the regular end."""
 
 logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of a source once its first frame is there.
+class SourceProperties:
+    """Properties of a source that are known with its first frame.
 
     Attributes:
         kinds: ``audio``, ``video`` or both.
-        duration: Seconds; None if it is not known.
-        live: Whether it goes on while nobody reads.
+        duration: Seconds; ``None`` if not known.
+        live: Whether it continues while it is not read.
     """
 
     kinds: frozenset[str]
@@ -51,13 +51,13 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """From where, when and how fast to play.
+class SeekRequest:
+    """A requested seek or change of speed.
 
     Attributes:
-        start: Seconds from the start of the media.
-        at: Seconds on the time of playing.
-        rate: How many seconds of the media are played in a second.
+        start: Media time to play from, in seconds.
+        at: Playback time at which this takes effect, in seconds.
+        rate: Playback speed: seconds of media per second.
     """
 
     start: Fraction
@@ -66,51 +66,53 @@ class Wish:
 
 
 class Passes(Protocol):
-    """What turns a container into media, pass after pass, such as a ``Decoder``."""
+    """Reads media from a container in one or more passes, such as a ``Decoder``."""
 
     def pick(self, container: InputContainer) -> "dict[str, AudioStream | VideoStream]":
-        """Return the streams that are used."""
+        """Return the streams that are used, by kind."""
         ...
 
     def restart(self, at: Fraction, rate: Fraction) -> None:
-        """Drop what is held back, and have the next pass played at another time and rate."""
+        """Drop pending media, and set the playback time and speed of the next pass."""
         ...
 
     @property
     def reached(self) -> Fraction:
-        """How far the media was read in the pass that is being played, in seconds."""
+        """Media time up to which the current pass was read, in seconds."""
         ...
 
     def play(
         self, container: InputContainer, *, start: Fraction, origin: Fraction | None
     ) -> Iterator[Timed]:
-        """Read from some place in the container to its end."""
+        """Read from the current position of the container to its end."""
         ...
 
     def next_pass(self) -> None:
-        """Have the next pass follow the one that was played."""
+        """Let the next pass follow the end of the previous one."""
         ...
 
     def finish(self) -> Iterator[Timed]:
-        """Get what is left after the last pass."""
+        """Return the remaining media after the last pass."""
         ...
 
 
 class Reader:
-    """Decodes into the lanes of a bridge; ``run()`` is for a thread, the rest for the event loop.
+    """Reads a source into the lanes of a bridge; ``run()`` is the body of the thread.
+
+    The other methods are for the event loop.
 
     Args:
-        name: What to read, for errors.
-        find: Finds out how; called in the thread, since it looks at the disk.
-        passes: How to read it.
-        bridge: How frames get into the event loop.
-        lanes: One for each kind, ``audio`` and ``video``.
-        loop: Whether to start again at the end.
-        timeout: Seconds that opening, and later each read, may take.
-        reconnect: How many times in a row to try to connect again.
+        name: Name of the source, for errors.
+        find: Returns the location; called in the thread, since it looks at the disk.
+        passes: Reads or decodes the containers.
+        bridge: Bridge to the event loop.
+        lanes: The lane of each kind, ``audio`` and ``video``.
+        loop: Whether to restart at the end.
+        timeout: Maximum seconds for opening, and later for each read.
+        reconnect: Maximum number of consecutive failed attempts to reconnect.
         opened: Called in the event loop at the first frame.
-        reconnecting: Called in the event loop at each try to connect again.
-        failed: Called in the event loop before the lanes end for an error.
+        reconnecting: Called in the event loop at each attempt to reconnect.
+        failed: Called in the event loop with an error before it ends the lanes.
     """
 
     def __init__(
@@ -124,13 +126,13 @@ class Reader:
         loop: bool,
         timeout: float,
         reconnect: int,
-        opened: Callable[[Facts], None],
+        opened: Callable[[SourceProperties], None],
         reconnecting: Callable[[SourceError | None], None],
         failed: Callable[[SourceError], None],
     ) -> None:
         self._name = name
         self._find = find
-        # Until it is found nothing can break off.
+        # A placeholder until `find` has returned.
         self._place = Place(name, name, remote=False, lasting=False)
         self._found = False
         self._bridge = bridge
@@ -142,35 +144,35 @@ class Reader:
         self._report_reconnecting = reconnecting
         self._report_failed = failed
         self._passes = passes
-        self._wish = Wish(Fraction(0), Fraction(0), Fraction(1))
+        self._seek_request = SeekRequest(Fraction(0), Fraction(0), Fraction(1))
         self._current: Local | Remote | None = None
         self._opened = False
         self._start = Fraction(0)
         self._resumes = False
 
-    def jump(self, wish: Wish) -> bool:
-        """Play from somewhere else; what was decoded and not read is dropped.
+    def jump(self, request: SeekRequest) -> bool:
+        """Seek or change the speed; frames that were decoded and not read are dropped.
 
         Returns:
-            Whether a thread does so; if not, ``run()`` must be run in a new one.
+            Whether the thread is running; if not, run ``run()`` in a new one.
         """
-        self._wish = wish
+        self._seek_request = request
         running = self._bridge.redirect()
         self.kill()
         return running
 
     def kill(self) -> None:
-        """End a read that hangs, once the bridge is closed or redirected."""
+        """Abort a blocked read, after the bridge was closed or redirected."""
         if (current := self._current) is not None:
             current.kill()
 
     def run(self) -> None:
-        """Decode to the end, or until the bridge is closed."""
+        """Read to the end, or until the bridge is closed."""
         while True:
             try:
                 self._play()
             except Exception as exc:
-                error = self._explain(exc)
+                error = self._as_source_error(exc)
                 if not self._interrupted:
                     self._bridge.call(partial(self._report_failed, error))
             if self._bridge.end():
@@ -187,9 +189,9 @@ class Reader:
         while self._bridge.is_open:
             if self._bridge.redirected:
                 self._bridge.accept()
-                wish = self._wish
-                self._passes.restart(wish.at, wish.rate)
-                self._start = wish.start
+                request = self._seek_request
+                self._passes.restart(request.at, request.rate)
+                self._start = request.start
             self._play_pass()
             if self._interrupted:
                 continue
@@ -201,7 +203,11 @@ class Reader:
             self._lanes[timed.kind].put(timed)
 
     def _play_pass(self) -> None:
-        """Play once to the end, over all connections that it takes."""
+        """Read the media once to its end, reconnecting if needed.
+
+        Raises:
+            SourceError: It failed, and reconnecting did too.
+        """
         failures = 0
         while True:
             error: SourceError | None = None
@@ -210,7 +216,7 @@ class Reader:
             try:
                 frames, complete = self._play_connection()
             except Exception as exc:
-                error = self._explain(exc)
+                error = self._as_source_error(exc)
                 if not self._place.lasting or not self._opened:
                     raise error from exc
                 frames = int(self._passes.reached > before)
@@ -218,9 +224,9 @@ class Reader:
                 return
             failures = 1 if frames else failures + 1
             if failures > self._reconnect:
-                raise error or SourceUnreadable(self._name, "its other side ended it")
+                raise error or SourceUnreadable(self._name, "the server closed the connection")
             self._bridge.call(partial(self._report_reconnecting, error))
-            self._bridge.sleep(min(_BACK_OFF * 2 ** (failures - 1), _BACK_OFF_AT_MOST))
+            self._bridge.sleep(min(_BACK_OFF * 2 ** (failures - 1), _MAX_BACK_OFF))
             if self._interrupted:
                 return
             if self._resumes:
@@ -228,10 +234,10 @@ class Reader:
             self._passes.next_pass()
 
     def _play_connection(self) -> tuple[int, bool]:
-        """Play what one connection, or the file, gives.
+        """Read the media of one connection, or of the file.
 
         Returns:
-            How many frames came, and whether they reached the end.
+            The number of frames, and whether they reached the end of the media.
         """
         with self._connect() as source:
             self._current = source
@@ -244,13 +250,13 @@ class Reader:
                 live = source.live and not self._place.waits
                 for lane in self._lanes.values():
                     lane.live = live
-                facts = Facts(frozenset(streams), source.duration, live)
+                properties = SourceProperties(frozenset(streams), source.duration, live)
                 self._resumes = source.duration is not None
                 frames = 0
                 for timed in self._passes.play(container, start=self._start, origin=source.origin):
                     if not self._opened:
                         self._opened = True
-                        self._bridge.call(partial(self._report_opened, facts))
+                        self._bridge.call(partial(self._report_opened, properties))
                     frames += 1
                     self._lanes[timed.kind].put(timed)
                     if self._interrupted:
@@ -260,7 +266,7 @@ class Reader:
             if error := source.failure():
                 raise error
         if not self._opened or (not frames and not self._start):
-            raise SourceUnreadable(self._name, "there is no frame of audio or video in it")
+            raise SourceUnreadable(self._name, "it has no frame of audio or video")
         return frames, self._is_end(source, frames)
 
     def _connect(self) -> Local | Remote:
@@ -275,11 +281,12 @@ class Reader:
             return True
         if source.duration is None:
             return not source.live
-        # A server that breaks off in the middle is to be told from a file that is damaged there.
-        return not frames or self._passes.reached > Fraction(source.duration) - _EARLY
+        # An end before the reported duration is a broken connection, unless no frame arrived: then
+        # the rest of the media is damaged.
+        return not frames or self._passes.reached > Fraction(source.duration) - _END_TOLERANCE
 
-    def _explain(self, exc: Exception) -> SourceError:
-        """Turn whatever came from FFmpeg or the system into an error of ours."""
+    def _as_source_error(self, exc: Exception) -> SourceError:
+        """Return the ``SourceError`` for an exception of FFmpeg or the system."""
         if isinstance(exc, SourceError):
             return exc
         name = self._name
@@ -298,4 +305,4 @@ def _video_capacity(stream: "AudioStream | VideoStream") -> int:
     context = stream.codec_context
     size = int(getattr(context, "width", 0) * getattr(context, "height", 0) * 1.5)
     fitting = _VIDEO_BYTES // max(1, size)
-    return min(VIDEO_FRAMES, max(_VIDEO_FRAMES_AT_LEAST, fitting))
+    return min(VIDEO_FRAMES, max(_MIN_VIDEO_FRAMES, fitting))

@@ -1,4 +1,4 @@
-"""Sound played faster or slower at the pitch that it had."""
+"""Time stretching: audio played faster or slower at its original pitch."""
 
 from fractions import Fraction
 
@@ -14,10 +14,10 @@ _SAMPLE_BYTES = 4
 
 
 class Tempo:
-    """FFmpeg's ``atempo`` on 48 kHz stereo ``s16``.
+    """FFmpeg's ``atempo`` filter on 48 kHz stereo ``s16``.
 
     Args:
-        rate: Seconds of sound that are played in a second, ``MIN_RATE`` to ``MAX_RATE``.
+        rate: Playback speed: seconds of audio per second, ``MIN_RATE`` to ``MAX_RATE``.
     """
 
     def __init__(self, rate: Fraction) -> None:
@@ -29,7 +29,7 @@ class Tempo:
             layout="stereo",
             time_base=Fraction(1, SAMPLE_RATE),
         )
-        # One atempo changes the speed to half or double without loss.
+        # A single atempo filter keeps its quality between half and double speed.
         for step in _steps(float(rate)):
             tempo = self._graph.add("atempo", f"{step:.9f}")
             last.link_to(tempo)
@@ -40,11 +40,11 @@ class Tempo:
 
     @property
     def held(self) -> int:
-        """How many samples are yet to come out for those that went in."""
+        """Number of output samples that the filter holds back."""
         return max(0, int(self._given / self._rate) - self._got)
 
     def push(self, data: bytes) -> bytes:
-        """Add sound; return what comes out by now."""
+        """Add audio, and return the available output."""
         if not data:
             return b""
         samples = len(data) // _SAMPLE_BYTES
@@ -58,7 +58,7 @@ class Tempo:
         return self._pull()
 
     def finish(self) -> bytes:
-        """Return the rest; nothing can be added any more."""
+        """Flush the filter and return the rest; no audio can be added afterwards."""
         self._graph.push(None)
         return self._pull()
 

@@ -1,4 +1,4 @@
-"""Generated sources: a test picture with a clock in it, and a test tone."""
+"""Test signals: a test pattern with a clock, and a test tone."""
 
 import math
 import time
@@ -15,7 +15,7 @@ from .digits import GLYPH_HEIGHT, GLYPH_WIDTH, scaled_glyphs
 from .paced_track import PacedTrack
 
 _MAX_PIXELS = 1920 * 1080
-"""A picture is drawn on the event loop; up to this size that takes less than 2 ms."""
+"""Maximum pixels: pictures are drawn in the event loop, and at this size it takes under 2 ms."""
 
 _TEXT_LENGTH = 8
 _MIN_WIDTH = _TEXT_LENGTH * (GLYPH_WIDTH + 1) + 2
@@ -44,21 +44,21 @@ _BEEP_FRAMES = 10
 
 
 class TestPatternTrack(PacedTrack):
-    """Colour bars with the wall-clock time, a frame counter and a moving mark.
+    """Color bars with the wall-clock time, a frame counter and a moving mark.
 
-    The upper line of digits is the local time as HH:MM:SS, the lower one the number of the frame,
-    which skips what a late reader missed. The mark crosses the picture once in two seconds.
+    The upper line of digits is the local time as HH:MM:SS, the lower one the frame number, which
+    skips frames that a late reader missed. The mark crosses the picture once in two seconds.
     Pictures are ``yuv420p``.
 
     Args:
         width: Pixels, 50 or more. Odd sizes are allowed.
         height: Pixels, 32 or more; ``width * height`` is at most 1920 * 1080.
-        rate: Frames a second.
-        clock: Paces the frames; the monotonic clock of the machine if None.
-        wall_clock: Gives the time to show, in seconds since the Unix epoch.
+        rate: Frames per second, up to 1000.
+        clock: Paces the frames; the monotonic clock of the machine if ``None``.
+        wall_clock: Returns the time to show, in seconds since the Unix epoch.
 
     Raises:
-        InvalidParameter: No such picture can be drawn.
+        InvalidParameter: The size or rate is out of range.
     """
 
     __test__ = False  # the name looks like a test case to pytest
@@ -78,9 +78,9 @@ class TestPatternTrack(PacedTrack):
         if height < _MIN_HEIGHT:
             raise InvalidParameter("height", height, f"the clock needs {_MIN_HEIGHT} pixels")
         if width * height > _MAX_PIXELS:
-            raise InvalidParameter("height", height, f"at most {_MAX_PIXELS} pixels can be drawn")
+            raise InvalidParameter("height", height, f"give {_MAX_PIXELS} pixels in all at most")
         if not 0 < rate <= 1000:
-            raise InvalidParameter("rate", rate, "give 1 to 1000 frames a second")
+            raise InvalidParameter("rate", rate, "give up to 1000 frames per second")
         self._rate = Fraction(rate)
         super().__init__(self._rate, 0.0, clock)
         self._wall_clock = wall_clock
@@ -104,7 +104,7 @@ class TestPatternTrack(PacedTrack):
 
 
 class _Picture:
-    """Draws the pattern: all that does not move is drawn once and copied."""
+    """Draws the pattern; the static parts are drawn once and copied."""
 
     def __init__(self, width: int, height: int) -> None:
         self._width, self._height = width, height
@@ -128,7 +128,7 @@ class _Picture:
         ]
 
     def _draw_background(self, component: int, stride: int, rows: int, shrink: int) -> bytes:
-        """Draw one plane: bars, the box of the clock and the strip in which the mark moves."""
+        """Return one plane with the bars, the box of the clock and the strip of the mark."""
         width = -(-self._width // shrink)
         dark = _BLACK if component == 0 else 128
         bars = bytes(_BARS[x * len(_BARS) // width][component] for x in range(width))
@@ -146,7 +146,7 @@ class _Picture:
         return bytes(plane)
 
     def draw(self, lines: tuple[str, str], progress: float) -> VideoFrame:
-        """Return a new picture with two lines of digits, and the mark at 0.0 to 1.0 of its way."""
+        """Return a new picture with two lines of digits and the mark at 0.0 to 1.0 of the width."""
         frame = VideoFrame(self._width, self._height, "yuv420p")
         for plane, background in zip(frame.planes, self._background, strict=True):
             plane.update(background)
@@ -172,20 +172,20 @@ class _Picture:
 
 
 class ToneTrack(PacedTrack):
-    """A sine tone as mono frames of 20 ms in ``s16``, steady or as a soft beep each second.
+    """A sine tone as mono frames of 20 ms in ``s16``, continuous or as a soft beep each second.
 
-    A reader that is late by up to 0.2 s gets the frames that it missed at once; one that is later
-    skips them.
+    A reader that is late by up to 0.2 s gets the frames that it missed without waiting; if it is
+    later, it skips them.
 
     Args:
         frequency: Hertz, a whole number, below half of ``rate``.
-        level: Decibels relative to full scale, -127 to 0 (RFC 6464 counts levels likewise).
-        rate: Samples a second, a multiple of 50.
-        beep: Sound for 0.2 s at the start of each second of the track, instead of all the time.
-        clock: Paces the frames; the monotonic clock of the machine if None.
+        level: Decibels relative to full scale, -127 to 0 (the range of RFC 6464).
+        rate: Sample rate, in hertz, a multiple of 50.
+        beep: Whether to play only the first 0.2 s of each second of the track.
+        clock: Paces the frames; the monotonic clock of the machine if ``None``.
 
     Raises:
-        InvalidParameter: No such tone can be made.
+        InvalidParameter: A parameter is out of range.
     """
 
     kind = "audio"
@@ -211,7 +211,7 @@ class ToneTrack(PacedTrack):
         self._second = _one_second(int(frequency), 32767 * 10 ** (level / 20), rate, beep)
 
     async def recv(self) -> AudioFrame:
-        """Return the next 20 ms of sound when they are due.
+        """Return the next 20 ms of audio when they are due.
 
         Raises:
             MediaStreamError: The track was stopped.
@@ -229,14 +229,14 @@ class ToneTrack(PacedTrack):
 
 
 def _one_second(frequency: int, amplitude: float, rate: int, beep: bool) -> "array[int]":
-    """Return the samples of one second, which repeats exactly: the hertz are a whole number."""
+    """Return the samples of one second, which repeat exactly since the frequency is whole."""
     period = rate // math.gcd(rate, frequency)
     turn = 2 * math.pi * frequency / rate
     wave = [amplitude * math.sin(turn * i) for i in range(period)] * (rate // period)
     if beep:
         length = rate // _FRAMES_PER_SECOND * _BEEP_FRAMES
         fade = rate * _FADE
-        # Without fading in and out its edges would click.
+        # Without a fade the edges of the beep would click.
         wave = [s * min(1.0, i / fade, (length - i) / fade) for i, s in enumerate(wave[:length])]
         wave += [0.0] * (rate - length)
     return array("h", map(round, wave))

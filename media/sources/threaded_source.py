@@ -1,4 +1,4 @@
-"""What all sources have in common that a thread reads: opening, jumping, pausing, closing."""
+"""Base of sources that a thread reads: opening, seeking, pausing and closing."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -18,30 +18,32 @@ from .._util.loop_queue import Bridge, Worker
 from ..errors import InvalidParameter, NotSeekable, SourceError, SourceTimeout, TrackEnded
 from .location import Place
 from .playback_tracks import PlayedTrack, Transport
-from .reader_thread import AUDIO_FRAMES, VIDEO_FRAMES, Facts, Passes, Reader, Wish
+from .reader_thread import AUDIO_FRAMES, VIDEO_FRAMES, Passes, Reader, SeekRequest, SourceProperties
 from .timed_media import Timed
 
 _CLOSE_TIMEOUT = 0.9
-_STEP = Fraction(1, 50)
-"""Both tracks go on at a multiple of 20 ms after a jump, where a frame of audio starts."""
+_SEEK_GRID = Fraction(1, 50)
+"""After a seek both tracks continue at a multiple of this many seconds, where an audio frame
+starts."""
 
 logger = get_logger(__name__)
 
 
 class PlayedSource(Closing, ABC):
-    """The tracks of something that a thread reads: what ``FileSource`` and its like have in common.
+    """Base of sources that a thread reads, such as ``FileSource``.
 
     Attributes:
-        path: What was opened, as it was given.
-        audio: None if there is no sound.
-        video: None if there are no pictures.
-        error: What ended the tracks before the end of the source; None if nothing did.
-        duration: Seconds; None if it is not known, as with live sources.
-        reconnections: How many times it was tried to connect again.
+        path: The path, URL or device as it was given.
+        audio: The audio track; ``None`` if there is no audio.
+        video: The video track; ``None`` if there is no video.
+        error: The error that ended the tracks before the end of the source; ``None`` if there was
+            none.
+        duration: Seconds; ``None`` if not known, as with live sources.
+        reconnections: Number of attempts to reconnect.
     """
 
     _skips = True
-    """Whether pictures may be left out when their reader is late."""
+    """True if pictures may be skipped when their reader is late."""
 
     def __init__(
         self,
@@ -87,7 +89,7 @@ class PlayedSource(Closing, ABC):
 
     @abstractmethod
     def _passes(self, wanted: Callable[[str], bool]) -> Passes:
-        """Return what turns a container into media; ``wanted`` tells which kind is read."""
+        """Return the object that reads containers; ``wanted(kind)`` is true if a kind is read."""
 
     @classmethod
     async def _open(
@@ -116,53 +118,52 @@ class PlayedSource(Closing, ABC):
 
     @property
     def position(self) -> float:
-        """Seconds from the start of the media of what was given out last, or was jumped to."""
+        """Media time of the latest delivered frame, or of the target of a seek, in seconds."""
         return self._transport.position
 
     @property
     def seekable(self) -> bool:
-        """Whether ``seek()`` is possible: the media has a known length."""
+        """True if ``seek()`` is possible: the media has a known length."""
         return self.duration is not None
 
     def seek(self, seconds: float) -> None:
-        """Play from somewhere else, to the frame; what is there is due now.
+        """Continue playback at another media time, exact to the frame.
 
-        The tracks must not have ended: their readers are to be stopped by the end of a file only
-        once it is over.
+        It is not possible after both tracks have ended, for example at the end of a file.
 
         Args:
-            seconds: From the start of the media; more than there are go to its end.
+            seconds: Media time, in seconds; a value beyond the end goes to the end.
 
         Raises:
             InvalidParameter: ``seconds`` is negative.
-            NotSeekable: The source is live.
+            NotSeekable: The source has no known length.
             TrackEnded: Both tracks have ended.
         """
         if not seconds >= 0:
             raise InvalidParameter("seconds", seconds, "give a time from the start of the media")
-        self._jump(seconds, self._rate)
+        self._seek(seconds, self._rate)
 
     @property
     def paused(self) -> bool:
-        """Whether ``recv()`` of both tracks waits for ``resume()``."""
+        """True between ``pause()`` and ``resume()``: ``recv()`` of both tracks waits."""
         return self._transport.playback.paused
 
     def pause(self) -> None:
-        """Give out no frames until ``resume()``. A live source loses what comes meanwhile."""
+        """Pause playback until ``resume()``. Frames of a live source are dropped meanwhile."""
         self._transport.playback.pause(self._transport.clock.now())
 
     def resume(self) -> None:
-        """Go on after ``pause()``; timestamps go on by the length of the pause."""
+        """Continue after ``pause()``; timestamps advance by the length of the pause."""
         self._transport.playback.go_on(self._transport.clock.now())
         self._wake()
 
     async def aclose(self) -> None:
         """End both tracks and wait for the thread, at most 1 s.
 
-        A thread that hangs in a read of the system, such as from a disk that does not answer, is
-        left to itself then, with a warning; it ends when the read does.
+        A thread that hangs in a system call, such as a read from an unresponsive disk, is abandoned
+        with a warning; it ends when the call returns.
 
-        It can be called again. Cancellation: safe; the thread ends all the same.
+        Idempotent. Cancellation: safe; the thread ends nevertheless.
         """
         self._stop()
         if not await self._worker.join(_CLOSE_TIMEOUT):
@@ -184,7 +185,7 @@ class PlayedSource(Closing, ABC):
         self._bridge.close()
         self._reader.kill()
 
-    def _jump(self, seconds: float, rate: float) -> None:
+    def _seek(self, seconds: float, rate: float) -> None:
         if not self._bridge.is_open:
             raise TrackEnded(f"both tracks of {public_url(self.path)!r} have ended")
         if self.duration is None:
@@ -192,29 +193,29 @@ class PlayedSource(Closing, ABC):
         transport = self._transport
         now = transport.clock.now()
         played = max(transport.played, transport.playback.media_time(now))
-        at = -(-Fraction(played).limit_denominator(90_000) // _STEP) * _STEP
+        at = -(-Fraction(played).limit_denominator(90_000) // _SEEK_GRID) * _SEEK_GRID
         start = Fraction(min(seconds, self.duration)).limit_denominator(90_000)
         self._rate = rate
         transport.position = float(start)
-        if not self._reader.jump(Wish(start, at, Fraction(rate).limit_denominator(1000))):
+        if not self._reader.jump(SeekRequest(start, at, Fraction(rate).limit_denominator(1000))):
             self._worker = self._start()
 
     def _wake(self) -> None:
         for lane in self._lanes.values():
             lane.changed.wake()
 
-    def _note_opened(self, facts: Facts) -> None:
+    def _note_opened(self, properties: SourceProperties) -> None:
         if self._opened.done():
             return
         for kind, lane in self._lanes.items():
-            if kind not in facts.kinds:
+            if kind not in properties.kinds:
                 lane.close()
-        if "audio" in facts.kinds:
+        if "audio" in properties.kinds:
             self.audio = PlayedTrack("audio", self._lanes["audio"], self._transport)
-        if "video" in facts.kinds:
+        if "video" in properties.kinds:
             self.video = PlayedTrack("video", self._lanes["video"], self._transport)
-        self.duration = facts.duration
-        self._transport.live = facts.live
+        self.duration = properties.duration
+        self._transport.live = properties.live
         self._opened.set_result(None)
 
     def _note_stopped(self) -> None:
@@ -224,7 +225,9 @@ class PlayedSource(Closing, ABC):
     def _note_reconnecting(self, error: SourceError | None) -> None:
         self.reconnections += 1
         logger.info(
-            "connects again with %r: %s", public_url(self.path), error or "its other side ended it"
+            "reconnecting to %r: %s",
+            public_url(self.path),
+            error or "the server closed the connection",
         )
 
     def _note_failed(self, error: SourceError) -> None:

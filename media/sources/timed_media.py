@@ -1,4 +1,4 @@
-"""Media with its place on the time of playing, as it goes from a thread to a track."""
+"""Media with its playback time, as passed from a reader thread to a track."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,14 +16,14 @@ class _TimeBase(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Timed:
-    """A frame or a packet, and where it is.
+    """A frame or packet with its media and playback times.
 
     Attributes:
-        data: Its timestamp is the time of playing.
+        data: The frame or packet; its timestamp is playback time.
         kind: ``audio`` or ``video``.
-        position: Seconds from the start of the media.
-        time: Seconds on the time of playing.
-        end: The earliest time that can follow, likewise.
+        position: Media time, in seconds.
+        time: Playback time, in seconds.
+        end: Earliest playback time of the next one, in seconds.
     """
 
     data: "AudioFrame | VideoFrame | Packet[Any]"
@@ -35,5 +35,5 @@ class Timed:
 
 def seconds(ticks: int, time_base: _TimeBase) -> Fraction:
     """Return a timestamp in seconds."""
-    # PyAV 19 has a rational type of its own, which is no Fraction.
+    # PyAV 19 has its own rational type instead of Fraction.
     return Fraction(ticks * time_base.numerator, time_base.denominator)

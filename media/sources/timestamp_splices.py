@@ -1,26 +1,27 @@
-"""The times of the streams of one container, made to go on where they leap or begin anew. No I/O.
+"""Timestamp discontinuities of a container: jumps and restarts are joined to one timeline. No I/O.
 
-Recordings of broadcasts, cameras that were restarted and files that were put together have times
-that do. What is to be played then would wait for a day, or come all at once.
+Recorded broadcasts, restarted cameras and concatenated files have discontinuities. Without a
+correction, playback would pause for up to a day, or play the rest at once.
 """
 
 from fractions import Fraction
 
-_BACK = 1
-"""Seconds by which times of one stream may go back: pictures may come in decoding order."""
+_MAX_BACK = 1
+"""Seconds by which timestamps of a stream may go back, since pictures may be in decoding order."""
 
-_AHEAD = 60
-"""Seconds by which times may be ahead of all that came before, in any stream: slides change as
-seldom."""
+_MAX_AHEAD = 60
+"""Seconds by which a timestamp may be ahead of all previous ones, of any stream. The pictures of a
+slide show may be that far apart."""
 
 
 class Splices:
-    """Places what comes of a container on one time.
+    """Maps the timestamps of a container to one continuous timeline.
 
-    Each stream keeps the shift of the one that came to the splice first, so that they stay in step.
+    At a discontinuity each stream gets the shift of the stream that reached it first, so that the
+    streams stay synchronized.
 
     Args:
-        start: Where reading begins, in seconds.
+        start: Media time at which reading starts, in seconds.
     """
 
     def __init__(self, start: Fraction) -> None:
@@ -29,12 +30,12 @@ class Splices:
         self._expected: dict[str, Fraction] = {}
 
     def place(self, kind: str, at: Fraction | None, length: Fraction) -> Fraction:
-        """Return where a packet or a frame is, in seconds.
+        """Return the media time of a packet or frame, in seconds.
 
         Args:
-            kind: Of its stream.
-            at: What it tells, in seconds; None if it tells nothing, and then it follows.
-            length: Seconds that it lasts.
+            kind: Kind of its stream.
+            at: Its timestamp, in seconds; without one (``None``) it follows the previous one.
+            length: Its length, in seconds.
         """
         expected = self._expected.get(kind)
         follows = Fraction(0) if expected is None else expected
@@ -44,7 +45,7 @@ class Splices:
         return placed
 
     def shift(self, kind: str) -> Fraction:
-        """Return the seconds by which the times of a stream are moved."""
+        """Return the current shift of the timestamps of a stream, in seconds."""
         return self._shifts.get(kind, Fraction(0))
 
     def _placed(self, kind: str, at: Fraction, expected: Fraction | None) -> Fraction:
@@ -58,4 +59,4 @@ class Splices:
         return placed
 
     def _fits(self, at: Fraction, expected: Fraction | None) -> bool:
-        return (expected is None or at >= expected - _BACK) and at <= self._reached + _AHEAD
+        return (expected is None or at >= expected - _MAX_BACK) and at <= self._reached + _MAX_AHEAD

@@ -151,7 +151,7 @@ async def test_after_so_many_failures_the_tracks_end(
             assert len(await read_video(source.video)) >= 30
         assert isinstance(source.error, SourceNotFound | SourceUnreadable)
         assert source.reconnections >= 1
-        assert "connects again" in caplog.text
+        assert "reconnecting to" in caplog.text
         await source.aclose()
 
 

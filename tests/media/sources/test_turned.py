@@ -156,4 +156,4 @@ async def test_what_is_not_decoded_is_not_turned_and_says_so(
     assert isinstance(packets[0], av.Packet)
     assert packets[0].is_keyframe
     assert [packet.pts for packet in packets] == [number * 3600 for number in range(5)]
-    assert ("to be shown turned" in caplog.text) is (name is not None)
+    assert ("has a rotation" in caplog.text) is (name is not None)
