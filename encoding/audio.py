@@ -43,7 +43,7 @@ _CODECS = MappingProxyType(
 
 
 class AudioEncoder:
-    """Encodes the audio of one track; frames may have any format, layout, rate and length.
+    """Encoder of the audio of one track; frames may have any format, layout, rate and length.
 
     It blocks for a short time and is to be used by one thread at a time, not by the event loop.
 

@@ -87,7 +87,7 @@ def ticks_of(pts: int | None, time_base: TimeBase | None, rate: int) -> int | No
 
 
 class _TimestampChecker:
-    """Checks from the steps between frames whether the timestamps of a track can be trusted.
+    """Detector of untrustworthy timestamps, from the steps between the frames of a track.
 
     Attributes:
         trusted: True while the timestamps can be trusted.
@@ -273,15 +273,15 @@ class MediaClock:
             self._previous_min_lateness, self._min_lateness = self._min_lateness, late
             self._window_start = now
         self._min_lateness = min(self._min_lateness, late)
-        wrong = min(self._min_lateness, self._previous_min_lateness)
+        correction = min(self._min_lateness, self._previous_min_lateness)
         # A reference picture arrives earlier, by the pictures that are shown before it.
-        if -(_REORDER_SECONDS if self.reorders else _TOLERANCE) <= wrong <= _TOLERANCE:
+        if -(_REORDER_SECONDS if self.reorders else _TOLERANCE) <= correction <= _TOLERANCE:
             return 0
-        if wrong <= _STEP_THRESHOLD:
-            wrong *= min(reported, 0.5)
-        self._min_lateness -= wrong
-        self._previous_min_lateness -= wrong
-        return round(wrong * self.rate)
+        if correction <= _STEP_THRESHOLD:
+            correction *= min(reported, 0.5)
+        self._min_lateness -= correction
+        self._previous_min_lateness -= correction
+        return round(correction * self.rate)
 
     def _by_arrival(self, now: float) -> int:
         """Return the output timestamp of a frame by its arrival time alone."""

@@ -57,7 +57,7 @@ class UnusableSound(EncodingError, ValueError):
 
 
 class Refusals:
-    """Counts the unusable frames of one stream, which continues without them.
+    """A counter of the unusable frames of one stream, which continues without them.
 
     A warning is logged for the first one, the tenth, the hundredth and so on.
 

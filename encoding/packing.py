@@ -59,7 +59,7 @@ class Encoded:
 
 @dataclass(slots=True)
 class Packer:
-    """Splits the frames of one stream into RTP payloads.
+    """RTP packetizer for the frames of one stream.
 
     Attributes:
         codec: The subtype of the MIME type. With codecs other than H.264 and VP8 each frame is one

@@ -38,7 +38,7 @@ _MATRIX = struct.Struct("=9i")
 
 
 class PictureConverter:
-    """Converts the pictures of one stream; used by one thread at a time.
+    """Converter for the pictures of one stream; used by one thread at a time.
 
     ``frame.reformat()`` is not used: its converter belongs to the frame, so all threads that share
     the frame would use it at the same time.

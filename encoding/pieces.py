@@ -45,7 +45,7 @@ class Piece:
 
 
 class SendSchedule:
-    """Computes the send times of audio from the arrival times of its frames.
+    """Send times of audio, computed from the arrival times of its frames.
 
     Audio that arrives at the rate of playout is sent at once, and late audio catches up. Within a
     long frame, each piece is due as much later as it begins later.

@@ -7,7 +7,7 @@ from av.filter import Graph
 
 
 class PictureReference:
-    """Makes frames that share the pixels of other frames; used by one thread at a time.
+    """Factory of frames that share the pixels of other frames; used by one thread at a time.
 
     An encoder reads the timestamp and the requested picture type from the frame, so both must be
     set on it. Other threads may read the same frame meanwhile. PyAV cannot make a second frame for

@@ -5,7 +5,7 @@ INTERVAL = 0.3
 
 
 class KeyFrameRequests:
-    """Coalesces requests for key frames.
+    """Coalesced requests for key frames, with a minimum interval.
 
     Args:
         interval: Minimum of seconds from one key frame to the next.

@@ -120,7 +120,7 @@ def audio_level(samples: memoryview) -> int:
 
 
 class SoundConverter:
-    """Converts the audio of one track to one format; used by one thread at a time.
+    """Converter of the audio of one track to one format; used by one thread at a time.
 
     Mono is copied to both channels of stereo at the same level. FFmpeg mixes down more than two
     channels, normalized so that the sum does not clip.

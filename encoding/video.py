@@ -54,7 +54,7 @@ def largest_bitrate(width: int, height: int, rate: float = _FRAME_RATE) -> int:
 
 
 class VideoEncoder:
-    """Encodes the pictures of one track; the size may change at any time.
+    """Encoder of the pictures of one track; the size may change at any time.
 
     It is used by one thread at a time; ``bitrate`` may be set from any thread.
 

@@ -25,7 +25,7 @@ logger = get_logger(__name__)
 
 
 class AudioEncoderThread:
-    """Encodes the audio of one track, once for all its viewers.
+    """A thread that encodes the audio of one track, once for all its viewers.
 
     Use it in the event loop in which it is made. Packets have 20 ms; those of a long frame are
     delivered one after the other, each at its send time.

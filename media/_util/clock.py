@@ -47,7 +47,7 @@ class MonotonicClock:
 
 
 class Pacer:
-    """Schedules the frames of a source with a fixed rate: frame n is due at ``start + n / rate``.
+    """Schedule of a source with a fixed frame rate: frame n is due at ``start + n / rate``.
 
     The start is the time of the first call of ``due``. A caller that is late by no more than
     ``catch_up`` gets all frames that it missed, one per call, without waiting. A caller that is
@@ -82,7 +82,7 @@ class Pacer:
 
 
 class Playback:
-    """Maps media time to the clock; all tracks of a file share it and so stay synchronized.
+    """Mapping of media time to the clock, shared by all tracks of a file to synchronize them.
 
     Playback starts with the first requested frame. After a stall of the media or its readers the
     caller moves it with ``resume``, because a stall must not make the following media late.

@@ -18,7 +18,7 @@ logger = get_logger(__name__)
 
 
 class VideoEncoderThread:
-    """Encodes the pictures of one track, once for all viewers with the same codec and size.
+    """A thread that encodes the pictures of a track for all viewers with the same codec and size.
 
     Use it in the event loop in which it is made.
 

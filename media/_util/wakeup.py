@@ -9,7 +9,7 @@ from .clock import Clock
 
 
 class Signal:
-    """Wakes all waiting coroutines; each of them must check its own condition again."""
+    """A signal that wakes all waiting coroutines; each must check its own condition again."""
 
     __slots__ = ("_waiters",)
 

@@ -48,7 +48,7 @@ class Codec(Protocol):
 
 
 class EncodedFanout(SharedSource["EncodedSubscription"]):
-    """Shares one track among several peers, encoding it once for each codec and tier.
+    """A fan-out of one track to several peers, which encodes it once for each codec and tier.
 
     The source is read from the first ``recv()`` of a viewer on. Use it in one event loop. Each
     encoder has a thread, which ends with its last viewer.
@@ -86,7 +86,7 @@ class EncodedFanout(SharedSource["EncodedSubscription"]):
         if not tiers or tiers[0] < 1 or not rising:
             raise InvalidParameter("tiers", tiers, "give rising numbers of 1 and more")
         if bitrate is not None and bitrate <= 0:
-            raise InvalidParameter("bitrate", bitrate, "give bits a second, or None")
+            raise InvalidParameter("bitrate", bitrate, "give bits per second, or None")
         super().__init__(track, stop_source=stop_source)
         self.error: Exception | None = None
         self._bitrate = bitrate

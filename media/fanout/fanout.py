@@ -81,7 +81,7 @@ class QueuedTrack(DerivedTrack):
 
 
 class LatestFrame(QueuedTrack):
-    """Reads a track continuously and keeps only the newest frames for its reader.
+    """A track that reads another one continuously and keeps only the newest frames.
 
     It starts at once, so that a source with an unbounded queue, such as a remote track of aiortc,
     cannot grow. Stopping it stops the source; to keep the source, subscribe to it with ``Fanout``
@@ -116,7 +116,7 @@ class LatestFrame(QueuedTrack):
 
 
 class Fanout(SharedSource["Subscription"]):
-    """Shares one track among several readers, each with a bounded queue of its own.
+    """A fan-out of one track to several readers, each with a bounded queue of its own.
 
     The source is read from the first ``recv()`` of a subscription on. A slow subscriber loses its
     own oldest frames and delays no other. aiortc stops the track of a sender that ends; stopping a

@@ -18,7 +18,7 @@ _TRIAL = 10.0
 
 
 class TierChooser:
-    """Chooses the tier of one viewer, with hysteresis.
+    """Selection of the tier of one viewer, with hysteresis.
 
     Attributes:
         tier: Index of the chosen tier; 0 is the best.

@@ -25,7 +25,7 @@ logger = get_logger(__name__)
 
 
 class TransformTrack(QueuedTrack):
-    """Applies a function to every frame of a track.
+    """A track that applies a function to every frame of another track.
 
     A plain function runs in a worker thread, a coroutine function in the event loop, and only one
     call runs at a time. Video: the function gets the newest frame, so that a slow function only

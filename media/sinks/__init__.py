@@ -1,1 +1,1 @@
-"""Sinks: recording, snapshots, loudspeakers, and readers of frames."""
+"""Sinks: recorder, snapshots, loudspeaker, and readers of frames as arrays."""

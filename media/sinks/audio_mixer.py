@@ -28,7 +28,7 @@ buffer grow."""
 
 
 class Mixer:
-    """Adds up audio on a timeline, and returns it in order."""
+    """An audio mixer that sums audio on a timeline and returns it in order."""
 
     def __init__(self) -> None:
         self._start = 0

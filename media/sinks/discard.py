@@ -12,7 +12,7 @@ _running: "set[asyncio.Task[None]]" = set()
 
 
 class Discard:
-    """Reads a track to its end and keeps nothing; made by ``discard()``.
+    """A sink that discards the frames of a track; made by ``discard()``.
 
     Attributes:
         count: Number of frames read.

@@ -104,7 +104,7 @@ class AudioReader(MediaReader[AudioFrame]):
     ) -> None:
         """Use ``audio()`` instead."""
         if not 1000 <= rate <= 384000:
-            raise InvalidParameter("rate", rate, "give 1000 to 384000 samples a second")
+            raise InvalidParameter("rate", rate, "give 1000 to 384000 Hz")
         if dtype not in _SAMPLE_FORMATS:
             raise InvalidParameter("dtype", dtype, "give int16 or float32")
         if samples is not None and samples < 1:

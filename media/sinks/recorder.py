@@ -45,7 +45,7 @@ logger = get_logger(__name__)
 
 
 class Recorder:
-    """Records tracks to one file, or to one file for each participant.
+    """A recorder of tracks to one file, or to one file for each participant.
 
     Contents of a file:
 
@@ -127,7 +127,7 @@ class Recorder:
         if size is not None and (min(size) < 2 or size[0] % 2 or size[1] % 2):
             raise InvalidParameter("size", size, "give an even width and height in pixels")
         if not 1 <= rate <= 240:
-            raise InvalidParameter("rate", rate, "give 1 to 240 frames a second")
+            raise InvalidParameter("rate", rate, "give 1 to 240 frames per second")
         self.error: RecordingFailed | None = None
         self._failures = TrackFailures(self.path)
         self.track_errors = self._failures.errors

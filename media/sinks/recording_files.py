@@ -16,7 +16,7 @@ from .sync import SenderClock
 
 
 class RecordingFiles:
-    """Writes the files of a recording: one, or one for each participant.
+    """The files of a recording: one, or one for each participant.
 
     Attributes:
         files: Files that were started, in order.

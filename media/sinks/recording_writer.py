@@ -135,7 +135,7 @@ class RecordedTrack:
 
 
 class FileWriter:
-    """Writes one file from any number of tracks.
+    """Writer of one file from any number of tracks.
 
     Attributes:
         path: Path of the file.

@@ -44,7 +44,7 @@ logger = get_logger(__name__)
 
 
 class Speaker(Closing):
-    """Plays an audio track; made by ``await Speaker.open(track)``.
+    """A loudspeaker that plays an audio track; made by ``await Speaker.open(track)``.
 
     The device is opened and written to in a thread. At most 0.2 s of audio is queued; when the
     device is slower than the track, the oldest frames are dropped and counted. Playback ends with

@@ -108,7 +108,7 @@ class SenderClock:
 
 
 class TrackClock:
-    """Computes the position of each frame of one track on the timeline.
+    """Positions of the frames of one track on the timeline.
 
     Args:
         kind: ``audio`` or ``video``.

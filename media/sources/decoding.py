@@ -55,7 +55,7 @@ logger = get_logger(__name__)
 
 
 class AudioTimeline:
-    """Converts audio of any format to contiguous frames of 20 ms."""
+    """Converter of audio of any format to contiguous frames of 20 ms."""
 
     def __init__(self) -> None:
         self._converter = SoundConverter(_OUTPUT_FORMAT)
@@ -156,7 +156,7 @@ class AudioTimeline:
 
 
 class VideoTimeline:
-    """Gives video frames strictly increasing timestamps in 1/90000 s."""
+    """Strictly increasing timestamps of video frames, in 1/90000 s."""
 
     def __init__(self) -> None:
         self._last = -1
@@ -187,7 +187,7 @@ class VideoTimeline:
 
 
 class Decoder:
-    """Decodes the first video and the first audio stream of a container, in one or more passes.
+    """Decoder of the first video and audio streams of a container, in one or more passes.
 
     Args:
         wanted: Returns whether a kind, ``audio`` or ``video``, has a reader. A kind without one is

@@ -124,7 +124,7 @@ class EncodedSource(PlayedSource):
 
 
 class _Repacking:
-    """Reads the packets of a container onto one playback timeline, in one or more passes."""
+    """Reader of the packets of a container onto one playback timeline, in one or more passes."""
 
     def __init__(self, name: str, wanted: Callable[[str], bool]) -> None:
         self.codecs: dict[str, str] = {}

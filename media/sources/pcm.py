@@ -97,7 +97,7 @@ def to_frame(data: memoryview, layout: PcmFormat) -> AudioFrame:
 
 
 class PcmConverter:
-    """Converts PCM audio of one format to 48 kHz ``s16``, without clicks between chunks."""
+    """Converter of PCM audio of one format to 48 kHz ``s16``, without clicks between chunks."""
 
     def __init__(self, layout: PcmFormat, channels: int) -> None:
         self._layout = layout

@@ -10,14 +10,14 @@ READER_GRACE = 5.0
 
 
 class ReaderPresence:
-    """Tracks the reader of a queue: it has not come yet, is present, or has left.
+    """State of a queue's reader: it has not read yet, is present, or has left.
 
     Args:
         clock: The clock.
         left: Called when the reader has left.
 
     Attributes:
-        has_left: Whether the reader has left and no other one has come.
+        has_left: Whether the reader has left and no other one has read since.
     """
 
     def __init__(self, clock: Clock, left: Callable[[], None]) -> None:

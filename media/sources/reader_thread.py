@@ -66,7 +66,7 @@ class SeekRequest:
 
 
 class Passes(Protocol):
-    """Reads media from a container in one or more passes, such as a ``Decoder``."""
+    """A reader of the media of containers in one or more passes, such as a ``Decoder``."""
 
     def pick(self, container: InputContainer) -> "dict[str, AudioStream | VideoStream]":
         """Return the streams that are used, by kind."""
@@ -97,7 +97,7 @@ class Passes(Protocol):
 
 
 class Reader:
-    """Reads a source into the lanes of a bridge; ``run()`` is the body of the thread.
+    """A reader of a source into the lanes of a bridge; ``run()`` is the body of the thread.
 
     The other methods are for the event loop.
 

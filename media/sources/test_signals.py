@@ -104,7 +104,7 @@ class TestPatternTrack(PacedTrack):
 
 
 class _Picture:
-    """Draws the pattern; the static parts are drawn once and copied."""
+    """The test pattern, whose static parts are drawn once and copied."""
 
     def __init__(self, width: int, height: int) -> None:
         self._width, self._height = width, height

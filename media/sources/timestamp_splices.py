@@ -15,7 +15,7 @@ slide show may be that far apart."""
 
 
 class Splices:
-    """Maps the timestamps of a container to one continuous timeline.
+    """Mapping of the timestamps of a container to one continuous timeline.
 
     At a discontinuity each stream gets the shift of the stream that reached it first, so that the
     streams stay synchronized.

@@ -1,1 +1,1 @@
-"""Speech detection on a track."""
+"""Voice activity detection and speech segmentation on a track."""

@@ -90,7 +90,7 @@ class SpeechLimits:
 
 
 class Segmenter:
-    """Segments the speech of one track.
+    """Segmentation of the speech of one track.
 
     Args:
         limits: Lengths of pauses, pre-roll and segments.

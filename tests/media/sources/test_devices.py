@@ -122,7 +122,7 @@ async def test_an_error_tells_what_there_is(
     assert error.path in str(error)
     for name in error.available:
         assert name in str(error)
-    assert error.available or "has none" in str(error)
+    assert error.available or "no such device" in str(error)
 
 
 async def test_the_list_is_in_the_sentence() -> None:

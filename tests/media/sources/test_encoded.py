@@ -181,7 +181,7 @@ async def test_a_device_that_does_not_encode() -> None:
     async with x_server() as display:
         with pytest.raises(SourceUnreadable) as caught:
             await EncodedSource.open(display, format="x11grab")
-    assert caught.value.reason == "rawvideo cannot be sent without encoding it"
+    assert caught.value.reason == "rawvideo cannot be sent without transcoding"
 
 
 async def test_b_frames_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
