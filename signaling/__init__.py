@@ -1,20 +1,21 @@
-"""WebSocket signaling: how peers find each other and exchange descriptions and candidates.
+"""WebSocket signaling: peers join a room and exchange descriptions and ICE candidates.
 
 A server, with a call page for browsers::
 
     async with serve("127.0.0.1", 8080) as server:
         print(server.page_url)
 
-A client, which stays in its room across broken sockets::
+A client, which keeps its seat in the room when its WebSocket breaks::
 
     async with connect("ws://127.0.0.1:8080/ws", room="lobby", name="bot") as client:
         async for message in client:
             ...
 
-``docs/protocol.md`` specifies what goes over the wire. This package needs neither aiortc nor PyAV.
+``docs/protocol.md`` specifies the messages. This package needs neither aiortc nor PyAV.
 """
 
 from .client import SignalingClient, connect
+from .configuration import Admission, Limits, ServerConfiguration
 from .errors import (
     ErrorCode,
     InvalidUrl,
@@ -55,8 +56,7 @@ from .messages import (
     SessionDescription,
 )
 from .quotas import AddressLimits
-from .rooms import Admission, Limits
-from .server import ServerConfiguration, SignalingServer, serve
+from .server import SignalingServer, serve
 
 __all__ = [
     "AddressLimits",

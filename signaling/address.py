@@ -1,4 +1,4 @@
-"""The address of a signaling server, as people and programs write it."""
+"""Parsing and validation of signaling server URLs, and of their short forms."""
 
 import re
 from urllib.parse import SplitResult, urlsplit
@@ -11,10 +11,10 @@ _BARE_IPV6 = re.compile(r"[^\[\]/?#@]*:[^\[\]/?#@]*:")
 
 
 def check_url(url: str) -> SplitResult:
-    """Return the parts of the URL of a signaling server.
+    """Return the parsed URL of a signaling server.
 
     Raises:
-        InvalidUrl: It is not the URL of a WebSocket.
+        InvalidUrl: The URL is not a valid WebSocket URL.
     """
     parts, reason = _read(url)
     if parts is None:
@@ -23,13 +23,14 @@ def check_url(url: str) -> SplitResult:
 
 
 def server_url(text: str) -> str:
-    """Return the WebSocket of a signaling server that somebody wrote in short.
+    """Return the WebSocket URL of a signaling server, given in full or in short.
 
     Args:
-        text: ``host``, ``host:port``, ``[IPv6 address]:port``, ``https://host/`` or a whole URL.
+        text: ``host``, ``host:port``, ``[IPv6 address]:port``, ``https://host/`` or a WebSocket
+            URL.
 
     Raises:
-        InvalidUrl: It is no address of a server.
+        InvalidUrl: The text is not the address of a server.
     """
     scheme, is_url, rest = text.strip().partition("://")
     if not is_url:
@@ -44,7 +45,7 @@ def server_url(text: str) -> str:
 
 
 def _read(url: str) -> tuple[SplitResult | None, str]:
-    """Return the parts of a URL, or what is wrong with it."""
+    """Return the parsed URL and an empty reason, or ``None`` and the reason why it is invalid."""
     if _NOT_IN_URLS.search(url):
         return None, "it has a blank or another character in it that no URL has"
     try:

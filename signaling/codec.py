@@ -1,6 +1,6 @@
-"""Reading and writing the messages of the wire protocol, within its limits. No I/O.
+"""JSON codec of the signaling messages: decoding with validation and limits, encoding. No I/O.
 
-Whatever comes in, :func:`decode_client` and :func:`decode_server` return a message or raise
+For any input, :func:`decode_client` and :func:`decode_server` return a message or raise
 :exc:`MessageError`.
 """
 
@@ -28,19 +28,20 @@ from .messages import (
 )
 
 CLIENT_LIMIT = 64 * 1024
-"""The largest message from a client that is no description, in bytes of UTF-8."""
+"""The largest message from a client, except for descriptions, in bytes of UTF-8."""
 
 DESCRIPTION_LIMIT = 256 * 1024
-"""The largest message with a description from a client: one of 300 tracks. A quarter of what is
-kept for a receiver, so that one of them never takes all of that."""
+"""The largest ``description`` message from a client, in bytes of UTF-8; enough for 300 tracks. It
+is a quarter of the bytes kept for a receiver (:data:`.outbox.BYTES_KEPT`), so that one message
+never fills them."""
 
 SERVER_LIMIT = 1024 * 1024
 """The largest message from a server, in bytes of UTF-8."""
 
 DEPTH_LIMIT = 64
-"""How deeply objects and arrays may be nested, the message itself included."""
+"""The deepest nesting of objects and arrays, including the message itself."""
 
-_REASON_LIMIT = 200  # characters of a sentence that quotes what was received
+_REASON_LIMIT = 200  # characters of an error that may quote the received message
 
 
 class _RawMessage(Struct, frozen=True, tag="message"):
@@ -54,7 +55,7 @@ _Received = Join | Description | Candidate | _RawMessage | Bye | Leave
 
 
 class _Outline(Struct):
-    """What can be told of a message that is not valid."""
+    """The fields of an invalid message that its error needs."""
 
     type: Any = None
     version: Any = None
@@ -70,23 +71,23 @@ _dumps = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", 
 
 _SERVER_TYPES = {str(member.__struct_config__.tag) for member in get_args(ServerMessage)}
 
-# One that does not end goes to the end of the text: to look for another from each quote in it would
-# take a time that grows with the square of its length.
+# A string without a closing quote matches to the end of the text. Otherwise the search would start
+# again at each quote in it, and its time would grow with the square of the length.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACES_TO_BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def is_too_deep(text: bytes) -> bool:
-    """Tell whether JSON is nested more deeply than :data:`DEPTH_LIMIT`.
+    """Return whether JSON is nested more deeply than :data:`DEPTH_LIMIT`.
 
-    Text that is not JSON gets either answer.
+    The result for text that is not JSON is unspecified.
     """
     if text.count(b"[") + text.count(b"{") <= DEPTH_LIMIT:
         return False
     brackets = _STRING.sub(b"", text).translate(_BRACES_TO_BRACKETS, _NOT_BRACKETS)
     for _ in range(DEPTH_LIMIT):
-        # Takes away the innermost level, and with it whatever is side by side on it.
+        # Removes the innermost level everywhere.
         before, brackets = brackets, brackets.replace(b"[]", b"")
         if not brackets:
             return False
@@ -96,14 +97,14 @@ def is_too_deep(text: bytes) -> bool:
 
 
 def decode_client(frame: str | bytes) -> ClientMessage:
-    """Read a message from a client.
+    """Decode and validate a message from a client.
 
     Args:
         frame: One WebSocket message.
     Returns:
         The message; the ``data`` of a :class:`Message` is :class:`msgspec.Raw`.
     Raises:
-        MessageError: It is none; ``code`` is ``bad-message`` or ``version``.
+        MessageError: The message is invalid; ``code`` is ``bad-message`` or ``version``.
     """
     text = _check(frame, DESCRIPTION_LIMIT)
     try:
@@ -121,12 +122,12 @@ def decode_client(frame: str | bytes) -> ClientMessage:
 
 
 def decode_server(frame: str | bytes) -> ServerMessage:
-    """Read a message from the server.
+    """Decode and validate a message from the server.
 
     Args:
         frame: One WebSocket message.
     Raises:
-        MessageError: It is none.
+        MessageError: The message is invalid.
     """
     text = _check(frame, SERVER_LIMIT)
     try:
@@ -136,9 +137,9 @@ def decode_server(frame: str | bytes) -> ServerMessage:
 
 
 def is_of_unknown_type(frame: str | bytes) -> bool:
-    """Tell whether a message that :func:`decode_server` refused is of a type not known here.
+    """Return whether a message that :func:`decode_server` refused has an unknown ``type``.
 
-    A newer server may send such messages; they are to be ignored.
+    Such messages come from newer servers and are to be ignored.
     """
     try:
         outline = _outline.decode(frame)
@@ -148,16 +149,16 @@ def is_of_unknown_type(frame: str | bytes) -> bool:
 
 
 def encode_client(message: ClientMessage) -> bytes:
-    """Write a message from a client.
+    """Encode a message from a client.
 
     Returns:
-        JSON in UTF-8, which :func:`decode_client` reads.
+        JSON in UTF-8 that :func:`decode_client` accepts.
     Raises:
-        MessageError: A field or the application's data cannot be sent; the sentence says which.
+        MessageError: A field or the application's data cannot be sent; the error names it.
     """
     try:
         if isinstance(message, Message) and not isinstance(message.data, Raw):
-            # Stricter than msgspec, which turns what JSON lacks (NaN, bytes) into something else.
+            # The json module refuses NaN and bytes, which msgspec would convert.
             data = _dumps(message.data).encode()
             message = Message(message.to, Raw(data), message.ref, message.seq)
         text = _encoder.encode(message)
@@ -168,14 +169,14 @@ def encode_client(message: ClientMessage) -> bytes:
 
 
 def encode_server(message: ServerMessage) -> bytes:
-    """Write a message from the server, as JSON in UTF-8."""
+    """Encode a message from the server, as JSON in UTF-8."""
     return _encoder.encode(message)
 
 
 def _from_received(received: _Received) -> ClientMessage:
     if not isinstance(received, _RawMessage):
         return received
-    # A receiver must be able to read whatever is handed on unread.
+    # The server forwards the data as it came, so it must be JSON that the receiver can decode.
     _anything.decode(received.data)
     return Message(received.to, received.data, received.ref, received.seq)
 

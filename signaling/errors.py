@@ -1,4 +1,4 @@
-"""What can go wrong in signaling.
+"""Errors of the signaling client and server.
 
 ::
 
@@ -12,8 +12,8 @@
     ├── SignalingLost
     └── SignalingClosed
 
-A server answers a message that it cannot accept with an ``error`` message; the errors here are what
-a program sees.
+A server answers an invalid message with an ``error`` message (:class:`.messages.Error`). The
+exceptions here are raised in the program that uses this package.
 """
 
 from enum import StrEnum
@@ -23,49 +23,49 @@ from icefloe.text import printable, public_url, quoted
 
 
 class ErrorCode(StrEnum):
-    """Why the server did not do what a message asked for: the ``code`` of an ``error`` message."""
+    """The ``code`` of an ``error`` message: the reason why the server refused a message."""
 
     BAD_MESSAGE = "bad-message"
-    """Not a message of this protocol."""
+    """It is not a valid message of this protocol."""
 
     NOT_JOINED = "not-joined"
     """The first message must be ``join``."""
 
     ALREADY_JOINED = "already-joined"
-    """A connection joins once."""
+    """The connection has joined before; a connection joins only once."""
 
     VERSION = "version"
-    """The server does not speak the version that was asked for."""
+    """The server does not support the protocol version of the ``join``."""
 
     UNAUTHORIZED = "unauthorized"
     """The token does not admit to this room under this name."""
 
     ROOM_FULL = "room-full"
-    """The room, or the server, has as many participants or rooms as it may."""
+    """The room, the server or the client's address has reached a limit."""
 
     NAME_TAKEN = "name-taken"
-    """Somebody else in the room has this name."""
+    """Another participant of the room has this name."""
 
     RESUME_FAILED = "resume-failed"
-    """The seat is gone; join anew."""
+    """The seat is gone; join without ``resume``."""
 
     PEER_UNAVAILABLE = "peer-unavailable"
-    """No such peer in the room, or more waits for it than is kept; nothing was sent."""
+    """The peer is not in the room, or its queue of messages is full; the message was not sent."""
 
     RATE_LIMITED = "rate-limited"
-    """The connection sends too fast and is read more slowly now; nothing was dropped."""
+    """The connection sends too fast and is now read more slowly; no message was dropped."""
 
 
 class SignalingError(text.PrintableError):
-    """The root of every error that ``icefloe.signaling`` defines."""
+    """The base class of all errors of ``icefloe.signaling``."""
 
 
 class InvalidUrl(SignalingError, ValueError):
     """The address of the signaling server is not a WebSocket URL.
 
     Attributes:
-        url: The URL as it was given.
-        reason: What is wrong with it; may be empty.
+        url: The invalid URL.
+        reason: The reason why it is invalid; may be empty.
     """
 
     def __init__(self, url: str, reason: str = "") -> None:
@@ -79,12 +79,12 @@ class InvalidUrl(SignalingError, ValueError):
 
 
 class MessageError(SignalingError, ValueError):
-    """Something is not a message of the protocol, whether it was received or is to be sent.
+    """A received message, or a message to be sent, is not valid in the signaling protocol.
 
     Attributes:
-        code: The code with which a server answers it.
+        code: The error code with which a server answers it.
         reason: A sentence for the sender.
-        ref: The ``ref`` of the message, if it has one that can be read.
+        ref: The ``ref`` of the message; ``None`` if it has no valid one.
     """
 
     def __init__(
@@ -101,19 +101,19 @@ class MessageError(SignalingError, ValueError):
 
 
 class ListenFailed(SignalingError, OSError):
-    """The server could not listen where it was told to.
+    """The server could not listen on its address and port.
 
     Attributes:
-        host: The address or name it was to listen at.
-        port: The port.
+        host: The address or host name.
+        port: The TCP port.
     """
 
     def __init__(self, host: str, port: int, cause: OSError) -> None:
         self.host = host
         self.port = port
         super().__init__(
-            f"The signaling server cannot listen at {host} port {port}: {cause.strerror or cause}. "
-            "Choose another port, or stop what uses this one"
+            f"The signaling server cannot listen on {host} port {port}: {cause.strerror or cause}. "
+            "Choose another port, or stop the program that uses this one"
         )
 
 
@@ -145,8 +145,8 @@ class JoinRefused(SignalingError):
     """The server did not let this client into the room.
 
     Attributes:
-        code: Why, as in :class:`ErrorCode`; a newer server may know more codes.
-        reason: The server's sentence, as it came.
+        code: The error code, as in :class:`ErrorCode`; a newer server may send other codes.
+        reason: The sentence from the server, unescaped.
     """
 
     def __init__(self, code: str, reason: str) -> None:
@@ -159,10 +159,10 @@ class JoinRefused(SignalingError):
 
 
 class SendQueueFull(SignalingError):
-    """The connection is down and as many messages wait for it as are kept.
+    """The signaling connection is down, and the queue of messages for it is full.
 
     Attributes:
-        waiting: How many messages wait.
+        waiting: The number of messages that wait.
     """
 
     def __init__(self, waiting: int) -> None:
@@ -174,10 +174,10 @@ class SendQueueFull(SignalingError):
 
 
 class SignalingLost(SignalingError):
-    """The seat in the room is lost for good; what was in progress does not go on by itself.
+    """The client has lost its seat in the room for good and does not reconnect.
 
     Attributes:
-        reason: What happened.
+        reason: The cause.
     """
 
     def __init__(self, reason: str) -> None:

@@ -1,7 +1,7 @@
-"""The HTTP side of the server: the pages, its state, its metrics. No I/O after loading.
+"""HTTP responses of the server: web pages, health checks, metrics; Host and Origin checks.
 
-Every file of the pages is in memory under its exact path, so that no request reads from the disk
-and none reaches anything else.
+All files of the pages are loaded into memory under their exact paths. No request reads from the
+disk, so none can reach another file.
 """
 
 import ipaddress
@@ -19,10 +19,10 @@ from websockets.http11 import Request, Response
 from . import metrics
 
 WEBSOCKET_PATH = "/ws"
-"""Where the WebSocket is."""
+"""The path of the WebSocket."""
 
 FILES_PATH = "/files"
-"""Where the page is that sends and receives files; a code may follow as the fragment."""
+"""The path of the page that sends and receives files. The code may follow as the fragment."""
 
 _TYPES = {
     "css": "text/css; charset=utf-8",
@@ -38,21 +38,21 @@ _TYPES = {
 }
 _TEXT = "text/plain; charset=utf-8"
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
-_LONGEST_HOST = 253 + len(".:65535")
-"""Characters of a name (RFC 1035 section 2.3.4), of the dot that may end it, and of a port: to look
-for the parents of a longer one takes a time that grows with the square of its labels."""
+_MAX_HOST_LENGTH = 253 + len(".:65535")
+"""Characters of a host name (RFC 1035 section 2.3.4), a dot at its end, and a port. The time to
+search for the parent domains of a name grows with the square of its labels."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 ANY_HOST = "*"
-"""Among the allowed hosts: every name."""
+"""The entry of the allowed hosts that allows every name."""
 
 
 class Site:
-    """What the server answers to plain HTTP requests.
+    """Responses to HTTP requests other than those for the WebSocket.
 
     Args:
-        is_ready: Tells whether more participants can be taken in.
-        measure: Returns the metrics of now.
+        is_ready: Returns whether the server accepts more participants.
+        measure: Returns the current metrics.
     """
 
     def __init__(
@@ -63,15 +63,11 @@ class Site:
         self._page = _load_page()
 
     def respond(self, request: Request) -> Response | None:
-        """Answer a request.
-
-        Returns:
-            The response; ``None`` if the request is for the WebSocket.
-        """
+        """Return the response to a request, or ``None`` if the request is for the WebSocket."""
         path = request.path.partition("?")[0]
         if path == WEBSOCKET_PATH:
             return None
-        # websockets 15 reads nothing but GET, and has no such attribute.
+        # websockets 15 accepts only GET, and its requests have no such attribute.
         method = getattr(request, "method", "GET")
         if method not in ("GET", "HEAD"):
             response = text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.")
@@ -84,7 +80,8 @@ class Site:
 
     def _get(self, path: str, host: str) -> Response:
         if path == f"{FILES_PATH}/":
-            # Relative, as a proxy may have put the server below a folder; fragments are kept.
+            # Relative, since a proxy may serve this server below another path. Browsers keep the
+            # fragment.
             response = text(HTTPStatus.PERMANENT_REDIRECT, f"The page is at {FILES_PATH}.")
             response.headers["Location"] = f"..{FILES_PATH}"
             return response
@@ -107,15 +104,15 @@ class Site:
 
 
 def text(status: HTTPStatus, sentence: str) -> Response:
-    """Return a response of one line of text."""
+    """Return a response with one line of plain text."""
     return _response(status, f"{sentence}\n".encode(), _TEXT)
 
 
 def own_hosts(host: str) -> frozenset[str]:
-    """Return the names by which a server is known without being told.
+    """Return the host names that are allowed without configuration.
 
     Args:
-        host: The address or name that it listens at.
+        host: The address or host name that the server listens on.
     """
     name = socket.gethostname().lower()
     return frozenset(
@@ -124,16 +121,17 @@ def own_hosts(host: str) -> frozenset[str]:
 
 
 def is_allowed_host(headers: Headers, allowed: frozenset[str]) -> bool:
-    """Tell whether a request is for this server, against DNS rebinding.
+    """Return whether the ``Host`` of a request is allowed; the protection against DNS rebinding.
 
-    A page whose own name is made to point to this server, once the browser has loaded it, is of
-    the same origin as the server to the browser; its requests tell that name. An address has no
-    name to be pointed elsewhere, and names below ``localhost`` are this machine (RFC 6761 section
-    6.3).
+    In DNS rebinding, the name of a hostile page resolves to this server after the browser has
+    loaded the page. The browser then takes the server for the same origin, but its requests carry
+    that name in ``Host``. IP addresses cannot be rebound, and names below ``localhost`` are this
+    machine (RFC 6761 section 6.3).
 
     Args:
-        headers: The request's.
-        allowed: Names in lower case; ``*.example.org`` is all below that, and ``*`` every name.
+        headers: The headers of the request.
+        allowed: Host names in lower case; ``*.example.org`` allows all names below that domain, and
+            ``*`` every name.
 
     Spec: RFC 9110 section 7.2; RFC 9112 section 3.2.
     """
@@ -142,7 +140,7 @@ def is_allowed_host(headers: Headers, allowed: frozenset[str]) -> bool:
         return False
     if ANY_HOST in allowed:
         return True
-    if len(hosts[0]) > _LONGEST_HOST:
+    if len(hosts[0]) > _MAX_HOST_LENGTH:
         return False
     try:
         name = (urlsplit(f"//{hosts[0]}").hostname or "").rstrip(".")
@@ -164,10 +162,14 @@ def _is_address(name: str) -> bool:
 
 
 def is_allowed_origin(headers: Headers, allowed: frozenset[str]) -> bool:
-    """Tell whether a WebSocket may be opened with these headers.
+    """Return whether the ``Origin`` of a request may open a WebSocket.
 
-    A program that is no browser sends no ``Origin`` and may. A page may if this server is where it
-    came from, or if its origin is one of those that are allowed.
+    A request without ``Origin`` comes from a program that is not a browser, and is allowed. The
+    request of a page is allowed if the page came from this server, or if its origin is in the list.
+
+    Args:
+        headers: The headers of the request.
+        allowed: Origins in lower case, as ``https://example.org``.
 
     Spec: RFC 6454; RFC 6455 section 10.2.
     """
@@ -181,7 +183,8 @@ def is_allowed_origin(headers: Headers, allowed: frozenset[str]) -> bool:
     try:
         origin = urlsplit(origins[0])
         host = urlsplit(f"{origin.scheme}://{hosts[0] if hosts else ''}")
-        # A proxy may end TLS, so that the own scheme is not known: it is taken as the page's.
+        # A proxy may terminate TLS, so this server does not know the scheme of its own URL. The
+        # scheme of the page is assumed.
         default = _DEFAULT_PORTS.get(origin.scheme)
         return (
             default is not None
@@ -207,13 +210,14 @@ def _load(folder: Traversable, path: str, page: dict[str, tuple[bytes, str]]) ->
             continue
         kind = _TYPES.get(file.name.rpartition(".")[2])
         if kind is not None:
-            # A page within a folder has the name of the folder: what it refers to is beside that.
+            # The index of a folder is served without a slash at the end, so that its relative links
+            # resolve against the parent folder.
             is_page = path and file.name == "index.html"
             page[path if is_page else f"{path}/{file.name}"] = (file.read_bytes(), kind)
 
 
 def _content_security_policy(host: str) -> str:
-    # Some browsers do not count a WebSocket to the same host as 'self' (CSP level 2).
+    # In some browsers 'self' does not include WebSockets to the same host (CSP level 2).
     sockets = f" ws://{host} wss://{host}" if _HOST.fullmatch(host) else ""
     return "; ".join(
         (

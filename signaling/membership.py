@@ -1,4 +1,4 @@
-"""What a client knows of its seat and of the others in the room. No I/O: time comes in."""
+"""The client's view of its seat and of the other participants. No I/O: time is passed in."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,11 +26,12 @@ from .outbox import Outbox
 
 @dataclass(frozen=True, slots=True)
 class Rejoined:
-    """The seat was lost and the client has a new one: everything about the old one is void.
+    """The client lost its seat and has a new one; ids and messages of the old one are void.
 
     Attributes:
-        joined: The new seat; ``joined.peers`` are the peers now, each of them there before.
-        dropped: How many messages waited for the old seat and were not sent.
+        joined: The new seat. The peers in ``joined.peers`` were in the room before this client
+            joined again.
+        dropped: The number of messages that waited for the old seat and were not sent.
     """
 
     joined: Joined
@@ -39,47 +40,48 @@ class Rejoined:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """The server has named other ICE servers, or new credentials for them.
+    """The server has sent other ICE servers, or new credentials for them.
 
     Attributes:
-        iceServers: What to use from now on.
+        iceServers: The ICE servers to use from now on.
     """
 
     iceServers: tuple[IceServer, ...]
 
 
 Event = ServerMessage | Rejoined | Renewed
-"""What a client hears."""
+"""Everything that a client receives from the server."""
 
 
-MOST_PEERS = 10_000
-"""Participants that a client knows of; it is not told of more."""
+MAX_PEERS = 10_000
+"""The largest number of other participants that a client keeps; it ignores further ones."""
 
 
 class Roster:
-    """Who else is in the room, in the order of arrival; at most :data:`MOST_PEERS`."""
+    """The other participants of the room, in the order of arrival; at most :data:`MAX_PEERS`."""
 
     def __init__(self, peers: Iterable[PeerInfo] = ()) -> None:
-        self._peers = {peer.id: peer for peer in islice(peers, MOST_PEERS)}
+        self._peers = {peer.id: peer for peer in islice(peers, MAX_PEERS)}
 
     @property
     def peers(self) -> list[PeerInfo]:
-        """The peers of now."""
+        """The current participants."""
         return list(self._peers.values())
 
     def apply(self, event: Event) -> bool:
-        """Take in an event.
+        """Update the participants with an event.
 
         Returns:
-            Whether it is news: for the rest, whether the room is not as it says already.
+            Whether the application needs the event: false if it repeats what is already known of
+            the participants, true for events that are not about them.
         """
         match event:
             case PeerJoined(peer=peer):
-                is_news = peer.id not in self._peers
-                if is_news and len(self._peers) >= MOST_PEERS:
+                is_new = peer.id not in self._peers
+                if is_new and len(self._peers) >= MAX_PEERS:
                     return False
                 self._peers[peer.id] = peer
-                return is_news
+                return is_new
             case PeerAway(id=id):
                 return self._set_away(id, away=True)
             case PeerBack(id=id):
@@ -87,12 +89,12 @@ class Roster:
             case PeerLeft(id=id):
                 return self._peers.pop(id, None) is not None
             case Rejoined(joined=joined):
-                self._peers = {peer.id: peer for peer in islice(joined.peers, MOST_PEERS)}
+                self._peers = {peer.id: peer for peer in islice(joined.peers, MAX_PEERS)}
         return True
 
     def changes_to(self, peers: Iterable[PeerInfo]) -> list[ServerMessage]:
-        """Return what must have happened for these peers to be there now."""
-        present = {peer.id: peer for peer in islice(peers, MOST_PEERS)}
+        """Return the events that lead from the current participants to the given ones."""
+        present = {peer.id: peer for peer in islice(peers, MAX_PEERS)}
         changes: list[ServerMessage] = [
             PeerLeft(id, LeftReason.LEFT) for id in self._peers if id not in present
         ]
@@ -113,14 +115,14 @@ class Roster:
 
 
 class Membership:
-    """A seat from the client's side.
+    """The client's state of its seat.
 
     Args:
-        joined: With which it began.
+        joined: The message that gave the client the seat.
 
     Attributes:
-        joined: The last ``joined``, of the beginning or of a resume.
-        outbox: What was sent and may be lost, and what waits to be sent.
+        joined: The last ``joined`` message, of the first join or of a resume.
+        outbox: Messages that were sent and may be lost, or that wait to be sent.
         received: The number of the last message that arrived.
     """
 
@@ -131,10 +133,11 @@ class Membership:
         self._roster = Roster(joined.peers)
 
     def receive(self, message: ServerMessage) -> bool:
-        """Take in a message.
+        """Process a message from the server.
 
         Returns:
-            Whether it is news; what arrived before, or says what is known, is not.
+            Whether the application needs the message: false if it has arrived before, or repeats
+            what is already known.
         """
         match message:
             case PeerDescription() | PeerCandidate() | PeerMessage() | PeerBye():
@@ -147,14 +150,14 @@ class Membership:
         return self._roster.apply(message)
 
     def resume(self, joined: Joined, now: float) -> tuple[list[ServerMessage], list[bytes]] | None:
-        """Go on with the seat over a new socket.
+        """Continue with the seat over a new socket.
 
         Args:
             joined: The answer to the resume.
             now: Seconds on a monotonic clock.
         Returns:
-            What happened in the room meanwhile, and what is to be written to the new socket at
-            once; ``None`` if the server lacks a message that is no longer kept.
+            The changes in the room since the old socket broke, and the messages to write to the new
+            socket at once; ``None`` if the server lacks a message that is no longer kept.
         """
         ack = None if isinstance(joined.ack, UnsetType) else joined.ack
         payloads = self.outbox.resume(ack, now)

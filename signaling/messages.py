@@ -1,10 +1,10 @@
-"""The messages of the wire protocol, version 1, as structures. No I/O.
+"""Message types of the signaling protocol, version 1. No I/O.
 
 ``docs/protocol.md`` is the specification. Every message is one JSON object (RFC 8259) with a
-``type``. Payloads are the browser's own dictionaries (W3C webrtc-pc: ``RTCSessionDescriptionInit``,
-``RTCIceCandidateInit``, ``RTCIceServer``) under the browser's names.
+``type``. Payloads are the dictionaries of W3C webrtc-pc under their own names:
+``RTCSessionDescriptionInit``, ``RTCIceCandidateInit`` and ``RTCIceServer``.
 
-:mod:`icefloe.signaling.codec` reads and writes them.
+:mod:`icefloe.signaling.codec` encodes and decodes the messages.
 """
 
 from enum import IntEnum, StrEnum
@@ -17,30 +17,30 @@ from icefloe.text import public_url
 VERSION = 1
 """The version of the protocol."""
 
-_EXACT = 2**53  # the integers that a JavaScript number holds exactly
+_SAFE_INTEGER = 2**53  # a JavaScript number represents integers up to this exactly
 
 Label = Annotated[
     str,
     Meta(min_length=1, max_length=64, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z"),
 ]
-"""A room or a name: 1 to 64 characters, no control characters (Unicode category Cc)."""
+"""The name of a room or participant: 1 to 64 characters, no control characters (category Cc)."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
-"""The id of a peer, as the server gave it."""
+"""The id that the server gave to a participant."""
 
 Ref = (
     Annotated[str, Meta(max_length=64)]
-    | Annotated[int, Meta(ge=-_EXACT, le=_EXACT)]
+    | Annotated[int, Meta(ge=-_SAFE_INTEGER, le=_SAFE_INTEGER)]
     | float
     | UnsetType
     | None
 )
-"""What a client may put on a message so as to recognise an error about it."""
+"""A client's own reference for a message, which the server repeats in an error about it."""
 
-Seq = Annotated[int, Meta(ge=1, le=_EXACT)] | UnsetType
-"""The number of a message among those of one seat, from 1."""
+Seq = Annotated[int, Meta(ge=1, le=_SAFE_INTEGER)] | UnsetType
+"""The number of a message among those of one seat in one direction, from 1."""
 
-Ack = Annotated[int, Meta(ge=0, le=_EXACT)] | UnsetType
+Ack = Annotated[int, Meta(ge=0, le=_SAFE_INTEGER)] | UnsetType
 """The number of the last message that arrived; 0 for none."""
 
 
@@ -48,32 +48,33 @@ class PeerInfo(Struct, frozen=True):
     """A participant of the room.
 
     Attributes:
-        id: The id under which it is reached.
+        id: Its id, the address of messages to it.
         name: Its name, unique in the room.
-        away: Whether its connection is lost at the moment.
+        away: Whether it has lost its connection to the server and may come back.
     """
 
     id: Id
-    name: Annotated[str, Meta(max_length=64)]  # what is in it is the server's affair
+    name: Annotated[str, Meta(max_length=64)]  # the server has validated its characters
     away: bool = False
 
 
 class SessionDescription(Struct, frozen=True):
     """An offer or an answer.
 
-    Spec: W3C webrtc-pc, ``RTCSessionDescriptionInit``, without ``rollback``, which is local.
+    Spec: W3C webrtc-pc, ``RTCSessionDescriptionInit``, without the type ``rollback``, which is only
+    local.
     """
 
     type: Literal["offer", "answer"]
     sdp: str
 
     def __repr__(self) -> str:
-        # There is an ICE password in it.
+        # The SDP contains an ICE password.
         return f"SessionDescription(type={self.type!r}, sdp=<{len(self.sdp)} characters>)"
 
 
 class IceCandidate(Struct, frozen=True, omit_defaults=True):
-    """A candidate; ``candidate=""`` ends the candidates of one media section.
+    """An ICE candidate; ``candidate=""`` ends the candidates of one media section.
 
     Spec: W3C webrtc-pc, ``RTCIceCandidateInit``.
     """
@@ -99,7 +100,7 @@ class IceServer(Struct, frozen=True, omit_defaults=True):
     credential: str | None = None
 
     def __repr__(self) -> str:
-        # The credential stays out of logs, and so does one that is in a URL by mistake.
+        # Keeps the credential out of logs, and one that is in a URL by mistake.
         urls = [self.urls] if isinstance(self.urls, str) else self.urls
         return f"IceServer(urls={[public_url(url) for url in urls]!r})"
 
@@ -108,15 +109,17 @@ class IceServer(Struct, frozen=True, omit_defaults=True):
 
 
 class Join(Struct, frozen=True, kw_only=True, tag="join"):
-    """Take a seat in a room, or take up one again.
+    """Take a seat in a room, or resume a seat.
 
     Attributes:
+        version: The version of the protocol.
         room: The room.
         name: The name, unique in the room.
-        token: What admits to the room, if the server asks for it.
-        resume: The secret from the last ``joined``, to take up that seat.
-        ack: With ``resume``: the last message of that seat that arrived.
-        rename: If the name is taken, ask for it with a number after it: ``bot-2``.
+        token: The token that admits to the room, if the server requires one.
+        resume: The secret from the last ``joined``, to resume that seat.
+        ack: With ``resume``: the number of the last message of that seat that arrived.
+        rename: Ask for the name with a number after it, as ``bot-2``, if the name is taken.
+        ref: The client's reference for an error about this message.
     """
 
     version: int = VERSION
@@ -151,9 +154,9 @@ class Candidate(Struct, frozen=True, tag="candidate"):
 
 
 class Message(Struct, frozen=True, tag="message"):
-    """Send the application's own data to a peer: anything that JSON can express.
+    """Send application data to a peer: any JSON value.
 
-    A server reads ``data`` as :class:`msgspec.Raw` and hands it on byte by byte.
+    The server decodes ``data`` as :class:`msgspec.Raw` and forwards its bytes unchanged.
     """
 
     to: Id
@@ -163,7 +166,7 @@ class Message(Struct, frozen=True, tag="message"):
 
 
 class Bye(Struct, frozen=True, tag="bye"):
-    """Tell a peer that the connection with it is over."""
+    """Tell a peer that the peer connection with it has ended."""
 
     to: Id
     ref: Ref = UNSET
@@ -171,7 +174,7 @@ class Bye(Struct, frozen=True, tag="bye"):
 
 
 class Leave(Struct, frozen=True, tag="leave"):
-    """Give the seat back; the server closes the WebSocket with 1000."""
+    """Leave the room and give up the seat; the server closes the WebSocket with 1000."""
 
     ref: Ref = UNSET
 
@@ -180,21 +183,22 @@ class Leave(Struct, frozen=True, tag="leave"):
 
 
 class _ServerStruct(Struct, frozen=True, rename={"from_": "from"}):
-    """What comes from the server; ``from`` is a word of Python's, hence ``from_``."""
+    """The base class of server messages. The field ``from`` is ``from_``, as it is a keyword."""
 
 
 class Joined(_ServerStruct, frozen=True, tag="joined"):
-    """The seat is taken.
+    """The client has a seat.
 
     Attributes:
-        id: The own id.
-        peers: Who else is in the room, in the order of arrival.
-        resume: The secret with which to take up the seat after the connection broke. Each
-            ``joined`` brings a new one.
-        iceServers: The servers to use.
-        expires: When ``iceServers`` lapse, in seconds since the epoch.
-        ack: After a resume: the last numbered message of this client that arrived.
-        name: The own name, if it is not the one that was asked for.
+        id: The id of this client.
+        peers: The other participants of the room, in the order of arrival.
+        resume: The secret that resumes the seat after the connection broke. Each ``joined`` brings
+            a new one.
+        iceServers: The STUN and TURN servers to use.
+        expires: The time at which the credentials of ``iceServers`` expire, in seconds since the
+            epoch.
+        ack: After a resume: the number of the last message of this client that arrived.
+        name: The name of this client, if it is not the one that it asked for.
     """
 
     id: str
@@ -210,7 +214,7 @@ class Joined(_ServerStruct, frozen=True, tag="joined"):
 
 
 class PeerJoined(_ServerStruct, frozen=True, tag="peer-joined"):
-    """Somebody came; it makes the first offer."""
+    """A participant has joined; it makes the first offer."""
 
     peer: PeerInfo
 
@@ -231,7 +235,8 @@ class PeerLeft(_ServerStruct, frozen=True, tag="peer-left"):
     """A peer is gone for good.
 
     Attributes:
-        reason: As in :class:`LeftReason`; a newer server may know more.
+        id: The id of the peer.
+        reason: The reason, as in :class:`LeftReason`; a newer server may send others.
     """
 
     id: str
@@ -255,7 +260,7 @@ class PeerCandidate(_ServerStruct, frozen=True, tag="candidate"):
 
 
 class PeerMessage(_ServerStruct, frozen=True, tag="message"):
-    """The application's own data from a peer."""
+    """Application data from a peer."""
 
     from_: str
     data: Any
@@ -263,19 +268,19 @@ class PeerMessage(_ServerStruct, frozen=True, tag="message"):
 
 
 class PeerBye(_ServerStruct, frozen=True, tag="bye"):
-    """A peer says that the connection with it is over."""
+    """A peer has ended the peer connection with this client."""
 
     from_: str
     seq: Seq = UNSET
 
 
 class Error(_ServerStruct, frozen=True, tag="error"):
-    """A message of this client was not acted upon.
+    """The server refused a message of this client, or reads from it more slowly.
 
     Attributes:
-        code: As in :class:`ErrorCode`; a newer server may know more.
-        message: A sentence.
-        ref: The ``ref`` of that message, if it had one.
+        code: The error code, as in :class:`ErrorCode`; a newer server may send others.
+        message: The reason, as a sentence.
+        ref: The ``ref`` of the refused message, if it had one.
     """
 
     code: str
@@ -284,20 +289,20 @@ class Error(_ServerStruct, frozen=True, tag="error"):
 
 
 class LeftReason(StrEnum):
-    """Why a peer is gone."""
+    """The reason why a peer is gone."""
 
     LEFT = "left"
-    """It left."""
+    """The peer left."""
 
     TIMEOUT = "timeout"
-    """It was away for too long."""
+    """The peer was away for too long."""
 
     REMOVED = "removed"
-    """The server ended its seat."""
+    """The server removed the peer's seat."""
 
 
 class CloseCode(IntEnum):
-    """Why the server closes a WebSocket (RFC 6455 section 7.4)."""
+    """The code with which the server closes a WebSocket (RFC 6455 section 7.4)."""
 
     NORMAL = 1000
     """The client left."""
@@ -309,20 +314,39 @@ class CloseCode(IntEnum):
     """The client did not join in time."""
 
     TOO_BIG = 1009
-    """A message was larger than 256 KiB, or than 64 KiB from who has not joined."""
+    """A message was larger than 256 KiB, or larger than 64 KiB before the client had joined."""
 
     TAKEN_OVER = 4000
     """Another connection resumed this seat; do not connect again."""
 
 
 ToPeer = Description | Candidate | Message | Bye
-"""What a client sends to one peer."""
+"""A message from a client to one peer."""
 
 ClientMessage = Join | Description | Candidate | Message | Bye | Leave
 """Any message from a client."""
 
 FromPeer = PeerDescription | PeerCandidate | PeerMessage | PeerBye
-"""What a peer sent."""
+"""A message from a peer."""
 
 ServerMessage = Joined | PeerJoined | PeerAway | PeerBack | PeerLeft | FromPeer | Error
 """Any message from the server."""
+
+
+def forwarded(message: ToPeer, sender: str, seq: int) -> FromPeer:
+    """Return a message to a peer as that peer receives it.
+
+    Args:
+        message: The message.
+        sender: The id of the sender.
+        seq: The number of the message among those to its receiver.
+    """
+    match message:
+        case Description():
+            return PeerDescription(sender, message.description, seq)
+        case Candidate():
+            return PeerCandidate(sender, message.candidate, seq)
+        case Message():
+            return PeerMessage(sender, message.data, seq)
+        case Bye():
+            return PeerBye(sender, seq)

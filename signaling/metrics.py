@@ -1,23 +1,25 @@
-"""Counters and gauges in the text format that Prometheus reads (version 0.0.4). No I/O."""
+"""Metrics of the signaling server, in the Prometheus text format (version 0.0.4). No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from .rooms import Rooms
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric and its value.
+    """A counter or gauge and its value.
 
     Attributes:
-        name: Its name; a counter's ends in ``_total``.
-        kind: What it is.
-        help: What it tells, in one line.
-        value: Its value, if it has no label.
-        label: The name of its label.
-        values: The values by label.
+        name: The name; that of a counter ends in ``_total``.
+        kind: The type of the metric.
+        help: The description, in one line.
+        value: The value, if the metric has no label.
+        label: The name of the label.
+        values: The values by label value.
     """
 
     name: str
@@ -41,8 +43,68 @@ class Metric:
         ]
 
 
+def server_metrics(
+    rooms: Rooms,
+    *,
+    connections: int,
+    connections_total: int,
+    stalled: int,
+    refused_sockets: int,
+) -> list[Metric]:
+    """Return the metrics of a server.
+
+    Args:
+        rooms: Its rooms.
+        connections: WebSockets that are open.
+        connections_total: WebSockets opened since the start.
+        stalled: Connections cut off because the client did not read.
+        refused_sockets: TCP connections refused because their address had reached its limit.
+    """
+    prefix = "icefloe_signaling_"
+    return [
+        Metric(f"{prefix}connections", "gauge", "Open WebSockets.", connections),
+        Metric(f"{prefix}connections_total", "counter", "WebSockets so far.", connections_total),
+        Metric(f"{prefix}rooms", "gauge", "Rooms.", rooms.rooms),
+        Metric(f"{prefix}seats", "gauge", "Participants.", rooms.seats),
+        Metric(f"{prefix}seats_away", "gauge", "Participants away.", rooms.away),
+        Metric(
+            f"{prefix}stalled_total",
+            "counter",
+            "Connections cut off because the client did not read.",
+            stalled,
+        ),
+        Metric(
+            f"{prefix}kept_bytes",
+            "gauge",
+            "Bytes of messages kept for participants that are away or whose socket may break.",
+            rooms.kept_bytes,
+        ),
+        Metric(
+            f"{prefix}address_refused_total",
+            "counter",
+            "Refusals because a client address has reached a limit.",
+            label="what",
+            values={"sockets": refused_sockets, **rooms.refused_by_address},
+        ),
+        Metric(
+            f"{prefix}messages_total",
+            "counter",
+            "Messages forwarded from peer to peer.",
+            label="type",
+            values=rooms.routed,
+        ),
+        Metric(
+            f"{prefix}errors_total",
+            "counter",
+            "Errors sent to clients.",
+            label="code",
+            values=rooms.refused,
+        ),
+    ]
+
+
 def render(metrics: list[Metric]) -> str:
-    """Return what ``/metrics`` answers."""
+    """Return the body of ``/metrics``."""
     return "\n".join(line for metric in metrics for line in metric.lines()) + "\n"
 
 

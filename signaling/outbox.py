@@ -1,28 +1,29 @@
-"""What was sent to one receiver and may be lost, and what waits for it. No I/O.
+"""Retransmission queue: numbered messages that were sent and may be lost, or wait to be sent.
 
-A socket that breaks takes with it what was written and not yet read, and nobody is told what that
-was. So each side numbers what it sends and keeps the last of it; when the seat is resumed, the
-other side says up to which number it has it, and the rest is sent again.
+No I/O: time is passed in. When a socket breaks, the sender cannot know which of the written
+messages the receiver has read. Both sides therefore number their messages and keep the most recent
+ones. When the seat is resumed, the receiver names the last number that arrived, and the messages
+after it are sent again.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
 MESSAGES_KEPT = 256
-"""How many messages are kept as sent, and how many as waiting."""
+"""Messages kept after sending, and likewise messages that may wait."""
 
 BYTES_KEPT = 1024 * 1024
-"""How many bytes are kept as sent, and how many as waiting."""
+"""Bytes kept after sending, and likewise bytes that may wait."""
 
-BYTES_KEPT_IN_ALL = 64 * 1024 * 1024
-"""How many bytes all outboxes of a server keep together, about."""
+BYTES_KEPT_TOTAL = 64 * 1024 * 1024
+"""Bytes that all outboxes of a server keep together, approximately."""
 
 BYTES_KEPT_SCARCE = 32 * 1024
-"""How many bytes each keeps while half of that is in use: what sets up a call fits."""
+"""Bytes that each outbox keeps while half of the total is in use; enough to set up a call."""
 
 UNCONFIRMED_SECONDS = 60.0
-"""After this long on a socket that lives, a message has arrived: a socket is given up when no
-answer to a ping comes for as long, and what was written before a ping arrives before it."""
+"""Seconds on an open socket after which a message must have arrived. A socket is given up when a
+ping stays unanswered for this long, and messages written before a ping arrive before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +34,30 @@ class _Kept:
 
 
 class Budget:
-    """Bytes that all outboxes together may keep.
+    """A memory limit that several outboxes share.
 
-    While less than half of them are in use, each outbox has what :data:`BYTES_KEPT` says; then it
-    has :data:`BYTES_KEPT_SCARCE`, so that a few full ones leave something for the others.
+    While less than half of the total is in use, each outbox may keep :data:`BYTES_KEPT`. Above that
+    it may keep :data:`BYTES_KEPT_SCARCE`, so that a few full outboxes leave memory for the others.
 
     Args:
-        total: Bytes.
+        total: Bytes that all outboxes together may keep.
 
     Attributes:
         used: Bytes that are kept now.
     """
 
-    def __init__(self, total: int = BYTES_KEPT_IN_ALL) -> None:
+    def __init__(self, total: int = BYTES_KEPT_TOTAL) -> None:
         self.used = 0
         self._total = total
 
     @property
     def share(self) -> int:
-        """Bytes that one outbox may keep as sent, and as waiting."""
+        """Bytes that one outbox may keep after sending, and likewise bytes that may wait in it."""
         return BYTES_KEPT if self.used < self._total // 2 else BYTES_KEPT_SCARCE
 
 
 class _Store:
-    """Payloads in order, and how many bytes they are."""
+    """A queue of messages that counts their bytes."""
 
     def __init__(self, budget: Budget) -> None:
         self.items: deque[_Kept] = deque()
@@ -64,8 +65,9 @@ class _Store:
         self._budget = budget
 
     def has_room_for(self, payload: bytes) -> bool:
-        has_place = len(self.items) < MESSAGES_KEPT
-        return has_place and self.bytes + len(payload) <= self._budget.share
+        if len(self.items) >= MESSAGES_KEPT:
+            return False
+        return self.bytes + len(payload) <= self._budget.share
 
     def append(self, item: _Kept) -> None:
         self.items.append(item)
@@ -87,11 +89,14 @@ class _Store:
 class Outbox:
     """The numbered messages of one seat in one direction.
 
-    Take a number from :attr:`next_seq`, encode the message with it, and give it to :meth:`sent` if
-    it is written to a socket at once, or to :meth:`wait` while there is none.
+    Encode a message with the number :attr:`next_seq`. Then pass it to :meth:`record_sent` if it is
+    written to a socket at once, or to :meth:`enqueue` while there is no socket.
 
     Args:
-        budget: What it shares with others; one of its own if ``None``.
+        budget: The memory limit shared with other outboxes; ``None`` for one of its own.
+
+    Attributes:
+        next_seq: The number of the next message, from 1.
     """
 
     def __init__(self, budget: Budget | None = None) -> None:
@@ -103,16 +108,16 @@ class Outbox:
 
     @property
     def waiting(self) -> int:
-        """How many messages wait for a socket."""
+        """The number of messages that wait for a socket."""
         return len(self._waiting.items)
 
     @property
     def keeps_sent(self) -> bool:
-        """Whether messages are kept that were written to a socket."""
+        """True if messages are kept that were written to a socket."""
         return bool(self._sent.items)
 
-    def sent(self, payload: bytes, now: float) -> None:
-        """Keep a message that was written to a socket; the oldest make room for it.
+    def record_sent(self, payload: bytes, now: float) -> None:
+        """Keep a message that was written to a socket; the oldest ones are dropped to make room.
 
         Args:
             payload: The encoded message, numbered :attr:`next_seq`.
@@ -122,8 +127,11 @@ class Outbox:
         self.next_seq += 1
         self.forget(now)
 
-    def wait(self, payload: bytes) -> bool:
-        """Keep a message for the next socket.
+    def enqueue(self, payload: bytes) -> bool:
+        """Keep a message that is to be sent over the next socket.
+
+        Args:
+            payload: The encoded message, numbered :attr:`next_seq`.
 
         Returns:
             Whether there was room; if not, nothing changed.
@@ -135,20 +143,25 @@ class Outbox:
         return True
 
     def forget(self, now: float) -> None:
-        """Let go of what must have arrived by now; call it only while the socket lives."""
+        """Drop sent messages that must have arrived by now; call it only while the socket is open.
+
+        Args:
+            now: Seconds on a monotonic clock.
+        """
         while self._sent.items and self._sent.items[0].sent_at <= now - UNCONFIRMED_SECONDS:
             self._drop_oldest()
 
     def resume(self, ack: int | None, now: float) -> list[bytes] | None:
-        """Tell what to write to a new socket, and take it as sent.
+        """Return the messages to write to a new socket, and record them as sent.
 
         Args:
-            ack: The number of the last message that arrived; ``None`` if the receiver does not
-                count: then it gets what waits, and what the old socket took with it is lost.
+            ack: The number of the last message that arrived. ``None`` if the receiver does not
+                number messages: then it gets those that wait, and those lost with the old socket
+                are not sent again.
             now: Seconds on a monotonic clock.
         Returns:
-            The messages, in order; ``None`` if the receiver lacks one that is no longer kept, or
-            says that it has one that was never sent.
+            The messages, in order; ``None`` if a message that the receiver lacks is no longer kept,
+            or if ``ack`` names a message that was never sent.
         """
         first_waiting = self._waiting.items[0].seq if self._waiting.items else self.next_seq
         if ack is None:
@@ -165,7 +178,7 @@ class Outbox:
         return [item.payload for item in again]
 
     def close(self) -> None:
-        """Let go of everything: the seat is gone."""
+        """Drop all messages: the seat is gone."""
         self._sent.clear()
         self._waiting.clear()
 

@@ -1,7 +1,7 @@
-"""How much of a server one network address may take. No I/O: time comes in.
+"""Quotas for each client address: sockets, seats, rooms, joins. No I/O: time is passed in.
 
-An address stands for whoever can be behind it: of IPv6 that is a network of 64 bits, which is the
-least that a customer is given (RFC 6177), and an IPv4 address written as IPv6 is that IPv4 address.
+An IPv6 address is counted as its /64 network, the smallest that a customer is given (RFC 6177). An
+IPv4-mapped IPv6 address is counted as the IPv4 address.
 """
 
 import ipaddress
@@ -11,19 +11,19 @@ from typing import Self
 
 from icefloe._util.token_bucket import TokenBucket
 
-_BUCKETS = 10_000
-"""Addresses whose joins are counted at a time; those that were quiet longest are forgotten."""
+_MAX_BUCKETS = 10_000
+"""Addresses whose joins are counted; the address whose last join is oldest is dropped first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressLimits:
-    """What one address may have at a time; ``None`` is as much as there is.
+    """Limits for each client address; ``None`` is no limit.
 
     Attributes:
-        sockets: TCP connections, those included that have said nothing yet.
-        seats: Participants, those who are away included.
-        rooms: Rooms that it was the first to enter.
-        joins: Joins a minute in the long run; as many may come at once.
+        sockets: TCP connections, including those that have sent nothing yet.
+        seats: Participants, including those that are away.
+        rooms: Rooms that clients of the address have created, by joining first.
+        joins: Joins per minute on average; as many may come at once.
     """
 
     sockets: int | None = 200
@@ -39,12 +39,16 @@ class AddressLimits:
 
     @classmethod
     def unlimited(cls) -> Self:
-        """Return none: for a server behind a proxy, whose address all of its users have."""
+        """Return no limits: behind a proxy all clients have the address of the proxy."""
         return cls(sockets=None, seats=None, rooms=None, joins=None)
 
 
 def network_of(address: str) -> str:
-    """Return what an address counts as; what is no IP address, such as nothing, counts as it is."""
+    """Return the network that an IP address is counted as; any other string is returned as it is.
+
+    Args:
+        address: An IPv4 or IPv6 address, with or without a scope; empty if unknown.
+    """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -57,13 +61,13 @@ def network_of(address: str) -> str:
 
 
 class Tally:
-    """Counts something of each address, up to a limit.
+    """Counts the resources that each network holds, up to a limit.
 
     Args:
-        limit: How many of it one address may have; ``None`` is any number.
+        limit: The largest number for one network; ``None`` for no limit.
 
     Attributes:
-        refused: How often somebody had as many as may be.
+        refused: The number of refusals.
     """
 
     def __init__(self, limit: int | None) -> None:
@@ -72,9 +76,9 @@ class Tally:
         self._held: Counter[str] = Counter()
 
     def has_room(self, network: str) -> bool:
-        """Return whether an address may have one more; a refusal is counted.
+        """Return whether a network may hold one more, and count a refusal.
 
-        One that is not known, which is empty, may.
+        The unknown address, ``""``, is not limited.
         """
         if self._limit is None or not network or self._held[network] < self._limit:
             return True
@@ -82,24 +86,24 @@ class Tally:
         return False
 
     def add(self, network: str) -> None:
-        """Note one more."""
+        """Count one more."""
         self._held[network] += 1
 
     def remove(self, network: str) -> None:
-        """Note one less."""
+        """Count one less."""
         self._held[network] -= 1
         if self._held[network] <= 0:
             del self._held[network]
 
 
 class JoinRate:
-    """Limits how often the clients at one address join.
+    """Rate limit on the joins from each network.
 
     Args:
-        joins: Joins a minute in the long run, and at once; ``None`` is any number.
+        joins: Joins per minute on average, and joins at once; ``None`` for no limit.
 
     Attributes:
-        refused: How often it was too often.
+        refused: The number of refusals.
     """
 
     def __init__(self, joins: int | None) -> None:
@@ -107,15 +111,20 @@ class JoinRate:
         self._joins = joins
         self._buckets: dict[str, TokenBucket] = {}
 
-    def takes(self, network: str, now: float) -> bool:
-        """Return whether a join is not too much; it then counts."""
+    def allow(self, network: str, now: float) -> bool:
+        """Return whether a join is within the limit, and count it if it is.
+
+        Args:
+            network: The network, as :func:`network_of` returns it.
+            now: Seconds on a monotonic clock.
+        """
         if self._joins is None or not network:
             return True
-        # Taken out and put in again, so that the one that was quiet longest is the first.
+        # Removed and inserted again, so that the least recently used bucket is the first.
         bucket = self._buckets.pop(network, None)
         if bucket is None:
             bucket = TokenBucket(self._joins / 60, self._joins, now)
-            if len(self._buckets) >= _BUCKETS:
+            if len(self._buckets) >= _MAX_BUCKETS:
                 del self._buckets[next(iter(self._buckets))]
         self._buckets[network] = bucket
         if bucket.wait(now):

@@ -1,9 +1,9 @@
-"""Reading from many sockets so that none of them holds up the others.
+"""Fair reading and rate limiting of WebSocket connections.
 
-A socket may have hundreds of frames ready at once, and the loop is busy with them all before it
-turns to the next socket. So what was read is worked off in small pieces, one a turn of the loop;
-and each connection pays for its frames from a bucket of tokens. While it is in debt nothing more is
-read from it: TCP makes the sender wait, and nothing is lost.
+A socket may have hundreds of frames ready at once, and parsing all of them would delay all other
+sockets. So each connection parses a small piece of the received bytes per turn of the event loop,
+and pays for its frames from a token bucket. While the bucket is in debt the connection reads
+nothing: TCP flow control makes the sender wait, and nothing is lost.
 """
 
 import asyncio
@@ -21,42 +21,49 @@ from icefloe._util.token_bucket import TokenBucket
 from icefloe.logs import get_logger
 
 RECEIVE_BUFFER = 16 * 1024
-"""Bytes that the kernel keeps of what was not read yet (``SO_RCVBUF``, which Linux doubles)."""
+"""Receive buffer of a socket in the kernel, in bytes (``SO_RCVBUF``, which Linux doubles)."""
 
 BYTES_PER_TOKEN = 2048
-"""A frame costs a token, and another one for so many bytes of it."""
+"""A frame costs one token, and one more for each of this many bytes."""
 
 HANDSHAKE_SECONDS = 10.0
-"""Seconds that the handshake of TLS may take."""
+"""Seconds that the TLS handshake may take."""
 
-_PIECE_OF_THE_QUIET = 1024
-_PIECE_OF_THE_BUSY = 256
+_CHUNK = 1024
+"""Bytes parsed in one turn of the event loop."""
+
+_BUSY_CHUNK = 256
+"""Bytes parsed in one turn when less than half of the tokens are left."""
+
+_MAX_UNHANDLED = 8
+"""Messages that may wait for their handler; above it nothing more is read."""
+
 _END_OF_REQUEST = b"\r\n\r\n"
-_UNHANDLED = 8  # messages in the queue above which nothing more is worked off
 
 logger = get_logger(__name__)
 
 
 class FairConnection(ServerConnection):
-    """A connection to the server that takes its turn.
+    """A server-side WebSocket that shares the event loop fairly and is limited in rate.
 
-    Whoever takes a message from it calls :meth:`handled` when done with it.
+    Call :meth:`mark_handled` after handling each message received from it.
 
     Args:
-        number: What it is called.
-        rate: Tokens a second.
-        burst: Tokens at most, and at first.
-        on_throttled: Called when the connection got into debt, once until it was quiet again.
-        on_open: Called when the TCP connection is there; returns whether it may stay.
-        on_lost: Called when it is gone.
-        tls: The certificate; without one the connection is not encrypted. TLS begins here and not
-            in the listener, so that a connection counts before its handshake.
+        number: The number by which the server knows the connection.
+        rate: Tokens per second.
+        burst: The largest number of tokens, and the number at first.
+        on_throttled: Called when the connection gets into debt. It is called again only after at
+            least half of the tokens were there.
+        on_open: Called when the TCP connection is established; returns whether it is accepted.
+        on_lost: Called when the connection is lost.
+        tls: The TLS context; without one the connection is not encrypted. TLS begins here and not
+            in the listener, so that a connection is counted before its handshake.
 
     Attributes:
-        received: How many messages have come.
-        answered: How many messages were handled.
-        peer_host: The address that it comes from; empty if that is not known.
-        encryption: The handshake of TLS, if there is one.
+        received: The number of messages received.
+        handled: The number of messages handled.
+        peer_host: The IP address of the client; empty if unknown.
+        encryption: The task of the TLS handshake, if TLS is used.
     """
 
     def __init__(
@@ -76,7 +83,7 @@ class FairConnection(ServerConnection):
         super().__init__(protocol, server, **options)
         self.number = number
         self.received = 0
-        self.answered = 0
+        self.handled = 0
         self._bucket = TokenBucket(rate, burst, self.loop.time())
         self._on_throttled = on_throttled
         self._on_open = on_open
@@ -85,21 +92,21 @@ class FairConnection(ServerConnection):
         self.encryption: asyncio.Task[None] | None = None
         self.peer_host = ""
         self._has_begun = self._is_over = False
-        self._held = bytearray()
+        self._unparsed = bytearray()
         self._request_end = b""
-        self._waits_for_answer = False
+        self._awaits_response = False
         self._next_turn: asyncio.Handle | None = None
         self._is_throttled = False
 
     def charge(self, tokens: float) -> None:
-        """Let the connection pay extra."""
+        """Take additional tokens from the bucket of this connection."""
         self._bucket.take(tokens, self.loop.time())
 
-    def handled(self) -> None:
-        """Note that a message was handled."""
-        self.answered += 1
+    def mark_handled(self) -> None:
+        """Count a message as handled."""
+        self.handled += 1
         if self._next_turn is None:
-            self._plan()
+            self._schedule()
 
     # ---- asyncio.Protocol ----------------------------------------------------------------------
 
@@ -126,14 +133,14 @@ class FairConnection(ServerConnection):
         )
         encrypted: asyncio.Transport | None = None
         try:
-            await asyncio.sleep(0)  # from here on the transport's protocol is that of TLS
-            if self._held:
-                self.loop.call_soon(self._hand_to_tls, transport)
+            await asyncio.sleep(0)  # start_tls() has now set the TLS protocol of the transport
+            if self._unparsed:
+                self.loop.call_soon(self._pass_to_tls, transport)
             encrypted = await starting
-        except OSError as error:  # those of ssl are, and so is one that took too long
-            logger.debug("connection %s: no TLS: %s", self.number, error)
+        except OSError as error:  # includes ssl.SSLError and TimeoutError
+            logger.debug("connection %s: TLS handshake failed: %s", self.number, error)
         finally:
-            # A connection that is lost in the middle of it ends it without an error.
+            # start_tls() returns without an error if the connection is lost during the handshake.
             if encrypted is None or encrypted.is_closing():
                 starting.cancel()
                 transport.abort()
@@ -141,25 +148,25 @@ class FairConnection(ServerConnection):
             else:
                 self._begin(encrypted)
 
-    def _hand_to_tls(self, transport: asyncio.Transport) -> None:
-        """Give what came before the handshake could begin to whoever does it."""
-        # uvloop's is one in all but its base class.
+    def _pass_to_tls(self, transport: asyncio.Transport) -> None:
+        """Pass bytes that arrived before the handshake could begin to the TLS protocol."""
+        # uvloop's protocol has this interface but not this base class.
         protocol = cast(asyncio.BufferedProtocol, transport.get_protocol())
-        while self._held:
-            buffer = memoryview(protocol.get_buffer(len(self._held)))
-            size = min(len(buffer), len(self._held))
-            buffer[:size] = self._held[:size]
-            del self._held[:size]
+        while self._unparsed:
+            buffer = memoryview(protocol.get_buffer(len(self._unparsed)))
+            size = min(len(buffer), len(self._unparsed))
+            buffer[:size] = self._unparsed[:size]
+            del self._unparsed[:size]
             protocol.buffer_updated(size)
 
     def _begin(self, transport: asyncio.Transport) -> None:
         self._has_begun = True
         super().connection_made(transport)
-        if self._held and self._next_turn is None:
+        if self._unparsed and self._next_turn is None:
             self._take_turn()
 
     def data_received(self, data: bytes) -> None:
-        self._held += data
+        self._unparsed += data
         if self._next_turn is None and self._has_begun:
             self._take_turn()
 
@@ -167,15 +174,15 @@ class FairConnection(ServerConnection):
         if not self._has_begun:
             self.transport.abort()
             return
-        # TLS reports the end together with the last data.
-        while self._held and not self._is_answering():
-            self._feed(_PIECE_OF_THE_QUIET)
+        # TLS reports the end of the stream together with the last bytes.
+        while self._unparsed and not self._is_responding():
+            self._parse(_CHUNK)
         super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._next_turn is not None:
             self._next_turn.cancel()
-        self._held.clear()
+        self._unparsed.clear()
         if self._has_begun:
             super().connection_lost(exc)
         self._end()
@@ -195,15 +202,15 @@ class FairConnection(ServerConnection):
         super().process_event(event)
 
     def send_data(self) -> None:
-        # As one piece: a write for each of the pongs to a flood of pings costs the time of all.
+        # Joined into one write: a separate write for each pong would make a flood of pings costly.
         pieces = self.protocol.data_to_send()
         if data := b"".join(pieces):
             self.transport.write(data)
         if b"" in pieces:  # the end of the stream
             self._end_stream()
-        if self._waits_for_answer and not self._is_answering():
-            self._waits_for_answer = False
-            self._plan()
+        if self._awaits_response and not self._is_responding():
+            self._awaits_response = False
+            self._schedule()
 
     def _end_stream(self) -> None:
         if not self.transport.can_write_eof():
@@ -220,50 +227,51 @@ class FairConnection(ServerConnection):
         self._next_turn = None
         if self.transport.is_closing():
             return
-        if self._held and not self._is_answering():
-            ample = self._bucket.is_ample(self.loop.time())
-            self._feed(_PIECE_OF_THE_QUIET if ample else _PIECE_OF_THE_BUSY)
-        self._plan()
+        if self._unparsed and not self._is_responding():
+            is_quiet = self._bucket.is_half_full(self.loop.time())
+            self._parse(_CHUNK if is_quiet else _BUSY_CHUNK)
+        self._schedule()
 
-    def _is_answering(self) -> bool:
+    def _is_responding(self) -> bool:
+        """Return whether the HTTP request has arrived and its response was not sent yet."""
         return self.request is not None and self.state is State.CONNECTING
 
-    def _feed(self, size: int) -> None:
+    def _parse(self, size: int) -> None:
         if self.request is None:
-            # What comes after the request waits for the answer: a second request would be taken for
-            # a frame, and websockets errs on that in the midst of its handshake.
+            # Bytes after the request wait for the response: websockets would parse a second request
+            # as a frame, and fails if that happens during its handshake.
             begun = len(self._request_end)
-            end = (self._request_end + self._held[:size]).find(_END_OF_REQUEST)
+            end = (self._request_end + self._unparsed[:size]).find(_END_OF_REQUEST)
             if end >= 0:
                 size = end + len(_END_OF_REQUEST) - begun
-        piece = bytes(self._held[:size])
-        del self._held[:size]
+        piece = bytes(self._unparsed[:size])
+        del self._unparsed[:size]
         self._request_end = (self._request_end + piece)[1 - len(_END_OF_REQUEST) :]
         super().data_received(piece)
 
-    def _plan(self) -> None:
-        """Settle when the next piece is due, and whether to read from the socket meanwhile."""
-        if self.transport.is_closing():  # while working off the piece
+    def _schedule(self) -> None:
+        """Schedule the next turn, and pause or resume reading from the socket."""
+        if self.transport.is_closing():  # closed while a piece was parsed
             return
         now = self.loop.time()
         if wait := self._bucket.wait(now):
             self.transport.pause_reading()
             self._next_turn = self.loop.call_later(wait, self._take_turn)
-            self._tell_throttled()
-        elif self.received - self.answered > _UNHANDLED:
-            self.transport.pause_reading()  # until `handled`
-        elif self._is_answering():
-            self._waits_for_answer = True
+            self._report_throttled()
+        elif self.received - self.handled > _MAX_UNHANDLED:
+            self.transport.pause_reading()  # until `mark_handled`
+        elif self._is_responding():
+            self._awaits_response = True
             self.transport.pause_reading()  # until `send_data`
-        elif self._held:
+        elif self._unparsed:
             self.transport.pause_reading()
             self._next_turn = self.loop.call_soon(self._take_turn)
         else:
             self.transport.resume_reading()
-        if self._is_throttled and self._bucket.is_ample(now):
+        if self._is_throttled and self._bucket.is_half_full(now):
             self._is_throttled = False
 
-    def _tell_throttled(self) -> None:
+    def _report_throttled(self) -> None:
         if not self._is_throttled and self.state is State.OPEN:
             self._is_throttled = True
             self._on_throttled(self)

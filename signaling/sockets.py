@@ -1,4 +1,4 @@
-"""What both the client and the server need of a WebSocket."""
+"""Socket helpers of the signaling client and server: logging, abort, addresses, name look-up."""
 
 import asyncio
 import logging
@@ -16,7 +16,9 @@ from icefloe.text import printable, quoted
 
 
 class QuietLogger(logging.LoggerAdapter[logging.Logger]):
-    """What websockets may log: warnings and errors, but no frames, for they hold tokens.
+    """A logger for the websockets library that drops records below warnings.
+
+    The library logs frames at lower levels, and these contain tokens.
 
     Args:
         name: The name of the logger to write to.
@@ -26,22 +28,22 @@ class QuietLogger(logging.LoggerAdapter[logging.Logger]):
         super().__init__(get_logger(name), {})
 
     def isEnabledFor(self, level: int) -> bool:
-        """Tell whether a record of this level is written."""
+        """Return whether records of this level are written."""
         return level >= logging.WARNING and super().isEnabledFor(level)
 
 
 def cut_off(connection: Connection) -> None:
-    """End a connection at once, whatever state it is in."""
-    # asyncio's transports cannot always be aborted again once they are closed.
+    """Abort a connection at once, whatever state it is in."""
+    # A closed asyncio transport cannot always be aborted again.
     if connection.state is not State.CLOSED:
         connection.transport.abort()
 
 
 def is_own_address(address: tuple[Any, ...]) -> bool:
-    """Tell whether this machine has an address now; never waits.
+    """Return whether an IP address is assigned to this machine now. Does not block.
 
     Args:
-        address: As sockets have it: host, port, and for IPv6 flow information and scope.
+        address: A socket address: host, port, and for IPv6 flow information and scope.
     """
     family = socket.AF_INET6 if len(address) > 2 else socket.AF_INET
     try:
@@ -53,17 +55,19 @@ def is_own_address(address: tuple[Any, ...]) -> bool:
 
 
 async def wait_for_name(url: str, timeout: float) -> None:
-    """Return once the name of a server is found out; a proxy, if there is one, does that itself.
+    """Wait until the DNS look-up of a server's host name has succeeded.
 
-    asyncio looks names up in a thread of its executor, for which the end of a program waits. It
-    does so again afterwards, when the name server is known to answer.
+    asyncio looks names up in a thread of its executor, and the interpreter waits for that thread at
+    its exit. So the name is looked up here first, in a daemon thread; asyncio then repeats the
+    look-up, when the name server is known to answer. With an HTTP proxy nothing is looked up, since
+    the proxy does it.
 
     Args:
-        url: The server's.
-        timeout: Seconds to wait at most.
+        url: The URL of the server.
+        timeout: The longest time to wait, in seconds.
 
     Raises:
-        OSError: There is no such name, or the name server does not answer.
+        OSError: The name does not exist, or no name server answers in time.
 
     Cancellation: safe.
     """

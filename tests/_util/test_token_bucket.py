@@ -26,13 +26,13 @@ def test_a_clock_that_stands_still_or_goes_back_gives_nothing() -> None:
     assert bucket.wait(10.0) == debt
 
 
-def test_it_is_ample_when_it_is_half_full() -> None:
+def test_it_is_half_full_with_half_of_its_tokens() -> None:
     bucket = TokenBucket(rate=1.0, burst=10.0, now=0.0)
     bucket.take(5, 0.0)
-    assert bucket.is_ample(0.0)
+    assert bucket.is_half_full(0.0)
     bucket.take(1, 0.0)
-    assert not bucket.is_ample(0.5)
-    assert bucket.is_ample(1.0)
+    assert not bucket.is_half_full(0.5)
+    assert bucket.is_half_full(1.0)
 
 
 def test_in_the_long_run_the_rate_holds() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from icefloe.signaling.outbox import BYTES_KEPT_IN_ALL
-from icefloe.signaling.server import WRITE_LIMIT_IN_ALL
+from icefloe.signaling.outbox import BYTES_KEPT_TOTAL
+from icefloe.signaling.write_buffers import WRITE_LIMIT_TOTAL
 from tests.bench.crowd import ATTACKS
 from tests.bench.one_address import measure
 
@@ -18,4 +18,4 @@ async def test_others_join_while_one_address_attacks(attack: str) -> None:
     result = await measure(attack, count=COUNT, tls=attack in ("silent", "slow", "handshakes"))
     assert result.failures == []
     assert len(result.latencies) == COUNT
-    assert result.grown * 1e6 < BYTES_KEPT_IN_ALL + WRITE_LIMIT_IN_ALL + READING
+    assert result.grown * 1e6 < BYTES_KEPT_TOTAL + WRITE_LIMIT_TOTAL + READING

@@ -46,7 +46,7 @@ from icefloe.signaling import (
     connect,
     serve,
 )
-from icefloe.signaling.client import pauses, until_renewal
+from icefloe.signaling.timing import pauses, until_renewal
 
 
 async def take(client: SignalingClient, count: int) -> list[Event]:
@@ -373,7 +373,7 @@ async def test_a_server_that_hangs_up_on_whoever_joins_is_unreachable() -> None:
 
 
 async def test_ice_servers_are_renewed_before_they_lapse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("icefloe.signaling.client._RENEW_AHEAD", 0.2)
+    monkeypatch.setattr("icefloe.signaling.timing._RENEW_AHEAD", 0.2)
     asked = 0
 
     def admit(join: Join) -> Admission:

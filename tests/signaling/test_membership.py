@@ -48,7 +48,7 @@ def test_what_is_known_is_no_news() -> None:
 
 
 def test_a_roster_has_room_for_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(membership, "MOST_PEERS", 2)
+    monkeypatch.setattr(membership, "MAX_PEERS", 2)
     roster = Roster([ALICE, BOB, CAROL])
     assert roster.peers == [ALICE, BOB]
     assert not roster.apply(PeerJoined(CAROL))
@@ -86,22 +86,22 @@ def test_a_server_that_does_not_number_is_heard_all_the_same() -> None:
     seat = Membership(Joined("me", [ALICE], "s"))
     assert seat.receive(PeerMessage(ALICE.id, "one"))
     assert seat.receive(PeerMessage(ALICE.id, "one"))
-    seat.outbox.sent(b"1", 0.0)
-    seat.outbox.wait(b"2")
+    seat.outbox.record_sent(b"1", 0.0)
+    seat.outbox.enqueue(b"2")
     assert seat.resume(Joined("me", [ALICE], "s", ack=UNSET), 0.0) == ([], [b"2"])
 
 
 def test_what_the_server_lacks_is_sent_again() -> None:
     seat = Membership(Joined("me", [], "s"))
-    seat.outbox.sent(b"1", 0.0)
-    seat.outbox.sent(b"2", 0.0)
-    seat.outbox.wait(b"3")
+    seat.outbox.record_sent(b"1", 0.0)
+    seat.outbox.record_sent(b"2", 0.0)
+    seat.outbox.enqueue(b"3")
     assert seat.resume(Joined("me", [], "s", ack=1), 0.0) == ([], [b"2", b"3"])
 
 
 def test_a_gap_is_told() -> None:
     seat = Membership(Joined("me", [ALICE], "s1"))
     for _ in range(300):
-        seat.outbox.sent(b"x", 0.0)
+        seat.outbox.record_sent(b"x", 0.0)
     assert seat.resume(Joined("me", [], "s2", ack=10), 0.0) is None
     assert seat.joined.resume == "s1"

@@ -3,15 +3,16 @@
 import pytest
 
 from icefloe.signaling import AddressLimits, Admission, ErrorCode, Join, Limits
+from icefloe.signaling.effects import Send
 from icefloe.signaling.outbox import (
     BYTES_KEPT,
-    BYTES_KEPT_IN_ALL,
     BYTES_KEPT_SCARCE,
+    BYTES_KEPT_TOTAL,
     Budget,
     Outbox,
 )
 from icefloe.signaling.quotas import JoinRate, Tally, network_of
-from icefloe.signaling.rooms import Rooms, Send
+from icefloe.signaling.rooms import Rooms
 
 
 @pytest.mark.parametrize(
@@ -51,16 +52,16 @@ def test_who_is_not_known_and_a_tally_without_a_limit_refuse_nobody() -> None:
 
 def test_joins_come_back_with_time() -> None:
     rate = JoinRate(60)
-    assert sum(rate.takes("a", 0.0) for _ in range(100)) == 61
-    assert not rate.takes("a", 0.0)
-    assert rate.takes("b", 0.0)
-    assert rate.takes("a", 2.0)
+    assert sum(rate.allow("a", 0.0) for _ in range(100)) == 61
+    assert not rate.allow("a", 0.0)
+    assert rate.allow("b", 0.0)
+    assert rate.allow("a", 2.0)
 
 
 def test_addresses_without_end_are_not_remembered_without_end() -> None:
     rate = JoinRate(1)
     for number in range(50_000):
-        assert rate.takes(f"address {number}", 0.0)
+        assert rate.allow(f"address {number}", 0.0)
     assert len(rate._buckets) <= 10_000
 
 
@@ -139,11 +140,11 @@ def test_outboxes_share_what_there_is() -> None:
     full = [Outbox(budget) for _ in range(200)]
     payload = b"x" * 16 * 1024
     for outbox in full:
-        while outbox.wait(payload):
+        while outbox.enqueue(payload):
             pass
-    assert budget.used < BYTES_KEPT_IN_ALL
+    assert budget.used < BYTES_KEPT_TOTAL
     late = Outbox(budget)
-    assert late.wait(payload)
+    assert late.enqueue(payload)
     assert budget.share == BYTES_KEPT_SCARCE
     for outbox in full:
         outbox.close()

@@ -23,8 +23,9 @@ from icefloe.signaling import (
     SessionDescription,
 )
 from icefloe.signaling.codec import decode_client, encode_client
+from icefloe.signaling.effects import Close, Effect, Send
 from icefloe.signaling.outbox import BYTES_KEPT, MESSAGES_KEPT, UNCONFIRMED_SECONDS
-from icefloe.signaling.rooms import _TABLE, Close, Effect, Rooms, Send, State
+from icefloe.signaling.rooms import _TABLE, Rooms, State
 
 ADMITTED = Admission()
 CONNECTIONS = itertools.count(1)
@@ -590,7 +591,7 @@ class Anything(RuleBasedStateMachine):
             )
 
     def is_open(self, name: str) -> bool:
-        return self.connections[name] in self.house.rooms._seated
+        return self.connections[name] in self.house.rooms._seat_by_connection
 
     @rule(name=st.sampled_from(NAMES), leave=st.booleans())
     def go(self, name: str, leave: bool) -> None:
@@ -615,19 +616,21 @@ class Anything(RuleBasedStateMachine):
     @invariant()
     def nothing_is_left_over(self) -> None:
         rooms = self.house.rooms
-        seats = [seat for room in rooms._rooms.values() for seat in room.seats.values()]
-        assert all(room.seats for room in rooms._rooms.values())
-        assert all(len(room.seats) <= 3 for room in rooms._rooms.values())
-        assert len(seats) == len(rooms._seated) + len(rooms._away)
-        assert set(rooms._tokens.values()) == set(seats)
-        assert len(rooms._tokens) <= 2 * len(seats)
+        by_name = rooms._seats.rooms
+        seats = [seat for room in by_name.values() for seat in room.seats.values()]
+        assert all(room.seats for room in by_name.values())
+        assert all(len(room.seats) <= 3 for room in by_name.values())
+        assert len(seats) == len(rooms._seat_by_connection) + len(rooms._away)
+        assert set(rooms._seats._tokens.values()) == set(seats)
+        assert len(rooms._seats._tokens) <= 2 * len(seats)
 
     def teardown(self) -> None:
         for name in list(self.connections):
             self.go(name, leave=False)
         self.house.tick(100)
         rooms = self.house.rooms
-        assert not rooms._rooms and not rooms._tokens and not rooms._away and not rooms._seated
+        assert not rooms._seats.rooms and not rooms._seats._tokens
+        assert not rooms._away and not rooms._seat_by_connection
         if rooms.next_deadline() is not None:
             self.house.tick(100)
         assert rooms.next_deadline() is None

@@ -1,16 +1,16 @@
-"""A token bucket that may go into debt. No I/O: time comes in."""
+"""A token bucket rate limiter that may go into debt. No I/O: time is passed in."""
 
 
 class TokenBucket:
-    """How much somebody may still do before having to wait.
+    """A token bucket for events that have already happened and cannot be refused.
 
-    What has happened cannot be refused any more, so it is always taken, into debt if need be, and
-    the next is to wait until the debt is paid.
+    :meth:`take` always takes the tokens, and may leave a debt. The next event then has to wait
+    until the debt is paid.
 
     Args:
-        rate: Tokens a second that come back.
-        burst: How many tokens there are at most, and at first.
-        now: Seconds on a monotonic clock, here as everywhere.
+        rate: Tokens added per second.
+        burst: The largest number of tokens, and the number at first.
+        now: Seconds on a monotonic clock, here as in all methods.
     """
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
@@ -20,17 +20,17 @@ class TokenBucket:
         self._at = now
 
     def take(self, tokens: float, now: float) -> None:
-        """Take this many tokens."""
+        """Take tokens, into debt if necessary."""
         self._refill(now)
         self._level -= tokens
 
     def wait(self, now: float) -> float:
-        """Tell for how many seconds to wait until the debt is paid; 0 if there is none."""
+        """Return the seconds until the debt is paid; 0 if there is no debt."""
         self._refill(now)
         return max(0.0, -self._level / self._rate)
 
-    def is_ample(self, now: float) -> bool:
-        """Tell whether at least half of the tokens are there."""
+    def is_half_full(self, now: float) -> bool:
+        """Return whether at least half of the tokens are available."""
         self._refill(now)
         return self._level * 2 >= self._burst
 

@@ -1,0 +1,46 @@
+"""Timing of the client: exponential backoff of reconnects, renewal of ICE servers. No I/O."""
+
+import random
+from collections.abc import Callable, Iterator
+
+_INITIAL_PAUSE = 0.3
+"""Seconds before the first attempt to reconnect, at most."""
+
+_MAX_PAUSE = 7.0
+"""Seconds before any attempt to reconnect, at most."""
+
+_RENEW_AHEAD = 60.0
+"""Seconds before the ICE servers expire at which they are renewed."""
+
+_MIN_RENEW_PAUSE = 1.0
+"""Seconds between two renewals, at least."""
+
+
+def pauses(rng: Callable[[], float] = random.random) -> Iterator[float]:
+    """Return the seconds to wait before each attempt to reconnect, without end.
+
+    Half of each pause is random, so that the clients of a restarted server do not all reconnect at
+    the same time.
+
+    Args:
+        rng: Returns random numbers from 0 to 1.
+    """
+    longest = _INITIAL_PAUSE
+    while True:
+        yield longest / 2 + rng() * longest / 2
+        longest = min(longest * 2, _MAX_PAUSE)
+
+
+def until_renewal(left: float) -> float:
+    """Return the seconds after which ICE servers are to be renewed.
+
+    They are renewed a minute before they expire, or after half of the remaining time if that is
+    later. If they seem to have expired already, the clock of this machine is wrong, and they are
+    renewed after a minute.
+
+    Args:
+        left: Seconds until the credentials of the ICE servers expire.
+    """
+    if left <= 0:
+        return _RENEW_AHEAD
+    return max(left - _RENEW_AHEAD, left / 2, _MIN_RENEW_PAUSE)

@@ -1,0 +1,57 @@
+"""Limits on the bytes that wait in the write buffers of the server's sockets."""
+
+from websockets.asyncio.server import broadcast
+
+from .reading import FairConnection
+
+WRITE_LIMIT = 1024 * 1024
+"""Bytes that may wait in the write buffer of a socket. A client that exceeds it is cut off."""
+
+WRITE_LIMIT_TOTAL = 64 * 1024 * 1024
+"""Bytes that may wait in the write buffers of all sockets together, approximately."""
+
+WRITE_LIMIT_SCARCE = 64 * 1024
+"""Bytes that may wait in each socket while the total is above half of its limit."""
+
+
+class WriteBuffers:
+    """Writes to sockets without waiting, and keeps track of the bytes that were not sent yet."""
+
+    def __init__(self) -> None:
+        self._unsent: dict[FairConnection, int] = {}
+
+    def write(self, socket: FairConnection, payloads: tuple[bytes, ...]) -> bool:
+        """Write text frames to a socket.
+
+        Args:
+            socket: The connection.
+            payloads: The messages, in UTF-8.
+
+        Returns:
+            Whether they were written; if not, too many bytes already wait in the socket.
+        """
+        if socket.transport.get_write_buffer_size() > self._limit():
+            return False
+        for payload in payloads:
+            # send() would wait for this one client. The limit above takes its place.
+            broadcast((socket,), payload.decode())
+        waiting = socket.transport.get_write_buffer_size()
+        if waiting:
+            self._unsent[socket] = waiting
+        else:
+            self._unsent.pop(socket, None)
+        return True
+
+    def remove(self, socket: FairConnection) -> None:
+        """Stop counting the bytes of a socket that is closed."""
+        self._unsent.pop(socket, None)
+
+    def _limit(self) -> int:
+        """Return the number of bytes that may wait in one socket at the moment."""
+        if sum(self._unsent.values()) <= WRITE_LIMIT_TOTAL // 2:
+            return WRITE_LIMIT
+        # The sizes date from the last write to each socket; some of the bytes may have been sent.
+        now = ((s, s.transport.get_write_buffer_size()) for s in self._unsent)
+        self._unsent = {socket: size for socket, size in now if size}
+        is_scarce = sum(self._unsent.values()) > WRITE_LIMIT_TOTAL // 2
+        return WRITE_LIMIT_SCARCE if is_scarce else WRITE_LIMIT
