@@ -1,113 +1,120 @@
-"""Attempts at pairing in the order in which they are worked at. No I/O.
+"""Rate limiting and scheduling of pairing attempts. No I/O: time is passed in.
 
-Each one costs some 20 ms of a processor, and anybody in the room can ask for one. So one is worked
-at at a time, they are limited in number and rate for each participant, and who has asked least is
-served first: strangers who ask again and again wait for themselves.
+Each attempt costs some 20 ms of processor time, and any participant of the room can ask for one. So
+attempts are computed one at a time and are limited in number and rate for each participant. The
+participant with the fewest attempts so far is served first, so that one that floods delays itself.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
 
-FREE = 3
-"""Attempts of one participant that do not wait."""
+FREE_ATTEMPTS = 3
+"""Attempts of one participant that are made without a pause."""
 
-FIRST_PAUSE = 1.0
-"""Seconds after which the next one may follow; twice as many for each one after that."""
+INITIAL_PAUSE = 1.0
+"""Seconds before the next attempt; the pause doubles with each further one."""
 
-LONGEST_PAUSE = 30.0
-"""Seconds between two attempts of one participant at most."""
+MAX_PAUSE = 30.0
+"""The longest pause between two attempts of one participant, in seconds."""
 
-ATTEMPTS = 20
-"""Attempts of one participant that does not show that it has the code; more are not answered."""
+MAX_ATTEMPTS = 20
+"""Attempts of a participant that does not show that it has the code; more are not answered."""
 
-WAITING = 8
-"""Messages of one participant that wait behind an attempt; more are dropped."""
+MAX_QUEUED = 8
+"""Attempts and messages queued for one participant; more are dropped."""
 
-MOST_LINES = 256
-"""Participants of whom something is remembered; who asked most often is forgotten first."""
+MAX_PARTICIPANTS = 256
+"""Participants with a queue; beyond it the one with the most attempts is dropped."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attempt:
-    """Something that has to be computed.
+    """A computation of the key exchange that a participant has asked for.
 
     Attributes:
-        id: For which participant.
-        half: Its half of the exchange; ``None`` begins one.
+        id: The id of the participant.
+        pake: Its SPAKE2 message; ``None`` if this side begins the exchange.
     """
 
     id: str
-    half: object | None = None
+    pake: object | None = None
 
 
 @dataclass(slots=True)
-class _Line:
+class _Queue:
     waiting: deque[object] = field(default_factory=deque)
     attempts: int = 0
     not_before: float = 0.0
 
 
 class Attempts:
-    """A line for each participant: attempts, and what it says after them."""
+    """A queue for each participant, of its attempts and of the messages that follow them."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, _Line] = {}
+        self._queues: dict[str, _Queue] = {}
 
     def add(self, attempt: Attempt) -> bool:
-        """Put an attempt at the end of its line; return whether there was room."""
-        line = self._lines.get(attempt.id)
-        if line is None:
-            if len(self._lines) >= MOST_LINES:
-                del self._lines[max(self._lines, key=lambda id: self._lines[id].attempts)]
-            line = self._lines[attempt.id] = _Line()
-        if line.attempts >= ATTEMPTS or len(line.waiting) >= WAITING:
+        """Append an attempt to the queue of its participant; return whether there was room."""
+        queue = self._queues.get(attempt.id)
+        if queue is None:
+            if len(self._queues) >= MAX_PARTICIPANTS:
+                del self._queues[max(self._queues, key=lambda id: self._queues[id].attempts)]
+            queue = self._queues[attempt.id] = _Queue()
+        if queue.attempts >= MAX_ATTEMPTS or len(queue.waiting) >= MAX_QUEUED:
             return False
-        line.waiting.append(attempt)
+        queue.waiting.append(attempt)
         return True
 
-    def follow(self, id: str, message: object) -> bool:
-        """Put a message behind the attempts of its sender; return whether there are any."""
-        line = self._lines.get(id)
-        if line is None or not line.waiting:
+    def queue_message(self, id: str, message: object) -> bool:
+        """Queue a message behind the attempts of its sender, or drop it if the queue is full.
+
+        Returns:
+            Whether the sender has attempts in the queue; if not, the message is to be processed
+            now.
+        """
+        queue = self._queues.get(id)
+        if queue is None or not queue.waiting:
             return False
-        if len(line.waiting) < WAITING:
-            line.waiting.append(message)
+        if len(queue.waiting) < MAX_QUEUED:
+            queue.waiting.append(message)
         return True
 
     def next(self, now: float) -> Attempt | None:
-        """Return what to work at, which stays in its line; ``None`` if nothing is due.
+        """Return the next attempt to compute, or ``None`` if none is due. It stays in its queue.
 
         Args:
-            now: Seconds of a clock that never goes back.
+            now: Seconds on a monotonic clock.
         """
-        due = [line for line in self._lines.values() if line.waiting and line.not_before <= now]
+        due = [
+            queue for queue in self._queues.values() if queue.waiting and queue.not_before <= now
+        ]
         if not due:
             return None
-        line = min(due, key=lambda line: line.attempts)  # the first of these that came
-        line.attempts += 1
-        if line.attempts >= FREE:
-            pause = FIRST_PAUSE * 2.0 ** (line.attempts - FREE)
-            line.not_before = now + min(pause, LONGEST_PAUSE)
-        if line.attempts >= ATTEMPTS:
-            line.waiting = deque(list(line.waiting)[:1])
-        attempt = line.waiting[0]
+        queue = min(due, key=lambda queue: queue.attempts)  # the first one of several
+        queue.attempts += 1
+        if queue.attempts >= FREE_ATTEMPTS:
+            pause = INITIAL_PAUSE * 2.0 ** (queue.attempts - FREE_ATTEMPTS)
+            queue.not_before = now + min(pause, MAX_PAUSE)
+        if queue.attempts >= MAX_ATTEMPTS:
+            queue.waiting = deque(list(queue.waiting)[:1])
+        attempt = queue.waiting[0]
         assert isinstance(attempt, Attempt)
         return attempt
 
-    def due(self) -> float | None:
-        """Return when the next one is due, on the clock of :meth:`next`; ``None`` without one."""
-        return min((x.not_before for x in self._lines.values() if x.waiting), default=None)
+    def next_deadline(self) -> float | None:
+        """Return when the next attempt is due, on the clock of :meth:`next`, if there is one."""
+        return min((q.not_before for q in self._queues.values() if q.waiting), default=None)
 
-    def is_wanted(self, attempt: Attempt) -> bool:
-        """Return whether an attempt still stands, and its participant was not forgotten."""
-        line = self._lines.get(attempt.id)
-        return line is not None and bool(line.waiting) and line.waiting[0] is attempt
+    def is_pending(self, attempt: Attempt) -> bool:
+        """Return whether an attempt is still the first of its queue."""
+        queue = self._queues.get(attempt.id)
+        return queue is not None and bool(queue.waiting) and queue.waiting[0] is attempt
 
-    def done(self, attempt: Attempt) -> list[object]:
-        """Take an attempt out of its line; return what was said after it, to be dealt with now."""
-        if not self.is_wanted(attempt):
+    def finish(self, attempt: Attempt) -> list[object]:
+        """Remove an attempt from its queue; return the messages behind it, to be processed now."""
+        if not self.is_pending(attempt):
             return []
-        waiting = self._lines[attempt.id].waiting
+        waiting = self._queues[attempt.id].waiting
         waiting.popleft()
         followed = []
         while waiting and not isinstance(waiting[0], Attempt):
@@ -115,10 +122,10 @@ class Attempts:
         return followed
 
     def paired(self, id: str) -> None:
-        """Count no longer against a participant what it asked for: it has the code."""
-        if (line := self._lines.get(id)) is not None:
-            line.attempts, line.not_before = 0, 0.0
+        """Reset the limits of a participant that has shown that it has the code."""
+        if (queue := self._queues.get(id)) is not None:
+            queue.attempts, queue.not_before = 0, 0.0
 
     def forget(self, id: str) -> None:
-        """Forget a participant that is gone, and what waits for it."""
-        self._lines.pop(id, None)
+        """Remove the queue of a participant that is gone."""
+        self._queues.pop(id, None)

@@ -1,4 +1,4 @@
-"""The words of codes: 256, short, told apart by ear, none the beginning of another."""
+"""The word list of codes: 256 short words that sound different; none is a prefix of another."""
 
 _LIST = """
 acorn agate album almond amber anchor angle apple april arrow atlas autumn badger bakery bamboo

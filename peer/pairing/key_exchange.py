@@ -1,13 +1,14 @@
-"""How two that know the same short code find out that they do, and nobody else. No I/O.
+"""SPAKE2 key exchange from a short code, and authentication of DTLS fingerprints with its key.
 
-A code is ``7-amber-falcon``: a number that says where to meet, and two words that are the secret.
-SPAKE2 (RFC 9382, in the form of the Python library of that name) makes of them a key that is as
-strong as any: who listens learns nothing, and who guesses learns whether that one guess was right,
-which the other side notices. The side that receives shows first that it has the key, so that a
-wrong guess is counted before anything is given away.
+No I/O. A code is ``7-amber-falcon``: a number that names the room of the rendezvous, and two words
+that are the secret. SPAKE2 (RFC 9382, in the form of the Python library ``spake2``) derives a
+strong key from it. An eavesdropper learns nothing. An active attacker can test one guess per
+exchange, and the remote peer notices a wrong one. The receiver proves first that it has the key, so
+that the sender counts a wrong guess before it reveals anything.
 
-With the key each side signs the fingerprints of its DTLS certificates (RFC 8122). A server that
-puts its own in their place cannot, and is found out before a connection is tried.
+Each side then authenticates the fingerprints of its DTLS certificates (RFC 8122) with an HMAC under
+the key. A server that replaces the fingerprints cannot compute that, and is detected before the
+connection is made.
 """
 
 import hmac
@@ -26,10 +27,12 @@ from spake2.ed25519_basic import NotOnCurve
 from ..files.errors import InvalidCode, WrongCode
 from .code_words import WORDS
 
-_PLACES = 1000
+_NUMBERS = 1000
+"""Codes begin with a number below this one."""
+
 _IDENTITIES = {"idA": b"icefloe sender", "idB": b"icefloe receiver"}
-_HALF = 33
-"""Bytes of a half: which side it is of, and a point."""
+_PAKE_SIZE = 33
+"""Bytes of a SPAKE2 message: the side that it is from, and a point of the curve."""
 
 _FINGERPRINT = re.compile(
     r"^a=fingerprint:([A-Za-z0-9-]+) ([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})*)\r?$", re.MULTILINE
@@ -39,27 +42,27 @@ _Hex = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{2}){1,128}\Z")]
 
 
 class Side(StrEnum):
-    """Who somebody is."""
+    """The role of a program in a rendezvous."""
 
     SENDER = "sender"
-    """Made the code."""
+    """The program that made the code."""
 
     RECEIVER = "receiver"
-    """Was told the code."""
+    """The program that was given the code."""
 
     @property
     def other(self) -> "Side":
-        """The one that it pairs with."""
+        """The opposite role."""
         return Side.RECEIVER if self is Side.SENDER else Side.SENDER
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A code.
+    """A code that pairs two programs, as ``7-amber-falcon``.
 
     Attributes:
-        place: The number, which the signaling server gets to know.
-        words: The secret.
+        place: The number, which the signaling server learns as part of the name of the room.
+        words: The secret words.
     """
 
     place: int
@@ -73,25 +76,25 @@ class Code:
 
     @property
     def room(self) -> str:
-        """The room at the signaling server in which the two meet."""
+        """The room on the signaling server in which the two programs meet."""
         return f"files-{self.place}"
 
     @classmethod
     def make(cls, choose: Callable[[int], int] = secrets.randbelow) -> "Code":
-        """Make a new one.
+        """Return a new random code.
 
         Args:
-            choose: Gives a number from 0 to below its argument, which nobody can foresee.
+            choose: Returns an unpredictable number from 0 to below its argument.
         """
         words = tuple(WORDS[choose(len(WORDS))] for _ in range(2))
-        return cls(1 + choose(_PLACES - 1), words)
+        return cls(1 + choose(_NUMBERS - 1), words)
 
     @classmethod
     def parse(cls, text: str) -> "Code":
-        """Read a code as people write it: in any case, with spaces or hyphens.
+        """Parse a code; case is ignored, and spaces may take the place of hyphens.
 
         Raises:
-            InvalidCode: It is none.
+            InvalidCode: The text is not a code.
         """
         place, *words = re.split(r"[-\s]+", text.strip().lower()) or [""]
         if not re.fullmatch(r"[0-9]{1,6}", place):
@@ -106,62 +109,62 @@ class Code:
         return cls(int(place), tuple(words))
 
 
-# ---- what is said, as data of signaling's messages -----------------------------------------------
+# ---- messages, carried as the data of signaling messages -----------------------------------------
 
 
 class Pake(Struct, frozen=True, tag_field="pairing", tag="pake"):
-    """One side's half of SPAKE2."""
+    """A SPAKE2 message (pA or pB of RFC 9382)."""
 
     data: _Hex
 
 
 class Confirm(Struct, frozen=True, tag_field="pairing", tag="confirm"):
-    """Shows that a side has the key."""
+    """Key confirmation: proves that its sender has the key."""
 
     mac: _Hex
 
 
 class Fingerprints(Struct, frozen=True, tag_field="pairing", tag="fingerprints"):
-    """Signs the fingerprints in the descriptions that follow."""
+    """Authenticates the fingerprints in the next description of its sender."""
 
     mac: _Hex
 
 
 class Refused(Struct, frozen=True, tag_field="pairing", tag="refused"):
-    """No connection is made; with ``busy`` not now."""
+    """The sender of this message makes no connection; with ``busy`` it may do so later."""
 
     reason: Literal["wrong-code", "used-up", "fingerprints", "busy"]
 
 
-Saying = Pake | Confirm | Fingerprints | Refused
+PairingMessage = Pake | Confirm | Fingerprints | Refused
 
 
-def read(data: object) -> Saying | None:
-    """Return what somebody said; ``None`` if it is nothing about pairing."""
+def decode(data: object) -> PairingMessage | None:
+    """Return the pairing message in the data of a ``message``; ``None`` if it is not one."""
     try:
-        return msgspec.convert(data, Saying)  # type: ignore[no-any-return]
+        return msgspec.convert(data, PairingMessage)  # type: ignore[no-any-return]
     except msgspec.ValidationError:
         return None
 
 
-def said(saying: Saying) -> object:
-    """Return something to say as data of a ``message``."""
-    return msgspec.to_builtins(saying)
+def encode(message: PairingMessage) -> object:
+    """Return a pairing message as the data of a ``message``."""
+    return msgspec.to_builtins(message)
 
 
 # ---- the exchange --------------------------------------------------------------------------------
 
 
 class Pairing:
-    """One side of one exchange, good for one guess.
+    """One side of one key exchange; the remote peer can test one guess of the code with it.
 
     Args:
-        code: The code that this side has.
-        side: Which side this is.
+        code: The code of this side.
+        side: The role of this side.
 
     Attributes:
-        pake: What to say first.
-        is_paired: Whether the other side has shown that it has the key.
+        pake: The SPAKE2 message of this side, to be sent first.
+        is_paired: Whether the remote peer has proved that it has the key.
     """
 
     def __init__(self, code: Code, side: Side) -> None:
@@ -174,43 +177,43 @@ class Pairing:
 
     @property
     def has_key(self) -> bool:
-        """Whether the other side's half came; it may have another key."""
+        """True if the SPAKE2 message of the remote peer has arrived; its key may be another one."""
         return self._key is not None
 
     def receive(self, pake: Pake) -> Confirm:
-        """Take the other side's half, once.
+        """Process the SPAKE2 message of the remote peer; only the first one is accepted.
 
         Returns:
-            What shows that this side has the key. A sender keeps it until :meth:`check`.
+            The key confirmation of this side. A sender must not send it before :meth:`check`.
 
         Raises:
-            WrongCode: It is no half at all, or not the first.
+            WrongCode: The message is invalid, or is not the first.
         """
         if self._key is not None:
             raise WrongCode
-        half = bytes.fromhex(pake.data)
-        if len(half) != _HALF:
-            raise WrongCode  # the library would take a point that is cut off, or followed by more
+        data = bytes.fromhex(pake.data)
+        if len(data) != _PAKE_SIZE:
+            raise WrongCode  # the library accepts a truncated point, and bytes after the point
         try:
-            self._key = self._spake.finish(half)
+            self._key = self._spake.finish(data)
         except (SPAKEError, NotOnCurve, ValueError) as error:
             raise WrongCode from error
         return self.confirmation
 
     @property
     def confirmation(self) -> Confirm:
-        """What shows that this side has the key.
+        """The key confirmation of this side.
 
         Raises:
-            WrongCode: It has none yet.
+            WrongCode: There is no key yet.
         """
         return Confirm(self._mac(b"confirm", self._side))
 
     def check(self, confirm: Confirm) -> None:
-        """See whether the other side has the same key.
+        """Check the key confirmation of the remote peer.
 
         Raises:
-            WrongCode: It does not.
+            WrongCode: The remote peer does not have the same key.
         """
         if self._key is None or not hmac.compare_digest(
             confirm.mac, self._mac(b"confirm", self._side.other)
@@ -219,28 +222,55 @@ class Pairing:
         self.is_paired = True
 
     def sign(self, sdp: str) -> Fingerprints:
-        """Sign the fingerprints in a description of this side."""
+        """Return the authentication of the fingerprints in a description of this side.
+
+        Raises:
+            WrongCode: There is no key yet.
+        """
         return Fingerprints(self._mac(b"fingerprints", self._side, *_fingerprints(sdp)))
 
     def verify(self, signed: Fingerprints | None, sdp: str) -> bool:
-        """Tell whether the fingerprints in a description are those that the other side signed."""
-        told = _fingerprints(sdp)
-        if signed is None or not told:
+        """Return whether the fingerprints in a description are authentic.
+
+        Args:
+            signed: The authentication from the remote peer; ``None`` if none has arrived.
+            sdp: The description from the remote peer.
+        """
+        fingerprints = _fingerprints(sdp)
+        if signed is None or not fingerprints:
             return False
-        return hmac.compare_digest(signed.mac, self._mac(b"fingerprints", self._side.other, *told))
+        expected = self._mac(b"fingerprints", self._side.other, *fingerprints)
+        return hmac.compare_digest(signed.mac, expected)
 
     def _mac(self, purpose: bytes, side: Side, *parts: str) -> str:
         if self._key is None:
             raise WrongCode
-        told = b"\0".join((purpose, side.encode(), *(part.encode() for part in parts)))
-        return hmac.digest(self._key, told, "sha256").hex()
+        message = b"\0".join((purpose, side.encode(), *(part.encode() for part in parts)))
+        return hmac.digest(self._key, message, "sha256").hex()
+
+
+def begin(code: Code, side: Side, pake: Pake | None) -> tuple[Pairing, bool]:
+    """Begin a key exchange, and process the SPAKE2 message of the remote peer if it came.
+
+    It takes milliseconds of processor time; call it in a thread.
+
+    Returns:
+        The exchange, and whether the message was valid.
+    """
+    pairing = Pairing(code, side)
+    if pake is not None:
+        try:
+            pairing.receive(pake)
+        except WrongCode:
+            return pairing, False
+    return pairing, True
 
 
 def _fingerprints(sdp: str) -> list[str]:
-    """Return the fingerprints in a description; none if not every reader would find the same."""
+    """Return the fingerprints in a description; none if other parsers might find different ones."""
     found = _FINGERPRINT.findall(sdp)
-    # aiortc also splits lines at other characters and takes more blanks, and a browser is another
-    # reader yet: what this one overlooks must not be a fingerprint to them.
+    # aiortc splits lines at more characters and accepts more spaces, and browsers differ again. A
+    # fingerprint that this pattern misses must not be valid to them.
     if len(found) != sdp.casefold().count("fingerprint"):
         return []
     return sorted({f"{kind.lower()} {value.upper()}" for kind, value in found})

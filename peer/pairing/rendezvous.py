@@ -1,13 +1,14 @@
-"""Two that have the same code meet at a signaling server, and get a connection that nobody is in.
+"""Rendezvous: peers that share a code meet at a signaling server and connect to each other.
 
-Nobody gets to know an address of this machine before it has shown that it knows the code.
+The peers authenticate each other's DTLS fingerprints with a key from the code, so the signaling
+server cannot intercept the connection. A peer learns the addresses of this machine only after it
+has shown that it has the code.
 """
 
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 from typing import cast
 
@@ -34,64 +35,33 @@ from ..configuration import PeerConfiguration
 from ..files.errors import CodeUsedUp, FingerprintMismatch, PairingError, WrongCode
 from ..rooms.arrivals import Arrivals
 from ..rooms.remote_peer import RemotePeer
-from ..rooms.signaler import RoomSignaler, init_of, usable_servers
+from ..rooms.signaler import RoomSignaler, init_of
 from .attempts import Attempt, Attempts
 from .key_exchange import (
     Code,
     Confirm,
     Fingerprints,
     Pairing,
+    PairingMessage,
     Pake,
     Refused,
-    Saying,
     Side,
-    read,
-    said,
+    begin,
+    decode,
+    encode,
 )
+from .participant import Participant, has_role
 
 logger = get_logger(__name__)
 
-GUESSES = 3
+MAX_GUESSES = 3
 """Wrong codes after which a code is void."""
 
-BUSY_PAUSE = 2.0
+BUSY_RETRY_SECONDS = 2.0
 """Seconds after which a receiver asks a busy sender again."""
 
-_STRANGERS = 32
-"""Exchanges that are kept at the same time; the oldest is given up for another."""
-
-
-@dataclass(slots=True)
-class _Other:
-    """Somebody in the room."""
-
-    id: str
-    pairing: Pairing
-    way: RoomSignaler
-    signed: Fingerprints | None = None
-    peer: RemotePeer | None = None
-    running: asyncio.Task[None] | None = field(default=None, repr=False)
-    is_away: bool = False
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether there is a connection, or one is about to be, as far as this side can tell."""
-        peer = self.peer
-        if peer is None or peer.has_ended or self.is_away:
-            return False
-        return peer.connection.connectionState in ("new", "connecting", "connected")
-
-
-class _SigningSignaler:
-    """Signs each description before it goes out."""
-
-    def __init__(self, way: RoomSignaler, pairing: Pairing) -> None:
-        self._way, self._pairing = way, pairing
-        self.candidate = way.candidate
-
-    async def description(self, description: RTCSessionDescription) -> None:
-        await self._way.message(said(self._pairing.sign(description.sdp)))
-        await self._way.description(description)
+_MAX_UNPAIRED = 32
+"""Key exchanges that are kept open at the same time; beyond it the oldest is dropped."""
 
 
 @asynccontextmanager
@@ -104,14 +74,15 @@ async def meet(
     configuration: PeerConfiguration | None = None,
     connect_timeout: float = 30.0,
 ) -> "AsyncIterator[Meeting]":
-    """Be at the place that a code names, until the end of the block.
+    """Wait in the room of a code for the remote peer, until the end of the block.
 
     Args:
         url: The signaling server, as ``ws://127.0.0.1:8080/ws``.
         code: The code.
-        side: Which side this is.
-        ssl: How the certificate of a ``wss://`` server is verified.
-        configuration: For the connections; without ``iceServers`` the server's are used.
+        side: The role of this program.
+        ssl: The TLS context that verifies the certificate of a ``wss://`` server.
+        configuration: The configuration of the connections; without ``iceServers`` those of the
+            signaling server are used.
         connect_timeout: Seconds that a connection may take.
 
     Raises:
@@ -132,17 +103,18 @@ async def meet(
 
 
 class Meeting:
-    """Iterating gives the other side, each time that it comes and has shown that it has the code.
+    """The rendezvous of this program with the remote peer that has the same code.
 
-    Each one takes the place of the one before, whose connection is ended: it is the same side, in a
-    new process. The iteration raises what ends the meeting: ``PairingError``, or what signaling
-    raised when it is lost for good.
+    Iterating gives a connection each time that the remote peer has come and shown that it has the
+    code. A new connection replaces the one before, which is ended: it is the same user, in a new
+    process. The iteration raises the error that ends the meeting: a ``PairingError``, or the error
+    with which signaling was lost for good.
 
     Attributes:
-        is_busy: Whether this sender works with the one it is connected to, so that another one has
-            to wait until that is gone or :attr:`is_busy` is taken back.
-        on_busy: Called when this is a receiver and the sender said that it is busy; it is asked
-            again as long as the meeting lasts.
+        is_busy: Set by a sender while it transfers to a receiver. Another receiver is then turned
+            away until the first one has gone, or until this is false again.
+        on_busy: Called in a receiver when the sender has answered that it is busy. The receiver
+            then asks again for as long as the meeting lasts.
     """
 
     def __init__(
@@ -156,28 +128,28 @@ class Meeting:
         self._client, self._code, self._side = client, code, side
         self._configuration = configuration or PeerConfiguration()
         self._connect_timeout = connect_timeout
-        self._others: dict[str, _Other] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._asking: set[asyncio.Task[None]] = set()
+        self._participants: dict[str, Participant] = {}
+        self._connections: set[asyncio.Task[None]] = set()
+        self._retries: set[asyncio.Task[None]] = set()
         self._attempts = Attempts()
-        self._attempted = asyncio.Event()
+        self._has_attempt = asyncio.Event()
         self._lock = asyncio.Lock()
         self._paired: Arrivals[RemotePeer] = Arrivals()
         self._failure: PairingError | SignalingError | None = None
         self._guesses = 0
-        self._shown = 0
+        self._unanswered_confirms = 0
         self.is_busy = False
         self.on_busy: Callable[[], None] = lambda: None
 
     @property
     def side(self) -> Side:
-        """Which side this is."""
+        """The role of this program."""
         return self._side
 
     @property
     def is_shared(self) -> bool:
-        """Whether somebody else is here who takes the same side, with a code of its own maybe."""
-        return any(_is(info, self._side) for info in self._client.peers)
+        """True if another participant of the room has the same role, perhaps with another code."""
+        return any(has_role(info, self._side) for info in self._client.peers)
 
     async def __aiter__(self) -> AsyncIterator[RemotePeer]:
         async for peer in self._paired:
@@ -187,8 +159,8 @@ class Meeting:
             raise self._failure
 
     async def run(self) -> None:
-        """Take in what comes, until the meeting ends."""
-        listening = asyncio.create_task(self._listen(), name="what is said at a meeting")
+        """Process signaling events and pairing attempts until the meeting ends."""
+        listening = asyncio.create_task(self._listen(), name="signaling of a meeting")
         working = asyncio.create_task(self._work(), name="pairing at a meeting")
         tasks = {listening, working}
         try:
@@ -203,247 +175,228 @@ class Meeting:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._paired.end()
 
-    async def _listen(self) -> None:
-        for info in self._client.peers:
-            self._greet(info)
-        async for event in self._client:
-            async with self._lock:
-                await self._take(event)
+    async def close(self) -> None:
+        """End all connections."""
+        for participant in self._participants.values():
+            if participant.peer is not None:
+                participant.peer.end("closed")
+        for task in self._retries:
+            task.cancel()
+        if tasks := {*self._connections, *self._retries}:
+            await asyncio.wait(tasks)
+
+    # --- pairing attempts, whose computations take milliseconds and run in a thread
 
     async def _work(self) -> None:
-        """Work at the attempts, one after the other; what that costs is spent in a thread."""
+        """Process the attempts, one at a time."""
         loop = asyncio.get_running_loop()
         while True:
-            self._attempted.clear()
+            self._has_attempt.clear()
             now = loop.time()
             attempt = self._attempts.next(now)
             if attempt is None:
-                due = self._attempts.due()
+                deadline = self._attempts.next_deadline()
                 try:
-                    async with asyncio.timeout(None if due is None else max(due - now, 0)):
-                        await self._attempted.wait()
+                    async with asyncio.timeout(
+                        None if deadline is None else max(deadline - now, 0)
+                    ):
+                        await self._has_attempt.wait()
                 except TimeoutError:
                     pass
                 continue
             await self._try(attempt)
-            for saying in self._attempts.done(attempt):
+            for message in self._attempts.finish(attempt):
                 async with self._lock:
-                    await self._on_saying(attempt.id, cast("Saying", saying))
+                    await self._on_pairing_message(attempt.id, cast("PairingMessage", message))
 
     async def _try(self, attempt: Attempt) -> None:
-        half = attempt.half
-        other = self._others.get(attempt.id)
-        if isinstance(half, Pake) and self._side is Side.RECEIVER:
-            if other is not None and not other.pairing.has_key:
-                await self._show(other, half, attempt)
+        pake = cast("Pake | None", attempt.pake)
+        participant = self._participants.get(attempt.id)
+        if pake is not None and self._side is Side.RECEIVER:
+            if participant is not None and not participant.pairing.has_key:
+                await self._confirm(participant, pake, attempt)
             return
-        pairing, is_half = await asyncio.to_thread(
-            _begun, self._code, self._side, cast("Pake | None", half)
-        )
+        pairing, is_valid = await asyncio.to_thread(begin, self._code, self._side, pake)
         async with self._lock:
-            if not self._attempts.is_wanted(attempt):
-                return  # it is gone
-            other = self._meet(attempt.id, pairing)
-            if is_half:
-                await other.way.message(said(pairing.pake))
+            if not self._attempts.is_pending(attempt):
+                return  # the participant has left
+            participant = self._add(attempt.id, pairing)
+            if is_valid:
+                await participant.signaler.message(encode(pairing.pake))
             else:
-                await self._refuse(other, "wrong-code")
+                await self._refuse_code(participant)
 
-    async def close(self) -> None:
-        """End all connections."""
-        for other in self._others.values():
-            if other.peer is not None:
-                other.peer.end("closed")
-        for task in self._asking:
-            task.cancel()
-        if tasks := {*self._tasks, *self._asking}:
-            await asyncio.wait(tasks)
+    async def _confirm(self, participant: Participant, pake: Pake, attempt: Attempt) -> None:
+        # Each confirmation lets its reader test one guess of the code, without having to answer. So
+        # it counts as a guess until a right answer comes.
+        if self._unanswered_confirms >= MAX_GUESSES:
+            raise CodeUsedUp(self._unanswered_confirms)
+        confirm = await asyncio.to_thread(participant.pairing.receive, pake)
+        async with self._lock:
+            is_current = self._participants.get(participant.id) is participant
+            if self._attempts.is_pending(attempt) and is_current:
+                self._unanswered_confirms += 1
+                await participant.signaler.message(encode(confirm))
 
-    # --- what comes
+    def _enqueue(self, attempt: Attempt) -> None:
+        if self._attempts.add(attempt):
+            self._has_attempt.set()
 
-    async def _take(self, event: object) -> None:
+    # --- signaling events
+
+    async def _listen(self) -> None:
+        for info in self._client.peers:
+            self._approach(info)
+        async for event in self._client:
+            async with self._lock:
+                await self._on_event(event)
+
+    async def _on_event(self, event: object) -> None:
         match event:
             case PeerJoined():
-                self._greet(event.peer)
+                self._approach(event.peer)
             case PeerMessage():
                 await self._on_message(event.from_, event.data)
             case PeerDescription():
                 await self._on_description(event)
             case PeerCandidate():
-                other = self._others.get(event.from_)
-                if other is not None and other.peer is not None:
-                    await other.peer.receive_candidate(init_of(event.candidate))
+                participant = self._participants.get(event.from_)
+                if participant is not None and participant.peer is not None:
+                    await participant.peer.receive_candidate(init_of(event.candidate))
             case PeerAway() | PeerBack():
-                if (other := self._others.get(event.id)) is not None:
-                    other.is_away = isinstance(event, PeerAway)
+                if (participant := self._participants.get(event.id)) is not None:
+                    participant.is_away = isinstance(event, PeerAway)
             case PeerLeft():
                 self._attempts.forget(event.id)
-                self._forget(event.id, event.reason)
+                self._remove(event.id, event.reason)
             case PeerBye():
-                self._forget(event.from_, "bye")
+                self._remove(event.from_, "bye")
             case Rejoined():
-                for id in list(self._others):
+                for id in list(self._participants):
                     self._attempts.forget(id)
-                    self._forget(id, "rejoined")
+                    self._remove(id, "rejoined")
                 for info in event.joined.peers:
-                    self._greet(info)
+                    self._approach(info)
 
-    def _greet(self, info: PeerInfo) -> None:
-        # The receiver speaks first, to whoever may be the sender.
-        if self._side is Side.RECEIVER and _is(info, Side.SENDER):
-            self._attempt(Attempt(info.id))
+    def _approach(self, info: PeerInfo) -> None:
+        """Begin a key exchange with a possible sender; it is the receiver that begins."""
+        if self._side is Side.RECEIVER and has_role(info, Side.SENDER):
+            self._enqueue(Attempt(info.id))
 
-    def _attempt(self, attempt: Attempt) -> None:
-        if self._attempts.add(attempt):
-            self._attempted.set()
+    def _add(self, id: str, pairing: Pairing) -> Participant:
+        self._remove(id, "again")
+        unpaired = [other.id for other in self._participants.values() if other.peer is None]
+        for oldest in unpaired[: -_MAX_UNPAIRED + 1]:
+            self._remove(oldest, "crowd")
+        participant = Participant(id, pairing, RoomSignaler(self._client, id))
+        self._participants[id] = participant
+        return participant
 
-    def _meet(self, id: str, pairing: Pairing) -> _Other:
-        self._forget(id, "again")
-        for stranger in [o.id for o in self._others.values() if o.peer is None][: -_STRANGERS + 1]:
-            self._forget(stranger, "crowd")
-        other = _Other(id, pairing, RoomSignaler(self._client, id))
-        self._others[id] = other
-        return other
-
-    def _forget(self, id: str, reason: str) -> None:
-        other = self._others.pop(id, None)
-        if other is not None and other.peer is not None:
-            other.peer.end(reason)
+    def _remove(self, id: str, reason: str) -> None:
+        participant = self._participants.pop(id, None)
+        if participant is not None and participant.peer is not None:
+            participant.peer.end(reason)
 
     async def _on_message(self, id: str, data: object) -> None:
-        saying = read(data)
-        if isinstance(saying, Pake):
-            if self._side is Side.SENDER or id in self._others:
-                self._attempt(Attempt(id, saying))
-        elif saying is not None and not self._attempts.follow(id, saying):
-            await self._on_saying(id, saying)
+        message = decode(data)
+        if isinstance(message, Pake):
+            if self._side is Side.SENDER or id in self._participants:
+                self._enqueue(Attempt(id, message))
+        elif message is not None and not self._attempts.queue_message(id, message):
+            await self._on_pairing_message(id, message)
 
-    async def _on_saying(self, id: str, saying: Saying) -> None:
-        other = self._others.get(id)
-        match saying:
-            case Confirm() if other is not None and other.pairing.has_key:
-                await self._on_confirm(other, saying)
-            case Fingerprints() if other is not None and other.pairing.is_paired:
-                other.signed = saying
-            case Refused() if other is not None:
-                self._on_refused(other, saying)
+    async def _on_pairing_message(self, id: str, message: PairingMessage) -> None:
+        participant = self._participants.get(id)
+        match message:
+            case Confirm() if participant is not None and participant.pairing.has_key:
+                await self._on_confirm(participant, message)
+            case Fingerprints() if participant is not None and participant.pairing.is_paired:
+                participant.signature = message
+            case Refused() if participant is not None:
+                self._on_refused(participant, message)
 
-    async def _show(self, other: _Other, pake: Pake, attempt: Attempt) -> None:
-        # Who gets this can try one guess on it, and need not answer: it counts until it does.
-        if self._shown >= GUESSES:
-            raise CodeUsedUp(self._shown)
-        confirm = await asyncio.to_thread(other.pairing.receive, pake)
-        async with self._lock:
-            if self._attempts.is_wanted(attempt) and self._others.get(other.id) is other:
-                self._shown += 1
-                await other.way.message(said(confirm))
-
-    async def _on_confirm(self, other: _Other, confirm: Confirm) -> None:
-        if other.pairing.is_paired:
+    async def _on_confirm(self, participant: Participant, confirm: Confirm) -> None:
+        if participant.pairing.is_paired:
             return
         try:
-            other.pairing.check(confirm)
+            participant.pairing.check(confirm)
         except WrongCode:
-            await self._refuse(other, "wrong-code")
+            await self._refuse_code(participant)
             return
-        self._attempts.paired(other.id)
+        self._attempts.paired(participant.id)
         if self._side is Side.SENDER:
-            await other.way.message(said(other.pairing.confirmation))
-            if self.is_busy and any(one.is_connected for one in self._others.values()):
-                self._forget(other.id, "busy")
-                await other.way.message(said(Refused("busy")))
+            await participant.signaler.message(encode(participant.pairing.confirmation))
+            if self.is_busy and any(one.is_connected for one in self._participants.values()):
+                self._remove(participant.id, "busy")
+                await participant.signaler.message(encode(Refused("busy")))
                 return
         else:
-            self._shown -= 1
-        for id in [id for id in self._others if id != other.id]:
-            self._forget(id, "superseded")
-        self._connect(other)
+            self._unanswered_confirms -= 1
+        for id in [id for id in self._participants if id != participant.id]:
+            self._remove(id, "superseded")
+        self._connect(participant)
 
-    async def _refuse(self, other: _Other, reason: str) -> None:
-        self._others.pop(other.id, None)
+    async def _refuse_code(self, participant: Participant) -> None:
+        self._participants.pop(participant.id, None)
         self._guesses += 1
-        logger.warning("somebody tried a wrong code: %d of %d", self._guesses, GUESSES)
-        await other.way.message({"pairing": "refused", "reason": reason})
+        logger.warning("pairing: a wrong code was tried: %d of %d", self._guesses, MAX_GUESSES)
+        await participant.signaler.message(encode(Refused("wrong-code")))
         if self._side is Side.RECEIVER:
             raise WrongCode
-        if self._guesses >= GUESSES:
+        if self._guesses >= MAX_GUESSES:
             raise CodeUsedUp(self._guesses)
 
-    def _on_refused(self, other: _Other, refused: Refused) -> None:
-        # Before it is paired anybody may say so to the sender, who goes on with others.
-        if self._side is Side.RECEIVER or other.pairing.is_paired:
-            is_busy = refused.reason == "busy" and other.pairing.is_paired
-            self._forget(other.id, "busy" if is_busy else "refused")
+    def _on_refused(self, participant: Participant, refused: Refused) -> None:
+        # Before pairing anyone in the room may send this to a sender, which then waits for others.
+        if self._side is Side.RECEIVER or participant.pairing.is_paired:
+            is_busy = refused.reason == "busy" and participant.pairing.is_paired
+            self._remove(participant.id, "busy" if is_busy else "refused")
             if is_busy:
-                self._ask_again(other.id)
+                self._retry_later(participant.id)
                 return
             if refused.reason == "fingerprints":
                 raise FingerprintMismatch
             raise WrongCode
-        self._forget(other.id, "refused")
+        self._remove(participant.id, "refused")
 
-    def _ask_again(self, id: str) -> None:
+    def _retry_later(self, id: str) -> None:
         self.on_busy()
-        asking = asyncio.create_task(self._ask_later(id), name="asking a busy sender again")
-        self._asking.add(asking)
-        asking.add_done_callback(self._asking.discard)
+        retry = asyncio.create_task(self._retry(id), name="asking a busy sender again")
+        self._retries.add(retry)
+        retry.add_done_callback(self._retries.discard)
 
-    async def _ask_later(self, id: str) -> None:
-        await asyncio.sleep(BUSY_PAUSE)
+    async def _retry(self, id: str) -> None:
+        await asyncio.sleep(BUSY_RETRY_SECONDS)
         for info in self._client.peers:
-            if info.id == id and id not in self._others:
-                self._greet(info)
+            if info.id == id and id not in self._participants:
+                self._approach(info)
 
     async def _on_description(self, event: PeerDescription) -> None:
-        other = self._others.get(event.from_)
-        if other is None or other.peer is None:
+        participant = self._participants.get(event.from_)
+        if participant is None or participant.peer is None:
             return
-        if not other.pairing.verify(other.signed, event.description.sdp):
-            self._forget(other.id, "fingerprints")
-            await other.way.message(said(Refused("fingerprints")))
+        if not participant.pairing.verify(participant.signature, event.description.sdp):
+            self._remove(participant.id, "fingerprints")
+            await participant.signaler.message(encode(Refused("fingerprints")))
             raise FingerprintMismatch
         description = RTCSessionDescription(sdp=event.description.sdp, type=event.description.type)
-        await other.peer.receive_description(description)
+        await participant.peer.receive_description(description)
 
-    # --- the connection
+    # --- connections
 
-    def _connect(self, other: _Other) -> None:
-        configuration = self._configuration
-        if configuration.iceServers is None:
-            servers = list(usable_servers(self._client.ice_servers))
-            configuration = replace(configuration, iceServers=servers)
-        peer = other.peer = RemotePeer(
-            id=other.id,
-            name=str(self._side.other),
-            polite=self._side is Side.SENDER,
-            signaler=_SigningSignaler(other.way, other.pairing),
-            configuration=configuration,
-            connect_timeout=self._connect_timeout,
+    def _connect(self, participant: Participant) -> None:
+        peer = participant.make_peer(
+            self._client, self._side, self._configuration, self._connect_timeout
         )
         task = asyncio.create_task(peer.run(), name=f"paired {self._side.other}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        other.running = task
-        peer.connection.on("connectionstatechange", lambda: self._on_state(peer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        participant.running = task
+        peer.connection.on("connectionstatechange", lambda: self._on_state_change(peer))
         if self._side is Side.RECEIVER:
             peer.start()
         self._paired.put(peer)
 
-    def _on_state(self, peer: RemotePeer) -> None:
+    def _on_state_change(self, peer: RemotePeer) -> None:
         if peer.connection.connectionState == "disconnected":
             self._client.suspect()
-
-
-def _begun(code: Code, side: Side, half: Pake | None) -> tuple[Pairing, bool]:
-    """Begin an exchange and take the other side's half, if it came; tell whether it is one."""
-    pairing = Pairing(code, side)
-    if half is not None:
-        try:
-            pairing.receive(half)
-        except WrongCode:
-            return pairing, False
-    return pairing, True
-
-
-def _is(info: PeerInfo, side: Side) -> bool:
-    return info.name.startswith(f"{side}-")

@@ -21,8 +21,8 @@ from icefloe.peer.pairing.key_exchange import (
     Pake,
     Refused,
     Side,
-    read,
-    said,
+    decode,
+    encode,
 )
 from tests.fuzz.target import Target, join, split
 
@@ -42,7 +42,7 @@ def _listen(begun: tuple[Pairing, Pairing], data: bytes) -> bool:
             sender.verify(signed, part.decode("utf-8", "replace"))
             continue
         try:
-            saying = read(msgspec.json.decode(part))
+            saying = decode(msgspec.json.decode(part))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue  # signaling takes none such
         match saying:
@@ -59,8 +59,8 @@ def _listen(begun: tuple[Pairing, Pairing], data: bytes) -> bool:
             case Fingerprints():
                 signed = saying
             case Refused():
-                said(saying)
-        attempts.follow("1", saying)
+                encode(saying)
+        attempts.queue_message("1", saying)
     return sender.verify(signed, _SDP)
 
 
@@ -91,9 +91,9 @@ def seeds() -> Sequence[bytes]:
     """Return exchanges that go well, and what a description may have of fingerprints."""
     _, receiver = _paired()
     half, confirm, signed = receiver.pake, receiver.confirmation, receiver.sign(_SDP)
-    told = [json.dumps(said(one)).encode() for one in (half, confirm, signed)]
+    told = [json.dumps(encode(one)).encode() for one in (half, confirm, signed)]
     refused = [
-        json.dumps(said(Refused(reason))).encode()
+        json.dumps(encode(Refused(reason))).encode()
         for reason in ("wrong-code", "used-up", "fingerprints", "busy")
     ]
     bad = [Pake("00" * 33), Pake("53" + "ff" * 32), Pake("ab"), Pake("52" + "00" * 32)]
@@ -107,7 +107,7 @@ def seeds() -> Sequence[bytes]:
     return [
         join([*told, _SDP.encode()]),
         join(refused),
-        join(json.dumps(said(one)).encode() for one in bad),
+        join(json.dumps(encode(one)).encode() for one in bad),
         join(one.encode() for one in descriptions),
         join([told[0]] * 20),
     ]

@@ -12,9 +12,9 @@ from icefloe.peer.files.errors import Failure
 from icefloe.peer.files.protocol import Data, decode_from_receiver, decode_from_sender
 from icefloe.peer.files.receiver import Receiver, ReceiverState, Write
 from icefloe.peer.files.sender import Sender, SenderState
-from icefloe.peer.pairing.attempts import ATTEMPTS, LONGEST_PAUSE
-from icefloe.peer.pairing.key_exchange import Code, Pairing, Refused, Saying, Side
-from icefloe.peer.pairing.rendezvous import GUESSES
+from icefloe.peer.pairing.attempts import MAX_ATTEMPTS, MAX_PAUSE
+from icefloe.peer.pairing.key_exchange import Code, Pairing, PairingMessage, Refused, Side
+from icefloe.peer.pairing.rendezvous import MAX_GUESSES
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs" / "files-protocol.md").read_text(encoding="utf-8")
@@ -101,7 +101,7 @@ def test_the_hashes_of_the_example_are_right() -> None:
 
 def test_every_message_failure_and_limit_is_specified() -> None:
     messages = {*get_args(protocol.FromSender), *get_args(protocol.FromReceiver)}
-    for message in {*messages, *get_args(Saying)}:
+    for message in {*messages, *get_args(PairingMessage)}:
         assert f"`{message.__struct_config__.tag}`" in DOCUMENT
         for name in message.__struct_fields__:
             assert f"`{name}`" in DOCUMENT or f"`[{name}]`" in DOCUMENT, (message, name)
@@ -114,6 +114,6 @@ def test_every_message_failure_and_limit_is_specified() -> None:
     assert str(protocol.FILE_COST) in DOCUMENT
     assert f"1 to {protocol.LONGEST_PATH} bytes" in DOCUMENT
     assert f"with {protocol.ENTRY_COST} for each entry" in DOCUMENT
-    assert f"in {ATTEMPTS} of them" in DOCUMENT
-    assert f"{LONGEST_PAUSE:.0f} seconds at most" in DOCUMENT
-    assert f"until there were {GUESSES}" in DOCUMENT
+    assert f"in {MAX_ATTEMPTS} of them" in DOCUMENT
+    assert f"{MAX_PAUSE:.0f} seconds at most" in DOCUMENT
+    assert f"until there were {MAX_GUESSES}" in DOCUMENT

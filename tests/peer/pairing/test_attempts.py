@@ -5,15 +5,15 @@ from collections import Counter
 from itertools import pairwise
 
 from icefloe.peer.pairing.attempts import (
-    ATTEMPTS,
-    FREE,
-    LONGEST_PAUSE,
-    MOST_LINES,
-    WAITING,
+    FREE_ATTEMPTS,
+    MAX_ATTEMPTS,
+    MAX_PARTICIPANTS,
+    MAX_PAUSE,
+    MAX_QUEUED,
     Attempt,
     Attempts,
 )
-from icefloe.peer.pairing.key_exchange import Code, Pairing, Side, said
+from icefloe.peer.pairing.key_exchange import Code, Pairing, Side, encode
 from icefloe.peer.pairing.rendezvous import meet
 from icefloe.signaling import Message, PeerMessage, connect, serve
 
@@ -28,23 +28,23 @@ def test_one_participant_gets_few_attempts_however_often_it_asks() -> None:
             attempts.add(Attempt("a"))
         while (attempt := attempts.next(now)) is not None:
             done.append(now)
-            attempts.done(attempt)
+            attempts.finish(attempt)
         now += 0.5
-    assert len(done) == ATTEMPTS
-    assert done[:FREE] == [0.0] * FREE
-    assert max(b - a for a, b in pairwise(done)) <= LONGEST_PAUSE + 0.5
-    assert attempts.due() is None
+    assert len(done) == MAX_ATTEMPTS
+    assert done[:FREE_ATTEMPTS] == [0.0] * FREE_ATTEMPTS
+    assert max(b - a for a, b in pairwise(done)) <= MAX_PAUSE + 0.5
+    assert attempts.next_deadline() is None
 
 
 def test_who_asked_least_is_served_first() -> None:
     attempts = Attempts()
     for id in ("a", "b"):
-        for _ in range(WAITING):
+        for _ in range(MAX_QUEUED):
             attempts.add(Attempt(id))
     for _ in range(2):
         attempt = attempts.next(0)
         assert attempt is not None
-        attempts.done(attempt)
+        attempts.finish(attempt)
     attempts.add(Attempt("late"))
     attempt = attempts.next(0)
     assert attempt is not None
@@ -53,47 +53,47 @@ def test_who_asked_least_is_served_first() -> None:
 
 def test_what_is_said_after_an_attempt_waits_for_it() -> None:
     attempts = Attempts()
-    assert not attempts.follow("a", "nothing to wait for")
+    assert not attempts.queue_message("a", "nothing to wait for")
     first, second = Attempt("a"), Attempt("a")
     attempts.add(first)
-    assert attempts.follow("a", "one")
+    assert attempts.queue_message("a", "one")
     attempts.add(second)
-    assert attempts.follow("a", "two")
+    assert attempts.queue_message("a", "two")
     assert attempts.next(0) is first
-    assert attempts.done(first) == ["one"]
-    assert attempts.is_wanted(second)
+    assert attempts.finish(first) == ["one"]
+    assert attempts.is_pending(second)
     attempts.forget("a")
-    assert not attempts.is_wanted(second)
-    assert attempts.done(second) == []
+    assert not attempts.is_pending(second)
+    assert attempts.finish(second) == []
     assert attempts.next(0) is None
 
 
 def test_lines_are_bounded_in_length_and_number() -> None:
     attempts = Attempts()
-    assert [attempts.add(Attempt("a")) for _ in range(100)].count(True) == WAITING
-    for number in range(10 * MOST_LINES):
+    assert [attempts.add(Attempt("a")) for _ in range(100)].count(True) == MAX_QUEUED
+    for number in range(10 * MAX_PARTICIPANTS):
         attempts.add(Attempt(f"{number}"))
     left = 0
     while (attempt := attempts.next(0)) is not None:
-        attempts.done(attempt)
+        attempts.finish(attempt)
         left += 1
-    assert left < MOST_LINES + WAITING
+    assert left < MAX_PARTICIPANTS + MAX_QUEUED
 
 
 def test_who_has_the_code_may_come_again_at_once() -> None:
     attempts = Attempts()
-    for _ in range(5 * ATTEMPTS):
+    for _ in range(5 * MAX_ATTEMPTS):
         assert attempts.add(Attempt("a"))
         attempt = attempts.next(0)
         assert attempt is not None
-        attempts.done(attempt)
+        attempts.finish(attempt)
         attempts.paired("a")
 
 
 async def test_strangers_who_flood_a_sender_do_not_hold_up_the_right_one() -> None:
     # On the loop, each of these would take 20 ms, and all of them some seconds.
     asked = 150
-    half = said(Pairing(OTHER, Side.RECEIVER).pake)
+    half = encode(Pairing(OTHER, Side.RECEIVER).pake)
     answers: Counter[str] = Counter()
     async with serve("127.0.0.1", 0) as server, meet(server.url, CODE, Side.SENDER) as sender:
 
@@ -127,4 +127,4 @@ async def test_strangers_who_flood_a_sender_do_not_hold_up_the_right_one() -> No
         for task in flooding:
             task.cancel()
         await asyncio.gather(*flooding, return_exceptions=True)
-    assert max(answers.values()) <= ATTEMPTS
+    assert max(answers.values()) <= MAX_ATTEMPTS

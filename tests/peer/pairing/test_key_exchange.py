@@ -29,10 +29,10 @@ from icefloe.peer.pairing.key_exchange import (
     Pake,
     Refused,
     Side,
-    read,
-    said,
+    decode,
+    encode,
 )
-from icefloe.peer.pairing.rendezvous import GUESSES, Meeting, meet
+from icefloe.peer.pairing.rendezvous import MAX_GUESSES, Meeting, meet
 from icefloe.signaling import (
     Description,
     Message,
@@ -185,7 +185,7 @@ def test_nonsense_for_a_half_is_a_wrong_code(data: bytes) -> None:
     )
 )
 def test_anything_else_is_not_about_pairing(data: Any) -> None:
-    assert read(data) is None
+    assert decode(data) is None
 
 
 # --- over signaling
@@ -275,18 +275,18 @@ async def test_only_who_has_the_code_can_say_that_it_is_busy(server: SignalingSe
         ending = asyncio.create_task(ends(receiver))
         async with connect(server.url, room=CODE.room, name=f"{Side.SENDER}-0") as stranger:
             assert isinstance(await said_by_the_other(stranger), Pake)
-            await stranger.send(Message(to=stranger.peers[0].id, data=said(Refused("busy"))))
+            await stranger.send(Message(to=stranger.peers[0].id, data=encode(Refused("busy"))))
             assert isinstance(await ending, WrongCode)
 
 
 async def test_a_wrong_code_is_refused_and_guesses_are_limited(server: SignalingServer) -> None:
     async with meet(server.url, CODE, Side.SENDER) as sender:
         waiting = asyncio.create_task(paired(sender))
-        for _ in range(GUESSES):
+        for _ in range(MAX_GUESSES):
             async with meet(server.url, OTHER, Side.RECEIVER) as guesser:
                 with pytest.raises(WrongCode):
                     await paired(guesser)
-        with pytest.raises(CodeUsedUp, match=str(GUESSES)):
+        with pytest.raises(CodeUsedUp, match=str(MAX_GUESSES)):
             await waiting
         async with meet(server.url, CODE, Side.RECEIVER) as late:
             with pytest.raises(TimeoutError):
@@ -309,26 +309,26 @@ async def test_a_receiver_shows_what_can_be_guessed_on_to_few(server: SignalingS
     shown = 0
     async with meet(server.url, CODE, Side.RECEIVER) as receiver:
         ending = asyncio.create_task(ends(receiver))
-        for number in range(GUESSES + 1):
+        for number in range(MAX_GUESSES + 1):
             name = f"{Side.SENDER}-{number}"
             async with connect(server.url, room=CODE.room, name=name) as guesser:
                 half = await said_by_the_other(guesser)
                 assert isinstance(half, Pake)
                 await guesser.send(
-                    Message(to=guesser.peers[0].id, data=said(Pairing(OTHER, Side.SENDER).pake))
+                    Message(to=guesser.peers[0].id, data=encode(Pairing(OTHER, Side.SENDER).pake))
                 )
-                if number < GUESSES:
+                if number < MAX_GUESSES:
                     assert isinstance(await said_by_the_other(guesser), Confirm)
                     shown += 1
                 else:
                     assert isinstance(await ending, CodeUsedUp)
-    assert shown == GUESSES
+    assert shown == MAX_GUESSES
 
 
 async def said_by_the_other(client: SignalingClient) -> object:
     async for event in client:
         if isinstance(event, PeerMessage):
-            return read(event.data)
+            return decode(event.data)
     raise AssertionError("nothing was said")
 
 
@@ -344,19 +344,19 @@ async def test_nothing_is_told_to_who_does_not_show_that_it_has_the_code(
         offer = SessionDescription(type="offer", sdp=SDP)
         for message in (
             Description(to=to, description=offer),
-            Message(to=to, data=said(half)),
-            Message(to=to, data=said(Fingerprints("00" * 32))),
+            Message(to=to, data=encode(half)),
+            Message(to=to, data=encode(Fingerprints("00" * 32))),
             Description(to=to, description=offer),
-            Message(to=to, data=said(Confirm("00" * 32))),
+            Message(to=to, data=encode(Confirm("00" * 32))),
             Description(to=to, description=offer),
             # A second exchange, whose answer shows that all before was dealt with.
-            Message(to=to, data=said(half)),
+            Message(to=to, data=encode(half)),
         ):
             await stranger.send(message)
         told: list[object] = []
         async for event in stranger:
             assert isinstance(event, PeerMessage), event
-            told.append(read(event.data))
+            told.append(decode(event.data))
             if len(told) == 3:
                 break
     assert [type(one) for one in told] == [Pake, Refused, Pake]
@@ -461,7 +461,7 @@ async def ends(meeting: Meeting) -> PairingError | None:
 async def test_a_server_that_takes_part_itself_learns_nothing(server: SignalingServer) -> None:
     def own_half(message: dict[str, Any]) -> None:
         if message["type"] == "message" and message["data"].get("pairing") == "pake":
-            message["data"] = said(Pairing(OTHER, Side.SENDER).pake)
+            message["data"] = encode(Pairing(OTHER, Side.SENDER).pake)
 
     async with (
         tampering(server.url, own_half) as bent,
