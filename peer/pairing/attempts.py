@@ -85,9 +85,7 @@ class Attempts:
         Args:
             now: Seconds on a monotonic clock.
         """
-        due = [
-            queue for queue in self._queues.values() if queue.waiting and queue.not_before <= now
-        ]
+        due = [q for q in self._queues.values() if q.waiting and q.not_before <= now]
         if not due:
             return None
         queue = min(due, key=lambda queue: queue.attempts)  # the first one of several

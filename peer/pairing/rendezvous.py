@@ -196,13 +196,10 @@ class Meeting:
             attempt = self._attempts.next(now)
             if attempt is None:
                 deadline = self._attempts.next_deadline()
-                try:
-                    async with asyncio.timeout(
-                        None if deadline is None else max(deadline - now, 0)
-                    ):
+                wait = None if deadline is None else max(deadline - now, 0)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
                         await self._has_attempt.wait()
-                except TimeoutError:
-                    pass
                 continue
             await self._try(attempt)
             for message in self._attempts.finish(attempt):
