@@ -70,7 +70,8 @@ if TYPE_CHECKING:
         TransferFailed,
         UnsafeName,
     )
-    from .files.session import FileOffer, Progress
+    from .files.progress import Progress
+    from .files.receive_session import FileOffer
     from .ice.server_urls import RTCPeerConnectionIceErrorEvent
     from .rooms.attend import run
     from .rooms.remote_peer import RemotePeer
@@ -214,10 +215,8 @@ __getattr__, __dir__ = exports(
             "TransferFailed",
             "UnsafeName",
         ),
-        ".files.session": (
-            "FileOffer",
-            "Progress",
-        ),
+        ".files.progress": ("Progress",),
+        ".files.receive_session": ("FileOffer",),
         ".ice.server_urls": ("RTCPeerConnectionIceErrorEvent",),
         ".rooms.attend": ("run",),
         ".rooms.remote_peer": ("RemotePeer",),

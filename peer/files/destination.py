@@ -1,4 +1,7 @@
-"""The folder that receives: what is there of an offer, and where the rest goes. All blocks."""
+"""The folder of the receiver: places of the offered files, and data kept from earlier attempts.
+
+All functions block.
+"""
 
 import os
 import secrets
@@ -12,11 +15,11 @@ from .disk_thread import Stop
 from .file_names import arrange, check_no_links, part_name
 from .partial_file import (
     BINARY,
+    MAX_PARTS,
     NO_LINK,
-    PARTS,
     PartFile,
     WholeFile,
-    dress,
+    apply_metadata,
     exists,
     hash_of,
     status_of,
@@ -24,26 +27,27 @@ from .partial_file import (
 )
 from .protocol import Entry, Kept
 
-_GRAINS = (1, 100, 10**3, 10**6, 10**7, 10**9, 2 * 10**9)
-"""Nanoseconds to which file systems keep the time of change."""
+_TIME_RESOLUTIONS = (1, 100, 10**3, 10**6, 10**7, 10**9, 2 * 10**9)
+"""Resolutions of modification times in file systems, in nanoseconds."""
 
-_ODD_TIME = 1_700_000_001_123_456_789
+_PROBE_TIME = 1_700_000_001_123_456_789
+"""A time in nanoseconds that each of these resolutions rounds differently."""
 
 
 class Destination:
-    """A folder that receives.
+    """The folder that a transfer is received into.
 
     Args:
-        folder: The folder; it is made if it is not there.
-        entries: What is offered.
-        overwrite: Whether files that are there are replaced.
-        stop: When to give up what takes long.
+        folder: The folder, which is created if it does not exist.
+        entries: The offered entries.
+        overwrite: Whether existing files are replaced.
+        stop: The flag that stops long operations, which then raise ``Stopped``.
 
     Attributes:
-        places: Where each entry goes.
+        places: The place of each entry, as path components relative to the folder.
 
     Raises:
-        TransferFailed: It cannot be used, or a name must not.
+        TransferFailed: The folder cannot be used, or an offered name is unsafe.
     """
 
     def __init__(
@@ -63,27 +67,27 @@ class Destination:
         self._made: set[Path] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._kind = _look_at(folder)
+            self._traits = _probe(folder)
         except OSError as error:
             raise unwritable("", error, str(folder)) from error
         self.places = arrange(
-            entries, case_sensitive=self._kind.is_case_sensitive, check=self._stop.check
+            entries, case_sensitive=self._traits.is_case_sensitive, check=self._stop.check
         )
 
     def kept(self) -> list[Kept]:
-        """Return what an earlier attempt left: parts, and files that are whole. Reads all of it.
+        """Return the parts and complete files that an earlier attempt left; reads and hashes them.
 
-        A file in its place counts only with the size and the time of change that are offered, as a
-        transfer leaves it. The hash of any other file would let the sender try what is in it.
+        A complete file counts only if it has the offered size and modification time, as a transfer
+        leaves it. The hash of any other file would let the sender guess its content.
         """
         found = []
         for index, entry in enumerate(self._entries):
             self._stop.check()
             if entry.folder or entry.size is None:
                 continue
-            ways = (self._kept_part, self._kept_whole)
-            for way in ways if self._overwrite else reversed(ways):
-                kept = way(index, entry)
+            searches = (self._kept_part, self._kept_whole)
+            for search in searches if self._overwrite else reversed(searches):
+                kept = search(index, entry)
                 if kept is not None:
                     found.append(kept)
                     break
@@ -91,7 +95,7 @@ class Destination:
 
     def _kept_part(self, index: int, entry: Entry) -> Kept | None:
         path = self._path(index)
-        for number in range(PARTS):
+        for number in range(MAX_PARTS):
             part = path.with_name(part_name(path.name, entry, number))
             hashed = self._hashed(part, is_part=True)
             if hashed is not None:
@@ -101,26 +105,27 @@ class Destination:
 
     def _kept_whole(self, index: int, entry: Entry) -> Kept | None:
         path = self._path(index)
-        if not self._may_be(entry, status_of(path)):
+        if not self._may_be_received(entry, status_of(path)):
             return None
         hashed = self._hashed(path, is_part=False)
-        if hashed is None or not self._may_be(entry, hashed[0]):
+        if hashed is None or not self._may_be_received(entry, hashed[0]):
             return None
         self._whole[index] = hashed
         return Kept(index, hashed[0].st_size, hashed[1])
 
-    def _may_be(self, entry: Entry, status: os.stat_result | None) -> bool:
-        """Tell whether a file may be one that was received before."""
+    def _may_be_received(self, entry: Entry, status: os.stat_result | None) -> bool:
+        """Return whether a file may have been received for this entry before."""
+        resolution = self._traits.time_resolution
         return (
             status is not None
             and entry.mtime is not None
             and stat.S_ISREG(status.st_mode)
             and status.st_size == entry.size
-            and status.st_mtime_ns == entry.mtime // self._kind.grain * self._kind.grain
+            and status.st_mtime_ns == entry.mtime // resolution * resolution
         )
 
     def _hashed(self, path: Path, *, is_part: bool) -> tuple[os.stat_result, str] | None:
-        """Return status and hash of a file; ``None`` if there is none, or it is not to be read."""
+        """Return the status and hash of a file; ``None`` if it does not exist or cannot be used."""
         try:
             file = os.open(path, os.O_RDONLY | NO_LINK | BINARY | getattr(os, "O_NONBLOCK", 0))
         except OSError:
@@ -139,11 +144,11 @@ class Destination:
             os.close(file)
 
     def check(self) -> None:
-        """See before anything is written whether it can be.
+        """Check all places before anything is written.
 
         Raises:
-            UnsafeName: The way to a place leads through a link or a file.
-            TransferFailed: There is a file in a place, and it is surely another one.
+            UnsafeName: A parent of a place is a link or a file.
+            TransferFailed: A place has a file that is not from an earlier attempt.
         """
         for place, entry in zip(self.places, self._entries, strict=True):
             self._stop.check()
@@ -152,16 +157,19 @@ class Destination:
             status = status_of(path)
             if status is None or (entry.folder and stat.S_ISDIR(status.st_mode)):
                 continue
-            may_be_it = self._may_be(entry, status)
-            may_go = self._overwrite and not stat.S_ISDIR(status.st_mode)
-            if entry.folder or not (may_be_it or may_go):
+            is_replaceable = self._overwrite and not stat.S_ISDIR(status.st_mode)
+            if entry.folder or not (self._may_be_received(entry, status) or is_replaceable):
                 raise exists(entry.path, path)
 
     def open(self, index: int, offset: int) -> PartFile | WholeFile:
-        """Open an entry to be written from an offset on.
+        """Open a file for writing, from an offset.
+
+        Args:
+            index: The index of the entry.
+            offset: The size of the kept part to continue after, or 0.
 
         Raises:
-            TransferFailed: It cannot be written.
+            TransferFailed: The file cannot be written.
         """
         entry, path = self._entries[index], self._path(index)
         check_no_links(self._folder, self.places[index])
@@ -179,17 +187,17 @@ class Destination:
                 offset,
                 number=self._numbers.get(index),
                 overwrite=self._overwrite,
-                umask=self._kind.umask,
+                umask=self._traits.umask,
                 stop=self._stop,
             )
         except OSError as error:
             raise unwritable(entry.path, error) from error
 
     def make_folders(self) -> None:
-        """Make the folders that were offered, to be filled.
+        """Create the offered folders.
 
         Raises:
-            TransferFailed: One cannot be made.
+            TransferFailed: A folder cannot be created.
         """
         for index, entry in enumerate(self._entries):
             self._stop.check()
@@ -207,41 +215,43 @@ class Destination:
                     raise unwritable(entry.path, error) from error
 
     def complete(self) -> None:
-        """Give the folders that were made their times and permissions, the inner ones first."""
+        """Set times and permissions of the folders that were created, the innermost first."""
         for index, entry in reversed(list(enumerate(self._entries))):
             if entry.folder and (path := self._path(index)) in self._made:
-                dress(path, entry, self._kind.umask)
+                apply_metadata(path, entry, self._traits.umask)
 
     def _path(self, index: int) -> Path:
         return self._folder.joinpath(*self.places[index])
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """How the file system of a folder deals with files that are made there.
+class _FileSystemTraits:
+    """Properties of the file system of a folder.
 
     Attributes:
-        is_case_sensitive: Whether it tells ``a`` from ``A``.
+        is_case_sensitive: Whether file names are case-sensitive.
         umask: Permission bits that new files do not get.
-        grain: Nanoseconds to which it keeps the time of change.
+        time_resolution: The resolution of modification times, in nanoseconds.
     """
 
     is_case_sensitive: bool
     umask: int
-    grain: int
+    time_resolution: int
 
 
-def _look_at(folder: Path) -> _Kind:
-    """Make a file in a folder and see what becomes of it."""
+def _probe(folder: Path) -> _FileSystemTraits:
+    """Determine the properties of a file system with a temporary file in the folder."""
     probe = folder / f".icefloe-{secrets.token_hex(8)}-probe"
-    # Asking the system for the umask means changing it, for all threads.
+    # os.umask() returns the umask only by changing it, for all threads.
     os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY | BINARY, 0o777))
     try:
         mode = stat.S_IMODE(probe.stat().st_mode)
-        os.utime(probe, ns=(_ODD_TIME, _ODD_TIME))
+        os.utime(probe, ns=(_PROBE_TIME, _PROBE_TIME))
         kept = probe.stat().st_mtime_ns
-        grain = next((g for g in _GRAINS if _ODD_TIME // g * g == kept), _GRAINS[-1])
+        resolutions = (r for r in _TIME_RESOLUTIONS if _PROBE_TIME // r * r == kept)
+        resolution = next(resolutions, _TIME_RESOLUTIONS[-1])
         is_case_sensitive = not probe.with_name(probe.name.upper()).exists()
     finally:
         probe.unlink(missing_ok=True)
-    return _Kind(is_case_sensitive, 0o777 & ~mode if os.name == "posix" else 0, grain)
+    umask = 0o777 & ~mode if os.name == "posix" else 0
+    return _FileSystemTraits(is_case_sensitive, umask, resolution)

@@ -1,4 +1,4 @@
-"""The thread in which files of a transfer are read and written."""
+"""A worker thread for blocking file access, with cancellation of long operations."""
 
 import asyncio
 import threading
@@ -11,32 +11,32 @@ _Result = TypeVar("_Result")
 
 
 class Stopped(Exception):
-    """Long work on the disk was given up, because nobody waits for it any more."""
+    """A long disk operation was abandoned, since the transfer was cancelled."""
 
 
 class Stop:
-    """A sign for long work on the disk to end: hashing, or going through many files."""
+    """A cancellation flag for long disk operations, such as hashing a large file."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def set(self) -> None:
-        """Have what runs end at its next step, and all that comes after at its first."""
+        """Stop the current operation at its next step, and all later ones at their first."""
         self._event.set()
 
     def check(self) -> None:
-        """Raise :class:`Stopped` if it was set."""
+        """Raise :class:`Stopped` if the flag is set."""
         if self._event.is_set():
             raise Stopped
 
 
 class Disk:
-    """A thread in which files are read and written, one thing at a time, in order.
+    """A thread that runs blocking file operations, one at a time.
 
-    Whoever uses it waits for each result, so that nothing queues up in it.
+    The caller waits for each result before it starts the next operation, so there is no queue.
 
     Attributes:
-        stop: What long work is to look at; set by a cancellation.
+        stop: The flag that long operations check; a cancellation sets it.
     """
 
     def __init__(self) -> None:
@@ -49,10 +49,11 @@ class Disk:
         *args: _Parameters.args,
         **kwargs: _Parameters.kwargs,
     ) -> _Result:
-        """Do something in the thread and return what it returns, or raise what it raises.
+        """Call a function in the thread; return its result or raise its exception.
 
-        Cancellation: has it stop and waits for that, so that nothing is used by two. Work that
-        looks at :attr:`stop` ends within the time of one step: a file, or 1 MiB of one.
+        Cancellation: sets :attr:`stop` and waits for the function to return, so that no file is
+        used from two threads. A function that checks the flag returns within one step: a file, or
+        1 MiB of a file.
         """
         future = self._pool.submit(work, *args, **kwargs)
         waiting = asyncio.wrap_future(future)
@@ -66,5 +67,5 @@ class Disk:
             raise
 
     async def close(self) -> None:
-        """End the thread once what it does is done; a second call does no harm."""
+        """Wait for the current operation and end the thread. Further calls have no effect."""
         await asyncio.to_thread(self._pool.shutdown)

@@ -1,4 +1,4 @@
-"""What can go wrong with a transfer.
+"""Errors of file transfers and of pairing.
 
 ::
 
@@ -25,14 +25,14 @@ from ..errors import PeerError
 
 
 class TransferError(PeerError):
-    """The root of the errors of transfers."""
+    """The base class of all errors of transfers."""
 
 
 class TransferDeclined(TransferError):
-    """The other side does not want the files.
+    """The remote peer declined the files.
 
     Attributes:
-        reason: What it said.
+        reason: The reason that it gave; may be empty.
     """
 
     def __init__(self, reason: str) -> None:
@@ -43,7 +43,9 @@ class TransferDeclined(TransferError):
 
 
 class TransferBroken(TransferError):
-    """The connection ended in the middle. Whole files and parts are kept; send again to go on.
+    """The connection ended during the transfer; files and parts that arrived are kept.
+
+    To continue, send the same files to the same folder again.
 
     Attributes:
         acknowledged: Bytes that the receiver had written.
@@ -58,37 +60,38 @@ class TransferBroken(TransferError):
 
 
 class Failure(StrEnum):
-    """Why a transfer ends before it is complete. A code for programs, known to both sides."""
+    """The reason why a transfer failed, as a code that both sides know."""
 
     CHANGED = "changed"
-    """A source was changed, or got shorter, while it was being sent."""
+    """A source file was changed or truncated while it was being sent."""
 
     UNREADABLE = "unreadable"
-    """A source cannot be read."""
+    """A source file cannot be read."""
 
     DISK_FULL = "disk-full"
-    """There is no room for the rest where it is to be written."""
+    """The disk of the receiver is full."""
 
     PERMISSION = "permission"
-    """The receiver may not write there."""
+    """The receiver has no permission to write to its folder."""
 
     EXISTS = "exists"
-    """A file of this name is there already, with another content. The sender is not told."""
+    """A file with this name and other content exists. The sender is not told."""
 
     UNSAFE = "unsafe-name"
-    """A name leads out of the folder; or there is a link in its place, which is not told."""
+    """The name leads out of the folder, or a link is in its place. The sender is not told of the
+    link."""
 
     UNWRITABLE = "unwritable"
     """Writing failed for another reason."""
 
     MISMATCH = "mismatch"
-    """What arrived is not what was sent."""
+    """The hash of the received file is not that of the source."""
 
     CANCELLED = "cancelled"
-    """Somebody stopped it."""
+    """A user or program stopped the transfer."""
 
     PROTOCOL = "protocol"
-    """One side does not understand the other."""
+    """A message violates the protocol."""
 
 
 _ADVICE = {
@@ -109,14 +112,13 @@ class TransferFailed(TransferError):
     """The transfer cannot be completed; both sides get this error.
 
     Attributes:
-        code: Why, as in :class:`Failure`; a newer version of the other side may know more.
-        path: The file it is about, as the sender named it; empty if it is about none.
-        detail: What happened.
+        code: The reason, as in :class:`Failure`; a newer version may send other codes.
+        path: The file that the error is about, as the sender named it; empty if it is about none.
+        detail: A description of what happened.
         here: Whether it happened on this side.
-        where: The place on this machine, for its user; the other side is never told. Empty if there
-            is none.
-        private: Whether it tells of something that is on this machine, such as a file in the way;
-            the other side is told no more than that this one does not go on.
+        where: The path on this machine, for its user; it is never sent. Empty if there is none.
+        private: Whether the error reveals something about this machine, such as an existing file.
+            The remote peer is then only told that this side has stopped.
     """
 
     def __init__(
@@ -141,12 +143,12 @@ class TransferFailed(TransferError):
         about = f"{quoted(path)}: " if path else ""
         side = "" if here else "The other side reports: "
         place = f": {printable(where)}" if where else ""
-        told = f"{printable(detail)}{place} ({printable(code, 64)})"
-        super().__init__(f"{side}{about}{told}. {advice}".rstrip())
+        reason_shown = f"{printable(detail)}{place} ({printable(code, 64)})"
+        super().__init__(f"{side}{about}{reason_shown}. {advice}".rstrip())
 
 
 class UnsafeName(TransferFailed, ValueError):
-    """A name that must not be used for a file in the chosen folder."""
+    """The name of an offered file is not safe to use in the folder of the receiver."""
 
     def __init__(self, path: str, reason: str, *, private: bool = False) -> None:
         detail = f"the name is refused because {reason}"
@@ -154,24 +156,24 @@ class UnsafeName(TransferFailed, ValueError):
 
 
 class PairingError(TransferError):
-    """The root of the errors of pairing by a code."""
+    """The base class of the errors of pairing by a code."""
 
 
 class InvalidCode(PairingError, ValueError):
-    """This is not a code.
+    """The text is not a code.
 
     Attributes:
-        code: What was given.
+        code: The text.
     """
 
     def __init__(self, code: str, reason: str) -> None:
         self.code = code
-        # All but one word of it may be right, and errors end in logs.
+        # The message does not show the code: most of it may be right, and errors end up in logs.
         super().__init__(f"This is not a code: {reason}. A code looks like 7-amber-falcon")
 
 
 class WrongCode(PairingError):
-    """The two sides have different codes, or somebody in between does not have it."""
+    """The two sides have different codes, or an attacker between them guesses the code."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -181,10 +183,10 @@ class WrongCode(PairingError):
 
 
 class CodeUsedUp(PairingError):
-    """The code is not valid any more, because it was guessed at.
+    """The code is void, because too many wrong codes were tried.
 
     Attributes:
-        guesses: How many wrong ones there were.
+        guesses: The number of wrong codes.
     """
 
     def __init__(self, guesses: int) -> None:
@@ -196,10 +198,10 @@ class CodeUsedUp(PairingError):
 
 
 class NobodyThere(PairingError):
-    """The other side did not come.
+    """The remote peer did not come to the rendezvous.
 
     Attributes:
-        timeout: Seconds waited.
+        timeout: The seconds waited.
     """
 
     def __init__(self, timeout: float, *, is_sender: bool = False) -> None:
@@ -217,7 +219,7 @@ class NobodyThere(PairingError):
 
 
 class SenderBusy(PairingError):
-    """The sender is sending to another receiver, which has the same code."""
+    """The sender is sending to another receiver that has the same code."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -227,7 +229,7 @@ class SenderBusy(PairingError):
 
 
 class NoPlaceFree(PairingError):
-    """There is another sender at each place of the signaling server that was tried."""
+    """All rooms of the signaling server that were tried are used by other senders."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -237,9 +239,9 @@ class NoPlaceFree(PairingError):
 
 
 class FingerprintMismatch(PairingError):
-    """The certificates of the connection are not those of the side that has the code.
+    """The DTLS fingerprints are not those of the peer that has the code.
 
-    Somebody between the two, such as the signaling server, put its own in their place.
+    An attacker, such as the signaling server, has replaced them with its own.
     """
 
     def __init__(self) -> None:

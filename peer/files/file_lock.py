@@ -1,21 +1,23 @@
-"""A lock on an open file, which belongs to one transfer at a time. Blocks for no time."""
+"""Non-blocking file locks (``flock``), so that a partial file is used by one transfer at a time."""
 
 import errno
 import os
 import sys
 
-_TAKEN = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
-_FAR = 2**62
-"""Where the byte is that is locked on Windows: nothing that is written gets there."""
+_LOCKED = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
+"""The errors of the system for a file that is locked already."""
+
+_LOCK_OFFSET = 2**62
+"""Offset of the byte that is locked on Windows, beyond the end of any file."""
 
 if sys.platform == "win32":
     import msvcrt
 
     def _lock(fd: int, *, shared: bool) -> None:
-        del shared  # there is one kind
+        del shared  # Windows has only exclusive locks here
         at = os.lseek(fd, 0, os.SEEK_CUR)
         try:
-            os.lseek(fd, _FAR, os.SEEK_SET)
+            os.lseek(fd, _LOCK_OFFSET, os.SEEK_SET)
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
         finally:
             os.lseek(fd, at, os.SEEK_SET)
@@ -28,18 +30,18 @@ else:
 
 
 def take(fd: int, *, shared: bool = False) -> bool:
-    """Lock an open file until it is closed, against other processes and within this one.
+    """Lock an open file until it is closed, against other processes and other transfers here.
 
     Args:
         fd: The open file.
-        shared: Whether others may lock it likewise, to read it.
+        shared: Whether the lock is shared, for reading.
 
     Returns:
-        Whether it is locked now; not if another one has locked it. A file system that has no locks
-        counts as one on which nobody else is.
+        Whether the file was not locked by another transfer. On a file system without locks this is
+        always true.
     """
     try:
         _lock(fd, shared=shared)
     except OSError as error:
-        return error.errno not in _TAKEN
+        return error.errno not in _LOCKED
     return True

@@ -1,8 +1,8 @@
-"""Names of files: those to send, and what they are called where they arrive.
+"""File names of a transfer: collecting files to send, and safe names for files that are received.
 
-A name from the other side is not trusted. What would lead out of the chosen folder is refused; what
-is only awkward there (control characters, device names of Windows, a name that is too long) is
-changed, in the same way every time, so that a transfer that goes on finds its parts again.
+Names from the remote peer are not trusted. A path that leads out of the folder of the receiver is
+refused. A name with control characters, a device name of Windows, or a name that is too long is
+changed. The change is deterministic, so that a transfer that is continued finds its parts again.
 """
 
 import errno
@@ -22,30 +22,30 @@ from .errors import Failure, TransferFailed, UnsafeName
 from .protocol import (
     EARLIEST,
     LATEST,
-    LONGEST_PATH,
-    MOST_ENTRIES,
-    MOST_OFFERED,
+    MAX_ENTRIES,
+    MAX_OFFER_BYTES,
+    MAX_PATH_BYTES,
     Entry,
     cost,
     violation,
 )
 
-LONGEST_NAME = 255 - len(".0123456789abcdef.part")
-"""Bytes of a name in UTF-8: most file systems take 255, and a part is named longer."""
+MAX_NAME_BYTES = 255 - len(".0123456789abcdef.part")
+"""Bytes of a name in UTF-8. Most file systems allow 255, and the name of a part has a suffix."""
 
-DEPTH = 64
-"""How deeply folders may be nested."""
+MAX_DEPTH = 64
+"""The deepest nesting of folders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Something to send.
+    """A file, folder or stream to send.
 
     Attributes:
-        path: Where it is; ``None`` for a stream.
-        entry: What is said of it.
-        mtime: When it was changed, in nanoseconds since the epoch, also where that cannot be said
-            in ``entry``; ``None`` if it does not matter.
+        path: Its path on this machine; ``None`` for a stream.
+        entry: Its description for the receiver.
+        mtime: Its modification time in nanoseconds since the epoch, even if that is out of range
+            for ``entry``; ``None`` if the time is not to be checked.
     """
 
     path: Path | None
@@ -54,33 +54,34 @@ class Source:
 
 
 def safe_name(name: str, *, windows: bool = sys.platform == "win32") -> str:
-    """Return what a file or folder of this name is called here.
+    """Return the name under which an offered file or folder is written.
 
     Args:
-        name: One part of a path.
+        name: One component of a path.
         windows: Whether characters that Windows forbids are replaced.
 
     Returns:
-        A name in Unicode's form NFC that is one part of a path on every system: without
-        separators, control characters, or those that turn the direction of writing; no device of
-        Windows; at most :data:`LONGEST_NAME` bytes. The name of a safe name is the same.
+        A name in Unicode normalization form NFC that is a single path component on every system.
+        It has no separators, control characters or bidirectional formatting characters, is not a
+        device name of Windows, and has at most :data:`MAX_NAME_BYTES` bytes. A safe name is
+        returned unchanged.
 
     Raises:
-        UnsafeName: It is empty, ``.`` or ``..``.
+        UnsafeName: The name is empty, ``.`` or ``..``.
     """
     if name in ("", ".", ".."):
         raise UnsafeName(name, "it is no name")
-    return file_name(name, longest=LONGEST_NAME, windows=windows)
+    return file_name(name, longest=MAX_NAME_BYTES, windows=windows)
 
 
 @dataclass(slots=True)
 class _Folder:
-    """A folder that is offered, or that something offered is in."""
+    """A folder that is offered, or that is a parent of an offered entry."""
 
     place: tuple[str, ...]
     folders: dict[str, "_Folder"] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
-    """Names in it, and for each the number to try next for another one of that name."""
+    """The names in the folder, each with the number to try next if it occurs again."""
 
 
 def arrange(
@@ -90,21 +91,21 @@ def arrange(
     windows: bool = sys.platform == "win32",
     check: Callable[[], None] = lambda: None,
 ) -> list[tuple[str, ...]]:
-    """Return where each of the offered entries goes, as the parts of a path below the folder.
+    """Return the place of each entry, as path components relative to the folder of the receiver.
 
-    Two that would have the same name are told apart by a number, the same every time. It takes time
-    in proportion to the length of the paths, however many are the same.
+    Entries that would have the same name get a number each; the numbers are deterministic. The time
+    is linear in the length of the paths, even if many names are equal.
 
     Args:
-        entries: What is offered.
-        case_sensitive: Whether the folder tells ``a`` from ``A``.
+        entries: The offered entries.
+        case_sensitive: Whether file names in the folder are case-sensitive.
         windows: Whether characters that Windows forbids are replaced.
-        check: Called for each entry; what it raises ends it.
+        check: Called for each entry; its exceptions are passed on.
 
     Raises:
-        UnsafeName: A path is absolute, has ``..`` in it, or is nested too deeply.
-        TransferFailed: There are more than :data:`MOST_ENTRIES` folders, with those that are
-            offered by what is in them.
+        UnsafeName: A path is absolute, contains ``..``, or is nested too deeply.
+        TransferFailed: There are more than :data:`MAX_ENTRIES` folders, including the parents of
+            the entries.
     """
 
     made = 0
@@ -118,8 +119,8 @@ def arrange(
         found = folder.folders.get(name)
         if found is None:
             made += 1
-            if made > MOST_ENTRIES:
-                raise violation(f"more than {MOST_ENTRIES} folders are offered")
+            if made > MAX_ENTRIES:
+                raise violation(f"more than {MAX_ENTRIES} folders are offered")
             found = folder.folders[name] = _Folder(place_in(folder, name))
         return found
 
@@ -140,7 +141,7 @@ def arrange(
 
 def _parts(path: str) -> tuple[str, ...]:
     parts = tuple(path.split("/"))
-    if len(parts) > DEPTH:
+    if len(parts) > MAX_DEPTH:
         raise UnsafeName(path[:200], "it is nested too deeply")
     if parts[0] == "" or re.match(r"[A-Za-z]:[\\/]", path):
         raise UnsafeName(path, "it is absolute")
@@ -151,20 +152,20 @@ def _parts(path: str) -> tuple[str, ...]:
 
 
 def _key(name: str, case_sensitive: bool) -> str:
-    # NFC of the folded form: a file system that folds may also decompose.
+    # Normalized after case folding: a case-insensitive file system may also decompose characters.
     return name if case_sensitive else unicodedata.normalize("NFC", name.casefold())
 
 
 def _free(wanted: str, taken: dict[str, int], case_sensitive: bool) -> str:
-    """Return a name that is not taken, and take it."""
+    """Return the wanted name, or a numbered one if it is taken, and add it to the taken names."""
     key = _key(wanted, case_sensitive)
     if key not in taken:
         taken[key] = 2
         return wanted
     stem, suffix = os.path.splitext(wanted)
     while True:
-        # It goes on where it was: counting up from 2 each time, many take the square of the time.
-        name = shortened(f"{stem} ({taken[key]}){suffix}", LONGEST_NAME)
+        # Continues at the last number: counting from 2 each time would take quadratic time.
+        name = shortened(f"{stem} ({taken[key]}){suffix}", MAX_NAME_BYTES)
         taken[key] += 1
         other = _key(name, case_sensitive)
         if other not in taken:
@@ -173,28 +174,28 @@ def _free(wanted: str, taken: dict[str, int], case_sensitive: bool) -> str:
 
 
 def part_name(name: str, entry: Entry, number: int = 0) -> str:
-    """Return the name under which an entry is written until it is complete.
+    """Return the name under which a file is written until it is complete.
 
-    It is the same for the same source, so that a transfer that goes on finds it, and another one
-    if the source was changed.
+    The name depends on the path, size and modification time of the source. A transfer that is
+    continued thus finds the part again, unless the source was changed.
 
     Args:
-        name: What the entry is called here.
-        entry: What was offered.
-        number: Tells apart what several transfers write at the same time.
+        name: The final name of the file.
+        entry: The offered entry.
+        number: Distinguishes parts of transfers that run at the same time.
     """
-    told = f"{entry.path}\0{entry.size}\0{entry.mtime}" + (f"\0{number}" if number else "")
-    return f"{name}.{blake2b(told.encode(), digest_size=8).hexdigest()}.part"
+    identity = f"{entry.path}\0{entry.size}\0{entry.mtime}" + (f"\0{number}" if number else "")
+    return f"{name}.{blake2b(identity.encode(), digest_size=8).hexdigest()}.part"
 
 
 def check_no_links(folder: Path, place: tuple[str, ...]) -> None:
-    """Refuse a place below a folder that is reached through a link.
+    """Check that no parent of a place is a symbolic link or a file.
 
-    Whoever can make links in the folder at this very moment is not kept out: that is a user of
-    this machine, not the other side.
+    This does not protect against links that are made at the same time: only a user of this machine
+    can make them, not the remote peer.
 
     Raises:
-        UnsafeName: There is a link, or a file where a folder should be.
+        UnsafeName: A parent is a link or a file.
     """
     path = folder
     for part in place[:-1]:
@@ -209,25 +210,25 @@ def check_no_links(folder: Path, place: tuple[str, ...]) -> None:
             raise UnsafeName("/".join(place), reason, private=True)
 
 
-# --- what is sent -------------------------------------------------------------------------------
+# --- files to send ------------------------------------------------------------------------------
 
 
 def gather(paths: Iterable[Path | str]) -> tuple[list[Source], list[Path]]:
-    """Look for what there is to send; may take long, so call it in a thread.
+    """Collect the files to send. It may take long, so call it in a thread.
 
-    A file that holds something else than its size tells, as those in ``/proc`` and ``/sys`` and of
-    some file systems in user space, is offered without a size and read to its end.
+    Some files, as in ``/proc``, ``/sys`` and some FUSE file systems, do not have the content that
+    their size promises. They are offered without a size and read to their end.
 
     Args:
-        paths: Files and folders. Links among these are followed, those inside of folders not.
+        paths: Files and folders. Links among these are followed, links inside of folders are not.
 
     Returns:
-        What to send, a folder before what is in it, and what is left out of folders: links,
-        sockets, devices.
+        The files and folders to send, a folder before its content; and the paths inside of folders
+        that are left out: links, sockets, devices.
 
     Raises:
-        TransferFailed: One of the paths is empty, is not there, cannot be read, or is neither file
-            nor folder; or there are too many, or they are nested too deeply.
+        TransferFailed: A path is empty, does not exist, cannot be read, or is neither file nor
+            folder; or there are too many files, or folders are nested too deeply.
     """
     sources: list[Source] = []
     left_out: list[Path] = []
@@ -240,7 +241,7 @@ def gather(paths: Iterable[Path | str]) -> tuple[list[Source], list[Path]]:
         path = Path(path)
         try:
             # Not `Path.resolve`, which raises a `RuntimeError` for a link to itself.
-            name = _told(os.path.basename(os.path.realpath(path))) or "files"
+            name = _unicode(os.path.basename(os.path.realpath(path))) or "files"
             name = _free(name, names, True)
             status = path.stat()
             if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
@@ -253,11 +254,11 @@ def gather(paths: Iterable[Path | str]) -> tuple[list[Source], list[Path]]:
             _add(path, name, status, sources, left_out)
         except OSError as error:
             raise unreadable(str(error.filename or path), error) from error
-    if sum(cost(source.entry) for source in sources) > MOST_OFFERED:
+    if sum(cost(source.entry) for source in sources) > MAX_OFFER_BYTES:
         raise TransferFailed(
             Failure.UNREADABLE,
             "",
-            f"the names of the files take more than {MOST_OFFERED} bytes",
+            f"the names of the files take more than {MAX_OFFER_BYTES} bytes",
             advice="Send an archive.",
         )
     return sources, left_out
@@ -266,55 +267,55 @@ def gather(paths: Iterable[Path | str]) -> tuple[list[Source], list[Path]]:
 def _add(
     path: Path, name: str, status: os.stat_result, sources: list[Source], left_out: list[Path]
 ) -> None:
-    if len(sources) >= MOST_ENTRIES:
+    if len(sources) >= MAX_ENTRIES:
         raise TransferFailed(
             Failure.UNREADABLE,
             "",
-            f"there are more than {MOST_ENTRIES} files",
+            f"there are more than {MAX_ENTRIES} files",
             advice="Send an archive.",
         )
-    if name.count("/") >= DEPTH or len(name.encode()) > LONGEST_PATH:
+    if name.count("/") >= MAX_DEPTH or len(name.encode()) > MAX_PATH_BYTES:
         raise TransferFailed(
             Failure.UNREADABLE,
             str(path),
-            f"it is nested more than {DEPTH} folders deep, or its path has more than "
-            f"{LONGEST_PATH} bytes",
+            f"it is nested more than {MAX_DEPTH} folders deep, or its path has more than "
+            f"{MAX_PATH_BYTES} bytes",
             advice="Send an archive.",
         )
     mode, mtime = stat.S_IMODE(status.st_mode) & 0o777, status.st_mtime_ns
-    told_mtime = mtime if EARLIEST <= mtime <= LATEST else None
+    entry_mtime = mtime if EARLIEST <= mtime <= LATEST else None
     if stat.S_ISREG(status.st_mode):
-        if _tells_its_size(path, status):
-            entry = Entry(name, status.st_size, mode=mode, mtime=told_mtime)
+        if _has_its_size(path, status):
+            entry = Entry(name, status.st_size, mode=mode, mtime=entry_mtime)
             sources.append(Source(path, entry, mtime))
         else:
             sources.append(Source(path, Entry(name, mode=mode)))
     elif stat.S_ISDIR(status.st_mode):
-        sources.append(Source(path, Entry(name, folder=True, mode=mode, mtime=told_mtime)))
+        sources.append(Source(path, Entry(name, folder=True, mode=mode, mtime=entry_mtime)))
         used: set[str] = set()
         for child in sorted(path.iterdir()):
-            told = _told(child.name)
-            while told in used:
-                told += "_"
-            used.add(told)
-            _add(child, f"{name}/{told}", child.lstat(), sources, left_out)
+            child_name = _unicode(child.name)
+            while child_name in used:
+                child_name += "_"
+            used.add(child_name)
+            _add(child, f"{name}/{child_name}", child.lstat(), sources, left_out)
     else:
         left_out.append(path)
 
 
-def _tells_its_size(path: Path, status: os.stat_result) -> bool:
-    """Tell whether a file holds what its size tells.
+def _has_its_size(path: Path, status: os.stat_result) -> bool:
+    """Return whether a file has as many bytes as its status says.
 
-    Only those that have no blocks on a disk are looked at: an empty file, one that is a hole, and
-    one that a program makes up as it is read.
+    The file is read only if it has no blocks on the disk: an empty file, a sparse file of zeros, or
+    one that the system generates while it is read.
 
     Raises:
-        OSError: It cannot be read.
-        TransferFailed: It has no end.
+        OSError: The file cannot be read.
+        TransferFailed: The file has no end.
     """
     if status.st_size and getattr(status, "st_blocks", 1):
         return True
-    # Reading must not wait either, as it would for the messages of a kernel.
+    # Without O_NONBLOCK reading would wait, for example for further messages of the kernel log.
     file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         size = os.fstat(file).st_size
@@ -339,13 +340,13 @@ def _kind(mode: int) -> str:
     return _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
-def _told(name: str) -> str:
-    """Return a name of this system as Unicode; what is none of it is replaced."""
+def _unicode(name: str) -> str:
+    """Return a file name of this system as valid Unicode, with invalid bytes replaced."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
 def endless(path: str) -> TransferFailed:
-    """Return the error for a source in which more is waited for, as in a log of the kernel."""
+    """Return the error for a source that never ends, such as the log of the kernel."""
     return TransferFailed(
         Failure.UNREADABLE,
         path,

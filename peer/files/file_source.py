@@ -1,4 +1,4 @@
-"""A file that is being sent. All of this blocks."""
+"""Reading and hashing a file that is being sent. All functions block."""
 
 import os
 import stat
@@ -13,12 +13,15 @@ _CHUNK = 1024 * 1024
 
 
 class SourceFile:
-    """A file that is being sent.
+    """An open file or stream that is being sent.
 
     Args:
-        source: Which; one without a path is read from ``stream``.
-        stream: Standard input, or the like.
-        stop: When to give up hashing what the receiver has.
+        source: The source; one without a path is read from ``stream``.
+        stream: The stream, such as standard input.
+        stop: The flag that stops hashing of the part that the receiver has kept.
+
+    Raises:
+        TransferFailed: The file cannot be read, or was changed since it was offered.
     """
 
     def __init__(
@@ -45,13 +48,14 @@ class SourceFile:
             raise
 
     def skip(self, kept: Kept) -> bool:
-        """Go on after what the receiver has, if that is the beginning of this file.
+        """Continue after the part that the receiver has kept, if it is the beginning of this file.
 
         Returns:
-            Whether it is; if not, the file is read from its beginning.
+            Whether the part is valid; if not, the file is read from its beginning.
 
         Raises:
-            TransferFailed: It cannot be read.
+            TransferFailed: The file cannot be read.
+            Stopped: The flag was set.
         """
         if self._path is None:
             return False
@@ -71,16 +75,17 @@ class SourceFile:
         return False
 
     def read(self, size: int) -> tuple[bytes, str | None]:
-        """Read on.
+        """Read the next bytes.
 
         Args:
-            size: Bytes at most.
+            size: The largest number of bytes.
 
         Returns:
-            The bytes, and the hash of the whole file if these are its last ones.
+            The bytes, and the hash of the whole file if these are its last ones, otherwise
+            ``None``.
 
         Raises:
-            TransferFailed: It cannot be read, or it is not what it was when it was offered.
+            TransferFailed: The file cannot be read, or was changed since it was offered.
         """
         offered = self._entry.size
         if offered is not None:
@@ -98,7 +103,7 @@ class SourceFile:
         return data, self._hash.hexdigest()
 
     def close(self) -> None:
-        """Close it; a stream stays open."""
+        """Close the file; a stream stays open."""
         if self._path is not None:
             self._file.close()
 
@@ -137,5 +142,5 @@ class SourceFile:
 
 
 def _open(path: str, flags: int) -> int:
-    # A pipe that has taken the place of the file since would be waited for.
+    # If a pipe has replaced the file in the meantime, opening it must not wait for a writer.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -1,4 +1,7 @@
-"""A file that is being written, or a stream in its place. All of this blocks."""
+"""Writing and verifying a file that is being received: partial file, complete file or stream.
+
+All functions block.
+"""
 
 import errno
 import os
@@ -14,37 +17,37 @@ from .file_names import part_name
 from .protocol import BLOCK, Entry, new_hash
 
 CHUNK = 1024 * 1024
-"""Bytes that are read at once."""
+"""Bytes read in one call."""
 
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 BINARY = getattr(os, "O_BINARY", 0)
 
-PARTS = 4
-"""Names of parts for one entry: as many transfers may write the same one to a folder at a time."""
+MAX_PARTS = 4
+"""Parts of one entry in a folder: as many transfers may write the same file there at a time."""
 
 _ZEROS = bytes(BLOCK)
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-_IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ETXTBSY}
+_DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PERMISSION_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
+_EXISTS_ERRORS = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ETXTBSY}
 
 
 class PartFile:
-    """A file that is being written, under another name until it is complete.
+    """A file that is being written, under the name of a part until it is complete.
 
-    The part belongs to this transfer alone: it is locked, and another one takes another name.
+    The part is locked for this transfer; other transfers of the same file use other parts.
 
     Args:
-        path: Its final place.
-        entry: What was offered.
-        offset: Where to go on; what is there before it is kept.
-        number: Which of the names of parts to go on with; at offset 0 any that is free.
-        overwrite: Whether a file in the final place is replaced.
-        umask: Permission bits that it does not get.
-        stop: When to give up hashing.
+        path: The final path.
+        entry: The offered entry.
+        offset: The offset to continue at; bytes before it are kept.
+        number: The number of the part to continue; at offset 0 any free part is used.
+        overwrite: Whether an existing file at the final path is replaced.
+        umask: Permission bits that the file does not get.
+        stop: The flag that stops hashing.
 
     Raises:
-        TransferFailed: Other transfers write to all of its parts, or to the one to go on with.
-        OSError: It cannot be opened.
+        TransferFailed: Other transfers use all parts, or the one to continue.
+        OSError: The part cannot be opened.
     """
 
     def __init__(
@@ -60,10 +63,10 @@ class PartFile:
     ) -> None:
         self._path, self._entry, self._offset = path, entry, offset
         self._overwrite, self._umask, self._stop = overwrite, umask, stop or Stop()
-        numbers = range(PARTS) if number is None or offset == 0 else (number,)
+        numbers = range(MAX_PARTS) if number is None or offset == 0 else (number,)
         for one in numbers:
             self._part = path.with_name(part_name(path.name, entry, one))
-            fd = _owned(self._part)
+            fd = _open_locked(self._part)
             if fd is not None:
                 self._fd = fd
                 break
@@ -85,15 +88,15 @@ class PartFile:
             raise
 
     def write(self, offset: int, data: bytes) -> None:
-        """Write at an offset.
+        """Write bytes at an offset; blocks of zeros become holes, where the file system has them.
 
         Raises:
-            TransferFailed: It cannot be written; what was before is kept.
+            TransferFailed: Writing failed; the bytes before are kept.
         """
         try:
-            for start, end, is_hole in _runs(offset, data):
-                if is_hole:
-                    os.ftruncate(self._fd, offset + end)  # where holes can be
+            for start, end, is_zeros in _runs(offset, data):
+                if is_zeros:
+                    os.ftruncate(self._fd, offset + end)
                     continue
                 os.lseek(self._fd, offset + start, os.SEEK_SET)
                 view = memoryview(data)[start:end]
@@ -104,11 +107,15 @@ class PartFile:
         self._offset = offset + len(data)
 
     def finish(self, size: int, digest: str) -> None:
-        """Verify it and put it in its place. The hash is of what is read back from the disk.
+        """Verify the file with a hash of the bytes on the disk, and move it to its final path.
+
+        Args:
+            size: The size that the sender has announced.
+            digest: The hash that the sender has announced.
 
         Raises:
-            TransferFailed: It is not what was sent, and was removed; or there is a file in its
-                place; or it cannot be written.
+            TransferFailed: Size or hash differ, and the part was removed; or a file exists at the
+                final path; or the file cannot be written.
         """
         try:
             if self._offset != size or hash_of(self._fd, self._stop.check) != (size, digest):
@@ -118,14 +125,14 @@ class PartFile:
                 )
             os.fsync(self._fd)
             if sys.platform == "win32":
-                self.close()  # an open file cannot be renamed there
-            dress(self._part, self._entry, self._umask)
+                self.close()  # Windows cannot rename an open file
+            apply_metadata(self._part, self._entry, self._umask)
             self._move()
         except OSError as error:
             raise unwritable(self._entry.path, error) from error
 
     def close(self) -> None:
-        """Close it; what is written stays. A second call does no harm."""
+        """Close the file; the bytes written are kept. Further calls have no effect."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -135,11 +142,11 @@ class PartFile:
             os.replace(self._part, self._path)
             return
         try:
-            os.link(self._part, self._path)  # fails if there is one, unlike a rename on POSIX
+            os.link(self._part, self._path)  # fails if the path exists, unlike rename() on POSIX
         except FileExistsError:
             raise self._exists() from None
         except (OSError, NotImplementedError):
-            # A file system without hard links.
+            # The file system has no hard links.
             if status_of(self._path) is not None:
                 raise self._exists() from None
             os.rename(self._part, self._path)
@@ -151,13 +158,14 @@ class PartFile:
 
 
 class WholeFile:
-    """A file that is in its place already, of which nothing is written.
+    """A file that is complete already and only has to be verified.
 
     Args:
-        path: Its place.
-        entry: What was offered.
-        known: Its status when it was hashed, and the hash, which is good while that is the same.
-        stop: When to give up hashing.
+        path: The path of the file.
+        entry: The offered entry.
+        known: The status of the file when it was hashed, and the hash, which is valid as long as
+            the status does not change.
+        stop: The flag that stops hashing.
     """
 
     def __init__(
@@ -167,7 +175,7 @@ class WholeFile:
         self._fd = os.open(path, os.O_RDONLY | NO_LINK | BINARY)
 
     def write(self, offset: int, data: bytes) -> None:
-        """Refuse it.
+        """Refuse to write.
 
         Raises:
             TransferFailed: Always.
@@ -176,10 +184,10 @@ class WholeFile:
         raise TransferFailed(Failure.PROTOCOL, self._entry.path, "it is complete already")
 
     def finish(self, size: int, digest: str) -> None:
-        """Verify it; see :meth:`PartFile.finish`."""
+        """Verify the file; see :meth:`PartFile.finish`."""
         status, known = self._known
         try:
-            if is_same(os.fstat(self._fd), status):
+            if is_unchanged(os.fstat(self._fd), status):
                 found = status.st_size, known
             else:
                 found = hash_of(self._fd, self._stop.check)
@@ -191,18 +199,18 @@ class WholeFile:
             )
 
     def close(self) -> None:
-        """Close it. A second call does no harm."""
+        """Close the file. Further calls have no effect."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
 
 class StreamFile:
-    """Standard output, or the like, in place of a file; it cannot be gone on with.
+    """A stream, such as standard output, in place of a file; it cannot be resumed.
 
     Args:
-        stream: Where bytes go.
-        path: What the sender calls it, for errors.
+        stream: The stream.
+        path: The path of the entry, for errors.
     """
 
     def __init__(self, stream: BinaryIO, path: str) -> None:
@@ -210,7 +218,7 @@ class StreamFile:
         self._hash = new_hash()
 
     def write(self, offset: int, data: bytes) -> None:
-        """Write on; see :meth:`PartFile.write`."""
+        """Write the next bytes; see :meth:`PartFile.write`."""
         del offset
         try:
             self._stream.write(data)
@@ -221,7 +229,7 @@ class StreamFile:
         self._hash.update(data)
 
     def finish(self, size: int, digest: str) -> None:
-        """Verify what went out; see :meth:`PartFile.finish`."""
+        """Verify the bytes that were written; see :meth:`PartFile.finish`."""
         del size
         if self._hash.hexdigest() != digest:
             raise TransferFailed(Failure.MISMATCH, self._path, "what arrived is not what was sent")
@@ -236,9 +244,9 @@ class StreamFile:
         """Do nothing: the stream stays open."""
 
 
-def _owned(part: Path) -> int | None:
-    """Open a part that belongs to this transfer until it is closed; ``None`` if it is another's."""
-    for _ in range(PARTS):  # whoever had it may put it in its place in the meantime
+def _open_locked(part: Path) -> int | None:
+    """Open and lock a part; return its descriptor, or ``None`` if another transfer has it."""
+    for _ in range(MAX_PARTS):  # another transfer may finish and move the part in the meantime
         fd = os.open(part, os.O_RDWR | os.O_CREAT | NO_LINK | BINARY, 0o600)
         try:
             if not file_lock.take(fd):
@@ -255,14 +263,14 @@ def _owned(part: Path) -> int | None:
 
 
 def hash_of(fd: int, check: Callable[[], None]) -> tuple[int, str]:
-    """Return length and hash of an open file, from its beginning on.
+    """Return the length and hash of an open file.
 
     Args:
-        fd: The file.
-        check: Called before each MiB; what it raises ends it.
+        fd: The file descriptor.
+        check: Called after each MiB; its exceptions are passed on.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     digest, size = new_hash(), 0
     os.lseek(fd, 0, os.SEEK_SET)
@@ -273,8 +281,8 @@ def hash_of(fd: int, check: Callable[[], None]) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def is_same(one: os.stat_result, other: os.stat_result) -> bool:
-    """Tell whether a file was not changed between two looks at it."""
+def is_unchanged(one: os.stat_result, other: os.stat_result) -> bool:
+    """Return whether two status results are of the same file, which was not changed in between."""
     return os.path.samestat(one, other) and (one.st_size, one.st_mtime_ns, one.st_ctime_ns) == (
         other.st_size,
         other.st_mtime_ns,
@@ -283,9 +291,10 @@ def is_same(one: os.stat_result, other: os.stat_result) -> bool:
 
 
 def _runs(offset: int, data: bytes) -> Iterator[tuple[int, int, bool]]:
-    """Divide data into what is written and what is zeros: begin, end, and whether it is zeros.
+    """Divide data into runs of zeros and runs of other bytes: begin, end, and whether it is zeros.
 
-    Only whole blocks of the file count as zeros, and what there is of the first and the last.
+    Zeros count only in whole blocks of the file, and in the partial blocks at both ends of the
+    data.
     """
     begin = at = 0
     while at < len(data):
@@ -300,13 +309,13 @@ def _runs(offset: int, data: bytes) -> Iterator[tuple[int, int, bool]]:
         yield begin, len(data), False
 
 
-def dress(path: Path, entry: Entry, umask: int) -> None:
-    """Give a new file or folder its times and permission bits, as far as the system has them.
+def apply_metadata(path: Path, entry: Entry, umask: int) -> None:
+    """Set the modification time and permission bits of a new file or folder, if the system can.
 
     Args:
-        path: Where it is.
-        entry: What was offered.
-        umask: Permission bits that it does not get.
+        path: The file or folder.
+        entry: The offered entry.
+        umask: Permission bits that are not set.
     """
     mode = entry.mode if entry.mode is not None else 0o777 if entry.folder else 0o666
     try:
@@ -314,36 +323,36 @@ def dress(path: Path, entry: Entry, umask: int) -> None:
             os.utime(path, ns=(entry.mtime, entry.mtime))
         path.chmod(mode & ~umask)
     except (OSError, OverflowError):
-        pass  # a file system without them; the content is what counts
+        pass  # the file system does not support them; the content is complete
 
 
 def unwritable(path: str, error: OSError, where: str = "") -> TransferFailed:
-    """Return the error for what cannot be written.
+    """Return the error for a file or folder that cannot be written.
 
     Args:
-        path: The file, as the sender named it; empty if it is about none.
-        error: What the system said.
-        where: The folder that receives, if it is about that and not about what is in it.
+        path: The file, as the sender named it; empty if the error is about none.
+        error: The error of the system.
+        where: The folder of the receiver, if the error is about it and not about its content.
     """
-    # Not `str(error)`, which names a place on this machine.
-    why = error.strerror or type(error).__name__
-    if error.errno in _FULL:
-        return TransferFailed(Failure.DISK_FULL, path, why, where=where)
-    if error.errno in _FORBIDDEN:
-        return TransferFailed(Failure.PERMISSION, path, why, where=where, private=not where)
+    # Not `str(error)`, which includes a path of this machine.
+    detail = error.strerror or type(error).__name__
+    if error.errno in _DISK_FULL_ERRORS:
+        return TransferFailed(Failure.DISK_FULL, path, detail, where=where)
+    if error.errno in _PERMISSION_ERRORS:
+        return TransferFailed(Failure.PERMISSION, path, detail, where=where, private=not where)
     if error.errno == errno.ELOOP:
         return UnsafeName(path, "there is a link in its place", private=not where)
-    private = not where and error.errno in _IN_THE_WAY
-    return TransferFailed(Failure.UNWRITABLE, path, why, where=where, private=private)
+    private = not where and error.errno in _EXISTS_ERRORS
+    return TransferFailed(Failure.UNWRITABLE, path, detail, where=where, private=private)
 
 
 def exists(path: str, place: Path, detail: str = "it is there already") -> TransferFailed:
-    """Return the error for a file in the way, of which the sender is told nothing."""
+    """Return the error for a file that exists already; the sender is not told of it."""
     return TransferFailed(Failure.EXISTS, path, detail, where=str(place), private=True)
 
 
 def status_of(path: Path) -> os.stat_result | None:
-    """Return what is in a place, links not followed; ``None`` if nothing is."""
+    """Return the status of a path, without following links; ``None`` if it does not exist."""
     try:
         return path.lstat()
     except FileNotFoundError:

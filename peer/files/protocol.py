@@ -1,27 +1,27 @@
-"""What the two ends of a transfer say to each other, version 1. No I/O.
+"""Messages of the file transfer protocol, version 1, their limits and their codec. No I/O.
 
 One data channel, ordered and reliable, with the subprotocol :data:`PROTOCOL`, carries one transfer.
 Text messages are JSON objects with a ``type``; binary messages are data. In order:
 
 ====================  ====================================================================
 ``entries``  S → R    files and folders, in batches
-``offer``    S → R    that was all; how much it is
-``decline``  R → S    the end
-``kept``     R → S    what of them is there already, in batches: a length and a hash of it
-``accept``   R → S    that was all
-``begin``    S → R    a file follows, from an offset on
+``offer``    S → R    the offer is complete; number of entries and bytes
+``decline``  R → S    the receiver declines; the transfer ends
+``kept``     R → S    parts kept from an earlier attempt, in batches: length and hash
+``accept``   R → S    the receiver accepts
+``begin``    S → R    data of a file follows, from an offset on
 data         S → R    :data:`HEADER`, then bytes of the file
-``end``      S → R    its length, and the hash of all of it
-``ack``      R → S    so many bytes of a file are written
+``end``      S → R    the file is complete; its length, and the hash of all of it
+``ack``      R → S    the bytes of a file up to an offset are written
 ``done``     R → S    a file is verified and in its place
 ``finish``   S → R    all files were sent
-``finished`` R → S    all are in place; the end
-``failed``   both     the end, and why
+``finished`` R → S    all files are in their places; the transfer ends
+``failed``   both     the transfer ends with an error
 ====================  ====================================================================
 
 Hashes are BLAKE2b with 32 bytes (RFC 7693) from the first byte of a file on. At most
-:data:`WINDOW` bytes that were sent are not acknowledged: this bounds the memory of the receiver
-and what a break can cost.
+:data:`WINDOW` bytes are sent without being acknowledged, which bounds the memory of the receiver
+and the data lost when the connection breaks.
 """
 
 import hashlib
@@ -37,64 +37,64 @@ PROTOCOL: Final = "icefloe-transfer-1"
 """The subprotocol of the data channel."""
 
 WINDOW: Final = 4 * 1024 * 1024
-"""Bytes that may be sent and not acknowledged."""
+"""Bytes that may be sent without being acknowledged."""
 
 FILE_COST: Final = 4096
-"""What a file counts in the window until it is done, beside its bytes: a name, a sync."""
+"""Bytes that a file counts in the window until it is done, in addition to its data."""
 
 BLOCK: Final = 64 * 1024
-"""The largest data message, in bytes, header included; smaller if the other side takes less."""
+"""The largest data message, in bytes, including its header; less if the remote peer takes less."""
 
 ACK_EVERY: Final = 256 * 1024
-"""Bytes of a file after which the receiver acknowledges; at the end of a file in any case."""
+"""Bytes of a file after which the receiver acknowledges them."""
 
 BATCH: Final = 24 * 1024
-"""Bytes of entries in one message, about."""
+"""Bytes of the entries in one message, approximately."""
 
-MOST_ENTRIES: Final = 100_000
+MAX_ENTRIES: Final = 100_000
 """Files and folders in one transfer."""
 
-MOST_OFFERED: Final = 16 * 1024 * 1024
+MAX_OFFER_BYTES: Final = 16 * 1024 * 1024
 """Bytes of the paths of all entries in UTF-8, with :data:`ENTRY_COST` for each."""
 
 ENTRY_COST: Final = 64
-"""Bytes that an entry counts in an offer beside its path."""
+"""Bytes that an entry counts in an offer in addition to its path."""
 
 MESSAGE_LIMIT: Final = 256 * 1024
-"""The largest message taken, in bytes; of text in UTF-8."""
+"""The largest message accepted, in bytes; for text in UTF-8."""
 
-LONGEST_PATH: Final = 4096
+MAX_PATH_BYTES: Final = 4096
 """Bytes of a path in UTF-8."""
 
 STOPPED: Final = "the receiver stopped it"
-"""Said where the receiver does not go on and the reason is its own affair."""
+"""The detail that the sender gets in place of a private error of the receiver."""
 
 EARLIEST: Final = -(2**62)
-"""The earliest time of change that can be said, in nanoseconds since the epoch: in 1823."""
+"""The earliest modification time in a message, in nanoseconds since the epoch (in 1823)."""
 
 LATEST: Final = 2**62 - 1
-"""The latest one: in 2116."""
+"""The latest modification time in a message (in 2116)."""
 
 HEADER: Final = struct.Struct("!IQ")
-"""Index of the file, and offset of the data in it."""
+"""The header of a data message: index of the file, offset of the data in it."""
 
-_Index = Annotated[int, Meta(ge=0, lt=MOST_ENTRIES)]
+_Index = Annotated[int, Meta(ge=0, lt=MAX_ENTRIES)]
 _Length = Annotated[int, Meta(ge=0, le=2**53)]  # exact in a JavaScript number
-_Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_PATH)]
+_Name = Annotated[str, Meta(min_length=1, max_length=MAX_PATH_BYTES)]
 _Hash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
-_Words = Annotated[str, Meta(max_length=1000)]
+_Detail = Annotated[str, Meta(max_length=1000)]
 
 
 class Entry(Struct, frozen=True, omit_defaults=True):
     """A file or a folder.
 
     Attributes:
-        path: Its name below what is received, with ``/`` between folders.
-        size: Bytes when it was offered; ``None`` for a folder, and for a stream that ends when it
-            ends.
+        path: Its path relative to the folder of the receiver, with ``/`` between folders.
+        size: Its size in bytes when it was offered; ``None`` for a folder, and for a stream of
+            unknown size.
         folder: Whether it is a folder.
-        mode: Permission bits, as of POSIX; ``None`` if there are none.
-        mtime: When it was changed, in nanoseconds since the epoch; ``None`` if that is unknown, or
+        mode: POSIX permission bits; ``None`` if there are none.
+        mtime: The modification time in nanoseconds since the epoch; ``None`` if it is unknown,
             before :data:`EARLIEST` or after :data:`LATEST`.
     """
 
@@ -106,36 +106,40 @@ class Entry(Struct, frozen=True, omit_defaults=True):
 
 
 class Entries(Struct, frozen=True, tag="entries"):
-    """A part of what is offered."""
+    """A batch of the offered entries."""
 
     entries: Annotated[list[Entry], Meta(max_length=5000)]
 
 
 class Offer(Struct, frozen=True, tag="offer"):
-    """All was offered.
+    """The end of the offer.
 
     Attributes:
-        count: How many entries there were.
+        count: The number of entries.
         size: Bytes of all files whose size is known.
     """
 
-    count: Annotated[int, Meta(ge=0, le=MOST_ENTRIES)]
+    count: Annotated[int, Meta(ge=0, le=MAX_ENTRIES)]
     size: _Length
 
 
 class Decline(Struct, frozen=True, tag="decline"):
-    """The files are not wanted."""
+    """The receiver declines the files.
 
-    reason: _Words = ""
+    Attributes:
+        reason: A sentence for the sender.
+    """
+
+    reason: _Detail = ""
 
 
 class Kept(Struct, frozen=True):
-    """What of a file is there already.
+    """The part of a file that the receiver has kept from an earlier attempt.
 
     Attributes:
-        index: Which file, in the order of the entries.
-        size: How many bytes from its beginning on.
-        hash: The hash of these.
+        index: The index of the file among the entries.
+        size: Bytes from the beginning of the file.
+        hash: The hash of these bytes.
     """
 
     index: _Index
@@ -144,21 +148,22 @@ class Kept(Struct, frozen=True):
 
 
 class Have(Struct, frozen=True, tag="kept"):
-    """A part of what is there already."""
+    """A batch of kept parts."""
 
     kept: Annotated[list[Kept], Meta(max_length=5000)]
 
 
 class Accept(Struct, frozen=True, tag="accept"):
-    """The files are wanted."""
+    """The receiver accepts the files."""
 
 
 class Begin(Struct, frozen=True, tag="begin"):
-    """Data of a file follows.
+    """The beginning of the data of a file.
 
     Attributes:
-        index: Which file.
-        offset: From where on; what was kept of it is right up to here, or 0.
+        index: The index of the file.
+        offset: The offset of the first byte that is sent: the size of the kept part if that part is
+            valid, otherwise 0.
     """
 
     index: _Index
@@ -166,12 +171,12 @@ class Begin(Struct, frozen=True, tag="begin"):
 
 
 class End(Struct, frozen=True, tag="end"):
-    """A file is complete.
+    """The end of the data of a file.
 
     Attributes:
-        index: Which file.
-        size: Its bytes.
-        hash: The hash of all of them.
+        index: The index of the file.
+        size: Its size in bytes.
+        hash: The hash of the whole file.
     """
 
     index: _Index
@@ -180,11 +185,11 @@ class End(Struct, frozen=True, tag="end"):
 
 
 class Ack(Struct, frozen=True, tag="ack"):
-    """Data is written.
+    """Acknowledges data that is written.
 
     Attributes:
-        index: Of which file.
-        offset: Up to where.
+        index: The index of the file.
+        offset: All bytes before this offset are written.
     """
 
     index: _Index
@@ -206,40 +211,40 @@ class Finished(Struct, frozen=True, tag="finished"):
 
 
 class Failed(Struct, frozen=True, tag="failed"):
-    """It cannot be completed.
+    """The transfer cannot be completed.
 
     Attributes:
-        code: As in :class:`Failure`.
-        detail: What happened.
-        path: The file it is about.
+        code: The reason, as in :class:`Failure`.
+        detail: A description of what happened.
+        path: The file that the error is about; empty if it is about none.
     """
 
     code: Annotated[str, Meta(max_length=64)]
-    detail: _Words = ""
-    path: Annotated[str, Meta(max_length=LONGEST_PATH)] = ""
+    detail: _Detail = ""
+    path: Annotated[str, Meta(max_length=MAX_PATH_BYTES)] = ""
 
     def error(self) -> TransferFailed:
-        """Return it as the error that the other side's program gets."""
+        """Return the exception for the program that receives this message."""
         return TransferFailed(self.code, self.path, self.detail, here=False)
 
     @classmethod
     def of(cls, error: TransferFailed) -> "Failed":
-        """Return an error as the message that tells of it, but not of what is on this machine."""
+        """Return the message for an error, without private details of this machine."""
         if error.private:
             return cls(Failure.CANCELLED, STOPPED)
-        # A name of this system need not be Unicode, and then it cannot be said as it is.
+        # File names of this system need not be valid Unicode.
         detail, path = (
             text.encode(errors="replace").decode() for text in (error.detail, error.path)
         )
-        return cls(error.code, detail[:1000], path[:LONGEST_PATH])
+        return cls(error.code, detail[:1000], path[:MAX_PATH_BYTES])
 
 
 class Data(Struct, frozen=True):
-    """Bytes of a file; a binary message.
+    """Bytes of a file, as a binary message.
 
     Attributes:
-        index: Which file.
-        offset: Where they belong.
+        index: The index of the file.
+        offset: The offset of the bytes in the file.
         data: The bytes.
     """
 
@@ -254,53 +259,53 @@ FromReceiver: TypeAlias = Decline | Have | Accept | Ack | Done | Finished | Fail
 _from_sender: msgspec.json.Decoder[FromSender] = msgspec.json.Decoder(FromSender)
 _from_receiver: msgspec.json.Decoder[FromReceiver] = msgspec.json.Decoder(FromReceiver)
 _encoder = msgspec.json.Encoder()
-_UNREADABLE = msgspec.DecodeError, RecursionError  # the latter of what is nested too deeply
+_DECODE_ERRORS = msgspec.DecodeError, RecursionError  # the latter for deeply nested JSON
 
 
 def encode(message: FromSender | FromReceiver | Data) -> str | bytes:
-    """Return a message as it goes over the channel."""
+    """Encode a message: text for a JSON message, bytes for data."""
     if isinstance(message, Data):
         return HEADER.pack(message.index, message.offset) + message.data
     return _encoder.encode(message).decode()
 
 
 def decode_from_sender(message: str | bytes) -> FromSender | Data:
-    """Read what a sender sent.
+    """Decode and validate a message from a sender.
 
     Raises:
-        TransferFailed: It is no message of this protocol.
+        TransferFailed: The message is invalid.
     """
     _check_size(message)
     if isinstance(message, bytes):
         if len(message) <= HEADER.size:
-            raise _nonsense("a data message without data")
+            raise _invalid("a data message without data")
         index, offset = HEADER.unpack_from(message)
         return Data(index, offset, message[HEADER.size :])
     try:
         decoded = _from_sender.decode(message)
-    except _UNREADABLE as error:
-        raise _nonsense(str(error)) from error
+    except _DECODE_ERRORS as error:
+        raise _invalid(str(error)) from error
     if isinstance(decoded, Entries) and any(
-        len(entry.path) * 4 > LONGEST_PATH and len(entry.path.encode()) > LONGEST_PATH
+        len(entry.path) * 4 > MAX_PATH_BYTES and len(entry.path.encode()) > MAX_PATH_BYTES
         for entry in decoded.entries
     ):
-        raise _nonsense(f"a path has more than {LONGEST_PATH} bytes")
+        raise _invalid(f"a path has more than {MAX_PATH_BYTES} bytes")
     return decoded
 
 
 def decode_from_receiver(message: str | bytes) -> FromReceiver:
-    """Read what a receiver sent.
+    """Decode and validate a message from a receiver.
 
     Raises:
-        TransferFailed: It is no message of this protocol.
+        TransferFailed: The message is invalid.
     """
     if isinstance(message, bytes):
-        raise _nonsense("a receiver sends no data")
+        raise _invalid("a receiver sends no data")
     _check_size(message)
     try:
         return _from_receiver.decode(message)
-    except _UNREADABLE as error:
-        raise _nonsense(str(error)) from error
+    except _DECODE_ERRORS as error:
+        raise _invalid(str(error)) from error
 
 
 def _check_size(message: str | bytes) -> None:
@@ -308,25 +313,25 @@ def _check_size(message: str | bytes) -> None:
     if isinstance(message, str) and size <= MESSAGE_LIMIT < size * 4:
         size = len(message.encode(errors="replace"))
     if size > MESSAGE_LIMIT:
-        raise _nonsense(f"it has more than {MESSAGE_LIMIT} bytes")
+        raise _invalid(f"it has more than {MESSAGE_LIMIT} bytes")
 
 
 def cost(entry: Entry) -> int:
-    """Return how many bytes an entry counts in an offer."""
+    """Return the bytes that an entry counts in an offer."""
     return len(entry.path.encode(errors="replace")) + ENTRY_COST
 
 
 def violation(detail: str) -> TransferFailed:
-    """Return the error for a message that does not belong where it came."""
+    """Return the error for a message that violates the protocol."""
     return TransferFailed(Failure.PROTOCOL, "", detail)
 
 
-def _nonsense(reason: str) -> TransferFailed:
+def _invalid(reason: str) -> TransferFailed:
     return violation(f"a message cannot be read: {reason[:300]}")
 
 
 def batches(entries: list[Entry]) -> list[Entries]:
-    """Return entries in messages of a moderate size."""
+    """Return messages that offer the entries, each of about :data:`BATCH` bytes."""
     found: list[Entries] = []
     batch: list[Entry] = []
     size = 0
@@ -342,5 +347,5 @@ def batches(entries: list[Entry]) -> list[Entries]:
 
 
 def new_hash() -> "hashlib.blake2b":
-    """Return the hash of no bytes."""
+    """Return a new BLAKE2b hash object with a digest of 32 bytes."""
     return hashlib.blake2b(digest_size=32)

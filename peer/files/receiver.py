@@ -1,8 +1,8 @@
-"""The receiving side of a transfer as a state machine. No I/O.
+"""State machine of the receiver of a file transfer. No I/O.
 
-Feed :meth:`Receiver.receive` what the sender says, and do what it returns in this order, each after
-the one before it is done: to write, to close, to say. What is written is told by
-:meth:`Receiver.written`, so that nothing is acknowledged before.
+Pass the messages of the sender to :meth:`Receiver.receive`, and carry out the returned steps in
+order. Report each write with :meth:`Receiver.written`: bytes are acknowledged only after they are
+written.
 """
 
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ from typing import assert_never
 from .errors import TransferFailed
 from .protocol import (
     ACK_EVERY,
-    MOST_ENTRIES,
-    MOST_OFFERED,
+    MAX_ENTRIES,
+    MAX_OFFER_BYTES,
     Accept,
     Ack,
     Begin,
@@ -38,26 +38,26 @@ from .protocol import (
 
 
 class ReceiverState(StrEnum):
-    """How far a receiver is."""
+    """The state of a receiver."""
 
     LISTENING = "listening"
     """The offer is not complete yet."""
 
     OFFERED = "offered"
-    """It is, and this side has to say whether it wants the files."""
+    """The offer is complete; this side has to accept or decline it."""
 
     RECEIVING = "receiving"
-    """It does."""
+    """This side has accepted the files."""
 
     FINISHED = "finished"
-    """All is in place."""
+    """All files are complete and in their places."""
 
     FAILED = "failed"
-    """It ended before."""
+    """The transfer failed or was declined."""
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class Send:
     """Send a message."""
 
     message: FromReceiver
@@ -65,7 +65,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Open a file to be written from an offset on."""
+    """Open a file for writing, from an offset."""
 
     index: int
     offset: int
@@ -82,7 +82,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Verify the open file, and put it in its place; then call :meth:`Receiver.closed`."""
+    """Verify the open file and move it to its place; then call :meth:`Receiver.closed`."""
 
     index: int
     size: int
@@ -91,21 +91,21 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """All files are closed: give the folders their times; then call :meth:`Receiver.completed`."""
+    """Set times and permissions of the new folders; then call :meth:`Receiver.completed`."""
 
 
-Step = Say | Open | Write | Close | Complete
+Step = Send | Open | Write | Close | Complete
 
 
 class Receiver:
-    """Receives what a :class:`~.sender.Sender` sends.
+    """The receiver of a transfer.
 
     Attributes:
-        entries: What is offered, complete in state ``OFFERED`` and after.
+        entries: The offered files and folders; complete from state ``OFFERED`` on.
         size: Bytes of all files whose size is known.
-        state: How far it is.
-        error: Why it failed, in state ``FAILED``.
-        written_bytes: Bytes that are written, with what was kept from before.
+        state: The state of the transfer.
+        error: The reason of the failure, in state ``FAILED``.
+        written_bytes: Bytes that are written, including those kept from an earlier attempt.
     """
 
     def __init__(self) -> None:
@@ -121,73 +121,74 @@ class Receiver:
         self._acknowledged = 0
         self._seen: set[int] = set()
         self._kept: dict[int, int] = {}
-        self._to_come = 0
+        self._remaining = 0
         self._is_finishing = False
 
-    # --- what this side decides and did
+    # --- decisions of this side, and results of steps
 
     def accept(self, kept: Iterable[Kept]) -> list[Step]:
-        """Want the files.
+        """Accept the files.
 
         Args:
-            kept: What of them is there already.
+            kept: The parts of them that are kept from an earlier attempt.
 
         Returns:
-            What to do.
+            The steps to carry out, as all methods below.
         """
         if self.state is not ReceiverState.OFFERED:
             return []
         self.state = ReceiverState.RECEIVING
         have = list(kept)
         self._kept = {one.index: one.size for one in have}
-        self._to_come = sum(1 for entry in self.entries if not entry.folder)
-        told = [Say(Have(have[i : i + 200])) for i in range(0, len(have), 200)]
-        return [*told, Say(Accept())]
+        self._remaining = sum(1 for entry in self.entries if not entry.folder)
+        batches = [Send(Have(have[i : i + 200])) for i in range(0, len(have), 200)]
+        return [*batches, Send(Accept())]
 
     def decline(self, reason: str) -> list[Step]:
-        """Do not want the files; return what to do."""
+        """Decline the files.
+
+        Args:
+            reason: A sentence for the sender; cut after 1000 characters.
+        """
         if self.state is not ReceiverState.OFFERED:
             return []
         self.state = ReceiverState.FAILED
-        return [Say(Decline(reason[:1000]))]
+        return [Send(Decline(reason[:1000]))]
 
     def written(self, index: int, offset: int) -> list[Step]:
-        """Note that the open file is written up to an offset; return what to do."""
+        """Record that the open file is written up to an offset."""
         self.written_bytes += offset - self._written
         self._written = offset
         if offset - self._acknowledged >= ACK_EVERY:
             self._acknowledged = offset
-            return [Say(Ack(index, offset))]
+            return [Send(Ack(index, offset))]
         return []
 
     def closed(self, index: int) -> list[Step]:
-        """Note that a file is verified and in its place; return what to do."""
-        return [Say(Done(index))]
+        """Record that a file is verified and in its place."""
+        return [Send(Done(index))]
 
     def completed(self) -> list[Step]:
-        """Note that everything is in its place; return what to do."""
+        """Record that all files and folders are complete."""
         self.state = ReceiverState.FINISHED
-        return [Say(Finished())]
+        return [Send(Finished())]
 
     def fail(self, error: TransferFailed) -> list[Step]:
-        """Note that it cannot be completed; return what to do."""
+        """End the transfer with an error; the sender is told if it happened on this side."""
         if self.state in (ReceiverState.FINISHED, ReceiverState.FAILED):
             return []
-        was, self.state = self.state, ReceiverState.FAILED
+        previous, self.state = self.state, ReceiverState.FAILED
         self.error = error
         if not error.here:
             return []
-        if error.private and was is ReceiverState.OFFERED:
-            return [Say(Decline())]
-        return [Say(Failed.of(error))]
+        if error.private and previous is ReceiverState.OFFERED:
+            return [Send(Decline())]
+        return [Send(Failed.of(error))]
 
-    # --- what the sender says
+    # --- messages of the sender
 
     def receive(self, message: FromSender | Data) -> list[Step]:
-        """Take a message of the sender; return what to do.
-
-        One that does not belong there fails the transfer.
-        """
+        """Process a message of the sender; one that violates the protocol fails the transfer."""
         if self.state in (ReceiverState.FINISHED, ReceiverState.FAILED):
             return []
         try:
@@ -201,10 +202,10 @@ class Receiver:
                 return self.fail(message.error())
             case Entries() if self.state is ReceiverState.LISTENING:
                 self._offered += sum(map(cost, message.entries))
-                if len(self.entries) + len(message.entries) > MOST_ENTRIES:
-                    raise violation(f"more than {MOST_ENTRIES} files are offered")
-                if self._offered > MOST_OFFERED:
-                    raise violation(f"the names offered take more than {MOST_OFFERED} bytes")
+                if len(self.entries) + len(message.entries) > MAX_ENTRIES:
+                    raise violation(f"more than {MAX_ENTRIES} files are offered")
+                if self._offered > MAX_OFFER_BYTES:
+                    raise violation(f"the names offered take more than {MAX_OFFER_BYTES} bytes")
                 self.entries += message.entries
                 return []
             case Offer() if self.state is ReceiverState.LISTENING:
@@ -222,7 +223,7 @@ class Receiver:
             case End():
                 return self._on_end(message)
             case Finish():
-                if self._open is not None or self._to_come:
+                if self._open is not None or self._remaining:
                     raise violation("files are missing")
                 self._is_finishing = True
                 return [Complete()]
@@ -257,5 +258,5 @@ class Receiver:
         if message.index != self._open or message.size != self._offset:
             raise violation(f"file {message.index} ends where it should not")
         self._open = None
-        self._to_come -= 1
+        self._remaining -= 1
         return [Close(message.index, message.size, message.hash)]

@@ -1,8 +1,8 @@
-"""The sending side of a transfer as a state machine. No I/O.
+"""State machine of the sender of a file transfer. No I/O.
 
-Feed :meth:`Sender.receive` what the receiver says, and do what :meth:`Sender.next` returns, one
-after the other, until it returns ``None``: then wait for the next message. It never asks for more
-than the window allows, so whoever does what it asks for holds a bounded amount.
+Pass the messages of the receiver to :meth:`Sender.receive`. Carry out the steps that
+:meth:`Sender.next` returns, one after the other, until it returns ``None``; then wait for the next
+message. The steps never exceed the window, which bounds the memory of the caller.
 """
 
 from collections import deque
@@ -37,32 +37,32 @@ from .protocol import (
     violation,
 )
 
-_AT_ONCE = 8
-"""Data messages that are read from a file in one go: each way into the disk's thread costs as much
-as some of them."""
+_READ_BATCH = 8
+"""Data messages read from a file in one call of the disk thread: each call costs as much as several
+messages."""
 
 
 class SenderState(StrEnum):
-    """How far a sender is."""
+    """The state of a sender."""
 
     OFFERING = "offering"
-    """The receiver has not said yet whether it wants the files."""
+    """The receiver has not accepted or declined the files yet."""
 
     SENDING = "sending"
-    """It wants them."""
+    """The receiver has accepted the files."""
 
     FINISHING = "finishing"
-    """All is sent; the receiver has not said yet that all is in place."""
+    """All files are sent; the receiver has not confirmed that all are complete."""
 
     FINISHED = "finished"
-    """All is in place."""
+    """The receiver has confirmed that all files are complete."""
 
     FAILED = "failed"
-    """It ended before."""
+    """The transfer failed or was declined."""
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class Send:
     """Send a message."""
 
     message: FromSender | Data
@@ -70,11 +70,11 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Open a file, and hash the kept part if there is one; then call :meth:`Sender.opened`.
+    """Open a file, and hash its kept part if there is one; then call :meth:`Sender.opened`.
 
     Attributes:
-        index: Which file.
-        kept: What the receiver has of it.
+        index: The index of the file.
+        kept: The part of it that the receiver has kept from an earlier attempt.
     """
 
     index: int
@@ -83,34 +83,34 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read on in the open file; then call :meth:`Sender.read`.
+    """Read the next bytes of the open file; then call :meth:`Sender.read`.
 
     Attributes:
-        index: Which file.
-        size: How many bytes at most; fewer than these end the file.
+        index: The index of the file.
+        size: The largest number of bytes to read.
     """
 
     index: int
     size: int
 
 
-Step = Say | Open | Read
+Step = Send | Open | Read
 
 
 class Sender:
-    """Sends entries, each file whole before the next.
+    """The sender of a transfer, which sends one file after the other.
 
     Args:
-        entries: What to send, in this order; a folder before what is in it.
-        block: The largest data message, in bytes.
-        window: Bytes that may be sent and not acknowledged.
+        entries: The files and folders to send, in this order; a folder precedes its content.
+        block: The largest data message, in bytes, including its header.
+        window: Bytes that may be sent without being acknowledged.
 
     Attributes:
         entries: The entries.
-        state: How far it is.
-        error: Why it failed, in state ``FAILED``.
-        acknowledged: Bytes that the receiver has, with what it kept from before.
-        sent: Bytes that were sent this time.
+        state: The state of the transfer.
+        error: The reason of the failure, in state ``FAILED``.
+        acknowledged: Bytes that the receiver has, including those kept from an earlier attempt.
+        sent: Bytes sent in this attempt.
     """
 
     def __init__(self, entries: Sequence[Entry], *, block: int, window: int = WINDOW) -> None:
@@ -121,30 +121,31 @@ class Sender:
         self.sent = 0
         self._payload = min(block, MESSAGE_LIMIT) - HEADER.size
         self._window = window
-        self._worthwhile = min(_AT_ONCE * self._payload, window // 4)
+        self._min_read = min(_READ_BATCH * self._payload, window // 4)
         size = sum(entry.size or 0 for entry in self.entries)
-        self._waiting: deque[Step] = deque(Say(batch) for batch in batches(self.entries))
-        self._waiting.append(Say(Offer(count=len(self.entries), size=size)))
+        self._waiting: deque[Step] = deque(Send(batch) for batch in batches(self.entries))
+        self._waiting.append(Send(Offer(count=len(self.entries), size=size)))
         self._kept: dict[int, Kept] = {}
         self._files = iter([i for i, entry in enumerate(self.entries) if not entry.folder])
         self._open: int | None = None
-        self._is_asked = False
+        self._is_step_pending = False
         self._offset = 0
         self._unfinished: dict[int, _Unfinished] = {}
 
     @property
     def in_flight(self) -> int:
-        """What the window is charged with: bytes not acknowledged, and files not done."""
+        """The part of the window in use: unacknowledged bytes, and a cost for each open file."""
         return sum(file.sent - file.acknowledged + FILE_COST for file in self._unfinished.values())
 
     def next(self) -> Step | None:
-        """Return what to do next; ``None`` if there is nothing until the receiver says something.
+        """Return the next step, or ``None`` if there is none until the receiver sends a message.
 
-        A file that was to be opened or read is to be dealt with before it is called again.
+        After an :class:`Open` or :class:`Read`, call :meth:`opened` or :meth:`read` before calling
+        this again.
         """
         if self._waiting:
             return self._waiting.popleft()
-        if self.state is not SenderState.SENDING or self._is_asked:
+        if self.state is not SenderState.SENDING or self._is_step_pending:
             return None
         left = self._window - self.in_flight
         if self._open is None:
@@ -153,25 +154,26 @@ class Sender:
             index = next(self._files, None)
             if index is None:
                 self.state = SenderState.FINISHING
-                return Say(Finish())
-            self._is_asked = True
+                return Send(Finish())
+            self._is_step_pending = True
             return Open(index, self._kept.get(index))
-        if left < self._worthwhile and self._unfinished[self._open].in_flight:
+        if left < self._min_read and self._unfinished[self._open].in_flight:
             return None
-        self._is_asked = True
-        messages = max(1, min(left // self._payload, _AT_ONCE))
+        self._is_step_pending = True
+        messages = max(1, min(left // self._payload, _READ_BATCH))
         return Read(self._open, messages * self._payload)
 
-    # --- what was done
+    # --- results of steps
 
     def opened(self, index: int, *, kept_is_right: bool) -> None:
-        """Note that a file is open.
+        """Record that a file is open.
 
         Args:
-            index: Which.
-            kept_is_right: Whether the hash of the kept part is that of the source, up to there.
+            index: The index of the file.
+            kept_is_right: Whether the part that the receiver has kept has the same hash as the
+                beginning of the file.
         """
-        self._is_asked = False
+        self._is_step_pending = False
         if self.state is not SenderState.SENDING:
             return
         kept = self._kept.get(index)
@@ -179,43 +181,43 @@ class Sender:
         self._open = index
         self._unfinished[index] = _Unfinished(self._offset, self._offset)
         self.acknowledged += self._offset
-        self._waiting.append(Say(Begin(index, self._offset)))
+        self._waiting.append(Send(Begin(index, self._offset)))
 
     def read(self, data: bytes, *, digest: str | None) -> None:
-        """Note what was read from the open file.
+        """Record the bytes that were read from the open file, which are then sent.
 
         Args:
             data: The bytes.
-            digest: At the end of the file the hash of all of it, and ``None`` before.
+            digest: The hash of the whole file if these are its last bytes, otherwise ``None``.
         """
-        self._is_asked = False
+        self._is_step_pending = False
         if self.state is not SenderState.SENDING or self._open is None:
             return
         index = self._open
         for start in range(0, len(data), self._payload):
             part = data[start : start + self._payload]
-            self._waiting.append(Say(Data(index, self._offset + start, part)))
+            self._waiting.append(Send(Data(index, self._offset + start, part)))
         self._offset += len(data)
         self.sent += len(data)
         self._unfinished[index].sent = self._offset
         if digest is not None:
-            self._waiting.append(Say(End(index, self._offset, digest)))
+            self._waiting.append(Send(End(index, self._offset, digest)))
             self._open = None
 
     def fail(self, error: TransferFailed) -> None:
-        """Note that it cannot be completed, for a reason on this side; the receiver is told."""
+        """End the transfer with an error; the receiver is told if it happened on this side."""
         if self.state in (SenderState.FINISHED, SenderState.FAILED):
             return
         self.state = SenderState.FAILED
         self.error = error
         self._waiting.clear()
         if error.here:
-            self._waiting.append(Say(Failed.of(error)))
+            self._waiting.append(Send(Failed.of(error)))
 
-    # --- what the receiver says
+    # --- messages of the receiver
 
     def receive(self, message: FromReceiver) -> None:
-        """Take a message of the receiver; one that does not belong there fails the transfer."""
+        """Process a message of the receiver; one that violates the protocol fails the transfer."""
         if self.state in (SenderState.FINISHED, SenderState.FAILED):
             return
         try:
@@ -242,7 +244,7 @@ class Sender:
             case Done():
                 file = self._file(message.index)
                 if message.index == self._open or any(
-                    isinstance(step, Say)
+                    isinstance(step, Send)
                     and isinstance(step.message, End)
                     and step.message.index == message.index
                     for step in self._waiting

@@ -27,8 +27,10 @@ from ..connection.negotiator import Negotiator, Signaler
 from ..errors import ConnectFailed, DescriptionTooLarge, PeerError, PeerLeft
 from ..files.errors import TransferError
 from ..files.file_names import gather
+from ..files.progress import OnProgress
 from ..files.protocol import PROTOCOL as TRANSFER
-from ..files.session import FileOffer, OnProgress, send_sources
+from ..files.receive_session import FileOffer
+from ..files.send_session import send_sources
 from ..ice.server_urls import RTCPeerConnectionIceErrorEvent
 from .arrivals import Arrivals
 from .channel_labels import Kind, Labels

@@ -8,7 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Error, Page
 
 from icefloe.peer.files.file_names import arrange, safe_name
-from icefloe.peer.files.protocol import LONGEST_PATH, MOST_OFFERED, Entry
+from icefloe.peer.files.protocol import MAX_OFFER_BYTES, MAX_PATH_BYTES, Entry
 from icefloe.peer.pairing.code_words import WORDS
 from icefloe.peer.pairing.key_exchange import Code, Confirm, Fingerprints, Pairing, Pake, Side
 from icefloe.signaling import serve
@@ -160,11 +160,11 @@ async def test_an_offer_is_bounded_before_anybody_is_asked(page: Page) -> None:
       }
       return [machine.state, machine.entries.length, "more" in machine.entries[0]];
     }"""
-    for path in ("x" * LONGEST_PATH, "日" * (LONGEST_PATH // 3)):
+    for path in ("x" * MAX_PATH_BYTES, "日" * (MAX_PATH_BYTES // 3)):
         state, count, has_more = await page.evaluate(script, [path, 1000])
         assert (state, has_more) == ("failed", False)
-        assert count * LONGEST_PATH < MOST_OFFERED + 50 * LONGEST_PATH
-    for path in ("x" * (LONGEST_PATH + 1), "日" * (LONGEST_PATH // 3 + 1)):
+        assert count * MAX_PATH_BYTES < MAX_OFFER_BYTES + 50 * MAX_PATH_BYTES
+    for path in ("x" * (MAX_PATH_BYTES + 1), "日" * (MAX_PATH_BYTES // 3 + 1)):
         with pytest.raises(Error, match="cannot be read"):
             await page.evaluate(script, [path, 1])
 

@@ -64,13 +64,14 @@ CONSTANTS_THAT_ARE_NONE = {
         media.sinks.sync._WINDOW media.sources.audio_queue._MIN_CAPACITY
         peer._aiortc.dtls.DtlsTransport._AT_ONCE peer.ice.gather.interface_monitor.LONGEST
         peer.ice.turn.tcp.LONGEST_WAIT peer.ice.turn.client.REFRESH_AHEAD
-        peer.rtp.receive.jitter_buffer._WINDOW peer.files.sender._AT_ONCE peer.files.protocol.BATCH
+        peer.rtp.receive.jitter_buffer._WINDOW peer.files.protocol.BATCH
         media.sources.pcm._MAX_RATE media.sources.tempo.MAX_RATE
         peer.rtp.receive.jitter_buffer._BUCKETS peer.rtp.receive.time_stretch.LONGEST
         peer.rtp.send.pipeline._WINDOW peer.rtp.send.frame_pacer._MOST_BURST
         encoding.clock._MAX_TIME_BASE encoding.clock._MAX_JUMP encoding.clock._BURST_SECONDS
         encoding.pieces.TARGET_QUEUED_SECONDS media.fanout.shared_encoder._RATE_WINDOW
         media.fanout.quality_tiers._MAX_UP_AFTER media.sources.reader_thread._MAX_BACK_OFF
+        peer.files.sender._READ_BATCH
     """,
 }
 """Those that bound nothing that another machine decides, by the reason."""

@@ -8,7 +8,8 @@ from typing import Any
 from icefloe.peer import DataChannel
 from icefloe.peer.files.file_names import gather
 from icefloe.peer.files.protocol import PROTOCOL
-from icefloe.peer.files.session import FileOffer, send_sources
+from icefloe.peer.files.receive_session import FileOffer
+from icefloe.peer.files.send_session import send_sources
 from tests.helpers.calls import Call
 
 

@@ -11,7 +11,7 @@ from icefloe._streams import finish, was_closed, write_line
 from icefloe.peer import RemotePeer
 from icefloe.peer.files.errors import Failure, TransferDeclined, TransferFailed
 from icefloe.peer.files.file_names import safe_name
-from icefloe.peer.files.session import FileOffer
+from icefloe.peer.files.receive_session import FileOffer
 from icefloe.peer.pairing.key_exchange import Code, Side
 from icefloe.peer.pairing.rendezvous import meet
 from icefloe.signaling.address import server_url

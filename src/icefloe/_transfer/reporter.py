@@ -20,7 +20,7 @@ from rich.progress import (
 from icefloe._streams import lines, output, say, write_line
 from icefloe.peer import RemotePeer
 from icefloe.peer.files.file_names import safe_name
-from icefloe.peer.files.session import Progress
+from icefloe.peer.files.progress import Progress
 from icefloe.text import printable
 
 _PROGRESS_EVERY = 0.2

@@ -14,7 +14,7 @@ from icefloe.peer import RemotePeer
 from icefloe.peer.files.errors import CodeUsedUp, Failure, NoPlaceFree, TransferFailed
 from icefloe.peer.files.file_names import Source, gather
 from icefloe.peer.files.protocol import PROTOCOL, Entry
-from icefloe.peer.files.session import send_sources
+from icefloe.peer.files.send_session import send_sources
 from icefloe.peer.pairing.key_exchange import Code, Side
 from icefloe.peer.pairing.rendezvous import Meeting, meet
 from icefloe.signaling import ListenFailed, ServerConfiguration, SignalingServer, serve

@@ -21,7 +21,7 @@ from icefloe.peer.files.protocol import (
     decode_from_sender,
     encode,
 )
-from icefloe.peer.files.receiver import Close, Complete, Open, Receiver, ReceiverState, Say, Write
+from icefloe.peer.files.receiver import Close, Complete, Open, Receiver, ReceiverState, Send, Write
 from tests.fuzz.target import Target, join, split
 
 _HASH = "0" * 64
@@ -54,7 +54,7 @@ def _receive(data: bytes) -> ReceiverState:
                     steps += receiver.closed(index)
                 case Complete():
                     steps += receiver.completed()
-                case Say(message=said):
+                case Send(message=said):
                     encode(said)
     return receiver.state
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from icefloe.peer.files.errors import UnsafeName
-from icefloe.peer.files.file_names import LONGEST_NAME, arrange, part_name, safe_name
+from icefloe.peer.files.file_names import MAX_NAME_BYTES, arrange, part_name, safe_name
 from icefloe.peer.files.protocol import Entry
 
 anything = st.text(min_size=1, max_size=300)
@@ -40,7 +40,7 @@ def test_a_safe_name_is_one_part_of_a_path_everywhere(name: str, windows: bool) 
         assert name in (".", "..")
         return
     assert safe not in ("", ".", "..")
-    assert len(safe.encode()) <= LONGEST_NAME
+    assert len(safe.encode()) <= MAX_NAME_BYTES
     assert PurePosixPath(safe).parts == (safe,)
     assert not set(safe) & {"/", "\\", "\0", "\n", "\u202e"}
     assert unicodedata.normalize("NFC", safe) == safe

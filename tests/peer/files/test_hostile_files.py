@@ -20,12 +20,12 @@ from icefloe.peer.files.destination import Destination
 from icefloe.peer.files.disk_thread import Disk, Stop, Stopped
 from icefloe.peer.files.errors import Failure, TransferFailed
 from icefloe.peer.files.file_names import arrange, gather, part_name
-from icefloe.peer.files.partial_file import PARTS, unwritable
+from icefloe.peer.files.partial_file import MAX_PARTS, unwritable
 from icefloe.peer.files.protocol import (
-    LONGEST_PATH,
+    MAX_ENTRIES,
+    MAX_OFFER_BYTES,
+    MAX_PATH_BYTES,
     MESSAGE_LIMIT,
-    MOST_ENTRIES,
-    MOST_OFFERED,
     Entries,
     Entry,
     Failed,
@@ -120,7 +120,7 @@ def test_a_part_is_gone_on_with_by_one(tmp_path: Path) -> None:
 
 
 def test_there_are_so_many_parts_and_no_more(tmp_path: Path) -> None:
-    files = [ready(tmp_path, ENTRY).open(0, 0) for _ in range(PARTS)]
+    files = [ready(tmp_path, ENTRY).open(0, 0) for _ in range(MAX_PARTS)]
     with pytest.raises(TransferFailed, match="another transfer"):
         ready(tmp_path, ENTRY).open(0, 0)
     for file in files:
@@ -266,7 +266,7 @@ def test_equal_names_take_no_square_of_the_time(
 def test_folders_that_are_only_implied_are_limited() -> None:
     deep = "/x" * 60
     with pytest.raises(TransferFailed, match="folders"):
-        arrange([Entry(f"{number}{deep}", size=0) for number in range(MOST_ENTRIES // 50)])
+        arrange([Entry(f"{number}{deep}", size=0) for number in range(MAX_ENTRIES // 50)])
 
 
 async def test_a_cancellation_ends_long_work_on_the_disk(tmp_path: Path) -> None:
@@ -308,11 +308,11 @@ def entries_message(entries: list[Entry]) -> str:
 
 def test_sizes_count_bytes() -> None:
     wide = "\U0001d400"
-    longest = Entry(wide * (LONGEST_PATH // 4), size=0)
+    longest = Entry(wide * (MAX_PATH_BYTES // 4), size=0)
     read = decode_from_sender(entries_message([longest]))
     assert isinstance(read, Entries)
-    for path in (wide * (LONGEST_PATH // 4) + "x", "日" * (LONGEST_PATH // 3 + 1)):
-        with pytest.raises(TransferFailed, match=f"{LONGEST_PATH} bytes"):
+    for path in (wide * (MAX_PATH_BYTES // 4) + "x", "日" * (MAX_PATH_BYTES // 3 + 1)):
+        with pytest.raises(TransferFailed, match=f"{MAX_PATH_BYTES} bytes"):
             decode_from_sender(entries_message([Entry(path, size=0)]))
     large = "{" + wide * (MESSAGE_LIMIT // 4)
     for decode in (decode_from_sender, decode_from_receiver):
@@ -335,15 +335,15 @@ def test_an_offer_is_bounded_in_memory(letter: str) -> None:
         tracemalloc.stop()
     assert machine.error is not None
     assert machine.error.code == Failure.PROTOCOL
-    assert (batches - 1) * 60 * 4000 <= MOST_OFFERED
-    assert taken < 3 * MOST_OFFERED
+    assert (batches - 1) * 60 * 4000 <= MAX_OFFER_BYTES
+    assert taken < 3 * MAX_OFFER_BYTES
 
 
 def test_an_offer_that_nobody_takes_is_not_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a").touch()
-    monkeypatch.setattr(file_names, "MOST_OFFERED", 64)
+    monkeypatch.setattr(file_names, "MAX_OFFER_BYTES", 64)
     with pytest.raises(TransferFailed, match="more than 64 bytes"):
         gather([tmp_path / "a"])
 

@@ -109,10 +109,10 @@ def test_every_message_failure_and_limit_is_specified() -> None:
         assert f"`{code}`" in DOCUMENT, code
     assert f"`{protocol.PROTOCOL}`" in DOCUMENT
     limits = (protocol.WINDOW, protocol.BLOCK, protocol.ACK_EVERY, protocol.MESSAGE_LIMIT)
-    for limit in (*limits, protocol.MOST_ENTRIES, protocol.MOST_OFFERED):
+    for limit in (*limits, protocol.MAX_ENTRIES, protocol.MAX_OFFER_BYTES):
         assert f"{limit:,}".replace(",", " ") in DOCUMENT, limit
     assert str(protocol.FILE_COST) in DOCUMENT
-    assert f"1 to {protocol.LONGEST_PATH} bytes" in DOCUMENT
+    assert f"1 to {protocol.MAX_PATH_BYTES} bytes" in DOCUMENT
     assert f"with {protocol.ENTRY_COST} for each entry" in DOCUMENT
     assert f"in {MAX_ATTEMPTS} of them" in DOCUMENT
     assert f"{MAX_PAUSE:.0f} seconds at most" in DOCUMENT

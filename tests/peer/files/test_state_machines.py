@@ -50,7 +50,7 @@ class Link:
         if (step := self.sender.next()) is None:
             return False
         match step:
-            case sending.Say():
+            case sending.Send():
                 self.to_receiver.append(encode(step.message))
             case sending.Open():
                 data = self.files[step.index] or b""
@@ -79,7 +79,7 @@ class Link:
     def do(self, steps: list[receiving.Step]) -> None:
         for step in steps:
             match step:
-                case receiving.Say():
+                case receiving.Send():
                     self.to_sender.append(encode(step.message))
                 case receiving.Open():
                     self.disk[step.index] = self.disk.get(step.index, b"")[: step.offset]

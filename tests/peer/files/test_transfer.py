@@ -15,8 +15,10 @@ from icefloe.peer.files.errors import TransferBroken, TransferDeclined, Transfer
 from icefloe.peer.files.file_names import gather
 from icefloe.peer.files.file_source import SourceFile
 from icefloe.peer.files.partial_file import PartFile
+from icefloe.peer.files.progress import Progress
 from icefloe.peer.files.protocol import WINDOW, Data, Entries, Entry, Offer, encode
-from icefloe.peer.files.session import FileOffer, Progress, send_sources
+from icefloe.peer.files.receive_session import FileOffer
+from icefloe.peer.files.send_session import send_sources
 from tests.helpers.calls import Call, held_call
 from tests.helpers.transfers import contents, random_file, transfer, transfer_channel
 
