@@ -25,7 +25,7 @@ LEVELS = {"icefloe._serving", "icefloe.demos._attending", "icefloe.logs"}
 
 OTHER_ROOTS = {
     "icefloe.peer.ice.turn.channels.NoChannelLeft": "a fixed sentence",
-    "icefloe.peer.rtp.send.pipeline._TrackBroke": "never leaves its module; its cause is logged",
+    "icefloe.peer.rtp.send.track_reader.TrackFailed": "never leaves the package",
     "icefloe.peer.files.disk_thread.Stopped": "has no text, and ends within its package",
 }
 """Exceptions that make nothing printable, and why they need not."""

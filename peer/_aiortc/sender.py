@@ -19,7 +19,7 @@ from aiortc.stats import RTCOutboundRtpStreamStats as AiortcOutbound
 from icefloe.logs import get_logger
 
 from ..rtp.send.parameters import RTCRtpSendParameters, checked
-from ..rtp.send.pipeline import Outgoing
+from ..rtp.send.pipeline import SendPipeline
 from ..rtp.send.rtp_stream import RtpStream
 from ..rtp.send.stats import outbound
 from .dtls import DtlsTransport
@@ -40,7 +40,7 @@ class Sender(RTCRtpSender):
     aiortc's ends the application's track when it ends itself, and ends for good with its track.
     """
 
-    outgoing: Outgoing
+    outgoing: SendPipeline
     """The pipeline from the track to packets."""
     is_certain: Callable[[str, int], bool]
     """Tells of a header extension and its id whether the other side can only take it for that."""
@@ -53,8 +53,8 @@ class Sender(RTCRtpSender):
     def begin(self) -> None:
         """Take the place of aiortc's."""
         stream = RtpStream(self._ssrc, self._rtx_ssrc)
-        self.outgoing = Outgoing(self.kind, stream, self._transmit, lambda: self._enabled)
-        self.outgoing.replace(self.track)
+        self.outgoing = SendPipeline(self.kind, stream, self._transmit, lambda: self._enabled)
+        self.outgoing.replace_track(self.track)
 
     def getParameters(self) -> RTCRtpSendParameters:
         """Return a copy of the limits in force (W3C webrtc-pc 5.2)."""
@@ -68,7 +68,7 @@ class Sender(RTCRtpSender):
 
         Cancellation: safe.
         """
-        self.outgoing.limit(checked(parameters))
+        self.outgoing.set_limits(checked(parameters))
 
     def replaceTrack(self, track: MediaStreamTrack | None) -> None:
         """Send another track from now on, or none; nothing is negotiated.
@@ -81,12 +81,12 @@ class Sender(RTCRtpSender):
         if track is not None and track.kind != self.kind:
             raise TypeError(f"a sender of {self.kind} cannot send a track of {track.kind}")
         super().replaceTrack(track)
-        self.outgoing.replace(track)
+        self.outgoing.replace_track(track)
 
     async def send(self, parameters: Negotiated) -> None:
         self._extensions = tuple((known.uri, known.id) for known in parameters.headerExtensions)
         certain = [known for known in self._extensions if self.is_certain(*known)]
-        self.outgoing.negotiated(parameters.codecs, certain, parameters.muxId)
+        self.outgoing.configure(parameters.codecs, certain, parameters.muxId)
         await super().send(parameters)
 
     def send_certain_extensions(self) -> None:
@@ -117,7 +117,7 @@ class Sender(RTCRtpSender):
         assert isinstance(self.transport, DtlsTransport)
         self.transport.send_media(packets)
         private, stream = self._private, self.outgoing.stream
-        ntp, timestamp = self.outgoing.reported
+        ntp, timestamp = self.outgoing.packets.latest_times
         private["ntp_timestamp"] = ntp
         private["rtp_timestamp"] = timestamp
         private["packet_count"] = stream.packets
@@ -132,23 +132,23 @@ class Sender(RTCRtpSender):
                     if report.ssrc == self._ssrc:
                         # It comes of what the other side says, and may be nonsense.
                         rtt = rtt if rtt is None or 0 <= rtt <= LONGEST_ROUND_TRIP else None
-                        self.outgoing.reported_on(report.fraction_lost / 256, rtt)
+                        self.outgoing.on_receiver_report(report.fraction_lost / 256, rtt)
             case RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK):
                 try:
-                    self.outgoing.lacks(packet.lost)
+                    self.outgoing.on_nack(packet.lost)
                 except ConnectionError:
                     logger.debug("sender.repair.dropped reason=closed")
             case RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI):
-                self.outgoing.asked_for_key_frame("pli")
+                self.outgoing.on_key_frame_request("pli")
             case RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_FIR):
-                self.outgoing.asked_for_key_frame("fir")
+                self.outgoing.on_key_frame_request("fir")
             case RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP):
                 try:
                     bitrate, ssrcs = unpack_remb_fci(packet.fci)
                 except ValueError:
                     return  # another application's
                 if self._ssrc in ssrcs:
-                    self.outgoing.estimated(min(bitrate, HIGHEST_ESTIMATE))
+                    self.outgoing.on_estimate(min(bitrate, HIGHEST_ESTIMATE))
 
     async def getStats(self) -> RTCStatsReport:
         report = await super().getStats()

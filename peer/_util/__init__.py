@@ -1,1 +1,1 @@
-"""The parts that ICE, SCTP, RTP and the connection share."""
+"""Helpers shared by ICE, SCTP, RTP and the connection: the pacer, the error root, the logger."""

@@ -1,87 +1,88 @@
-"""Pacing: packets leave at a rate, in bursts that no buffer on the way overflows over."""
+"""Pacer: a token bucket that limits the rate and the burst size of outgoing packets."""
 
 QUANTUM = 0.001
-"""Seconds that one burst may stand for: event loops' timers are no finer."""
+"""Seconds of traffic that one burst covers at least. Timers of event loops are no finer."""
 
 SLACK = 0.004
-"""Seconds by which a busy event loop may be late without the rate suffering."""
+"""Seconds by which a busy event loop may be late without lowering the achieved rate."""
 
-LEAST_BURST = 12 * 1024
-"""Bytes that may leave at once at any rate: the initial window of RFC 6928, and a little."""
+MIN_BURST = 12 * 1024
+"""Minimum burst size in bytes, at any rate: slightly more than the initial window of RFC 6928."""
 
-MOST_BURST = 96 * 1024
-"""Bytes that may leave at once at most, at first: well under Linux' default buffers, 208 KiB."""
+INITIAL_MAX_BURST = 96 * 1024
+"""Initial maximum burst size in bytes: well below Linux's default socket buffer of 208 KiB."""
 
-LARGEST_BURST = 256 * 1024
-"""Bytes that may leave at once once smaller bursts have all arrived: above some 100 MB/s timers are
-too coarse for less."""
+MAX_BURST = 256 * 1024
+"""Maximum burst size in bytes, reached only while bursts arrive without loss. Above about 100 MB/s,
+timers are too coarse for smaller bursts."""
 
-GROWTH, GROWTH_TIME = 16 * 1024, 0.02
-"""Bytes by which bursts then grow, and in how many seconds, or a round trip if that is longer."""
+BURST_GROWTH, BURST_GROWTH_INTERVAL = 16 * 1024, 0.02
+"""Bytes by which the maximum burst size grows, and the minimum seconds between two such steps; a
+round trip if that is longer."""
 
-LOST_BURST = 32 * 1024
-"""Bytes that may leave at once after a loss: half of the buffer that Chromium has, which lost one
-datagram in nine with three times as many."""
+LOSS_BURST = 32 * 1024
+"""Maximum burst size in bytes after a loss: half of Chromium's socket buffer. With bursts three
+times as large, Chromium lost one datagram in nine."""
 
-GROWTH_REST = 30.0
-"""Seconds for which they stay so small after a loss."""
+BURST_GROWTH_PAUSE = 30.0
+"""Seconds after a loss during which the maximum burst size does not grow."""
 
 
 class Pacer:
-    """A bucket of bytes that fills at the pacing rate.
+    """A token bucket of bytes that fills at the pacing rate. Does no I/O.
 
     Args:
-        quantum: Seconds that one burst may stand for, at least.
+        quantum: Seconds of traffic that one burst covers at least.
         slack: Seconds by which the event loop may be late.
-        most_burst: Bytes that may leave at once at most.
+        max_burst: Initial maximum burst size, in bytes.
 
     Attributes:
-        rate: Bytes a second; infinite is without pacing.
-        most_burst: Bytes that may leave at once at most.
+        rate: Bytes per second; infinity disables pacing.
+        max_burst: Current maximum burst size, in bytes.
     """
 
     def __init__(
-        self, quantum: float = QUANTUM, slack: float = SLACK, most_burst: int = MOST_BURST
+        self, quantum: float = QUANTUM, slack: float = SLACK, max_burst: int = INITIAL_MAX_BURST
     ) -> None:
         self._quantum, self._slack = quantum, slack
-        self.most_burst = self._first_burst = most_burst
-        self._grows_at = 0.0
+        self.max_burst = self._initial_burst = max_burst
+        self._next_growth = 0.0
         self.rate = float("inf")
-        self._credit = float(LEAST_BURST)
+        self._credit = float(MIN_BURST)
         self._at = 0.0
 
     def credit(self, now: float) -> float:
-        """Return the bytes that may leave now; it may be a little less than nothing."""
+        """Return how many bytes may be sent now; slightly negative after an overdraft."""
         rate = self.rate
         if rate == float("inf"):
-            return self.most_burst
-        burst = min(max(LEAST_BURST, self._slack * rate), self.most_burst)
+            return self.max_burst
+        burst = min(max(MIN_BURST, self._slack * rate), self.max_burst)
         self._credit = min(self._credit + (now - self._at) * rate, burst)
         self._at = now
         return self._credit
 
     def spend(self, size: int) -> None:
-        """Note that bytes have left."""
+        """Subtract sent bytes from the credit."""
         self._credit -= size
 
     def arrived(self, now: float, round_trip: float) -> None:
-        """Note that what was sent arrives: bursts may become larger, if the rate wants them to be.
+        """Note that sent packets were acknowledged. Bursts may then grow if the rate calls for it.
 
         Args:
-            now: The time.
-            round_trip: Seconds until a loss would be seen.
+            now: Seconds on a monotonic clock.
+            round_trip: Seconds until a loss would be noticed.
         """
-        if now < self._grows_at or self._slack * self.rate <= self.most_burst:
+        if now < self._next_growth or self._slack * self.rate <= self.max_burst:
             return
-        self.most_burst = min(self.most_burst + GROWTH, max(LARGEST_BURST, self._first_burst))
-        self._grows_at = now + max(GROWTH_TIME, round_trip)
+        self.max_burst = min(self.max_burst + BURST_GROWTH, max(MAX_BURST, self._initial_burst))
+        self._next_growth = now + max(BURST_GROWTH_INTERVAL, round_trip)
 
     def lost(self, now: float) -> None:
-        """Note a loss: a buffer may have overflowed."""
-        self.most_burst = min(self._first_burst, LOST_BURST)
-        self._grows_at = now + GROWTH_REST
+        """Reduce the burst size after a loss: a buffer on the path may have overflowed."""
+        self.max_burst = min(self._initial_burst, LOSS_BURST)
+        self._next_growth = now + BURST_GROWTH_PAUSE
 
     def ready_at(self, now: float) -> float:
-        """Return when another burst may leave."""
+        """Return the time at which the next burst may be sent, in seconds on the same clock."""
         wanted = max(self._quantum * self.rate, 1.0)
         return now + max(wanted - self._credit, 0.0) / self.rate

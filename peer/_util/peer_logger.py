@@ -1,4 +1,7 @@
-"""The name of the peer in each line of the log, also where the code knows of no peer."""
+"""Logger that puts the name of the remote peer in front of each line.
+
+The name is kept in a context variable, so code that does not know the peer logs it too.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -13,7 +16,7 @@ _name: ContextVar[str] = ContextVar("icefloe_peer", default="")
 
 @contextmanager
 def named(name: str) -> Iterator[None]:
-    """Let the log name a peer within the block, and in all tasks and callbacks begun there."""
+    """Set the peer name for log lines of the block, and of tasks and callbacks started in it."""
     before = _name.set(name)
     try:
         yield
@@ -22,17 +25,17 @@ def named(name: str) -> Iterator[None]:
 
 
 class NamingLogger(logging.LoggerAdapter[logging.Logger]):
-    """A logger whose lines begin with the name of the peer that they are about.
+    """A logger whose lines begin with the name of the remote peer.
 
     Args:
-        module: The name of the logger.
+        module: The name of the underlying logger.
     """
 
     def __init__(self, module: str) -> None:
         super().__init__(get_logger(module), {})
 
     def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
-        """Write a record, if records of this level are."""
+        """Log a message with the peer name in front, if the level is enabled."""
         if not self.isEnabledFor(level):
             return
         if name := _name.get():

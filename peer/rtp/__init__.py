@@ -1,1 +1,1 @@
-"""RTP: the sending half and the receiving half."""
+"""RTP (RFC 3550): sending and receiving of audio and video."""

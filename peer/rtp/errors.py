@@ -1,4 +1,4 @@
-"""The errors of sending and receiving RTP."""
+"""Errors of sending and forwarding RTP."""
 
 from icefloe.text import printable, quoted
 
@@ -6,11 +6,11 @@ from .._util.errors import PeerError
 
 
 class InvalidParameters(PeerError, ValueError):
-    """Parameters of a sender make no sense (W3C webrtc-pc, setParameters).
+    """``setParameters()`` got an invalid value (W3C webrtc-pc 5.2).
 
     Attributes:
         field: The name of the field.
-        value: What was given for it.
+        value: The rejected value.
     """
 
     def __init__(self, field: str, value: object, demand: str) -> None:
@@ -20,29 +20,29 @@ class InvalidParameters(PeerError, ValueError):
 
 
 class TrackNotSent(PeerError):
-    """Something that a track gave was not sent, or the track broke.
+    """A frame or packet of a local track could not be sent, or the track failed.
 
-    It comes with the event ``senderror`` of the connection. The sender goes on with the next frame,
-    unless the track has broken; ``framesRefused`` of ``outbound-rtp`` counts. The error of the
-    track or of its frame is the ``__cause__``.
+    The connection emits it with the event ``senderror``. The sender continues with the next frame
+    unless the track failed; ``framesRefused`` of ``outbound-rtp`` counts the frames. The original
+    exception is the ``__cause__``.
 
     Attributes:
         track: The track.
-        reason: What is wrong with it.
+        reason: A description of the problem.
     """
 
     def __init__(self, track: object, reason: str) -> None:
         self.track = track
         self.reason = reason
         name = f"{getattr(track, 'kind', '')} track {printable(getattr(track, 'id', ''))}"
-        super().__init__(f"something of {name} was not sent: {printable(reason)}")
+        super().__init__(f"media of {name} was not sent: {printable(reason)}")
 
 
 class NotForwardable(PeerError, ValueError):
-    """What was to be forwarded is no track that a peer connection of icefloe receives.
+    """``forward()`` was called with an object that is not a remote track of an icefloe connection.
 
     Attributes:
-        track: It.
+        track: The rejected object.
     """
 
     def __init__(self, track: object) -> None:

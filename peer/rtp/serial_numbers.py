@@ -1,11 +1,14 @@
-"""Numbers that wrap: sequence numbers and timestamps of RTP (RFC 3550 section 5.1)."""
+"""Unwrapping of RTP sequence numbers and timestamps (RFC 3550 section 5.1)."""
 
 
 class Unwrapper:
-    """Counts on where a number of so many bits begins anew.
+    """Extends numbers of a fixed bit width beyond their wrap-around.
 
-    Each number is taken to be the nearest one to the number before, so that packets may change
-    their order around a wrap.
+    Each number is taken as the value nearest to the previous one, so packets may be reordered
+    around a wrap.
+
+    Args:
+        bits: Width of the numbers.
     """
 
     def __init__(self, bits: int) -> None:
@@ -13,7 +16,7 @@ class Unwrapper:
         self._last: int | None = None
 
     def unwrap(self, number: int) -> int:
-        """Return the number without wraps; the first one is what it is."""
+        """Return the number without wrap-around. The first number is returned unchanged."""
         last = number if self._last is None else self._last
         half = self._size >> 1
         self._last = last + (number - last + half) % self._size - half

@@ -43,17 +43,18 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.sctp.congestion.model.QUEUE_DELAY peer.sctp.congestion.model.STARTUP_QUEUE
         peer.sctp.congestion.model.MOST_LOST peer.sctp.congestion.model.INITIAL_PACKETS
         peer.sctp.congestion.model.LEAST_PACKETS peer.sctp.congestion.cubic.INITIAL_PACKETS
-        peer.sctp.congestion.cubic.LEAST_PACKETS peer._util.pacer.LEAST_BURST
-        peer._util.pacer.MOST_BURST peer._util.pacer.LARGEST_BURST peer._util.pacer.LOST_BURST
-        peer.sctp.loss_recovery.RTO_MAX peer.sctp.association.T1_MAX peer.sctp.path_mtu.MAX_TRIES
-        peer.sctp.sending.MAX_SKIPPED peer.sctp.sending.MAX_ASKING
+        peer.sctp.congestion.cubic.LEAST_PACKETS peer.sctp.loss_recovery.RTO_MAX
+        peer.sctp.association.T1_MAX peer.sctp.path_mtu.MAX_TRIES peer.sctp.sending.MAX_SKIPPED
+        peer.sctp.sending.MAX_ASKING peer._util.pacer.MIN_BURST peer._util.pacer.INITIAL_MAX_BURST
+        peer._util.pacer.MAX_BURST peer._util.pacer.LOSS_BURST peer._util.pacer.BURST_GROWTH
+        peer._util.pacer.BURST_GROWTH_INTERVAL peer._util.pacer.BURST_GROWTH_PAUSE
     """,
     FORMAT: """
         encoding.packing.PAYLOAD_MAX media.sources.decoding._FRAME_BYTES
         media.sources.decoding._SAMPLE_BYTES media.sources.tempo._SAMPLE_BYTES
         media.sources.test_signals._TEXT_LENGTH peer.ice.turn.tcp._TCP_RTO_MAX_MS
         peer.ice.udp._MAX_SEGMENTS peer.rtp.receive.packet_validation._TWO_BYTES
-        peer.rtp.receive.bitstream_size._MOST_ZEROS peer.rtp.send.pipeline._LARGEST
+        peer.rtp.receive.bitstream_size._MOST_ZEROS peer.rtp.send.pipeline._MAX_PAYLOAD
     """,
     OWN: """
         encoding.clock._WINDOW encoding.pieces._WINDOW peer.rtp.send.frame_delay._WINDOW
@@ -67,11 +68,12 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.rtp.receive.jitter_buffer._WINDOW peer.files.protocol.BATCH
         media.sources.pcm._MAX_RATE media.sources.tempo.MAX_RATE
         peer.rtp.receive.jitter_buffer._BUCKETS peer.rtp.receive.time_stretch.LONGEST
-        peer.rtp.send.pipeline._WINDOW peer.rtp.send.frame_pacer._MOST_BURST
         encoding.clock._MAX_TIME_BASE encoding.clock._MAX_JUMP encoding.clock._BURST_SECONDS
         encoding.pieces.TARGET_QUEUED_SECONDS media.fanout.shared_encoder._RATE_WINDOW
         media.fanout.quality_tiers._MAX_UP_AFTER media.sources.reader_thread._MAX_BACK_OFF
-        peer.files.sender._READ_BATCH
+        peer.files.sender._READ_BATCH peer.rtp.send.send_bitrate._WINDOW
+        peer.rtp.send.send_bitrate._MIN_WINDOW peer.rtp.send.timestamps._MAX_CAPTURE_AGE
+        peer.rtp.send.frame_pacer._MAX_BURST
     """,
 }
 """Those that bound nothing that another machine decides, by the reason."""

@@ -1,1 +1,1 @@
-"""What is sent: pictures and sound to packets, within limits, repaired where they get lost."""
+"""RTP sending: encoding, packetization, pacing, rate control and retransmission."""

@@ -1,8 +1,9 @@
-"""Tracks that come encoded: what a sender and such a track say to each other.
+"""Tracks of encoded media: the protocol between such a track and the RTP sender.
 
-A ``MediaStreamTrack`` whose ``recv()`` gives ``av.Packet`` is sent as it is. One that has the
-methods of :class:`EncodedTrack` is told what its peer takes, wants and gets. ``icefloe.media`` has
-such tracks, and :func:`~icefloe.peer.forward` makes some; neither is needed to write one.
+A ``MediaStreamTrack`` whose ``recv()`` returns ``av.Packet`` is sent without encoding. A track that
+also implements :class:`EncodedTrack` receives the peer's codecs, key-frame requests and reception
+reports. ``icefloe.media`` and :func:`~icefloe.peer.forward` provide such tracks; an application can
+write its own without them.
 """
 
 from collections.abc import Sequence
@@ -17,11 +18,11 @@ from icefloe.encoding import encoded
 _RTP_NAMES = MappingProxyType(
     {"pcm_mulaw": "PCMU", "pcm_alaw": "PCMA", "adpcm_g722": "G722", "vp8": "VP8", "h264": "H264"}
 )
-"""Codecs that RTP has another name for than FFmpeg."""
+"""RTP codec names by FFmpeg name, where the two differ."""
 
 
-def codec_of(packet: "Packet[Any]") -> str | None:
-    """Return the codec of a packet by its name in RTP; ``None`` if the packet does not tell."""
+def codec_name(packet: "Packet[Any]") -> str | None:
+    """Return the RTP name of a packet's codec; ``None`` if the packet does not carry it."""
     if (known := encoded(packet)) is not None:
         return known.codec
     context = getattr(packet.stream, "codec_context", None)
@@ -33,29 +34,29 @@ def codec_of(packet: "Packet[Any]") -> str | None:
 
 @runtime_checkable
 class EncodedTrack(Protocol):
-    """What an encoded track has beside the members of ``MediaStreamTrack``.
+    """The members of an encoded track beyond those of ``MediaStreamTrack``.
 
-    All of it is called in the event loop and returns at once. A packet whose ``opaque`` is an
-    ``icefloe.encoding.Encoded`` is sent with its payloads and under its codec, and one that was
-    demuxed under that of its stream; any other one is packed as the first codec that both sides
-    know.
+    The sender calls them in the event loop; they must return at once. The codec of a packet is that
+    of its ``opaque`` if this is an ``icefloe.encoding.Encoded``, whose payloads are then sent as
+    they are. Otherwise it is the codec of the demuxed stream, or else the first negotiated codec.
 
-    ``ends_with_sender``, if it is there and true, has the sender stop the track when the sender
-    ends, for a track that was made for one peer. Any other track, encoded or not, may have a
-    method ``reader_left()``, which is called then, also if the sender never began.
+    An optional attribute ``ends_with_sender``, if true, makes the sender stop the track when the
+    sender ends; use it for a track made for a single peer. Any other track, encoded or not, may
+    have a method ``reader_left()``, which is called when the sender ends, even if it never started.
     """
 
     def use(self, codecs: Sequence[RTCRtpCodecParameters]) -> None:
-        """Take note of what the peer can decode, the most preferred first."""
+        """Note the codecs that the peer can decode, most preferred first."""
 
     def request_key_frame(self) -> None:
-        """Have a key frame made soon: the peer has lost a picture (PLI or FIR, RFC 4585)."""
+        """Produce a key frame soon: the peer sent a PLI (RFC 4585) or FIR (RFC 5104)."""
 
     def feedback(self, *, bitrate: int | None, loss: float, rtt: float | None) -> None:
-        """Take note of how the peer receives.
+        """Note the peer's reception quality.
 
         Args:
-            bitrate: Bits a second that it can take, as far as is known, and ``maxBitrate``.
-            loss: The part of the packets that was lost since the last report, 0 to 1.
-            rtt: Seconds to the peer and back, as far as is known.
+            bitrate: Bits per second that the peer can receive, limited by ``maxBitrate``; ``None``
+                if unknown.
+            loss: Fraction of packets lost since the last receiver report, 0 to 1.
+            rtt: Round-trip time in seconds; ``None`` if unknown.
         """

@@ -1,4 +1,4 @@
-"""What an application may say about how a track is sent (W3C webrtc-pc 5.2)."""
+"""Sender parameters of ``getParameters()`` and ``setParameters()`` (W3C webrtc-pc 5.2)."""
 
 from dataclasses import dataclass, field, replace
 
@@ -7,21 +7,21 @@ from ..errors import InvalidParameters
 
 @dataclass(slots=True, kw_only=True)
 class RTCRtpEncodingParameters:
-    """Limits of what a sender sends; ``RTCRtpEncodingParameters`` of W3C webrtc-pc 5.2.7."""
+    """Limits of an outgoing stream; ``RTCRtpEncodingParameters`` of W3C webrtc-pc 5.2.7."""
 
     active: bool = True
-    """Whether anything is sent at all; the track is read on, and what it gives is dropped."""
+    """Whether media is sent. While false, the track is still read, and its frames are dropped."""
     maxBitrate: int | None = None
-    """Bits a second at most, of the encoded media; ``None`` is what the picture's size is worth."""
+    """Maximum bits per second of the encoded media; ``None`` for a default by the frame size."""
     maxFramerate: float | None = None
-    """Pictures a second at most; what comes encoded is not thinned."""
+    """Maximum frames per second; does not apply to encoded tracks."""
     scaleResolutionDownBy: float = 1.0
-    """By how much width and height are divided, 1 or more."""
+    """Divisor of width and height, 1 or more."""
 
 
 @dataclass(slots=True, kw_only=True)
 class RTCRtpSendParameters:
-    """What ``getParameters()`` gives and ``setParameters()`` takes: one encoding, no simulcast."""
+    """Parameters of a sender: exactly one encoding, because simulcast is not supported."""
 
     encodings: list[RTCRtpEncodingParameters] = field(
         default_factory=lambda: [RTCRtpEncodingParameters()]
@@ -29,19 +29,19 @@ class RTCRtpSendParameters:
 
 
 def checked(parameters: RTCRtpSendParameters) -> RTCRtpEncodingParameters:
-    """Return a copy of the one encoding.
+    """Validate parameters and return a copy of their only encoding.
 
     Raises:
-        InvalidParameters: There is not exactly one, or one of its values makes no sense.
+        InvalidParameters: There is not exactly one encoding, or one of its values is invalid.
     """
     if len(parameters.encodings) != 1:
-        raise InvalidParameters("encodings", parameters.encodings, "there is one, no more, no less")
+        raise InvalidParameters("encodings", parameters.encodings, "give exactly one encoding")
     encoding = parameters.encodings[0]
     scale, rate, bits = encoding.scaleResolutionDownBy, encoding.maxFramerate, encoding.maxBitrate
     if not scale >= 1:
         raise InvalidParameters("scaleResolutionDownBy", scale, "give 1 or more")
     if rate is not None and not rate > 0:
-        raise InvalidParameters("maxFramerate", rate, "more than 0; to pause, set active to False")
+        raise InvalidParameters("maxFramerate", rate, "give more than 0, or set active to False")
     if bits is not None and not bits > 0:
-        raise InvalidParameters("maxBitrate", bits, "more than 0; to pause, set active to False")
+        raise InvalidParameters("maxBitrate", bits, "give more than 0, or set active to False")
     return replace(encoding)

@@ -1,68 +1,69 @@
-"""Statistics of what is sent, under the names of W3C webrtc-stats."""
+"""``outbound-rtp`` statistics, with the names of W3C webrtc-stats."""
 
 from dataclasses import dataclass
 
 import aiortc.stats
 
-from .pipeline import Outgoing
+from .pipeline import SendPipeline
 
 
 @dataclass
 class RTCOutboundRtpStreamStats(aiortc.stats.RTCOutboundRtpStreamStats):
-    """aiortc's, and more of ``RTCOutboundRtpStreamStats`` (W3C webrtc-stats 8.4)."""
+    """aiortc's class, with more members of ``RTCOutboundRtpStreamStats`` (W3C webrtc-stats 8.4)."""
 
     mid: str | None = None
     active: bool = True
     framesSent: int | None = None
     framesEncoded: int | None = None
-    """Those that were encoded for this peer alone; what came encoded is not counted."""
+    """Frames encoded for this peer alone; frames of encoded tracks are not counted."""
     keyFramesEncoded: int | None = None
-    """Key frames that were sent, wherever they were encoded."""
+    """Key frames sent, including those of encoded tracks."""
     frameWidth: int | None = None
     frameHeight: int | None = None
     targetBitrate: int | None = None
-    """Bits a second; absent while nothing but the size of the picture bounds it."""
+    """Bits per second; absent while only the frame size limits the bit rate."""
     encoderImplementation: str | None = None
-    """FFmpeg's name, such as ``libx264`` or ``h264_nvenc``; absent for what came encoded."""
+    """FFmpeg's encoder name, such as ``libx264`` or ``h264_nvenc``; absent for encoded tracks."""
     powerEfficientEncoder: bool | None = None
     retransmittedPacketsSent: int = 0
     retransmittedBytesSent: int = 0
     retransmissionsRefused: int = 0
-    """Packets that the other side asked for again and that were not sent again, because it asked
-    for more than a request, or all of them together, may; not in W3C's."""
+    """Requested packets that were not retransmitted because the request, or all requests together,
+    exceeded a limit. Not part of the W3C's statistics."""
     totalPacketSendDelay: float | None = None
-    """Seconds that packets have waited here before they were sent, of all together."""
+    """Total seconds that packets waited in the pacer."""
     framesRefused: int = 0
-    """Frames and packets of the track that could not be sent, see the event ``senderror``; not in
-    W3C's."""
+    """Frames and packets of the track that could not be sent, see the event ``senderror``. Not part
+    of the W3C's statistics."""
     nackCount: int | None = None
     pliCount: int | None = None
     firCount: int | None = None
 
 
 def outbound(
-    stats: aiortc.stats.RTCOutboundRtpStreamStats, outgoing: Outgoing
+    stats: aiortc.stats.RTCOutboundRtpStreamStats, pipeline: SendPipeline
 ) -> RTCOutboundRtpStreamStats:
-    """Add what is known of a stream to what aiortc counts."""
+    """Return aiortc's statistics extended by those of the send pipeline."""
     names = aiortc.stats.RTCOutboundRtpStreamStats.__dataclass_fields__
     more = RTCOutboundRtpStreamStats(**{name: getattr(stats, name) for name in names})
-    stream = outgoing.stream
+    stream = pipeline.stream
     more.mid = stream.mid or None
-    more.active = outgoing.encoding.active
-    more.targetBitrate = outgoing.target_bitrate()
-    more.retransmittedPacketsSent = stream.packets_again
-    more.retransmittedBytesSent = stream.octets_again
-    more.retransmissionsRefused = stream.packets_refused
-    more.encoderImplementation = outgoing.implementation or None
-    more.framesRefused = outgoing.refused.count
+    more.active = pipeline.encoding.active
+    more.targetBitrate = pipeline.packets.target_bitrate()
+    more.retransmittedPacketsSent = stream.retransmitted_packets
+    more.retransmittedBytesSent = stream.retransmitted_octets
+    more.retransmissionsRefused = stream.refused_retransmissions
+    more.encoderImplementation = pipeline.implementation or None
+    more.framesRefused = pipeline.refused.count
     if stats.kind == "video":
-        more.framesSent = outgoing.frames
-        more.framesEncoded = outgoing.frames_encoded
-        more.keyFramesEncoded = outgoing.key_frames
-        more.frameWidth, more.frameHeight = outgoing.width or None, outgoing.height or None
-        more.totalPacketSendDelay = outgoing.send_delay
-        more.nackCount = outgoing.nacks
-        more.pliCount, more.firCount = outgoing.requests["pli"], outgoing.requests["fir"]
-        if outgoing.implementation:
-            more.powerEfficientEncoder = outgoing.implementation not in ("libx264", "libvpx")
+        more.framesSent = pipeline.frames
+        more.framesEncoded = pipeline.frames_encoded
+        more.keyFramesEncoded = pipeline.key_frames
+        width, height = pipeline.packets.frame_size
+        more.frameWidth, more.frameHeight = width or None, height or None
+        more.totalPacketSendDelay = pipeline.packets.delay
+        more.nackCount = pipeline.nacks
+        more.pliCount, more.firCount = pipeline.requests["pli"], pipeline.requests["fir"]
+        if pipeline.implementation:
+            more.powerEfficientEncoder = pipeline.implementation not in ("libx264", "libvpx")
     return more

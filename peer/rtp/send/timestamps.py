@@ -1,4 +1,4 @@
-"""The RTP timestamps of one stream, and when its frames were due. No I/O: the time is given."""
+"""RTP timestamps of an outgoing stream, and the capture times of its frames. Does no I/O."""
 
 import random
 from collections.abc import Sequence
@@ -10,92 +10,93 @@ from av.packet import Packet
 from icefloe.encoding.clock import MediaClock, SoundClock
 
 from ..receive import opus_decoder
-from .frame_delay import Lateness
+from .frame_delay import FrameDelay
 
-_OLDEST = 10.0
-"""Seconds since a frame was taken, at most; what tells more, or the future, tells nothing."""
-_TOLD = 0.004
-"""Seconds by which packets of sound tell another time than their samples, as containers round it.
-What is more is missing, and a jitter buffer needs to know."""
-_FRAME = 0.02
-"""Seconds that a packet lasts of which it is not known."""
+_MAX_CAPTURE_AGE = 10.0
+"""Maximum age of a capture time, in seconds. Older ones, and future ones, are ignored."""
+_JITTER_TOLERANCE = 0.004
+"""Seconds by which the timestamps of audio packets may differ from their sample count, as
+containers round them. A larger difference is a gap, which the receiver's jitter buffer needs to
+see."""
+_DEFAULT_DURATION = 0.02
+"""Assumed duration of an audio packet in seconds, where it is unknown."""
 
 
 class Timestamps:
-    """Turns what tracks tell of time, whatever it is, into the timestamps of one stream.
+    """Converts the timestamps of tracks, in any time base, to the RTP timestamps of one stream.
 
-    They count on beyond 32 bits, and a stream has the lowest 32. Those of sound count samples (RFC
-    3550 section 5.1), those of pictures are the times at which they are to be seen (RFC 6184
-    section 5.1), which go back where H.264 comes in decoding order.
+    The result is not wrapped; packets carry its low 32 bits. Audio timestamps count samples (RFC
+    3550 section 5.1). Video timestamps are presentation times (RFC 6184 section 5.1), which go
+    backwards where H.264 arrives in decoding order.
 
     Args:
         kind: ``"audio"`` or ``"video"``.
-        clock_rate: Timestamps a second.
+        clock_rate: RTP clock rate, in Hz.
     """
 
     def __init__(self, kind: str, clock_rate: int) -> None:
         self.clock_rate = clock_rate
         start = random.getrandbits(32)
-        self._lateness = Lateness(clock_rate)
-        self._pictures = MediaClock(clock_rate, start=start)
-        self._sound = SoundClock(clock_rate, start=start, jitter=_TOLD)
-        self._is_sound = kind == "audio"
+        self._frame_delay = FrameDelay(clock_rate)
+        self._video = MediaClock(clock_rate, start=start)
+        self._audio = SoundClock(clock_rate, start=start, jitter=_JITTER_TOLERANCE)
+        self._is_audio = kind == "audio"
 
-    def anew(self) -> None:
-        """Note that the next frame is of another track, whose times begin anew."""
-        self._pictures.anew()
-        self._sound.anew()
-        self._lateness.anew()
+    def restart(self) -> None:
+        """Note that the next frame comes from another track, with unrelated timestamps."""
+        self._video.anew()
+        self._audio.anew()
+        self._frame_delay.reset()
 
-    def of_picture(self, frame: VideoFrame, now: float) -> int:
-        """Return the timestamp of a picture, greater than that of the one before.
+    def for_frame(self, frame: VideoFrame, now: float) -> int:
+        """Return the timestamp of a raw video frame; greater than that of the previous frame.
 
         Args:
-            frame: With any time.
-            now: When it came, in seconds on a monotonic clock.
+            frame: The frame; its ``pts`` may be missing.
+            now: The time when it came from the track, in seconds on a monotonic clock.
         """
-        self._pictures.reorders = False
-        return self._pictures.place(frame.pts, frame.time_base, now)
+        self._video.reorders = False
+        return self._video.place(frame.pts, frame.time_base, now)
 
-    def of_packet(
+    def for_packet(
         self, packet: "Packet[Any]", codec: str, payloads: Sequence[bytes], taken_at: float
     ) -> int:
-        """Return the timestamp of what comes encoded.
+        """Return the timestamp of an encoded packet.
 
         Args:
-            packet: With any time.
+            packet: The packet; its ``pts`` may be missing.
             codec: The name in its MIME type.
-            payloads: Those of the packet.
-            taken_at: When it came, in seconds on a monotonic clock.
+            payloads: The RTP payloads of the packet.
+            taken_at: The time when it came from the track, in seconds on a monotonic clock.
         """
         pts = packet.pts if packet.pts is not None else packet.dts
-        if self._is_sound:
+        if self._is_audio:
             duration = self._duration(codec, payloads)
-            return self._sound.place(pts, packet.time_base, duration, taken_at)
-        self._pictures.reorders = codec.upper() == "H264"
-        return self._pictures.place(pts, packet.time_base, taken_at)
+            return self._audio.place(pts, packet.time_base, duration, taken_at)
+        self._video.reorders = codec.upper() == "H264"
+        return self._video.place(pts, packet.time_base, taken_at)
 
     def _duration(self, codec: str, payloads: Sequence[bytes]) -> int:
         match codec.upper():
             case "OPUS":
                 duration = sum(map(opus_decoder.duration, payloads))
-            case "PCMU" | "PCMA" | "G722":  # a byte for a timestamp: RFC 3551 section 4.5.2
+            case "PCMU" | "PCMA" | "G722":  # one byte per timestamp: RFC 3551 section 4.5.2
                 duration = sum(map(len, payloads))
             case _:
                 duration = 0
-        return duration or round(_FRAME * self.clock_rate)
+        return duration or round(_DEFAULT_DURATION * self.clock_rate)
 
     def age(self, timestamp: int, taken_at: float, now: float) -> float:
-        """Return how long ago a frame was due, in seconds, for sender reports.
+        """Return the seconds since a frame was due, for sender reports.
 
         Args:
-            timestamp: Its own.
-            taken_at: When it came.
-            now: Seconds on the same clock.
+            timestamp: The RTP timestamp of the frame.
+            taken_at: The time when it came from the track.
+            now: The current time, in seconds on the same clock.
         """
-        return now - taken_at + self._lateness.of(timestamp, taken_at)
+        return now - taken_at + self._frame_delay.delay(timestamp, taken_at)
 
 
-def taken(at: float | None, now: float) -> float:
-    """Return when a frame was taken, in seconds; now if that is not told or cannot be."""
-    return at if at is not None and now - _OLDEST <= at <= now else now
+def capture_time(at: float | None, now: float) -> float:
+    """Return the capture time ``at``; ``now`` if it is missing or implausible."""
+    return at if at is not None and now - _MAX_CAPTURE_AGE <= at <= now else now

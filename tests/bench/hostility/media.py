@@ -181,7 +181,7 @@ async def control_without_sense(means: Means) -> None:
 async def retransmissions_of_nothing(means: Means) -> None:
     """RTX packets for numbers that are not missing, of sources that there are none of."""
     numbers = _numbers()
-    rtx = next(iter(means.sender("video").outgoing._rtx.values()))
+    rtx = next(iter(means.sender("video").outgoing.packets.rtx_types.values()))
     while await means.goes_on():
         packets = (
             RtpPacket(

@@ -19,9 +19,9 @@ from aiortc.rtp import (
     pack_rtcp_packet,
 )
 
-from icefloe.peer.rtp.send.frame_pacer import PacedSending
+from icefloe.peer.rtp.send.frame_pacer import PacedSender
 from icefloe.peer.rtp.send.rate_control import RateControl
-from icefloe.peer.rtp.send.rtp_stream import LEAST_BUDGET, RtpStream, ntp_time
+from icefloe.peer.rtp.send.rtp_stream import MIN_BUDGET, RtpStream, ntp_time
 from tests.fuzz.target import Target, event_loop, join, split
 from tests.fuzz.targets import _media as media
 from tests.fuzz.targets._media import LARGEST, Media
@@ -35,18 +35,18 @@ _PAYLOADS = (b"\x10" + bytes(99),) * SENT
 async def _take(call: Media, data: bytes) -> int:
     call.anew()
     outgoing = call.sender.outgoing
-    outgoing.control = RateControl()
-    outgoing._paced.close()
+    outgoing.packets.bitrate.control = RateControl()
+    outgoing.packets._paced.close()
     left: list[bytes] = []
-    outgoing._paced = PacedSending(left.extend)
+    outgoing.packets._paced = PacedSender(left.extend)
     stream = outgoing.stream = RtpStream(media.OWN_SSRC, media.OWN_RTX_SSRC)
     stream._number = 0
-    stream.packets_of(_PAYLOADS, payload_type=media.VP8, timestamp=0, ntp=ntp_time())
-    outgoing._last_type = media.VP8
+    stream.packetize(_PAYLOADS, payload_type=media.VP8, timestamp=0, ntp=ntp_time())
+    outgoing.packets._latest_type = media.VP8
     for part in split(data):
         await call.transport._handle_rtcp_data(part[:LARGEST])
-    assert len(left) <= stream.packets_again
-    assert stream.octets_again <= LEAST_BUDGET + stream.octets
+    assert len(left) <= stream.retransmitted_packets
+    assert stream.retransmitted_octets <= MIN_BUDGET + stream.octets
     return call.transport.discarded.rtcp
 
 

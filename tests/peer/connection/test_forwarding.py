@@ -74,7 +74,7 @@ async def test_requests_for_key_frames_go_back_to_the_origin_once() -> None:
         assert isinstance(viewer, Sender)
         before = origin.outgoing.key_frames
         for _ in range(20):
-            viewer.outgoing.asked_for_key_frame("pli")
+            viewer.outgoing.on_key_frame_request("pli")
         while origin.outgoing.key_frames == before:
             await asyncio.gather(pictures(first, 1), pictures(second, 1))
         await asyncio.gather(pictures(first, 15), pictures(second, 15))

@@ -19,13 +19,13 @@ from icefloe.peer import PeerConnection, forward
 from icefloe.peer._aiortc import Sender
 from icefloe.peer.rtp.send import frame_pacer
 from icefloe.peer.rtp.send.frame_pacer import (
-    FACTOR,
-    LONGEST,
-    MOST_OVERDUE,
-    MOST_WAITING,
+    MAX_DELAY,
+    MAX_OVERDUE_BYTES,
+    MAX_QUEUED_BYTES,
     OVERDUE,
-    PacedSending,
-    PicturePacer,
+    PACING_FACTOR,
+    PacedSender,
+    VideoPacer,
 )
 from icefloe.peer.rtp.send.rtp_stream import ABS_SEND_TIME, MID, ntp_time
 from tests.helpers.hops import hop
@@ -65,7 +65,7 @@ class Bottleneck:
 
 
 def leave(
-    pacer: PicturePacer, until: float, now: float, link: Bottleneck | None = None
+    pacer: VideoPacer, until: float, now: float, link: Bottleneck | None = None
 ) -> list[tuple[float, bytes]]:
     """Take what leaves, each time when it may, until some moment."""
     gone: list[tuple[float, bytes]] = []
@@ -81,11 +81,11 @@ def leave(
 
 @pytest.mark.parametrize("is_paced", [True, False])
 def test_a_key_frame_overflows_no_shallow_buffer(is_paced: bool) -> None:
-    link, pacer = Bottleneck(rate=20e6 / 8, room=40), PicturePacer()
+    link, pacer = Bottleneck(rate=20e6 / 8, room=40), VideoPacer()
     for number in range(60):
         now, count = number / 30, 170 if number % 30 == 0 else 12
         if is_paced:
-            pacer.put(now, [PACKET] * count, stamp_at=0, bitrate=4e6)
+            pacer.put(now, [PACKET] * count, send_time_offset=0, bitrate=4e6)
             leave(pacer, now + 1 / 30, now, link)
         else:
             for _ in range(count):
@@ -98,21 +98,21 @@ def test_a_key_frame_overflows_no_shallow_buffer(is_paced: bool) -> None:
 
 @pytest.mark.parametrize(("bitrate", "size"), [(0.5e6, 2_100), (1.9e6, 8_000), (4.4e6, 18_000)])
 def test_an_ordinary_picture_leaves_at_once(bitrate: float, size: int) -> None:
-    pacer = PicturePacer()
+    pacer = VideoPacer()
     picture = [PACKET] * (size // 1200 + 1)
     for number in range(100, 200):
-        pacer.put(number / 30, picture, stamp_at=0, bitrate=bitrate)
+        pacer.put(number / 30, picture, send_time_offset=0, bitrate=bitrate)
         assert len(pacer.take(number / 30, 0)) == len(picture)
     assert pacer.delay == 0
 
 
 def test_a_large_ordinary_picture_leaves_within_a_part_of_its_interval() -> None:
-    pacer = PicturePacer()
+    pacer = VideoPacer()
     for number in range(100):  # 1080p30, at the most that it is given
-        pacer.put(number / 30, [PACKET] * 30, stamp_at=0, bitrate=8.7e6)
+        pacer.put(number / 30, [PACKET] * 30, send_time_offset=0, bitrate=8.7e6)
         gone = leave(pacer, (number + 1) / 30, number / 30)
         assert len(gone) == 30
-        assert gone[-1][0] - number / 30 < 1 / 30 / FACTOR
+        assert gone[-1][0] - number / 30 < 1 / 30 / PACING_FACTOR
 
 
 @given(
@@ -120,7 +120,7 @@ def test_a_large_ordinary_picture_leaves_within_a_part_of_its_interval() -> None
     st.floats(30_000, 10e6),
 )
 def test_nothing_waits_longer_than_said(steps: list[tuple[float, int]], bitrate: float) -> None:
-    pacer, now = PicturePacer(), 0.0
+    pacer, now = VideoPacer(), 0.0
     sent: list[float] = []
     gone: list[tuple[float, bytes]] = []
     for pause, count in steps:
@@ -128,34 +128,37 @@ def test_nothing_waits_longer_than_said(steps: list[tuple[float, int]], bitrate:
         now += pause
         numbers = range(len(sent), len(sent) + count)
         pacer.put(
-            now, [n.to_bytes(4, "big") + PACKET[4:] for n in numbers], stamp_at=0, bitrate=bitrate
+            now,
+            [n.to_bytes(4, "big") + PACKET[4:] for n in numbers],
+            send_time_offset=0,
+            bitrate=bitrate,
         )
         sent += [now] * count
     gone += leave(pacer, now + 10, now)
     assert [int.from_bytes(packet[:4], "big") for _, packet in gone] == list(range(len(sent)))
     # A burst, and what one packet was more than there was credit for.
-    assert all(at - then < LONGEST + 0.05 for (at, _), then in zip(gone, sent, strict=True))
+    assert all(at - then < MAX_DELAY + 0.05 for (at, _), then in zip(gone, sent, strict=True))
 
 
 def test_what_is_overdue_leaves_although_the_loop_was_late() -> None:
-    pacer = PicturePacer()
-    pacer.put(0.0, [PACKET] * 2000, stamp_at=0, bitrate=1e6)
+    pacer = VideoPacer()
+    pacer.put(0.0, [PACKET] * 2000, send_time_offset=0, bitrate=1e6)
     early = len(pacer.take(0.01, 0)) + len(pacer.take(0.2, 0))
-    pacer.put(0.3, [b"next"], stamp_at=0, bitrate=1e6)
+    pacer.put(0.3, [b"next"], send_time_offset=0, bitrate=1e6)
     assert early < 200
     gone = pacer.take(OVERDUE, 0)
-    assert MOST_OVERDUE <= len(gone) * 1200 < 2 * MOST_OVERDUE
-    while pacer._waiting > 1200:
+    assert MAX_OVERDUE_BYTES <= len(gone) * 1200 < 2 * MAX_OVERDUE_BYTES
+    while pacer._queued_bytes > 1200:
         gone += pacer.take(OVERDUE, 0)
     assert gone.count(PACKET) == 2000 - early
     assert gone.count(b"next") + len(pacer.take(OVERDUE + 0.3, 0)) == 1
 
 
 def test_what_is_sent_again_goes_first() -> None:
-    pacer = PicturePacer()
-    pacer.put(0.0, [PACKET] * 100, stamp_at=0, bitrate=1e6)
+    pacer = VideoPacer()
+    pacer.put(0.0, [PACKET] * 100, send_time_offset=0, bitrate=1e6)
     assert 0 < len(pacer.take(0.0, 0)) < 20
-    pacer.put(0.001, [b"again"] * 2, stamp_at=0, bitrate=1e6, again=True)
+    pacer.put(0.001, [b"again"] * 2, send_time_offset=0, bitrate=1e6, again=True)
     gone = leave(pacer, 1.0, 0.001)
     assert [packet for _, packet in gone[:2]] == [b"again"] * 2
     assert pacer.ready_at(1.0) is None
@@ -163,10 +166,10 @@ def test_what_is_sent_again_goes_first() -> None:
 
 
 def test_what_waits_is_bounded() -> None:
-    pacer = PicturePacer()
-    pacer.put(0.0, [PACKET] * 8000, stamp_at=0, bitrate=1e6)
+    pacer = VideoPacer()
+    pacer.put(0.0, [PACKET] * 8000, send_time_offset=0, bitrate=1e6)
     pacer.take(0.0, 0)
-    assert MOST_WAITING - 1200 <= pacer._waiting <= MOST_WAITING
+    assert MAX_QUEUED_BYTES - 1200 <= pacer._queued_bytes <= MAX_QUEUED_BYTES
     pacer.clear()
     assert pacer.take(9.0, 0) == [] and pacer.ready_at(9.0) is None
 
@@ -175,11 +178,13 @@ def test_what_waits_is_bounded() -> None:
 @pytest.mark.parametrize("mid", ["0", ""])
 def test_a_packet_that_waited_tells_when_it_left(id: int, mid: str) -> None:
     ids = {MID: 4, ABS_SEND_TIME: id}
-    stream, pacer = make(ids, mid), PicturePacer()
+    stream, pacer = make(ids, mid), VideoPacer()
     ntp = ntp_time()
-    packets = stream.packets_of([PACKET] * 100, payload_type=97, timestamp=5, ntp=ntp)
-    pacer.put(0.0, packets, stamp_at=stream.stamp_at, bitrate=1e6)
-    assert pacer.take(0.0, ntp + (1 << 32)) == packets[: 100 - pacer._waiting // len(packets[0])]
+    packets = stream.packetize([PACKET] * 100, payload_type=97, timestamp=5, ntp=ntp)
+    pacer.put(0.0, packets, send_time_offset=stream.send_time_offset, bitrate=1e6)
+    assert (
+        pacer.take(0.0, ntp + (1 << 32)) == packets[: 100 - pacer._queued_bytes // len(packets[0])]
+    )
     later = pacer.take(0.1, ntp + (1 << 31))
     assert later
     for raw in later:
@@ -190,19 +195,19 @@ def test_a_packet_that_waited_tells_when_it_left(id: int, mid: str) -> None:
 
 
 def test_a_packet_that_does_not_tell_stays_as_it_is() -> None:
-    stream, pacer = make({MID: 4}), PicturePacer()
-    packets = stream.packets_of([PACKET] * 20, payload_type=97, timestamp=5, ntp=0)
-    pacer.put(0.0, packets, stamp_at=stream.stamp_at, bitrate=1e6)
+    stream, pacer = make({MID: 4}), VideoPacer()
+    packets = stream.packetize([PACKET] * 20, payload_type=97, timestamp=5, ntp=0)
+    pacer.put(0.0, packets, send_time_offset=stream.send_time_offset, bitrate=1e6)
     assert [packet for _, packet in leave(pacer, 1.0, 0.0)] == packets
 
 
 async def test_nothing_is_sent_once_it_is_closed() -> None:
     gone: list[bytes] = []
-    sending = PacedSending(gone.extend)
-    sending.send([PACKET] * 100, stamp_at=0, bitrate=1e6)
+    sending = PacedSender(gone.extend)
+    sending.send([PACKET] * 100, send_time_offset=0, bitrate=1e6)
     before = len(gone)
     sending.close()
-    sending.send([PACKET], stamp_at=0, bitrate=1e6)
+    sending.send([PACKET], send_time_offset=0, bitrate=1e6)
     sending.close()
     await asyncio.sleep(0.05)
     assert len(gone) == before < 100
@@ -217,14 +222,14 @@ async def test_a_transport_that_is_closed_meanwhile_ends_the_waiting() -> None:
             raise ConnectionError
         gone.extend(packets)
 
-    sending = PacedSending(transmit)
-    sending.send([PACKET] * 100, stamp_at=0, bitrate=1e6)
+    sending = PacedSender(transmit)
+    sending.send([PACKET] * 100, send_time_offset=0, bitrate=1e6)
     closed = True
     while sending.pacer.ready_at(time.monotonic()) is not None:
         await asyncio.sleep(0.01)
     sending.pacer._pacer.spend(1_000_000)  # what leaves late may leave all at once
     with pytest.raises(ConnectionError):
-        sending.send([PACKET], stamp_at=0, bitrate=1e6)
+        sending.send([PACKET], send_time_offset=0, bitrate=1e6)
     sending.close()
 
 
@@ -267,7 +272,7 @@ async def test_key_frames_come_through_a_shallow_buffer(
     is_forwarded: bool, is_paced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not is_paced:
-        monkeypatch.setattr(frame_pacer, "MOST_WAITING", 0)
+        monkeypatch.setattr(frame_pacer, "MAX_QUEUED_BYTES", 0)
     source = Bursts()
     async with AsyncExitStack() as stack:
         arriving, near, _ = await stack.enter_async_context(hop(source, codec=VP8))
@@ -287,14 +292,14 @@ async def test_key_frames_come_through_a_shallow_buffer(
         if not is_paced:
             assert link.lost > 20
             return
-        while outgoing._paced.pacer.ready_at(time.monotonic()) is not None:
+        while outgoing.packets._paced.pacer.ready_at(time.monotonic()) is not None:
             await arriving.recv()
-        assert (link.lost, outgoing.stream.packets_again) == (0, 0)
+        assert (link.lost, outgoing.stream.retransmitted_packets) == (0, 0)
         assert link.passed > 200
         # The key frame took its time; pictures between them leave at once.
-        delay, key_frames, frames = outgoing.send_delay, outgoing.key_frames, outgoing.frames
+        delay, key_frames, frames = outgoing.packets.delay, outgoing.key_frames, outgoing.frames
         assert delay > 0
         while outgoing.frames < frames + 10:
             await arriving.recv()
-        assert outgoing.key_frames > key_frames or outgoing.send_delay == delay
+        assert outgoing.key_frames > key_frames or outgoing.packets.delay == delay
     source.stop()

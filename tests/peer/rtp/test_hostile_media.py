@@ -173,7 +173,7 @@ async def test_elements_of_extensions_that_mean_another_one_do_not_cost_the_conn
 async def test_retransmissions_without_content_are_dropped() -> None:
     async with calling() as call:
         sender = call.sender()
-        rtx = next(iter(sender.outgoing._rtx.values()))
+        rtx = next(iter(sender.outgoing.packets.rtx_types.values()))
         for n, payload in enumerate([b"", b"\x01", b"\xff\xff", b"\x00\x00\x90\x80"]):
             for ssrc in (sender._rtx_ssrc, 77):
                 call.send(header(call, "video", number=n + 1, type=rtx, ssrc=ssrc) + payload)
@@ -249,7 +249,7 @@ async def test_more_sources_than_anybody_has_are_forgotten_again() -> None:
         assert len(transport._rtp_router.ssrc_table) <= MOST + 4
         assert len(receiver._private["remote_streams"]) <= Receiver.MOST_SOURCES
         # Its reports still have their form.
-        report = call.sender().outgoing.control
+        report = call.sender().outgoing.packets.bitrate.control
         report.rtt = None
         await eventually(lambda: report.rtt is not None)
 
@@ -260,7 +260,7 @@ async def test_times_that_leap_do_not_end_the_reports() -> None:
         for n in range(40):
             call.send(header(call, "video", timestamp=n % 2 * 0xFFFFFFFF) + b"\x90")
         await call.goes_on(20)
-        control = sender.outgoing.control
+        control = sender.outgoing.packets.bitrate.control
         control.rtt = None
         await eventually(lambda: control.rtt is not None)
         task = call.receiver()._private["rtcp_task"]
@@ -376,7 +376,7 @@ async def test_what_is_missing_of_a_source_nobody_told_of_is_repaired() -> None:
         missed = stream._number - 1 & 0xFFFF
         receiver = call.receiver()
         await eventually(lambda: missed in receiver._intake.missing.missing)
-        rtx = next(iter(sender.outgoing._rtx.values()))
+        rtx = next(iter(sender.outgoing.packets.rtx_types.values()))
         again = header(call, "video", number=1, type=rtx, ssrc=0x2222, marker=1)
         call.send(again + missed.to_bytes(2, "big"))
         await eventually(lambda: missed not in receiver._intake.missing.missing)

@@ -23,11 +23,11 @@ from icefloe.peer._aiortc import Receiver, Sender
 from icefloe.peer.rtp.receive.decode_queue import MOST_BYTES as MOST_WAITING, Backlog
 from icefloe.peer.rtp.receive.frame_assembly import CAPACITY, LEAP, MOST_BYTES, Assembly
 from icefloe.peer.rtp.send.rtp_stream import (
+    BUDGET_SECONDS,
     HISTORY,
-    HISTORY_LEAST,
-    LEAST_BUDGET,
-    RECENT,
-    REMEMBERED,
+    HISTORY_SECONDS,
+    MIN_BUDGET,
+    MIN_HISTORY,
     RtpStream,
 )
 from tests.helpers.pairs import closing, connected, negotiate
@@ -89,9 +89,11 @@ async def test_a_key_frame_of_thousands_of_packets_arrives(loss: float) -> None:
         assert isinstance(receiver, Receiver)
         assert sender.outgoing.stream.packets > 2 * PACKETS
         if loss:
-            assert sender.outgoing.stream.packets_again > 10
+            assert sender.outgoing.stream.retransmitted_packets > 10
             # Each is asked for about once, and not at each gap that follows.
-            assert sender.outgoing.stream.packets_again < sender.outgoing.stream.packets * 0.2
+            assert (
+                sender.outgoing.stream.retransmitted_packets < sender.outgoing.stream.packets * 0.2
+            )
         assert not receiver._intake.assembly.has_gap or loss
     track.stop()
 
@@ -206,16 +208,16 @@ def test_what_was_sent_is_remembered_for_a_while_and_within_bounds() -> None:
 
     def send(count: int, at: float) -> None:
         ntp = int(at * (1 << 32))
-        stream.packets_of([b"x"] * count, payload_type=96, timestamp=1, ntp=ntp)
+        stream.packetize([b"x"] * count, payload_type=96, timestamp=1, ntp=ntp)
 
     send(5000, 100.0)
     assert len(stream._history) == 5000
-    send(1, 100.0 + REMEMBERED / 2)
+    send(1, 100.0 + HISTORY_SECONDS / 2)
     assert len(stream._history) == 5001
-    send(1, 100.5 + REMEMBERED)
-    assert len(stream._history) == HISTORY_LEAST
+    send(1, 100.5 + HISTORY_SECONDS)
+    assert len(stream._history) == MIN_HISTORY
     send(1, 200.0)
-    assert len(stream._history) == HISTORY_LEAST
+    assert len(stream._history) == MIN_HISTORY
     send(3 * HISTORY, 200.0)
     assert len(stream._history) == HISTORY
     # A clock that is set back forgets nothing and keeps no more.
@@ -225,11 +227,12 @@ def test_what_was_sent_is_remembered_for_a_while_and_within_bounds() -> None:
 
 def test_who_asks_again_and_again_gets_a_packet_once_within_a_round_trip() -> None:
     stream = RtpStream(1, 2)
-    stream.packets_of([b"x"], payload_type=96, timestamp=1, ntp=0)
+    stream.packetize([b"x"], payload_type=96, timestamp=1, ntp=0)
     number = stream._number - 1 & 0xFFFF
     at = [0.0, 0.001, 0.005, 0.02, 0.021, 0.05]
     got = [
-        len(stream.again([number, number], rtx_type=97, ntp=int((10 + s) * (1 << 32)))) for s in at
+        len(stream.retransmit([number, number], rtx_type=97, ntp=int((10 + s) * (1 << 32))))
+        for s in at
     ]
     assert got == [1, 0, 0, 1, 0, 1]
 
@@ -238,41 +241,41 @@ def test_what_is_sent_again_is_no_more_than_what_was_sent() -> None:
     stream, second, again, sent = RtpStream(1, 2), 1 << 32, 0, 0
     for step in range(2000):  # 20 s of 100 packets a second, each followed by a flood of requests
         ntp = 100 * second + step * second // 100
-        stream.packets_of([bytes(1000)], payload_type=96, timestamp=step, ntp=ntp)
+        stream.packetize([bytes(1000)], payload_type=96, timestamp=step, ntp=ntp)
         sent += 1000
         lacks = [stream._number - 1 - back & 0xFFFF for back in range(1000)]
-        again += sum(map(len, stream.again(lacks, rtx_type=97, ntp=ntp)))
-    assert 0.9 * sent < again < 1.1 * sent + LEAST_BUDGET + RECENT * 100_000
+        again += sum(map(len, stream.retransmit(lacks, rtx_type=97, ntp=ntp)))
+    assert 0.9 * sent < again < 1.1 * sent + MIN_BUDGET + BUDGET_SECONDS * 100_000
 
 
 def test_a_pause_saves_up_no_burst() -> None:
     stream, second = RtpStream(1, 2), 1 << 32
-    stream.packets_of([bytes(1000)] * 1000, payload_type=96, timestamp=1, ntp=100 * second)
+    stream.packetize([bytes(1000)] * 1000, payload_type=96, timestamp=1, ntp=100 * second)
     lacks = [stream._number - 1 - back & 0xFFFF for back in range(1000)]
     late = 0
     for at in range(120, 130):
-        late += len(stream.again(lacks, rtx_type=97, ntp=at * second))
-    assert 0 < late <= LEAST_BUDGET / 1000
+        late += len(stream.retransmit(lacks, rtx_type=97, ntp=at * second))
+    assert 0 < late <= MIN_BUDGET / 1000
 
 
 def test_all_of_a_key_frame_may_be_sent_again_at_once() -> None:
     stream, second = RtpStream(1, 2), 1 << 32
-    stream.packets_of([bytes(1000)] * 5000, payload_type=96, timestamp=1, ntp=100 * second)
+    stream.packetize([bytes(1000)] * 5000, payload_type=96, timestamp=1, ntp=100 * second)
     numbers = [stream._number - 1 - back & 0xFFFF for back in range(5000)]
     got = 0
     for start in range(0, 2500, 250):
         ntp = 100 * second + start * second // 5000
-        got += len(stream.again(numbers[start : start + 250], rtx_type=97, ntp=ntp))
+        got += len(stream.retransmit(numbers[start : start + 250], rtx_type=97, ntp=ntp))
     assert got == 2500
 
 
 def test_no_packet_is_sent_twice_within_a_round_trip_and_an_absurd_one_is_not_believed() -> None:
     stream, second = RtpStream(1, 2), 1 << 32
-    stream.packets_of([b"x"], payload_type=96, timestamp=1, ntp=0)
+    stream.packetize([b"x"], payload_type=96, timestamp=1, ntp=0)
     number = stream._number - 1 & 0xFFFF
 
     def ask(at: float, rtt: float) -> int:
-        return len(stream.again([number], rtx_type=97, ntp=int(at * second), rtt=rtt))
+        return len(stream.retransmit([number], rtx_type=97, ntp=int(at * second), rtt=rtt))
 
     assert [ask(10 + at, 0.2) for at in (0.0, 0.1, 0.19, 0.21, 0.4, 0.42)] == [1, 0, 0, 1, 0, 1]
     assert [ask(20 + at, 60.0) for at in (0.0, 0.9, 1.01)] == [1, 0, 1]

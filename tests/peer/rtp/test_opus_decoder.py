@@ -17,7 +17,7 @@ from icefloe.peer.rtp.receive import opus_decoder
 from icefloe.peer.rtp.receive.audio_decoders import PlainDecoder, decoder_for
 from icefloe.peer.rtp.receive.opus_decoder import LibopusDecoder
 from icefloe.peer.rtp.receive.time_stretch import Samples
-from icefloe.peer.rtp.send.opus_fec import Redundancy
+from icefloe.peer.rtp.send.opus_fec import OpusFec
 
 OPUS = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48000, channels=2, payloadType=96)
 
@@ -117,7 +117,7 @@ def test_every_codec_of_aiortc_is_decoded_and_concealed(codec: RTCRtpCodecParame
 
 
 def test_more_is_repeated_at_once_and_less_after_a_while() -> None:
-    redundancy = Redundancy()
+    redundancy = OpusFec()
     assert redundancy.report(0, 0.005) == 0
     assert redundancy.report(1, 0.02) == 0.1
     assert redundancy.report(2, 0.15) == 0.2

@@ -1,4 +1,4 @@
-"""Outgoing RTP, read back by aiortc's parser."""
+"""SendPipeline RTP, read back by aiortc's parser."""
 
 import pytest
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
@@ -9,10 +9,10 @@ from icefloe.peer.rtp.send.rtp_stream import (
     ABS_SEND_TIME,
     AUDIO_LEVEL,
     HISTORY,
-    LEAST_BUDGET,
+    MAX_RETRANSMISSIONS,
     MID,
-    REPAIRED_AT_ONCE,
-    REPAIRED_EVERY,
+    MIN_BUDGET,
+    MIN_RETRANSMISSION_INTERVAL,
     RtpStream,
     ntp_time,
 )
@@ -49,7 +49,7 @@ def test_aiortc_reads_what_was_written(extensions: dict[str, int], mid: str) -> 
     ntp = ntp_time()
     stream = make(extensions, mid)
     payloads = [b"one", b"two" * 300, b"three"]
-    raw = stream.packets_of(payloads, payload_type=97, timestamp=77, ntp=ntp, level=30)
+    raw = stream.packetize(payloads, payload_type=97, timestamp=77, ntp=ntp, level=30)
     packets = [RtpPacket.parse(each, reading(extensions)) for each in raw]
     first = packets[0].sequence_number
     assert [packet.payload for packet in packets] == payloads
@@ -69,16 +69,16 @@ def test_the_same_payload_is_kept_once_for_all_peers() -> None:
     payload = b"shared" * 100
     streams = [make({MID: 1}) for _ in range(3)]
     for stream in streams:
-        stream.packets_of([payload], payload_type=97, timestamp=1, ntp=0)
+        stream.packetize([payload], payload_type=97, timestamp=1, ntp=0)
     kept = [next(iter(stream._history.values())).payload for stream in streams]
     assert all(each is payload for each in kept)
 
 
 def test_what_is_lost_is_sent_again_on_the_stream_for_it() -> None:
     stream = make({MID: 1})
-    raw = stream.packets_of([b"a", b"b", b"c"], payload_type=97, timestamp=5, ntp=0)
+    raw = stream.packetize([b"a", b"b", b"c"], payload_type=97, timestamp=5, ntp=0)
     numbers = [RtpPacket.parse(each).sequence_number for each in raw]
-    again = stream.again([numbers[1], numbers[2], numbers[2] + 1], rtx_type=98, ntp=0)
+    again = stream.retransmit([numbers[1], numbers[2], numbers[2] + 1], rtx_type=98, ntp=0)
     repaired = [RtpPacket.parse(each) for each in again]
     assert [(packet.ssrc, packet.payload_type) for packet in repaired] == [(RTX_SSRC, 98)] * 2
     whole = [unwrap_rtx(packet, payload_type=97, ssrc=SSRC) for packet in repaired]
@@ -87,38 +87,38 @@ def test_what_is_lost_is_sent_again_on_the_stream_for_it() -> None:
         (b"c", numbers[2], 1),
     ]
     assert repaired[1].sequence_number == repaired[0].sequence_number + 1 & 0xFFFF
-    assert (stream.packets, stream.packets_again, stream.octets_again) == (3, 2, 6)
+    assert (stream.packets, stream.retransmitted_packets, stream.retransmitted_octets) == (3, 2, 6)
 
 
 def test_without_such_a_stream_it_is_sent_again_as_it_was() -> None:
     stream = make({MID: 1})
-    raw = stream.packets_of([b"a"], payload_type=97, timestamp=5, ntp=0)
+    raw = stream.packetize([b"a"], payload_type=97, timestamp=5, ntp=0)
     number = RtpPacket.parse(raw[0]).sequence_number
-    assert stream.again([number], rtx_type=None, ntp=0) == raw
+    assert stream.retransmit([number], rtx_type=None, ntp=0) == raw
 
 
 def test_what_is_too_old_is_not_and_a_request_has_a_limit() -> None:
     stream = make({})
-    raw = stream.packets_of([b"x"] * (HISTORY + 10), payload_type=97, timestamp=5, ntp=0)
+    raw = stream.packetize([b"x"] * (HISTORY + 10), payload_type=97, timestamp=5, ntp=0)
     numbers = [RtpPacket.parse(each).sequence_number for each in raw]
-    assert stream.again(numbers[:10], rtx_type=98, ntp=0) == []
-    assert stream.packets_refused == 0  # nobody remembers them
-    assert len(stream.again(numbers, rtx_type=98, ntp=0)) == REPAIRED_AT_ONCE
-    assert stream.packets_refused == HISTORY - REPAIRED_AT_ONCE
+    assert stream.retransmit(numbers[:10], rtx_type=98, ntp=0) == []
+    assert stream.refused_retransmissions == 0  # nobody remembers them
+    assert len(stream.retransmit(numbers, rtx_type=98, ntp=0)) == MAX_RETRANSMISSIONS
+    assert stream.refused_retransmissions == HISTORY - MAX_RETRANSMISSIONS
 
 
 def test_what_is_refused_for_the_budget_is_counted() -> None:
     stream = make({})
     size = 1000
-    raw = stream.packets_of([bytes(size)] * 100, payload_type=97, timestamp=5, ntp=0)
+    raw = stream.packetize([bytes(size)] * 100, payload_type=97, timestamp=5, ntp=0)
     numbers = [RtpPacket.parse(each).sequence_number for each in raw]
-    pause = int(REPAIRED_EVERY * (1 << 32)) + 1
-    again = sum(len(stream.again(numbers, rtx_type=98, ntp=n * pause)) for n in range(1, 6))
-    assert again * size <= LEAST_BUDGET + 100 * size
-    assert (stream.packets_again, stream.packets_refused) == (again, 500 - again)
+    pause = int(MIN_RETRANSMISSION_INTERVAL * (1 << 32)) + 1
+    again = sum(len(stream.retransmit(numbers, rtx_type=98, ntp=n * pause)) for n in range(1, 6))
+    assert again * size <= MIN_BUDGET + 100 * size
+    assert (stream.retransmitted_packets, stream.refused_retransmissions) == (again, 500 - again)
     # Whoever asks again before the answer can have come is not counted as refused.
-    stream.again(numbers, rtx_type=98, ntp=5 * pause)
-    assert stream.packets_refused <= 600 - again
+    stream.retransmit(numbers, rtx_type=98, ntp=5 * pause)
+    assert stream.refused_retransmissions <= 600 - again
 
 
 # --- rates

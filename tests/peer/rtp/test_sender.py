@@ -131,7 +131,7 @@ async def test_the_limits_are_what_was_set_and_a_copy() -> None:
         await sender.setParameters(given)
         given.encodings[0].maxBitrate = 1
         assert sender.getParameters() == limits(maxBitrate=300_000, maxFramerate=10)
-        assert sender.outgoing.target_bitrate() == 300_000
+        assert sender.outgoing.packets.target_bitrate() == 300_000
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ async def test_what_gets_lost_is_sent_again() -> None:
     async with sending(TestPatternTrack(640, 360), codec=H264) as (sender, arriving, *_):
         await picture(arriving)
         with losing(0.05):
-            while sender.outgoing.stream.packets_again < 10:
+            while sender.outgoing.stream.retransmitted_packets < 10:
                 await picture(arriving)
         report = await sender.getStats()
         (stats,) = (s for s in report.values() if s.type == "outbound-rtp")
@@ -273,14 +273,14 @@ async def test_what_gets_lost_is_sent_again() -> None:
 
 async def test_the_estimate_of_the_other_side_is_followed() -> None:
     async with sending(TestPatternTrack(320, 180), codec=H264) as (sender, arriving, _, sink):
-        while sender.outgoing.sent_bitrate() is None:
+        while sender.outgoing.packets.measured_bitrate() is None:
             await picture(arriving)
         receiver: Any = sink.getReceivers()[0]
         estimate = pack_remb_fci(50_000, [sender._ssrc])
-        while sender.outgoing.target_bitrate() is None:
+        while sender.outgoing.packets.target_bitrate() is None:
             await receiver._send_rtcp(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=estimate))
             await picture(arriving)
-        assert sender.outgoing.target_bitrate() in range(49_000, 51_000)
+        assert sender.outgoing.packets.target_bitrate() in range(49_000, 51_000)
 
 
 async def test_the_statistics_have_the_names_of_w3c() -> None:
@@ -297,4 +297,4 @@ async def test_the_statistics_have_the_names_of_w3c() -> None:
         assert stats.active
         assert stats.mid == "0"
         assert stats.packetsSent >= 5
-        assert stats.totalPacketSendDelay == sender.outgoing.send_delay
+        assert stats.totalPacketSendDelay == sender.outgoing.packets.delay

@@ -53,14 +53,14 @@ async def made_up(connection: Any) -> float:
 def noting(near: Any) -> "list[tuple[float, int]]":
     """Note when packets are sent, in seconds, and their timestamps, from now on."""
     stream, sent = sender_of(near).outgoing.stream, list[tuple[float, int]]()
-    send = stream.packets_of
+    send = stream.packetize
 
-    def packets_of(payloads: Any, *, timestamp: int, **more: Any) -> list[bytes]:
+    def packetize(payloads: Any, *, timestamp: int, **more: Any) -> list[bytes]:
         assert len(payloads) == 1
         sent.append((asyncio.get_running_loop().time(), timestamp))
         return send(payloads, timestamp=timestamp, **more)
 
-    stream.packets_of = packets_of  # type: ignore[method-assign]
+    stream.packetize = packetize  # type: ignore[method-assign]
     return sent
 
 

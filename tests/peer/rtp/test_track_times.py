@@ -151,13 +151,13 @@ async def test_pictures_that_are_encoded_once_go_on_likewise(codec: str) -> None
 async def sent_times(near: Any) -> AsyncIterator[list[int]]:
     """Note the timestamps of what a connection sends, from now on."""
     stream, stamps = sender_of(near).outgoing.stream, list[int]()
-    send = stream.packets_of
+    send = stream.packetize
 
     def noting(payloads: Any, *, timestamp: int, **more: Any) -> list[bytes]:
         stamps.append(timestamp)
         return send(payloads, timestamp=timestamp, **more)
 
-    stream.packets_of = noting  # type: ignore[method-assign]
+    stream.packetize = noting  # type: ignore[method-assign]
     yield stamps
 
 
@@ -188,14 +188,14 @@ async def test_sound_goes_on_whatever_one_track_after_the_other_tells(
 def wild(stamps: Iterable[Callable[[int], int]], near: Any) -> None:
     """Have a connection send other timestamps than its own, as another program might."""
     stream, told = sender_of(near).outgoing.stream, list(stamps)
-    send, sent = stream.packets_of, itertools.count()
+    send, sent = stream.packetize, itertools.count()
 
     def lying(payloads: Any, *, timestamp: int, **more: Any) -> list[bytes]:
         n = next(sent)
         timestamp = told[n // 30 % len(told)](n) & 0xFFFFFFFF
         return send(payloads, timestamp=timestamp, **more)
 
-    stream.packets_of = lying  # type: ignore[method-assign]
+    stream.packetize = lying  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("codec", ["video/VP8", "video/H264"])
