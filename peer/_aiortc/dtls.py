@@ -15,13 +15,13 @@ from pylibsrtp import Error as SrtpError
 from icefloe.logs import get_logger
 
 from ..rtp.receive.packet_validation import (
-    Discarded,
-    Extensions,
-    asked_for_key_frame,
+    DiscardCounters,
+    HeaderExtensionParser,
+    fir_ssrcs,
     read_rtcp,
     read_rtp,
 )
-from ..rtp.receive.srtp import Incoming
+from ..rtp.receive.srtp import SrtpReceiver
 from .ice import agent_of
 
 logger = get_logger(__name__)
@@ -34,7 +34,7 @@ class DtlsTransport(RTCDtlsTransport):
     first packet that its parsers did not expect.
     """
 
-    discarded: Discarded
+    discarded: DiscardCounters
     """Datagrams and packets dropped so far, by reason."""
     _fingerprints: tuple[RTCDtlsFingerprint, ...] = ()
     _learned: set[int]
@@ -70,15 +70,15 @@ class DtlsTransport(RTCDtlsTransport):
 
     def begin(self) -> None:
         """Take the place of aiortc's."""
-        self.discarded = Discarded()
-        self._rtp_header_extensions_map = Extensions(self.discarded)
+        self.discarded = DiscardCounters()
+        self._rtp_header_extensions_map = HeaderExtensionParser(self.discarded)
         self._learned = set()
         self._failures = 0
 
     def _setup_srtp(self) -> None:
         super()._setup_srtp()
         if self._rx_srtp is not None:
-            self._rx_srtp = Incoming(  # type: ignore[assignment]
+            self._rx_srtp = SrtpReceiver(  # type: ignore[assignment]
                 self._rx_srtp, self.discarded, self._forget
             )
 
@@ -92,7 +92,7 @@ class DtlsTransport(RTCDtlsTransport):
         router = self._rtp_router
         for packet in read_rtcp(data, self.discarded):
             recipients = router.route_rtcp(packet)
-            for ssrc in asked_for_key_frame(packet):
+            for ssrc in fir_ssrcs(packet):
                 if ssrc in router.senders:
                     recipients.add(router.senders[ssrc])
             for recipient in recipients:

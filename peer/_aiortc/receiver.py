@@ -22,12 +22,12 @@ from aiortc.stats import RTCInboundRtpStreamStats
 
 from icefloe.logs import get_logger
 
-from ..rtp.receive.audio_receiver import AudioStats, Hearing
+from ..rtp.receive.audio_receiver import AudioReceiver, AudioStats
 from ..rtp.receive.decoder_pool import DecoderPool
-from ..rtp.receive.decoder_threads import AudioDecoding, VideoDecoding
-from ..rtp.receive.depacketizer import Intake
-from ..rtp.receive.loss_repair import Step
-from ..rtp.receive.nack import requests
+from ..rtp.receive.decoder_threads import AudioDecoderThread, VideoDecoderThread
+from ..rtp.receive.depacketizer import Depacketizer
+from ..rtp.receive.loss_repair import RepairAction
+from ..rtp.receive.nack import nack_batches
 from ..rtp.receive.remote_track import RemoteTrack
 from .frames import FramesAsQueue
 from .tap import TappedReceiver
@@ -80,9 +80,9 @@ class Receiver(TappedReceiver):
     """Sources of which statistics are kept and reported; a report has room for 31."""
     PLEA = 0.1
     """Seconds from one request for a key frame to the next at least."""
-    decoding: AudioDecoding | VideoDecoding | None = None
+    decoding: AudioDecoderThread | VideoDecoderThread | None = None
     """The thread, once there is one."""
-    _intake: Intake
+    _intake: Depacketizer
     _pool: DecoderPool
     _mutes: asyncio.TimerHandle | None = None
     _told_repairing: frozenset[int] = frozenset()
@@ -98,11 +98,11 @@ class Receiver(TappedReceiver):
             pool: What the decoders of one connection share.
         """
         self._pool = pool
-        self._intake = Intake(self.kind, self._deliver)
+        self._intake = Depacketizer(self.kind, self._deliver)
 
     @property
     def source(self) -> int | None:
-        return self._intake.choice.current
+        return self._intake.selector.current
 
     def _deliver(
         self, codec: RTCRtpCodecParameters, data: bytes, pts: int, *, ssrc: int, timestamp: int
@@ -113,7 +113,7 @@ class Receiver(TappedReceiver):
             self._private["decoder_queue"].put((codec, JitterFrame(data, pts)))
 
     def is_read(self) -> bool:
-        return not (isinstance(self._track, RemoteTrack) and self._track.frames.is_forsaken)
+        return not (isinstance(self._track, RemoteTrack) and self._track.frames.is_abandoned)
 
     @property
     def _track(self) -> RemoteStreamTrack | None:
@@ -130,7 +130,7 @@ class Receiver(TappedReceiver):
         self.__dict__["_track"] = track
 
     @property
-    def _RTCRtpReceiver__jitter_buffer(self) -> Intake:
+    def _RTCRtpReceiver__jitter_buffer(self) -> Depacketizer:
         return self._intake
 
     @_RTCRtpReceiver__jitter_buffer.setter
@@ -154,8 +154,8 @@ class Receiver(TappedReceiver):
         """Forget what came before packets were left out: nobody wants pictures of that time."""
         track.frames.clear()
         if track.kind == "video":
-            self._intake.begin_anew()
-            self.origin.interrupted()
+            self._intake.restart()
+            self.origin.interrupt()
 
     async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
         track = self._track
@@ -168,10 +168,10 @@ class Receiver(TappedReceiver):
         )
         self._told_repairing = frozenset(self._private["rtx_ssrc"])
         if track.kind == "audio":
-            self.decoding = AudioDecoding(track.frames, Hearing(track.times), self._pool)
+            self.decoding = AudioDecoderThread(track.frames, AudioReceiver(track.times), self._pool)
         else:
-            track.frames.on_return = self.origin.read_again
-            self.decoding = VideoDecoding(
+            track.frames.on_return = self.origin.resume
+            self.decoding = VideoDecoderThread(
                 track.frames, self._private["decoder_error"].set, self._pool
             )
             self._private["decoder_queue"] = self.decoding
@@ -204,7 +204,7 @@ class Receiver(TappedReceiver):
     def _look_whether_muted(self, track: RemoteTrack) -> None:
         self._mutes = None
         loop = asyncio.get_running_loop()
-        if track.muting.look(loop.time()):
+        if track.muting.check(loop.time()):
             track.emit("mute")
         if not track.muted:
             self._mutes = loop.call_at(track.muting.due, self._look_whether_muted, track)
@@ -222,7 +222,7 @@ class Receiver(TappedReceiver):
         if isinstance(packet, RtcpByePacket):
             # What comes after it is media again; aiortc would end the track.
             track = self._track
-            is_gone = self._intake.choice.said_bye(packet.sources)
+            is_gone = self._intake.selector.on_bye(packet.sources)
             if is_gone and isinstance(track, RemoteTrack) and track.muting.stopped():
                 track.emit("mute")
             return
@@ -241,27 +241,27 @@ class Receiver(TappedReceiver):
             intake.discarded += 1
             return
         await self._estimate(packet, arrival_time_ms)
-        is_again = is_rtx(codec)
-        if is_again:
+        is_retransmission = is_rtx(codec)
+        if is_retransmission:
             repaired = self._repaired(packet, codec)
             if repaired is None:
                 return
             packet, codec = repaired, codecs[repaired.payload_type]
         else:
-            if not intake.takes(now, packet.ssrc):
+            if not intake.accepts(now, packet.ssrc):
                 return
             self._count(packet, codec)
             self._arrived(packet)
         if self.kind == "audio":
             if self.origin.is_forwarded and packet.payload:
-                self.origin.take_sound(codec, packet.payload, packet.timestamp)
-            if isinstance(self.decoding, AudioDecoding):
+                self.origin.take_audio(codec, packet.payload, packet.timestamp)
+            if isinstance(self.decoding, AudioDecoderThread):
                 self.decoding.put(codec, packet)
             return
         if intake.missing.add(packet):
             await self._ask_again(packet.ssrc, intake.missing.new)
         decoder_error = self._private["decoder_error"]
-        given_up = intake.picture_part(now, packet, codec, is_again=is_again)
+        given_up = intake.put_video(now, packet, codec, is_retransmission=is_retransmission)
         if given_up or decoder_error.is_set():
             decoder_error.clear()
             self._wants_key_frame = True
@@ -270,28 +270,28 @@ class Receiver(TappedReceiver):
     async def _look_after_pictures(self, now: float, ssrc: int) -> None:
         """Ask for what is missing again, or go on without it and ask for a key frame."""
         intake = self._intake
-        assembly = intake.assembly
-        match intake.repair.look(now, assembly.gap, has_gap=assembly.has_gap):
-            case Step.ASK_AGAIN:
+        assembly = intake.assembler
+        match intake.repair.next_action(now, assembly.gap, has_gap=assembly.has_gap):
+            case RepairAction.REPEAT_NACK:
                 await self._ask_again(ssrc, intake.missing.missing)
-            case Step.SKIP:
+            case RepairAction.SKIP:
                 assembly.skip()
                 intake.missing.give_up()
                 self._wants_key_frame = True
-            case Step.ASK_FOR_KEY_FRAME:
+            case RepairAction.REQUEST_KEY_FRAME:
                 self._wants_key_frame = True
         if self._wants_key_frame and now - self._pleaded_at >= self.PLEA:
             self._wants_key_frame, self._pleaded_at = False, now
             await self._send_rtcp_pli(ssrc)
 
     async def _ask_again(self, ssrc: int, numbers: Iterable[int]) -> None:
-        for some in requests(numbers):
+        for some in nack_batches(numbers):
             await self._send_rtcp_nack(ssrc, some)
 
     def _repaired(self, packet: RtpPacket, codec: RTCRtpCodecParameters) -> RtpPacket | None:
         """Return what a packet sends again (RFC 4588 section 4); ``None`` if it is of no use."""
         intake, repairing = self._intake, self._private["rtx_ssrc"]
-        apt, current = codec.parameters.get("apt"), intake.choice.current
+        apt, current = codec.parameters.get("apt"), intake.selector.current
         if not packet.payload:
             return None  # a probe for the bandwidth
         is_known = isinstance(apt, int) and apt in self._private["codecs"]
@@ -356,19 +356,21 @@ class Receiver(TappedReceiver):
     @property
     def packets_discarded(self) -> int:
         """Count of packets that were malformed, or of a source that is not played."""
-        undecoded = self.decoding.turned_away if isinstance(self.decoding, AudioDecoding) else 0
+        undecoded = (
+            self.decoding.not_admitted if isinstance(self.decoding, AudioDecoderThread) else 0
+        )
         return self._intake.discarded + undecoded
 
     @property
     def frames_dropped(self) -> int:
         """Count of pictures that were too late, too large, or never read."""
-        undecoded = self.decoding.dropped if isinstance(self.decoding, VideoDecoding) else 0
+        undecoded = self.decoding.dropped if isinstance(self.decoding, VideoDecoderThread) else 0
         return undecoded + (self._track.dropped if isinstance(self._track, RemoteTrack) else 0)
 
     @property
     def audio_stats(self) -> AudioStats | None:
         """Statistics of playout; ``None`` for video, and before the first packet."""
-        return self.decoding.stats if isinstance(self.decoding, AudioDecoding) else None
+        return self.decoding.stats if isinstance(self.decoding, AudioDecoderThread) else None
 
     async def getStats(self) -> RTCStatsReport:
         report = await super().getStats()

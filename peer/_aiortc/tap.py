@@ -8,7 +8,7 @@ from aiortc.rtp import RtcpPsfbPacket
 
 from icefloe.logs import get_logger
 
-from ..rtp.receive.encoded_stream import Origin
+from ..rtp.receive.encoded_stream import EncodedStream
 from .dtls import DtlsTransport
 from .private import Private
 
@@ -40,7 +40,7 @@ class TappedReceiver(RTCRtpReceiver):
     Pictures are whole and in order; audio comes as it arrives.
     """
 
-    origin: Origin
+    origin: EncodedStream
     """The encoded stream, for forwarding."""
 
     @property
@@ -49,7 +49,7 @@ class TappedReceiver(RTCRtpReceiver):
 
     def tap(self) -> None:
         """Begin to hand on."""
-        self.origin = Origin(self.ask_for_key_frame, self.is_read)
+        self.origin = EncodedStream(self.ask_for_key_frame, self.is_read)
         _receivers.add(self)
 
     def is_read(self) -> bool:
@@ -100,6 +100,6 @@ class TappedReceiver(RTCRtpReceiver):
 _receivers: weakref.WeakSet[TappedReceiver] = weakref.WeakSet()
 
 
-def origin_of(track: MediaStreamTrack) -> Origin | None:
+def origin_of(track: MediaStreamTrack) -> EncodedStream | None:
     """Return where a remote track comes from; ``None`` if it is no remote track of ours."""
     return next((r.origin for r in _receivers if r.track is track), None)

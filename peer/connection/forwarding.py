@@ -23,7 +23,7 @@ from icefloe.encoding import PacketQueue
 
 from .._aiortc import origin_of
 from ..errors import NotForwardable
-from ..rtp.receive.encoded_stream import Origin
+from ..rtp.receive.encoded_stream import EncodedStream
 
 _KEPT = {"video": 30, "audio": 50}
 
@@ -41,7 +41,7 @@ class ForwardedTrack(MediaStreamTrack):
     enabled = True
     """True while the track is sent (W3C mediacapture-main 4.3.1); it resumes with a key frame."""
 
-    def __init__(self, origin: Origin, kind: str) -> None:
+    def __init__(self, origin: EncodedStream, kind: str) -> None:
         super().__init__()
         self.kind = kind
         self._origin = origin

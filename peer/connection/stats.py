@@ -20,7 +20,7 @@ from .._aiortc import CountedChannel, Receiver
 from ..ice.agent import IceAgent
 from ..ice.checks.pair import NEVER, Pair, Remote
 from ..ice.generation import Generation
-from ..rtp.receive.packet_validation import Discarded
+from ..rtp.receive.packet_validation import DiscardCounters
 
 PEER_CONNECTION = "peer-connection"
 """Type and id of the entry of the connection itself."""
@@ -185,7 +185,7 @@ class StatsWriter:
         known: aiortc.RTCTransportStats,
         agent: IceAgent,
         now: float,
-        discarded: Discarded | None = None,
+        discarded: DiscardCounters | None = None,
     ) -> Iterator[RTCStats]:
         """Write a transport, its candidates and their pairs.
 
@@ -195,7 +195,7 @@ class StatsWriter:
             now: The time of the event loop's clock, in seconds.
             discarded: What was dropped of what came.
         """
-        discarded = discarded or Discarded()
+        discarded = discarded or DiscardCounters()
         used, selected = agent.generation, agent.selected_pair
         yield RTCTransportStats(
             **vars(known),

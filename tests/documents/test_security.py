@@ -53,8 +53,8 @@ CONSTANTS_THAT_ARE_NONE = {
         encoding.packing.PAYLOAD_MAX media.sources.decoding._FRAME_BYTES
         media.sources.decoding._SAMPLE_BYTES media.sources.tempo._SAMPLE_BYTES
         media.sources.test_signals._TEXT_LENGTH peer.ice.turn.tcp._TCP_RTO_MAX_MS
-        peer.ice.udp._MAX_SEGMENTS peer.rtp.receive.packet_validation._TWO_BYTES
-        peer.rtp.receive.bitstream_size._MOST_ZEROS peer.rtp.send.pipeline._MAX_PAYLOAD
+        peer.ice.udp._MAX_SEGMENTS peer.rtp.send.pipeline._MAX_PAYLOAD
+        peer.rtp.receive.bitstream_size._MAX_LEADING_ZEROS
     """,
     OWN: """
         encoding.clock._WINDOW encoding.pieces._WINDOW peer.rtp.send.frame_delay._WINDOW
@@ -64,16 +64,16 @@ CONSTANTS_THAT_ARE_NONE = {
         media.sinks.speaker._OPEN_TIMEOUT media.sinks.speaker._CLOSE_TIMEOUT
         media.sinks.sync._WINDOW media.sources.audio_queue._MIN_CAPACITY
         peer._aiortc.dtls.DtlsTransport._AT_ONCE peer.ice.gather.interface_monitor.LONGEST
-        peer.ice.turn.tcp.LONGEST_WAIT peer.ice.turn.client.REFRESH_AHEAD
-        peer.rtp.receive.jitter_buffer._WINDOW peer.files.protocol.BATCH
+        peer.ice.turn.tcp.LONGEST_WAIT peer.ice.turn.client.REFRESH_AHEAD peer.files.protocol.BATCH
         media.sources.pcm._MAX_RATE media.sources.tempo.MAX_RATE
-        peer.rtp.receive.jitter_buffer._BUCKETS peer.rtp.receive.time_stretch.LONGEST
-        encoding.clock._MAX_TIME_BASE encoding.clock._MAX_JUMP encoding.clock._BURST_SECONDS
+        peer.rtp.receive.jitter_buffer._BUCKETS encoding.clock._MAX_TIME_BASE
+        encoding.clock._MAX_JUMP encoding.clock._BURST_SECONDS
         encoding.pieces.TARGET_QUEUED_SECONDS media.fanout.shared_encoder._RATE_WINDOW
         media.fanout.quality_tiers._MAX_UP_AFTER media.sources.reader_thread._MAX_BACK_OFF
         peer.files.sender._READ_BATCH peer.rtp.send.send_bitrate._WINDOW
         peer.rtp.send.send_bitrate._MIN_WINDOW peer.rtp.send.timestamps._MAX_CAPTURE_AGE
-        peer.rtp.send.frame_pacer._MAX_BURST
+        peer.rtp.send.frame_pacer._MAX_BURST peer.rtp.receive.jitter_buffer._BASE_WINDOW
+        peer.rtp.receive.decoder_threads._MAX_LAG peer.rtp.receive.time_stretch.MAX_PERIOD
     """,
 }
 """Those that bound nothing that another machine decides, by the reason."""

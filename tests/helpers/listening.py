@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiortc import RTCRtpCodecParameters
 from av import AudioFrame
 
-from icefloe.peer.rtp.receive.audio_receiver import Hearing
+from icefloe.peer.rtp.receive.audio_receiver import AudioReceiver
 from icefloe.peer.rtp.receive.capture_time import CaptureTimes
 from icefloe.peer.rtp.receive.jitter_buffer import STEP
 
@@ -35,7 +35,7 @@ class ToneDecoder:
     def is_silence(self, packet: bytes) -> bool:
         return packet.startswith(b"silence")
 
-    def repeats(self, packet: bytes) -> bool:
+    def has_fec(self, packet: bytes) -> bool:
         return packet.startswith(b"fec")
 
     def decode(self, packet: bytes) -> "array[int]":
@@ -46,7 +46,7 @@ class ToneDecoder:
         return array("h", [round(8000 * math.cos(turn * (start + i))) for i in range(SIZE)])
 
     def recover(self, packet: bytes, timestamps: int) -> "array[int]":
-        if not self.repeats(packet):
+        if not self.has_fec(packet):
             return self.conceal(timestamps)
         return self.decode(str(int(packet.split()[-1]) - 1).encode())
 
@@ -116,7 +116,7 @@ class Listener:
         decoder: Callable[[], ToneDecoder] = ToneDecoder,
     ) -> None:
         self.times = CaptureTimes()
-        self.hearing = Hearing(self.times, lambda codec: decoder())
+        self.hearing = AudioReceiver(self.times, lambda codec: decoder())
         self._first = first_sequence, first_timestamp
         self.times.report(SSRC, 2_208_988_800 << 32, first_timestamp)
 

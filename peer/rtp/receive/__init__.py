@@ -1,1 +1,1 @@
-"""What is received: packets to pictures and sound, through loss, by the clock."""
+"""RTP receiving: packet validation, loss repair, jitter buffer, frame assembly and decoding."""

@@ -1,4 +1,4 @@
-"""Decoders of audio, of which each makes up what is missing."""
+"""Audio decoders with packet-loss concealment (PLC)."""
 
 from array import array
 from typing import Protocol
@@ -10,12 +10,12 @@ from aiortc.jitterbuffer import JitterFrame
 from av import AudioFrame
 
 from . import opus_decoder
-from .loss_concealment import Concealment
+from .loss_concealment import LossConcealment
 from .time_stretch import Samples
 
 
 class AudioDecoder(Protocol):
-    """Decodes one stream; for one thread at a time."""
+    """A stateful decoder of one stream. Not thread-safe."""
 
     @property
     def clock_rate(self) -> int:
@@ -23,33 +23,38 @@ class AudioDecoder(Protocol):
 
     @property
     def sample_rate(self) -> int:
-        """Samples of a channel a second; a multiple of :attr:`clock_rate`."""
+        """Samples per second and channel; a multiple of :attr:`clock_rate`."""
 
     @property
     def channels(self) -> int:
-        """1 or 2."""
+        """The number of channels, 1 or 2."""
 
     def duration(self, packet: bytes) -> int:
-        """Return how much a packet plays, in timestamps; 0 if it is malformed."""
+        """Return the duration of a packet in RTP timestamp units; 0 if it is malformed."""
 
     def is_silence(self, packet: bytes) -> bool:
-        """Whether a packet says that the sender sends nothing (DTX)."""
+        """Return whether a packet announces silence (DTX)."""
 
-    def repeats(self, packet: bytes) -> bool:
-        """Whether a packet has what came before it once more."""
+    def has_fec(self, packet: bytes) -> bool:
+        """Return whether a packet contains in-band FEC for the previous packet."""
 
     def decode(self, packet: bytes) -> Samples:
-        """Return the interleaved samples of a packet; what is malformed is made up."""
+        """Return the interleaved samples of a packet; concealment if it is malformed."""
 
     def recover(self, packet: bytes, timestamps: int) -> Samples:
-        """Return what a packet repeats of the time before it; else it is made up."""
+        """Return the audio before a packet from its in-band FEC; concealment if it has none.
+
+        Args:
+            packet: The packet after the lost one.
+            timestamps: The duration to recover, in RTP timestamp units.
+        """
 
     def conceal(self, timestamps: int) -> Samples:
-        """Make up so much."""
+        """Return concealment for a duration in RTP timestamp units."""
 
 
 class PlainDecoder:
-    """A decoder of aiortc, with :class:`~icefloe.peer.rtp.receive.loss_concealment.Concealment`."""
+    """A decoder of aiortc, combined with :class:`.loss_concealment.LossConcealment`."""
 
     def __init__(self, codec: RTCRtpCodecParameters) -> None:
         self._decoder: Decoder = get_decoder(codec)
@@ -57,17 +62,17 @@ class PlainDecoder:
         self.clock_rate = codec.clockRate
         self.sample_rate = 16000 if codec.name.upper() == "G722" else codec.clockRate
         self.channels = 2 if self._is_opus else 1
-        self._concealment = Concealment(self.sample_rate, self.channels)
+        self._concealment = LossConcealment(self.sample_rate, self.channels)
 
     def duration(self, packet: bytes) -> int:
-        # RFC 3551: G.711 has a byte, and a timestamp, a sample; G.722 a byte for two samples, and
-        # by a mistake that was kept (section 4.5.2) a timestamp for both.
+        # RFC 3551: G.711 has one byte and one timestamp unit per sample. G.722 has one byte for two
+        # samples, and due to a historical error (section 4.5.2) one timestamp unit for both.
         return opus_decoder.duration(packet) if self._is_opus else len(packet)
 
     def is_silence(self, packet: bytes) -> bool:
         return self._is_opus and opus_decoder.is_silence(packet)
 
-    def repeats(self, packet: bytes) -> bool:
+    def has_fec(self, packet: bytes) -> bool:
         return False
 
     def decode(self, packet: bytes) -> Samples:
@@ -76,20 +81,20 @@ class PlainDecoder:
             if isinstance(frame, AudioFrame):
                 size = 2 * frame.samples * self.channels
                 samples.frombytes(bytes(frame.planes[0])[:size])
-        return self._concealment.heard(samples) if samples else self.conceal(self.duration(packet))
+        return self._concealment.join(samples) if samples else self.conceal(self.duration(packet))
 
     def recover(self, packet: bytes, timestamps: int) -> Samples:
         return self.conceal(timestamps)
 
     def conceal(self, timestamps: int) -> Samples:
-        return self._concealment.make_up(timestamps * self.sample_rate // self.clock_rate)
+        return self._concealment.conceal(timestamps * self.sample_rate // self.clock_rate)
 
 
 def decoder_for(codec: RTCRtpCodecParameters) -> AudioDecoder:
     """Return a new decoder.
 
     Raises:
-        ValueError: aiortc has none.
+        ValueError: aiortc does not support the codec.
     """
     if codec.name.lower() == "opus" and opus_decoder.library() is not None:
         return opus_decoder.LibopusDecoder()

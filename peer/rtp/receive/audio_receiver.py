@@ -1,7 +1,7 @@
-"""What is heard of a remote track: packets in, 20 ms of sound out each time it is asked for.
+"""Audio receiver: packets go in, decoded frames of 20 ms come out, with loss concealed.
 
-There is no I/O here and no clock, but there are decoders: this runs in a thread. What plays when
-is decided by :class:`~icefloe.peer.rtp.receive.jitter_buffer.Playout`.
+It does no I/O and has no clock of its own, but it decodes, so it runs in a thread. The schedule is
+that of :class:`~icefloe.peer.rtp.receive.jitter_buffer.JitterBuffer`.
 """
 
 from array import array
@@ -18,21 +18,21 @@ from icefloe.logs import get_logger
 from . import time_stretch
 from .audio_decoders import AudioDecoder, decoder_for
 from .capture_time import CaptureTimes
-from .jitter_buffer import STEP, Conceal, Decode, DelayTarget, Playout, Recover, Stretch, Wait
+from .jitter_buffer import STEP, Conceal, Decode, DelayTarget, JitterBuffer, Recover, Stretch, Wait
 from .time_stretch import Samples
 
-_HOLD, _FADE = 0.12, 0.08
-"""Seconds for which what is made up is heard, and in which it fades then: libopus goes on humming
-for half a second."""
-_SILENT = 32
-"""The greatest sample of what counts as silence: 60 dB below full scale."""
+_CONCEALMENT_HOLD, _CONCEALMENT_FADE = 0.12, 0.08
+"""Seconds of concealment at full gain, and seconds of the fade-out that follows. libopus alone
+would continue for half a second."""
+_SILENCE_LEVEL = 32
+"""Maximum absolute sample value that counts as silence: 60 dB below full scale."""
 
 logger = get_logger(__name__)
 
 
 @dataclass(slots=True)
 class AudioStats:
-    """What W3C webrtc-stats asks of ``inbound-rtp``, by its names; counts are samples."""
+    """Statistics of ``inbound-rtp`` (W3C webrtc-stats); counts are samples per channel."""
 
     jitterBufferDelay: float = 0.0
     jitterBufferTargetDelay: float = 0.0
@@ -49,25 +49,25 @@ class AudioStats:
 
 @dataclass(slots=True)
 class _Stream:
-    """One SSRC in one codec."""
+    """The state for one SSRC and one codec."""
 
     ssrc: int
     codec: RTCRtpCodecParameters
     decoder: AudioDecoder
-    playout: Playout
-    held: Samples
-    """What is decoded and not heard yet."""
+    buffer: JitterBuffer
+    decoded: Samples
+    """Samples decoded but not returned yet."""
 
 
-class Hearing:
-    """The sound of one track.
+class AudioReceiver:
+    """Decoded audio of one track.
 
     Args:
-        times: Learns which timestamp each frame has.
+        times: Receives the RTP timestamp of each frame.
         make_decoder: Returns a decoder for a codec.
 
     Attributes:
-        stats: Counters of all that was heard so far.
+        stats: Counters since the start.
     """
 
     def __init__(
@@ -82,15 +82,15 @@ class Hearing:
         self._target = DelayTarget()
         self._pts = 0
         self._rate = 0
-        self._heard_at: float | None = None
+        self._played_at: float | None = None
         self._concealed = 0
-        """Samples made up in a row."""
-        self._loudness = 1.0
+        """Consecutive concealed samples per channel."""
+        self._gain = 1.0
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing will be heard before another packet comes."""
-        return self._stream is None or self._stream.playout.is_idle
+        """True if nothing is played before another packet arrives."""
+        return self._stream is None or self._stream.buffer.is_idle
 
     def put(
         self,
@@ -101,7 +101,7 @@ class Hearing:
         timestamp: int,
         payload: bytes,
     ) -> None:
-        """Take a packet; see :meth:`Playout.put`. One without content is passed over.
+        """Insert a packet; see :meth:`JitterBuffer.put`. A packet without audio is ignored.
 
         Raises:
             ValueError: There is no decoder for the codec.
@@ -109,69 +109,69 @@ class Hearing:
         stream = self._stream
         if stream is None or stream.ssrc != ssrc or stream.codec is not codec:
             decoder = self._make_decoder(codec)
-            playout = Playout(decoder.clock_rate, self._target)
-            stream = self._stream = _Stream(ssrc, codec, decoder, playout, array("h"))
+            buffer = JitterBuffer(decoder.clock_rate, self._target)
+            stream = self._stream = _Stream(ssrc, codec, decoder, buffer, array("h"))
         duration = stream.decoder.duration(payload)
         if not duration:
             return
-        self.stats.fecPacketsReceived += stream.decoder.repeats(payload)
-        before = stream.playout.discarded
+        self.stats.fecPacketsReceived += stream.decoder.has_fec(payload)
+        before = stream.buffer.discarded
         silent = stream.decoder.is_silence(payload)
-        stream.playout.put(now, sequence, timestamp, duration, payload, silent=silent)
-        self.stats.packetsDiscarded += stream.playout.discarded - before
+        stream.buffer.put(now, sequence, timestamp, duration, payload, silent=silent)
+        self.stats.packetsDiscarded += stream.buffer.discarded - before
 
     def pause(self) -> None:
-        """Note that nobody listens: what comes next has nothing to do with what came before."""
+        """Forget buffered audio: nobody reads the track. The next packet starts afresh."""
         if self._stream is not None:
-            self._stream.playout.pause()
-            self._stream.held = array("h")
-        self._concealed, self._loudness = 0, 1.0
+            self._stream.buffer.pause()
+            self._stream.decoded = array("h")
+        self._concealed, self._gain = 0, 1.0
 
     def next(self, now: float) -> AudioFrame | None:
-        """Return the next 20 ms.
+        """Return the next 20 ms of audio.
 
         Args:
-            now: Seconds on the clock of :meth:`put`, at which it is heard.
+            now: The playout time, in seconds on the clock of :meth:`put`.
 
         Returns:
-            Signed samples of 16 bits, interleaved; or ``None`` if nothing is to be heard: before
-            the first packets, and a while after the last. ``pts`` counts the samples heard before
-            it, and the time in which there was nothing.
+            Interleaved 16-bit signed samples; ``None`` before the first packets, and some time
+            after the last. ``pts`` counts the samples before the frame, plus the time without
+            audio.
         """
         stream = self._stream
         if stream is None:
             return None
-        decoder, playout = stream.decoder, stream.playout
+        decoder, buffer = stream.decoder, stream.buffer
         wanted = round(STEP * decoder.sample_rate) * decoder.channels
-        before = playout.discarded
-        while len(stream.held) < wanted:
-            made = self._do_next(stream, now)
+        before = buffer.discarded
+        while len(stream.decoded) < wanted:
+            made = self._decode_next(stream, now)
             if made is None:
-                stream.held = array("h")
+                stream.decoded = array("h")
                 return None
-            stream.held += made
-        self.stats.packetsDiscarded += playout.discarded - before
-        samples_per_stamp = decoder.sample_rate // decoder.clock_rate * decoder.channels
-        timestamp = playout.position - len(stream.held) // samples_per_stamp
+            stream.decoded += made
+        self.stats.packetsDiscarded += buffer.discarded - before
+        samples_per_unit = decoder.sample_rate // decoder.clock_rate * decoder.channels
+        timestamp = buffer.position - len(stream.decoded) // samples_per_unit
         self._stretch(stream, now, wanted)
-        heard, stream.held = stream.held[:wanted], stream.held[wanted:]
-        frame = self._frame(now, decoder, heard)
+        played, stream.decoded = stream.decoded[:wanted], stream.decoded[wanted:]
+        frame = self._frame(now, decoder, played)
         assert frame.pts is not None
         self._times.note(frame.pts, decoder.sample_rate, stream.ssrc, timestamp, decoder.clock_rate)
         return frame
 
-    def _do_next(self, stream: _Stream, now: float) -> Samples | None:
-        decoder, playout, stats = stream.decoder, stream.playout, self.stats
-        match playout.next(now):
+    def _decode_next(self, stream: _Stream, now: float) -> Samples | None:
+        decoder, buffer, stats = stream.decoder, stream.buffer, self.stats
+        match buffer.next(now):
             case Wait():
                 return None
             case Decode(packet):
-                self._concealed, self._loudness = 0, 1.0
+                self._concealed, self._gain = 0, 1.0
                 ratio = decoder.sample_rate // decoder.clock_rate
                 samples = packet.duration * ratio
                 stats.jitterBufferEmittedCount += samples
                 stats.jitterBufferDelay += (now - packet.arrived) * samples
-                stats.jitterBufferTargetDelay += playout.target.seconds * samples
+                stats.jitterBufferTargetDelay += buffer.target.seconds * samples
                 try:
                     return decoder.decode(packet.payload)
                 except av.FFmpegError as error:
@@ -179,62 +179,62 @@ class Hearing:
                     return decoder.conceal(packet.duration)
             case Recover(packet, duration):
                 made = decoder.recover(packet.payload, duration)
-                return made if decoder.repeats(packet.payload) else self._concealing(made, decoder)
+                return made if decoder.has_fec(packet.payload) else self._fade_out(made, decoder)
             case Conceal(duration, silent):
                 made = decoder.conceal(duration)
-                return made if silent else self._concealing(made, decoder)
+                return made if silent else self._fade_out(made, decoder)
 
-    def _concealing(self, made_up: Samples, decoder: AudioDecoder) -> Samples:
-        """Count what is made up, and let it fade."""
-        count = len(made_up) // decoder.channels
+    def _fade_out(self, concealed: Samples, decoder: AudioDecoder) -> Samples:
+        """Count concealed samples and apply the fade-out."""
+        count = len(concealed) // decoder.channels
         self.stats.concealmentEvents += not self._concealed
         self.stats.concealedSamples += count
         self._concealed += count
-        before, beyond = self._loudness, self._concealed / decoder.sample_rate - _HOLD
-        self._loudness = min(1.0, max(0.0, 1 - beyond / _FADE))
-        if self._loudness < 1:
-            slope = (self._loudness - before) / len(made_up)
-            made_up = array("h", [int(s * (before + slope * i)) for i, s in enumerate(made_up)])
-        if max(made_up) <= _SILENT and min(made_up) >= -_SILENT:
+        before, beyond = self._gain, self._concealed / decoder.sample_rate - _CONCEALMENT_HOLD
+        self._gain = min(1.0, max(0.0, 1 - beyond / _CONCEALMENT_FADE))
+        if self._gain < 1:
+            slope = (self._gain - before) / len(concealed)
+            concealed = array("h", [int(s * (before + slope * i)) for i, s in enumerate(concealed)])
+        if max(concealed) <= _SILENCE_LEVEL and min(concealed) >= -_SILENCE_LEVEL:
             self.stats.silentConcealedSamples += count
-        return made_up
+        return concealed
 
     def _stretch(self, stream: _Stream, now: float, wanted: int) -> None:
-        decoder, playout = stream.decoder, stream.playout
-        per_stamp = decoder.sample_rate // decoder.clock_rate * decoder.channels
-        way = playout.stretch(now, len(stream.held) // per_stamp)
+        decoder, buffer = stream.decoder, stream.buffer
+        samples_per_unit = decoder.sample_rate // decoder.clock_rate * decoder.channels
+        way = buffer.stretch(now, len(stream.decoded) // samples_per_unit)
         if way is Stretch.NONE:
             return
         rate, channels = decoder.sample_rate, decoder.channels
         if way is Stretch.DECELERATE:
-            changed = time_stretch.decelerate(stream.held, channels, rate)
+            changed = time_stretch.decelerate(stream.decoded, channels, rate)
         else:
-            enough = wanted + time_stretch.needed(rate) // 2 * channels
-            while len(stream.held) < enough and playout.can_decode():
-                stream.held += self._do_next(stream, now) or array("h")
-            if len(stream.held) < enough:
+            enough = wanted + time_stretch.samples_needed(rate) // 2 * channels
+            while len(stream.decoded) < enough and buffer.can_decode():
+                stream.decoded += self._decode_next(stream, now) or array("h")
+            if len(stream.decoded) < enough:
                 return
-            changed = time_stretch.accelerate(stream.held, channels, rate)
+            changed = time_stretch.accelerate(stream.decoded, channels, rate)
         if changed is None:
             return
-        longer = (len(changed) - len(stream.held)) // channels
+        longer = (len(changed) - len(stream.decoded)) // channels
         self.stats.insertedSamplesForDeceleration += max(longer, 0)
         self.stats.removedSamplesForAcceleration += max(-longer, 0)
-        playout.stretched(now)
-        stream.held = changed
+        buffer.stretched(now)
+        stream.decoded = changed
 
-    def _frame(self, now: float, decoder: AudioDecoder, heard: Samples) -> AudioFrame:
+    def _frame(self, now: float, decoder: AudioDecoder, played: Samples) -> AudioFrame:
         rate = decoder.sample_rate
         if self._rate not in (0, rate):
             self._pts = self._pts * rate // self._rate
         self._rate = rate
-        if self._heard_at is not None:
-            missed = round((now - self._heard_at) / STEP) - 1
+        if self._played_at is not None:
+            missed = round((now - self._played_at) / STEP) - 1
             self._pts += max(missed, 0) * round(STEP * rate)
-        self._heard_at = now
-        count = len(heard) // decoder.channels
+        self._played_at = now
+        count = len(played) // decoder.channels
         frame = AudioFrame("s16", "stereo" if decoder.channels == 2 else "mono", count)
-        frame.planes[0].update(heard.tobytes())
+        frame.planes[0].update(played.tobytes())
         frame.sample_rate = rate
         frame.time_base = Fraction(1, rate)
         frame.pts = self._pts

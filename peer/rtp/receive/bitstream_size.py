@@ -1,39 +1,41 @@
-"""The size that a bitstream announces, read and bounded before a decoder sees it. No I/O."""
+"""Frame size of an encoded bitstream, parsed and limited before decoding. Does no I/O."""
 
 import re
 from collections import deque
 from collections.abc import Iterator
 
 MOST_PIXELS = 4096 * 2304
-"""Pixels of a picture at most, unless a program wants others. A decoder keeps several, and ten
-bytes can announce 268 million."""
+"""Default maximum of pixels per frame. A decoder keeps several frames, and ten bytes of input can
+announce 268 million pixels."""
 
-GROWTHS = 8
-"""How often a stream may become larger within :data:`PERIOD`: a decoder begins anew each time."""
+MAX_GROWTHS = 8
+"""Maximum number of size increases within :data:`GROWTH_PERIOD`. Each one makes the decoder
+reallocate its frames."""
 
-PERIOD = 60.0
-"""Seconds."""
+GROWTH_PERIOD = 60.0
+"""In seconds."""
 
-_SET_BYTES = 4096
-"""Bytes of a sequence parameter set that are looked at; with all lists they have 1 kB."""
-_SETS = 32
-"""Sequence parameter sets of one picture that are looked at: there are 32 ids."""
-_MOST_ZEROS = 31
-_SEQUENCE_PARAMETER_SET = re.compile(rb"\x00\x00\x01[\x07\x27\x47\x67\x87\xa7\xc7\xe7]")
+_MAX_SPS_BYTES = 4096
+"""Maximum bytes parsed of a sequence parameter set (SPS). With all scaling lists it has 1 kB."""
+_MAX_SPS = 32
+"""Maximum SPS parsed per frame: H.264 has 32 ids for them."""
+_MAX_LEADING_ZEROS = 31
+"""Maximum leading zeros of an Exp-Golomb code of 32 bits."""
+_SPS = re.compile(rb"\x00\x00\x01[\x07\x27\x47\x67\x87\xa7\xc7\xe7]")
 _HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
-"""Those that tell of chroma and of scaling (ITU-T H.264 section 7.3.2.1.1)."""
+"""Profiles whose SPS has chroma and scaling fields (ITU-T H.264 section 7.3.2.1.1)."""
 
 
-def announced(codec: str, data: bytes) -> tuple[int, int] | None:
-    """Return the width and height that an encoded picture has decoders make room for, in pixels.
+def announced_size(codec: str, data: bytes) -> tuple[int, int] | None:
+    """Return the width and height in pixels that an encoded frame makes the decoder allocate.
 
     Args:
-        codec: ``VP8`` or ``H264``; nothing is known of others.
-        data: A picture of VP8, or the NAL units of one of H.264 after their start codes.
+        codec: ``VP8`` or ``H264``; other codecs are not parsed.
+        data: A VP8 frame, or the NAL units of an H.264 access unit, each with a start code.
 
     Returns:
-        Of H.264 the largest of several, in whole macroblocks; ``None`` where none is told, or in a
-        way that is malformed.
+        The size; for H.264 the largest one, in whole macroblocks. ``None`` if the frame has no size
+        or a malformed one.
     """
     match codec.upper():
         case "VP8":
@@ -45,7 +47,7 @@ def announced(codec: str, data: bytes) -> tuple[int, int] | None:
 
 
 def _of_vp8(data: bytes) -> tuple[int, int] | None:
-    """RFC 6386 section 9.1."""
+    """Parse the frame header of RFC 6386 section 9.1."""
     if len(data) < 10 or data[0] & 1:
         return None
     width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (6, 8))
@@ -53,21 +55,22 @@ def _of_vp8(data: bytes) -> tuple[int, int] | None:
 
 
 def _of_h264(data: bytes) -> Iterator[tuple[int, int]]:
-    for count, found in enumerate(_SEQUENCE_PARAMETER_SET.finditer(data)):
-        if count == _SETS:
+    for count, found in enumerate(_SPS.finditer(data)):
+        if count == _MAX_SPS:
             return
-        # The byte that keeps start codes out (ITU-T H.264 section 7.4.1.1).
-        unit = data[found.end() : found.end() + _SET_BYTES].split(b"\0\0\1")[0]
+        # Remove the emulation prevention bytes (ITU-T H.264 section 7.4.1.1).
+        unit = data[found.end() : found.end() + _MAX_SPS_BYTES].split(b"\0\0\1")[0]
         try:
-            yield _size_of(_Bits(unit.replace(b"\0\0\3", b"\0\0")))
+            yield _size_of(_BitReader(unit.replace(b"\0\0\3", b"\0\0")))
         except ValueError:
             continue
 
 
-class _Bits:
-    """The fields of a parameter set (ITU-T H.264 sections 7.2 and 9.1).
+class _BitReader:
+    """Reader for the fields of a parameter set (ITU-T H.264 sections 7.2 and 9.1).
 
-    Bits are characters, so that a number takes no longer because much follows it.
+    Bits are stored as characters, so the cost of reading a field does not depend on the bytes after
+    it.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -75,38 +78,42 @@ class _Bits:
         self._at = 0
 
     def take(self, count: int) -> int:
-        """Return the next bits, one or more.
+        """Return the next ``count`` bits as a number; ``count`` is 1 or more.
 
         Raises:
-            ValueError: There are not as many.
+            ValueError: There are fewer bits.
         """
         end = self._at + count
         if end > len(self._bits):
-            raise ValueError("it is cut off")
+            raise ValueError("the parameter set is truncated")
         taken = self._bits[self._at : end]
         self._at = end
         return int(taken, 2)
 
     def unsigned(self) -> int:
-        """Return the next Exp-Golomb code.
+        """Return the next unsigned Exp-Golomb code, ue(v).
 
         Raises:
-            ValueError: It is cut off, or longer than any may be.
+            ValueError: The code is truncated or longer than 32 bits.
         """
-        one = self._bits.find("1", self._at, self._at + _MOST_ZEROS + 1)
+        one = self._bits.find("1", self._at, self._at + _MAX_LEADING_ZEROS + 1)
         if one < 0:
-            raise ValueError("a number that is cut off, or of more than 32 bits")
+            raise ValueError("an Exp-Golomb code is truncated or longer than 32 bits")
         zeros, self._at = one - self._at, one
         return self.take(zeros + 1) - 1
 
     def signed(self) -> int:
-        """Return the next one that may be negative (section 9.1.1)."""
+        """Return the next signed Exp-Golomb code, se(v) (section 9.1.1).
+
+        Raises:
+            ValueError: The code is truncated or longer than 32 bits.
+        """
         code = self.unsigned()
         return (code + 1) // 2 if code % 2 else -(code // 2)
 
 
-def _size_of(bits: _Bits) -> tuple[int, int]:
-    """Return the size that a sequence parameter set tells (ITU-T H.264 section 7.3.2.1.1).
+def _size_of(bits: _BitReader) -> tuple[int, int]:
+    """Return the frame size of a sequence parameter set (ITU-T H.264 section 7.3.2.1.1).
 
     Raises:
         ValueError: It is malformed.
@@ -117,7 +124,7 @@ def _size_of(bits: _Bits) -> tuple[int, int]:
     if profile in _HIGH_PROFILES:
         chroma = bits.unsigned()
         if chroma > 3:
-            raise ValueError("there is no such chroma format")
+            raise ValueError("the chroma format is invalid")
         if chroma == 3:
             bits.take(1)
         bits.unsigned()
@@ -126,7 +133,7 @@ def _size_of(bits: _Bits) -> tuple[int, int]:
         if bits.take(1):
             for number in range(12 if chroma == 3 else 8):
                 if bits.take(1):
-                    _pass_scaling_list(bits, 16 if number < 6 else 64)
+                    _skip_scaling_list(bits, 16 if number < 6 else 64)
     bits.unsigned()
     order = bits.unsigned()
     if order == 0:
@@ -137,7 +144,7 @@ def _size_of(bits: _Bits) -> tuple[int, int]:
         bits.signed()
         frames = bits.unsigned()
         if frames > 255:
-            raise ValueError("a cycle of more than 255 frames")
+            raise ValueError("the picture order count cycle has more than 255 frames")
         for _ in range(frames):
             bits.signed()
     bits.unsigned()
@@ -147,7 +154,7 @@ def _size_of(bits: _Bits) -> tuple[int, int]:
     return 16 * width, 16 * height * (1 if is_whole else 2)
 
 
-def _pass_scaling_list(bits: _Bits, size: int) -> None:
+def _skip_scaling_list(bits: _BitReader, size: int) -> None:
     last = following = 8
     for _ in range(size):
         if following:
@@ -155,34 +162,34 @@ def _pass_scaling_list(bits: _Bits, size: int) -> None:
         last = following or last
 
 
-class Sizes:
-    """Decides whether the pictures of one stream are decoded, by the sizes that they announce.
+class FrameSizeLimit:
+    """Limits the frame sizes of one stream.
 
     Args:
-        most: Pixels of a picture at most.
+        most: Maximum pixels per frame.
     """
 
     def __init__(self, most: int = MOST_PIXELS) -> None:
         self.most = most
         self.pixels = 0
-        """Of the latest picture that was let through and told its size."""
-        self._grown: deque[float] = deque(maxlen=GROWTHS)
+        """Pixels of the latest accepted frame with a size; 0 before the first one."""
+        self._grown: deque[float] = deque(maxlen=MAX_GROWTHS)
 
     def refusal(self, now: float, size: tuple[int, int]) -> str | None:
-        """Return why a picture is not to be decoded; ``None`` if it is.
+        """Return the reason not to decode a frame; ``None`` if it may be decoded.
 
         Args:
             now: Seconds on a monotonic clock.
-            size: What it announces, see :func:`announced`.
+            size: The width and height of the frame, see :func:`announced_size`.
         """
         width, height = size
         pixels = width * height
-        # Macroblocks may reach 15 pixels beyond the picture.
+        # Whole macroblocks may exceed the displayed size by 15 pixels.
         if max(width - 15, 1) * max(height - 15, 1) > self.most or pixels > 2 * self.most:
             return f"{width} x {height} has more than {self.most} pixels"
         if self.pixels and pixels > self.pixels:
-            if len(self._grown) == GROWTHS and now - self._grown[0] < PERIOD:
-                return f"it became larger {GROWTHS} times within {PERIOD:g} s"
+            if len(self._grown) == MAX_GROWTHS and now - self._grown[0] < GROWTH_PERIOD:
+                return f"the frame size grew {MAX_GROWTHS} times within {GROWTH_PERIOD:g} s"
             self._grown.append(now)
         self.pixels = pixels
         return None

@@ -1,8 +1,7 @@
-"""When the other side captured what is received: RTP timestamps on the clock of its reports.
+"""Capture times of received frames, from RTP timestamps and RTCP sender reports.
 
-A sender says now and then which time of its clock a timestamp has (sender reports, RFC 3550 section
-6.4.1). Audio and video of one sender are on one clock, so that their frames can be put side by
-side.
+A sender report (RFC 3550 section 6.4.1) relates an RTP timestamp to the sender's clock. Audio and
+video of one sender use the same clock, so their frames can be synchronized.
 """
 
 import threading
@@ -11,16 +10,17 @@ from collections import deque
 from dataclasses import dataclass
 
 _NTP_TO_UNIX = 2_208_988_800
-"""Seconds from the epoch of NTP, 1900, to that of Unix, 1970."""
-_SEGMENTS = 1000
-_BACK, _AHEAD = 0.5, 10.0
-"""Seconds by which timestamps of one stream may go back, in the order of decoding, and by which
-they may pass faster than frames come, after these were held up."""
+"""Seconds from the NTP epoch, 1900, to the Unix epoch, 1970."""
+_MAX_SEGMENTS = 1000
+"""Maximum number of discontinuities that are remembered."""
+_MAX_BACKWARD, _MAX_FORWARD = 0.5, 10.0
+"""Maximum step of the timestamps of one stream in seconds: backwards, as in decoding order; and
+forwards beyond the elapsed time, as after delayed packets."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """Frames from ``pts`` on: those of one stream, without a leap."""
+    """Frames of one stream from ``pts`` on, without a discontinuity."""
 
     pts: int
     pts_rate: int
@@ -33,22 +33,22 @@ class _Segment:
 
 
 class CaptureTimes:
-    """Knows when the frames of one track were captured. May be used by two threads."""
+    """Capture times of the frames of one track. Thread-safe for one writer and one reader."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._segments: deque[_Segment] = deque(maxlen=_SEGMENTS)
+        self._segments: deque[_Segment] = deque(maxlen=_MAX_SEGMENTS)
         self._reports: dict[int, tuple[float, int]] = {}
 
     def note(self, pts: int, pts_rate: int, ssrc: int, timestamp: int, clock_rate: int) -> None:
-        """Note which timestamp a frame has.
+        """Note the RTP timestamp of a frame.
 
         Args:
-            pts: The frame's.
-            pts_rate: How many of its units are a second.
-            ssrc: The stream that it is of.
-            timestamp: Its RTP timestamp; wrapped or not.
-            clock_rate: How many of those are a second.
+            pts: The ``pts`` of the frame.
+            pts_rate: Units of ``pts`` per second.
+            ssrc: The SSRC of its stream.
+            timestamp: Its RTP timestamp, wrapped or not.
+            clock_rate: The RTP clock rate, in Hz.
         """
         last = self._segments[-1] if self._segments else None
         if (
@@ -61,12 +61,12 @@ class CaptureTimes:
             self._segments.append(_Segment(pts, pts_rate, ssrc, timestamp, clock_rate))
 
     def report(self, ssrc: int, ntp: int, timestamp: int) -> None:
-        """Take a sender report.
+        """Process a sender report.
 
         Args:
-            ssrc: The stream that it is about.
-            ntp: The sender's clock, as 64 bits in the format of NTP.
-            timestamp: The RTP timestamp of that moment.
+            ssrc: The SSRC of the stream.
+            ntp: The sender's clock, as a 64-bit NTP timestamp.
+            timestamp: The RTP timestamp of the same instant.
         """
         if not ntp:
             return  # the sender has no clock
@@ -75,10 +75,10 @@ class CaptureTimes:
         self._reports[ssrc] = (ntp / (1 << 32) - _NTP_TO_UNIX, timestamp)
 
     def capture_time(self, pts: int) -> float | None:
-        """Return when a frame was captured: seconds since 1970 on the sender's clock.
+        """Return the capture time of a frame, in seconds since 1970 on the sender's clock.
 
         Returns:
-            The time; ``None`` before the stream's first report, and for frames that are long past.
+            The time; ``None`` before the first report of the stream, and for very old frames.
         """
         with self._lock:
             index = bisect_right(self._segments, pts, key=lambda segment: segment.pts) - 1
@@ -98,10 +98,13 @@ def _signed(difference: float) -> float:
 
 
 class FrameClock:
-    """Numbers the frames of a track: their timestamps without wraps, from 0 on.
+    """Assigns a ``pts`` to the frames of a track: their unwrapped timestamps, starting at 0.
 
-    Where the sender begins another stream, or its timestamps begin anew or leap, the number goes on
-    by the time that has passed.
+    If the sender changes the SSRC, or its timestamps are discontinuous, ``pts`` advances by the
+    elapsed time.
+
+    Args:
+        rate: The RTP clock rate, in Hz.
     """
 
     def __init__(self, rate: int) -> None:
@@ -116,11 +119,11 @@ class FrameClock:
 
         Args:
             now: Seconds on a monotonic clock.
-            ssrc: The stream that it is of.
+            ssrc: The SSRC of its stream.
             timestamp: Its RTP timestamp.
         """
         step, passed = round(_signed(timestamp - self._timestamp)), now - self._at
-        follows = -_BACK * self._rate < step < (passed + _AHEAD) * self._rate
+        follows = -_MAX_BACKWARD * self._rate < step < (passed + _MAX_FORWARD) * self._rate
         if self._ssrc is None:
             self._pts = 0
         elif ssrc == self._ssrc and follows:

@@ -1,78 +1,78 @@
-"""Encoded pictures that wait for their decoder: bounded. No I/O: the time is given.
+"""Queue of encoded frames for the video decoder, bounded. Does no I/O.
 
-A decoder that is too slow must leave something out, and of most codecs nothing can be decoded after
-a gap before the next key frame. So all that waits goes, and a key frame is asked for.
+A decoder that is too slow must skip frames, and after a gap most codecs can decode nothing before
+the next key frame. So the whole queue is dropped, and a key frame is requested.
 """
 
 from collections import deque
 from typing import Generic, TypeVar
 
-MOST = 20
-"""Pictures that wait at most: two thirds of a second at 30 a second."""
+MAX_FRAMES = 20
+"""Maximum number of queued frames: two thirds of a second at 30 frames per second."""
 
-MOST_BYTES = 32 * 1024 * 1024
-"""Bytes that wait at most, beside one picture."""
+MAX_BYTES = 32 * 1024 * 1024
+"""Maximum bytes queued; a single frame may exceed it."""
 
-INSIST = 0.5
-"""Seconds after which a key frame that did not come is asked for again."""
+KEY_FRAME_RETRY = 0.5
+"""Seconds after which a key frame that did not arrive is requested again."""
 
 T = TypeVar("T")
 
 
-class Backlog(Generic[T]):
-    """What waits for one decoder.
+class DecodeQueue(Generic[T]):
+    """Encoded frames queued for one decoder.
 
     Attributes:
-        dropped: How many pictures were left out.
+        dropped: Number of dropped frames.
     """
 
     def __init__(self) -> None:
         self.dropped = 0
-        self._waiting: deque[tuple[T, int]] = deque()
+        self._frames: deque[tuple[T, int]] = deque()
         self._bytes = 0
         self._needs_key_frame = False
-        self._asked_at = float("-inf")
+        self._requested_at = float("-inf")
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._frames)
 
-    def put(self, now: float, picture: T, *, is_key_frame: bool, size: int = 0) -> bool:
-        """Add a picture.
+    def put(self, now: float, frame: T, *, is_key_frame: bool, size: int = 0) -> bool:
+        """Add a frame.
 
         Args:
             now: Seconds on a monotonic clock.
-            picture: What to decode.
-            is_key_frame: Whether it can be decoded by itself.
-            size: How many bytes it has.
+            frame: The frame to decode.
+            is_key_frame: Whether it can be decoded independently.
+            size: Its size in bytes.
 
         Returns:
-            Whether to ask the sender for a key frame.
+            Whether to request a key frame.
         """
-        is_full = len(self._waiting) >= MOST or self._bytes + size > MOST_BYTES
-        if self._waiting and is_full:
-            self.begin_anew()
+        is_full = len(self._frames) >= MAX_FRAMES or self._bytes + size > MAX_BYTES
+        if self._frames and is_full:
+            self.restart()
         if self._needs_key_frame and not is_key_frame:
             self.dropped += 1
-            if now - self._asked_at < INSIST:
+            if now - self._requested_at < KEY_FRAME_RETRY:
                 return False
-            self._asked_at = now
+            self._requested_at = now
             return True
         self._needs_key_frame = False
-        self._waiting.append((picture, size))
+        self._frames.append((frame, size))
         self._bytes += size
         return False
 
-    def begin_anew(self) -> None:
-        """Forget what waits, and go on with a key frame."""
-        self.dropped += len(self._waiting)
-        self._waiting.clear()
+    def restart(self) -> None:
+        """Drop the queued frames and wait for a key frame."""
+        self.dropped += len(self._frames)
+        self._frames.clear()
         self._bytes = 0
         self._needs_key_frame = True
 
     def take(self) -> T | None:
-        """Return the oldest picture, or ``None``."""
-        if not self._waiting:
+        """Remove and return the oldest frame; ``None`` if the queue is empty."""
+        if not self._frames:
             return None
-        picture, size = self._waiting.popleft()
+        frame, size = self._frames.popleft()
         self._bytes -= size
-        return picture
+        return frame

@@ -1,4 +1,4 @@
-"""How many decoders of one connection run at a time, and how much they decode. No I/O."""
+"""Limits on the decoders of one connection: how many run, and their memory. Does no I/O."""
 
 import threading
 
@@ -7,66 +7,70 @@ from icefloe.logs import get_logger
 from .bitstream_size import MOST_PIXELS
 
 MOST_DECODERS = 64
-"""Tracks of one connection that are decoded at a time, unless a program wants others."""
+"""Default maximum number of tracks of one connection that are decoded at the same time."""
 
-PICTURES = 4
-"""Pictures of the largest size that all decoders of one connection may have at a time, in pixels:
-eighteen of 1080p by default."""
+MAX_LARGEST_FRAMES = 4
+"""Memory limit for the frames of all decoders of one connection, in frames of the maximum size: by
+default as many pixels as eighteen 1080p frames."""
 
 logger = get_logger(__name__)
 
 
 class DecoderPool:
-    """What the decoders of one connection share; from any thread.
+    """Resources shared by the decoders of one connection. Thread-safe.
 
-    A media section costs nothing before something comes for it, and the other side decides how many
+    A media section costs nothing until media arrives for it, and the remote peer decides how many
     sections there are.
 
     Args:
-        most: Decoders that run at a time.
-        most_pixels: Pixels of one picture at most.
+        max_decoders: Maximum number of running decoders.
+        max_pixels: Maximum pixels per frame.
     """
 
-    def __init__(self, most: int = MOST_DECODERS, most_pixels: int = MOST_PIXELS) -> None:
-        self.most_pixels = most_pixels
-        self._most = most
+    def __init__(self, max_decoders: int = MOST_DECODERS, max_pixels: int = MOST_PIXELS) -> None:
+        self.max_pixels = max_pixels
+        self._max_decoders = max_decoders
         self._lock = threading.Lock()
         self._running = 0
         self._pixels: dict[object, int] = {}
-        self._told = False
+        self._warned = False
 
     @property
     def running(self) -> int:
-        """How many run."""
+        """The number of running decoders."""
         return self._running
 
     def enter(self) -> bool:
-        """Take a place for a decoder; return whether there is one."""
+        """Return whether another decoder may run, and count it if so."""
         with self._lock:
-            if self._running < self._most:
+            if self._running < self._max_decoders:
                 self._running += 1
                 return True
-            told, self._told = self._told, True
-        if not told:
-            logger.warning("more than %d tracks at a time are not decoded", self._most)
+            warned, self._warned = self._warned, True
+        if not warned:
+            logger.warning(
+                "no further track is decoded: %d decoders are running", self._max_decoders
+            )
         return False
 
-    def reserve(self, who: object, pixels: int) -> bool:
-        """Take room for a decoder's pictures in the place of what it had; return whether there is.
+    def reserve(self, owner: object, pixels: int) -> bool:
+        """Return whether a decoder may have frames of a size, and reserve memory for them if so.
+
+        A reservation replaces the previous one of the same decoder.
 
         Args:
-            who: The decoder.
-            pixels: Of one picture.
+            owner: Identifies the decoder.
+            pixels: Pixels per frame.
         """
         with self._lock:
-            others = sum(self._pixels.values()) - self._pixels.get(who, 0)
-            if others and others + pixels > PICTURES * self.most_pixels:
+            others = sum(self._pixels.values()) - self._pixels.get(owner, 0)
+            if others and others + pixels > MAX_LARGEST_FRAMES * self.max_pixels:
                 return False
-            self._pixels[who] = pixels
+            self._pixels[owner] = pixels
             return True
 
-    def leave(self, who: object) -> None:
-        """Give up a place and the room."""
+    def leave(self, owner: object) -> None:
+        """Release the place and the memory of a decoder."""
         with self._lock:
             self._running -= 1
-            self._pixels.pop(who, None)
+            self._pixels.pop(owner, None)

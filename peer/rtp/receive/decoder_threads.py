@@ -1,7 +1,7 @@
-"""The threads in which what is received is decoded, and how they end.
+"""Decoder threads for received audio and video, and their shutdown.
 
-They are never joined in the event loop, which goes on while a decoder finishes what it is at, and
-they do not keep a program alive.
+The event loop never blocks on them: a decoder may finish its current frame after ``close()``. They
+are daemon threads, so they do not keep the program alive.
 """
 
 import asyncio
@@ -23,52 +23,53 @@ from icefloe.encoding import Refusals, is_key_frame
 from icefloe.encoding.pictures import BT601
 from icefloe.logs import get_logger
 
-from .audio_receiver import AudioStats, Hearing
-from .bitstream_size import MOST_PIXELS, Sizes, announced
-from .decode_queue import Backlog
+from .audio_receiver import AudioReceiver, AudioStats
+from .bitstream_size import MOST_PIXELS, FrameSizeLimit, announced_size
+from .decode_queue import DecodeQueue
 from .decoder_pool import DecoderPool
 from .frame_queue import FrameQueue
 from .jitter_buffer import STEP
 
-_UNSPECIFIED = 2
-"""The matrix of a stream that does not tell it (ITU-T H.273 section 8.3)."""
+_MATRIX_UNSPECIFIED = 2
+"""Matrix coefficients of a stream that does not specify them (ITU-T H.273 section 8.3)."""
 
-IDLE = 30.0
-"""Seconds without anything to decode after which a thread ends; the next packet starts another."""
+IDLE_TIMEOUT = 30.0
+"""Seconds without input after which a thread ends. The next packet starts another one."""
 
-_LARGE = MOST_PIXELS // 4
-"""Pixels above which two pictures wait to be read at most: of the largest each takes 14 MB."""
+_LARGE_FRAME = MOST_PIXELS // 4
+"""Pixels above which the queue of decoded frames holds at most two frames: a frame of the maximum
+size takes 14 MB."""
 
-_PLEA = 5.0
-"""Seconds from one request for a key frame to the next, while pictures are refused."""
+_KEY_FRAME_INTERVAL = 5.0
+"""Seconds between key-frame requests while frames are refused."""
 
-_BEHIND = 0.2
-"""Seconds after which time that nobody heard is passed over, as after a machine has slept."""
-_PACKETS = 500
-"""Packets of audio that wait for the thread at most."""
-_KEPT, _LATEST = 1.0, 0.1
-"""Seconds of audio that wait while nobody listens, and how much of it is heard by who comes then:
-the rest tells how unevenly packets come, and has the decoder in step."""
+_MAX_LAG = 0.2
+"""Seconds of lag after which playout resumes at the current time, as after a system suspend."""
+_MAX_PACKETS = 500
+"""Maximum audio packets queued for the thread."""
+_KEPT_SECONDS, _PLAYED_SECONDS = 1.0, 0.1
+"""Seconds of audio packets that are kept while nobody reads the track, and seconds of them that are
+played when reading resumes. The rest trains the jitter buffer and the decoder."""
 
 logger = get_logger(__name__)
 
 
-class _Decoding:
-    """A thread that decodes for one track, while there is something to decode.
+class _DecoderThread:
+    """A thread that decodes one track, running only while there is input.
 
     Args:
-        frames: Where the frames go.
-        name: The name of the thread, for a debugger's list.
-        pool: What it shares with the other tracks of its connection.
+        frames: Queue for the decoded frames.
+        name: Name of the thread, shown by debuggers.
+        pool: Resources shared with the other tracks of the connection.
 
     Attributes:
-        turned_away: How much was not taken, because the pool has no place.
+        not_admitted: Number of packets or frames refused because the pool is full.
     """
 
     def __init__(
         self, frames: FrameQueue[AudioFrame | VideoFrame], name: str, pool: DecoderPool | None
     ) -> None:
-        self.turned_away = 0
+        self.not_admitted = 0
         self._frames = frames
         self._pool = pool or DecoderPool()
         self._loop = asyncio.get_running_loop()
@@ -79,7 +80,7 @@ class _Decoding:
         self._thread: threading.Thread | None = None
 
     def close(self) -> None:
-        """Have the thread end soon. Returns at once; may be called again."""
+        """Request the end of the thread. Returns at once; idempotent."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -88,8 +89,8 @@ class _Decoding:
             self._frames.end()
             self._ended.set()
 
-    def _runs(self) -> bool:
-        """Start the thread unless there is one; return whether there is. With the lock held."""
+    def _ensure_thread(self) -> bool:
+        """Ensure that the thread runs; return whether it does. The lock must be held."""
         if self._thread is not None:
             return True
         if self._closing or not self._pool.enter():
@@ -97,7 +98,7 @@ class _Decoding:
         thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # the system has no more of them
+        except RuntimeError as error:  # the system allows no more threads
             self._pool.leave(thread)
             logger.warning("a track is not decoded: %s", error)
             return False
@@ -108,10 +109,10 @@ class _Decoding:
         """Wait until the thread has ended.
 
         Args:
-            timeout: Seconds to wait at most.
+            timeout: Maximum seconds to wait.
 
         Returns:
-            Whether it has.
+            Whether it has ended.
 
         Cancellation: safe.
         """
@@ -119,25 +120,25 @@ class _Decoding:
             async with asyncio.timeout(timeout):
                 await self._ended.wait()
         except TimeoutError:
-            logger.warning("a decoder has not ended within %g s", timeout)
+            logger.warning("a decoder thread did not end within %g s", timeout)
             return False
-        # The report was the thread's last act, so this is a matter of microseconds.
+        # The thread sets the event as its last action, so joining takes microseconds.
         if self._thread is not None:
             self._thread.join()
         return True
 
     def _run(self) -> None:
-        this = threading.current_thread()
+        thread = threading.current_thread()
         try:
             self._decode()
         except Exception:
-            logger.exception("a decoder failed, and its track ends")
+            logger.exception("a decoder thread failed; its track ends")
         finally:
-            self._pool.leave(this)
+            self._pool.leave(thread)
             with self._changed:
-                was_idle = self._thread is not this
-                self._closing = self._closing or not was_idle
-            if not was_idle:
+                idled_out = self._thread is not thread
+                self._closing = self._closing or not idled_out
+            if not idled_out:
                 self._frames.end()
                 try:
                     self._loop.call_soon_threadsafe(self._ended.set)
@@ -148,59 +149,59 @@ class _Decoding:
         raise NotImplementedError
 
 
-class AudioDecoding(_Decoding):
-    """Plays what is received: a frame each 20 ms, by the clock, while somebody listens.
+class AudioDecoderThread(_DecoderThread):
+    """Plays received audio: one frame every 20 ms by the clock, while the track is read.
 
-    While nobody does, packets wait: those of the last second. They are played at one go when
-    somebody is back, so that the newest are heard as if nothing had happened.
+    While the track is not read, the packets of the last second are kept. When reading resumes, they
+    are processed at once, so that the newest ones are played as if nothing had happened.
 
     Args:
-        frames: Where the frames go.
-        hearing: What decides and decodes.
-        pool: What it shares with the other tracks of its connection.
+        frames: Queue for the decoded frames.
+        audio: The audio receiver, with jitter buffer and decoder.
+        pool: Resources shared with the other tracks of the connection.
     """
 
     def __init__(
         self,
         frames: FrameQueue[AudioFrame | VideoFrame],
-        hearing: Hearing,
+        audio: AudioReceiver,
         pool: DecoderPool | None = None,
     ) -> None:
-        self._hearing = hearing
+        self._audio = audio
         self._packets: deque[tuple[float, RTCRtpCodecParameters, RtpPacket]] = deque(
-            maxlen=_PACKETS
+            maxlen=_MAX_PACKETS
         )
-        self._idle = self._asleep = False
+        self._idle = self._paused = False
         frames.on_return = self._wake
         super().__init__(frames, "audio-decoder", pool)
 
     @property
     def stats(self) -> AudioStats:
-        """What was heard so far."""
-        return self._hearing.stats
+        """Counters of the audio receiver."""
+        return self._audio.stats
 
     @property
-    def is_asleep(self) -> bool:
-        """Whether nothing is decoded, for want of a reader."""
-        return self._asleep
+    def is_paused(self) -> bool:
+        """True if nothing is decoded because nobody reads the track."""
+        return self._paused
 
     def put(self, codec: RTCRtpCodecParameters, packet: RtpPacket) -> None:
-        """Take a packet that has just come."""
+        """Add a packet that has just arrived."""
         now = time.monotonic()
         with self._changed:
             self._packets.append((now, codec, packet))
-            if self._asleep and self._frames.is_forsaken:
-                self._forget(now - _KEPT)
-            elif not self._runs():
-                self.turned_away += len(self._packets)
+            if self._paused and self._frames.is_abandoned:
+                self._forget(now - _KEPT_SECONDS)
+            elif not self._ensure_thread():
+                self.not_admitted += len(self._packets)
                 self._packets.clear()
             elif self._idle:
                 self._changed.notify()
 
     def _wake(self) -> None:
         with self._changed:
-            if self._asleep:
-                self._runs()
+            if self._paused:
+                self._ensure_thread()
             self._changed.notify()
 
     def _forget(self, before: float) -> None:
@@ -211,30 +212,30 @@ class AudioDecoding(_Decoding):
         due = time.monotonic()
         while self._wait(due):
             now = time.monotonic()
-            if self._asleep:
+            if self._paused:
                 due = self._catch_up(now)
                 continue
-            if now - due > _BEHIND:
+            if now - due > _MAX_LAG:
                 due = now
             self._take(now)
             self._play(due)
             due += STEP
 
     def _wait(self, due: float) -> bool:
-        """Wait until a frame is due, or somebody listens again; return whether to go on."""
+        """Wait until a frame is due or reading resumes; return whether to go on."""
         with self._changed:
             while not self._closing:
-                if self._frames.is_forsaken:
-                    if not self._asleep:
-                        self._asleep = True
-                        self._hearing.pause()
-                    if not self._changed.wait(IDLE) and self._frames.is_forsaken:
+                if self._frames.is_abandoned:
+                    if not self._paused:
+                        self._paused = True
+                        self._audio.pause()
+                    if not self._changed.wait(IDLE_TIMEOUT) and self._frames.is_abandoned:
                         break
                     continue
-                if self._asleep:
+                if self._paused:
                     return True
-                self._idle = self._hearing.is_idle and not self._packets
-                left = IDLE if self._idle else due - time.monotonic()
+                self._idle = self._audio.is_idle and not self._packets
+                left = IDLE_TIMEOUT if self._idle else due - time.monotonic()
                 if left <= 0:
                     return True
                 if not self._changed.wait(left) and self._idle and not self._packets:
@@ -244,25 +245,25 @@ class AudioDecoding(_Decoding):
             return False
 
     def _catch_up(self, now: float) -> float:
-        """Play what waited, as it would have been; return when the next frame is due."""
+        """Process the kept packets; return the time of the next frame."""
         with self._changed:
-            self._asleep = False
-            self._forget(now - _KEPT)
-        steps = round(_KEPT / STEP)
+            self._paused = False
+            self._forget(now - _KEPT_SECONDS)
+        steps = round(_KEPT_SECONDS / STEP)
         for left in range(steps, 0, -1):
             due = now - left * STEP
             self._take(due)
-            self._play(due, unheard=left * STEP > _LATEST)
+            self._play(due, discard=left * STEP > _PLAYED_SECONDS)
         return now
 
     def _take(self, until: float) -> None:
-        """Hand over what has come until a moment."""
+        """Pass the packets that arrived until a time to the audio receiver."""
         with self._changed:
             packets = []
             while self._packets and self._packets[0][0] <= until:
                 packets.append(self._packets.popleft())
         for arrived, codec, packet in packets:
-            self._hearing.put(
+            self._audio.put(
                 arrived,
                 codec,
                 packet.ssrc,
@@ -271,55 +272,56 @@ class AudioDecoding(_Decoding):
                 packet.payload,
             )
 
-    def _play(self, due: float, *, unheard: bool = False) -> None:
-        frame = self._hearing.next(due)
-        if frame is not None and not unheard:
+    def _play(self, due: float, *, discard: bool = False) -> None:
+        frame = self._audio.next(due)
+        if frame is not None and not discard:
             self._frames.put(frame)
 
 
-class VideoDecoding(_Decoding):
-    """Decodes pictures as they come.
+class VideoDecoderThread(_DecoderThread):
+    """Decodes video frames as they arrive.
 
     Args:
-        frames: Where they go.
-        ask_for_key_frame: Is called where the decoder cannot go on without one; from any thread.
-        pool: What it shares with the other tracks of its connection, and how large pictures may be.
+        frames: Queue for the decoded frames.
+        request_key_frame: Called from any thread when the decoder needs a key frame.
+        pool: Resources shared with the other tracks of the connection; it also limits the frame
+            size.
     """
 
     def __init__(
         self,
         frames: FrameQueue[AudioFrame | VideoFrame],
-        ask_for_key_frame: Callable[[], None],
+        request_key_frame: Callable[[], None],
         pool: DecoderPool | None = None,
     ) -> None:
-        self._ask_for_key_frame = ask_for_key_frame
+        self._request_key_frame = request_key_frame
         self._refused = Refusals("decoding")
-        self._backlog: Backlog[tuple[RTCRtpCodecParameters, JitterFrame]] = Backlog()
+        self._queue: DecodeQueue[tuple[RTCRtpCodecParameters, JitterFrame]] = DecodeQueue()
         self._needs_key_frame = False
-        self._asked_at = float("-inf")
+        self._requested_at = float("-inf")
         super().__init__(frames, "video-decoder", pool)
-        self._sizes = Sizes(self._pool.most_pixels)
+        self._size_limit = FrameSizeLimit(self._pool.max_pixels)
 
     @property
     def dropped(self) -> int:
-        """How many pictures were not decoded, for want of time or because they are too large."""
-        return self._backlog.dropped + self._refused.count + self.turned_away
+        """Number of frames not decoded, because the decoder is too slow or the frame too large."""
+        return self._queue.dropped + self._refused.count + self.not_admitted
 
     def put(self, task: tuple[RTCRtpCodecParameters, JitterFrame]) -> None:
-        """Take an encoded picture and its codec."""
+        """Add an encoded frame with its codec."""
         codec, picture = task
         key_frame = is_key_frame(codec.name, picture.data)
         with self._changed:
-            if not self._runs():
-                self.turned_away += 1
-                self._backlog.begin_anew()
+            if not self._ensure_thread():
+                self.not_admitted += 1
+                self._queue.restart()
                 return
-            ask = self._backlog.put(
+            ask = self._queue.put(
                 time.monotonic(), task, is_key_frame=key_frame, size=len(picture.data)
             )
             self._changed.notify()
         if ask:
-            self._ask_for_key_frame()
+            self._request_key_frame()
 
     def _decode(self) -> None:
         decoder: Decoder | None = None
@@ -330,52 +332,52 @@ class VideoDecoding(_Decoding):
                 decoder, name = get_decoder(codec), codec.name
                 context = getattr(decoder, "codec", None)
                 if isinstance(context, av.VideoCodecContext):
-                    # More than is let through, since it counts whole macroblocks.
-                    context.options = {"max_pixels": str(2 * self._sizes.most)}
-            if not self._takes(name, picture.data):
+                    # Twice the limit, because FFmpeg counts whole macroblocks.
+                    context.options = {"max_pixels": str(2 * self._size_limit.most)}
+            if not self._may_decode(name, picture.data):
                 continue
             try:
                 frames = decoder.decode(picture)
             except av.FFmpegError as error:
-                # The decoder stays: a new one could do nothing before the next key frame either.
-                logger.warning("a picture in %s was not decoded: %s", name, error)
-                self._ask_for_key_frame()
+                # Keep the decoder: a new one could not decode before the next key frame either.
+                logger.warning("a %s frame could not be decoded: %s", name, error)
+                self._request_key_frame()
                 continue
             for frame in frames:
                 if isinstance(frame, VideoFrame):
-                    _tell_colours(frame)
-                    if frame.width * frame.height > _LARGE and len(self._frames) > 1:
+                    _set_default_colors(frame)
+                    if frame.width * frame.height > _LARGE_FRAME and len(self._frames) > 1:
                         self._frames.drop()
                     self._frames.put(frame)
 
     def _take(self) -> tuple[RTCRtpCodecParameters, JitterFrame] | None:
         with self._changed:
             while not self._closing:
-                if (task := self._backlog.take()) is not None:
+                if (task := self._queue.take()) is not None:
                     return task
-                if not self._changed.wait(IDLE) and not len(self._backlog):
-                    # Its decoder goes with it.
-                    self._backlog.begin_anew()
+                if not self._changed.wait(IDLE_TIMEOUT) and not len(self._queue):
+                    # The decoder ends with its thread.
+                    self._queue.restart()
                     self._thread = None
                     return None
             return None
 
-    def _takes(self, codec: str, data: bytes) -> bool:
-        """Return whether a picture may be decoded; where not, those that need it are not either."""
-        size = announced(codec, data)
+    def _may_decode(self, codec: str, data: bytes) -> bool:
+        """Return whether a frame may be decoded; after a refusal, wait for a key frame."""
+        size = announced_size(codec, data)
         if size is not None:
             now = time.monotonic()
-            reason = self._sizes.refusal(now, size)
+            reason = self._size_limit.refusal(now, size)
             if reason is None and not self._pool.reserve(
-                threading.current_thread(), self._sizes.pixels
+                threading.current_thread(), self._size_limit.pixels
             ):
-                reason = "the tracks of this connection have too many pixels together"
+                reason = "the tracks of this connection exceed the pixel limit together"
             if reason is not None:
                 self._refused.note(ValueError(reason))
                 self._needs_key_frame = True
-                if now - self._asked_at >= _PLEA:
-                    self._asked_at = now
-                    self._ask_for_key_frame()
+                if now - self._requested_at >= _KEY_FRAME_INTERVAL:
+                    self._requested_at = now
+                    self._request_key_frame()
                 return False
         if self._needs_key_frame:
             if is_key_frame(codec, data):
@@ -386,9 +388,9 @@ class VideoDecoding(_Decoding):
         return True
 
 
-def _tell_colours(frame: VideoFrame) -> None:
-    """Have a picture say how it is to be read, where its stream does not: as WebRTC has it."""
+def _set_default_colors(frame: VideoFrame) -> None:
+    """Set WebRTC's default color range and matrix where the stream specifies none."""
     if frame.color_range == ColorRange.UNSPECIFIED:
         frame.color_range = ColorRange.MPEG
-    if frame.colorspace == _UNSPECIFIED:
+    if frame.colorspace == _MATRIX_UNSPECIFIED:
         frame.colorspace = BT601

@@ -1,4 +1,4 @@
-"""What one track receives: packets of one source, in order to a decoder. No I/O: time is given."""
+"""Depacketizer of one received track: selects the SSRC and assembles video frames. Does no I/O."""
 
 import struct
 from typing import Protocol
@@ -10,91 +10,97 @@ from aiortc.rtp import RtpPacket
 from icefloe.logs import get_logger
 
 from .capture_time import FrameClock
-from .frame_assembly import Assembly
-from .loss_repair import Repair
-from .nack import Missing
-from .ssrc import SourceChoice
+from .frame_assembly import FrameAssembler
+from .loss_repair import LossRepair
+from .nack import MissingPackets
+from .ssrc import SsrcSelector
 
 logger = get_logger(__name__)
 
 _START_CODE = b"\0\0\1"
 
 
-class Deliver(Protocol):
-    """Takes a whole picture."""
+class FrameHandler(Protocol):
+    """Callback for an assembled video frame."""
 
     def __call__(
         self, codec: RTCRtpCodecParameters, data: bytes, pts: int, *, ssrc: int, timestamp: int
     ) -> None:
-        """Take it.
+        """Handle a frame.
 
         Args:
             codec: Its codec.
-            data: Its bytes.
-            pts: Its number, in units of 1/90000 s from the first picture on.
-            ssrc: The source that it is of.
+            data: Its encoded bytes.
+            pts: Its time since the first frame of the track, in units of 1/90000 s.
+            ssrc: The SSRC of its stream.
             timestamp: Its RTP timestamp.
         """
 
 
-class Intake:
-    """Takes the media of one track as it comes.
+class Depacketizer:
+    """Processes the received media packets of one track.
 
     Args:
-        kind: ``audio`` or ``video``.
-        deliver: Gets the pictures.
+        kind: ``"audio"`` or ``"video"``.
+        deliver: Called with each assembled video frame.
 
     Attributes:
-        choice: The source that is played.
-        assembly: The packets of video that are not whole pictures yet.
-        missing: Those that did not come.
-        repair: What is done about it.
-        discarded: Packets that were of no use: malformed, or of a source that is not played.
+        selector: Selects the SSRC that is played.
+        assembler: Assembles video frames from packets.
+        missing: Tracks missing packets, for NACKs.
+        repair: Decides when to repeat a NACK, and when to skip a gap.
+        discarded: Number of packets dropped because they were malformed, or of an SSRC that is not
+            played.
     """
 
-    def __init__(self, kind: str, deliver: Deliver) -> None:
-        self.choice = SourceChoice()
+    def __init__(self, kind: str, deliver: FrameHandler) -> None:
+        self.selector = SsrcSelector()
         self.discarded = 0
         self._kind, self._deliver = kind, deliver
         self._clock = FrameClock(90000)
-        self.begin_anew()
+        self.restart()
 
-    def begin_anew(self) -> None:
-        """Forget what has come: what follows has nothing to do with it."""
-        # The numbers of a source have nothing to do with those of another one.
-        self.assembly: Assembly[RTCRtpCodecParameters] = Assembly()
-        self.missing = Missing()
-        self.repair = Repair()
+    def restart(self) -> None:
+        """Forget received packets, and start with the next one."""
+        # Sequence numbers of different SSRCs are unrelated.
+        self.assembler: FrameAssembler[RTCRtpCodecParameters] = FrameAssembler()
+        self.missing = MissingPackets()
+        self.repair = LossRepair()
 
-    def takes(self, now: float, ssrc: int) -> bool:
-        """Return whether a packet is of the source that is played; a new source is followed.
+    def accepts(self, now: float, ssrc: int) -> bool:
+        """Return whether a packet belongs to the SSRC that is played; switch to a new SSRC.
 
         Args:
             now: Seconds on a monotonic clock.
-            ssrc: The source of the packet.
+            ssrc: The SSRC of the packet.
         """
-        before = self.choice.current
-        if not self.choice.takes(now, ssrc):
+        before = self.selector.current
+        if not self.selector.accepts(now, ssrc):
             self.discarded += 1
             return False
         if before is not None and before != ssrc:
             logger.info("receiver.source kind=%s before=%d now=%d", self._kind, before, ssrc)
-            self.begin_anew()
+            self.restart()
         return True
 
-    def picture_part(
-        self, now: float, packet: RtpPacket, codec: RTCRtpCodecParameters, *, is_again: bool
+    def put_video(
+        self,
+        now: float,
+        packet: RtpPacket,
+        codec: RTCRtpCodecParameters,
+        *,
+        is_retransmission: bool,
     ) -> bool:
-        """Take a packet of video, and hand on the pictures that are whole with it.
+        """Add a video packet, and deliver the frames that are then complete.
 
         Args:
             now: Seconds on a monotonic clock.
             packet: The packet.
-            codec: What its payload type stands for.
-            is_again: Whether it was sent again.
+            codec: The codec of its payload type.
+            is_retransmission: Whether it is a retransmission.
 
         Returns:
-            Whether pictures were given up, so that a key frame is needed.
+            Whether frames were dropped, so that a key frame is needed.
         """
         data: bytes | None = b""
         if packet.payload:
@@ -104,18 +110,16 @@ class Intake:
                 self.discarded += 1
                 logger.debug("receiver.dropped codec=%s reason=%s", codec.name, error)
                 data = None
-        given_up = self.assembly.put(
+        given_up = self.assembler.put(
             packet.sequence_number,
             packet.timestamp,
             data,
             codec,
             is_last=bool(packet.marker),
-            is_again=is_again,
+            is_retransmission=is_retransmission,
             units=data.count(_START_CODE) if data and codec.name == "H264" else 0,
         )
-        while (picture := self.assembly.take()) is not None:
-            pts = self._clock.pts(now, packet.ssrc, picture.timestamp)
-            self._deliver(
-                picture.codec, picture.data, pts, ssrc=packet.ssrc, timestamp=picture.timestamp
-            )
+        while (frame := self.assembler.take()) is not None:
+            pts = self._clock.pts(now, packet.ssrc, frame.timestamp)
+            self._deliver(frame.codec, frame.data, pts, ssrc=packet.ssrc, timestamp=frame.timestamp)
         return given_up

@@ -1,4 +1,4 @@
-"""Where forwarded media comes from: what one receiver gets, before it is decoded. No I/O."""
+"""Stream of encoded frames of one receiver, before decoding, for forwarding. Does no I/O."""
 
 import time
 from collections.abc import Callable
@@ -12,121 +12,121 @@ from icefloe.encoding import Encoded, KeyFrameRequests, is_key_frame, make_packe
 from icefloe.encoding.packing import Packer
 
 
-class Taker(Protocol):
-    """What gets the media."""
+class FrameConsumer(Protocol):
+    """A consumer of encoded frames."""
 
     def take(self, packet: "Packet[Any]") -> None:
-        """Take an encoded frame."""
+        """Process an encoded frame."""
 
     def end(self) -> None:
-        """Note that nothing comes any more."""
+        """Note that the stream has ended."""
 
 
-class Origin:
-    """What one receiver gets, and to whom it goes.
+class EncodedStream:
+    """Encoded frames of one receiver, and their consumers.
 
     Args:
-        ask_for_key_frame: Asks the other side.
-        is_read: Whether anybody reads the decoded pictures.
+        ask_for_key_frame: Sends a key-frame request to the remote peer.
+        is_read: Returns whether the decoded frames are read.
 
     Attributes:
-        takers: To whom it goes beside the decoder.
-        ended: Whether nothing comes any more.
+        consumers: Consumers other than the decoder.
+        ended: Whether the stream has ended.
     """
 
     def __init__(
         self, ask_for_key_frame: Callable[[], None], is_read: Callable[[], bool] = lambda: True
     ) -> None:
-        self.takers: dict[Taker, None] = {}
+        self.consumers: dict[FrameConsumer, None] = {}
         self.ended = False
-        self._ask, self._is_read = ask_for_key_frame, is_read
+        self._request_key_frame, self._is_read = ask_for_key_frame, is_read
         self._requests = KeyFrameRequests()
         self._packer: Packer | None = None
-        self._skips = False
-        self._last: int | None = None
+        self._needs_key_frame = False
+        self._latest_timestamp: int | None = None
         self._pts = 0
 
     @property
     def is_forwarded(self) -> bool:
-        """Whether anybody gets it but the decoder."""
-        return bool(self.takers)
+        """True if there is a consumer other than the decoder."""
+        return bool(self.consumers)
 
-    def add(self, taker: Taker) -> None:
-        """Have what comes go to somebody else too, from a key frame on."""
-        self.takers[taker] = None
+    def add(self, consumer: FrameConsumer) -> None:
+        """Add a consumer, and request a key frame for it."""
+        self.consumers[consumer] = None
         self.request_key_frame()
 
-    def remove(self, taker: Taker) -> None:
-        """Undo :meth:`add`."""
-        self.takers.pop(taker, None)
+    def remove(self, consumer: FrameConsumer) -> None:
+        """Remove a consumer."""
+        self.consumers.pop(consumer, None)
 
     def request_key_frame(self) -> None:
-        """Ask the other side for a key frame: at once, or as soon as it is its turn."""
+        """Request a key frame from the remote peer, now or as soon as the rate limit allows."""
         self._requests.ask()
-        self._ask_if_due()
+        self._request_if_due()
 
-    def read_again(self) -> None:
-        """Note that somebody reads the decoded pictures after nobody did."""
-        if self._skips:
+    def resume(self) -> None:
+        """Note that reading of the decoded frames has resumed."""
+        if self._needs_key_frame:
             self.request_key_frame()
 
-    def interrupted(self) -> None:
-        """Note that packets were left out: the decoder goes on with a key frame."""
-        self._skips = True
+    def interrupt(self) -> None:
+        """Note that packets were left out: decoding continues with a key frame."""
+        self._needs_key_frame = True
         self.request_key_frame()
 
     def end(self) -> None:
-        """Note that nothing comes any more."""
+        """Tell all consumers that the stream has ended, and remove them."""
         self.ended = True
-        for taker in tuple(self.takers):
-            taker.end()
-        self.takers.clear()
+        for consumer in tuple(self.consumers):
+            consumer.end()
+        self.consumers.clear()
 
     def take(self, codec: RTCRtpCodecParameters, data: bytes, timestamp: int) -> bool:
-        """Hand on a whole picture.
+        """Pass a video frame to the consumers.
 
         Args:
             codec: Its codec.
-            data: Its bytes.
-            timestamp: In units of 1/90000 s.
+            data: Its encoded bytes.
+            timestamp: Its ``pts``, in units of 1/90000 s.
 
         Returns:
-            Whether it is to be decoded too.
+            Whether to decode it, too.
         """
-        if self.takers:
-            self._hand_on(codec, data, timestamp)
+        if self.consumers:
+            self._forward(codec, data, timestamp)
         if not self._is_read():
-            self._skips = True
+            self._needs_key_frame = True
             return False
         return self._is_decodable(codec, data)
 
-    def take_sound(self, codec: RTCRtpCodecParameters, data: bytes, timestamp: int) -> None:
-        """Hand on a packet of sound; what comes late, after a newer one, is left out.
+    def take_audio(self, codec: RTCRtpCodecParameters, data: bytes, timestamp: int) -> None:
+        """Pass an audio packet to the consumers; a late packet is dropped.
 
         Args:
             codec: Its codec.
-            data: Its bytes.
-            timestamp: Its RTP timestamp, of 32 bits.
+            data: Its payload.
+            timestamp: Its 32-bit RTP timestamp.
         """
-        if self._last is not None:
-            ahead = timestamp - self._last & 0xFFFFFFFF
+        if self._latest_timestamp is not None:
+            ahead = timestamp - self._latest_timestamp & 0xFFFFFFFF
             if ahead == 0 or ahead > 1 << 31:
                 return
             self._pts += ahead
-        self._last = timestamp
-        self._hand_on(codec, data, self._pts)
+        self._latest_timestamp = timestamp
+        self._forward(codec, data, self._pts)
 
     def _is_decodable(self, codec: RTCRtpCodecParameters, data: bytes) -> bool:
-        """Whether the decoder can do with a picture: after a break it cannot before a key frame."""
-        if self._skips:
+        """Return whether the decoder can process a frame; after a gap, only a key frame."""
+        if self._needs_key_frame:
             if not is_key_frame(codec.name, data):
                 self.request_key_frame()
                 return False
-            self._skips = False
+            self._needs_key_frame = False
             self._requests.made(time.monotonic())
         return True
 
-    def _hand_on(self, codec: RTCRtpCodecParameters, data: bytes, pts: int) -> None:
+    def _forward(self, codec: RTCRtpCodecParameters, data: bytes, pts: int) -> None:
         if self._packer is None or self._packer.codec != codec.name:
             self._packer = Packer(codec.name)
         known = Encoded(
@@ -139,10 +139,10 @@ class Origin:
         packet = make_packet(data, pts=pts, time_base=time_base, known=known)
         if known.is_key_frame:
             self._requests.made(time.monotonic())
-        for taker in tuple(self.takers):
-            taker.take(packet)
-        self._ask_if_due()
+        for consumer in tuple(self.consumers):
+            consumer.take(packet)
+        self._request_if_due()
 
-    def _ask_if_due(self) -> None:
+    def _request_if_due(self) -> None:
         if not self.ended and self._requests.due(time.monotonic()):
-            self._ask()
+            self._request_key_frame()

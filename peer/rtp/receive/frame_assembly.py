@@ -1,44 +1,45 @@
-"""Packets of video put in order and together: whole pictures, as soon as they are whole. No I/O.
+"""Frame assembly: reorders video packets and joins them to frames as soon as they are complete.
 
-aiortc knows that a picture is whole once the next one begins, which is a picture's time too late:
-33 ms at 30 a second. It also gives at most one picture for each packet that comes, so that what was
-held up by a loss stays late for as long as pictures fit into one packet each.
+aiortc detects the end of a frame only when the next one begins, one frame interval too late: 33 ms
+at 30 frames per second. It also returns at most one frame per arriving packet, so a delay caused by
+loss persists as long as each frame fits into one packet. Does no I/O.
 """
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-CAPACITY = 16384
-"""Packets that are kept, from the first of the next picture on, those that are missing included. A
-picture of 16 MB has as many; sequence numbers are told apart up to twice as far."""
+MAX_PACKETS = 16384
+"""Maximum number of buffered packets, counted from the first one of the next frame and including
+missing ones. A frame of 16 MB has as many; sequence numbers can be unwrapped up to twice that
+range."""
 
-MOST_BYTES = 16 * 1024 * 1024
-"""Bytes of payload that are kept, and so what a picture may have, with :data:`UNIT` for each of its
-units. A key frame of 4K with grain has a third of that."""
+MAX_BYTES = 16 * 1024 * 1024
+"""Maximum bytes of buffered payload, and so of a frame, including :data:`NAL_UNIT_COST` for each
+NAL unit. A 4K key frame with film grain has a third of that."""
 
-UNIT = 1024
-"""Bytes that a unit of H.264 counts beside its own: each is work for whoever reads a picture, and
-16 MB could be millions, of a byte each."""
+NAL_UNIT_COST = 1024
+"""Bytes that each H.264 NAL unit counts beyond its size. Each unit costs time to parse, and 16 MB
+could hold millions of units of one byte."""
 
-LEAP = 1024
-"""Packets by which the number of one may be ahead of the newest: what is further has begun anew, or
-comes after an outage of which nobody remembers enough to send it again."""
+MAX_GAP = 1024
+"""Maximum distance of a sequence number from the newest one. A larger step means that the sender
+restarted, or an outage longer than its retransmission history."""
 
-_STRAY = 1024
-"""How far back a packet may be to be a late one, as SRTP has it; beyond it the numbers have begun
-anew. What is sent again as such may be late by more."""
+_MAX_LATE = 1024
+"""Maximum distance backwards of a late packet, the same as SRTP's replay window. A larger step
+means that the sender restarted. Retransmissions may be older."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Picture(Generic[T]):
-    """An encoded picture.
+class EncodedFrame(Generic[T]):
+    """An encoded video frame.
 
     Attributes:
-        codec: What :meth:`Assembly.put` was given with its first packet.
-        timestamp: Of RTP.
-        data: The payloads, one after the other.
+        codec: The value passed to :meth:`FrameAssembler.put` with its first packet.
+        timestamp: Its RTP timestamp.
+        data: The joined payloads.
     """
 
     codec: T
@@ -47,7 +48,7 @@ class Picture(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece(Generic[T]):
+class _Packet(Generic[T]):
     codec: T
     timestamp: int
     data: bytes
@@ -56,29 +57,29 @@ class _Piece(Generic[T]):
     is_malformed: bool
 
 
-class Assembly(Generic[T]):
-    """The packets of one stream of video."""
+class FrameAssembler(Generic[T]):
+    """Buffers the packets of one video stream."""
 
     def __init__(self) -> None:
-        self._pieces: dict[int, _Piece[T]] = {}
+        self._packets: dict[int, _Packet[T]] = {}
         self._first = self._end = 0
         self._newest = -1
-        self._begun = False
+        self._has_begun = False
         self._trusts_marker = True
-        self._gave: int | None = None
-        self._spoiled: int | None = None
-        self._held = 0
-        """Bytes of payload that are kept, and what their units count."""
+        self._latest_timestamp: int | None = None
+        self._incomplete: int | None = None
+        self._bytes = 0
+        """Bytes of buffered payload, plus the cost of their NAL units."""
 
     @property
     def gap(self) -> int:
-        """The number of the first packet that did not come, counted on beyond 16 bits."""
+        """Unwrapped sequence number of the first missing packet."""
         return self._end
 
     @property
     def has_gap(self) -> bool:
-        """Whether packets are missing between the first of the next picture and the newest one."""
-        return len(self._pieces) <= self._newest - self._first
+        """True if packets before the newest one are missing."""
+        return len(self._packets) <= self._newest - self._first
 
     def put(
         self,
@@ -88,131 +89,131 @@ class Assembly(Generic[T]):
         codec: T,
         *,
         is_last: bool,
-        is_again: bool = False,
+        is_retransmission: bool = False,
         units: int = 0,
     ) -> bool:
-        """Take a packet.
+        """Add a packet.
 
         Args:
-            number: The sequence number, 16 bits.
-            timestamp: Of RTP.
-            data: The payload without what describes it; empty if it is padding, ``None`` if it is
-                malformed, and the picture is to be given up.
-            codec: Handed on with the picture.
-            is_last: The marker bit: whether the picture ends with it.
-            is_again: Whether it was sent again (RFC 4588).
-            units: NAL units that begin in it.
+            number: Its 16-bit sequence number.
+            timestamp: Its RTP timestamp.
+            data: The payload without its payload descriptor; empty for padding, ``None`` if
+                malformed, which drops the frame.
+            codec: Returned with the frame.
+            is_last: The marker bit: whether the packet ends the frame.
+            is_retransmission: Whether it is a retransmission (RFC 4588).
+            units: Number of NAL units that begin in the packet.
 
         Returns:
-            Whether pictures were given up, so that a key frame is needed.
+            Whether frames were dropped, so that a key frame is needed.
         """
-        given_up = is_malformed = data is None
+        lost = is_malformed = data is None
         data = data or b""
-        cost = len(data) + UNIT * units
-        if not self._begun:
-            self._begun = True
-            self._begin_at(number)
-        # The nearest number to the newest one that has these 16 bits.
+        cost = len(data) + NAL_UNIT_COST * units
+        if not self._has_begun:
+            self._has_begun = True
+            self._restart_at(number)
+        # Unwrap relative to the newest sequence number.
         at = self._newest + ((number - self._newest + 0x8000) & 0xFFFF) - 0x8000
         if at < self._first:
-            if is_again or self._first - at <= _STRAY:
+            if is_retransmission or self._first - at <= _MAX_LATE:
                 return False
-            given_up = True
-            self._begin_at(at)
-        elif at - self._newest > LEAP:
-            given_up = True
-            self._begin_at(at)
-        elif at in self._pieces:
+            lost = True
+            self._restart_at(at)
+        elif at - self._newest > MAX_GAP:
+            lost = True
+            self._restart_at(at)
+        elif at in self._packets:
             return False
-        if at - self._first >= CAPACITY or self._held + cost > MOST_BYTES:
-            given_up = True
+        if at - self._first >= MAX_PACKETS or self._bytes + cost > MAX_BYTES:
+            lost = True
             self._make_room(at, cost)
             if at < self._first:
-                return True  # its place was given up
-        self._pieces[at] = _Piece(codec, timestamp, data, cost, is_last, is_malformed)
-        self._held += cost
+                return True  # the packet itself belongs to a dropped frame
+        self._packets[at] = _Packet(codec, timestamp, data, cost, is_last, is_malformed)
+        self._bytes += cost
         self._newest = max(self._newest, at)
-        return given_up
+        return lost
 
-    def take(self) -> Picture[T] | None:
-        """Return the next picture if it is whole; to be called again until it is ``None``."""
-        while (piece := self._pieces.get(self._end)) is not None:
-            if piece.timestamp != self._pieces[self._first].timestamp:
-                picture = self._cut()
+    def take(self) -> EncodedFrame[T] | None:
+        """Remove and return the next frame if it is complete. Call it until it returns ``None``."""
+        while (packet := self._packets.get(self._end)) is not None:
+            if packet.timestamp != self._packets[self._first].timestamp:
+                frame = self._finish()
             else:
                 self._end += 1
-                if not (piece.is_last and self._trusts_marker):
+                if not (packet.is_last and self._trusts_marker):
                     continue
-                picture = self._cut()
-            if picture is not None:
-                return picture
+                frame = self._finish()
+            if frame is not None:
+                return frame
         return None
 
     def skip(self) -> None:
-        """Go on behind the gap, with the first picture that is whole at its beginning."""
+        """Skip the gap, and continue with the first frame whose beginning is complete."""
         if not self.has_gap:
             return
         gap = self._newest
-        while gap in self._pieces:
+        while gap in self._packets:
             gap -= 1
-        self._go_on_behind(gap)
+        self._skip_past(gap)
 
-    def _cut(self) -> Picture[T] | None:
-        pieces = [self._pop(at) for at in range(self._first, self._end)]
+    def _finish(self) -> EncodedFrame[T] | None:
+        packets = [self._pop(at) for at in range(self._first, self._end)]
         self._first = self._end
-        if any(piece.is_malformed for piece in pieces):
-            self._spoiled = pieces[0].timestamp
+        if any(packet.is_malformed for packet in packets):
+            self._incomplete = packets[0].timestamp
             return None
-        filled = [piece for piece in pieces if piece.data]
+        filled = [packet for packet in packets if packet.data]
         if not filled:
             return None  # padding
         stamp = filled[0].timestamp
-        if stamp == self._spoiled:
+        if stamp == self._incomplete:
             return None
-        # RFC 6184 section 5.1: the marker is an early indication, and not to be relied on.
-        if stamp == self._gave:
+        # RFC 6184 section 5.1: the marker bit must not be relied on.
+        if stamp == self._latest_timestamp:
             self._trusts_marker = False
-        self._gave = stamp
-        return Picture(filled[0].codec, stamp, b"".join(piece.data for piece in filled))
+        self._latest_timestamp = stamp
+        return EncodedFrame(filled[0].codec, stamp, b"".join(packet.data for packet in filled))
 
-    def _pop(self, at: int) -> _Piece[T]:
-        piece = self._pieces.pop(at)
-        self._held -= piece.cost
-        return piece
+    def _pop(self, at: int) -> _Packet[T]:
+        packet = self._packets.pop(at)
+        self._bytes -= packet.cost
+        return packet
 
-    def _begin_at(self, at: int) -> None:
-        self._pieces.clear()
-        self._held = 0
+    def _restart_at(self, at: int) -> None:
+        self._packets.clear()
+        self._bytes = 0
         self._first = self._end = at
         self._newest = at - 1
 
-    def _go_on_behind(self, gap: int) -> None:
-        """Give up what comes before the first picture after a packet that is missing."""
+    def _skip_past(self, gap: int) -> None:
+        """Drop everything before the first frame that starts after a missing packet."""
         at = gap + 1
-        if (piece := self._pieces.get(at)) is not None:
-            self._spoiled = piece.timestamp  # its beginning may be what is missing
-            while (piece := self._pieces.get(at)) and piece.timestamp == self._spoiled:
+        if (packet := self._packets.get(at)) is not None:
+            self._incomplete = packet.timestamp  # its first packet may be the missing one
+            while (packet := self._packets.get(at)) and packet.timestamp == self._incomplete:
                 at += 1
         for old in range(self._first, at):
-            if old in self._pieces:
+            if old in self._packets:
                 self._pop(old)
         self._first = self._end = at
 
     def _make_room(self, newest: int, size: int) -> None:
-        """Give up the oldest pictures until a packet has its place."""
+        """Drop the oldest frames until a packet fits."""
 
-        def lacks_room() -> bool:
-            return newest - self._first >= CAPACITY or self._held + size > MOST_BYTES
+        def is_full() -> bool:
+            return newest - self._first >= MAX_PACKETS or self._bytes + size > MAX_BYTES
 
-        while lacks_room() and self._first <= self._newest:
+        while is_full() and self._first <= self._newest:
             gap = self._first
-            while gap in self._pieces:
+            while gap in self._packets:
                 gap += 1
-            if gap > self._newest:  # a picture that is larger than all the room
-                self._spoiled = self._pieces[self._newest].timestamp
+            if gap > self._newest:  # a single frame exceeds the limit
+                self._incomplete = self._packets[self._newest].timestamp
                 break
-            while gap + 1 not in self._pieces:
+            while gap + 1 not in self._packets:
                 gap += 1
-            self._go_on_behind(gap)
-        if lacks_room():
-            self._begin_at(newest)
+            self._skip_past(gap)
+        if is_full():
+            self._restart_at(newest)

@@ -1,4 +1,4 @@
-"""Decoded frames on their way from a thread to whoever reads a track: bounded, the oldest goes."""
+"""Bounded queue of decoded frames between a decoder thread and the readers of a track."""
 
 import asyncio
 import threading
@@ -10,20 +10,20 @@ T = TypeVar("T")
 
 
 class FrameQueue(Generic[T]):
-    """A queue from one thread to readers in the event loop in which it is made.
+    """A queue from one thread to readers in the event loop in which it is created.
 
-    A reader that is late finds all that came meanwhile, up to ``capacity``. One that was away for
-    longer finds the newest ``keep`` alone, so that it is not late for ever. While it
-    :attr:`is_forsaken` nothing is kept, and nothing need be decoded for it.
+    On overflow the oldest frame is dropped, and the next reader gets only the newest ``keep``
+    frames, so that it does not stay late. While the queue :attr:`is_forsaken`, it stores nothing,
+    and no frame needs to be decoded for it.
 
     Args:
-        capacity: How many frames are kept at most.
-        keep: How many of them are, after some were dropped.
-        patience: How many frames may come, one after the other, without anybody reading.
+        capacity: Maximum number of frames.
+        keep: Number of frames kept for the next reader after an overflow.
+        patience: Number of consecutive unread frames after which the queue counts as abandoned.
 
     Attributes:
-        dropped: How many frames nobody read.
-        on_return: Called when somebody reads again, in the event loop.
+        dropped: Number of frames dropped unread.
+        on_return: Called in the event loop when reading resumes.
     """
 
     def __init__(self, capacity: int, keep: int, patience: int) -> None:
@@ -34,25 +34,25 @@ class FrameQueue(Generic[T]):
         self._frames: deque[T] = deque()
         self._capacity, self._keep, self._patience = capacity, keep, patience
         self._unread = 0
-        """Frames that came since somebody read."""
+        """Frames added since the last read."""
         self._overflowed = self._ended = False
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._readers: set[asyncio.Future[None]] = set()
 
     def __len__(self) -> int:
         return len(self._frames)
 
     @property
-    def is_forsaken(self) -> bool:
-        """Whether nobody has read for so long that nobody seems to want any frames."""
+    def is_abandoned(self) -> bool:
+        """True if nobody has read for so long that frames are not wanted."""
         return self._unread > self._patience
 
     def put(self, frame: T) -> None:
-        """Add a frame; from any thread. Once the queue has ended, it goes nowhere."""
+        """Add a frame; from any thread. No-op once the queue has ended."""
         with self._lock:
             if self._ended:
                 return
-            self._unread = 0 if self._waiting else self._unread + 1
-            if self.is_forsaken:
+            self._unread = 0 if self._readers else self._unread + 1
+            if self.is_abandoned:
                 self.dropped += len(self._frames) + 1
                 self._frames.clear()
                 return
@@ -61,21 +61,24 @@ class FrameQueue(Generic[T]):
                 self.dropped += 1
                 self._overflowed = True
             self._frames.append(frame)
-            hungry = bool(self._waiting)
-        if hungry:
-            self._call_wake()
+            has_reader = bool(self._readers)
+        if has_reader:
+            self._schedule_wake()
 
     def end(self) -> None:
-        """Take no more frames; what is there can still be read. From any thread."""
+        """Accept no more frames; those in the queue can still be read. From any thread."""
         with self._lock:
             self._ended = True
-        self._call_wake()
+        self._schedule_wake()
 
     async def get(self) -> T | None:
-        """Return the next frame, or ``None`` at the end. Cancellation: safe; no frame is lost."""
+        """Return the next frame; ``None`` at the end.
+
+        Cancellation: safe; no frame is lost.
+        """
         while True:
             with self._lock:
-                returns, self._unread = self.is_forsaken, 0
+                resumes, self._unread = self.is_abandoned, 0
                 if self._overflowed:
                     self._overflowed = False
                     while len(self._frames) > self._keep:
@@ -85,44 +88,44 @@ class FrameQueue(Generic[T]):
                     return self._frames.popleft()
                 if self._ended:
                     return None
-                woken: asyncio.Future[None] = self._loop.create_future()
-                self._waiting.add(woken)
-            if returns and self.on_return is not None:
+                wakeup: asyncio.Future[None] = self._loop.create_future()
+                self._readers.add(wakeup)
+            if resumes and self.on_return is not None:
                 self.on_return()
             try:
-                await woken
+                await wakeup
             finally:
                 with self._lock:
-                    self._waiting.discard(woken)
+                    self._readers.discard(wakeup)
 
     def take(self) -> T | None:
-        """Take the oldest frame without waiting; ``None`` if there is none. From any thread."""
+        """Return the oldest frame without waiting; ``None`` if there is none. From any thread."""
         with self._lock:
             return self._frames.popleft() if self._frames else None
 
     def drop(self) -> None:
-        """Drop the oldest frame, if there is one; from any thread."""
+        """Drop the oldest frame, if there is one. From any thread."""
         with self._lock:
             if self._frames:
                 self._frames.popleft()
                 self.dropped += 1
 
     def clear(self) -> None:
-        """Drop the frames that wait; from any thread."""
+        """Drop all frames. From any thread."""
         with self._lock:
             self.dropped += len(self._frames)
             self._frames.clear()
             self._overflowed = False
 
-    def _call_wake(self) -> None:
+    def _schedule_wake(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._wake)
-        except RuntimeError:  # the loop is closed, and with it everyone who could read
+        except RuntimeError:  # the loop is closed, so there are no readers
             with self._lock:
                 self._frames.clear()
 
     def _wake(self) -> None:
         with self._lock:
-            for woken in self._waiting:
-                if not woken.done():
-                    woken.set_result(None)
+            for wakeup in self._readers:
+                if not wakeup.done():
+                    wakeup.set_result(None)

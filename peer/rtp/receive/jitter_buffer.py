@@ -1,14 +1,14 @@
-"""What is heard next, and when: a jitter buffer for audio. No I/O: the time is given.
+"""Adaptive jitter buffer for audio. Does no I/O.
 
-Playing is a matter of the clock and not of arrival. Whoever plays asks at each step for what comes
-next (:meth:`Playout.next`): a packet, what the next packet repeats of a lost one, or a stretch that
-nothing came for. A packet that is lost therefore costs nothing but its own length, and the delay is
-what it was before.
+Playout follows the clock, not the arrival of packets. At each step :meth:`JitterBuffer.next`
+returns the next action: decode a packet, recover a lost packet from the FEC of its successor, or
+conceal missing audio. A lost packet therefore costs only its own duration, and does not change the
+delay.
 
-The delay that is aimed at follows the packets: how much later than the fastest of the last seconds
-does each one come? Nearly all of them are waited for. What is remembered fades, so that the delay
-comes down again after a bad moment. It is changed by playing a little faster or slower
-(:meth:`Playout.stretch`), and freely while the sender is silent.
+The target delay follows the observed jitter: the delay of each packet relative to the fastest
+packet of the last seconds. It covers 95 % of the packets, with exponential forgetting, so that it
+decreases again after a burst of jitter. The delay is adjusted by time-stretching
+(:meth:`JitterBuffer.stretch`), and without any limit while the sender is silent.
 """
 
 from collections import deque
@@ -18,44 +18,53 @@ from enum import Enum
 from ..serial_numbers import Unwrapper
 
 STEP = 0.02
-"""Seconds that are played at a time."""
+"""Duration of a playout step, in seconds."""
 
-_BUCKET = 0.01
+_BUCKET_WIDTH = 0.01
+"""Width of a bucket of the delay histogram, in seconds, and number of buckets."""
 _BUCKETS = 50
-_FORGET = 0.983
-"""What a packet leaves of the weight of those before it: after 3.5 s at 50 packets a second, one in
-twenty of what is remembered is older."""
-_NEARLY_ALL = 0.95
+_FORGET_FACTOR = 0.983
+"""Forgetting factor of the histogram per packet. At 50 packets per second, packets older than 3.5 s
+have one twentieth of the weight."""
+_QUANTILE = 0.95
+"""Quantile of the packet delays that the target delay covers."""
 _MARGIN = 0.01
-_FIRST_TARGET = 0.03
-"""Seconds by which packets are taken to be late before any was."""
-_WINDOW = 2.0
-"""Seconds within which the fastest packet is looked for."""
-_TOO_MUCH = 0.015
-_TOO_LITTLE = 0.01
-_HURRY = 0.1
-_REST = 0.06
-"""Seconds between two stretches, unless the delay is off by :data:`_HURRY`."""
-_ABSURD = 0.5
-"""Seconds of delay beyond what is aimed at, that are cut off instead."""
-_ANOTHER_TIMELINE = 3.0
-"""Seconds by which a packet is off the others, when the sender must have begun anew."""
-_PATIENCE = 5.0
-"""Seconds without a packet after which playing pauses. Opus sends one each 0.4 s of silence."""
-_CAPACITY = 256
+"""Seconds added to the quantile."""
+_INITIAL_QUANTILE = 0.03
+"""Initial quantile, in seconds."""
+_BASE_WINDOW = 2.0
+"""Seconds within which the fastest packet is the reference."""
+_ACCELERATE_ABOVE = 0.015
+"""Seconds of excess delay above which playout is accelerated."""
+_DECELERATE_BELOW = 0.01
+"""Seconds of missing delay above which playout is decelerated."""
+_FAST_STRETCH_ABOVE = 0.1
+"""Seconds of deviation from the target delay above which :data:`_STRETCH_INTERVAL` is ignored."""
+_STRETCH_INTERVAL = 0.06
+"""Minimum seconds between two time stretches."""
+_MAX_EXCESS_DELAY = 0.5
+"""Seconds of excess delay above which packets are discarded instead of stretching."""
+_RESTART_DEVIATION = 3.0
+"""Seconds of deviation of a packet from the reference above which the sender must have restarted
+its timestamps."""
+_INACTIVITY_TIMEOUT = 5.0
+"""Seconds without a packet after which playout pauses. During silence (DTX), Opus sends a packet
+every 0.4 s."""
+_MAX_PACKETS = 256
+"""Maximum number of buffered packets."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioPacket:
-    """A packet of audio.
+    """A buffered audio packet.
 
     Attributes:
-        sequence: Its sequence number, unwrapped.
-        timestamp: Its RTP timestamp, unwrapped.
-        duration: How much it plays, in units of the timestamp.
-        payload: What the decoder takes.
-        arrived: When it came, in seconds.
-        silent: Whether it says that there is nothing to hear.
+        sequence: Unwrapped sequence number.
+        timestamp: Unwrapped RTP timestamp.
+        duration: Duration in RTP timestamp units.
+        payload: The encoded audio.
+        arrived: Time of arrival, in seconds.
+        silent: Whether it announces silence (DTX).
     """
 
     sequence: int
@@ -68,14 +77,14 @@ class AudioPacket:
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """Decode this packet."""
+    """Decode the packet."""
 
     packet: AudioPacket
 
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """Decode what this packet repeats of the one before it, which is lost; it is still to come."""
+    """Recover the lost packet before ``packet`` from its FEC; ``packet`` is decoded later."""
 
     packet: AudioPacket
     duration: int
@@ -83,7 +92,7 @@ class Recover:
 
 @dataclass(frozen=True, slots=True)
 class Conceal:
-    """Make up so much. If it is silent, there is nothing to be missed: the sender says nothing."""
+    """Conceal a duration. ``silent`` means that the sender is silent (DTX), so nothing was lost."""
 
     duration: int
     silent: bool
@@ -91,14 +100,14 @@ class Conceal:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Play nothing: nothing has come yet, or for so long that the sender must have stopped."""
+    """Play nothing: no packet has arrived yet, or the sender seems to have stopped."""
 
 
 Action = Decode | Recover | Conceal | Wait
 
 
 class Stretch(Enum):
-    """How to change the delay."""
+    """Direction of a delay adjustment."""
 
     NONE = "none"
     ACCELERATE = "accelerate"
@@ -106,68 +115,70 @@ class Stretch(Enum):
 
 
 class DelayTarget:
-    """The delay that nearly all packets keep to, with fading memory.
+    """Target delay: a quantile of a delay histogram with exponential forgetting.
 
     W3C webrtc-stats calls it ``jitterBufferTargetDelay``.
     """
 
     def __init__(self) -> None:
         self._weights = [0.0] * _BUCKETS
-        self._weights[round(_FIRST_TARGET / _BUCKET) - 1] = 1.0
+        self._weights[round(_INITIAL_QUANTILE / _BUCKET_WIDTH) - 1] = 1.0
         self._seen = 0
         self._offsets: deque[tuple[float, float]] = deque()
-        """When packets came, and how much later than their timestamp: rising from left to right."""
-        self.seconds = _FIRST_TARGET + _MARGIN
+        """Pairs of arrival time and offset from the timestamp, with offsets increasing: a
+        sliding-window minimum."""
+        self.seconds = _INITIAL_QUANTILE + _MARGIN
 
     @property
     def base(self) -> float | None:
-        """How much later than its timestamp the fastest recent packet came, in seconds."""
+        """Offset of the fastest recent packet from its timestamp, in seconds; or ``None``."""
         return self._offsets[0][1] if self._offsets else None
 
     def add(self, now: float, offset: float) -> None:
-        """Note how much later than its timestamp a packet came, in seconds."""
+        """Add the offset of a packet's arrival from its timestamp, in seconds."""
         while self._offsets and self._offsets[-1][1] >= offset:
             self._offsets.pop()
         self._offsets.append((now, offset))
-        while self._offsets[0][0] < now - _WINDOW:
+        while self._offsets[0][0] < now - _BASE_WINDOW:
             self._offsets.popleft()
-        late = offset - self._offsets[0][1]
-        if late >= _BUCKET * _BUCKETS:
-            return  # not jitter: the path was interrupted
+        lateness = offset - self._offsets[0][1]
+        if lateness >= _BUCKET_WIDTH * _BUCKETS:
+            return  # an outage, not jitter
         self._seen += 1
-        keep = min(_FORGET, 1 - 1 / (self._seen + 2))
+        keep = min(_FORGET_FACTOR, 1 - 1 / (self._seen + 2))
         self._weights = [weight * keep for weight in self._weights]
-        self._weights[int(late / _BUCKET)] += 1 - keep
-        left = 1 - _NEARLY_ALL
+        self._weights[int(lateness / _BUCKET_WIDTH)] += 1 - keep
+        left = 1 - _QUANTILE
         for number in reversed(range(_BUCKETS)):
             left -= self._weights[number]
             if left < 0:
-                self.seconds = (number + 1) * _BUCKET + _MARGIN
+                self.seconds = (number + 1) * _BUCKET_WIDTH + _MARGIN
                 break
 
-    def begin_again(self) -> None:
-        """Forget which packet was the fastest: the sender counts from elsewhere."""
+    def reset_base(self) -> None:
+        """Reset the reference: the sender's timestamps restart."""
         self._offsets.clear()
 
 
-class Playout:
-    """The order and the moment in which the packets of one stream are played.
+class JitterBuffer:
+    """Jitter buffer of one audio stream.
 
     Args:
-        rate: The rate of its RTP timestamps, in Hz.
-        target: What is known of the path, from another stream on it.
+        rate: RTP clock rate, in Hz.
+        target: Target delay learned from another stream on the same path.
 
     Attributes:
-        target: The delay that is aimed at.
-        discarded: How many packets came too late, twice, or far too many at once.
+        target: The target delay.
+        discarded: Number of packets discarded because they were late, duplicate, or exceeded the
+            capacity.
     """
 
     def __init__(self, rate: int, target: DelayTarget | None = None) -> None:
         self.rate = rate
         self.target = target or DelayTarget()
-        self.target.begin_again()
+        self.target.reset_base()
         self.discarded = 0
-        self._grain = max(1, rate // 400)  # Opus makes up multiples of 2.5 ms
+        self._grain = max(1, rate // 400)  # libopus conceals multiples of 2.5 ms
         self._step = round(STEP * rate)
         self._packets: dict[int, AudioPacket] = {}
         self._clear()
@@ -179,19 +190,19 @@ class Playout:
         self._sequences, self._timestamps = Unwrapper(16), Unwrapper(32)
         self._playing = self._silent = False
         self._next_sequence = self._next_timestamp = 0
-        self._made_up = 0
-        """How much was made up while it was not known what is missing."""
+        self._concealed = 0
+        """Duration concealed while it is unknown what is missing, in RTP timestamp units."""
         self._last_arrival = float("-inf")
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is played before another packet comes."""
+        """True if nothing is played before another packet arrives."""
         return not self._playing and not self._packets
 
     @property
     def position(self) -> int:
-        """The unwrapped timestamp up to which :meth:`next` has given what there is to hear."""
-        return self._next_timestamp + self._made_up
+        """Unwrapped timestamp of the end of the audio returned by :meth:`next`."""
+        return self._next_timestamp + self._concealed
 
     def put(
         self,
@@ -203,54 +214,59 @@ class Playout:
         *,
         silent: bool = False,
     ) -> None:
-        """Take a packet.
+        """Insert a packet.
 
         Args:
-            now: Seconds on a monotonic clock, at which it came.
-            sequence: Its sequence number, of 16 bits.
-            timestamp: Its RTP timestamp, of 32 bits.
-            duration: How much it plays, in units of the timestamp; more than 0.
-            payload: What the decoder takes.
-            silent: Whether it says that there is nothing to hear (DTX).
+            now: Time of arrival, in seconds on a monotonic clock.
+            sequence: 16-bit sequence number.
+            timestamp: 32-bit RTP timestamp.
+            duration: Duration in RTP timestamp units; more than 0.
+            payload: The encoded audio.
+            silent: Whether it announces silence (DTX).
         """
         unwrapped = self._timestamps.unwrap(timestamp)
         base = self.target.base
-        if base is not None and abs(now - unwrapped / self.rate - base) > _ANOTHER_TIMELINE:
+        if base is not None and abs(now - unwrapped / self.rate - base) > _RESTART_DEVIATION:
             self._clear()
-            self.target.begin_again()
+            self.target.reset_base()
             unwrapped = self._timestamps.unwrap(timestamp)
         packet = AudioPacket(
             self._sequences.unwrap(sequence), unwrapped, duration, payload, now, silent
         )
         self.target.add(now, now - unwrapped / self.rate)
         self._last_arrival = now
-        late = self._playing and packet.timestamp < self._next_timestamp
-        if late or packet.sequence in self._packets:
+        lateness = self._playing and packet.timestamp < self._next_timestamp
+        if lateness or packet.sequence in self._packets:
             self.discarded += 1
             return
         self._packets[packet.sequence] = packet
-        if len(self._packets) > _CAPACITY:
+        if len(self._packets) > _MAX_PACKETS:
             self._discard(min(self._packets))
 
     def delay(self, now: float, timestamp: int) -> float:
-        """Return how much later than the fastest packet something is played now, in seconds."""
+        """Return the delay of audio played now, relative to the fastest packet, in seconds.
+
+        Args:
+            now: Seconds on the clock of :meth:`put`.
+            timestamp: Unwrapped RTP timestamp of the audio.
+        """
         return now - timestamp / self.rate - (self.target.base or 0.0)
 
     def next(self, now: float) -> Action:
-        """Return what is to be decoded next, and consider it played.
+        """Return the next action, and count its audio as played.
 
         Args:
             now: Seconds on the clock of :meth:`put`.
         """
         if not self._packets:
-            if not self._playing or now - self._last_arrival > _PATIENCE:
+            if not self._playing or now - self._last_arrival > _INACTIVITY_TIMEOUT:
                 self._playing = False
                 return Wait()
-            self._made_up += self._step
+            self._concealed += self._step
             return Conceal(self._step, self._silent)
         packet = self._packets[min(self._packets)]
-        if self.delay(now, packet.timestamp) > self.target.seconds + _ABSURD:
-            packet = self._cut(now, packet)
+        if self.delay(now, packet.timestamp) > self.target.seconds + _MAX_EXCESS_DELAY:
+            packet = self._discard_excess(now, packet)
         if not self._playing:
             if self.delay(now, packet.timestamp) < self.target.seconds:
                 return Wait()
@@ -260,52 +276,52 @@ class Playout:
         if missing <= 0:
             return self._decode(packet)
         if self._silent and packet.sequence == self._next_sequence:
-            return self._between_words(now, packet)
-        # Now it is known what was missing, and whether it came to an end.
-        self._next_timestamp += min(missing, self._made_up)
-        self._made_up = 0
+            return self._extend_silence(now, packet)
+        # With the next packet here, the missing duration is known.
+        self._next_timestamp += min(missing, self._concealed)
+        self._concealed = 0
         missing = packet.timestamp - self._next_timestamp
         if missing <= 0:
             return self._decode(packet)
         if packet.sequence > self._next_sequence and missing <= packet.duration:
             self._next_timestamp = packet.timestamp
-            return Recover(packet, self._whole(missing))
+            return Recover(packet, self._round_up(missing))
         duration = min(self._step, missing)
         if packet.sequence > self._next_sequence and missing - packet.duration < duration:
             duration = missing - packet.duration
         self._next_timestamp += duration
-        return Conceal(self._whole(duration), self._silent)
+        return Conceal(self._round_up(duration), self._silent)
 
     def pause(self) -> None:
-        """Begin anew with what comes next: nobody listens, and nothing of it is missed."""
+        """Discard the buffer because nobody reads the track; not counted as discarded packets."""
         self._packets.clear()
         self._clear()
-        self.target.begin_again()
+        self.target.reset_base()
 
     def can_decode(self) -> bool:
-        """Whether :meth:`next` would give a packet in its turn."""
+        """Return whether :meth:`next` would return the next packet in order."""
         if not self._playing or not self._packets:
             return False
         return self._packets[min(self._packets)].timestamp <= self._next_timestamp
 
-    def stretch(self, now: float, held: int) -> Stretch:
-        """Say how to change the delay with what is played next.
+    def stretch(self, now: float, decoded: int) -> Stretch:
+        """Return how to adjust the delay with the audio played next.
 
         Args:
             now: Seconds on the clock of :meth:`put`.
-            held: How much is decoded and not played yet, in units of the timestamp.
+            decoded: Duration decoded but not played yet, in RTP timestamp units.
         """
-        if not self._playing or self._made_up:
+        if not self._playing or self._concealed:
             return Stretch.NONE
-        off = self.delay(now, self._next_timestamp - held) - self.target.seconds
-        if abs(off) < _HURRY and now - self._stretched_at < _REST:
+        deviation = self.delay(now, self._next_timestamp - decoded) - self.target.seconds
+        if abs(deviation) < _FAST_STRETCH_ABOVE and now - self._stretched_at < _STRETCH_INTERVAL:
             return Stretch.NONE
-        if off > _TOO_MUCH:
+        if deviation > _ACCELERATE_ABOVE:
             return Stretch.ACCELERATE
-        return Stretch.DECELERATE if off < -_TOO_LITTLE else Stretch.NONE
+        return Stretch.DECELERATE if deviation < -_DECELERATE_BELOW else Stretch.NONE
 
     def stretched(self, now: float) -> None:
-        """Note that the delay was changed."""
+        """Note that the delay was adjusted."""
         self._stretched_at = now
 
     def _decode(self, packet: AudioPacket) -> Decode:
@@ -313,27 +329,27 @@ class Playout:
         self._next_sequence = packet.sequence + 1
         self._next_timestamp = packet.timestamp + packet.duration
         self._silent = packet.silent
-        self._made_up = 0
+        self._concealed = 0
         return Decode(packet)
 
-    def _between_words(self, now: float, packet: AudioPacket) -> Action:
-        # The silence is as long as suits the delay.
+    def _extend_silence(self, now: float, packet: AudioPacket) -> Action:
+        # Extend the silence until the target delay is reached.
         if self.delay(now, packet.timestamp) >= self.target.seconds:
             return self._decode(packet)
-        self._made_up += self._step
+        self._concealed += self._step
         return Conceal(self._step, silent=True)
 
-    def _cut(self, now: float, packet: AudioPacket) -> AudioPacket:
+    def _discard_excess(self, now: float, packet: AudioPacket) -> AudioPacket:
         while len(self._packets) > 1 and self.delay(now, packet.timestamp) > self.target.seconds:
             self._discard(packet.sequence)
             packet = self._packets[min(self._packets)]
         self._next_sequence, self._next_timestamp = packet.sequence, packet.timestamp
-        self._made_up = 0
+        self._concealed = 0
         return packet
 
     def _discard(self, sequence: int) -> None:
         del self._packets[sequence]
         self.discarded += 1
 
-    def _whole(self, duration: int) -> int:
+    def _round_up(self, duration: int) -> int:
         return -(-duration // self._grain) * self._grain

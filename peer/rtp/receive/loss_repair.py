@@ -1,63 +1,63 @@
-"""What a receiver of video does about packets that do not come. No I/O: the time is given.
+"""Loss repair for received video: when to repeat a NACK, skip a gap or request a key frame.
 
-aiortc asks for a lost packet once, when the next one shows the gap (RFC 4585 section 6.2.1). If
-that request or its answer is lost as well, as both are while a path is being replaced, the picture
-stands still until 512 further packets have come, which is most of a minute at a low rate.
+aiortc sends a NACK once, when the next packet reveals the gap (RFC 4585 section 6.2.1). If the NACK
+or the retransmission is lost too, as both are while a path is being replaced, video freezes until
+512 further packets have arrived: almost a minute at a low bit rate. Does no I/O.
 """
 
 from enum import Enum
 
-AGAIN = 0.15
-"""Seconds after which a packet that is missing is asked for again: more than most round trips."""
+NACK_INTERVAL = 0.15
+"""Seconds until a NACK is repeated: longer than most round trips."""
 
-PATIENCE = 0.6
-"""Seconds for which a picture waits for what is missing, before it goes on without."""
+MAX_WAIT = 0.6
+"""Seconds to wait for missing packets before the gap is skipped."""
 
-INSIST = 0.3
-"""Seconds after which the key frame that must follow is asked for again: the first request may be
-lost too, and a second one costs one key frame more."""
+KEY_FRAME_RETRY = 0.3
+"""Seconds after which the key frame needed after a gap is requested again. The first request may be
+lost; a second one costs an additional key frame."""
 
 
-class Step(Enum):
-    """What is to be done."""
+class RepairAction(Enum):
+    """The action to take."""
 
     NOTHING = "nothing"
-    ASK_AGAIN = "ask again"
-    """Send another NACK for everything that is missing."""
+    REPEAT_NACK = "repeat NACK"
+    """Repeat the NACK for all missing packets."""
 
     SKIP = "skip"
-    """Go on with what came after the gap, and ask for a key frame."""
+    """Skip the gap, and request a key frame."""
 
-    ASK_FOR_KEY_FRAME = "ask for a key frame"
+    REQUEST_KEY_FRAME = "request a key frame"
 
 
-class Repair:
-    """Follows one stream of video."""
+class LossRepair:
+    """Decides on loss repair for one video stream."""
 
     def __init__(self) -> None:
         self._gap: int | None = None
-        self._since = self._asked_at = 0.0
-        self._insist_at = float("inf")
+        self._since = self._requested_at = 0.0
+        self._retry_at = float("inf")
 
-    def look(self, now: float, gap: int, *, has_gap: bool) -> Step:
-        """Decide what to do after a packet was taken.
+    def next_action(self, now: float, gap: int, *, has_gap: bool) -> RepairAction:
+        """Return the action to take after a packet was added.
 
         Args:
             now: Seconds on a monotonic clock.
-            gap: The sequence number of the first packet that did not come: patience begins anew
-                with each, for of a large key frame some are missing for as long as it arrives.
-            has_gap: Whether packets are missing between it and the newest one.
+            gap: Sequence number of the first missing packet. The timeout restarts whenever it
+                changes, because packets of a large key frame are missing as long as it is arriving.
+            has_gap: Whether packets are missing between ``gap`` and the newest one.
         """
         if not has_gap or gap != self._gap:
             self._gap = gap if has_gap else None
-            self._since = self._asked_at = now
-        elif now - self._since >= PATIENCE:
-            self._insist_at = now + INSIST
-            return Step.SKIP
-        elif now - self._asked_at >= AGAIN:
-            self._asked_at = now
-            return Step.ASK_AGAIN
-        if now >= self._insist_at:
-            self._insist_at = float("inf")
-            return Step.ASK_FOR_KEY_FRAME
-        return Step.NOTHING
+            self._since = self._requested_at = now
+        elif now - self._since >= MAX_WAIT:
+            self._retry_at = now + KEY_FRAME_RETRY
+            return RepairAction.SKIP
+        elif now - self._requested_at >= NACK_INTERVAL:
+            self._requested_at = now
+            return RepairAction.REPEAT_NACK
+        if now >= self._retry_at:
+            self._retry_at = float("inf")
+            return RepairAction.REQUEST_KEY_FRAME
+        return RepairAction.NOTHING

@@ -1,15 +1,15 @@
-"""Whether anything comes of a remote track (W3C mediacapture-main 4.3.1). No I/O: time is given."""
+"""``muted`` state of a remote track (W3C mediacapture-main 4.3.1). Does no I/O."""
 
-QUIET = 3.0
-"""Seconds without a packet after which a track is muted. A sender that says nothing (DTX) sends one
-each 0.4 s, and of a screen on which nothing moves browsers send a picture each second."""
+MUTE_TIMEOUT = 3.0
+"""Seconds without a packet after which a track is muted. A sender in DTX sends a packet every 0.4
+s, and browsers send a static screen once per second."""
 
 
 class Muting:
-    """The ``muted`` of one remote track.
+    """The ``muted`` state of one remote track.
 
-    It is so until the first packet, where the negotiated direction has nothing received, and after
-    :data:`QUIET` (W3C webrtc-pc 4.4.1.5 and 9.3).
+    A track is muted until the first packet, while the negotiated direction does not include
+    receiving, and after :data:`MUTE_TIMEOUT` (W3C webrtc-pc 4.4.1.5 and 9.3).
 
     Attributes:
         muted: Whether it is muted.
@@ -21,27 +21,27 @@ class Muting:
 
     @property
     def due(self) -> float:
-        """When it is muted for want of packets."""
-        return self._arrived + QUIET
+        """Time at which the track is muted unless a packet arrives."""
+        return self._arrived + MUTE_TIMEOUT
 
     def arrived(self, now: float) -> bool:
-        """Note a packet of media.
+        """Note a media packet.
 
         Args:
             now: Seconds on a monotonic clock.
 
         Returns:
-            Whether the track is not muted any more.
+            Whether the track was unmuted by it.
         """
         self._arrived = now
         was_muted, self.muted = self.muted, False
         return was_muted
 
     def stopped(self) -> bool:
-        """Note that nothing is to be received any more; return whether the track is muted now."""
+        """Mute the track; return whether it was unmuted before."""
         was_muted, self.muted = self.muted, True
         return not was_muted
 
-    def look(self, now: float) -> bool:
-        """Return whether the track is muted now, for want of packets."""
+    def check(self, now: float) -> bool:
+        """Mute the track if no packet has arrived for too long; return whether that changed it."""
         return now >= self.due and self.stopped()

@@ -1,37 +1,37 @@
-"""The packets of a stream that did not come and are asked for (RFC 4585 section 6.2.1). No I/O."""
+"""Missing packets of a stream, to be requested by NACK (RFC 4585 section 6.2.1). Does no I/O."""
 
 from collections.abc import Iterable, Iterator
 
 from aiortc.rtp import RtpPacket
 
-MOST = 2048
-"""Packets that are asked for at most; the oldest of more are given up. A key frame has thousands,
-of which a bad network loses one in ten."""
+MAX_MISSING = 2048
+"""Maximum number of missing packets; the oldest ones are given up. A key frame has thousands of
+packets, of which a bad network loses one in ten."""
 
-LEAP = 1024
-"""Numbers by which a packet may be ahead of the newest: a stream that leaps further has begun anew,
-and nothing between is asked for."""
+MAX_GAP = 1024
+"""Maximum step forward of a sequence number. A larger one means that the sender restarted, and
+nothing in between is requested."""
 
-AT_ONCE = 250
-"""Numbers of one request at most: four bytes each, if no two are near each other."""
+MAX_PER_NACK = 250
+"""Maximum sequence numbers per NACK: four bytes each, if no two are close to each other."""
 
 
-class Missing:
-    """What is missing of one stream, under the name and the methods of aiortc's.
+class MissingPackets:
+    """Missing packets of one stream, with the names and methods of aiortc's ``NackGenerator``.
 
     Attributes:
-        max_seq: The newest number, of 16 bits; ``None`` before the first packet.
-        missing: The numbers that did not come, in the order in which they were missed.
+        max_seq: The newest 16-bit sequence number; ``None`` before the first packet.
+        missing: The missing sequence numbers, in the order of their detection.
     """
 
     def __init__(self) -> None:
         self.max_seq: int | None = None
         self.missing: dict[int, None] = {}
         self.new: list[int] = []
-        """Those that the latest packet has shown."""
+        """Sequence numbers found missing by the latest packet."""
 
     def add(self, packet: RtpPacket) -> bool:
-        """Take a packet; return whether it shows that others are missing, see :attr:`new`."""
+        """Process a packet; return whether it reveals missing packets, see :attr:`new`."""
         number = packet.sequence_number
         self.new = []
         if self.max_seq is None:
@@ -41,26 +41,26 @@ class Missing:
         if ahead == 0 or ahead >= 0x8000:
             self.missing.pop(number, None)
             return False
-        if ahead > LEAP:
+        if ahead > MAX_GAP:
             self.missing.clear()
         else:
             self.new = [self.max_seq + step & 0xFFFF for step in range(1, ahead)]
             self.missing.update(dict.fromkeys(self.new))
-            while len(self.missing) > MOST:
+            while len(self.missing) > MAX_MISSING:
                 del self.missing[next(iter(self.missing))]
         self.max_seq = number
         return bool(self.new)
 
     def give_up(self) -> None:
-        """Ask for nothing of what is missing any more."""
+        """Request no missing packets any more."""
         self.missing.clear()
 
 
-def requests(numbers: Iterable[int]) -> Iterator[list[int]]:
-    """Cut numbers into those of single requests, in rising order, so that each fits into a packet.
+def nack_batches(numbers: Iterable[int]) -> Iterator[list[int]]:
+    """Split sequence numbers into lists for one NACK each, so that each fits into a datagram.
 
-    The order is that of the numbers of 16 bits, as aiortc's writer of such requests needs it.
+    They are sorted as 16-bit numbers, which aiortc's NACK writer requires.
     """
-    wanted = sorted(numbers)
-    for start in range(0, len(wanted), AT_ONCE):
-        yield wanted[start : start + AT_ONCE]
+    ordered = sorted(numbers)
+    for start in range(0, len(ordered), MAX_PER_NACK):
+        yield ordered[start : start + MAX_PER_NACK]

@@ -1,7 +1,7 @@
-"""Opus as libopus decodes it: with what a packet repeats of the one before, and what it makes up.
+"""Opus decoder of libopus, with in-band FEC and packet-loss concealment.
 
-FFmpeg's decoder takes packets alone, so that aiortc's has neither. libopus itself comes with PyAV:
-its wheels bundle it, and elsewhere it is what FFmpeg was linked with.
+FFmpeg's decoder, which aiortc uses, offers neither. libopus comes with PyAV: its wheels bundle it,
+and elsewhere FFmpeg is linked with it.
 """
 
 import ctypes
@@ -19,20 +19,20 @@ from .time_stretch import Samples
 RATE = 48000
 CHANNELS = 2
 
-_LONGEST = RATE * 120 // 1000
+_MAX_SAMPLES = RATE * 120 // 1000
 """Samples of the longest packet (RFC 6716 section 3.2.5)."""
 _FRAME_MS = (
     *((10, 20, 40, 60) * 3),
     *((10, 20) * 2),
     *((2.5, 5, 10, 20) * 4),
 )
-"""The length of a frame by its configuration (RFC 6716 section 3.1, table 2)."""
+"""Frame duration in milliseconds by configuration number (RFC 6716 section 3.1, table 2)."""
 
 logger = get_logger(__name__)
 
 
 def duration(packet: bytes) -> int:
-    """Return how much a packet plays (RFC 6716 section 3.1), in samples; 0 if it is malformed."""
+    """Return the duration of a packet in samples (RFC 6716 section 3.1); 0 if it is malformed."""
     if not packet:
         return 0
     frame = round(_FRAME_MS[packet[0] >> 3] * RATE / 1000)
@@ -43,17 +43,17 @@ def duration(packet: bytes) -> int:
             count = packet[1] & 0x3F if len(packet) > 1 else 0
         case _:
             count = 2
-    return frame * count if frame * count <= _LONGEST else 0
+    return frame * count if frame * count <= _MAX_SAMPLES else 0
 
 
 def is_silence(packet: bytes) -> bool:
-    """Whether a packet says that the sender sends nothing (DTX, RFC 7587 section 3.1.3)."""
+    """Return whether a packet announces silence (DTX, RFC 7587 section 3.1.3)."""
     return len(packet) <= 2
 
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """Return libopus, or ``None`` if there is none."""
+    """Load libopus; return ``None`` if there is none."""
     package = Path(av.__file__).parent
     places = (package.parent / "av.libs", package / ".dylibs", package)
     bundled = [str(path) for place in places for path in sorted(place.glob("*opus*"))]
@@ -65,15 +65,15 @@ def library() -> ctypes.CDLL | None:
             return _declare(found)
         except (OSError, AttributeError) as error:
             logger.debug("opus.library.refused name=%s error=%s", name, error)
-    logger.info("there is no libopus of its own: lost audio is made up without it")
+    logger.info("libopus was not found: lost audio is concealed without FEC")
     return None
 
 
 def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
-    """Declare what is used.
+    """Declare the functions that are used.
 
     Raises:
-        AttributeError: It is not there.
+        AttributeError: A function is missing.
     """
     create, decode = library.opus_decoder_create, library.opus_decode
     create.restype = ctypes.c_void_p
@@ -96,10 +96,10 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
 
 
 class LibopusDecoder:
-    """Decodes Opus at 48 kHz in stereo, for one thread at a time.
+    """Opus decoder for 48 kHz stereo. Not thread-safe.
 
     Raises:
-        OSError: libopus is missing or refuses; see :func:`library`.
+        OSError: libopus is missing or fails; see :func:`library`.
     """
 
     clock_rate = RATE
@@ -109,13 +109,13 @@ class LibopusDecoder:
     def __init__(self) -> None:
         found = library()
         if found is None:
-            raise OSError("there is no libopus; install PyAV's wheel, or the system's libopus")
+            raise OSError("libopus was not found; install PyAV's wheel, or libopus of the system")
         self._library = found
         error = ctypes.c_int()
         self._decoder = found.opus_decoder_create(RATE, CHANNELS, ctypes.byref(error))
         if not self._decoder:
-            raise OSError(error.value, "libopus made no decoder")
-        self._samples = array("h", bytes(2 * CHANNELS * _LONGEST))
+            raise OSError(error.value, "libopus could not create a decoder")
+        self._samples = array("h", bytes(2 * CHANNELS * _MAX_SAMPLES))
         self._address = self._samples.buffer_info()[0]
 
     def __del__(self) -> None:
@@ -123,36 +123,44 @@ class LibopusDecoder:
             self._library.opus_decoder_destroy(decoder)
 
     def duration(self, packet: bytes) -> int:
-        """Return how much a packet plays, in timestamps; 0 if it is malformed."""
+        """Return the duration of a packet in RTP timestamp units; 0 if it is malformed."""
         return duration(packet)
 
     def is_silence(self, packet: bytes) -> bool:
-        """Whether a packet says that the sender sends nothing."""
+        """Return whether a packet announces silence (DTX)."""
         return is_silence(packet)
 
-    def repeats(self, packet: bytes) -> bool:
-        """Whether a packet has what came before it once more (RFC 6716 section 2.1.7)."""
+    def has_fec(self, packet: bytes) -> bool:
+        """Return whether a packet contains in-band FEC (RFC 6716 section 2.1.7).
+
+        Always false before libopus 1.5, which cannot tell.
+        """
         if not packet or not hasattr(self._library, "opus_packet_has_lbrr"):
             return False
         return bool(self._library.opus_packet_has_lbrr(packet, len(packet)) == 1)
 
     def decode(self, packet: bytes) -> Samples:
-        """Return the interleaved samples of a packet; what is malformed is made up."""
-        samples = self._run(packet, _LONGEST, again=False)
+        """Return the interleaved samples of a packet; concealment if it is malformed."""
+        samples = self._run(packet, _MAX_SAMPLES, fec=False)
         return samples or self.conceal(duration(packet) or RATE // 50)
 
     def recover(self, packet: bytes, timestamps: int) -> Samples:
-        """Return what a packet repeats of the time before it; else it is made up."""
-        return self._run(packet, timestamps, again=True) or self.conceal(timestamps)
+        """Return the audio before a packet from its in-band FEC; concealment if it has none.
+
+        Args:
+            packet: The packet after the lost one.
+            timestamps: The duration to recover, in RTP timestamp units.
+        """
+        return self._run(packet, timestamps, fec=True) or self.conceal(timestamps)
 
     def conceal(self, timestamps: int) -> Samples:
-        """Make up so much: multiples of 2.5 ms."""
-        made = self._run(None, timestamps, again=False)
+        """Return concealment for a duration in RTP timestamp units: a multiple of 2.5 ms."""
+        made = self._run(None, timestamps, fec=False)
         return made or array("h", bytes(2 * CHANNELS * timestamps))
 
-    def _run(self, packet: bytes | None, timestamps: int, *, again: bool) -> Samples:
+    def _run(self, packet: bytes | None, timestamps: int, *, fec: bool) -> Samples:
         size = len(packet) if packet else 0
         count = self._library.opus_decode(
-            self._decoder, packet or None, size, self._address, timestamps, again
+            self._decoder, packet or None, size, self._address, timestamps, fec
         )
         return self._samples[: max(count, 0) * CHANNELS]

@@ -1,7 +1,7 @@
-"""The border to the other side's RTP and RTCP: what does not parse is dropped and counted. No I/O.
+"""Validation of received RTP and RTCP: packets that do not parse are dropped and counted.
 
-All that arrives goes through here, once, before anything else looks at it. It has passed SRTP, so
-that it comes from the other side and from nobody else; but that one may be any program at all.
+Every packet passes through here once, before any other code parses it. SRTP has authenticated it,
+so it comes from the remote peer, but that may be any program. Does no I/O.
 """
 
 import struct
@@ -27,14 +27,14 @@ from aiortc.rtp import (
 
 from icefloe.logs import get_logger
 
-MOST_PARTS = 64
-"""Packets of one compound packet that are looked at."""
+MAX_COMPOUND_PARTS = 64
+"""Maximum number of packets parsed in a compound packet."""
 
-MOST_REQUESTS = 512
-"""Entries of one NACK that are looked at, of 17 packets each (RFC 4585 section 6.2.1); no datagram
-of 1500 bytes has as many."""
+MAX_NACK_ENTRIES = 512
+"""Maximum entries parsed of a NACK, each for 17 packets (RFC 4585 section 6.2.1). No datagram of
+1500 bytes has as many."""
 
-_ONE_BYTE, _TWO_BYTES = 0xBEDE, 0x1000
+_ONE_BYTE_PROFILE, _TWO_BYTE_PROFILE = 0xBEDE, 0x1000
 _REMB = b"REMB"
 _ERRORS = (ValueError, struct.error, IndexError)
 
@@ -42,14 +42,14 @@ logger = get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Discarded:
-    """What one transport has dropped so far.
+class DiscardCounters:
+    """Counters of dropped input of one transport.
 
     Attributes:
-        datagrams: Empty ones, and those of no protocol that is spoken here (RFC 7983).
-        rtp: RTP packets that are not authentic, were received before, do not parse, belong to no
-            receiver, or could not be handled.
-        rtcp: RTCP packets likewise; of a compound packet each part counts by itself.
+        datagrams: Empty datagrams, and those of an unknown protocol (RFC 7983).
+        rtp: RTP packets that are not authentic, replayed, malformed, without a receiver, or could
+            not be handled.
+        rtcp: RTCP packets likewise; each part of a compound packet counts.
         extensions: Elements of RTP header extensions; the rest of their packet is used.
     """
 
@@ -60,14 +60,14 @@ class Discarded:
 
 
 def read_rtp(
-    data: bytes, extensions: HeaderExtensionsMap, discarded: Discarded
+    data: bytes, extensions: HeaderExtensionsMap, discarded: DiscardCounters
 ) -> RtpPacket | None:
-    """Return a packet (RFC 3550 section 5.1); ``None`` if it does not parse.
+    """Return a parsed packet (RFC 3550 section 5.1); ``None`` if it is malformed.
 
     Args:
-        data: What came, decrypted.
-        extensions: Reads its header extensions; :class:`Extensions` raises nothing.
-        discarded: Counts.
+        data: The decrypted packet.
+        extensions: Parser of the header extensions; :class:`HeaderExtensionParser` never raises.
+        discarded: Counters.
     """
     try:
         return RtpPacket.parse(data, extensions)
@@ -77,30 +77,30 @@ def read_rtp(
         return None
 
 
-class Extensions(HeaderExtensionsMap):
-    """The header extensions that were negotiated, read leniently.
+class HeaderExtensionParser(HeaderExtensionsMap):
+    """Lenient parser of the negotiated header extensions.
 
-    An element under an id that means another extension, as there may be between an offer and its
-    answer, or of a length that this one cannot have, is passed over.
+    An element is ignored if its length is invalid. This happens between an offer and its answer,
+    while an id may stand for another extension.
 
     Args:
-        discarded: Counts.
+        discarded: Counters.
     """
 
-    def __init__(self, discarded: Discarded) -> None:
+    def __init__(self, discarded: DiscardCounters) -> None:
         super().__init__()
         self._discarded = discarded
         self._readers: dict[int, tuple[str, Callable[[bytes], object]]] = {}
 
     def configure(self, parameters: RTCRtpParameters) -> None:
-        """Take note of ids; those that were noted before stay known."""
+        """Add negotiated ids; those added before stay known."""
         super().configure(parameters)
         for extension in parameters.headerExtensions:
             if extension.uri in _READERS:
                 self._readers[extension.id] = _READERS[extension.uri]
 
     def get(self, extension_profile: int, extension_value: bytes) -> HeaderExtensions:
-        """Return the values of a packet."""
+        """Return the header extension values of a packet."""
         values = HeaderExtensions()
         for id, value in self._elements(extension_profile, extension_value):
             reader = self._readers.get(id)
@@ -115,10 +115,10 @@ class Extensions(HeaderExtensionsMap):
         return values
 
     def _elements(self, profile: int, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield the elements of RFC 8285 section 4, up to the first that is malformed."""
-        one_byte = profile == _ONE_BYTE
-        if not one_byte and profile & 0xFFF0 != _TWO_BYTES:
-            return  # something else of RFC 3550 section 5.3.1, which may be ignored
+        """Yield the elements of RFC 8285 section 4, up to the first malformed one."""
+        one_byte = profile == _ONE_BYTE_PROFILE
+        if not one_byte and profile & 0xFFF0 != _TWO_BYTE_PROFILE:
+            return  # another format of RFC 3550 section 5.3.1, which may be ignored
         at, header = 0, 1 if one_byte else 2
         while at < len(data):
             if data[at] == 0:
@@ -151,7 +151,7 @@ def _text(value: bytes) -> str:
 def _number(size: int, *, signed: bool = False) -> Callable[[bytes], int]:
     def read(value: bytes) -> int:
         if len(value) != size:
-            raise ValueError(f"{len(value)} bytes in the place of {size}")
+            raise ValueError(f"{len(value)} bytes instead of {size}")
         return int.from_bytes(value, "big", signed=signed)
 
     return read
@@ -159,7 +159,7 @@ def _number(size: int, *, signed: bool = False) -> Callable[[bytes], int]:
 
 def _level(value: bytes) -> tuple[bool, int]:
     if not value:
-        raise ValueError("no level")
+        raise ValueError("the audio level is empty")
     return value[0] > 127, value[0] & 127
 
 
@@ -177,22 +177,27 @@ _READERS: dict[str, tuple[str, Callable[[bytes], object]]] = {
 }
 
 
-def read_rtcp(data: bytes, discarded: Discarded) -> list[AnyRtcpPacket]:
-    """Return the packets of a compound packet (RFC 3550 section 6.1) that parse.
+def read_rtcp(data: bytes, discarded: DiscardCounters) -> list[AnyRtcpPacket]:
+    """Return the valid packets of a compound packet (RFC 3550 section 6.1).
 
-    Where one is of no use those after it are, as long as the lengths are right. Types that are not
-    known are passed over.
+    A malformed packet is skipped as long as its length is valid. Packets of unknown types are
+    ignored.
 
     Args:
-        data: What came, decrypted.
-        discarded: Counts.
+        data: The decrypted compound packet.
+        discarded: Counters.
     """
     packets: list[AnyRtcpPacket] = []
     at = parts = 0
     while at < len(data):
         parts += 1
         end = at + 4 + 4 * int.from_bytes(data[at + 2 : at + 4], "big")
-        if at + 4 > len(data) or end > len(data) or data[at] >> 6 != 2 or parts > MOST_PARTS:
+        if (
+            at + 4 > len(data)
+            or end > len(data)
+            or data[at] >> 6 != 2
+            or parts > MAX_COMPOUND_PARTS
+        ):
             discarded.rtcp += 1
             logger.debug("rtcp.dropped size=%d reason=framing", len(data))
             break
@@ -206,25 +211,25 @@ def read_rtcp(data: bytes, discarded: Discarded) -> list[AnyRtcpPacket]:
 
 
 def _bounded(part: bytes) -> bytes:
-    """Return a packet without what need not be looked at."""
+    """Return a packet without profile extensions and excess NACK entries."""
     kind, count, is_padded = part[1], part[0] & 31, part[0] & 32
     if is_padded:
         return part
     if kind == RTCP_SR:
-        most = 28 + 24 * count  # what a profile adds follows (RFC 3550 section 6.4.3)
+        max_size = 28 + 24 * count  # a profile-specific extension follows (RFC 3550 section 6.4.3)
     elif kind == RTCP_RR:
-        most = 8 + 24 * count
+        max_size = 8 + 24 * count
     elif kind == RTCP_RTPFB:
-        most = 12 + 4 * MOST_REQUESTS
+        max_size = 12 + 4 * MAX_NACK_ENTRIES
     else:
         return part
-    if len(part) <= most:
+    if len(part) <= max_size:
         return part
-    return part[:2] + (most // 4 - 1).to_bytes(2, "big") + part[4:most]
+    return part[:2] + (max_size // 4 - 1).to_bytes(2, "big") + part[4:max_size]
 
 
 def _checked(part: bytes) -> list[AnyRtcpPacket]:
-    """Parse a packet.
+    """Parse a packet, and correct what aiortc's parser misses.
 
     Raises:
         ValueError: It is malformed.
@@ -232,18 +237,18 @@ def _checked(part: bytes) -> list[AnyRtcpPacket]:
     packets = RtcpPacket.parse(part)
     for packet in packets:
         if isinstance(packet, RtcpRtpfbPacket):
-            # The mask may reach over the wrap of the numbers, which aiortc's parser does not.
-            packet.lost = [number & 0xFFFF for number in packet.lost[: 17 * MOST_REQUESTS]]
+            # The bit mask may extend beyond 65535, which aiortc's parser does not wrap.
+            packet.lost = [number & 0xFFFF for number in packet.lost[: 17 * MAX_NACK_ENTRIES]]
         elif isinstance(packet, RtcpPsfbPacket):
             if packet.fmt == RTCP_PSFB_APP and packet.fci[:4] == _REMB:
                 unpack_remb_fci(packet.fci)
             elif packet.fmt == RTCP_PSFB_FIR and len(packet.fci) % 8:
-                raise ValueError("a FIR has entries of eight bytes (RFC 5104 section 4.3.1.1)")
+                raise ValueError("the entries of a FIR have eight bytes (RFC 5104 section 4.3.1.1)")
     return packets
 
 
-def asked_for_key_frame(packet: AnyRtcpPacket) -> list[int]:
-    """Return the SSRCs of which a FIR wants a key frame; its header has 0 in the place of them."""
+def fir_ssrcs(packet: AnyRtcpPacket) -> list[int]:
+    """Return the SSRCs requested by a FIR; they are in its entries, not in its header."""
     if not isinstance(packet, RtcpPsfbPacket) or packet.fmt != RTCP_PSFB_FIR:
         return []
     return [int.from_bytes(packet.fci[at : at + 4], "big") for at in range(0, len(packet.fci), 8)]

@@ -1,4 +1,4 @@
-"""A track that the other side sends."""
+"""Track of media received from the remote peer."""
 
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
@@ -8,27 +8,27 @@ from .capture_time import CaptureTimes
 from .frame_queue import FrameQueue
 from .muting import Muting
 
-_AUDIO = 50, 5, 100
-"""Frames of 20 ms that wait to be read, how many of them do after more had to go, and how many come
-unread before none is decoded any more."""
-_VIDEO = 3, 3, 90
-"""Likewise pictures: they are large."""
+_AUDIO_QUEUE = 50, 5, 100
+"""Sizes of the queue of 20 ms audio frames: capacity, frames kept after an overflow, and unread
+frames after which decoding stops."""
+_VIDEO_QUEUE = 3, 3, 90
+"""The same for video frames, which are large."""
 
 
 class RemoteTrack(RemoteStreamTrack):
-    """A track that the other side sends, as ``track`` events and ``peer.tracks()`` have it.
+    """A track of received media, as in the ``track`` event and ``peer.tracks()``.
 
-    ``recv()`` gives an ``av.AudioFrame`` of 20 ms each 20 ms, or an ``av.VideoFrame`` for each
-    picture. Audio goes on through loss, which is concealed, and through silence; it pauses a few
-    seconds after the sender stopped, and ``pts`` says for how long. ``pts`` counts in units of
-    ``time_base`` from the first frame on, whatever wraps or begins anew at the sender.
+    ``recv()`` returns an ``av.AudioFrame`` of 20 ms every 20 ms, or each ``av.VideoFrame``. Audio
+    continues through packet loss, which is concealed, and through silence. It pauses a few seconds
+    after the sender stops, and ``pts`` then skips that time. ``pts`` starts at 0, in units of
+    ``time_base``, and continues when the sender's timestamps wrap or restart.
 
-    A track that nobody reads grows nothing, and after 100 frames of audio, or 90 pictures, nothing
-    of it is decoded. A reader that is late by less than a second of audio loses nothing; one that
-    was away for longer goes on with the latest 100 ms. Where pictures were not decoded, it waits
-    for a key frame, which is asked for.
+    The queue of an unread track is bounded. After 100 unread audio frames or 90 unread video
+    frames, decoding stops. A reader that is late by less than a second of audio loses nothing;
+    after a longer time it continues with the latest 100 ms. If video was not decoded meanwhile, it
+    continues with a key frame, which is requested.
 
-    It emits ``mute`` and ``unmute``, without an argument, when :attr:`muted` changes.
+    It emits ``mute`` and ``unmute``, without arguments, when :attr:`muted` changes.
     """
 
     frames: FrameQueue[AudioFrame | VideoFrame]
@@ -36,37 +36,40 @@ class RemoteTrack(RemoteStreamTrack):
     muting: Muting
 
     def begin(self) -> None:
-        """Take the place of aiortc's; within an event loop."""
-        self.frames = FrameQueue(*(_AUDIO if self.kind == "audio" else _VIDEO))
+        """Initialize the members added to aiortc's track. Call it within an event loop."""
+        self.frames = FrameQueue(*(_AUDIO_QUEUE if self.kind == "audio" else _VIDEO_QUEUE))
         self.times = CaptureTimes()
         self.muting = Muting()
 
     @property
     def muted(self) -> bool:
-        """Whether nothing comes: before the first packet, while the negotiated direction has
-        nothing received, and after 3 s without a packet (W3C mediacapture-main 4.3.1). Silence and
-        black pictures, which a sender sends for a track that is not enabled, are something."""
+        """True while no media arrives (W3C mediacapture-main 4.3.1).
+
+        That is before the first packet, while the negotiated direction does not include receiving,
+        and after 3 s without a packet. The silence and the black frames of a disabled track count
+        as media.
+        """
         return self.muting.muted
 
     @property
     def dropped(self) -> int:
-        """How many frames were decoded and not read in time."""
+        """Number of decoded frames that were dropped unread."""
         return self.frames.dropped
 
     def capture_time(self, frame: AudioFrame | VideoFrame) -> float | None:
-        """Return when the other side captured a frame of this track.
+        """Return the capture time of a frame of this track, on the sender's clock.
 
-        The times of audio and video that come from one sender are on one clock, the one of its
-        RTCP sender reports (RFC 3550 section 6.4.1): the difference is how far they are apart. It
-        is the clock of the other machine, and need not agree with this one's. Between two frames
-        of audio it may pass a little more or less than they last, where the delay was changed.
+        The times of audio and video from one sender use the same clock, that of its RTCP sender
+        reports (RFC 3550 section 6.4.1), so they can be synchronized. The clock may differ from
+        that of this machine. Between two audio frames, slightly more or less than their duration
+        may pass where the jitter buffer adjusts its delay.
 
         Args:
-            frame: A frame with the ``pts`` that it was given, or one that was made of it.
+            frame: A frame with its original ``pts``, or one derived from it.
 
         Returns:
-            Seconds since 1970 (Unix time); ``None`` before the first report, which comes within
-            the first seconds, and for frames that are long past.
+            Seconds since 1970 (Unix time); ``None`` before the first sender report, which arrives
+            within the first seconds, and for very old frames.
         """
         return None if frame.pts is None else self.times.capture_time(frame.pts)
 
@@ -87,6 +90,6 @@ class RemoteTrack(RemoteStreamTrack):
         return frame
 
     def stop(self) -> None:
-        """End the track; who waits in :meth:`recv` is told."""
+        """End the track; a pending :meth:`recv` raises ``MediaStreamError``."""
         super().stop()
         self.frames.end()

@@ -1,34 +1,34 @@
-"""What is received, decrypted: counted where it is refused, from a bounded number of sources."""
+"""SRTP decryption of received packets, with counted failures and a bounded number of SSRCs."""
 
 from collections.abc import Callable
 
 from pylibsrtp import Error, Session
 
-from .packet_validation import Discarded
-from .ssrc import Sources
+from .packet_validation import DiscardCounters
+from .ssrc import SsrcTable
 
 
-class Incoming:
-    """The SRTP session of what is received: counts what is refused, and bounds its sources.
+class SrtpReceiver:
+    """The SRTP session for received packets.
 
     Args:
-        session: Decrypts.
-        discarded: Counts.
-        forget: Is told of a source that is forgotten, because there are too many.
+        session: Decrypts and authenticates packets.
+        discarded: Counters.
+        forget: Called with an SSRC that is removed because there are too many.
     """
 
     def __init__(
-        self, session: Session, discarded: Discarded, forget: Callable[[int], None]
+        self, session: Session, discarded: DiscardCounters, forget: Callable[[int], None]
     ) -> None:
         self._session, self._discarded, self._forget = session, discarded, forget
-        self._sources = Sources()
+        self._ssrcs = SsrcTable()
 
     def unprotect(self, packet: bytes) -> bytes:
-        """Return an RTP packet in the clear.
+        """Return a decrypted RTP packet.
 
         Raises:
-            pylibsrtp.Error: It is not authentic, was received before, or is longer than any that
-                SRTP makes here, which pylibsrtp takes for a mistake of the program.
+            pylibsrtp.Error: The packet is not authentic, replayed, or larger than pylibsrtp's
+                buffer.
         """
         try:
             plain = self._session.unprotect(packet)
@@ -39,7 +39,7 @@ class Incoming:
         return plain
 
     def unprotect_rtcp(self, packet: bytes) -> bytes:
-        """Return an RTCP packet in the clear; otherwise as :meth:`unprotect`."""
+        """Return a decrypted RTCP packet; otherwise like :meth:`unprotect`."""
         try:
             plain = self._session.unprotect_rtcp(packet)
         except (Error, ValueError) as error:
@@ -49,7 +49,7 @@ class Incoming:
         return plain
 
     def _note(self, ssrc: bytes) -> None:
-        forgotten = self._sources.note(int.from_bytes(ssrc, "big"))
+        forgotten = self._ssrcs.note(int.from_bytes(ssrc, "big"))
         if forgotten is not None:
             self._session.remove_stream(forgotten)
             self._forget(forgotten)

@@ -1,9 +1,8 @@
-"""Audio played a little faster or slower at its own pitch: one period is left out, or repeated.
+"""Time stretching of audio without pitch change: one pitch period is removed or repeated.
 
-A sound that is voiced repeats itself each 2.5 to 15 ms. Where two such periods are alike, one fades
-into the other, and nothing but the length changes. Where nothing repeats, nothing is done, unless
-it is so quiet that no one hears a difference. This is WSOLA (Verhelst and Roelands, 1993) with a
-single step.
+Voiced sound is periodic with 2.5 to 15 ms. Two similar adjacent periods are cross-faded, so only
+the duration changes. Where no period is found, nothing is done, unless the audio is so quiet that
+no difference is audible. This is WSOLA (Verhelst and Roelands, 1993) with a single step.
 """
 
 from array import array
@@ -14,92 +13,96 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     Samples: TypeAlias = array[int]
+    """Signed 16-bit samples; those of several channels are interleaved."""
 else:
     Samples = array  # which takes no parameters before Python 3.12
 """Signed samples of 16 bits, those of several channels interleaved."""
 
-SHORTEST, LONGEST = 0.0025, 0.015
-"""The periods that are looked for, in seconds."""
+MIN_PERIOD, MAX_PERIOD = 0.0025, 0.015
+"""Range of periods searched, in seconds."""
 
-_ALIKE = 0.9
-_QUIET = 100.0
-"""The root mean square of what is taken for silence: 50 dB below full scale."""
+_MIN_CORRELATION = 0.9
+"""Minimum normalized correlation of two periods."""
+_SILENCE_RMS = 100.0
+"""Maximum root mean square of audio that counts as silence: 50 dB below full scale."""
 _COARSE_RATE = 4000
+"""Sample rate of the coarse search, in Hz."""
 
 
-def needed(rate: int) -> int:
-    """Return how many samples of one channel it takes to find the longest periods."""
-    return 2 * round(LONGEST * rate)
+def samples_needed(rate: int) -> int:
+    """Return how many samples of one channel are needed to find the longest period."""
+    return 2 * round(MAX_PERIOD * rate)
 
 
-def period(mono: Samples, rate: int) -> int | None:
-    """Return the period after which a sound is most like itself.
+def find_period(mono: Samples, rate: int) -> int | None:
+    """Return the pitch period of a sound.
 
     Args:
-        mono: Samples; with fewer than :func:`needed` only shorter periods are found.
-        rate: Samples a second.
+        mono: Samples of one channel; with fewer than :func:`samples_needed`, only shorter periods
+            are found.
+        rate: Samples per second.
 
     Returns:
-        A number of samples, or ``None`` if it is not alike after any.
+        The period in samples, or ``None`` if no period is similar enough.
     """
-    longest, shortest = min(round(LONGEST * rate), len(mono) // 2), round(SHORTEST * rate)
+    longest, shortest = min(round(MAX_PERIOD * rate), len(mono) // 2), round(MIN_PERIOD * rate)
     if longest <= shortest:
         return None
     head = mono[: 2 * longest]
-    if sqrt(sum(map(mul, head, head)) / len(head)) < _QUIET:
+    if sqrt(sum(map(mul, head, head)) / len(head)) < _SILENCE_RMS:
         return longest
     factor = max(1, rate // _COARSE_RATE)
     coarse = [sum(head[i : i + factor]) for i in range(0, len(head) - factor + 1, factor)]
     window = longest // factor
 
     def fitness(lag: int) -> tuple[float, int]:
-        # Of several periods that do as well, all of them at once.
-        return round(_likeness(coarse, lag, min(window, len(coarse) - lag)), 1), lag
+        # Of several equally good lags, prefer the longest: several periods at once.
+        return round(_correlation(coarse, lag, min(window, len(coarse) - lag)), 1), lag
 
     about = max(range(max(1, shortest // factor), window + 1), key=fitness)
     around = range(max(shortest, (about - 1) * factor), min(longest, (about + 1) * factor) + 1)
     length = max(shortest, longest // 3)
-    best = max(around, key=lambda lag: _likeness(head, lag, length))
-    return best if _likeness(head, best, best) >= _ALIKE else None
+    best = max(around, key=lambda lag: _correlation(head, lag, length))
+    return best if _correlation(head, best, best) >= _MIN_CORRELATION else None
 
 
-def _likeness(sound: Sequence[int], lag: int, length: int) -> float:
-    """Return the normalized correlation of a sound with itself, later by ``lag``."""
+def _correlation(sound: Sequence[int], lag: int, length: int) -> float:
+    """Return the normalized autocorrelation of ``length`` samples at a lag."""
     first, later = sound[:length], sound[lag : lag + length]
     energy = sum(map(mul, first, first)) * sum(map(mul, later, later))
     return sum(map(mul, first, later)) / sqrt(energy) if energy else 0.0
 
 
 def accelerate(samples: Samples, channels: int, rate: int) -> Samples | None:
-    """Leave out one period near the beginning.
+    """Remove one period near the beginning.
 
     Args:
-        samples: Interleaved samples; :func:`needed` of each channel are looked at.
-        channels: How many channels they have.
-        rate: Samples of a channel a second.
+        samples: Interleaved samples; :func:`samples_needed` samples of each channel are searched.
+        channels: Number of channels.
+        rate: Samples per second and channel.
 
     Returns:
-        Fewer samples, or ``None`` if they are not alike anywhere.
+        Fewer samples, or ``None`` if no period was found.
     """
-    found = period(_mono(samples, channels), rate)
+    found = find_period(_mono(samples, channels), rate)
     if found is None:
         return None
     size = found * channels
-    return fade(samples[:size], samples[size : 2 * size], channels) + samples[2 * size :]
+    return cross_fade(samples[:size], samples[size : 2 * size], channels) + samples[2 * size :]
 
 
 def decelerate(samples: Samples, channels: int, rate: int) -> Samples | None:
-    """Repeat one period near the beginning; otherwise as :func:`accelerate`."""
-    found = period(_mono(samples, channels), rate)
+    """Repeat one period near the beginning; otherwise like :func:`accelerate`."""
+    found = find_period(_mono(samples, channels), rate)
     if found is None:
         return None
     size = found * channels
-    again = fade(samples[size : 2 * size], samples[:size], channels)
+    again = cross_fade(samples[size : 2 * size], samples[:size], channels)
     return samples[:size] + again + samples[size:]
 
 
-def fade(out: Samples, into: Samples, channels: int) -> Samples:
-    """Fade from one sound to another of the same length."""
+def cross_fade(out: Samples, into: Samples, channels: int) -> Samples:
+    """Cross-fade from one sound to another of the same length."""
     frames = len(out) // channels or 1
     mixed = array("h", bytes(2 * len(out)))
     for channel in range(channels):
@@ -116,5 +119,5 @@ def fade(out: Samples, into: Samples, channels: int) -> Samples:
 
 
 def _mono(samples: Samples, channels: int) -> Samples:
-    # The first channel stands for all: what is in none but another is rare, and merely less smooth.
+    # Search the first channel only. Sound in another channel alone is rare, and only less smooth.
     return samples[::channels]

@@ -7,10 +7,10 @@ from aiortc.rtp import RtpPacket
 
 from icefloe.encoding import is_key_frame
 from icefloe.encoding.packing import Packer
-from icefloe.peer.rtp.receive.bitstream_size import Sizes, announced
-from icefloe.peer.rtp.receive.depacketizer import Intake
-from icefloe.peer.rtp.receive.encoded_stream import Origin
-from icefloe.peer.rtp.receive.loss_repair import Step
+from icefloe.peer.rtp.receive.bitstream_size import FrameSizeLimit, announced_size
+from icefloe.peer.rtp.receive.depacketizer import Depacketizer
+from icefloe.peer.rtp.receive.encoded_stream import EncodedStream
+from icefloe.peer.rtp.receive.loss_repair import RepairAction
 from tests.fuzz.target import join, split
 
 LARGEST = 1500
@@ -36,12 +36,12 @@ class Depayload:
         )
 
     def __call__(self, data: bytes) -> object:
-        self._sizes = Sizes()
+        self._sizes = FrameSizeLimit()
         self._packer = Packer(self._name, 0)
         self._now = 1000.0
-        intake = Intake("video", self._deliver)
-        origin = self._origin = Origin(lambda: None)
-        origin.interrupted()
+        intake = Depacketizer("video", self._deliver)
+        origin = self._origin = EncodedStream(lambda: None)
+        origin.interrupt()
         number = 65530
         for part in split(data):
             if len(part) < _LEAST:
@@ -56,13 +56,14 @@ class Depayload:
                 payload=part[_LEAST:LARGEST],
             )
             self._now += 0.1
-            if not intake.takes(self._now, packet.ssrc):
+            if not intake.accepts(self._now, packet.ssrc):
                 continue
             intake.missing.add(packet)
-            intake.picture_part(self._now, packet, self._codec, is_again=False)
-            assembly = intake.assembly
-            if intake.repair.look(self._now, assembly.gap, has_gap=assembly.has_gap) is Step.SKIP:
-                assembly.skip()
+            intake.put_video(self._now, packet, self._codec, is_retransmission=False)
+            assembler, next_action = intake.assembler, intake.repair.next_action
+            action = next_action(self._now, assembler.gap, has_gap=assembler.has_gap)
+            if action is RepairAction.SKIP:
+                assembler.skip()
                 intake.missing.give_up()
         return intake.discarded
 
@@ -70,7 +71,7 @@ class Depayload:
         self, codec: RTCRtpCodecParameters, data: bytes, pts: int, *, ssrc: int, timestamp: int
     ) -> None:
         self._origin.take(codec, data, timestamp)
-        if (size := announced(self._name, data)) is not None:
+        if (size := announced_size(self._name, data)) is not None:
             self._sizes.refusal(self._now, size)
         is_key_frame(self._name, data)
         for payload in self._packer.pack(data):

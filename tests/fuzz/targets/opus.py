@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from icefloe.peer.rtp.receive import opus_decoder
-from icefloe.peer.rtp.receive.audio_receiver import Hearing
+from icefloe.peer.rtp.receive.audio_receiver import AudioReceiver
 from icefloe.peer.rtp.receive.capture_time import CaptureTimes
 from icefloe.peer.rtp.receive.jitter_buffer import STEP
 from tests.fuzz.target import Target, join, split
@@ -22,7 +22,7 @@ AFTERWARDS = 4
 
 
 def _hear(data: bytes) -> object:
-    hearing, now = Hearing(CaptureTimes()), 1000.0
+    hearing, now = AudioReceiver(CaptureTimes()), 1000.0
     for part in split(data):
         if len(part) < _LEAST:
             continue
@@ -46,7 +46,7 @@ def _hear(data: bytes) -> object:
     return hearing.stats
 
 
-def _play(hearing: Hearing, now: float) -> float:
+def _play(hearing: AudioReceiver, now: float) -> float:
     now += STEP
     frame = hearing.next(now)
     assert frame is None or frame.samples == round(frame.sample_rate * STEP)

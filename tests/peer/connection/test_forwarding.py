@@ -18,7 +18,7 @@ from icefloe.peer import (
     forward,
 )
 from icefloe.peer._aiortc import Receiver, Sender
-from icefloe.peer.rtp.receive.encoded_stream import Origin
+from icefloe.peer.rtp.receive.encoded_stream import EncodedStream
 from tests.encoding.test_video import picture
 from tests.helpers.hops import hop, pictures, until_loud
 from tests.helpers.pairs import closing
@@ -48,12 +48,12 @@ async def test_viewers_see_what_came_and_nothing_is_decoded(codec: str, source: 
             assert times == sorted(set(times))
         receiver = middle.getReceivers()[0]
         assert isinstance(receiver, Receiver)
-        while not receiver.origin._skips:  # nobody reads what is decoded
+        while not receiver.origin._needs_key_frame:  # nobody reads what is decoded
             await pictures(viewers[0][0], 1)
         assert isinstance(remote, RemoteTrack)
         assert len(remote.frames) == 0
         # Who reads the decoded track too gets pictures, from a key frame on.
-        while receiver.origin._skips:
+        while receiver.origin._needs_key_frame:
             await pictures(remote, 1)
         await pictures(remote, 2)
         await pictures(viewers[1][0], 2)
@@ -167,7 +167,7 @@ def frames(count: int, *keys: int) -> list[bytes]:
 
 async def test_a_viewer_that_does_not_read_loses_whole_pictures_and_grows_nothing() -> None:
     asked: list[None] = []
-    origin = Origin(lambda: asked.append(None))
+    origin = EncodedStream(lambda: asked.append(None))
     viewer = ForwardedTrack(origin, "video")
     assert isinstance(viewer, EncodedTrack)
     data = frames(2)
@@ -185,7 +185,7 @@ async def test_a_viewer_that_does_not_read_loses_whole_pictures_and_grows_nothin
 
 
 async def test_the_payloads_are_made_once_for_all() -> None:
-    origin = Origin(lambda: None)
+    origin = EncodedStream(lambda: None)
     viewers = [ForwardedTrack(origin, "video") for _ in range(3)]
     origin.take(VP8, frames(1)[0], 0)
     packets = [await viewer.recv() for viewer in viewers]
@@ -193,11 +193,11 @@ async def test_the_payloads_are_made_once_for_all() -> None:
 
 
 async def test_sound_that_comes_too_late_is_left_out_and_times_wrap() -> None:
-    origin = Origin(lambda: None)
+    origin = EncodedStream(lambda: None)
     viewer = ForwardedTrack(origin, "audio")
     start = 0xFFFFFFFF - 960
     for step in (0, 1, 3, 2, 4):
-        origin.take_sound(OPUS, bytes([step]), start + step * 960 & 0xFFFFFFFF)
+        origin.take_audio(OPUS, bytes([step]), start + step * 960 & 0xFFFFFFFF)
     got = [await viewer.recv() for _ in range(4)]
     assert [(bytes(packet), packet.pts) for packet in got] == [
         (b"\0", 0),

@@ -1,4 +1,4 @@
-"""Sizes that bitstreams announce, as encoders write them and as nobody sane does."""
+"""FrameSizeLimit that bitstreams announce, as encoders write them and as nobody sane does."""
 
 import random
 import re
@@ -7,7 +7,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
-from icefloe.peer.rtp.receive.bitstream_size import GROWTHS, MOST_PIXELS, PERIOD, Sizes, announced
+from icefloe.peer.rtp.receive.bitstream_size import (
+    GROWTH_PERIOD,
+    MAX_GROWTHS,
+    MOST_PIXELS,
+    FrameSizeLimit,
+    announced_size,
+)
 from tests.peer.rtp.test_large_pictures import encoded
 
 SIZES = [(64, 48), (640, 480), (1280, 720), (1920, 1080), (1080, 1920), (4096, 2304)]
@@ -15,10 +21,10 @@ SIZES = [(64, 48), (640, 480), (1280, 720), (1920, 1080), (1080, 1920), (4096, 2
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_the_size_that_an_encoder_writes_is_read(width: int, height: int) -> None:
-    assert announced("VP8", encoded("VP8", width, height)) == (width, height)
+    assert announced_size("VP8", encoded("VP8", width, height)) == (width, height)
     whole = -(-width // 16) * 16, -(-height // 16) * 16
-    assert announced("H264", encoded("H264", width, height)) == whole
-    assert Sizes().refusal(0.0, whole) is None
+    assert announced_size("H264", encoded("H264", width, height)) == whole
+    assert FrameSizeLimit().refusal(0.0, whole) is None
 
 
 def bits(*fields: int | tuple[int, int]) -> bytes:
@@ -45,12 +51,12 @@ def parameter_set(
 
 
 def test_sequence_parameter_sets_of_every_form_are_read() -> None:
-    assert announced("H264", parameter_set(40, 30)) == (640, 480)
-    assert announced("H264", parameter_set(40, 30, whole=0)) == (640, 960)
-    assert announced("H264", parameter_set(40, 30, order=(0, 4))) == (640, 480)
-    assert announced("H264", parameter_set(1 << 16, 1 << 16)) == (1 << 20, 1 << 20)
+    assert announced_size("H264", parameter_set(40, 30)) == (640, 480)
+    assert announced_size("H264", parameter_set(40, 30, whole=0)) == (640, 960)
+    assert announced_size("H264", parameter_set(40, 30, order=(0, 4))) == (640, 480)
+    assert announced_size("H264", parameter_set(1 << 16, 1 << 16)) == (1 << 20, 1 << 20)
     both = parameter_set(40, 30) + parameter_set(1000, 1000) + parameter_set(4, 3)
-    assert announced("H264", both) == (16000, 16000)
+    assert announced_size("H264", both) == (16000, 16000)
     scaling = bits(
         (100, 8),
         (0, 8),
@@ -72,22 +78,22 @@ def test_sequence_parameter_sets_of_every_form_are_read() -> None:
         29,
         (1, 1),
     )
-    assert announced("H264", b"\0\0\1\x67" + scaling) == (640, 480)
+    assert announced_size("H264", b"\0\0\1\x67" + scaling) == (640, 480)
 
 
 @pytest.mark.parametrize("codec", ["VP8", "H264", "VP9", ""])
 def test_what_tells_no_size_has_none(codec: str) -> None:
     for data in (b"", b"\0", b"\0\0\1", b"\0\0\1\x67", b"\0\0\1\x67" + bytes(5000), b"\x01" * 20):
-        size = announced(codec, data)
+        size = announced_size(codec, data)
         assert size is None or codec == "VP8"
 
 
 @given(data=st.binary(max_size=400), codec=st.sampled_from(["VP8", "H264"]))
 def test_no_bytes_do_any_harm(data: bytes, codec: str) -> None:
-    for size in (announced(codec, data), announced(codec, b"\0\0\1\x67" + data)):
+    for size in (announced_size(codec, data), announced_size(codec, b"\0\0\1\x67" + data)):
         assert size is None or min(size) >= 0
         if size is not None:
-            Sizes().refusal(0.0, size)
+            FrameSizeLimit().refusal(0.0, size)
 
 
 def test_damaged_parameter_sets_do_no_harm() -> None:
@@ -97,11 +103,11 @@ def test_damaged_parameter_sets_do_no_harm() -> None:
         data = bytearray(whole[:200])
         for _ in range(chance.randrange(1, 8)):
             data[chance.randrange(len(data))] = chance.randrange(256)
-        announced("H264", bytes(data))
+        announced_size("H264", bytes(data))
 
 
 def test_thousands_of_parameter_sets_cost_no_more_than_some() -> None:
-    assert announced("H264", parameter_set(40, 30) * 10_000) == (640, 480)
+    assert announced_size("H264", parameter_set(40, 30) * 10_000) == (640, 480)
 
 
 @pytest.mark.parametrize(
@@ -117,34 +123,34 @@ def test_thousands_of_parameter_sets_cost_no_more_than_some() -> None:
     ],
 )
 def test_pictures_are_bounded_in_either_orientation(size: tuple[int, int], fits: bool) -> None:
-    assert (Sizes().refusal(0.0, size) is None) == fits
+    assert (FrameSizeLimit().refusal(0.0, size) is None) == fits
     assert MOST_PIXELS == 4096 * 2304
 
 
 def test_a_stream_that_grows_too_often_is_refused_until_it_is_stable() -> None:
-    sizes = Sizes()
+    sizes = FrameSizeLimit()
     taken = [sizes.refusal(i / 10, (100 + i, 100)) is None for i in range(50)]
-    assert taken == [True] * (GROWTHS + 1) + [False] * (50 - GROWTHS - 1)
+    assert taken == [True] * (MAX_GROWTHS + 1) + [False] * (50 - MAX_GROWTHS - 1)
     # What does not grow is taken meanwhile, and growing is again after a while.
     assert sizes.refusal(6.0, (100, 100)) is None
     assert sizes.refusal(6.1, (120, 100)) is not None
-    assert sizes.refusal(PERIOD + 1, (120, 100)) is None
+    assert sizes.refusal(GROWTH_PERIOD + 1, (120, 100)) is None
 
 
 def test_going_up_and_down_in_turn_counts_as_growing() -> None:
-    sizes = Sizes()
+    sizes = FrameSizeLimit()
     taken = [sizes.refusal(i / 10, (640 if i % 2 else 320, 240)) is None for i in range(40)]
-    assert taken.count(True) == GROWTHS + 20
+    assert taken.count(True) == MAX_GROWTHS + 20
 
 
 @given(steps=st.lists(st.tuples(st.floats(0, 30), st.integers(1, 3000)), max_size=100))
 def test_no_minute_has_more_growths_than_are_said(steps: list[tuple[float, int]]) -> None:
-    sizes, now, before, grown = Sizes(), 0.0, 0, list[float]()
+    sizes, now, before, grown = FrameSizeLimit(), 0.0, 0, list[float]()
     for passed, width in steps:
         now += passed
         if sizes.refusal(now, (width, 100)) is None:
             if 0 < before < width:
                 grown.append(now)
             before = width
-    assert all(b - a >= PERIOD for a, b in zip(grown, grown[GROWTHS:], strict=False))
+    assert all(b - a >= GROWTH_PERIOD for a, b in zip(grown, grown[MAX_GROWTHS:], strict=False))
     assert all(a <= b for a, b in pairwise(grown))

@@ -13,12 +13,12 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av import VideoFrame
 
 from icefloe.encoding import is_key_frame
-from icefloe.peer.rtp.receive.decode_queue import INSIST, MOST, Backlog
+from icefloe.peer.rtp.receive.decode_queue import KEY_FRAME_RETRY, MAX_FRAMES, DecodeQueue
 from icefloe.peer.rtp.receive.frame_queue import FrameQueue
 
 
 def test_a_decoder_that_keeps_up_gets_everything_in_order() -> None:
-    backlog: Backlog[int] = Backlog()
+    backlog: DecodeQueue[int] = DecodeQueue()
     for number in range(100):
         assert not backlog.put(number / 30, number, is_key_frame=number == 0)
         assert backlog.take() == number
@@ -27,22 +27,22 @@ def test_a_decoder_that_keeps_up_gets_everything_in_order() -> None:
 
 
 def test_one_that_does_not_begins_again_with_a_key_frame() -> None:
-    backlog: Backlog[int] = Backlog()
-    for number in range(MOST):
+    backlog: DecodeQueue[int] = DecodeQueue()
+    for number in range(MAX_FRAMES):
         assert not backlog.put(0.0, number, is_key_frame=False)
     assert backlog.put(0.0, 98, is_key_frame=False)
-    assert not backlog.put(INSIST / 2, 99, is_key_frame=False)
-    assert backlog.put(INSIST, 100, is_key_frame=False)
+    assert not backlog.put(KEY_FRAME_RETRY / 2, 99, is_key_frame=False)
+    assert backlog.put(KEY_FRAME_RETRY, 100, is_key_frame=False)
     assert len(backlog) == 0
-    assert not backlog.put(INSIST, 101, is_key_frame=True)
-    assert not backlog.put(INSIST, 102, is_key_frame=False)
+    assert not backlog.put(KEY_FRAME_RETRY, 101, is_key_frame=True)
+    assert not backlog.put(KEY_FRAME_RETRY, 102, is_key_frame=False)
     assert [backlog.take(), backlog.take()] == [101, 102]
-    assert backlog.dropped == MOST + 3
+    assert backlog.dropped == MAX_FRAMES + 3
 
 
 def test_a_key_frame_that_finds_no_room_is_where_it_begins_again() -> None:
-    backlog: Backlog[int] = Backlog()
-    for number in range(MOST):
+    backlog: DecodeQueue[int] = DecodeQueue()
+    for number in range(MAX_FRAMES):
         backlog.put(0.0, number, is_key_frame=False)
     assert not backlog.put(0.0, 99, is_key_frame=True)
     assert backlog.take() == 99
@@ -124,12 +124,12 @@ async def test_what_comes_after_the_end_goes_nowhere() -> None:
 async def test_of_what_nobody_wants_nothing_is_kept_until_somebody_is_back() -> None:
     queue: FrameQueue[int] = FrameQueue(3, 3, 10)
     returned: list[bool] = []
-    queue.on_return = lambda: returned.append(queue.is_forsaken)
+    queue.on_return = lambda: returned.append(queue.is_abandoned)
     for number in range(10):
         queue.put(number)
-    assert not queue.is_forsaken and len(queue) == 3
+    assert not queue.is_abandoned and len(queue) == 3
     queue.put(10)
-    assert queue.is_forsaken and len(queue) == 0
+    assert queue.is_abandoned and len(queue) == 0
     queue.put(11)
     assert queue.dropped == 12 and not returned
     reading = asyncio.create_task(queue.get())
@@ -149,5 +149,5 @@ async def test_a_reader_that_waits_is_patient() -> None:
     await asyncio.sleep(0)
     for number in range(5):  # before the reader has its turn
         queue.put(number)
-    assert not queue.is_forsaken
+    assert not queue.is_abandoned
     assert await waiting == 2

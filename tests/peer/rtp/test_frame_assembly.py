@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from icefloe.peer.rtp.receive.frame_assembly import CAPACITY, LEAP, Assembly
+from icefloe.peer.rtp.receive.frame_assembly import MAX_GAP, MAX_PACKETS, FrameAssembler
 
 
 class Stream:
@@ -16,7 +16,7 @@ class Stream:
     """
 
     def __init__(self, first: int = 0, *, marks: bool = True) -> None:
-        self.assembly: Assembly[str] = Assembly()
+        self.assembly: FrameAssembler[str] = FrameAssembler()
         self._number = first
         self._marks = marks
 
@@ -137,13 +137,13 @@ def test_what_is_kept_is_bounded_and_pictures_are_given_up_whole() -> None:
     stream = Stream()
     stream.send(0, "a")
     stream.send(1, "a", "b", lost=[0])
-    for stamp in range(2, CAPACITY // 2 + 1):
+    for stamp in range(2, MAX_PACKETS // 2 + 1):
         assert stream.send(stamp, "c", "d") == []
         assert not stream.needs_key_frame
     # The packet that is lost was the 513th from the newest; behind it all is there.
-    came = stream.send(CAPACITY, "e")
+    came = stream.send(MAX_PACKETS, "e")
     assert stream.needs_key_frame
-    assert came == ["cd"] * (CAPACITY // 2 - 1) + ["e"]
+    assert came == ["cd"] * (MAX_PACKETS // 2 - 1) + ["e"]
     assert not stream.assembly.has_gap
 
 
@@ -151,22 +151,22 @@ def test_what_many_gaps_keep_is_bounded() -> None:
     stream = Stream()
     stream.send(0, "a")
     came: list[str] = []
-    for stamp in range(1, 2 * CAPACITY):
+    for stamp in range(1, 2 * MAX_PACKETS):
         came += stream.send(stamp, "a", "b", "c", lost=[1])
     assert came == []
-    assert stream.send(2 * CAPACITY, "d") == []
+    assert stream.send(2 * MAX_PACKETS, "d") == []
     stream.assembly.skip()
-    assert stream.send(2 * CAPACITY + 1, "e") == ["d", "e"]
+    assert stream.send(2 * MAX_PACKETS + 1, "e") == ["d", "e"]
 
 
 def test_a_picture_that_finds_no_room_is_given_up_as_a_whole() -> None:
     stream = Stream()
     stream.send(1, "a")
-    assert stream.send(2, *("b" for _ in range(CAPACITY + 100))) == []
+    assert stream.send(2, *("b" for _ in range(MAX_PACKETS + 100))) == []
     assert stream.send(3, "c") == ["c"]
 
 
-@pytest.mark.parametrize("ahead", [CAPACITY, 5000, LEAP + 1, -1100, -5000])
+@pytest.mark.parametrize("ahead", [MAX_PACKETS, 5000, MAX_GAP + 1, -1100, -5000])
 def test_numbers_that_begin_anew_are_followed(ahead: int) -> None:
     stream = Stream(10_000)
     stream.send(1, "a")

@@ -25,7 +25,7 @@ from av import VideoFrame
 from icefloe.media import TestPatternTrack, ToneTrack
 from icefloe.peer import PeerConnection, RemoteTrack, RTCInboundRtpStreamStats, RTCTransportStats
 from icefloe.peer._aiortc import DtlsTransport, Receiver, Sender, agent_of
-from icefloe.peer.rtp.receive.ssrc import MOST
+from icefloe.peer.rtp.receive.ssrc import MAX_SOURCES
 from tests.helpers.calls import eventually
 from tests.helpers.pairs import closing, connected, negotiate
 
@@ -241,12 +241,12 @@ async def test_more_sources_than_anybody_has_are_forgotten_again() -> None:
         receiver = call.receiver()
         transport = receiver.transport
         assert isinstance(transport, DtlsTransport)
-        for ssrc in range(1, 3 * MOST):
+        for ssrc in range(1, 3 * MAX_SOURCES):
             call.send(header(call, "video", number=5, ssrc=ssrc) + b"\x90\x80\x01")
             if ssrc % 64 == 0:
                 await asyncio.sleep(0)
         await call.goes_on()
-        assert len(transport._rtp_router.ssrc_table) <= MOST + 4
+        assert len(transport._rtp_router.ssrc_table) <= MAX_SOURCES + 4
         assert len(receiver._private["remote_streams"]) <= Receiver.MOST_SOURCES
         # Its reports still have their form.
         report = call.sender().outgoing.packets.bitrate.control

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from icefloe.peer.rtp.receive.jitter_buffer import Playout, Wait
+from icefloe.peer.rtp.receive.jitter_buffer import JitterBuffer, Wait
 from tests.helpers.listening import MS, RATE, SIZE, Heard, Listener, Sent, ToneDecoder, talk
 
 PATH = 50 * MS
@@ -192,13 +192,13 @@ def test_a_sender_that_begins_anew_is_heard_at_once() -> None:
 
 
 def test_playing_waits_for_the_first_packets() -> None:
-    playout = Playout(RATE)
+    playout = JitterBuffer(RATE)
     assert playout.next(0.0) == Wait()
     assert playout.is_idle
 
 
 def test_what_is_kept_is_bounded() -> None:
-    playout = Playout(RATE)
+    playout = JitterBuffer(RATE)
     for number in range(5000):
         playout.put(0.0, number % 65536, number * SIZE, SIZE, b"x")
     assert playout.discarded >= 5000 - 256

@@ -20,8 +20,8 @@ from icefloe.encoding.packing import Packer
 from icefloe.encoding.queue import MAX_BYTES as MOST_QUEUED
 from icefloe.peer import PeerConnection
 from icefloe.peer._aiortc import Receiver, Sender
-from icefloe.peer.rtp.receive.decode_queue import MOST_BYTES as MOST_WAITING, Backlog
-from icefloe.peer.rtp.receive.frame_assembly import CAPACITY, LEAP, MOST_BYTES, Assembly
+from icefloe.peer.rtp.receive.decode_queue import MAX_BYTES as MAX_WAITING, DecodeQueue
+from icefloe.peer.rtp.receive.frame_assembly import MAX_BYTES, MAX_GAP, MAX_PACKETS, FrameAssembler
 from icefloe.peer.rtp.send.rtp_stream import (
     BUDGET_SECONDS,
     HISTORY,
@@ -94,48 +94,48 @@ async def test_a_key_frame_of_thousands_of_packets_arrives(loss: float) -> None:
             assert (
                 sender.outgoing.stream.retransmitted_packets < sender.outgoing.stream.packets * 0.2
             )
-        assert not receiver._intake.assembly.has_gap or loss
+        assert not receiver._intake.assembler.has_gap or loss
     track.stop()
 
 
 # --- bounds, without a connection
 
 
-def put(assembly: Assembly[str], number: int, size: int, *, stamp: int = 1) -> bool:
+def put(assembly: FrameAssembler[str], number: int, size: int, *, stamp: int = 1) -> bool:
     return assembly.put(number & 0xFFFF, stamp, bytes(size), "VP8", is_last=False)
 
 
 def test_a_picture_may_have_as_many_bytes_as_are_kept() -> None:
-    assembly: Assembly[str] = Assembly()
-    count = MOST_BYTES // 1200
+    assembly: FrameAssembler[str] = FrameAssembler()
+    count = MAX_BYTES // 1200
     assert not any(put(assembly, n, 1200) for n in range(count - 1))
     assert not assembly.put(count - 1, 1, bytes(1200), "VP8", is_last=True)
     picture = assembly.take()
     assert picture is not None
     assert len(picture.data) == count * 1200
-    assert assembly._held == 0
+    assert assembly._bytes == 0
 
 
 @pytest.mark.parametrize("size", [1, 1200, 60000])
 def test_a_picture_that_never_ends_takes_no_more_than_is_said(size: int) -> None:
-    assembly: Assembly[str] = Assembly()
+    assembly: FrameAssembler[str] = FrameAssembler()
     given_up = 0
-    for number in range(3 * CAPACITY):
+    for number in range(3 * MAX_PACKETS):
         given_up += put(assembly, number, size)
         assert assembly.take() is None
         if number % 997 == 0:
-            assert assembly._held == sum(len(p.data) for p in assembly._pieces.values())
-        assert assembly._held <= MOST_BYTES
-        assert len(assembly._pieces) <= CAPACITY
+            assert assembly._bytes == sum(len(p.data) for p in assembly._packets.values())
+        assert assembly._bytes <= MAX_BYTES
+        assert len(assembly._packets) <= MAX_PACKETS
     assert given_up
-    assembly.put(3 * CAPACITY & 0xFFFF, 2, b"x", "VP8", is_last=True)
+    assembly.put(3 * MAX_PACKETS & 0xFFFF, 2, b"x", "VP8", is_last=True)
     picture = assembly.take()
     assert picture is not None
     assert picture.data == b"x"
 
 
 def pieces() -> st.SearchStrategy[list[tuple[int, int, int, bool]]]:
-    step = st.sampled_from([-200, -3, -1, 0, 1, 1, 1, 1, 2, 5, LEAP, LEAP + 1, 30000])
+    step = st.sampled_from([-200, -3, -1, 0, 1, 1, 1, 1, 2, 5, MAX_GAP, MAX_GAP + 1, 30000])
     size = st.sampled_from([0, 1, 1200, 65000])
     return st.lists(st.tuples(step, st.integers(0, 3), size, st.booleans()), max_size=120)
 
@@ -143,7 +143,7 @@ def pieces() -> st.SearchStrategy[list[tuple[int, int, int, bool]]]:
 @settings(deadline=None)
 @given(pieces())
 def test_no_order_of_packets_does_any_harm(sent: list[tuple[int, int, int, bool]]) -> None:
-    assembly: Assembly[str] = Assembly()
+    assembly: FrameAssembler[str] = FrameAssembler()
     number = 0
     for step, stamp, size, is_last in sent:
         number += step
@@ -151,13 +151,13 @@ def test_no_order_of_packets_does_any_harm(sent: list[tuple[int, int, int, bool]
         assembly.put(number & 0xFFFF, stamp, data, "VP8", is_last=is_last)
         while (picture := assembly.take()) is not None:
             assert picture.data
-        assert assembly._held == sum(len(p.data) for p in assembly._pieces.values())
-        assert assembly._held <= MOST_BYTES
-        assert all(assembly._first <= at <= assembly._newest for at in assembly._pieces)
+        assert assembly._bytes == sum(len(p.data) for p in assembly._packets.values())
+        assert assembly._bytes <= MAX_BYTES
+        assert all(assembly._first <= at <= assembly._newest for at in assembly._packets)
 
 
 def test_a_picture_with_a_malformed_packet_is_given_up_as_a_whole() -> None:
-    assembly: Assembly[str] = Assembly()
+    assembly: FrameAssembler[str] = FrameAssembler()
     assert not assembly.put(1, 1, b"a", "VP8", is_last=True)
     assert assembly.take() is not None
     assert not assembly.put(2, 2, b"b", "VP8", is_last=False)
@@ -171,18 +171,18 @@ def test_a_picture_with_a_malformed_packet_is_given_up_as_a_whole() -> None:
 
 
 def test_pictures_that_wait_for_a_decoder_are_bounded_in_bytes() -> None:
-    backlog: Backlog[int] = Backlog()
-    most = MOST_WAITING // MOST_BYTES
+    backlog: DecodeQueue[int] = DecodeQueue()
+    most = MAX_WAITING // MAX_BYTES
     asked = [
-        backlog.put(n, n, is_key_frame=n % 5 == 0, size=MOST_BYTES) for n in range(3 * most + 3)
+        backlog.put(n, n, is_key_frame=n % 5 == 0, size=MAX_BYTES) for n in range(3 * most + 3)
     ]
     assert any(asked)
     assert len(backlog) <= most
     assert backlog.dropped
-    alone: Backlog[int] = Backlog()
-    assert not alone.put(0, 1, is_key_frame=True, size=2 * MOST_WAITING)
+    alone: DecodeQueue[int] = DecodeQueue()
+    assert not alone.put(0, 1, is_key_frame=True, size=2 * MAX_WAITING)
     assert alone.take() == 1
-    assert not alone.put(0, 2, is_key_frame=True, size=MOST_WAITING)
+    assert not alone.put(0, 2, is_key_frame=True, size=MAX_WAITING)
     assert alone.take() == 2
 
 

@@ -12,7 +12,7 @@ from av import AudioFrame, VideoFrame
 from icefloe.encoding import VideoEncoder
 from icefloe.peer.rtp.receive import decoder_threads as decoding_
 from icefloe.peer.rtp.receive.decoder_pool import DecoderPool
-from icefloe.peer.rtp.receive.decoder_threads import VideoDecoding
+from icefloe.peer.rtp.receive.decoder_threads import VideoDecoderThread
 from icefloe.peer.rtp.receive.frame_queue import FrameQueue
 from tests.helpers.calls import eventually
 
@@ -47,7 +47,7 @@ class Decoder:
         self.codec = codec
         self.frames: FrameQueue[AudioFrame | VideoFrame] = FrameQueue(3, 3, 90)
         self.asked: list[bool] = []
-        self.decoding = VideoDecoding(self.frames, lambda: self.asked.append(True), pool)
+        self.decoding = VideoDecoderThread(self.frames, lambda: self.asked.append(True), pool)
         self.number = 0
 
     def put(self, data: bytes) -> None:
@@ -84,11 +84,11 @@ async def test_it_is_not_decoded_and_the_next_one_is(codec: str) -> None:
 
 @pytest.mark.parametrize("codec", CODECS)
 async def test_the_limit_is_a_setting(codec: str) -> None:
-    async with Decoder(codec, DecoderPool(most_pixels=64 * 48)) as decoder:
+    async with Decoder(codec, DecoderPool(max_pixels=64 * 48)) as decoder:
         decoder.put(encoded(codec, 128, 96))
         await eventually(lambda: decoder.decoding.dropped == 1)
         assert await decoder.size(encoded(codec, 64, 48)) == (64, 48)
-    async with Decoder(codec, DecoderPool(most_pixels=7680 * 4320)) as decoder:
+    async with Decoder(codec, DecoderPool(max_pixels=7680 * 4320)) as decoder:
         assert await decoder.size(encoded(codec, 4112, 2336)) == (4112, 2336)
 
 
@@ -116,7 +116,7 @@ async def test_pictures_that_need_a_refused_one_are_not_decoded_either() -> None
 
 
 async def test_the_decoders_of_a_connection_have_a_limit_together() -> None:
-    pool = DecoderPool(most_pixels=64 * 48)
+    pool = DecoderPool(max_pixels=64 * 48)
     async with (
         Decoder("VP8", pool) as one,
         Decoder("VP8", pool) as two,
@@ -137,7 +137,7 @@ def threads() -> int:
 
 
 async def test_there_is_no_thread_before_a_picture_nor_beyond_the_limit() -> None:
-    pool = DecoderPool(most=1)
+    pool = DecoderPool(max_decoders=1)
     async with Decoder("VP8", pool) as one, Decoder("VP8", pool) as two:
         assert threads() == 0
         await one.size(encoded("VP8", 64, 48))
@@ -153,7 +153,7 @@ async def test_there_is_no_thread_before_a_picture_nor_beyond_the_limit() -> Non
 async def test_a_thread_that_is_idle_ends_and_begins_again_with_a_key_frame(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(decoding_, "IDLE", 0.05)
+    monkeypatch.setattr(decoding_, "IDLE_TIMEOUT", 0.05)
     pool = DecoderPool()
     async with Decoder("VP8", pool) as decoder:
         await decoder.size(encoded("VP8", 64, 48))

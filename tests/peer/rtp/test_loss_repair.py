@@ -8,35 +8,47 @@ from aiortc.mediastreams import VideoStreamTrack
 
 from icefloe.peer import PeerConnection
 from icefloe.peer._aiortc import Sender, agent_of
-from icefloe.peer.rtp.receive.loss_repair import AGAIN, INSIST, PATIENCE, Repair, Step
+from icefloe.peer.rtp.receive.loss_repair import (
+    KEY_FRAME_RETRY,
+    MAX_WAIT,
+    NACK_INTERVAL,
+    LossRepair,
+    RepairAction,
+)
 from tests.helpers.pairs import closing, connected, negotiate
 
 
 def test_a_stream_without_gaps_is_left_alone() -> None:
-    repair = Repair()
+    repair = LossRepair()
     for number in range(100):
-        assert repair.look(number * 5.0, number, has_gap=False) is Step.NOTHING
+        assert repair.next_action(number * 5.0, number, has_gap=False) is RepairAction.NOTHING
 
 
 def test_what_is_missing_is_asked_for_again_until_patience_ends() -> None:
-    repair = Repair()
-    assert repair.look(0, 7, has_gap=True) is Step.NOTHING
-    assert repair.look(AGAIN / 2, 7, has_gap=True) is Step.NOTHING
-    assert repair.look(AGAIN, 7, has_gap=True) is Step.ASK_AGAIN
-    assert repair.look(AGAIN * 1.5, 7, has_gap=True) is Step.NOTHING
-    assert repair.look(AGAIN * 2, 7, has_gap=True) is Step.ASK_AGAIN
-    assert repair.look(PATIENCE, 7, has_gap=True) is Step.SKIP
-    assert repair.look(PATIENCE, 30, has_gap=False) is Step.NOTHING
-    assert repair.look(PATIENCE + INSIST, 33, has_gap=False) is Step.ASK_FOR_KEY_FRAME
-    assert repair.look(PATIENCE + 2 * INSIST, 36, has_gap=False) is Step.NOTHING
+    repair = LossRepair()
+    assert repair.next_action(0, 7, has_gap=True) is RepairAction.NOTHING
+    assert repair.next_action(NACK_INTERVAL / 2, 7, has_gap=True) is RepairAction.NOTHING
+    assert repair.next_action(NACK_INTERVAL, 7, has_gap=True) is RepairAction.REPEAT_NACK
+    assert repair.next_action(NACK_INTERVAL * 1.5, 7, has_gap=True) is RepairAction.NOTHING
+    assert repair.next_action(NACK_INTERVAL * 2, 7, has_gap=True) is RepairAction.REPEAT_NACK
+    assert repair.next_action(MAX_WAIT, 7, has_gap=True) is RepairAction.SKIP
+    assert repair.next_action(MAX_WAIT, 30, has_gap=False) is RepairAction.NOTHING
+    assert (
+        repair.next_action(MAX_WAIT + KEY_FRAME_RETRY, 33, has_gap=False)
+        is RepairAction.REQUEST_KEY_FRAME
+    )
+    assert (
+        repair.next_action(MAX_WAIT + 2 * KEY_FRAME_RETRY, 36, has_gap=False)
+        is RepairAction.NOTHING
+    )
 
 
 def test_patience_begins_anew_with_each_gap() -> None:
-    repair = Repair()
-    repair.look(0, 7, has_gap=True)
-    assert repair.look(PATIENCE, 8, has_gap=True) is Step.NOTHING
-    repair.look(PATIENCE + 0.1, 9, has_gap=False)
-    assert repair.look(PATIENCE * 2, 9, has_gap=True) is Step.NOTHING
+    repair = LossRepair()
+    repair.next_action(0, 7, has_gap=True)
+    assert repair.next_action(MAX_WAIT, 8, has_gap=True) is RepairAction.NOTHING
+    repair.next_action(MAX_WAIT + 0.1, 9, has_gap=False)
+    assert repair.next_action(MAX_WAIT * 2, 9, has_gap=True) is RepairAction.NOTHING
 
 
 class Lossy:

@@ -1,4 +1,4 @@
-"""libopus: what it decodes, what a packet repeats of the one before, what it makes up."""
+"""libopus: what it decodes, what a packet has_fec of the one before, what it makes up."""
 
 import math
 import random
@@ -64,7 +64,7 @@ def test_a_lost_packet_is_what_the_next_one_repeats() -> None:
     coded = packets(60, fec="1", packet_loss="20")
     whole, lossy = LibopusDecoder(), LibopusDecoder()
     wanted = [whole.decode(packet) for packet in coded]
-    lost = next(n for n in range(30, 59) if whole.repeats(coded[n + 1]))
+    lost = next(n for n in range(30, 59) if whole.has_fec(coded[n + 1]))
     for packet in coded[:lost]:
         lossy.decode(packet)
     recovered = lossy.recover(coded[lost + 1], 960)
@@ -74,8 +74,8 @@ def test_a_lost_packet_is_what_the_next_one_repeats() -> None:
 
 def test_a_packet_that_repeats_nothing_says_so() -> None:
     decoder = LibopusDecoder()
-    assert not any(decoder.repeats(packet) for packet in packets(20))
-    assert not decoder.repeats(b"")
+    assert not any(decoder.has_fec(packet) for packet in packets(20))
+    assert not decoder.has_fec(b"")
 
 
 def test_what_is_made_up_sounds_like_what_was_before_and_fades() -> None:
@@ -101,7 +101,7 @@ def test_malformed_packets_are_made_up(packet: bytes) -> None:
     decoder = LibopusDecoder()
     assert len(decoder.decode(packet)) > 0
     assert opus_decoder.duration(packet) in range(5761)
-    assert not decoder.repeats(packet) or packet
+    assert not decoder.has_fec(packet) or packet
 
 
 @pytest.mark.parametrize("codec", [PCMU_CODEC, PCMA_CODEC, G722_CODEC, OPUS])
@@ -133,14 +133,14 @@ def test_more_is_repeated_at_once_and_less_after_a_while() -> None:
 
 def test_an_encoder_that_expects_losses_repeats_and_keeps_time() -> None:
     encoder, decoder = AudioEncoder("opus", bitrate=96_000), LibopusDecoder()
-    stamps, repeats = [], []
+    stamps, has_fec = [], []
     for number in range(150):
         encoder.expected_loss = 0.2 if 50 <= number < 100 else 0.0
         encoder.put(speech(number), number * 0.02)
         (packet,) = encoder.take(number * 0.02)
         stamps.append(packet.pts)
-        repeats.append(decoder.repeats(bytes(packet)))
+        has_fec.append(decoder.has_fec(bytes(packet)))
     assert stamps == [960 * number for number in range(150)]
-    assert not any(repeats[:50])
-    assert sum(repeats[50:100]) > 10
-    assert not any(repeats[100:])
+    assert not any(has_fec[:50])
+    assert sum(has_fec[50:100]) > 10
+    assert not any(has_fec[100:])

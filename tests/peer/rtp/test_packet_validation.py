@@ -22,11 +22,11 @@ from aiortc.rtp import (
 from hypothesis import given, settings, strategies as st
 
 from icefloe.peer.rtp.receive.packet_validation import (
-    MOST_PARTS,
-    MOST_REQUESTS,
-    Discarded,
-    Extensions,
-    asked_for_key_frame,
+    MAX_COMPOUND_PARTS,
+    MAX_NACK_ENTRIES,
+    DiscardCounters,
+    HeaderExtensionParser,
+    fir_ssrcs,
     read_rtcp,
     read_rtp,
 )
@@ -35,8 +35,8 @@ from icefloe.peer.rtp.send.rtp_stream import ABS_SEND_TIME, AUDIO_LEVEL, MID
 IDS = {MID: 1, AUDIO_LEVEL: 2, ABS_SEND_TIME: 3}
 
 
-def extensions(discarded: Discarded, ids: dict[str, int] = IDS) -> Extensions:
-    known = Extensions(discarded)
+def extensions(discarded: DiscardCounters, ids: dict[str, int] = IDS) -> HeaderExtensionParser:
+    known = HeaderExtensionParser(discarded)
     found = [RTCRtpHeaderExtensionParameters(id=id, uri=uri) for uri, id in ids.items()]
     known.configure(RTCRtpParameters(headerExtensions=found))
     return known
@@ -57,8 +57,8 @@ def rtp(
     return data + payload
 
 
-def read(data: bytes) -> tuple[RtpPacket | None, Discarded]:
-    discarded = Discarded()
+def read(data: bytes) -> tuple[RtpPacket | None, DiscardCounters]:
+    discarded = DiscardCounters()
     return read_rtp(data, extensions(discarded), discarded), discarded
 
 
@@ -87,7 +87,7 @@ def read(data: bytes) -> tuple[RtpPacket | None, Discarded]:
 def test_what_does_not_parse_is_dropped_and_counted(data: bytes) -> None:
     packet, discarded = read(data)
     assert packet is None
-    assert discarded == Discarded(rtp=1)
+    assert discarded == DiscardCounters(rtp=1)
 
 
 def test_padding_is_taken_away() -> None:
@@ -126,7 +126,7 @@ def test_an_extension_that_is_not_what_was_negotiated_does_not_cost_the_packet(
     packet, discarded = read(rtp(profile=profile, elements=elements))
     assert packet is not None
     assert packet.payload == b"payload"
-    assert discarded == Discarded(extensions=dropped)
+    assert discarded == DiscardCounters(extensions=dropped)
     if b"\x100" in elements or b"\x01\x010" in elements:
         assert packet.extensions.mid == "0"
 
@@ -140,7 +140,7 @@ def test_extensions_are_read() -> None:
 
 
 def test_ids_of_an_earlier_description_stay_known() -> None:
-    discarded = Discarded()
+    discarded = DiscardCounters()
     known = extensions(discarded)
     later = [RTCRtpHeaderExtensionParameters(id=9, uri=MID)]
     known.configure(RTCRtpParameters(headerExtensions=later))
@@ -158,7 +158,7 @@ BYE = bytes(RtcpByePacket(sources=[1, 1, 2]))
 
 
 def test_all_parts_of_a_compound_packet_are_read() -> None:
-    discarded = Discarded()
+    discarded = DiscardCounters()
     sent: list[AnyRtcpPacket] = [
         RtcpSrPacket(1, RtcpSenderInfo(2, 3, 4, 5), [INFO, INFO]),
         RtcpSdesPacket([RtcpSourceInfo(1, [(1, b"name")])]),
@@ -167,7 +167,7 @@ def test_all_parts_of_a_compound_packet_are_read() -> None:
         RtcpByePacket([1]),
     ]
     assert read_rtcp(b"".join(bytes(each) for each in sent), discarded) == sent
-    assert discarded == Discarded()
+    assert discarded == DiscardCounters()
 
 
 @pytest.mark.parametrize(
@@ -193,40 +193,40 @@ def test_all_parts_of_a_compound_packet_are_read() -> None:
     ],
 )
 def test_a_part_that_does_not_parse_does_not_cost_the_others(bad: bytes) -> None:
-    discarded = Discarded()
+    discarded = DiscardCounters()
     packets = read_rtcp(GOOD + bad + BYE, discarded)
     assert [type(packet) for packet in packets] == [RtcpRrPacket, RtcpByePacket]
-    assert discarded == Discarded(rtcp=1)
+    assert discarded == DiscardCounters(rtcp=1)
 
 
 @pytest.mark.parametrize("bad", [b"\x81", b"\x81\xc9\x00", b"\x81\xc9\x00\x63abcd", b"\x01" * 8])
 def test_what_comes_after_lengths_that_lie_is_dropped(bad: bytes) -> None:
-    discarded = Discarded()
+    discarded = DiscardCounters()
     assert len(read_rtcp(GOOD + bad, discarded)) == 1
-    assert discarded == Discarded(rtcp=1)
+    assert discarded == DiscardCounters(rtcp=1)
 
 
 def test_what_a_profile_adds_to_a_report_is_passed_over() -> None:
-    discarded = Discarded()
+    discarded = DiscardCounters()
     report = bytes(RtcpSrPacket(1, RtcpSenderInfo(2, 3, 4, 5), [INFO]))
     longer = report[:2] + (len(report) // 4 + 1).to_bytes(2, "big") + report[4:] + bytes(8)
     receiver = GOOD[:2] + (len(GOOD) // 4).to_bytes(2, "big") + GOOD[4:] + bytes(4)
     assert read_rtcp(longer + receiver + BYE, discarded) == read_rtcp(
         report + GOOD + BYE, discarded
     )
-    assert discarded == Discarded()
+    assert discarded == DiscardCounters()
 
 
 def test_types_that_are_not_known_are_passed_over() -> None:
-    discarded = Discarded()
+    discarded = DiscardCounters()
     unknown = b"".join(pack_rtcp_packet(kind, 3, bytes(12)) for kind in (192, 204, 207, 208))
     assert len(read_rtcp(unknown + GOOD, discarded)) == 1
-    assert discarded == Discarded()
+    assert discarded == DiscardCounters()
 
 
 def test_numbers_that_are_missing_wrap() -> None:
     (packet,) = read_rtcp(
-        pack_rtcp_packet(205, 1, bytes(8) + struct.pack("!HH", 0xFFFE, 7)), Discarded()
+        pack_rtcp_packet(205, 1, bytes(8) + struct.pack("!HH", 0xFFFE, 7)), DiscardCounters()
     )
     assert isinstance(packet, RtcpRtpfbPacket)
     assert packet.lost == [0xFFFE, 0xFFFF, 0, 1]
@@ -234,20 +234,22 @@ def test_numbers_that_are_missing_wrap() -> None:
 
 def test_what_one_datagram_can_ask_for_is_bounded() -> None:
     entries = struct.pack("!HH", 1, 0xFFFF) * 16000
-    (packet,) = read_rtcp(pack_rtcp_packet(205, 1, bytes(8) + entries), Discarded())
+    (packet,) = read_rtcp(pack_rtcp_packet(205, 1, bytes(8) + entries), DiscardCounters())
     assert isinstance(packet, RtcpRtpfbPacket)
-    assert len(packet.lost) == 17 * MOST_REQUESTS
-    discarded = Discarded()
-    assert len(read_rtcp(BYE * 2000, discarded)) == MOST_PARTS
+    assert len(packet.lost) == 17 * MAX_NACK_ENTRIES
+    discarded = DiscardCounters()
+    assert len(read_rtcp(BYE * 2000, discarded)) == MAX_COMPOUND_PARTS
     assert discarded.rtcp == 1
 
 
 def test_a_full_intra_request_names_its_sources_within() -> None:
     entries = struct.pack("!LBxxxLBxxx", 0x11223344, 1, 0x55667788, 9)
-    (packet,) = read_rtcp(pack_rtcp_packet(206, 4, bytes(8) + entries), Discarded())
-    assert asked_for_key_frame(packet) == [0x11223344, 0x55667788]
-    (packet,) = read_rtcp(bytes(RtcpPsfbPacket(15, 1, 0, pack_remb_fci(9000, [5]))), Discarded())
-    assert asked_for_key_frame(packet) == []
+    (packet,) = read_rtcp(pack_rtcp_packet(206, 4, bytes(8) + entries), DiscardCounters())
+    assert fir_ssrcs(packet) == [0x11223344, 0x55667788]
+    (packet,) = read_rtcp(
+        bytes(RtcpPsfbPacket(15, 1, 0, pack_remb_fci(9000, [5]))), DiscardCounters()
+    )
+    assert fir_ssrcs(packet) == []
 
 
 # --- anything
@@ -258,7 +260,7 @@ def test_a_full_intra_request_names_its_sources_within() -> None:
 def test_no_bytes_do_any_harm(data: bytes, begins_well: bool) -> None:
     if begins_well and data:
         data = bytes([data[0] & 0x3F | 0x80]) + data[1:]
-    discarded = Discarded()
+    discarded = DiscardCounters()
     packet = read_rtp(data, extensions(discarded), discarded)
     assert (packet is None) == bool(discarded.rtp)
     if packet is not None:
@@ -277,11 +279,11 @@ def test_no_parts_do_any_harm(parts: list[tuple[int, int, int, bytes]], rest: by
         struct.pack("!BBH", 0x80 | first, kind, length) + (body + bytes(120))[: 4 * length]
         for first, kind, length, body in parts
     )
-    discarded = Discarded()
+    discarded = DiscardCounters()
     packets = read_rtcp(data + rest, discarded)
     assert len(packets) + discarded.rtcp <= len(parts) + 2
     for packet in packets:
-        asked_for_key_frame(packet)
+        fir_ssrcs(packet)
 
 
 @settings(max_examples=300)

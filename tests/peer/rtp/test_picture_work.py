@@ -7,9 +7,9 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 
 from icefloe.encoding import is_key_frame
-from icefloe.peer.rtp.receive.bitstream_size import announced
-from icefloe.peer.rtp.receive.depacketizer import Intake
-from icefloe.peer.rtp.receive.frame_assembly import MOST_BYTES, UNIT
+from icefloe.peer.rtp.receive.bitstream_size import announced_size
+from icefloe.peer.rtp.receive.depacketizer import Depacketizer
+from icefloe.peer.rtp.receive.frame_assembly import MAX_BYTES, NAL_UNIT_COST
 from tests.helpers.work import lines_run
 
 LARGE = 2 * 1024 * 1024
@@ -38,7 +38,7 @@ def test_long_numbers_of_parameter_sets_are_little_work() -> None:
     bits += "".join("1" + ("0" * 31 + "1" + "1" * 31) * (16 if n < 6 else 64) for n in range(8))
     data = int(bits.ljust(len(bits) + -len(bits) % 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
     unit = b"\0\0\1\x67" + data.replace(b"\0\0", b"\0\0\3")[:4096]
-    assert lines_run(lambda: announced("H264", unit * 32)) < 32 * 768 * 20
+    assert lines_run(lambda: announced_size("H264", unit * 32)) < 32 * 768 * 20
 
 
 def test_a_picture_has_no_more_units_than_it_may() -> None:
@@ -50,7 +50,7 @@ def test_a_picture_has_no_more_units_than_it_may() -> None:
     ) -> None:
         pictures.append(data)
 
-    intake = Intake("video", deliver)
+    intake = Depacketizer("video", deliver)
     together = b"\x78" + b"\0\1\x06" * 390  # a STAP-A of units of one byte (RFC 6184 section 5.7.1)
     given_up = 0
     for number in count():
@@ -62,10 +62,10 @@ def test_a_picture_has_no_more_units_than_it_may() -> None:
             ssrc=1,
             payload=together,
         )
-        given_up += intake.picture_part(1000.0 + number, packet, codec, is_again=False)
+        given_up += intake.put_video(1000.0 + number, packet, codec, is_retransmission=False)
         if number == 299:
             break
-    most = MOST_BYTES // UNIT
+    most = MAX_BYTES // NAL_UNIT_COST
     assert given_up
     assert all(picture.count(b"\0\0\1") <= most for picture in pictures)
 
@@ -78,5 +78,5 @@ def test_a_picture_has_no_more_units_than_it_may() -> None:
             ssrc=1,
             payload=together,
         )
-        intake.picture_part(2000.0 + number, packet, codec, is_again=False)
+        intake.put_video(2000.0 + number, packet, codec, is_retransmission=False)
     assert pictures  # those that are within the bound come through

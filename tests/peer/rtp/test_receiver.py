@@ -17,7 +17,7 @@ from av import AudioFrame, VideoFrame
 
 from icefloe.peer import PeerConnection, RemoteTrack, RTCInboundRtpStreamStats
 from icefloe.peer._aiortc import Receiver
-from icefloe.peer.rtp.receive.decoder_threads import AudioDecoding
+from icefloe.peer.rtp.receive.decoder_threads import AudioDecoderThread
 from tests.helpers.calls import eventually
 from tests.helpers.loss import losing
 from tests.helpers.pairs import closing, connected, make, negotiate
@@ -220,9 +220,9 @@ async def test_sound_that_nobody_hears_is_not_decoded_and_a_late_listener_is_in_
         track = remote(b)
         await track.recv()
         decoding = receiver(b).decoding
-        assert isinstance(decoding, AudioDecoding)
+        assert isinstance(decoding, AudioDecoderThread)
         for _ in range(2):
-            await eventually(lambda: decoding.is_asleep)
+            await eventually(lambda: decoding.is_paused)
             assert len(track.frames) == 0
             stats = copy(decoding.stats)
             before = await packets(b)
@@ -257,7 +257,7 @@ async def test_pictures_that_nobody_sees_are_not_decoded_and_come_back() -> None
         a.addTrack(VideoStreamTrack())
         await negotiate(a, b)
         track = remote(b, "video")
-        await eventually(lambda: track.frames.is_forsaken)
+        await eventually(lambda: track.frames.is_abandoned)
         dropped, before = track.dropped, await packets(b)
         while await packets(b) < before + 30:
             await asyncio.sleep(0.05)

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from icefloe.peer.rtp.receive.loss_concealment import Concealment
-from icefloe.peer.rtp.receive.time_stretch import Samples, accelerate, decelerate, needed
+from icefloe.peer.rtp.receive.loss_concealment import LossConcealment
+from icefloe.peer.rtp.receive.time_stretch import Samples, accelerate, decelerate, samples_needed
 
 RATE = 48000
 
@@ -53,15 +53,15 @@ def test_a_tone_that_is_stretched_stays_a_tone(
     size = 8192
     before = tone(frequency, 2 * size)
     start = size // 2
-    changed = change(before[start : start + needed(RATE)], 1, RATE)
+    changed = change(before[start : start + samples_needed(RATE)], 1, RATE)
     assert changed is not None
-    assert len(changed) != needed(RATE)
-    whole = before[:start] + changed + before[start + needed(RATE) :]
+    assert len(changed) != samples_needed(RATE)
+    whole = before[:start] + changed + before[start + samples_needed(RATE) :]
     assert loudest_elsewhere(whole[:size], frequency) < -30
 
 
 def test_both_channels_are_stretched_alike() -> None:
-    both = tone(440, needed(RATE), channels=2)
+    both = tone(440, samples_needed(RATE), channels=2)
     changed = accelerate(both, 2, RATE)
     assert changed is not None
     assert changed[::2] == changed[1::2]
@@ -70,7 +70,7 @@ def test_both_channels_are_stretched_alike() -> None:
 
 def test_what_does_not_repeat_is_left_alone() -> None:
     # A tone that rises by an octave in 30 ms is like itself nowhere.
-    count = needed(RATE)
+    count = samples_needed(RATE)
     rising = [
         8000 * math.sin(2 * math.pi * (60 * i / RATE + (i / RATE) ** 3 * 3e6)) for i in range(count)
     ]
@@ -80,9 +80,9 @@ def test_what_does_not_repeat_is_left_alone() -> None:
 
 
 def test_silence_is_shortened_as_much_as_can_be() -> None:
-    changed = accelerate(array("h", bytes(2 * needed(RATE))), 1, RATE)
+    changed = accelerate(array("h", bytes(2 * samples_needed(RATE))), 1, RATE)
     assert changed is not None
-    assert len(changed) == needed(RATE) // 2
+    assert len(changed) == samples_needed(RATE) // 2
 
 
 def test_too_little_is_left_alone() -> None:
@@ -92,21 +92,21 @@ def test_too_little_is_left_alone() -> None:
 
 @pytest.mark.parametrize("frequency", [223, 440, 1000])
 def test_what_is_made_up_goes_on_as_it_was_and_fades(frequency: float) -> None:
-    concealment = Concealment(RATE, 1)
+    concealment = LossConcealment(RATE, 1)
     sound = tone(frequency, 9600)
-    concealment.heard(sound)
-    made_up = concealment.make_up(960)
+    concealment.join(sound)
+    made_up = concealment.conceal(960)
     size = 4096
     around = (sound + made_up)[-size:]
     assert loudest_elsewhere(around, frequency) < -30
     assert max(made_up) > 7000
-    later = [max(concealment.make_up(960)) for _ in range(4)]
+    later = [max(concealment.conceal(960)) for _ in range(4)]
     assert later[0] > later[1] > later[2]
     assert later[-1] == 0
-    joined = concealment.heard(sound)
+    joined = concealment.join(sound)
     assert max(abs(b - a) for a, b in pairwise(joined)) < 1400
 
 
 def test_nothing_is_made_up_of_nothing() -> None:
-    assert not any(Concealment(8000, 1).make_up(160))
-    assert len(Concealment(8000, 2).make_up(160)) == 320
+    assert not any(LossConcealment(8000, 1).conceal(160))
+    assert len(LossConcealment(8000, 2).conceal(160)) == 320
