@@ -8,10 +8,10 @@ from aiortc.rtcsctptransport import RTCSctpCapabilities
 
 from ..sctp.admission import MOST_CHANNELS
 from ..sctp.congestion import Controller
-from ..sctp.congestion.model import Model
+from ..sctp.congestion.model import PathModel
 from ..sctp.dcep import Open
 from ..sctp.interfaces import Channel
-from ..sctp.transport import Channels
+from ..sctp.transport import DataChannelTransport
 from .dtls import DtlsTransport
 
 
@@ -100,9 +100,9 @@ class SctpTransport(RTCSctpTransport):
     """Count of channels that were ever open."""
     channels_closed: int
     """Count of those that are open no more."""
-    shell: Channels
+    shell: DataChannelTransport
     """The asyncio shell of the association."""
-    controller: type[Controller] = Model
+    controller: type[Controller] = PathModel
     """Makes the congestion control."""
 
     def begin(self, most: int = MOST_CHANNELS) -> None:
@@ -113,7 +113,9 @@ class SctpTransport(RTCSctpTransport):
         """
         self.channels = {}
         self.channels_opened = self.channels_closed = 0
-        self.shell = Channels(self, controller=self.controller, port=self.port, most=most)
+        self.shell = DataChannelTransport(
+            self, controller=self.controller, port=self.port, most=most
+        )
 
     def channel_changes(self, channel: CountedChannel, before: str, after: str) -> None:
         """Count a channel that enters or leaves ``open``."""
@@ -138,7 +140,7 @@ class SctpTransport(RTCSctpTransport):
 
     @property
     def maxChannels(self) -> int | None:
-        return self.shell.streams or None
+        return self.shell.channels.streams or None
 
     async def start(self, remoteCaps: RTCSctpCapabilities | None, remotePort: int) -> None:
         if self.state == "new":
@@ -163,18 +165,18 @@ class SctpTransport(RTCSctpTransport):
         self.shell.receive(data)
 
     def _data_channel_add_negotiated(self, channel: RTCDataChannel) -> None:
-        self._with(channel, self.shell.add_negotiated)
+        self._with(channel, self.shell.channels.add_negotiated)
 
     def _data_channel_open(self, channel: RTCDataChannel) -> None:
-        self._with(channel, self.shell.open)
+        self._with(channel, self.shell.channels.open)
 
     def _data_channel_close(self, channel: RTCDataChannel) -> None:
         assert isinstance(channel, CountedChannel)
-        self.shell.close(channel)
+        self.shell.channels.close(channel)
 
     def _data_channel_send(self, channel: RTCDataChannel, data: bytes | str) -> None:
         assert isinstance(channel, CountedChannel)
-        self.shell.send(channel, data, self._remote_max_message_size)
+        self.shell.channels.send(channel, data, self._remote_max_message_size)
 
     def hold(self, size: int) -> None:
         """Note that so many bytes wait to be read: the other side is offered as much less."""

@@ -475,7 +475,7 @@ class PeerConnection(RTCPeerConnection):
         opened = closed = refused = 0
         if isinstance(self.sctp, SctpTransport):
             opened, closed = self.sctp.channels_opened, self.sctp.channels_closed
-            refused = self.sctp.shell.refused
+            refused = self.sctp.shell.channels.refused
             for channel in self.sctp.channels:
                 report.add(self._stats.channel(channel))
         report.add(self._stats.connection(opened, closed, refused))

@@ -1,22 +1,22 @@
-"""Which data channels the other side may open, and how many. No I/O."""
+"""Admission control for data channels that the remote peer opens. Does no I/O."""
 
 from .options import MAX_ID
 
 MOST_CHANNELS = 1024
-"""Channels that the other side has open at a time, unless a program wants others."""
+"""Default maximum number of channels that the remote peer may have open."""
 
-MOST_TEXT = 1024 * 1024
-"""Bytes of their labels and protocols together; one of each may have 65,535 (RFC 8832)."""
+MAX_CHANNEL_TEXT = 1024 * 1024
+"""Maximum bytes of their labels and protocols together; each may have 65,535 (RFC 8832)."""
 
 
 class Admission:
-    """Decides about channels that the other side opens, and counts.
+    """Admits or refuses channels of the remote peer.
 
     Args:
-        most: How many it may have at a time.
+        most: Maximum number of open channels.
 
     Attributes:
-        refused: How many were refused.
+        refused: Number of refused channels.
     """
 
     def __init__(self, most: int = MOST_CHANNELS) -> None:
@@ -31,14 +31,14 @@ class Admission:
     def refusal(
         self, id: int, size: int, *, own_are_odd: bool, streams: int = MAX_ID + 1
     ) -> str | None:
-        """Return why a channel is not admitted, which is counted; ``None`` if it is.
+        """Return the reason why a channel is refused, and count it; ``None`` if it is admitted.
 
         Args:
-            id: Its stream.
-            size: Bytes of its label and its protocol.
-            own_are_odd: Whether this side's identifiers are odd, because it is the DTLS server;
-                the other side's are the others (RFC 8832 section 6).
-            streams: How many both sides have.
+            id: Its stream identifier.
+            size: Bytes of its label and protocol.
+            own_are_odd: Whether our identifiers are odd because we are the DTLS server; the remote
+                peer's must be of the other parity (RFC 8832 section 6).
+            streams: Number of streams in each direction.
         """
         reason = self._reason(id, size, own_are_odd=own_are_odd, streams=streams)
         if reason is None:
@@ -50,15 +50,15 @@ class Admission:
 
     def _reason(self, id: int, size: int, *, own_are_odd: bool, streams: int) -> str | None:
         if id > MAX_ID or id >= streams:
-            return f"there is no stream {id} for data channels"
+            return f"the stream {id} does not exist"
         if id % 2 == own_are_odd:
-            return f"the stream {id} is this side's to give"
+            return f"the stream {id} is reserved for channels that the local peer opens"
         if len(self._sizes) >= self._most:
-            return f"the other side has {self._most} already"
-        if self._text + size > MOST_TEXT:
-            return f"labels and protocols have more than {MOST_TEXT} bytes together"
+            return f"the remote peer has {self._most} channels open"
+        if self._text + size > MAX_CHANNEL_TEXT:
+            return f"labels and protocols exceed {MAX_CHANNEL_TEXT} bytes together"
         return None
 
-    def left(self, id: int) -> None:
-        """Note that the channel of a stream is closed, whoever opened it."""
+    def release(self, id: int) -> None:
+        """Note that the channel of a stream is closed, whichever peer opened it."""
         self._text -= self._sizes.pop(id, 0)

@@ -1,6 +1,6 @@
-"""The Data Channel Establishment Protocol (RFC 8832), and what kinds of messages there are.
+"""Data Channel Establishment Protocol (RFC 8832), and encoding of messages (RFC 8831).
 
-No I/O. Lengths are of bytes, so that labels and protocols may be in any language.
+Lengths are in bytes, as labels and protocols are UTF-8. Does no I/O.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Protocol(IntEnum):
 
 
 EMPTY = (Protocol.STRING_EMPTY, Protocol.BINARY_EMPTY)
-"""A message of these has one byte, which stands for none (RFC 8831 section 6.6)."""
+"""Identifiers of empty messages, which are sent as one byte (RFC 8831 section 6.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Open:
     Attributes:
         label: The label.
         protocol: The subprotocol.
-        ordered: Whether messages arrive in order.
-        max_retransmits: How often one is sent again; ``None`` is without limit.
-        max_packet_life_time: Milliseconds for which one is sent; ``None`` is without limit.
+        ordered: Whether messages are delivered in order.
+        max_retransmits: Maximum retransmissions of a message; ``None`` for no limit.
+        max_packet_life_time: Milliseconds for which a message is sent; ``None`` for no limit.
     """
 
     label: str
@@ -52,7 +52,7 @@ class Open:
     max_packet_life_time: int | None = None
 
     def encode(self) -> bytes:
-        """Write it."""
+        """Encode the message."""
         kind, reliability = 0 if self.ordered else _UNORDERED, 0
         if self.max_retransmits is not None:
             kind, reliability = kind | _REXMIT, self.max_retransmits
@@ -64,16 +64,16 @@ class Open:
 
     @classmethod
     def decode(cls, message: bytes) -> "Open":
-        """Read it.
+        """Decode the message.
 
         Raises:
-            Malformed: It is cut off, or its texts are not UTF-8.
+            Malformed: It is truncated, or its texts are not UTF-8.
         """
         try:
             _, kind, _, reliability, length, rest = _open_fields.unpack_from(message)
             texts = message[_open_fields.size :]
             if len(texts) < length + rest:
-                raise Malformed("a DATA_CHANNEL_OPEN that is cut off")
+                raise Malformed("a DATA_CHANNEL_OPEN is truncated")
             label, protocol = _split(texts, length, rest)
         except (StructError, UnicodeDecodeError) as error:
             raise Malformed(str(error)) from error
@@ -89,7 +89,7 @@ class Open:
 def _split(texts: bytes, length: int, rest: int) -> tuple[str, str]:
     """Return the label and the protocol, whose lengths are in bytes (RFC 8832 section 5.1)."""
     if len(texts) > length + rest:
-        # aiortc 1.16 tells the characters instead, which are fewer in most of the world's scripts.
+        # aiortc 1.16 counts characters instead, which are fewer in most scripts.
         characters = texts.decode()
         if len(characters) == length + rest:
             return characters[:length], characters[length:]
@@ -97,22 +97,22 @@ def _split(texts: bytes, length: int, rest: int) -> tuple[str, str]:
 
 
 def is_open(message: bytes) -> bool:
-    """Whether a DCEP message is a DATA_CHANNEL_OPEN."""
+    """Return whether a DCEP message is a DATA_CHANNEL_OPEN."""
     return message[:1] == bytes([_OPEN])
 
 
 def encode(message: str | bytes) -> tuple[Protocol, bytes]:
-    """Return the payload protocol and the bytes by which a message goes out."""
+    """Return the payload protocol identifier and the encoded bytes of a message."""
     if isinstance(message, str):
         return (Protocol.STRING, message.encode()) if message else (Protocol.STRING_EMPTY, b"\0")
     return (Protocol.BINARY, message) if message else (Protocol.BINARY_EMPTY, b"\0")
 
 
 def decode(protocol: int, data: bytes) -> str | bytes:
-    """Return the message that bytes stand for.
+    """Return the decoded message.
 
     Raises:
-        Malformed: A text is not UTF-8, or the payload protocol is none of WebRTC's.
+        Malformed: A text is not UTF-8, or the payload protocol identifier is not one of WebRTC.
     """
     match protocol:
         case Protocol.BINARY:
@@ -126,4 +126,4 @@ def decode(protocol: int, data: bytes) -> str | bytes:
             return ""
         case Protocol.BINARY_EMPTY:
             return b""
-    raise Malformed(f"a message of the unknown payload protocol {protocol}")
+    raise Malformed(f"a message has the unknown payload protocol {protocol}")

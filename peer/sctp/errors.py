@@ -1,4 +1,4 @@
-"""The errors of data channels that SCTP cannot open (W3C webrtc-pc 6.1)."""
+"""Errors of data channels (W3C webrtc-pc 6.1)."""
 
 from aiortc.exceptions import OperationError
 
@@ -6,7 +6,7 @@ from .._util.errors import PeerError, short
 
 
 class ChannelError(PeerError):
-    """The root of the data channels' errors.
+    """Root class of the errors of data channels.
 
     Attributes:
         label: The label of the channel.
@@ -18,14 +18,14 @@ class ChannelError(PeerError):
 
 
 class InvalidChannel(ChannelError, TypeError, ValueError):
-    """A data channel cannot be as it was asked for, so it is not created.
+    """An option of a data channel is invalid, so the channel is not created.
 
-    W3C webrtc-pc 6.1 throws a ``TypeError`` for what aiortc raises a ``ValueError``: it is both.
+    It is a ``TypeError``, as W3C webrtc-pc 6.1 demands, and a ``ValueError``, as aiortc raises.
 
     Attributes:
-        label: The label; empty if what was given is no text.
-        field: The name of the argument, as ``createDataChannel()`` has it.
-        value: What was given for it.
+        label: The label; empty if it is not a string.
+        field: The name of the argument of ``createDataChannel()``.
+        value: The rejected value.
     """
 
     def __init__(self, label: object, field: str, value: object, demand: str) -> None:
@@ -36,4 +36,4 @@ class InvalidChannel(ChannelError, TypeError, ValueError):
 
 
 class ChannelUnavailable(InvalidChannel, OperationError):
-    """The identifier of a data channel is in use, or beyond what both sides have streams for."""
+    """The identifier of a data channel is in use, or exceeds the number of streams."""

@@ -1,43 +1,32 @@
-"""What has arrived: which TSNs, and the messages they make up.
+"""Reassembly queue: fragments to messages, in order of their streams.
 
-RFC 9260 sections 6.2 to 6.9, RFC 3758 section 3.6, RFC 8260 section 2.
+RFC 9260 sections 6.5, 6.6 and 6.9, RFC 3758 section 3.6, RFC 8260 section 2. Does no I/O.
 """
 
-from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
 
-from .number_map import Numbered
+from .number_map import NumberMap
 from .packet import FIRST, LAST, UNORDERED, Cause, Fatal, unwrap
 
-MAX_DUPLICATES = 32
-"""Duplicate TSNs told in a SACK; more are not worth their room."""
-
-MAX_RANGES = 250
-"""Gap blocks in a SACK, so that it fits the smallest packet."""
-
-MAX_AHEAD = 0xFFFF
-"""How far a TSN may be beyond the cumulative one: gap blocks count in 16 bits, so that what is
-further ahead cannot be acknowledged (RFC 9260 section 3.3.4)."""
-
 OVERHEAD = 256
-"""Bytes of memory that a held fragment or message takes beside its data, about."""
+"""Approximate bytes of memory that a buffered fragment or message takes beyond its data."""
 
-UNFINISHED_OVERHEAD = 768
-"""Bytes that a message which comes as I-DATA takes beside its fragments until it is whole."""
+INCOMPLETE_OVERHEAD = 768
+"""Approximate bytes that an incomplete I-DATA message takes beyond its fragments."""
 
 MAX_MESSAGE = 262_144
-"""Bytes of a message at most: the ``max-message-size`` of descriptions (RFC 8841)."""
+"""Maximum bytes of a message: the ``max-message-size`` of descriptions (RFC 8841)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message that has arrived whole.
+    """A complete message that was received.
 
     Attributes:
         stream: Its stream identifier.
         protocol: Its payload protocol identifier.
-        data: What it says.
+        data: Its content.
     """
 
     stream: int
@@ -45,105 +34,9 @@ class Arrival:
     data: bytes
 
 
-class Tsns:
-    """The TSNs that have arrived.
-
-    Args:
-        cumulative: The one before the first.
-
-    Attributes:
-        cumulative: The last up to which all have arrived.
-        ranges: First and last of each run of those after it.
-        duplicates: Those that came again since the last SACK.
-    """
-
-    def __init__(self, cumulative: int) -> None:
-        self.cumulative = cumulative
-        self.ranges: list[list[int]] = []
-        self.duplicates: list[int] = []
-
-    @property
-    def highest(self) -> int:
-        """The highest that has arrived."""
-        return self.ranges[-1][1] if self.ranges else self.cumulative
-
-    def add(self, tsn: int) -> bool:
-        """Note a TSN; return whether it is new."""
-        ranges = self.ranges
-        if not ranges:
-            if tsn == self.cumulative + 1:
-                self.cumulative = tsn
-                return True
-            if tsn > self.cumulative:
-                ranges.append([tsn, tsn])
-                return True
-            return self._again(tsn)
-        last = ranges[-1]
-        if tsn == last[1] + 1:
-            last[1] = tsn
-            return True
-        if tsn > last[1]:
-            ranges.append([tsn, tsn])
-            return True
-        if tsn <= self.cumulative:
-            return self._again(tsn)
-        return self._fill(tsn)
-
-    def _fill(self, tsn: int) -> bool:
-        """Note a TSN that lies before the end of the last range."""
-        ranges = self.ranges
-        index = bisect_left(ranges, [tsn + 1])  # the first that begins after it
-        before = ranges[index - 1] if index else None
-        if before is not None and tsn <= before[1]:
-            return self._again(tsn)
-        after = ranges[index] if index < len(ranges) else None
-        joins_after = after is not None and after[0] == tsn + 1
-        if before is not None and before[1] == tsn - 1:
-            before[1] = tsn
-            if after is not None and joins_after:
-                before[1] = after[1]
-                del ranges[index]
-        elif after is not None and joins_after:
-            after[0] = tsn
-        else:
-            ranges.insert(index, [tsn, tsn])
-        self._advance()
-        return True
-
-    def _again(self, tsn: int) -> bool:
-        if len(self.duplicates) < MAX_DUPLICATES:
-            self.duplicates.append(tsn)
-        return False
-
-    def skip_to(self, tsn: int) -> bool:
-        """Take all up to a TSN as arrived; return whether that is news."""
-        if tsn <= self.cumulative:
-            return False
-        self.cumulative = tsn
-        self._advance()
-        return True
-
-    def _advance(self) -> None:
-        ranges = self.ranges
-        reached = 0
-        while reached < len(ranges) and ranges[reached][0] <= self.cumulative + 1:
-            self.cumulative = max(self.cumulative, ranges[reached][1])
-            reached += 1
-        del ranges[:reached]
-
-    def gaps(self) -> list[tuple[int, int]]:
-        """Return the ranges as a SACK has them, relative to the cumulative TSN."""
-        base = self.cumulative
-        return [
-            (first - base, last - base)
-            for first, last in self.ranges[:MAX_RANGES]
-            if last - base <= 0xFFFF
-        ]
-
-
 @dataclass(slots=True)
 class _Run:
-    """Fragments of one message with consecutive TSNs."""
+    """Consecutive fragments of one DATA message."""
 
     first: int
     last: int
@@ -155,7 +48,7 @@ class _Run:
 
 @dataclass(slots=True)
 class _Partial:
-    """A message that comes as I-DATA: its fragments by their FSN."""
+    """An incomplete I-DATA message: its fragments by FSN."""
 
     parts: dict[int, bytes] = field(default_factory=dict)
     total: int | None = None
@@ -164,66 +57,66 @@ class _Partial:
 
 
 class _Stream:
-    """A stream's order: the number that is next, and the whole messages that came too early."""
+    """Ordering state of a stream: the next number, and complete messages that came too early."""
 
     __slots__ = ("early", "next", "unordered")
 
     def __init__(self) -> None:
         self.next = 0
-        self.early: Numbered[Arrival] | None = None
+        self.early: NumberMap[Arrival] | None = None
         self.unordered = 0
-        """The MID of the latest unordered I-DATA, counted on."""
+        """Unwrapped MID of the latest unordered I-DATA message."""
 
 
 Key = tuple[int, bool]
-"""Messages that come as I-DATA: the stream, and whether they are unordered."""
+"""Key of incomplete I-DATA messages: the stream, and whether they are unordered."""
 
 
 class Inbound:
-    """Puts messages together.
+    """Reassembles messages.
 
-    What a chunk costs does not grow with what is held, whatever the other side sends.
+    The cost of a chunk does not grow with the amount of buffered data, whatever the remote peer
+    sends.
 
     Args:
-        max_message: Bytes that a message may have.
+        max_message: Maximum bytes of a message.
 
     Attributes:
-        size: Bytes of what is not given out yet.
-        pieces: Fragments and messages that these are.
-        unfinished: Messages that come as I-DATA and are not whole.
-        completed: Messages that were ever added to :attr:`arrived`.
-        given_out: Bytes of :attr:`arrived`, counted on while it is not empty.
-        skipped: Messages that the other side gave up, by stream, of those that come in order.
-        arrived: Whole messages, in the order in which they are to be given out; whoever drives this
-            takes them from here.
+        size: Buffered bytes that were not delivered.
+        pieces: Buffered fragments and messages.
+        incomplete: Incomplete I-DATA messages.
+        completed: Messages ever added to :attr:`arrived`.
+        delivered_bytes: Bytes added to :attr:`arrived` since it was last empty.
+        skipped: Messages of ordered streams that the remote peer abandoned, by stream.
+        arrived: Complete messages in order of delivery; the caller removes them.
     """
 
     def __init__(self, max_message: int = MAX_MESSAGE) -> None:
         self._max_message = max_message
         self.size = 0
         self.pieces = 0
-        self.unfinished = 0
-        self.given_out = 0
+        self.incomplete = 0
+        self.delivered_bytes = 0
         self.completed = 0
         self.skipped: dict[int, int] = {}
         self.arrived: deque[Arrival] = deque()
         self._streams: dict[int, _Stream] = {}
-        # DATA: runs by the TSN they begin and end with; TSNs tell which fragments belong together.
-        self._by_first: Numbered[_Run] = Numbered()
+        # DATA: runs by their first and their last TSN, which show what fragments belong together.
+        self._by_first: NumberMap[_Run] = NumberMap()
         self._by_last: dict[int, _Run] = {}
         self._ends: dict[int, tuple[int, int, int]] = {}
-        self._parts: dict[Key, Numbered[_Partial]] = {}
+        self._parts: dict[Key, NumberMap[_Partial]] = {}
 
     @property
     def cost(self) -> int:
-        """Bytes of memory that what is held takes, about."""
-        return self.size + self.pieces * OVERHEAD + self.unfinished * UNFINISHED_OVERHEAD
+        """Approximate bytes of memory that the buffered data takes."""
+        return self.size + self.pieces * OVERHEAD + self.incomplete * INCOMPLETE_OVERHEAD
 
     def _check_size(self, size: int) -> None:
         if size > self._max_message:
             raise Fatal(
                 Cause.PROTOCOL_VIOLATION,
-                f"a message of more than the {self._max_message} bytes that were announced",
+                f"a message exceeds the announced maximum of {self._max_message} bytes",
             )
 
     # --- DATA
@@ -231,10 +124,10 @@ class Inbound:
     def add(
         self, tsn: int, flags: int, stream: int, sequence: int, protocol: int, data: bytes
     ) -> None:
-        """Take a DATA chunk whose TSN is new.
+        """Add a DATA chunk whose TSN is new.
 
         Raises:
-            Fatal: Its message is longer than may be.
+            Fatal: Its message is too long.
         """
         self.size += len(data)
         self.pieces += 1
@@ -265,10 +158,10 @@ class Inbound:
             self._by_last[run.last] = run
 
     def _join(self, run: _Run) -> None:
-        """Add to a run the one that begins right after it, if that goes on the same message."""
+        """Append the run that begins right after this one, if it continues the same message."""
         after = self._by_first.get(run.last + 1)
         if after is None or after.starts:
-            return  # one that starts: the other side lost count, and this is never to be whole
+            return  # it begins a message, so this one can never be completed
         self._by_first.pop(after.first)
         self._by_last.pop(after.last, None)
         if len(run.parts) < len(after.parts):
@@ -283,29 +176,29 @@ class Inbound:
         self._check_size(len(data))
         arrival = Arrival(stream, protocol, data)
         if flags & UNORDERED:
-            self._give_out(arrival)
+            self._deliver(arrival)
             return
         state = self._stream(stream)
         self._in_order(state, unwrap(sequence, state.next, 16), arrival)
 
     def _in_order(self, state: _Stream, number: int, arrival: Arrival) -> None:
         if number == state.next:
-            self._give_out(arrival)
+            self._deliver(arrival)
             state.next += 1
             if state.early:
-                self._give_out_early(state)
+                self._deliver_early(state)
             return
         if number < state.next or (state.early is not None and number in state.early):
-            self._drop(arrival)  # a message of this number came, was given out, or skipped
+            self._drop(arrival)  # a duplicate, or its number was delivered or skipped
             return
         if state.early is None:
-            state.early = Numbered()
+            state.early = NumberMap()
         state.early.put(number, arrival)
 
-    def _give_out_early(self, state: _Stream) -> None:
+    def _deliver_early(self, state: _Stream) -> None:
         early, arrived, number = state.early, self.arrived, state.next
         if not arrived:
-            self.given_out = 0
+            self.delivered_bytes = 0
         size = 0
         while early and (arrival := early.pop(number)) is not None:
             size += len(arrival.data)
@@ -314,7 +207,7 @@ class Inbound:
         count = number - state.next
         self.size -= size
         self.pieces -= count
-        self.given_out += size
+        self.delivered_bytes += size
         self.completed += count
         state.next = number
 
@@ -322,11 +215,11 @@ class Inbound:
         self.size -= len(arrival.data)
         self.pieces -= 1
 
-    def _give_out(self, arrival: Arrival) -> None:
+    def _deliver(self, arrival: Arrival) -> None:
         size = len(arrival.data)
         self.size -= size
         self.pieces -= 1
-        self.given_out = self.given_out + size if self.arrived else size
+        self.delivered_bytes = self.delivered_bytes + size if self.arrived else size
         self.completed += 1
         self.arrived.append(arrival)
 
@@ -337,17 +230,17 @@ class Inbound:
         return state
 
     def skip(self, cumulative: int, streams: list[tuple[int, int]]) -> None:
-        """Take a FORWARD TSN: give up what is not whole, go on in order after what was skipped.
+        """Process a FORWARD TSN: drop incomplete messages, deliver those after skipped ones.
 
         Args:
-            cumulative: The new cumulative TSN, counted on.
-            streams: Each stream and the SSN of the last message skipped in it.
+            cumulative: The new cumulative TSN, unwrapped.
+            streams: Each stream with the SSN of the last message skipped in it.
         """
         for number, sequence in streams:
             state = self._stream(number)
             self._skip_in(number, state, unwrap(sequence, state.next, 16))
         for first, run in self._by_first.take_through(cumulative):
-            # What begins before and goes on after it may still become whole.
+            # A message that continues after the skipped TSNs may still be completed.
             is_over = run.last < cumulative or (run.last == cumulative and run.last in self._ends)
             if is_over or not run.starts:
                 self._forget(run)
@@ -365,22 +258,22 @@ class Inbound:
             return
         early = state.early.take_through(last) if state.early else []
         for _, arrival in early:
-            self._give_out(arrival)
+            self._deliver(arrival)
         count = last + 1 - state.next - len(early)
         if count > 0:
             self.skipped[stream] = self.skipped.get(stream, 0) + count
         state.next = last + 1
-        self._give_out_early(state)
+        self._deliver_early(state)
 
     # --- I-DATA
 
     def add_interleaved(
         self, flags: int, stream: int, mid: int, protocol_or_index: int, data: bytes
     ) -> None:
-        """Take an I-DATA chunk whose TSN is new.
+        """Add an I-DATA chunk whose TSN is new.
 
         Raises:
-            Fatal: Its message is longer than may be.
+            Fatal: Its message is too long.
         """
         state = self._stream(stream)
         unordered = bool(flags & UNORDERED)
@@ -388,18 +281,18 @@ class Inbound:
         if unordered:
             state.unordered = number
         elif number < state.next:
-            return  # a message of this number was given out, or skipped
+            return  # its number was delivered or skipped
         if flags & FIRST and flags & LAST:
             self.size += len(data)
             self.pieces += 1
             self._complete_interleaved(stream, unordered, number, protocol_or_index, data)
             return
-        messages = self._parts.setdefault((stream, unordered), Numbered())
+        messages = self._parts.setdefault((stream, unordered), NumberMap())
         message = messages.get(number)
         if message is None:
             message = _Partial()
             messages.put(number, message)
-            self.unfinished += 1
+            self.incomplete += 1
         index = 0 if flags & FIRST else protocol_or_index
         if flags & FIRST:
             message.protocol = protocol_or_index
@@ -416,7 +309,7 @@ class Inbound:
             messages.pop(number)
             if not messages:
                 del self._parts[stream, unordered]
-            self.unfinished -= 1
+            self.incomplete -= 1
             self.pieces -= len(message.parts) - 1
             whole = b"".join([message.parts[i] for i in sorted(message.parts)])
             self._complete_interleaved(stream, unordered, number, message.protocol, whole)
@@ -427,45 +320,45 @@ class Inbound:
         self._check_size(len(data))
         arrival = Arrival(stream, protocol, data)
         if unordered:
-            self._give_out(arrival)
+            self._deliver(arrival)
         else:
             self._in_order(self._stream(stream), number, arrival)
 
     def skip_interleaved(self, skipped: list[tuple[int, bool, int]]) -> None:
-        """Take an I-FORWARD-TSN: for each stream and order, the last MID that was skipped."""
+        """Process an I-FORWARD-TSN: stream, unordered flag and last skipped MID of each entry."""
         for stream, unordered, mid in skipped:
             state = self._stream(stream)
             last = unwrap(mid, state.unordered if unordered else state.next)
             messages = self._parts.get((stream, unordered))
             if messages is not None:
                 for _, message in messages.take_through(last):
-                    self._give_up(message)
+                    self._discard_partial(message)
                 if not messages:
                     del self._parts[stream, unordered]
             if not unordered:
                 self._skip_in(stream, state, last)
 
-    def _give_up(self, message: _Partial) -> None:
+    def _discard_partial(self, message: _Partial) -> None:
         self.size -= message.size
         self.pieces -= len(message.parts)
-        self.unfinished -= 1
+        self.incomplete -= 1
 
     # --- the end, and resets
 
-    def give_up(self) -> None:
-        """Let go of all that is not whole, or came too early; :attr:`arrived` stays."""
-        self.size = self.pieces = self.unfinished = 0
+    def discard(self) -> None:
+        """Drop incomplete and early messages; :attr:`arrived` stays."""
+        self.size = self.pieces = self.incomplete = 0
         self._streams.clear()
-        self._by_first = Numbered()
+        self._by_first = NumberMap()
         self._by_last.clear()
         self._ends.clear()
         self._parts.clear()
 
     def reset(self, stream: int) -> None:
-        """Number a stream's messages from 0 again (RFC 6525 section 5.2.2)."""
+        """Restart the message numbers of a stream at 0 (RFC 6525 section 5.2.2)."""
         state = self._streams.pop(stream, None)
         for arrival in (state.early or ()) if state is not None else ():
             self._drop(arrival)
         for unordered in (False, True):
             for message in self._parts.pop((stream, unordered), ()):
-                self._give_up(message)
+                self._discard_partial(message)

@@ -1,4 +1,4 @@
-"""What the association's shell needs of the channels above it, and of the transport below."""
+"""Interfaces of the SCTP transport to the data channels above it and the transport below it."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from . import dcep
 
 
 class Channel(Protocol):
-    """What is needed of a data channel."""
+    """Interface of a data channel."""
 
     @property
     def id(self) -> int | None: ...
@@ -25,65 +25,65 @@ class Channel(Protocol):
     @property
     def readyState(self) -> str: ...
     def deliver(self, message: str | bytes) -> None:
-        """Give the application a message that came."""
+        """Deliver a received message to the application."""
 
     def assign(self, id: int) -> None:
-        """Give it its stream identifier."""
+        """Set the stream identifier."""
 
     def ends(self) -> None:
-        """Tell the application that the other side closes it, and nothing more comes."""
+        """Tell the application that the remote peer closes the channel."""
 
     def change(self, state: str) -> None:
-        """Change its state."""
+        """Set the ready state."""
 
     def refuse(self, error: Exception) -> None:
-        """Note why it cannot be opened, before it is closed."""
+        """Note the reason why the channel cannot be opened, before it is closed."""
 
     def buffered(self, amount: int) -> None:
-        """Add to its ``bufferedAmount``, in bytes."""
+        """Add to ``bufferedAmount``, in bytes."""
 
     def sent(self, size: int) -> None:
-        """Count a message that has left the buffer."""
+        """Count a sent message of ``size`` bytes."""
 
     def received(self, size: int) -> None:
-        """Count a message that came."""
+        """Count a received message of ``size`` bytes."""
 
     def abandoned(self, size: int) -> None:
-        """Count a message that was given up."""
+        """Count an abandoned message of ``size`` bytes."""
 
     def skipped(self, count: int) -> None:
-        """Count messages that the other side gave up."""
+        """Count messages that the remote peer abandoned."""
 
 
 class Host(Protocol):
-    """What lies below and above."""
+    """Interface of the owner of the SCTP transport."""
 
     @property
     def is_server(self) -> bool:
-        """Whether this is the DTLS server, whose stream identifiers are odd (RFC 8832)."""
+        """True if this is the DTLS server, which uses odd stream identifiers (RFC 8832)."""
 
     def transmit(self, packets: list[bytes]) -> None:
         """Send packets.
 
         Raises:
-            ConnectionError: There is nothing to send over any more.
+            ConnectionError: The DTLS transport is closed.
         """
 
     def transmit_probe(self, packet: bytes) -> bool:
-        """Send a packet that is not to be fragmented on its way.
+        """Send a packet without IP fragmentation.
 
         Returns:
-            ``False`` if it is too large for this machine's network.
+            ``False`` if it exceeds the MTU of the local interface.
 
         Raises:
-            ConnectionError: There is nothing to send over any more.
+            ConnectionError: The DTLS transport is closed.
         """
 
     def accept(self, opened: dcep.Open, id: int) -> Channel:
-        """Make a channel that the other side has opened."""
+        """Create a channel that the remote peer has opened."""
 
     def announce(self, channel: Channel) -> None:
-        """Tell the application of it."""
+        """Tell the application about the new channel."""
 
     def ended(self) -> None:
-        """Note that there will be no channels any more."""
+        """Note that the association is closed."""

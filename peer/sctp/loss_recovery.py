@@ -1,75 +1,40 @@
-"""What was sent and is not acknowledged: loss by time, tail probes, time-outs, giving up.
+"""Loss recovery: acknowledgements, loss detection, tail loss probes, T3 and abandoned messages.
 
-RFC 9260 sections 6.2.1 and 6.3 for acknowledgements and T3, RFC 8985 for RACK-TLP, RFC 3758 for
-what is given up. RACK-TLP is TCP's; here its segments are chunks, its SACK is SCTP's, and a
-duplicate TSN stands for a D-SACK.
+RFC 9260 sections 6.2.1 and 6.3 for SACKs and T3, RFC 8985 for RACK-TLP, RFC 3758 for abandoned
+messages. Does no I/O.
 """
 
 import heapq
-from dataclasses import dataclass
 
 from .congestion import Ack
 from .outbound import Fragment, Message
 from .packet import LAST, Cause, Fatal
+from .rack import Rack
+from .ranges import difference
+from .round_trip import RTO_MAX, RoundTrip
 
-RTO_INITIAL = 1.0
-"""Seconds (RFC 9260 section 16)."""
+MAX_IN_FLIGHT = 32_000
+"""Maximum number of unacknowledged TSNs: gap blocks and SSNs have 16 bits."""
 
-RTO_MIN = 0.4
-"""Seconds. RFC 9260 says one; a SACK is delayed by 0.2 at most, so that less than one will do."""
-
-RTO_MAX = 10.0
-"""Seconds. RFC 9260 says 60: here ICE tells whether there is a path, so that looking oftener is
-cheap, and the path that comes back is noticed."""
-
-REORDERING = 3
-"""Chunks that must have overtaken one for it to be lost, while no reordering was ever seen."""
-
-REORDERING_ROUNDS = 16
-"""Recoveries after which the reordering window is small again (RFC 8985 section 6.2)."""
-
-MAX_SPAN = 32_000
-"""TSNs that may be unacknowledged: gap blocks count in 16 bits, and so do SSNs."""
-
-RENEGED = 1000
-"""TSNs that the other side may take back after it acknowledged them, beside two for each chunk that
-was sent: RFC 9260 section 6.2.1 allows it, and SACKs that overtake each other look like it."""
-
-
-@dataclass(slots=True)
-class RoundTrip:
-    """Round-trip times, in seconds, and what follows from them (RFC 9260 section 6.3.1)."""
-
-    smoothed: float | None = None
-    variation: float = 0.0
-    least: float = float("inf")
-    rto: float = RTO_INITIAL
-
-    def measured(self, rtt: float) -> None:
-        """Take a measurement."""
-        self.least = min(self.least, rtt)
-        if self.smoothed is None:
-            self.smoothed, self.variation = rtt, rtt / 2
-        else:
-            self.variation += (abs(self.smoothed - rtt) - self.variation) / 4
-            self.smoothed += (rtt - self.smoothed) / 8
-        self.rto = min(max(self.smoothed + 4 * self.variation, RTO_MIN), RTO_MAX)
+MAX_RENEGED = 1000
+"""Acknowledged TSNs that the remote peer may renege on, plus two per transmitted chunk. RFC 9260
+section 6.2.1 allows reneging, and reordered SACKs look like it."""
 
 
 class Recovery:
-    """Knows every chunk that is not acknowledged up to its TSN.
+    """All chunks after the cumulative TSN that the remote peer has acknowledged.
 
     Args:
-        tsn: The first TSN.
-        gives_up: Whether messages may be given up: the other side understands that (RFC 3758).
+        tsn: The initial TSN.
+        gives_up: Whether messages may be abandoned, because the remote peer supports RFC 3758.
 
     Attributes:
-        next_tsn: The next one, counted on.
-        cumulative: The last up to which all are acknowledged.
-        flight: Bytes on their way.
-        round_trip: The round trip.
-        retransmitted: Chunks that were sent again.
-        timeouts: Time-outs in a row.
+        next_tsn: The next TSN, unwrapped.
+        cumulative: The acknowledged cumulative TSN, unwrapped.
+        flight: Bytes in flight.
+        round_trip: The round-trip time estimate.
+        retransmitted: Number of retransmitted chunks.
+        timeouts: Consecutive time-outs.
     """
 
     def __init__(self, tsn: int, *, gives_up: bool = True) -> None:
@@ -81,12 +46,12 @@ class Recovery:
         self.retransmitted = 0
         self.timeouts = 0
         self.app_limited_until = 0
-        self.gave_up: list[Message] = []
-        """Messages that were given up after something of them was sent, since last taken."""
+        self.newly_abandoned: list[Message] = []
+        """Messages abandoned after a part of them was sent; the caller clears it."""
         self._sent: dict[int, Fragment] = {}  # all after `cumulative`, by TSN
-        self._flying: dict[int, Fragment] = {}  # those on their way, in the order they were sent
-        self._lost: list[int] = []  # a heap of TSNs to be sent again, some no longer
-        self._blocks: list[tuple[int, int]] = []  # gap blocks of the last SACK, counted on
+        self._flying: dict[int, Fragment] = {}  # chunks in flight, in order of transmission
+        self._lost: list[int] = []  # heap of TSNs to retransmit; some may be acknowledged
+        self._blocks: list[tuple[int, int]] = []  # gap blocks of the last SACK, unwrapped
         self._transmissions = 0
         self._reneged = 0
         self._recovery_end = -1  # in recovery until this TSN is acknowledged
@@ -94,19 +59,14 @@ class Recovery:
         self._delivered = 0
         self._delivered_at = 0.0
         self._first_sent_at = 0.0
-        # RACK.
-        self._rack_transmission = -1
-        self._rack_sent_at = 0.0
-        self._rack_rtt = 0.0
-        self._reordered = False
-        self._reordering_factor = 1
-        self._reordering_left = 0
+        self._rack = Rack()
         self._reorder_at = float("inf")
         # Timers.
         self._t3_from = 0.0
         self._probe_at = float("inf")
         self._probed_tsn = -1
-        # What was given up (RFC 3758): how far the other side should skip, and in which streams.
+        # Abandoned messages (RFC 3758): the Advanced.Peer.Ack.Point, and the last number skipped
+        # and its TSN, by stream and unordered flag.
         self.advanced = self.cumulative
         self._skipped: dict[tuple[int, bool], tuple[int, int]] = {}
 
@@ -114,16 +74,16 @@ class Recovery:
 
     @property
     def has_unacknowledged(self) -> bool:
-        """Whether anything that was sent is not acknowledged."""
+        """True if anything that was sent is not acknowledged."""
         return bool(self._sent)
 
     @property
     def is_full(self) -> bool:
-        """Whether no further TSN may be used."""
-        return self.next_tsn - self.cumulative > MAX_SPAN
+        """True if no further TSN may be used."""
+        return self.next_tsn - self.cumulative > MAX_IN_FLIGHT
 
     def next_lost(self) -> Fragment | None:
-        """Return the chunk that is to be sent again first."""
+        """Return the first chunk to retransmit."""
         lost = self._lost
         while lost:
             fragment = self._sent.get(lost[0])
@@ -133,7 +93,7 @@ class Recovery:
         return None
 
     def sent(self, fragment: Fragment, now: float) -> None:
-        """Note that a chunk is sent; the first time it is given its TSN."""
+        """Note that a chunk is transmitted; assign its TSN the first time."""
         if fragment.sends:
             self.retransmitted += 1
             fragment.lost = False
@@ -158,7 +118,7 @@ class Recovery:
         fragment.app_limited = self.app_limited_until > self._delivered
 
     def limited_by_application(self) -> None:
-        """Note that there is nothing more to send, so that rates say little about the path."""
+        """Note that nothing is left to send, so delivery rates do not reflect the path."""
         self.app_limited_until = self._delivered + self.flight + 1
 
     # --- acknowledgements
@@ -166,19 +126,19 @@ class Recovery:
     def acknowledge(
         self, cumulative: int, gaps: list[tuple[int, int]], duplicates: int, now: float
     ) -> Ack | None:
-        """Take a SACK.
+        """Process a SACK.
 
         Args:
-            cumulative: Its cumulative TSN, counted on.
-            gaps: Its gap blocks, relative to that.
-            duplicates: How many TSNs it says came twice.
-            now: When it came.
+            cumulative: Its cumulative TSN, unwrapped.
+            gaps: Its gap blocks, relative to the cumulative TSN.
+            duplicates: Number of its duplicate TSNs.
+            now: The time.
 
         Returns:
-            What it says; ``None`` if it is older than one before, or speaks of what was not sent.
+            Its effect; ``None`` if it is older than a previous one, or acknowledges unsent TSNs.
 
         Raises:
-            Fatal: The other side takes back again and again what it acknowledged.
+            Fatal: The remote peer reneges too often.
         """
         highest = cumulative + gaps[-1][1] if gaps else cumulative
         if cumulative < self.cumulative or highest >= self.next_tsn:
@@ -189,28 +149,29 @@ class Recovery:
         for tsn in range(self.cumulative + 1, cumulative + 1):
             fragment = sent.pop(tsn, None)
             if fragment is None or fragment.acked or fragment.message.abandoned:
-                continue  # what was given up may be skipped, which says nothing of the path
+                continue  # may have been skipped, not received
             if flying.pop(tsn, None) is not None:
                 self.flight -= fragment.size
             ack.acked += fragment.size
             if newest is None or fragment.transmission > newest.transmission:
                 newest = fragment
             if not fragment.lost and fragment.sends == 1:
-                self._overtaken(fragment)
+                self._rack.on_first_ack(fragment)
             fragment.acked = True
         if cumulative > self.cumulative:
             self.cumulative = cumulative
             self.timeouts = 0
         if gaps or self._blocks:
             newest = self._acknowledge_gaps(cumulative, gaps, ack, newest)
-        self._note_duplicates(duplicates)
+        if duplicates and self._recovery_end > self.cumulative:
+            self._rack.on_duplicates()
         if newest is not None:
             self._progress(newest, ack)
         ack.lost = self._detect(now)
         ack.in_recovery = self._recovery_end > self.cumulative
         if ack.lost and not ack.in_recovery:
             self._recovery_end = self.next_tsn - 1
-            self._reordering_rounds()
+            self._rack.on_recovery()
         ack.flight = self.flight
         if self.advanced < self.cumulative:
             self.advanced = self.cumulative
@@ -224,7 +185,7 @@ class Recovery:
     ) -> Fragment | None:
         blocks = [(base + first, base + last) for first, last in gaps]
         sent, flying = self._sent, self._flying
-        for first, last in _difference(blocks, self._blocks):
+        for first, last in difference(blocks, self._blocks):
             for tsn in range(first, last + 1):
                 fragment = sent.get(tsn)
                 if fragment is None or fragment.acked or fragment.message.abandoned:
@@ -236,13 +197,13 @@ class Recovery:
                 if newest is None or fragment.transmission > newest.transmission:
                     newest = fragment
                 if not fragment.lost and fragment.sends == 1:
-                    self._overtaken(fragment)
+                    self._rack.on_first_ack(fragment)
                 fragment.lost = False
-        for first, last in _difference(self._blocks, blocks):
-            # RFC 9260 section 6.2.1 (ii), (iii): the other side may drop what it had.
+        for first, last in difference(self._blocks, blocks):
+            # RFC 9260 section 6.2.1 (ii), (iii): the remote peer may drop data it has acknowledged.
             self._reneged += max(last - max(first, base + 1) + 1, 0)
-            if self._reneged > 2 * self._transmissions + RENEGED:
-                reason = "the other side takes back what it acknowledged"
+            if self._reneged > 2 * self._transmissions + MAX_RENEGED:
+                reason = "the remote peer reneges on what it has acknowledged"
                 raise Fatal(Cause.PROTOCOL_VIOLATION, reason)
             for tsn in range(max(first, base + 1), last + 1):
                 fragment = sent.get(tsn)
@@ -252,10 +213,6 @@ class Recovery:
         self._blocks = blocks
         return newest
 
-    def _overtaken(self, fragment: Fragment) -> None:
-        if fragment.transmission < self._rack_transmission:
-            self._reordered = True
-
     def _progress(self, newest: Fragment, ack: Ack) -> None:
         now = ack.now
         rtt = now - newest.sent_at
@@ -263,13 +220,10 @@ class Recovery:
         if is_first:
             ack.rtt = rtt
             self.round_trip.measured(rtt)
-        # RFC 8985 section 6.2 step 2: what was sent again and is acknowledged too soon, was not
-        # acknowledged for being sent again.
+        # RFC 8985 section 6.2 step 2: an acknowledgement that comes too soon after a retransmission
+        # belongs to the original transmission.
         if is_first or rtt >= self.round_trip.least:
-            if newest.transmission > self._rack_transmission:
-                self._rack_transmission = newest.transmission
-                self._rack_sent_at = newest.sent_at
-            self._rack_rtt = rtt
+            self._rack.update(newest.transmission, rtt)
         self.timeouts = 0
         self._t3_from = now
         self._probed_tsn = -1
@@ -283,40 +237,23 @@ class Recovery:
         if interval > 0 and interval >= min(self.round_trip.least, rtt):
             ack.rate = (self._delivered - newest.delivered) / interval
 
-    def _note_duplicates(self, duplicates: int) -> None:
-        if duplicates and self._recovery_end > self.cumulative:
-            self._reordering_factor = min(self._reordering_factor + 1, 8)
-            self._reordering_left = REORDERING_ROUNDS
-
-    def _reordering_rounds(self) -> None:
-        if self._reordering_left:
-            self._reordering_left -= 1
-            if not self._reordering_left:
-                self._reordering_factor = 1
-
     # --- losses
 
-    def _reordering_window(self) -> float:
-        """Seconds by which a chunk may be late (RFC 8985 section 6.2 step 4)."""
-        if not self._reordered:
-            held = sum(last - first + 1 for first, last in self._blocks)
-            if held >= REORDERING or self._recovery_end > self.cumulative:
-                return 0.0
-        smoothed = self.round_trip.smoothed or 0.0
-        return min(self._reordering_factor * min(self.round_trip.least, smoothed) / 4, smoothed)
-
     def _detect(self, now: float) -> int:
-        """Find what is lost; return how many bytes (RFC 8985 section 6.2 step 5)."""
+        """Mark lost chunks; return their bytes (RFC 8985 section 6.2 step 5)."""
         self._reorder_at = float("inf")
-        rack = self._rack_transmission
         lost = 0
         found: list[Fragment] = []
         window: float | None = None
         for fragment in self._flying.values():
-            if fragment.transmission >= rack:
+            if fragment.transmission >= self._rack.transmission:
                 break
             if window is None:
-                window = self._rack_rtt + self._reordering_window()
+                overtaking = sum(last - first + 1 for first, last in self._blocks)
+                in_recovery = self._recovery_end > self.cumulative
+                window = self._rack.loss_delay(
+                    self.round_trip, overtaking=overtaking, in_recovery=in_recovery
+                )
             due = fragment.sent_at + window
             if due <= now:
                 found.append(fragment)
@@ -343,9 +280,9 @@ class Recovery:
             heapq.heappush(self._lost, fragment.tsn)
 
     def abandon(self, message: Message) -> None:
-        """Give up a message of which something was sent (RFC 3758 section 3.5, A3)."""
+        """Abandon a message of which a part was sent (RFC 3758 section 3.5, A3)."""
         message.abandoned = True
-        self.gave_up.append(message)
+        self.newly_abandoned.append(message)
         for tsn in message.tsns:
             fragment = self._sent.get(tsn)
             if fragment is None:
@@ -355,14 +292,14 @@ class Recovery:
                 self.flight -= fragment.size
         message.tsns.clear()
         if message.position < len(message.data):
-            # Its end is never sent. Skipping one TSN more tells the other side that, which else
-            # might wait for it with what it has.
+            # Its end is never sent. Skipping one more TSN tells the remote peer, which would
+            # otherwise wait for the end.
             self._sent[self.next_tsn] = Fragment(message, LAST, message.fragments, b"")
             self.next_tsn += 1
         self._advance()
 
     def _advance(self) -> None:
-        """Move the point up to which the other side should skip (RFC 3758 section 3.5, C2)."""
+        """Move the Advanced.Peer.Ack.Point (RFC 3758 section 3.5, C2)."""
         while (fragment := self._sent.get(self.advanced + 1)) is not None:
             message = fragment.message
             if not message.abandoned:
@@ -371,14 +308,14 @@ class Recovery:
             self._skipped[message.stream, not message.ordered] = (message.number, self.advanced)
 
     def skipped(self) -> dict[tuple[int, bool], int]:
-        """Return the last message skipped, by stream and whether it is unordered."""
+        """Return the number of the last skipped message, by stream and unordered flag."""
         return {key: number for key, (number, _) in self._skipped.items()}
 
     # --- time
 
     @property
     def deadline(self) -> float:
-        """When :meth:`tick` has something to do."""
+        """Time of the next :meth:`tick`."""
         if not self._flying:
             return self._t3_at() if self.advanced > self.cumulative else float("inf")
         return min(self._t3_at(), self._reorder_at, self._probe_at)
@@ -387,7 +324,10 @@ class Recovery:
         return self._t3_from + min(self.round_trip.rto * 2.0**self.timeouts, RTO_MAX)
 
     def arm_probe(self, now: float) -> None:
-        """Set the tail probe's time, after something was sent or acknowledged (RFC 8985 7.2)."""
+        """Set the time of the tail loss probe (RFC 8985 section 7.2).
+
+        Call it after a transmission or a SACK.
+        """
         if self._probed_tsn >= 0 or not self._flying or self.round_trip.smoothed is None:
             self._probe_at = float("inf")
             return
@@ -395,7 +335,7 @@ class Recovery:
         self._probe_at = min(now + wait, self._t3_at())
 
     def probe(self, now: float) -> Fragment | None:
-        """Return the chunk to be sent again as a tail probe, if it is time for one."""
+        """Return the chunk to retransmit as a tail loss probe, if one is due."""
         if now < self._probe_at or not self._flying:
             return None
         self._probe_at = float("inf")
@@ -410,7 +350,7 @@ class Recovery:
         return fragment
 
     def tick(self, now: float) -> tuple[int, bool]:
-        """Do what is due; return the bytes lost by reordering, and whether there was a time-out."""
+        """Process due timers; return the bytes lost by RACK, and whether T3 expired."""
         lost = 0
         if now >= self._reorder_at:
             lost = self._detect(now)
@@ -425,41 +365,16 @@ class Recovery:
         self.lose_all(now)
         return lost, timed_out
 
-    def told_to_skip(self, now: float) -> None:
-        """Note that the other side is told to skip, and will be again if it does not answer."""
+    def forward_tsn_sent(self, now: float) -> None:
+        """Note that a FORWARD TSN is sent; it is repeated if it is not acknowledged."""
         if not self._flying:
             self._t3_from = now
 
     def lose_all(self, now: float) -> None:
-        """Take all that is on its way as lost (RFC 9260 section 6.3.3)."""
+        """Mark all chunks in flight as lost (RFC 9260 section 6.3.3)."""
         for fragment in list(self._flying.values()):
             if fragment.tsn in self._flying:
                 self._lose(fragment, now)
         self._recovery_end = self.next_tsn - 1
         self._probed_tsn = -1
         self._probe_at = self._reorder_at = float("inf")
-
-
-def _difference(
-    these: list[tuple[int, int]], those: list[tuple[int, int]]
-) -> list[tuple[int, int]]:
-    """Return the ranges of numbers that are in the first of two sorted lists only."""
-    if not those:
-        return these
-    found = []
-    index = 0
-    for first, last in these:
-        start = first
-        while index < len(those) and those[index][1] < start:
-            index += 1
-        at = index
-        while at < len(those) and those[at][0] <= last:
-            if those[at][0] > start:
-                found.append((start, those[at][0] - 1))
-            start = max(start, those[at][1] + 1)
-            if those[at][1] > last:
-                break
-            at += 1
-        if start <= last:
-            found.append((start, last))
-    return found

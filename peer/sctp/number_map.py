@@ -1,7 +1,7 @@
-"""Values kept by number, of which the lowest are taken out in turn. No I/O.
+"""Mapping from numbers to values that returns the lowest ones in order. Does no I/O.
 
-Other machines decide how many values there are and in which order they come, so no operation looks
-at all of them: what a number costs is logarithmic, and values are taken out once.
+The remote peer decides how many values there are and in which order they arrive, so no operation
+iterates over all of them: each costs logarithmic time.
 """
 
 import heapq
@@ -11,11 +11,11 @@ from typing import Generic, TypeVar
 _Value = TypeVar("_Value")
 
 _STALE = 32
-"""Numbers without a value that the heap may hold beside as many as there are values."""
+"""Maximum numbers without a value in the heap, beyond the number of values."""
 
 
-class Numbered(Generic[_Value]):
-    """A mapping from numbers to values that can give out the lowest ones in order."""
+class NumberMap(Generic[_Value]):
+    """A mapping with a heap of its keys."""
 
     __slots__ = ("_heap", "_values")
 
@@ -33,26 +33,26 @@ class Numbered(Generic[_Value]):
         return iter(self._values.values())
 
     def get(self, number: int) -> _Value | None:
-        """Return the value of a number, if it has one."""
+        """Return the value of a number, or ``None``."""
         return self._values.get(number)
 
     def put(self, number: int, value: _Value) -> None:
-        """Give a number a value, in place of the one it has."""
+        """Set the value of a number."""
         if number not in self._values:
             heapq.heappush(self._heap, number)
         self._values[number] = value
 
     def pop(self, number: int) -> _Value | None:
-        """Take out the value of a number, if it has one."""
+        """Remove and return the value of a number, or ``None``."""
         value = self._values.pop(number, None)
-        # Its number stays in the heap until it is the lowest, or until there are many such.
+        # The number stays in the heap until it is the lowest one, or too many are stale.
         if len(self._heap) > 2 * len(self._values) + _STALE:
             self._heap = list(self._values)
             heapq.heapify(self._heap)
         return value
 
     def take_through(self, last: int) -> list[tuple[int, _Value]]:
-        """Take out all values with numbers up to ``last``, in order."""
+        """Remove and return all values with numbers up to ``last``, in order."""
         taken: list[tuple[int, _Value]] = []
         heap, values = self._heap, self._values
         while heap and heap[0] <= last:

@@ -1,4 +1,4 @@
-"""The options of a data channel, checked before there is one (W3C webrtc-pc 6.1, RFC 8832)."""
+"""Validation of the options of a data channel (W3C webrtc-pc 6.1, RFC 8832)."""
 
 from operator import index
 from typing import SupportsIndex
@@ -6,13 +6,13 @@ from typing import SupportsIndex
 from .errors import ChannelUnavailable, InvalidChannel
 
 MAX_TEXT = 65535
-"""Bytes that a label or a protocol may have in UTF-8 (RFC 8832 section 5.1)."""
+"""Maximum bytes of a label or protocol in UTF-8 (RFC 8832 section 5.1)."""
 
 MAX_RELIABILITY = 65535
-"""Retransmissions, and milliseconds, at most: W3C's ``unsigned short``."""
+"""Maximum retransmissions or milliseconds: W3C's ``unsigned short``."""
 
 MAX_ID = 65534
-"""The highest identifier of a stream (RFC 8832 section 6)."""
+"""The highest stream identifier of a channel (RFC 8832 section 6)."""
 
 
 def check(
@@ -24,10 +24,10 @@ def check(
     negotiated: bool = False,
     id: object = None,
 ) -> None:
-    """Look whether a data channel can be as it is asked for.
+    """Validate the options of a data channel.
 
     Raises:
-        InvalidChannel: It cannot.
+        InvalidChannel: An option is invalid.
     """
     _check_text(label, "label", label)
     _check_text(label, "protocol", protocol)
@@ -40,15 +40,16 @@ def check(
             raise InvalidChannel(label, field, value, f"give a whole number of 0 to {most}")
     if max_packet_life_time is not None and max_retransmits is not None:
         raise InvalidChannel(
-            label, "maxRetransmits", max_retransmits, "give either it or maxPacketLifeTime"
+            label, "maxRetransmits", max_retransmits, "give either this or maxPacketLifeTime"
         )
     if negotiated and id is None:
-        raise InvalidChannel(label, "id", id, "a negotiated channel needs one, on both sides")
+        raise InvalidChannel(
+            label, "id", id, "give the same id on both peers of a negotiated channel"
+        )
 
 
 def _whole(value: object) -> int:
-    """Return a whole number of any type; -1 for what is none, and for a bool, which is no number
-    that anybody means."""
+    """Return an integer of any type; -1 for other types, and for ``bool``."""
     return index(value) if isinstance(value, SupportsIndex) and not isinstance(value, bool) else -1
 
 
@@ -58,26 +59,26 @@ def _check_text(label: object, field: str, value: object) -> None:
     try:
         size = len(value.encode())
     except UnicodeEncodeError as error:
-        demand = "half a surrogate pair is no character, so UTF-8 has no bytes for it"
+        demand = "it has a lone surrogate, which UTF-8 cannot encode"
         raise InvalidChannel(label, field, value, demand) from error
     if size > MAX_TEXT:
-        demand = f"it has {size} bytes in UTF-8, and may have {MAX_TEXT}"
+        demand = f"it has {size} bytes in UTF-8; the maximum is {MAX_TEXT}"
         raise InvalidChannel(label, field, value, demand)
 
 
 def check_id(label: str, id: int, *, streams: int, is_used: bool) -> None:
-    """Look whether a channel may have an identifier.
+    """Validate the stream identifier of a channel.
 
     Args:
-        label: The channel's label.
+        label: The label of the channel.
         id: The identifier.
-        streams: Streams that both sides have; 0 while that is not known.
-        is_used: Whether another channel has it.
+        streams: Number of streams in each direction; 0 if unknown.
+        is_used: Whether another channel has the identifier.
 
     Raises:
-        ChannelUnavailable: It may not.
+        ChannelUnavailable: The identifier is not available.
     """
     if is_used:
-        raise ChannelUnavailable(label, "id", id, "another channel is already registered under it")
+        raise ChannelUnavailable(label, "id", id, "it is already registered for another channel")
     if streams and id >= streams:
-        raise ChannelUnavailable(label, "id", id, f"the two sides have {streams} streams")
+        raise ChannelUnavailable(label, "id", id, f"there are only {streams} streams")

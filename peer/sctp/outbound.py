@@ -1,12 +1,11 @@
-"""What waits to be sent: messages in streams, and whose turn it is.
+"""Send queue: messages by stream, scheduled round robin.
 
-Streams take turns (RFC 8260 section 3.2, round robin), so that a bulk transfer does not hold up a
-chat message. Where the other side takes I-DATA they do so fragment by fragment; otherwise all
-fragments of a message have consecutive TSNs (RFC 9260 section 6.9), and the turn goes on with the
-message's end.
+Streams take turns (RFC 8260 section 3.2), so that a bulk transfer does not delay chat messages.
+With I-DATA they alternate by fragment. Otherwise all fragments of a message have consecutive TSNs
+(RFC 9260 section 6.9), and the next stream follows at the end of the message.
 
-Messages of which a part is missing fill the other side's window, and what fills it is given out
-only once it is whole: no more are begun at a time than fit into half of that window.
+Incomplete messages occupy the receive window of the remote peer until they are complete. So only as
+many messages are started at a time as fit into half of that window.
 """
 
 from collections import deque
@@ -17,19 +16,19 @@ from .packet import FIRST, LAST, UNORDERED
 
 
 class Message:
-    """A message on its way, and what is promised about it.
+    """A message to send, with its reliability.
 
     Attributes:
         stream: Its stream identifier.
         protocol: Its payload protocol identifier.
-        data: What it says.
-        ordered: Whether it is to arrive in order.
-        max_retransmits: How often a fragment may be sent again; ``None`` is without limit.
-        expires: When it is given up, by the association's clock.
-        number: Its SSN, or with I-DATA its MID, counted on; given when its first fragment goes.
-        position: How many bytes of it have become fragments.
-        abandoned: Whether it was given up (RFC 3758).
-        tsns: Those of its fragments, if it may be given up.
+        data: Its content.
+        ordered: Whether it is delivered in order.
+        max_retransmits: Maximum retransmissions of a fragment; ``None`` for no limit.
+        expires: The time at which it is abandoned, on the association's clock; or ``None``.
+        number: Its SSN, or with I-DATA its MID, unwrapped; -1 before its first fragment is taken.
+        position: Bytes already taken as fragments.
+        abandoned: Whether it was abandoned (RFC 3758).
+        tsns: TSNs of its fragments, if it may be abandoned.
     """
 
     __slots__ = (
@@ -70,20 +69,20 @@ class Message:
 
     @property
     def is_reliable(self) -> bool:
-        """Whether it is never given up."""
+        """True if it is never abandoned."""
         return self.max_retransmits is None and self.expires is None
 
 
 class Fragment:
-    """A message's part, which one chunk carries.
+    """A part of a message, carried by one chunk.
 
     Attributes:
-        message: What it is a part of.
-        flags: The chunk's flags.
-        index: Which part it is, from 0 (I-DATA's FSN).
-        data: The part.
+        message: The message.
+        flags: Flags of the chunk.
+        index: Its number within the message, from 0 (FSN of I-DATA).
+        data: Its content.
         size: Its length in bytes.
-        tsn: Its TSN, counted on.
+        tsn: Its TSN, unwrapped.
     """
 
     __slots__ = (
@@ -133,14 +132,14 @@ class _Stream:
 
 
 class SendQueue:
-    """The messages that wait in all streams.
+    """The queued messages of all streams.
 
     Attributes:
-        interleaves: Whether fragments of several messages may be mixed (I-DATA).
-        peer_window: The most bytes that the other side ever offered to take.
-        size: Bytes that wait.
-        freed: Bytes of each stream that wait no more, since last taken.
-        dropped: Messages that were given up before anything of them was sent, likewise.
+        interleaves: Whether fragments of several messages may be interleaved (I-DATA).
+        peer_window: Largest receive window that the remote peer has announced, in bytes.
+        size: Queued bytes.
+        freed: Bytes by stream that have left the queue; the caller clears it.
+        dropped: Messages abandoned before a part of them was sent; the caller clears it.
     """
 
     def __init__(self) -> None:
@@ -149,8 +148,8 @@ class SendQueue:
         self.size = 0
         self._streams: dict[int, _Stream] = {}
         self._turns: deque[int] = deque()
-        self._held: deque[int] = deque()  # streams whose next message waits for others to be whole
-        self._begun = 0  # bytes of messages of which a part was taken, and a part was not
+        self._held: deque[int] = deque()  # streams that wait for other messages to end
+        self._begun = 0  # bytes of messages that are partly taken
         self.freed: dict[int, int] = {}
         self.dropped: list[Message] = []
 
@@ -165,7 +164,7 @@ class SendQueue:
         self.size += len(message.data)
 
     def has(self, stream: int) -> bool:
-        """Whether messages of a stream wait."""
+        """Return whether messages of a stream are queued."""
         found = self._streams.get(stream)
         return found is not None and bool(found.waiting)
 
@@ -176,12 +175,13 @@ class SendQueue:
         """Take the next fragment.
 
         Args:
-            room: Bytes of user data that a chunk may still have in the packet that is being made.
-            full: What it may have in a packet of its own.
-            now: The time, by which messages expire.
+            room: Bytes of user data that fit into the current packet.
+            full: Bytes of user data that fit into a packet of its own.
+            now: The time, for expired messages.
 
         Returns:
-            The fragment; ``None`` if nothing waits, or what does is better begun in a new packet.
+            The fragment; ``None`` if nothing is queued, or the next message should start in a new
+            packet.
         """
         while self._turns:
             stream = self._streams[self._turns[0]]
@@ -224,19 +224,19 @@ class SendQueue:
         return None
 
     def _may_begin(self, message: Message) -> bool:
-        """Return whether the other side has room for one more message that is not whole."""
+        """Return whether another incomplete message fits into the window of the remote peer."""
         if not self.interleaves or not self._begun:
             return True
         return self._begun + len(message.data) <= self.peer_window // 2
 
     def _ended(self, message: Message) -> None:
-        """Note that a message that was begun is out, or given up."""
+        """Note that a started message was taken completely, or abandoned."""
         self._begun -= len(message.data)
         while self._held and self._may_begin(self._streams[self._held[0]].waiting[0]):
             self._turns.append(self._held.popleft())
 
     def _free(self, message: Message, size: int) -> None:
-        # W3C's bufferedAmount counts the application's messages, not what opens a channel.
+        # W3C's bufferedAmount counts messages of the application, not those of DCEP.
         if message.protocol != Protocol.DCEP:
             self.freed[message.stream] = self.freed.get(message.stream, 0) + size
 
@@ -271,7 +271,7 @@ class SendQueue:
             self.dropped.append(message)
 
     def expire(self, now: float) -> None:
-        """Give up the messages that wait and have expired, also behind others."""
+        """Abandon all expired messages, even behind others."""
         for number in [*self._turns, *self._held]:
             stream = self._streams[number]
             kept: deque[Message] = deque()
@@ -287,7 +287,7 @@ class SendQueue:
                 self._forget(message)
 
     def clear(self, stream: int) -> None:
-        """Forget what waits in a stream, and begin to number at 0: it was reset."""
+        """Drop the messages of a stream and restart its numbers at 0, after a stream reset."""
         found = self._streams.pop(stream, None)
         if found is not None and found.waiting:
             self._remove_turn(stream)

@@ -1,7 +1,7 @@
-"""SCTP packets and chunks: bytes to numbers and back.
+"""SCTP packets and chunks: encoding and decoding.
 
 RFC 9260 section 3, RFC 3758 section 3.2, RFC 4820, RFC 6525 sections 3 and 4, RFC 8260 section 2.
-What comes from outside is checked here: whoever reads a chunk may trust its lengths.
+All lengths of received data are validated here. Does no I/O.
 """
 
 from collections.abc import Iterable, Iterator
@@ -57,7 +57,7 @@ class Parameter(IntEnum):
     ADD_OUTGOING_STREAMS = 17
     SUPPORTED_EXTENSIONS = 0x8008
     STRETCHED_SACKS = 0xBFCE
-    """icefloe's own, which others skip and do not report (RFC 9260 section 3.2.1)."""
+    """Private parameter of icefloe, which others skip without a report (RFC 9260 section 3.2.1)."""
     FORWARD_TSN_SUPPORTED = 0xC000
 
 
@@ -70,13 +70,13 @@ class Cause(IntEnum):
 
 
 LAST = 0x01
-"""The chunk is a message's last (the E bit)."""
+"""E bit: the last fragment of a message."""
 FIRST = 0x02
-"""It is its first (the B bit)."""
+"""B bit: the first fragment of a message."""
 UNORDERED = 0x04
-"""The U bit."""
+"""U bit: an unordered message."""
 IMMEDIATE = 0x08
-"""The I bit: the receiver should not delay its SACK."""
+"""I bit: the receiver should not delay its SACK (RFC 7053)."""
 
 chunk_header = Struct("!BBH")
 data_header = Struct("!BBHLHHL")
@@ -96,16 +96,16 @@ _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 
 class Malformed(PrintableError):
-    """A packet or chunk that does not keep to its format."""
+    """A packet or chunk is malformed."""
 
 
 class Fatal(Malformed):
-    """What the other side did ends the association.
+    """A violation of the protocol that ends the association.
 
     Args:
-        cause: The cause that an ABORT tells it (RFC 9260 section 3.3.10).
-        reason: What it did.
-        information: What the cause carries; the reason if ``None``.
+        cause: Error cause of the ABORT (RFC 9260 section 3.3.10).
+        reason: A description.
+        information: Content of the error cause; the reason if ``None``.
     """
 
     def __init__(self, cause: Cause, reason: str, information: bytes | None = None) -> None:
@@ -115,12 +115,12 @@ class Fatal(Malformed):
 
 
 class Header:
-    """The common header of all packets that go one way.
+    """Common header of the packets in one direction.
 
     Args:
-        source: The sender's port.
-        destination: The receiver's port.
-        tag: The receiver's verification tag.
+        source: Port of the sender.
+        destination: Port of the receiver.
+        tag: Verification tag of the receiver.
     """
 
     __slots__ = ("_base", "_start")
@@ -130,11 +130,11 @@ class Header:
         self._base = value(self._start + _NOTHING)
 
     def seal(self, chunks: bytes) -> bytes:
-        """Make a packet of chunks."""
+        """Return a packet with the given chunks."""
         return self._start + _checksum.pack(extend(self._base, chunks)) + chunks
 
     def fits(self, packet: bytes) -> bool:
-        """Whether a packet has this header and a checksum that is right."""
+        """Return whether a packet has this header and a valid checksum."""
         return (
             packet[:8] == self._start
             and len(packet) >= HEADER
@@ -143,12 +143,12 @@ class Header:
 
 
 def chunk(kind: int, flags: int, body: bytes) -> bytes:
-    """Make a chunk, padded to a multiple of four bytes."""
+    """Return a chunk, padded to a multiple of four bytes."""
     return chunk_header.pack(kind, flags, len(body) + 4) + body + _PADDING[len(body) & 3]
 
 
 def padding(length: int) -> bytes:
-    """Return what pads so many bytes to a multiple of four."""
+    """Return the padding of ``length`` bytes to a multiple of four."""
     return _PADDING[length & 3]
 
 
@@ -156,7 +156,7 @@ def chunks(packet: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Yield type, flags and body of each chunk.
 
     Raises:
-        Malformed: A chunk is longer than what is left, or shorter than its header.
+        Malformed: The length of a chunk is invalid.
     """
     position, end = HEADER, len(packet)
     while position + 4 <= end:
@@ -170,17 +170,17 @@ def chunks(packet: bytes) -> Iterator[tuple[int, int, bytes]]:
 def unwrap(number: int, reference: int, bits: int = 32) -> int:
     """Return the number closest to a reference that is congruent to ``number``.
 
-    TSNs, SSNs and MIDs wrap around (RFC 9260 section 1.6); inside they are counted on.
+    TSNs, SSNs and MIDs wrap (RFC 9260 section 1.6); internally they do not.
     """
     half = 1 << (bits - 1)
     return reference + ((number - reference + half) & ((1 << bits) - 1)) - half
 
 
 def parameters(body: bytes, start: int = 0) -> list[tuple[int, bytes]]:
-    """Read parameters, or error causes.
+    """Decode parameters or error causes.
 
     Raises:
-        Malformed: One is longer than what is left, or shorter than its header.
+        Malformed: The length of one is invalid.
     """
     found = []
     while start + 4 <= len(body):
@@ -193,7 +193,7 @@ def parameters(body: bytes, start: int = 0) -> list[tuple[int, bytes]]:
 
 
 def encode_parameters(given: Iterable[tuple[int, bytes]]) -> bytes:
-    """Write parameters; all but the last are padded."""
+    """Encode parameters; all but the last are padded."""
     written = b""
     for kind, content in given:
         written += padding(len(written))
@@ -206,12 +206,12 @@ class Init:
     """INIT and INIT ACK (RFC 9260 sections 3.3.2 and 3.3.3).
 
     Attributes:
-        tag: The sender's verification tag.
-        window: Bytes that it takes.
-        outbound: Streams that it sends on.
-        inbound: Streams that it takes.
-        tsn: Its first TSN.
-        parameters: Types and contents of what else it says.
+        tag: Verification tag of the sender.
+        window: Its receive window, in bytes.
+        outbound: Number of its outbound streams.
+        inbound: Maximum number of its inbound streams.
+        tsn: Its initial TSN.
+        parameters: Types and contents of its parameters.
     """
 
     tag: int
@@ -223,77 +223,77 @@ class Init:
 
     @classmethod
     def decode(cls, body: bytes) -> "Init":
-        """Read a body.
+        """Decode a body.
 
         Raises:
-            Malformed: It is too short, or a field has a value that it must not have.
+            Malformed: It is too short, or a field has an invalid value.
         """
         try:
             tag, window, outbound, inbound, tsn = _init_fields.unpack_from(body)
         except StructError as error:
             raise Malformed(str(error)) from error
         if not tag or not outbound or not inbound:
-            raise Malformed("an INIT with a tag or a number of streams of zero")
+            raise Malformed("the tag or a number of streams of an INIT is zero")
         rest = parameters(body, _init_fields.size)
         return cls(tag, window, outbound, inbound, tsn, rest)
 
     def encode(self) -> bytes:
-        """Write a body."""
+        """Encode the body."""
         fields = _init_fields.pack(self.tag, self.window, self.outbound, self.inbound, self.tsn)
         return fields + encode_parameters(self.parameters)
 
     def get(self, kind: Parameter) -> bytes | None:
-        """Return the content of a parameter, if it is there."""
+        """Return the content of a parameter, or ``None``."""
         return next((content for given, content in self.parameters if given == kind), None)
 
 
 def decode_sack(body: bytes) -> tuple[int, int, list[tuple[int, int]], list[int]]:
-    """Read a SACK: cumulative TSN, window in bytes, gap blocks (offsets), duplicate TSNs.
+    """Decode a SACK: cumulative TSN, window in bytes, gap blocks (offsets), duplicate TSNs.
 
     Raises:
-        Malformed: It is shorter than it says, or its blocks are not ascending and apart.
+        Malformed: It is truncated, or its gap blocks overlap or are not ascending.
     """
     if len(body) < 12:
-        raise Malformed("a SACK that is too short")
+        raise Malformed("a SACK is too short")
     tsn, window, blocks, duplicates = sack_fields.unpack_from(body)
     if not blocks and not duplicates:
         return tsn, window, [], []
     middle = 12 + 4 * blocks
     if middle + 4 * duplicates > len(body):
-        raise Malformed("a SACK that is shorter than it says")
+        raise Malformed("a SACK is truncated")
     gaps = list(gap_block.iter_unpack(body[12:middle]))
     before = 0
     for first, last in gaps:
         if not before < first <= last:
-            raise Malformed("gap blocks that are not ascending and apart")
+            raise Malformed("gap blocks overlap or are not ascending")
         before = last
-    told = [found for (found,) in _long.iter_unpack(body[middle : middle + 4 * duplicates])]
-    return tsn, window, gaps, told
+    repeated = [found for (found,) in _long.iter_unpack(body[middle : middle + 4 * duplicates])]
+    return tsn, window, gaps, repeated
 
 
 def encode_sack(
     tsn: int, window: int, gaps: Iterable[tuple[int, int]], duplicates: Iterable[int]
 ) -> bytes:
-    """Write a SACK chunk; the arguments are what :func:`decode_sack` returns."""
+    """Encode a SACK chunk; the arguments are those that :func:`decode_sack` returns."""
     blocks = b"".join([gap_block.pack(*gap) for gap in gaps])
-    told = b"".join([_long.pack(duplicate) for duplicate in duplicates])
-    fields = sack_fields.pack(tsn, window, len(blocks) // 4, len(told) // 4)
-    return chunk(Kind.SACK, 0, fields + blocks + told)
+    repeated = b"".join([_long.pack(duplicate) for duplicate in duplicates])
+    fields = sack_fields.pack(tsn, window, len(blocks) // 4, len(repeated) // 4)
+    return chunk(Kind.SACK, 0, fields + blocks + repeated)
 
 
 def decode_forward_tsn(body: bytes) -> tuple[int, list[tuple[int, int]]]:
-    """Read a FORWARD TSN: the new cumulative TSN, and the last SSN skipped of each stream.
+    """Decode a FORWARD TSN: the new cumulative TSN, and the last skipped SSN of each stream.
 
     Raises:
-        Malformed: It is cut off.
+        Malformed: Its length is invalid.
     """
     if len(body) < 4 or len(body) & 3:
-        raise Malformed("a FORWARD TSN of a wrong length")
+        raise Malformed("the length of a FORWARD TSN is invalid")
     return _long.unpack_from(body)[0], list(gap_block.iter_unpack(body[4:]))
 
 
 def encode_forward_tsn(tsn: int, streams: Iterable[tuple[int, int]]) -> bytes:
-    """Write a FORWARD TSN chunk."""
+    """Encode a FORWARD TSN chunk."""
     skipped = b"".join([gap_block.pack(*stream) for stream in streams])
     return chunk(Kind.FORWARD_TSN, 0, _long.pack(tsn) + skipped)
 
@@ -302,13 +302,13 @@ _skipped_message = Struct("!HHL")
 
 
 def decode_i_forward_tsn(body: bytes) -> tuple[int, list[tuple[int, bool, int]]]:
-    """Read an I-FORWARD-TSN: the new cumulative TSN; stream, unordered, and the last MID skipped.
+    """Decode an I-FORWARD-TSN: cumulative TSN; stream, unordered flag and last skipped MID.
 
     Raises:
-        Malformed: It is cut off.
+        Malformed: Its length is invalid.
     """
     if len(body) < 4 or (len(body) - 4) & 7:
-        raise Malformed("an I-FORWARD-TSN of a wrong length")
+        raise Malformed("the length of an I-FORWARD-TSN is invalid")
     skipped = [
         (stream, bool(flags & 1), message)
         for stream, flags, message in _skipped_message.iter_unpack(body[4:])
@@ -317,6 +317,6 @@ def decode_i_forward_tsn(body: bytes) -> tuple[int, list[tuple[int, bool, int]]]
 
 
 def encode_i_forward_tsn(tsn: int, skipped: Iterable[tuple[int, bool, int]]) -> bytes:
-    """Write an I-FORWARD-TSN chunk."""
-    told = b"".join([_skipped_message.pack(s, unordered, mid) for s, unordered, mid in skipped])
-    return chunk(Kind.I_FORWARD_TSN, 0, _long.pack(tsn) + told)
+    """Encode an I-FORWARD-TSN chunk."""
+    entries = b"".join([_skipped_message.pack(s, unordered, mid) for s, unordered, mid in skipped])
+    return chunk(Kind.I_FORWARD_TSN, 0, _long.pack(tsn) + entries)

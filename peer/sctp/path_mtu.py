@@ -1,37 +1,37 @@
-"""The largest packet that the path carries, found by trying (RFC 8899).
+"""Path MTU discovery by probing (RFC 8899). Does no I/O.
 
-It begins with the size that every path carries (BASE), tries larger ones, and goes back if only
-large packets are lost. A try is a packet of its own, so that no data is lost with it; see
-:mod:`~.path_mtu_probes`. It is the only packet that must not be fragmented on its way: should the
-path become narrower, data that was cut for it before still gets through.
+It starts with a size that every path carries (BASE), probes larger ones, and falls back if only
+large packets are lost. A probe is a separate packet, so no data is lost with it; see
+:mod:`~.path_mtu_probes`. Only probes must not be fragmented by IP: if the path MTU shrinks, data
+packets still arrive.
 """
 
 BASE = 1188
-"""Bytes of an SCTP packet that fit the smallest IPv6 MTU of 1280 with UDP, DTLS and TURN."""
+"""SCTP packet size in bytes for the minimum IPv6 MTU of 1280, with UDP, DTLS and TURN."""
 
 SIZES = (1432, 1412, 1372, 1280)
-"""Sizes that are tried, the largest first: an Ethernet's with IPv4 and IPv6, PPPoE's, a tunnel's.
+"""Probed packet sizes in bytes, the largest first: Ethernet with IPv4 and IPv6, PPPoE, a tunnel.
 
-DTLS adds 37 bytes to each, UDP and IP 28 or 48.
-"""
+DTLS adds 37 bytes to each, UDP and IP 28 or 48."""
 
 MAX_TRIES = 3
-"""Times a size is tried (RFC 8899 section 5.1.2)."""
+"""Maximum probes of one size (RFC 8899 section 5.1.2)."""
 
 RAISE_AFTER = 600.0
-"""Seconds after which the size in use and larger ones are tried again (RFC 8899 section 5.1.1)."""
+"""Seconds after which the current size and larger ones are probed again (RFC 8899 section
+5.1.1)."""
 
 FIRST_AFTER = 0.02
-"""Seconds after the association's beginning at which the first size is tried."""
+"""Seconds from the start of the association to the first probe."""
 
 
 class PathMtu:
-    """Searches for the largest packet size.
+    """Search for the largest packet size.
 
     Attributes:
-        size: Bytes that an SCTP packet may have now.
-        probe: The size that is to be tried now, if there is one; set back by :meth:`tried`.
-        deadline: When :meth:`tick` has something to do.
+        size: Maximum size of an SCTP packet now, in bytes.
+        probe: The size to probe now, or ``None``; cleared by :meth:`tried`.
+        deadline: Time of the next :meth:`tick`.
     """
 
     def __init__(self, sizes: tuple[int, ...] = SIZES) -> None:
@@ -44,21 +44,24 @@ class PathMtu:
         self.deadline = float("inf")
 
     def begin(self, now: float) -> None:
-        """Search from the largest size on."""
+        """Start the search with the largest size."""
         self._index = self._tries = self._awaited = 0
         self.probe = None
         self.deadline = now + FIRST_AFTER
 
     def moved(self, now: float) -> bool:
-        """Search anew, on another path; return whether packets have to be smaller until then."""
+        """Restart the search on a new path; return whether packets must be smaller until then."""
         shrinks = self.size > BASE
         self.size = BASE
         self.begin(now)
         return shrinks
 
     def tick(self, now: float) -> bool:
-        """Try a size, or the next one if it seems too large; return whether packets must be
-        smaller, as those of the present size do not get through any more."""
+        """Process the timer; return whether packets must be smaller.
+
+        Probe the current size again, or the next one. If even probes of the confirmed size are
+        lost, fall back to the base size.
+        """
         if now < self.deadline:
             return False
         if self._tries >= MAX_TRIES:
@@ -75,18 +78,18 @@ class PathMtu:
         return False
 
     def refused(self, now: float) -> None:
-        """Note that the probe can't even leave this machine (EMSGSIZE)."""
+        """Note that the probe exceeds the MTU of the local interface (EMSGSIZE)."""
         self._tries = MAX_TRIES
         self.deadline = now
 
     def tried(self, now: float, timeout: float) -> None:
-        """Note that the probe is sent; wait so many seconds for an answer."""
+        """Note that the probe was sent; wait ``timeout`` seconds for the answer."""
         self.probe = None
         self._tries += 1
         self.deadline = now + timeout
 
     def confirmed(self, size: int, now: float) -> bool:
-        """Take the answer to a probe; return whether packets may be larger now."""
+        """Process the answer to a probe; return whether packets may be larger."""
         if size != self._awaited:
             return False
         grows = size > self.size
@@ -97,7 +100,7 @@ class PathMtu:
         return grows
 
     def lost(self, now: float) -> bool:
-        """Note that packets of this size seem to be lost one and all; return whether it shrinks."""
+        """Note that all packets of the current size seem to be lost; return whether it shrinks."""
         if self.size == BASE:
             return False
         self.size = BASE

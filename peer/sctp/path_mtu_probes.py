@@ -1,11 +1,11 @@
-"""The packets by which packet sizes are tried, and their answers (RFC 8899 section 6.2).
+"""Probe packets of path MTU discovery, and their answers (RFC 8899 section 6.2).
 
-A probe is a HEARTBEAT, which comes back, with padding behind it. A side that says so in its INIT
-knows the PAD chunk (RFC 4820). Others are not sent what they may not know, although RFC 9260
-section 3.2 would have them skip it: there are stacks that end with it. For them the padding is a
-DATA chunk with the last TSN that they have acknowledged. All drop that as a duplicate (RFC 9260
-section 6.2), and at most tell of it in a SACK. The HEARTBEAT's own information is no place for
-padding: answers that are larger than their packets usrsctp and dcsctp never send.
+A probe is a HEARTBEAT, which is answered, followed by padding. If the remote peer announces PAD
+(RFC 4820) in its INIT, the padding is a PAD chunk. Others should skip it by RFC 9260 section 3.2,
+but some implementations abort. For them the padding is a DATA chunk with the last TSN they have
+acknowledged: all of them drop it as a duplicate (RFC 9260 section 6.2), and at most report it in a
+SACK. The HEARTBEAT information cannot be padded: usrsctp and dcsctp never send an answer that is
+larger than their packets.
 """
 
 from .packet import (
@@ -25,17 +25,17 @@ from .packet import (
 
 
 def encode(header: Header, size: int, *, pads: bool, interleaves: bool, acknowledged: int) -> bytes:
-    """Write a probe.
+    """Encode a probe.
 
     Args:
-        header: The packets' header.
-        size: Bytes that the packet is to have.
-        pads: Whether the other side has said that it knows PAD.
+        header: The packet's header.
+        size: Size of the packet, in bytes.
+        pads: Whether the remote peer supports PAD.
         interleaves: Whether I-DATA is used.
-        acknowledged: The TSN up to which the other side has everything, counted on.
+        acknowledged: The cumulative TSN that the remote peer has acknowledged, unwrapped.
     """
-    told = encode_parameters([(Parameter.HEARTBEAT_INFO, size.to_bytes(4, "big"))])
-    heartbeat = chunk(Kind.HEARTBEAT, 0, told)
+    info = encode_parameters([(Parameter.HEARTBEAT_INFO, size.to_bytes(4, "big"))])
+    heartbeat = chunk(Kind.HEARTBEAT, 0, info)
     rest = size - HEADER - len(heartbeat) - 4
     if pads:
         return header.seal(heartbeat + chunk(Kind.PAD, 0, bytes(rest)))
@@ -52,7 +52,7 @@ def answered(body: bytes) -> int | None:
     """Return the size of the probe that a HEARTBEAT ACK answers; ``None`` if it answers none.
 
     Raises:
-        Malformed: It is cut off.
+        Malformed: It is truncated.
     """
-    told = next((c for kind, c in parameters(body) if kind == Parameter.HEARTBEAT_INFO), b"")
-    return int.from_bytes(told, "big") if len(told) == 4 else None
+    info = next((c for kind, c in parameters(body) if kind == Parameter.HEARTBEAT_INFO), b"")
+    return int.from_bytes(info, "big") if len(info) == 4 else None

@@ -1,21 +1,25 @@
-"""Stream resets: how a data channel closes (RFC 6525, RFC 8831 section 6.7).
+"""Stream resets, by which data channels are closed (RFC 6525, RFC 8831 section 6.7).
 
-A request says up to which TSN the streams' data goes, and is carried out once that has arrived. One
-request is under way at a time.
+A request contains the last TSN of the streams' data, and is performed once that has arrived. Each
+peer has one request pending at a time. Does no I/O.
 """
 
+from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
 from itertools import islice
 from struct import Struct, error as StructError
 
+from .outbound import SendQueue
 from .packet import Kind, Malformed, Parameter, chunk, encode_parameters, unwrap
+from .receiving import Receiver
+from .states import Event, ResetDone, StreamsReset
 
 MAX_STREAMS = 128
-"""Streams in one request, so that it fits a packet."""
+"""Maximum streams in one request, so that it fits into a packet."""
 
 MAX_REPLIES = 64
-"""Answers that wait for the next flush; the other side asks again where there was none."""
+"""Maximum responses queued for the next flush. The remote peer repeats unanswered requests."""
 
 _request = Struct("!LLL")
 _response = Struct("!LL")
@@ -23,7 +27,7 @@ _stream = Struct("!H")
 
 
 class Result(IntEnum):
-    """What became of a request (RFC 6525 section 4.4)."""
+    """Result of a request (RFC 6525 section 4.4)."""
 
     NOTHING_TO_DO = 0
     PERFORMED = 1
@@ -32,25 +36,34 @@ class Result(IntEnum):
     IN_PROGRESS = 6
 
 
-class Resets:
-    """Requests of both sides.
+class StreamResets:
+    """Stream reset requests of both peers.
 
     Args:
-        tsn: This side's first TSN, with which its requests are numbered.
-        peer_tsn: The other side's.
+        tsn: Our initial TSN, which is also the number of our first request.
+        peer_tsn: The initial TSN of the remote peer, likewise.
+        receiver: Restarts the numbering of streams that the remote peer resets.
+        queue: Restarts the numbering of streams whose reset the remote peer performs.
+        events: Receives :class:`StreamsReset` and :class:`ResetDone`.
 
     Attributes:
-        outgoing: RE-CONFIG chunks that are to be sent; whoever drives this takes them.
-        reset_here: Streams that the other side has reset, since last taken.
-        reset_there: Streams whose reset from here it has carried out, since last taken.
-        refused: Streams whose reset from here it has refused, since last taken.
+        outgoing: RE-CONFIG chunks to send; the caller removes them.
+        deadline: Time of the next :meth:`tick`.
     """
 
-    def __init__(self, tsn: int, peer_tsn: int) -> None:
+    def __init__(
+        self,
+        tsn: int,
+        peer_tsn: int,
+        *,
+        receiver: Receiver,
+        queue: SendQueue,
+        events: deque[Event],
+    ) -> None:
+        self._receiver = receiver
+        self._send_queue = queue
+        self._events = events
         self.outgoing: list[bytes] = []
-        self.reset_here: list[int] = []
-        self.reset_there: list[int] = []
-        self.refused: list[int] = []
         self._queue: dict[int, None] = {}
         self._number = tsn
         self._peer_number = peer_tsn - 1
@@ -61,20 +74,27 @@ class Resets:
         self._is_waiting = False
         self.deadline = float("inf")
 
-    def want(self, stream: int) -> None:
-        """Have a stream reset once its messages are out."""
+    def add(self, stream: int) -> None:
+        """Reset a stream once its queued messages were sent."""
         if stream not in self._queue and (self._request is None or stream not in self._request[1]):
             self._queue[stream] = None
 
     @property
-    def wanted(self) -> bool:
-        """Whether streams are to be reset that were not asked for yet, and can be now."""
+    def has_queued(self) -> bool:
+        """True if streams are to be reset and no request is pending."""
         return bool(self._queue) and self._request is None
 
     def request(
         self, last_tsn: int, is_busy: Callable[[int], bool], now: float, rto: float
     ) -> None:
-        """Ask for the reset of the streams of which nothing waits to be sent any more."""
+        """Request the reset of the streams that have no queued messages.
+
+        Args:
+            last_tsn: The last TSN that was used.
+            is_busy: Returns whether a stream has queued messages.
+            now: The time.
+            rto: The retransmission time-out, in seconds.
+        """
         if self._request is not None or not self._queue:
             return
         ready = (stream for stream in self._queue if not is_busy(stream))
@@ -94,7 +114,13 @@ class Resets:
         self.deadline = now + rto
 
     def tick(self, now: float, rto: float, most: float) -> None:
-        """Ask again if there was no answer (RFC 6525 section 5.1.1)."""
+        """Repeat an unanswered request (RFC 6525 section 5.1.1).
+
+        Args:
+            now: The time.
+            rto: The retransmission time-out, in seconds.
+            most: Its maximum.
+        """
         if now < self.deadline:
             return
         if self._request is None:
@@ -106,24 +132,23 @@ class Resets:
         self.outgoing.append(self._request[2])
         self.deadline = now + min(rto * 2.0**self._failures, most)
 
-    def receive(self, kind: int, content: bytes, cumulative: int, now: float, rto: float) -> None:
-        """Take a parameter of a RE-CONFIG chunk.
+    def receive(self, kind: int, content: bytes, now: float, rto: float) -> None:
+        """Process a parameter of a RE-CONFIG chunk.
 
         Args:
             kind: Its type.
             content: Its content.
-            cumulative: The TSN, counted on, up to which all has arrived here.
             now: The time.
             rto: The retransmission time-out, in seconds.
 
         Raises:
-            Malformed: It is cut off.
+            Malformed: It is truncated.
         """
         try:
             if kind == Parameter.OUTGOING_RESET_REQUEST:
                 number, _, last_tsn = _request.unpack_from(content)
                 streams = [found for (found,) in _stream.iter_unpack(content[12:])]
-                self._take_request(number, last_tsn, streams, cumulative)
+                self._take_request(number, last_tsn, streams)
             elif kind == Parameter.RESET_RESPONSE:
                 number, result = _response.unpack_from(content)
                 self._take_response(number, result, now, rto)
@@ -135,7 +160,7 @@ class Resets:
             raise Malformed(str(error)) from error
 
     def _is_next(self, number: int) -> bool:
-        """Whether a request is the one that is next; answers one that was carried out again."""
+        """Return whether a request is the next one; answer a repeated one again."""
         if unwrap(number, self._peer_number) == self._peer_number + 1:
             return True
         repeated = unwrap(number, self._peer_number) == self._peer_number
@@ -147,57 +172,63 @@ class Resets:
             self._peer_number += 1
             self._answer(number, result)
 
-    def _take_request(
-        self, number: int, last_tsn: int, streams: list[int], cumulative: int
-    ) -> None:
+    def _take_request(self, number: int, last_tsn: int, streams: list[int]) -> None:
         if self._is_next(number):
             self._peer_number += 1
-            self._deferred = number, unwrap(last_tsn, cumulative), streams
+            self._deferred = number, unwrap(last_tsn, self._receiver.cumulative), streams
             self._last_result = Result.IN_PROGRESS
-            if not self.arrived(cumulative):
+            self.on_data()
+            if self._deferred is not None:
                 self._answer(number, Result.IN_PROGRESS)
 
-    def arrived(self, cumulative: int) -> bool:
-        """Carry out the other side's request, if all that it waits for has arrived."""
-        if self._deferred is None or self._deferred[1] > cumulative:
-            return False
+    def on_data(self) -> None:
+        """Perform the remote peer's request if all data before it has arrived."""
+        if self._deferred is None or self._deferred[1] > self._receiver.cumulative:
+            return
         number, _, streams = self._deferred
         self._deferred = None
-        self.reset_here += streams
         self._answer(number, Result.PERFORMED)
-        return True
+        for stream in streams:
+            self._receiver.reset(stream)
+        if streams:
+            self._events.append(StreamsReset(tuple(streams), after=self._receiver.completed))
 
     def _answer(self, number: int, result: Result) -> None:
         self._last_result = result
         if len(self.outgoing) < MAX_REPLIES:
             self.outgoing.append(_encode(Parameter.RESET_RESPONSE, _response.pack(number, result)))
 
-    def used_anew(self, stream: int) -> None:
-        """Note that the other side begins a stream again, whose reset was asked for here.
+    def stream_reused(self, stream: int) -> None:
+        """Note that the remote peer reuses a stream.
 
-        It may do that only once it has carried out the request, with all its streams, so that
-        this says what its answer does, which was lost or is late.
+        It may do so only after performing our request, so this replaces its response, which was
+        lost or is late.
         """
         if self._request is not None and stream in self._request[1]:
             self._done(performed=True)
 
     def path_changed(self, now: float) -> None:
-        """Ask again at once, if there was no answer."""
+        """Repeat an unanswered request at the next :meth:`tick`."""
         if self._request is not None:
             self._failures = 0
             self.deadline = now
 
     def _done(self, *, performed: bool) -> None:
-        if self._request is not None:
-            (self.reset_there if performed else self.refused).extend(self._request[1])
-            self._request = None
-            self.deadline = float("inf")
+        if self._request is None:
+            return
+        streams = tuple(self._request[1])
+        self._request = None
+        self.deadline = float("inf")
+        if performed:
+            for stream in streams:
+                self._send_queue.clear(stream)
+        self._events.append(ResetDone(streams, performed=performed))
 
     def _take_response(self, number: int, result: int, now: float, rto: float) -> None:
         if self._request is None or number != self._request[0]:
             return
         if result == Result.IN_PROGRESS:
-            # RFC 6525 section 5.2.7 H2: it is asked for again, which is no failure.
+            # RFC 6525 section 5.2.7 H2: repeat the request; this is no failure.
             self._is_waiting = True
             self.deadline = now + rto
             return

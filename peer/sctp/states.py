@@ -1,23 +1,23 @@
-"""What an association is made with, where it is, and what it tells."""
+"""States, events and settings of an association."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .congestion import Controller
-from .congestion.model import Model
+from .congestion.model import PathModel
 from .inbound import MAX_MESSAGE
 from .path_mtu import SIZES
 
 INITIAL_WINDOW = 1024 * 1024
-"""Bytes that the INIT offers to take: what other stacks begin slow start by."""
+"""Receive window of the INIT in bytes, with which other implementations start slow start."""
 
 WINDOW = 8 * 1024 * 1024
-"""Bytes that SACKs offer to take: 80 MB/s at a round trip of 100 ms."""
+"""Receive window of SACKs in bytes: 80 MB/s at a round trip of 100 ms."""
 
 
 class State(StrEnum):
-    """RFC 9260 section 4, less what begins a shutdown: here one side aborts."""
+    """States of RFC 9260 section 4, except those of an active shutdown: we always abort."""
 
     CLOSED = "closed"
     COOKIE_WAIT = "cookie-wait"
@@ -29,17 +29,21 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Established:
-    """Data can be sent, on streams below this number."""
+    """The association is established.
+
+    Attributes:
+        streams: Number of streams in each direction.
+    """
 
     streams: int
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The association is over.
+    """The association is closed.
 
     Attributes:
-        reason: Who closed it and why.
+        reason: The reason.
     """
 
     reason: str
@@ -47,11 +51,11 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class StreamsReset:
-    """The other side will send nothing more on these streams.
+    """The remote peer has reset its direction of these streams.
 
     Attributes:
         streams: Their identifiers.
-        after: How many messages, of all that ever arrived, came before.
+        after: Number of messages, of all that ever arrived, that precede the reset.
     """
 
     streams: tuple[int, ...]
@@ -60,11 +64,11 @@ class StreamsReset:
 
 @dataclass(frozen=True, slots=True)
 class ResetDone:
-    """The reset of these streams, which was asked for here, is over.
+    """Our reset of these streams is complete.
 
     Attributes:
         streams: Their identifiers.
-        performed: Whether the other side has carried it out; it may refuse to.
+        performed: Whether the remote peer has performed it; it may refuse.
     """
 
     streams: tuple[int, ...]
@@ -76,19 +80,19 @@ Event = Established | Closed | StreamsReset | ResetDone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How an association is made.
+    """Settings of an association.
 
     Attributes:
-        tag: This side's verification tag, random and not 0.
-        tsn: Its first TSN, random.
-        secret: What its cookies are signed with.
-        local_port: Its SCTP port.
-        remote_port: The other side's.
-        window: Bytes that it takes before the application has them.
-        max_message: Bytes of a message that it takes at most.
-        interleaves: Whether it offers I-DATA.
-        controller: Makes the congestion controller, for so many bytes of user data a packet.
-        sizes: Packet sizes to try, in bytes, the largest first.
+        tag: Our verification tag, random and not 0.
+        tsn: Our initial TSN, random.
+        secret: Key of the state cookies' MAC.
+        local_port: Our SCTP port.
+        remote_port: SCTP port of the remote peer.
+        window: Receive window in bytes, which includes data that the application has not read.
+        max_message: Maximum bytes of a received message.
+        interleaves: Whether to offer I-DATA.
+        controller: Returns the congestion controller for a number of bytes of user data per packet.
+        sizes: Packet sizes to probe, in bytes, the largest first.
     """
 
     tag: int
@@ -99,5 +103,5 @@ class Settings:
     window: int = WINDOW
     max_message: int = MAX_MESSAGE
     interleaves: bool = True
-    controller: Callable[[int], Controller] = Model
+    controller: Callable[[int], Controller] = PathModel
     sizes: tuple[int, ...] = SIZES

@@ -38,16 +38,16 @@ FORMAT = "a number of the format or of the system"
 CONSTANTS_THAT_ARE_NONE = {
     CONTROL: """
         peer.sctp.congestion.model.STARTUP_WINDOW peer.sctp.congestion.model.WINDOW_GAIN
-        peer.sctp.congestion.model.MOST_QUEUE peer.sctp.congestion.model.MOST_QUEUE_PART
         peer.sctp.congestion.model.STANDING_QUEUE peer.sctp.congestion.model.FOREIGN_QUEUE
         peer.sctp.congestion.model.QUEUE_DELAY peer.sctp.congestion.model.STARTUP_QUEUE
-        peer.sctp.congestion.model.MOST_LOST peer.sctp.congestion.model.INITIAL_PACKETS
-        peer.sctp.congestion.model.LEAST_PACKETS peer.sctp.congestion.cubic.INITIAL_PACKETS
-        peer.sctp.congestion.cubic.LEAST_PACKETS peer.sctp.loss_recovery.RTO_MAX
-        peer.sctp.association.T1_MAX peer.sctp.path_mtu.MAX_TRIES peer.sctp.sending.MAX_SKIPPED
-        peer.sctp.sending.MAX_ASKING peer._util.pacer.MIN_BURST peer._util.pacer.INITIAL_MAX_BURST
+        peer.sctp.congestion.model.INITIAL_PACKETS peer.sctp.congestion.cubic.INITIAL_PACKETS
+        peer.sctp.path_mtu.MAX_TRIES peer._util.pacer.MIN_BURST peer._util.pacer.INITIAL_MAX_BURST
         peer._util.pacer.MAX_BURST peer._util.pacer.LOSS_BURST peer._util.pacer.BURST_GROWTH
         peer._util.pacer.BURST_GROWTH_INTERVAL peer._util.pacer.BURST_GROWTH_PAUSE
+        peer.sctp.congestion.model.MAX_QUEUE peer.sctp.congestion.model.MAX_QUEUE_FRACTION
+        peer.sctp.congestion.model.MIN_PACKETS peer.sctp.congestion.cubic.MIN_PACKETS
+        peer.sctp.round_trip.RTO_MAX peer.sctp.handshake.T1_MAX
+        peer.sctp.sending.MAX_SKIPPED_STREAMS peer.sctp.sending.MAX_PROBE_BACKOFF
     """,
     FORMAT: """
         encoding.packing.PAYLOAD_MAX media.sources.decoding._FRAME_BYTES
@@ -74,6 +74,7 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.rtp.send.send_bitrate._MIN_WINDOW peer.rtp.send.timestamps._MAX_CAPTURE_AGE
         peer.rtp.send.frame_pacer._MAX_BURST peer.rtp.receive.jitter_buffer._BASE_WINDOW
         peer.rtp.receive.decoder_threads._MAX_LAG peer.rtp.receive.time_stretch.MAX_PERIOD
+        peer.sctp.receiving.PACKETS_PER_SACK peer.sctp.receiving.WINDOW_UPDATE
     """,
 }
 """Those that bound nothing that another machine decides, by the reason."""

@@ -21,8 +21,9 @@ STEP = 0.02
 """Duration of a playout step, in seconds."""
 
 _BUCKET_WIDTH = 0.01
-"""Width of a bucket of the delay histogram, in seconds, and number of buckets."""
+"""Width of a bucket of the delay histogram, in seconds."""
 _BUCKETS = 50
+"""Number of buckets: delays of half a second and more are not jitter."""
 _FORGET_FACTOR = 0.983
 """Forgetting factor of the histogram per packet. At 50 packets per second, packets older than 3.5 s
 have one twentieth of the weight."""

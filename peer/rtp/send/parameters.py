@@ -10,7 +10,7 @@ class RTCRtpEncodingParameters:
     """Limits of an outgoing stream; ``RTCRtpEncodingParameters`` of W3C webrtc-pc 5.2.7."""
 
     active: bool = True
-    """Whether media is sent. While false, the track is still read, and its frames are dropped."""
+    """True if media is sent. Otherwise the track is still read, and its frames are dropped."""
     maxBitrate: int | None = None
     """Maximum bits per second of the encoded media; ``None`` for a default by the frame size."""
     maxFramerate: float | None = None

@@ -1,4 +1,4 @@
-"""SendPipeline RTP stream: headers, header extensions, and retransmission (RTX). Does no I/O.
+"""Outgoing RTP stream: headers, header extensions, and retransmission (RTX). Does no I/O.
 
 Payloads are stored by reference: media sent to many peers is in memory once.
 """
@@ -140,7 +140,7 @@ class RtpStream:
         self._number = random.getrandbits(15)
         self._rtx_number = random.getrandbits(15)
         self._history: dict[int, _Sent] = {}
-        """By sequence number, oldest first."""
+        """Packets by sequence number, the oldest first."""
         self._budget = _RetransmissionBudget()
         self._prefix = b""
         self._has_send_time = False

@@ -1,28 +1,28 @@
-"""Congestion control as a strategy: how much may be on its way, and how fast it goes out.
+"""Congestion control interface: the congestion window and the pacing rate.
 
-A :class:`Controller` is told what was sent and what became of it, and answers with two numbers. It
-does no I/O and knows no clock; sizes are bytes of user data, times are seconds.
+A :class:`Controller` is informed about transmissions and SACKs. It does no I/O and has no clock;
+sizes are bytes of user data, times are seconds.
 """
 
 from typing import Protocol
 
 
 class Ack:
-    """What one SACK said, for a controller.
+    """The effect of one SACK.
 
     Attributes:
-        now: When it came.
-        acked: Bytes that it acknowledged for the first time.
-        lost: Bytes that are taken as lost because of it.
-        flight: Bytes that are still on their way.
-        prior_flight: Bytes that were on their way before it.
-        rtt: Round trip of the latest chunk acknowledged; ``None`` if that can't be told.
+        now: Time of its arrival.
+        acked: Bytes newly acknowledged.
+        lost: Bytes newly marked as lost.
+        flight: Bytes in flight after it.
+        prior_flight: Bytes in flight before it.
+        rtt: Round-trip time of the latest acknowledged chunk; ``None`` if unknown.
         delivered: Bytes acknowledged since the association began.
-        prior_delivered: What that was when the latest chunk acknowledged was sent.
-        rate: Bytes a second at which they arrived meanwhile; ``None`` if that can't be told.
-        app_limited: Whether there was too little to send for the rate to mean anything.
-        in_recovery: Whether what was lost belongs to a loss that was reacted to before
-            (RFC 9260 section 7.2.4: once a window).
+        prior_delivered: The value of ``delivered`` when the latest acknowledged chunk was sent.
+        rate: Delivery rate in bytes per second; ``None`` if unknown.
+        app_limited: Whether there was too little data to send for a meaningful rate.
+        in_recovery: Whether the loss belongs to a window for which the controller has already
+            reacted (RFC 9260 section 7.2.4).
     """
 
     __slots__ = (
@@ -51,14 +51,14 @@ class Ack:
 
 
 class Controller(Protocol):
-    """Decides how much may be on its way; one that is made anew knows nothing of the path.
+    """Congestion controller of one network path; a new one knows nothing about the path.
 
     Args:
-        segment: The user data that fits a packet, in bytes.
+        segment: Bytes of user data per packet.
 
     Attributes:
-        window: Bytes that may be on their way.
-        pacing_rate: Bytes a second at which they go out; infinite is without pacing.
+        window: Maximum bytes in flight.
+        pacing_rate: Bytes per second; infinity disables pacing.
     """
 
     window: int
@@ -67,13 +67,13 @@ class Controller(Protocol):
     def __init__(self, segment: int) -> None: ...
 
     def set_segment(self, size: int) -> None:
-        """Note the user data that fits a packet, in bytes."""
+        """Set the bytes of user data per packet."""
 
     def acknowledged(self, ack: Ack) -> None:
-        """Learn from a SACK."""
+        """Process a SACK."""
 
     def timed_out(self, now: float) -> None:
-        """React to a retransmission time-out (RFC 9260 section 7.2.3)."""
+        """Process a retransmission time-out (RFC 9260 section 7.2.3)."""
 
     def idle(self, now: float, flight: int) -> None:
-        """Note that sending begins again after a pause."""
+        """Note that sending resumes after a pause."""

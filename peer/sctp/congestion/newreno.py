@@ -1,4 +1,4 @@
-"""NewReno, as RFC 9260 section 7.2 has it: the reference that others are measured against."""
+"""NewReno congestion control (RFC 9260 section 7.2), the reference for other controllers."""
 
 from . import Ack
 
@@ -6,17 +6,17 @@ INITIAL = 4380
 """Initial window in bytes (RFC 9260 section 7.2.1: between 4380 and 4 packets)."""
 
 PER_ACK = 2
-"""Packets by which slow start may grow for one SACK, as one SACK comes for two packets."""
+"""Maximum packets by which slow start grows per SACK: there is one SACK for two packets."""
 
 UNKNOWN_RTT = 0.1
-"""Seconds taken as the round trip for pacing before it is known."""
+"""Round-trip time in seconds assumed for pacing before it is known."""
 
 
 class NewReno:
-    """Halves the window for each window in which something was lost.
+    """Halves the window once for each window with a loss.
 
     Args:
-        segment: The user data that fits a packet, in bytes.
+        segment: Bytes of user data per packet.
     """
 
     def __init__(self, segment: int) -> None:
@@ -28,11 +28,11 @@ class NewReno:
         self.pacing_rate = float("inf")
 
     def set_segment(self, size: int) -> None:
-        """See :class:`Controller`."""
+        """Implement :class:`Controller`."""
         self._segment = size
 
     def acknowledged(self, ack: Ack) -> None:
-        """See :class:`Controller`."""
+        """Implement :class:`Controller`."""
         if ack.rtt is not None:
             self._rtt = ack.rtt if self._rtt is None else self._rtt + (ack.rtt - self._rtt) / 8
         if ack.lost and not ack.in_recovery:
@@ -53,15 +53,15 @@ class NewReno:
             self.window += self._segment
 
     def timed_out(self, now: float) -> None:
-        """See :class:`Controller`."""
+        """Implement :class:`Controller`."""
         self._threshold = max(self.window // 2, 4 * self._segment)
         self.window = self._segment
         self._partial = 0
 
     def idle(self, now: float, flight: int) -> None:
-        """See :class:`Controller`."""
+        """Implement :class:`Controller`."""
 
     def _pace(self) -> None:
-        # A little above what the window gives, so that pacing alone never limits it.
+        # Slightly above the rate of the window, so that pacing alone never limits it.
         gain = 2.0 if self.window <= self._threshold else 1.25
         self.pacing_rate = gain * self.window / max(self._rtt or UNKNOWN_RTT, 1e-4)

@@ -161,7 +161,7 @@ async def channels_without_end(means: Means) -> None:
     for id in range(65535):
         if means.sctp.state != "connected" or (not id % 50 and not await means.goes_on()):
             return
-        means.sctp.shell.send_raw(id, dcep.Protocol.DCEP, message)
+        means.sctp.shell.channels.send_raw(id, dcep.Protocol.DCEP, message)
         means.sent += 1
 
 
@@ -174,7 +174,7 @@ async def long_labels(means: Means) -> None:
             pass
         if means.sctp.state != "connected" or not await means.goes_on():
             return
-        means.sctp.shell.send_raw(id, dcep.Protocol.DCEP, message)
+        means.sctp.shell.channels.send_raw(id, dcep.Protocol.DCEP, message)
         means.sent += 1
 
 
@@ -202,7 +202,7 @@ async def malformed_channel_messages(means: Means) -> None:
             return
         if means.association.queue.size < 200_000:
             for protocol, data in ((50, b"\xff"), (50, b"\x03"), (51, b"\xff\xfe"), (999, b"x")):
-                means.sctp.shell.send_raw(id, protocol, data)
+                means.sctp.shell.channels.send_raw(id, protocol, data)
                 means.sent += 1
 
 

@@ -94,7 +94,7 @@ class Means:
     def chunks(self, *packets: bytes) -> None:
         """Send packets of these chunks."""
         if self.dtls.state == "connected":
-            seal = self.association._header.seal
+            seal = self.association._handshake.header.seal
             self.sctp.transmit([seal(packet) for packet in packets])
             self.sent += len(packets)
 

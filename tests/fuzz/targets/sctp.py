@@ -60,7 +60,7 @@ def _peer(*, interleaves: bool) -> Init:
 
 
 def _cookie(*, interleaves: bool) -> bytes:
-    return Cookies(_SECRET).make(Peer.told_by(_peer(interleaves=interleaves)), _NOW)
+    return Cookies(_SECRET).make(Peer.from_init(_peer(interleaves=interleaves)), _NOW)
 
 
 _COOKIE_ECHOES = {

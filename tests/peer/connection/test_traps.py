@@ -149,7 +149,7 @@ async def test_a_malformed_channel_message_does_not_end_the_association(
         assert isinstance(a.sctp, SctpTransport)
         stream = channel.id if protocol_id == 51 else 101
         assert stream is not None
-        a.sctp.shell.send_raw(stream, protocol_id, message)
+        a.sctp.shell.channels.send_raw(stream, protocol_id, message)
         channel.send("still there")
         assert await answers.get() == "still there"
 

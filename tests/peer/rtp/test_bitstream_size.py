@@ -1,4 +1,4 @@
-"""FrameSizeLimit that bitstreams announce, as encoders write them and as nobody sane does."""
+"""Sizes that bitstreams announce, as encoders write them and as nobody sane does."""
 
 import random
 import re

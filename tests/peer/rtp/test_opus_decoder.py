@@ -1,4 +1,4 @@
-"""libopus: what it decodes, what a packet has_fec of the one before, what it makes up."""
+"""libopus: what it decodes, what a packet repeats of the one before, what it makes up."""
 
 import math
 import random

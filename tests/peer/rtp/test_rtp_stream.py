@@ -1,4 +1,4 @@
-"""SendPipeline RTP, read back by aiortc's parser."""
+"""Outgoing RTP, read back by aiortc's parser."""
 
 import pytest
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from icefloe.peer import PeerConfiguration, PeerConnection, RTCPeerConnectionStats
 from icefloe.peer._aiortc import SctpTransport
 from icefloe.peer.sctp import dcep
-from icefloe.peer.sctp.admission import MOST_TEXT, Admission
+from icefloe.peer.sctp.admission import MAX_CHANNEL_TEXT, Admission
 from tests.helpers.calls import eventually
 from tests.helpers.pairs import closing, negotiate, opened
 
@@ -19,8 +19,8 @@ def test_channels_are_admitted_up_to_the_limit_and_again_where_one_has_left() ->
     admission = Admission(3)
     asked = [admission.refusal(id, 1, own_are_odd=True) for id in (0, 2, 4, 6, 8)]
     assert asked[:3] == [None] * 3
-    assert all(reason is not None and "3 already" in reason for reason in asked[3:])
-    admission.left(2)
+    assert all(reason is not None and "has 3 channels open" in reason for reason in asked[3:])
+    admission.release(2)
     assert admission.refusal(6, 1, own_are_odd=True) is None
     assert admission.refused == 2
 
@@ -38,8 +38,8 @@ def test_an_identifier_of_this_side_or_of_nobody_is_refused(own_are_odd: bool) -
 def test_labels_have_a_bound_together() -> None:
     admission = Admission()
     asked = [admission.refusal(id, 65535, own_are_odd=True) for id in range(0, 100, 2)]
-    assert asked.count(None) == MOST_TEXT // 65535
-    admission.left(0)
+    assert asked.count(None) == MAX_CHANNEL_TEXT // 65535
+    admission.release(0)
     assert admission.refusal(0, 65535, own_are_odd=True) is None
 
 
@@ -55,10 +55,10 @@ def test_no_order_of_channels_goes_beyond_the_bounds(steps: list[tuple[bool, int
             if admission.refusal(id, size, own_are_odd=False) is None:
                 has[id] = size
         elif not opens:
-            admission.left(id)
+            admission.release(id)
             has.pop(id, None)
         assert len(admission) == len(has) <= 5
-        assert sum(has.values()) <= MOST_TEXT
+        assert sum(has.values()) <= MAX_CHANNEL_TEXT
         assert all(id % 2 and id < 65535 for id in has)
 
 
@@ -93,8 +93,10 @@ async def test_a_flood_of_channels_is_refused_told_once_and_the_others_go_on(
         parity = told[0].id % 2
         with caplog.at_level(logging.WARNING):
             for id in range(parity + 2, 2000, 2):
-                transport(a).shell.send_raw(id, dcep.Protocol.DCEP, dcep.Open("x", "").encode())
-            await eventually(lambda: transport(b).shell.refused == 999 - 9)
+                transport(a).shell.channels.send_raw(
+                    id, dcep.Protocol.DCEP, dcep.Open("x", "").encode()
+                )
+            await eventually(lambda: transport(b).shell.channels.refused == 999 - 9)
         assert await refused(b) == 990
         assert len(told) == len(transport(b).channels) == 10
         assert sum("refused" in record.message for record in caplog.records) == 1
@@ -128,7 +130,9 @@ async def test_identifiers_that_are_not_the_other_sides_to_give_are_refused(
         wrong = 1 - told[0].id % 2
         with caplog.at_level(logging.WARNING):
             for id in (65535, wrong, wrong + 2, 65535):
-                transport(a).shell.send_raw(id, dcep.Protocol.DCEP, dcep.Open("x", "").encode())
+                transport(a).shell.channels.send_raw(
+                    id, dcep.Protocol.DCEP, dcep.Open("x", "").encode()
+                )
             later = a.createDataChannel("later")
             await opened(later)
         assert [c.label for c in told] == ["first", "later"]
@@ -145,7 +149,7 @@ async def test_malformed_messages_without_end_are_told_a_few_times(
     async with closing(a, b):
         with caplog.at_level(logging.WARNING):
             for _ in range(500):
-                transport(a).shell.send_raw(told[0].id, dcep.Protocol.DCEP, b"\xff")
+                transport(a).shell.channels.send_raw(told[0].id, dcep.Protocol.DCEP, b"\xff")
             a.createDataChannel("after")
             await eventually(lambda: len(told) == 2)
         assert sum("malformed" in record.message for record in caplog.records) == 3

@@ -4,7 +4,7 @@ import pytest
 
 from icefloe.peer.sctp.congestion import Controller
 from icefloe.peer.sctp.congestion.cubic import Cubic
-from icefloe.peer.sctp.congestion.model import Model
+from icefloe.peer.sctp.congestion.model import PathModel
 from icefloe.peer.sctp.congestion.newreno import NewReno
 from tests.helpers.sctp import Link, Side, World, bulk
 
@@ -37,11 +37,11 @@ class Flows:
         after = [b.bytes_arrived for _, b in self.sides]
         return [(now - then) / seconds for now, then in zip(after, before, strict=True)]
 
-    def model(self, number: int = 0) -> Model:
+    def model(self, number: int = 0) -> PathModel:
         """Return the controller of a flow."""
         sender = self.sides[number][0].association.sender
         assert sender is not None
-        assert isinstance(sender.controller, Model)
+        assert isinstance(sender.controller, PathModel)
         return sender.controller
 
 
@@ -51,7 +51,7 @@ def narrow(queue: float = 0.2, *, delay: float = 0.025, loss: float = 0.0) -> Li
 
 @pytest.mark.parametrize("rate", [4e6, 10e6, 30e6])
 def test_alone_it_fills_the_link_and_hardly_the_queue(rate: float) -> None:
-    flows = Flows(Link(delay=0.025, rate=rate, queue=0.4), (Model, 0.0))
+    flows = Flows(Link(delay=0.025, rate=rate, queue=0.4), (PathModel, 0.0))
     flows.run(2)
     assert flows.link.most_queued < 0.055  # startup too
     (got,) = flows.run(8)
@@ -62,7 +62,7 @@ def test_alone_it_fills_the_link_and_hardly_the_queue(rate: float) -> None:
 
 @pytest.mark.parametrize("late", [0.0, 2.0])
 def test_two_of_its_kind_share_a_link_and_keep_the_queue_short(late: float) -> None:
-    flows = Flows(narrow(), (Model, 0.0), (Model, late))
+    flows = Flows(narrow(), (PathModel, 0.0), (PathModel, late))
     flows.run(5)
     first, second = flows.run(20)
     assert 0.3 < first / (first + second) < 0.75
@@ -76,7 +76,7 @@ def test_two_of_its_kind_share_a_link_and_keep_the_queue_short(late: float) -> N
 def test_beside_one_that_fills_the_queue_it_neither_starves_nor_is_starved(
     rival: type[Controller], queue: float
 ) -> None:
-    flows = Flows(narrow(queue), (Model, 0.0), (rival, 0.0))
+    flows = Flows(narrow(queue), (PathModel, 0.0), (rival, 0.0))
     flows.run(3)
     ours, theirs = flows.run(25)
     assert 0.25 < ours / (ours + theirs) < 0.75
@@ -84,7 +84,7 @@ def test_beside_one_that_fills_the_queue_it_neither_starves_nor_is_starved(
 
 
 def test_it_stops_competing_when_nobody_fills_the_queue_any_more() -> None:
-    flows = Flows(narrow(), (Model, 0.0), (Cubic, 0.0))
+    flows = Flows(narrow(), (PathModel, 0.0), (Cubic, 0.0))
     flows.run(8)
     assert flows.model().phase == "compete"
     rival = flows.sides[1][0]
@@ -98,7 +98,7 @@ def test_it_stops_competing_when_nobody_fills_the_queue_any_more() -> None:
 
 
 def test_a_path_that_becomes_longer_is_not_taken_for_a_rival_for_long() -> None:
-    flows = Flows(narrow(), (Model, 0.0))
+    flows = Flows(narrow(), (PathModel, 0.0))
     flows.run(5)
     flows.link.delay += 0.1
     flows.run(30)
@@ -108,7 +108,7 @@ def test_a_path_that_becomes_longer_is_not_taken_for_a_rival_for_long() -> None:
 
 
 def test_a_path_that_becomes_faster_or_slower_is_followed() -> None:
-    flows = Flows(narrow(), (Model, 0.0))
+    flows = Flows(narrow(), (PathModel, 0.0))
     flows.run(4)
     flows.link.rate = 4 * RATE
     flows.run(3)
@@ -123,7 +123,7 @@ def test_a_path_that_becomes_faster_or_slower_is_followed() -> None:
 
 @pytest.mark.parametrize("loss", [0.001, 0.01, 0.05])
 def test_loss_at_random_is_not_congestion(loss: float) -> None:
-    flows = Flows(narrow(loss=loss), (Model, 0.0), seed=2)
+    flows = Flows(narrow(loss=loss), (PathModel, 0.0), seed=2)
     flows.run(2)
     (got,) = flows.run(10)
     assert got * 8 > 0.8 * RATE

@@ -8,7 +8,7 @@ from typing import Any
 
 from icefloe.peer import DataChannel, PeerConnection
 from icefloe.peer._aiortc import SctpTransport
-from icefloe.peer.sctp.transport import HAND_OUT
+from icefloe.peer.sctp.transport import DELIVERY_SLICE
 from tests.helpers.calls import eventually
 from tests.helpers.pairs import closing, negotiate, opened
 from tests.helpers.turns import Turns
@@ -27,7 +27,7 @@ async def slow() -> AsyncIterator[tuple[PeerConnection, PeerConnection, Any, lis
     def take(message: str) -> None:
         got.append(message)
         seen.append(turns.number)
-        time.sleep(HAND_OUT)
+        time.sleep(DELIVERY_SLICE)
 
     async with closing(a, b):
         await negotiate(a, b)

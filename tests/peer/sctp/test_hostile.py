@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from icefloe.peer.sctp.association import Association
-from icefloe.peer.sctp.number_map import Numbered
+from icefloe.peer.sctp.number_map import NumberMap
 from icefloe.peer.sctp.outbound import Message
 from icefloe.peer.sctp.packet import (
     FIRST,
@@ -424,7 +424,7 @@ def test_a_sender_that_begins_them_all_at_once_gets_them_through() -> None:
     st.lists(st.tuples(st.sampled_from(["put", "pop", "take"]), st.integers(0, 60)), max_size=200)
 )
 def test_numbered_values_come_out_in_order(steps: list[tuple[str, int]]) -> None:
-    numbered: Numbered[int] = Numbered()
+    numbered: NumberMap[int] = NumberMap()
     model: dict[int, int] = {}
     serial = random.Random(1)
     for step, number in steps:

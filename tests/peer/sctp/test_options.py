@@ -290,7 +290,7 @@ async def test_an_open_that_cannot_be_read_is_closed_and_no_other(what: str) -> 
         assert isinstance(a.sctp, SctpTransport)
         # This side believes in it, and must learn that there is none.
         bad = RTCDataChannel(a.sctp, RTCDataChannelParameters(label="bad", negotiated=True, id=101))
-        a.sctp.shell.send_raw(101, 50, UNREADABLE[what])
+        a.sctp.shell.channels.send_raw(101, 50, UNREADABLE[what])
         await until(bad, "close", lambda: bad.readyState == "closed")
         again = RTCDataChannel(a.sctp, RTCDataChannelParameters(label="again", id=101))
         await opened(again)
@@ -310,7 +310,7 @@ async def test_a_channel_of_an_unknown_type_is_opened(kind: int) -> None:
         await negotiate(a, b)
         await opened(first)
         assert isinstance(a.sctp, SctpTransport)
-        a.sctp.shell.send_raw(101, 50, an_open(kind, reliability=2**32 - 1))
+        a.sctp.shell.channels.send_raw(101, 50, an_open(kind, reliability=2**32 - 1))
         await until(b, "datachannel", lambda: len(made) == 2)
         assert made[1].id == 101
         made[1].send("hello")

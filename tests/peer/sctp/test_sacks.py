@@ -5,7 +5,7 @@ from struct import pack
 import pytest
 
 from icefloe.peer.sctp.packet import DATA_HEADER, Kind
-from icefloe.peer.sctp.receiving import EXTRA_BURST, EXTRA_RATE, SACK_DELAY, Receiver
+from icefloe.peer.sctp.receiving import EXTRA_SACK_BURST, EXTRA_SACK_RATE, SACK_DELAY, Receiver
 
 WHOLE = 3
 """The flags of a chunk that is the first and the last of its message."""
@@ -18,11 +18,11 @@ class Sender:
         sacks: How many it has had for them.
     """
 
-    def __init__(self, *, counts: bool) -> None:
+    def __init__(self, *, counts_sacks: bool) -> None:
         self.receiver = Receiver(2**20, 2**20)
         self.receiver.begin(1)
         self.sacks = 0
-        self._counts = counts
+        self._counts = counts_sacks
         self._tsn = 0
 
     def send(self, size: int, now: float) -> bool:
@@ -32,7 +32,7 @@ class Sender:
         chunk = pack("!BBHLHHL", Kind.DATA, WHOLE, DATA_HEADER + size, self._tsn, 0, number, 53)
         packet = chunk + bytes(size)
         self.receiver.receive(packet, Kind.DATA, WHOLE, 0, len(packet), now)
-        self.receiver.packet_ends(now, counts=self._counts)
+        self.receiver.packet_ends(now, counts_sacks=self._counts)
         self.receiver.arrived.clear()
         return self.sack()
 
@@ -44,23 +44,23 @@ class Sender:
 
 
 def test_every_packet_counts_for_a_window_that_is_small() -> None:
-    sender = Sender(counts=True)
+    sender = Sender(counts_sacks=True)
     assert all(sender.send(1148, now=number / 200) for number in range(1, 1000))
 
 
 def test_every_other_packet_is_enough_for_a_fast_sender() -> None:
-    sender = Sender(counts=True)
+    sender = Sender(counts_sacks=True)
     packets = 40_000
     for number in range(packets):
         sender.send(1148, now=1 + number / packets)
-    assert packets / 2 <= sender.sacks <= packets / 2 + EXTRA_RATE + EXTRA_BURST
+    assert packets / 2 <= sender.sacks <= packets / 2 + EXTRA_SACK_RATE + EXTRA_SACK_BURST
 
 
-@pytest.mark.parametrize(("counts", "size"), [(False, 1148), (True, 100)])
+@pytest.mark.parametrize(("counts_sacks", "size"), [(False, 1148), (True, 100)])
 def test_a_packet_waits_for_another_or_an_answer_where_nothing_is_won(
-    counts: bool, size: int
+    counts_sacks: bool, size: int
 ) -> None:
-    sender = Sender(counts=counts)
+    sender = Sender(counts_sacks=counts_sacks)
     assert [sender.send(size, now=1 + number / 200) for number in range(6)] == [False, True] * 3
     assert not sender.send(size, now=5)
     assert sender.receiver.deadline == 5 + SACK_DELAY

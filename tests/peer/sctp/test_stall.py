@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from icefloe.peer.sctp.congestion import Controller
-from icefloe.peer.sctp.congestion.model import Model
+from icefloe.peer.sctp.congestion.model import PathModel
 from icefloe.peer.sctp.congestion.newreno import NewReno
 from icefloe.peer.sctp.inbound import Arrival
 from tests.helpers.sctp import Link, Side, World
@@ -127,7 +127,7 @@ class Scene:
 
 
 def scene(
-    seed: int, link: Link, window: int, controller: Callable[[int], Controller] = Model
+    seed: int, link: Link, window: int, controller: Callable[[int], Controller] = PathModel
 ) -> Scene:
     world = World(seed)
     links = link, replace(link)
@@ -158,7 +158,7 @@ DISTURBANCES = st.lists(
 """Of each: how many seconds after the one before it comes, and what it is."""
 
 
-@pytest.mark.parametrize("controller", [Model, NewReno])
+@pytest.mark.parametrize("controller", [PathModel, NewReno])
 @settings(max_examples=25)
 @given(
     seed=st.integers(0, 1000),

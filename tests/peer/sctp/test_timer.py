@@ -7,11 +7,11 @@ import pytest
 
 from icefloe.peer import DataChannel
 from icefloe.peer._aiortc import SctpTransport
-from icefloe.peer.sctp.transport import Channels
+from icefloe.peer.sctp.transport import DataChannelTransport
 from tests.helpers.pairs import closing, make, negotiate
 
 
-def check(shells: list[Channels], looks: list[int]) -> None:
+def check(shells: list[DataChannelTransport], looks: list[int]) -> None:
     """Look, in each turn of the event loop, whether each shell will be woken in time."""
     for shell in shells:
         association = shell.association
@@ -20,7 +20,7 @@ def check(shells: list[Channels], looks: list[int]) -> None:
             looks[0] += 1
 
 
-async def watch(shells: list[Channels], looks: list[int]) -> None:
+async def watch(shells: list[DataChannelTransport], looks: list[int]) -> None:
     while True:
         check(shells, looks)
         await asyncio.sleep(0)
