@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DROP_IN := tests/drop_in/requirements.txt
 
-.PHONY: demo test fuzz check format bench nat-matrix release system clean
+.PHONY: demo test fuzz check format docs bench nat-matrix release system clean
 
 demo: $(VENV)/.run  ## a video call between a browser and Python
 	@$(BIN)/icefloe demo --port $(PORT)
@@ -35,6 +35,10 @@ check: $(VENV)/.check  ## style, the direction of imports, types
 format: $(VENV)/.check
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.docs  ## the documentation as a site, in build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "Read it with: $(BIN)/python -m http.server --directory build/site 8000"
 
 bench: $(VENV)/.test  ## icefloe and plain aiortc in turn; writes docs/benchmarks.md
 	@$(BIN)/python -m tests.bench
@@ -81,3 +85,7 @@ $(VENV)/.check: pyproject.toml $(DROP_IN) | $(BIN)/python
 	$(PIP) install --quiet --editable '.[check]'
 	$(PIP) install --quiet --no-deps --requirement $(DROP_IN)
 	@touch $@ $(VENV)/.test $(VENV)/.run
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable '.[docs]'
+	@touch $@ $(VENV)/.run

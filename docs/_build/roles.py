@@ -1,0 +1,89 @@
+"""A griffe extension that turns the Sphinx roles of docstrings into links of the site.
+
+A role such as ``:class:`Room``` becomes a link if the reference has ``Room``, and code otherwise.
+Literal blocks, which begin after ``::``, become code blocks.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from griffe import Extension, GriffeLoader, NameResolutionError, Object
+
+PACKAGES = ("peer", "media", "signaling", "encoding")
+"""Packages below ``icefloe`` whose ``__all__`` is documented."""
+
+INHERITING = "icefloe.peer.PeerConnection"
+"""The class whose page has inherited members, too."""
+
+_ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod|obj):`([^`]+)`")
+_LITERAL = re.compile(r"::\n\n((?:    .*\n|\n)*    .*)(?=\n|\Z)")
+
+
+class Roles(Extension):
+    """Rewrites all docstrings of ``icefloe`` when it is loaded."""
+
+    def on_package(self, *, pkg: Any, loader: GriffeLoader, **_: Any) -> None:
+        if pkg.path != "icefloe":
+            return
+        targets = dict(_targets(pkg))
+        for each in _objects(pkg):
+            if each.docstring is not None:
+                each.docstring.value = rewritten(each.docstring.value, each, targets)
+
+
+def _targets(package: Any) -> Iterator[tuple[str, str]]:
+    """Yield each path that a docstring may use, with the path that has an anchor."""
+    for name in PACKAGES:
+        module = package[name]
+        yield module.path, module.path
+        for export in module.exports or ():
+            public = module.members[export]
+            paths = {public.path, public.canonical_path}
+            yield from ((path, public.path) for path in paths)
+            if not public.is_class:
+                continue
+            members = public.all_members if public.path == INHERITING else public.members
+            for member in members.values():
+                if member.has_docstring and not member.name.startswith("_"):
+                    yield from ((f"{p}.{member.name}", f"{public.path}.{member.name}") for p in paths)
+
+
+def _objects(scope: Any) -> Iterator[Object]:
+    """Yield an object and all that is defined in it."""
+    yield scope
+    for member in scope.members.values():
+        if not member.is_alias:
+            yield from _objects(member)
+
+
+def rewritten(text: str, scope: Object, targets: dict[str, str]) -> str:
+    """Return a docstring in Markdown.
+
+    Args:
+        text: The docstring.
+        scope: The object that has it: names are looked up from there.
+        targets: The anchor of each path that has one.
+    """
+    text = _LITERAL.sub(_code_block, text)
+    return _ROLE.sub(lambda role: _link(role[1], scope, targets), text)
+
+
+def _code_block(found: re.Match[str]) -> str:
+    lines = (line.removeprefix("    ") for line in found[1].splitlines())
+    return ":\n\n```python\n" + "\n".join(lines) + "\n```"
+
+
+def _link(role: str, scope: Object, targets: dict[str, str]) -> str:
+    path = role.lstrip("~.")
+    first, _, rest = path.partition(".")
+    paths = [path]
+    try:
+        paths.append(".".join(filter(None, (scope.resolve(first), rest))))
+    except NameResolutionError:
+        pass
+    anchor = next((targets[each] for each in paths if each in targets), None)
+    shown = path.rpartition(".")[2] if role.startswith("~") else path
+    for package in PACKAGES:
+        shown = shown.removeprefix(f"icefloe.{package}.")
+    return f"[`{shown}`][{anchor}]" if anchor is not None else f"`{shown}`"
