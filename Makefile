@@ -37,7 +37,7 @@ format: $(VENV)/.check
 	$(BIN)/ruff check --fix .
 
 docs: $(VENV)/.docs  ## the documentation as a site, in build/site
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Read it with: $(BIN)/python -m http.server --directory build/site 8000"
 
 bench: $(VENV)/.test  ## icefloe and plain aiortc in turn; writes docs/benchmarks.md

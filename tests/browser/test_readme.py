@@ -1,4 +1,4 @@
-"""The programs of the README and the call page, whoever is there first."""
+"""The programs of the README and of a tutorial with the call page, whoever is there first."""
 
 import pytest
 from playwright.async_api import Browser
@@ -15,7 +15,7 @@ pytestmark = [
 
 TIMES = 10
 BOT = block("README.md/Use it")
-CLOCK = block("README.md/A bot in the page's chat")
+CLOCK = block("tutorials/long-running-bot.md/Answer in the chat")
 
 
 async def come(page: CallPage, server: SignalingServer) -> None:

@@ -19,6 +19,10 @@ from tests.helpers.xserver import x_server
 ELSEWHERE = {
     "make demo": "tests/test_command.py runs what it runs",
     "make test": "is what runs this",
+    "python studio.py": "tests/documents/test_tutorials.py",
+    "python base.py": "so",
+    "python station.py": "so",
+    "python clock.py": "so",
     "pip install ./icefloe": "tests/documents/test_installed.py, without a network",
     "pip install 'icefloe[numpy]'": "needs a network",
     "pip install './icefloe[numpy]'": "needs a network",

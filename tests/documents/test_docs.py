@@ -30,9 +30,9 @@ from tests.media.files import make
 
 PROGRAMS = {
     "README.md/Use it",
+    "README.md/A call",
     "README.md/Two programs",
     "README.md/Two programs/2",
-    "README.md/A bot in the page's chat",
 }
 """Blocks that are whole programs; ``test_readme.py`` runs them."""
 
@@ -88,11 +88,11 @@ async def track_of(peer: RemotePeer, kind: str) -> MediaStreamTrack:
     raise AssertionError(f"there is no {kind}")
 
 
-# --- README.md, configuration.md, statistics.md -------------------------------------------------
+# --- README.md, own-signaling.md, configuration.md, statistics.md -------------------------------
 
 
 async def test_a_connection_with_signaling_over_http(capsys: pytest.CaptureFixture[str]) -> None:
-    page = load("README.md/More")
+    page = load("README.md/Signaling of your own")
     one, other = (free_port("127.0.0.1", socket.SOCK_STREAM) for _ in range(2))
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(page.talk(one, other))
@@ -100,6 +100,36 @@ async def test_a_connection_with_signaling_over_http(capsys: pytest.CaptureFixtu
     assert sorted(capsys.readouterr().out.split("\n")[:-1]) == sorted(
         [f"hello from {one}", f"hello from {other}"]
     )
+
+
+async def test_a_connection_with_signaling_of_its_own() -> None:
+    page = load("own-signaling.md/Signaling of your own")
+    answering = PeerConnection()
+
+    class Signaling(page.Signaling):  # type: ignore[misc, name-defined]
+        pending: asyncio.Queue[Any] = asyncio.Queue()
+
+        def candidate(self, candidate: Any) -> None:
+            self.pending.put_nowait(candidate)
+
+        def offer(self, offer: Any) -> None:
+            self.pending.put_nowait(offer)
+
+    pc: PeerConnection = page.call(Signaling())
+    offer = await Signaling.pending.get()
+    answering.on("icecandidate", pc.addIceCandidate)
+    await answering.setRemoteDescription(offer)
+    await answering.setLocalDescription()
+    await pc.setRemoteDescription(answering.localDescription)
+
+    async def forward() -> None:
+        while True:
+            await answering.addIceCandidate(await Signaling.pending.get())
+
+    async with running(forward()):
+        await eventually(lambda: pc.connectionState == "connected")
+    await pc.close()
+    await answering.close()
 
 
 async def test_the_place_of_aiortc() -> None:

@@ -4,7 +4,9 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
+from av import VideoFrame
 
+from icefloe.media import TestPatternTrack
 from icefloe.peer import join
 from icefloe.signaling import SignalingServer
 from tests.documents.blocks import block, printed_server, program
@@ -89,18 +91,23 @@ async def test_two_programs_meet_in_either_order(server: SignalingServer) -> Non
             assert await display.end() == 0
 
 
-async def test_a_bot_knows_the_time(server: SignalingServer) -> None:
-    clock = block("README.md/A bot in the page's chat")
-    async with program(clock, server) as bot, program(clock, server) as other:
-        async with join(server.url, room="lobby", name="reader") as room:
-            for name in ("clock", "clock-2"):
-                chat = await (await room.peer(name)).open_channel("chat")
-                assert "commands: /time, /path" in str(await chat.receive())
-                await chat.send("/time")
-                assert re.fullmatch(r"It is \d\d:\d\d:\d\d\.", str(await chat.receive()))
-                await chat.send("/path")
-                assert "host/udp -> " in str(await chat.receive())
-        assert [await bot.end(), await other.end()] == [0, 0]
+async def test_a_mirror_sends_everybody_their_own_picture(server: SignalingServer) -> None:
+    async with program(block("README.md/A call"), server) as mirror:
+        async with (
+            join(server.url, room="lobby", name="small") as small,
+            join(server.url, room="lobby", name="large") as large,
+        ):
+            for room, width in ((small, 160), (large, 320)):
+                peer = await room.peer("mirror")
+                picture = TestPatternTrack(width, 120)
+                peer.add_track(picture)
+                async for track in peer.tracks():
+                    frame = await track.recv()
+                    assert isinstance(frame, VideoFrame)
+                    assert frame.width == width
+                    break
+                picture.stop()
+        assert await mirror.end() == 0
 
 
 async def test_the_server_that_is_not_there_is_named_in_the_last_line() -> None:
