@@ -21,6 +21,7 @@ OUTSIDE = {
 """Files of the repository that are pages of the site, by where they stand there."""
 
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
+_NAME_IN_CELL = re.compile(r"(?<=<td><code>)[\w/]+(?:\.[\w/:\[\]]+)+(?=</code></td>)")
 _LOADED = re.compile(r"<(?:script|img|iframe|link)\b[^>]*?\b(?:src|href)=\"?((?:https?:)?//[^\"> ]+)")
 
 
@@ -35,6 +36,8 @@ def on_files(files: Files, config: Any, **_: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
     """Lead links from and to these pages to where they stand in the site."""
     place = page.file.src_uri
+    if place == "index.md":
+        page.meta["hide"] = ["navigation"]  # there is nothing but itself
     source = next((s for s, p in OUTSIDE.items() if p == place and p != "index.md"), None)
     folder = PurePosixPath("docs", place).parent if source is None else PurePosixPath(source).parent
 
@@ -50,6 +53,11 @@ def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
         return f"[{link[1]}]({relpath(inside, start)}{link[3] or ''})"
 
     return _LINK.sub(redirected, markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Let long names in tables break after their dots, so that the tables fit."""
+    return _NAME_IN_CELL.sub(lambda name: name[0].replace(".", ".<wbr>"), html)
 
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:
