@@ -54,7 +54,7 @@ class Descriptions:
         is_latest = description is self._adapter.latest(side)
         if side == "Local" and is_latest:
             self._refresh(description)
-        text = (self.layout if is_latest else self._stable_layout).outward(
+        text = (self.layout if is_latest else self._stable_layout).with_unused_sections(
             str(description),
             answer=description.type != "offer",
             remote=side == "Remote",
@@ -81,12 +81,16 @@ class Descriptions:
         the place of those that are in use.
         """
         finished = at_once(self._finish(offer))
-        return RTCSessionDescription(self.layout.outward(finished.sdp, answer=False), "offer")
+        return RTCSessionDescription(
+            self.layout.with_unused_sections(finished.sdp, answer=False), "offer"
+        )
 
     async def finish_answer(self, answer: RTCSessionDescription) -> RTCSessionDescription:
         """Complete an answer of aiortc's."""
         finished = await in_turns(self._finish(answer, self._bundled_mids()))
-        return RTCSessionDescription(self.layout.outward(finished.sdp, answer=True), "answer")
+        return RTCSessionDescription(
+            self.layout.with_unused_sections(finished.sdp, answer=True), "answer"
+        )
 
     def _finish(
         self, created: RTCSessionDescription, bundle: set[str] | None = None
@@ -118,7 +122,7 @@ class Descriptions:
             known=known,
             used_mids=self._adapter.private["seenMids"],
             common=_matcher(mids),
-            lent=self._lent_transport(),
+            fallback_transport=self._lent_transport(),
             role=self._adapter.remote_dtls_role(),
             one_transport=len(self._sections.dtls_in_use()) == 1,
         )

@@ -1,1 +1,1 @@
-"""The ICE agent."""
+"""The ICE agent: gathering, connectivity checks, TURN client and ICE restarts (RFC 8445)."""

@@ -1,13 +1,12 @@
-"""The ICE agent that takes the place of aiortc's ``aioice.Connection``.
+"""The ICE agent, with ICE restarts (RFC 8445 section 9); replaces aiortc's ``aioice.Connection``.
 
-It is a facade over *generations*: each has its own credentials, candidates and checks, and under
-all of them live the same DTLS, SCTP and SRTP. An ICE restart (RFC 8445 section 9) makes another
-generation; the one before it carries the data until the new one works, and still receives for a
-while after that, since the other side may switch later.
+The agent is a facade over *generations*, each with its own credentials, candidates and checks. The
+DTLS, SCTP and SRTP sessions are shared. An ICE restart creates a new generation. The previous one
+carries data until the new one works, and receives for a while after that, because the remote peer
+may switch later.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,41 +23,39 @@ from .configuration import IceConfiguration
 from .gather.interfaces import read_interfaces
 from .gather.local_candidate import LocalCandidate
 from .generation import Generation, Listener
+from .receive_queue import ReceiveQueue
+from .retired_generations import RetiredGenerations
 from .server_urls import RTCPeerConnectionIceErrorEvent, Server
-from .udp import TURN
 
 logger = NamingLogger(__name__)
 
-RECEIVE_QUEUE = 2048
-"""Datagrams that may wait to be read; more are dropped, as a full socket buffer drops them."""
-
 LINGER = 5.0
-"""Seconds for which a generation that was replaced still receives."""
-
-MAX_LINGERING = 2
-"""Generations that were replaced and still receive. The oldest is closed before there is another
-one, so that sockets do not grow in number with restarts that the other side asks for."""
+"""Seconds during which a replaced generation still receives."""
 
 
 class Trouble(Protocol):
-    """Takes word of a path in danger."""
+    """A callback for problems of the selected path.
+
+    Args:
+        reason: The problem.
+        silent: True if the only symptom is silence, which the remote peer notices too.
+    """
 
     def __call__(self, reason: str, *, silent: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class AgentListener:
-    """Whom the agent tells.
+    """Callbacks of the agent.
 
     Attributes:
-        candidate: Called with each local candidate and the username fragment it belongs to.
-        error: Called for each server that gave none.
-        complete: Called when a generation has no further candidate to come, with its fragment.
+        candidate: Called with each local candidate and the username fragment of its generation.
+        error: Called for each server that gave no candidate.
+        complete: Called with a generation's username fragment when its gathering is complete.
         state: Called when :attr:`IceAgent.state` has changed.
-        selected: Called when :attr:`IceAgent.selected_pair` has changed, with whether the
-            one before had fallen silent.
-        trouble: Called when the path in use is in danger, with the reason, and whether all that
-            is known is its silence, which the other side notices too.
+        selected: Called when :attr:`IceAgent.selected_pair` has changed; the argument is true if
+            the previous pair had fallen silent.
+        trouble: Called when the selected path may be lost; see :class:`Trouble`.
     """
 
     candidate: Callable[[LocalCandidate, str], None]
@@ -70,12 +67,14 @@ class AgentListener:
 
 
 class IceAgent:
-    """What aiortc's ICE transport talks to, see :data:`icefloe.peer._aiortc.AGENT_CONTRACT`.
+    """The ICE agent that aiortc's ICE transport uses.
+
+    :data:`icefloe.peer._aiortc.AGENT_CONTRACT` lists the members that aiortc requires.
 
     Args:
         configuration: The settings.
-        servers: Its STUN and TURN servers.
-        listener: Whom to tell.
+        servers: The STUN and TURN servers.
+        listener: The callbacks.
         username: Local username fragment; random if ``None``.
         password: Local password; random if ``None``.
     """
@@ -99,24 +98,24 @@ class IceAgent:
         self._remote_username: str | None = None
         self._prepared: Credentials | None = None
         self._describes_prepared = False
-        self._first = Credentials(username or random_string(4), password or random_string(22))
-        self._retired: dict[Generation, asyncio.TimerHandle] = {}
-        self._closings: set[asyncio.Task[None]] = set()
-        self._packets: deque[bytes] = deque()
-        self._arrived: asyncio.Future[None] | None = None
-        self._turn_at = float("-inf")
+        self._first_credentials = Credentials(
+            username or random_string(4), password or random_string(22)
+        )
+        self._retired = RetiredGenerations()
+        self._received = ReceiveQueue()
         self._usable = asyncio.Event()
         self._is_closed = False
         self._announced: Pair | None = None
         self.take: Callable[[bytes], bool] = lambda packet: False
-        """Asked first with each datagram whether it is taken at once; others are received."""
+        """Called first with each datagram; returns true if it has handled it. Other datagrams go to
+        the receive queue."""
         self.state = IceState.NEW
-        """The state of the transport."""
+        """The state of the ICE transport."""
         self.selected_pair_changes = 0
-        """How often another pair came to be in use, or none (W3C webrtc-stats)."""
+        """Number of changes of the selected pair (W3C webrtc-stats)."""
 
     def configure(self, configuration: IceConfiguration, servers: tuple[Server, ...]) -> None:
-        """Have the next generation go by another configuration and ask other servers."""
+        """Set the configuration and the servers for the next generation."""
         self._configuration, self._servers = configuration, servers
 
     # --- generations
@@ -126,8 +125,8 @@ class IceAgent:
         if self._pending:
             return self._pending[-1]
         if self._current is None:
-            # Made when it is needed: a connection may be built before its loop runs.
-            self._current = self._make(self._first, is_restart=False)
+            # Created on demand: a connection may be constructed before its event loop runs.
+            self._current = self._make(self._first_credentials, is_restart=False)
         return self._current
 
     def _make(self, credentials: Credentials, *, is_restart: bool) -> Generation:
@@ -150,15 +149,15 @@ class IceAgent:
         )
 
     def _latest_credentials(self, server: Server) -> tuple[str | None, str | None]:
-        """Return the TURN credentials in force for a server that was named before."""
-        named = next((s for s in self._servers if s.url == server.url), server)
-        return named.username, named.credential
+        """Return the current credentials for a TURN server of an earlier configuration."""
+        current = next((s for s in self._servers if s.url == server.url), server)
+        return current.username, current.credential
 
     @property
     def _described(self) -> Generation:
-        """The generation that the other side's latest description is about.
+        """The generation that the latest remote description refers to.
 
-        An offer made here is about another one, as long as it is not answered.
+        A generation that was offered here and not answered yet is not the one.
         """
         newest = self._newest
         if newest.is_started or newest is self._answered or self._current is None:
@@ -171,33 +170,39 @@ class IceAgent:
             return self._prepared
         if self._pending:
             return self._pending[-1].checks.credentials
-        return self._first if self._current is None else self._current.checks.credentials
+        return (
+            self._first_credentials if self._current is None else self._current.checks.credentials
+        )
 
     def prepare_restart(self) -> None:
-        """Think up credentials for another generation, to be offered."""
+        """Generate credentials for a new generation, to be offered."""
         if self._prepared is None:
             self._prepared = Credentials(random_string(4), random_string(22))
 
     def describe_prepared(self, wanted: bool) -> None:
-        """Have :attr:`local_username` and :attr:`local_password` be those that are prepared."""
+        """Make :attr:`local_username` and :attr:`local_password` return the prepared credentials.
+
+        Args:
+            wanted: ``False`` returns to the credentials of the newest generation.
+        """
         self._describes_prepared = wanted
 
     def adopt(self, fragment: str | None = None) -> bool:
-        """Make the generation that was prepared, to be gathered and checked.
+        """Create the generation with the prepared credentials.
 
         Args:
-            fragment: Only if it has this username fragment, as one has that is offered here;
-                without, it is made for an offer of the other side.
+            fragment: The username fragment of the local offer: the generation is created only if
+                the prepared one equals it. ``None`` for an offer of the remote peer.
 
         Returns:
-            Whether there is a new generation.
+            ``True`` if a generation was created.
         """
         prepared = self._prepared
         if prepared is None or fragment not in (None, prepared.local_username):
             return False
         self._prepared = None
         if self._current is None or not self._current.is_gathering:
-            self._first = prepared  # nothing has begun that could be restarted
+            self._first_credentials = prepared  # gathering has not started: nothing to restart
             self._current = None
             return True
         self.discard_next()
@@ -208,32 +213,19 @@ class IceAgent:
         return True
 
     def take_answer(self) -> None:
-        """Note that what was offered is answered: candidates that follow belong to it."""
+        """Record the answer to the offered generation: later remote candidates belong to it."""
         self._answered = self._newest
 
     def discard_next(self) -> None:
-        """Give up a generation that was not agreed on yet; the others stay."""
+        """Discard the newest generation if it has not been negotiated; the others stay."""
         self._answered = None
         if self._pending and not self._pending[-1].is_started:
-            self._retire(self._pending.pop(), 0)
+            self._retired.add(self._pending.pop(), 0)
 
     @property
     def is_restarting(self) -> bool:
-        """Whether there is a generation that does not work yet beside the one in use."""
+        """True if a new generation is being checked while another one is in use."""
         return bool(self._pending)
-
-    def _retire(self, generation: Generation, seconds: float) -> None:
-        while len(self._retired) >= MAX_LINGERING:
-            self._end(next(iter(self._retired)))
-        generation.retire()
-        loop = asyncio.get_running_loop()
-        self._retired[generation] = loop.call_later(seconds, self._end, generation)
-
-    def _end(self, generation: Generation) -> None:
-        self._retired.pop(generation).cancel()
-        task = asyncio.get_running_loop().create_task(generation.close(), name="ICE retired")
-        self._closings.add(task)
-        task.add_done_callback(self._closings.discard)
 
     # --- local
 
@@ -244,20 +236,20 @@ class IceAgent:
 
     @property
     def local_password(self) -> str:
-        """Its password."""
+        """The password of the newest generation."""
         return self._credentials.local_password
 
     @property
     def local_candidates(self) -> list[Candidate]:
-        """The newest generation's local candidates so far, as they are announced."""
+        """The local candidates of the newest generation so far, as announced to the remote peer."""
         if self._current is None or (self._describes_prepared and self._prepared is not None):
             return []
-        told = (candidate.announced() for candidate in self._newest.local_candidates)
-        return [candidate for candidate in told if candidate is not None]
+        announced = (candidate.announced() for candidate in self._newest.local_candidates)
+        return [candidate for candidate in announced if candidate is not None]
 
     @property
     def ice_controlling(self) -> bool:
-        """Whether this side nominates (RFC 8445 section 6.1.1)."""
+        """True if the local agent is controlling (RFC 8445 section 6.1.1)."""
         return self._role.controlling
 
     @ice_controlling.setter
@@ -266,24 +258,24 @@ class IceAgent:
 
     @property
     def wants_to_gather(self) -> bool:
-        """Whether the newest generation has not begun to gather."""
+        """True if the newest generation has not started gathering."""
         return not self._newest.is_gathering
 
     async def gather_candidates(self) -> None:
-        """Gather host candidates, and ask the servers in the background."""
+        """Gather host candidates, and query the servers in the background."""
         if not self._is_closed:
             await self._newest.gather()
 
     @property
     def has_gathered(self) -> bool:
-        """Whether the newest generation has no further candidate to come."""
+        """True if the newest generation has completed gathering."""
         return self._newest.gathered.is_set()
 
     async def wait_until_gathered(self, timeout: float) -> None:
-        """Wait until no further local candidate will come.
+        """Wait until gathering is complete.
 
         Args:
-            timeout: Seconds after which it returns all the same.
+            timeout: Maximum time to wait, in seconds; it returns normally after that.
 
         Cancellation: safe.
         """
@@ -297,41 +289,43 @@ class IceAgent:
 
     @property
     def remote_candidates(self) -> list[Candidate]:
-        """The other side's candidates known so far, peer-reflexive ones included."""
+        """The remote candidates known so far, including peer-reflexive ones."""
         return [remote.candidate for remote in self._described.checks.list.remotes.values()]
 
     @property
     def remote_username(self) -> str | None:
-        """The other side's username fragment, as it was last agreed on."""
+        """The remote username fragment last negotiated; ``None`` before."""
         return self._remote_username
 
     async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
-        """Take a candidate of the other side's latest description, or the end of them."""
+        """Add a candidate for the latest remote description; ``None`` is the end of candidates."""
         if not self._is_closed:
             self._described.add_remote_candidate(remote_candidate)
 
     # --- the connection
 
     def start(self, username: str, password: str, *, lite: bool) -> None:
-        """Begin to check with the other side's credentials; those in use change nothing.
+        """Start the checks of the newest generation with the remote credentials.
+
+        Nothing happens if the credentials are those already in use.
 
         Args:
-            username: Its username fragment.
-            password: Its password.
-            lite: Whether it is an ICE-lite implementation (RFC 8445 section 2.5).
+            username: Remote username fragment.
+            password: Remote password.
+            lite: True if the remote peer is an ICE-lite implementation (RFC 8445 section 2.5).
         """
         newest = self._newest
         if self._is_closed or newest.is_started or not newest.is_gathering:
             return
         if username == self._remote_username:
-            return  # not answered yet: these go with the generation before
+            return  # the restart is not answered yet: these belong to the previous generation
         self._remote_username = username
         newest.start(username, password, lite=lite)
         while self._pending and self._pending[0] is not newest:
-            self._retire(self._pending.pop(0), LINGER)  # replaced before it worked
+            self._retired.add(self._pending.pop(0), LINGER)  # superseded before it worked
 
     def is_refused(self, username: str) -> bool:
-        """Tell whether a restart was answered with the credentials that the other side had."""
+        """Return whether the remote peer answered a restart with its previous credentials."""
         return (
             bool(self._pending)
             and not self._pending[-1].is_started
@@ -339,7 +333,7 @@ class IceAgent:
         )
 
     async def usable(self) -> bool:
-        """Wait until there is a path for the first time; return whether there is.
+        """Wait until the first path is established; return ``False`` if the agent was closed.
 
         Cancellation: safe.
         """
@@ -351,24 +345,13 @@ class IceAgent:
 
         Raises:
             ConnectionError: The agent is closed.
+
+        Cancellation: safe; no datagram is lost.
         """
-        loop = asyncio.get_running_loop()
-        if self._packets and loop.time() - self._turn_at > TURN:
-            await asyncio.sleep(0)  # who takes one after the other would not let others have theirs
-            self._turn_at = loop.time()
-        while not self._packets:
-            if self._is_closed:
-                raise ConnectionError("the ICE agent is closed")
-            self._arrived = loop.create_future()
-            try:
-                await self._arrived
-            finally:
-                self._arrived = None
-            self._turn_at = loop.time()
-        return self._packets.popleft()
+        return await self._received.get()
 
     async def send(self, data: bytes) -> None:
-        """Send a datagram; while there is no path it is lost, as on any network.
+        """Send a datagram; it is dropped while there is no path.
 
         Raises:
             ConnectionError: The agent is closed.
@@ -379,7 +362,7 @@ class IceAgent:
             self._current.send_all([data])
 
     def send_all(self, packets: list[bytes]) -> None:
-        """Send datagrams at once; while there is no path they are lost, as on any network.
+        """Send datagrams without waiting; they are dropped while there is no path.
 
         Raises:
             ConnectionError: The agent is closed.
@@ -390,10 +373,10 @@ class IceAgent:
             self._current.send_all(packets)
 
     def send_probe(self, packet: bytes) -> bool:
-        """Send a datagram that is not to be fragmented on its way, as far as that can be said.
+        """Send a datagram that must not be fragmented, as far as the system supports that.
 
         Returns:
-            ``False`` if it is too large for this machine's network.
+            ``False`` if the datagram exceeds the MTU of the outgoing interface.
 
         Raises:
             ConnectionError: The agent is closed.
@@ -403,50 +386,46 @@ class IceAgent:
         return self._current is None or self._current.send_probe(packet)
 
     async def close(self) -> None:
-        """Free everything; takes at most the configuration's ``close_timeout``, and a little."""
+        """Close all generations; takes about the configuration's ``close_timeout`` at most.
+
+        A second call waits for the first.
+        """
         first = not self._is_closed
         self._is_closed = True
         self._usable.set()
-        if self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
-        for handle in self._retired.values():
-            handle.cancel()
-        generations = {*self._pending, *self._retired}
-        if self._current is not None:
-            generations.add(self._current)
+        self._received.close()
         if first:
             self.state = IceState.CLOSED
-        await asyncio.gather(*(generation.close() for generation in generations))
-        if self._closings:
-            await asyncio.wait(self._closings)
+        closings = [generation.close() for generation in self.generations]
+        await asyncio.gather(self._retired.close(), *closings)
 
     # --- the path
 
     @property
     def generation(self) -> Generation | None:
-        """The generation that carries the data, or is to."""
+        """The generation in use, or the first one before it works."""
         return self._current
 
     @property
     def generations(self) -> tuple[Generation, ...]:
-        """The generation in use, and those that are to replace it, as far as they exist."""
+        """The generation in use and those that may replace it."""
         return tuple(g for g in (self._current, *self._pending) if g is not None)
 
     @property
     def selected_pair(self) -> Pair | None:
-        """The candidate pair that carries the data, once there is one."""
+        """The candidate pair that carries data; ``None`` before a check succeeds."""
         return self._current.selected if self._current is not None else None
 
     @property
     def failure(self) -> Failure | None:
-        """Why there is no connection, if the state is ``failed``."""
+        """The cause, if the state is ``failed``."""
         return self._current.checks.failure if self._current is not None else None
 
     def addresses_changed(self, gatherable: set[str]) -> None:
-        """Note that the machine has other addresses.
+        """Handle a change of the machine's addresses.
 
         Args:
-            gatherable: Those that host candidates may have.
+            gatherable: The addresses that host candidates may use.
         """
         if self._is_closed or not self._newest.is_gathering:
             return
@@ -454,14 +433,14 @@ class IceAgent:
         present = {str(address) for address in read_interfaces()}
         for generation in self.generations:
             generation.drop_addresses(present)
-        self.suspect()
+        self.probe_path()
         if gatherable - before:
             self._listener.trouble("the machine has new addresses", silent=False)
 
-    def suspect(self) -> None:
-        """Look at the path in use at once."""
+    def probe_path(self) -> None:
+        """Probe the paths of the generation in use at once."""
         if self._current is not None and self._current.is_started:
-            self._current.suspect()
+            self._current.probe_path()
 
     def _on_relay_lost(self, reason: str) -> None:
         logger.info("relay lost: %s", reason)
@@ -474,10 +453,7 @@ class IceAgent:
             self._on_changed()
         if self.take(data):
             return
-        if len(self._packets) < RECEIVE_QUEUE:
-            self._packets.append(data)
-            if self._arrived is not None and not self._arrived.done():
-                self._arrived.set_result(None)
+        self._received.put(data)
 
     def _on_changed(self) -> None:
         if self._is_closed:
@@ -509,19 +485,19 @@ class IceAgent:
         replaced, pair = self._current, candidate.selected
         if candidate.checks.state is IceState.FAILED:
             self._pending.remove(candidate)
-            self._retire(candidate, 0)
+            self._retired.add(candidate, 0)
             return
         if pair is None:
             return
         is_settled = (
             pair is candidate.checks.nominated
             or not pair.is_relayed
-            or pair.packets_received > 0  # the other side has left the path before
+            or pair.packets_received > 0  # the remote peer has already switched
         )
         if replaced is not None and not is_settled and replaced.has_direct_path:
-            return  # it is not left for a relay before the checks have settled for that
+            return  # keep the direct path until the checks have settled for a relay
         self._current = candidate
         self._pending.remove(candidate)
         if replaced is not None:
-            self._retire(replaced, LINGER)
+            self._retired.add(replaced, LINGER)
         logger.info("ICE restart done: %s", pair.kind)

@@ -1,4 +1,4 @@
-"""The socket of a local candidate: tells STUN from data, and errs on nothing that comes in."""
+"""The socket of a local candidate: demultiplexes STUN from DTLS and SRTP (RFC 7983)."""
 
 import asyncio
 import struct
@@ -14,22 +14,22 @@ _COOKIE = struct.pack("!I", stun.COOKIE)
 
 
 class Receiver(Protocol):
-    """Whom a socket tells of what comes in."""
+    """The receiver of a socket's messages and datagrams."""
 
     def stun_received(self, message: stun.Message, source: Address, base: "IceSocket") -> None:
-        """Take a STUN message that is no answer of a server."""
+        """Handle a STUN message that does not answer a request to a STUN server."""
 
     def packet_received(self, data: bytes, source: Address, base: "IceSocket") -> None:
-        """Take a datagram that is no STUN message."""
+        """Handle a datagram that is not STUN."""
 
     def socket_lost(self, base: "IceSocket") -> None:
-        """Note that the socket is closed."""
+        """Handle the closing of the socket."""
 
 
 class IceSocket(StunProtocol):
-    """aioice's ``StunProtocol``, for a receiver that has a check list of its own.
+    """aioice's ``StunProtocol``, for a receiver with a check list of its own.
 
-    It still executes transactions with STUN servers: :meth:`request`.
+    :meth:`request`, inherited from aioice, runs transactions with STUN servers.
     """
 
     def __init__(self, receiver: Receiver) -> None:
@@ -45,7 +45,7 @@ class IceSocket(StunProtocol):
             return
         message = parse(packet)
         if message is None:
-            return  # looks like STUN and is not: nobody's packet
+            return  # malformed STUN is neither a check nor data
         transaction = self.transactions.get(message.transaction_id)
         if message.message_class is stun.Class.REQUEST or transaction is None:
             self._receiver.stun_received(message, source, self)
@@ -58,7 +58,7 @@ class IceSocket(StunProtocol):
             self._receiver.socket_lost(self)
 
     def send(self, data: bytes, address: Address) -> None:
-        """Send a datagram; one that cannot be sent is lost, as on any network."""
+        """Send a datagram; a datagram that cannot be sent is dropped."""
         self.transport.sendto(data, address)
 
     async def lost(self) -> None:
@@ -70,5 +70,5 @@ class IceSocket(StunProtocol):
 
 
 def is_stun(packet: bytes) -> bool:
-    """Tell STUN from DTLS, SRTP and anything else (RFC 7983 section 7, RFC 8489 section 5)."""
+    """Return whether a datagram is STUN (RFC 7983 section 7, RFC 8489 section 5)."""
     return len(packet) >= stun.HEADER_LENGTH and packet[0] < 4 and packet[4:8] == _COOKIE

@@ -1,4 +1,4 @@
-"""The configuration of an ICE agent."""
+"""Configuration of an ICE agent."""
 
 import ipaddress
 import ssl
@@ -9,18 +9,18 @@ from pathlib import Path
 from .gather.interfaces import Selection
 
 MAX_REMOTES = 256
-"""Remote candidates that are kept by default; more are ignored. Browsers send a few dozen."""
+"""Default limit of remote candidates; further ones are ignored. Browsers send a few dozen."""
 
 
 @dataclass(frozen=True, slots=True)
 class IceConfiguration:
     """The settings of an ICE agent; times are in seconds.
 
-    ``PeerConfiguration`` documents each of them for applications, and checks them.
+    ``PeerConfiguration`` documents each setting for applications, and validates the values.
     """
 
     relay_only: bool = False
-    """Gather and use relayed candidates alone (``RTCIceTransportPolicy`` ``relay``)."""
+    """Gather and use only relayed candidates (``RTCIceTransportPolicy`` ``relay``)."""
     server_timeout: float = 5.0
     patience: float = 39.5
     checking_timeout: float = 60.0
@@ -32,26 +32,32 @@ class IceConfiguration:
     selection: Selection = field(default_factory=Selection)
     port_range: tuple[int, int] | None = None
     external_addresses: Mapping[str | int, str] = field(default_factory=dict)
-    """As :func:`external_pairs` reads them."""
+    """External addresses, as returned by :func:`external_pairs`."""
     external_as_host: bool = True
-    """Announce external addresses in the place of the local ones, not beside them."""
+    """Announce external addresses as host candidates in place of the local addresses; otherwise
+    as additional server-reflexive candidates."""
     hide_host_addresses: bool = False
     max_remote_candidates: int = MAX_REMOTES
 
 
 def external_pairs(addresses: Mapping[str, str] | Sequence[str]) -> dict[str | int, str]:
-    """Read ``externalAddresses``.
+    """Parse ``externalAddresses``.
+
+    Args:
+        addresses: A mapping from local to external address, or a sequence with at most one
+            external address of each IP version, which applies to all local addresses.
 
     Returns:
-        External addresses in canonical form, by local address, or by IP version for those that
-        stand for all local addresses.
+        External addresses in canonical form. The key is the local address, or the IP version (4 or
+        6) for an external address that applies to all local addresses.
 
     Raises:
-        ValueError: One of them is no IP address, or the two of a pair are of different versions.
+        ValueError: An entry is not an IP address, the two addresses of a pair have different IP
+            versions, or a sequence has two addresses of one IP version.
     """
     pairs: dict[str | int, str] = {}
     if isinstance(addresses, str):
-        raise ValueError(f"give a sequence of addresses, as ({addresses!r},)")
+        raise ValueError(f"give a sequence of addresses, for example ({addresses!r},)")
     if isinstance(addresses, Mapping):
         for local, external in addresses.items():
             inside, outside = ipaddress.ip_address(local), ipaddress.ip_address(external)
@@ -62,6 +68,8 @@ def external_pairs(addresses: Mapping[str, str] | Sequence[str]) -> dict[str | i
     for external in addresses:
         outside = ipaddress.ip_address(external)
         if outside.version in pairs:
-            raise ValueError(f"there are two for IPv{outside.version}; give a mapping")
+            raise ValueError(
+                f"there are two external addresses for IPv{outside.version}; give a mapping"
+            )
         pairs[outside.version] = str(outside)
     return pairs

@@ -1,4 +1,4 @@
-"""The errors of ICE."""
+"""Errors of the ICE agent."""
 
 from icefloe.text import public_url, quoted
 
@@ -14,7 +14,7 @@ class InvalidServerUrl(PeerError, ValueError):
 
     def __init__(self, url: object, reason: str) -> None:
         self.url = url
-        # Whatever else it is may hold a password.
+        # An argument of another type is not printed: its repr may contain a password.
         shown = quoted(public_url(url)) if isinstance(url, str) else f"a {type(url).__name__}"
         super().__init__(
             f"{shown} is not a STUN or TURN URL: {reason}. Write it like "

@@ -1,15 +1,14 @@
-"""One generation of ICE: candidates and checks between two restarts (RFC 8445 section 9).
+"""One ICE generation: candidates and checks between two restarts (RFC 8445 section 9).
 
-The asyncio shell of :class:`~.checks.Checks`: sockets, timers, names.
+The asyncio shell of :class:`~.checks.connectivity.Checks`: sockets, timers and gathering.
 """
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
-from aioice import mdns, stun
+from aioice import stun
 from aioice.candidate import Candidate
 
 from icefloe.logs import get_logger
@@ -17,38 +16,35 @@ from icefloe.logs import get_logger
 from .candidate_socket import IceSocket
 from .checks.binding import Credentials, Role
 from .checks.connectivity import Checks
-from .checks.liveness import Limits, is_doubtful
+from .checks.liveness import SilenceLimits, is_doubtful
 from .checks.pair import Address, Pair
 from .checks.state import IceState, Settings
 from .configuration import IceConfiguration
 from .gather.gathering import Gathering
-from .gather.interfaces import broadcast_addresses, read_interfaces
 from .gather.local_candidate import LocalCandidate
-from .gather.multicast_dns import MulticastDns
+from .remote_candidates import RemoteCandidates
 from .server_urls import RTCPeerConnectionIceErrorEvent, Server
 from .udp import UdpTransport
 
 logger = get_logger(__name__)
 
-MAX_RESOLVING = 64
-"""mDNS names looked up at a time; more are ignored."""
-
-RETRY = 1.0
-"""The longest between two sends of a check after a restart, in seconds: the path is needed now."""
+RESTART_RTO_CAP = 1.0
+"""Upper bound of the retransmission timeout of checks after a restart, in seconds: the connection
+is already in use and waits for a path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Whom a generation tells.
+    """Callbacks of a generation.
 
     Attributes:
-        candidate: Called with each local candidate that the other side is told of.
-        error: Called for each server that gave none.
-        complete: Called once, when no further local candidate will come.
+        candidate: Called with each local candidate to announce to the remote peer.
+        error: Called for each server that gave no candidate.
+        complete: Called once, when gathering is complete.
         changed: Called when the state or the selected pair may have changed.
-        packet: Called with each datagram of the other side.
-        relay_lost: Called when a TURN server has dropped an allocation, with the reason.
-        credentials: Returns user name and password for a TURN server, whenever it wants them.
+        packet: Called with each datagram from the remote peer that is not STUN.
+        relay_lost: Called with the reason when a TURN server has ended an allocation.
+        credentials: Returns user name and password; called for every challenge of a TURN server.
     """
 
     candidate: Callable[[LocalCandidate], None]
@@ -61,14 +57,15 @@ class Listener:
 
 
 class Generation:
-    """Gathers, checks, and carries datagrams over the path that it finds.
+    """One generation: gathers candidates, runs checks, and sends and receives datagrams.
 
     Args:
         configuration: The settings.
-        servers: Its STUN and TURN servers.
-        credentials: This side's user name and password.
-        role: Who nominates.
-        is_restart: Whether another generation went before.
+        servers: The STUN and TURN servers.
+        listener: The callbacks.
+        credentials: Local username fragment and password.
+        role: Role of the local agent, shared by all generations.
+        is_restart: True if this generation is to replace an earlier one.
     """
 
     def __init__(
@@ -85,15 +82,15 @@ class Generation:
         self._is_restart = is_restart
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        limits = Limits(configuration.disconnected_timeout, configuration.failed_timeout)
+        limits = SilenceLimits(configuration.disconnected_timeout, configuration.failed_timeout)
         settings = Settings(
             patience=configuration.patience,
-            ceiling=max(configuration.checking_timeout, configuration.patience),
+            checking_timeout=max(configuration.checking_timeout, configuration.patience),
             limits=limits,
             max_remotes=configuration.max_remote_candidates,
         )
         if is_restart:
-            settings = replace(settings, longest_rto=RETRY)
+            settings = replace(settings, rto_cap=RESTART_RTO_CAP)
         self.checks = Checks(credentials, role, settings)
         self._gathering = Gathering(
             configuration,
@@ -104,41 +101,44 @@ class Generation:
             on_relay_lost=self._on_relay_lost,
             credentials=listener.credentials,
         )
-        self._relay_only = configuration.relay_only
         self._sockets: set[Any] = set()
         self._discarded: set[Any] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._multicast = MulticastDns()
-        self._resolving = 0
-        self._remote_ended = False
-        self._remotes_told = 0
-        self._broadcasts: frozenset[str] | None = None
+        self._remote_candidates = RemoteCandidates(
+            limit=configuration.max_remote_candidates,
+            relay_only=configuration.relay_only,
+            on_candidate=self._add_remote,
+            on_end=self._end_remote,
+        )
         self._closing: asyncio.Task[None] | None = None
         self.is_gathering = False
-        """Whether gathering has begun."""
+        """True once gathering has started."""
         self.gathered = asyncio.Event()
-        """Set when no further local candidate will come."""
+        """Set when gathering is complete."""
         self.local_candidates: list[LocalCandidate] = []
-        """The local candidates found so far."""
+        """The local candidates gathered so far."""
 
     # --- gathering
 
     async def gather(self) -> None:
-        """Open the host candidates' sockets and begin to ask the servers; a second call does
-        nothing."""
+        """Open the sockets of the host candidates and start querying the servers.
+
+        A second call does nothing.
+        """
         if self.is_gathering or self._closing is not None:
             return
         self.is_gathering = True
         await self._gathering.open_host_sockets()
         if self._closing is None:
             self._spawn(self._ask_servers())
-        else:  # closed meanwhile, when not all of this was there
+        else:
+            # close() ran during open_host_sockets() and may have missed what was opened after it.
             await self._gathering.close()
 
     async def _ask_servers(self) -> None:
         try:
-            await self._gathering.ask_servers(go_on=self._is_needed)
+            await self._gathering.ask_servers(keep_trying=self._is_needed)
         finally:
             self.gathered.set()
         self._listener.complete()
@@ -147,7 +147,7 @@ class Generation:
         await self._gathering.keep_alive()
 
     def _is_needed(self) -> bool:
-        """Whether this is a restart, and there is no path yet."""
+        """Return whether this is a restart that has not found a path yet."""
         return self._is_restart and self.checks.selected is None and self._closing is None
 
     def _add_local(self, candidate: LocalCandidate) -> None:
@@ -164,7 +164,7 @@ class Generation:
         self._flush()
 
     def _is_settled(self, candidate: LocalCandidate) -> bool:
-        # A direct path works: an allocation would only cost.
+        # With a direct path nominated, an allocation would only occupy the server.
         nominated = self.checks.nominated
         return candidate.type == "relay" and nominated is not None and not nominated.is_relayed
 
@@ -176,85 +176,42 @@ class Generation:
     # --- remote candidates
 
     def add_remote_candidate(self, candidate: Candidate | None) -> None:
-        """Take a remote candidate, or with ``None`` the end of them; never waits.
+        """Add a remote candidate; ``None`` is the end of candidates. Never waits.
 
-        An mDNS name is resolved in the background. What comes after the end is ignored
-        (RFC 8838 section 14), and so is what is beyond the configuration's
-        ``max_remote_candidates``.
+        Limits and mDNS names are handled as described at :class:`.RemoteCandidates`.
         """
-        if self._closing is not None or self._remote_ended:
-            return
-        if candidate is None:
-            self._remote_ended = True
-            self._maybe_end_remote()
-            return
-        self._remotes_told += 1
-        most = self._configuration.max_remote_candidates
-        if self._remotes_told > most:
-            if self._remotes_told == most + 1:
-                logger.warning("more than %d remote candidates: the others are ignored", most)
-        elif not mdns.is_mdns_hostname(candidate.host):
-            self._add_remote(candidate, candidate.host)
-        elif not self._relay_only and self._resolving < MAX_RESOLVING:
-            # With the relay policy a name would be paired with nothing
-            # (draft-ietf-mmusic-mdns-ice-candidates section 3.2).
-            self._resolving += 1
-            self._spawn(self._resolve(candidate))
+        self._remote_candidates.add(candidate)
 
-    def _add_remote(self, candidate: Candidate, host: str, *, named: bool = False) -> None:
-        try:
-            address = (str(ipaddress.ip_address(host)), candidate.port)
-        except ValueError:
-            logger.debug("ignored a remote candidate that has no IP address: %s", host)
-            return
-        if self._broadcasts is None:
-            self._broadcasts = broadcast_addresses(read_interfaces())
-        if address[0] in self._broadcasts:
-            logger.debug("ignored a remote candidate that is a broadcast address: %s", host)
-            return
-        if candidate.transport.lower() != "udp" or candidate.component != 1 or not candidate.port:
-            return  # nothing here could be paired with it
+    def _add_remote(self, candidate: Candidate, address: Address, named: bool) -> None:
         self.checks.add_remote(candidate, address, self._loop.time(), named=named)
         self._flush()
 
-    async def _resolve(self, candidate: Candidate) -> None:
-        try:
-            host = await self._multicast.resolve(candidate.host)
-            if host is not None and self._closing is None:
-                self._add_remote(candidate, host, named=True)
-        except OSError as error:
-            logger.debug("%s not resolved: no multicast DNS here (%s)", candidate.host, error)
-        finally:
-            self._resolving -= 1
-            self._maybe_end_remote()
-
-    def _maybe_end_remote(self) -> None:
-        if self._remote_ended and not self._resolving and self._closing is None:
-            self.checks.end_remote(self._loop.time())
-            self._flush()
+    def _end_remote(self) -> None:
+        self.checks.end_remote(self._loop.time())
+        self._flush()
 
     # --- checks
 
     @property
     def is_started(self) -> bool:
-        """Whether the checks run: the other side's credentials are known."""
+        """True once the checks have started with the remote credentials."""
         return self.checks.state is not IceState.NEW
 
     def start(self, username: str, password: str, *, lite: bool) -> None:
-        """Begin to check, see :meth:`Checks.start`."""
+        """Start the checks, see :meth:`Checks.start`."""
         self.checks.start(username, password, lite=lite, now=self._loop.time())
         self._flush()
 
-    def suspect(self) -> None:
-        """Look at the path at once."""
-        self.checks.suspect(self._loop.time())
+    def probe_path(self) -> None:
+        """Probe all valid pairs at once."""
+        self.checks.probe_path(self._loop.time())
         self._flush()
 
     def drop_addresses(self, present: set[str]) -> None:
-        """Close the sockets whose address the machine has no more.
+        """Close the sockets whose local address no longer exists.
 
         Args:
-            present: All its addresses.
+            present: All current addresses of the machine.
         """
         for candidate in self.local_candidates:
             base = candidate.base
@@ -281,31 +238,31 @@ class Generation:
         self.checks.tick(self._loop.time())
         self._flush()
 
-    # --- what the sockets tell
+    # --- events of the sockets
 
     def stun_received(self, message: stun.Message, source: Address, base: IceSocket) -> None:
-        """Take a STUN message."""
+        """Handle a STUN message."""
         if self._closing is None:
             self.checks.receive(message, source, base, self._loop.time())
             self._flush()
 
     def packet_received(self, data: bytes, source: Address, base: IceSocket) -> None:
-        """Take a datagram; what is not from the other side is dropped."""
-        if data and self.checks.heard(base, source, len(data), self._loop.time()):
+        """Handle a datagram that is not STUN; drop it unless it is from the remote peer."""
+        if data and self.checks.data_received(base, source, len(data), self._loop.time()):
             self._listener.packet(data)
 
     def socket_lost(self, base: Any) -> None:
-        """Note that a socket is closed."""
+        """Handle the closing of a socket."""
         if base in self._sockets and self._closing is None:
             self._sockets.discard(base)
-            self._discarded.add(base)  # a relay that is given up may take a while to be closed
+            self._discarded.add(base)  # closing a TURN allocation may take a while
             self.checks.remove_base(base, self._loop.time())
             self._flush()
 
     # --- data
 
     def send_all(self, packets: list[bytes]) -> bool:
-        """Send datagrams over the selected pair; return whether there is one to send over."""
+        """Send datagrams over the selected pair; return ``False`` if there is none with consent."""
         now = self._loop.time()
         pair = self.checks.path(now)
         if pair is None:
@@ -322,12 +279,12 @@ class Generation:
         return True
 
     def send_probe(self, packet: bytes) -> bool:
-        """Send a datagram that is not to be fragmented over the selected pair.
+        """Send a datagram that must not be fragmented over the selected pair.
 
-        A relay forwards it as it forwards anything: most do not let datagrams be fragmented.
+        Over a TURN server it is sent like any other datagram.
 
         Returns:
-            ``False`` if it is too large for this machine's network.
+            ``False`` if the datagram exceeds the MTU of the outgoing interface.
         """
         pair = self.checks.path(self._loop.time())
         if pair is None or not isinstance(pair.local.base.transport, UdpTransport):
@@ -338,12 +295,12 @@ class Generation:
 
     @property
     def selected(self) -> Pair | None:
-        """The pair that carries the data."""
+        """The pair that carries data."""
         return self.checks.selected
 
     @property
     def has_direct_path(self) -> bool:
-        """Whether data goes over a path without a relay, about which there is no doubt."""
+        """True if the selected path works and has no relay."""
         pair = self.checks.selected
         return (
             self.checks.state is IceState.COMPLETED
@@ -352,20 +309,23 @@ class Generation:
             and not is_doubtful(pair, self._loop.time())
         )
 
-    # --- the end
+    # --- closing
 
     def retire(self) -> None:
-        """Receive and answer, but begin nothing any more."""
+        """Stop sending checks; received packets and requests are still handled."""
         self.checks.retire()
         self._arm()
 
     async def close(self) -> None:
-        """Free every socket and allocation; a second call waits for the first.
+        """Close all sockets and delete all allocations; a second call waits for the first.
 
-        Takes at most the configuration's ``close_timeout``: a TURN server that does not answer is
-        left to expire the allocation by itself (RFC 8656 section 6).
+        Takes at most the configuration's ``close_timeout``: if a TURN server does not answer, its
+        allocation expires by itself (RFC 8656 section 6).
+
+        Cancellation: safe; closing goes on in the background.
         """
         if self._closing is None:
+            self._remote_candidates.stop()
             self._closing = self._loop.create_task(self._close(), name="ICE generation close")
         await asyncio.shield(self._closing)
 
@@ -390,7 +350,7 @@ class Generation:
                 await base.lost()
         self.gathered.set()
         await self._gathering.close()
-        await self._multicast.close()
+        await self._remote_candidates.close()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)
@@ -399,7 +359,7 @@ class Generation:
 
 
 def _own_address(candidate: LocalCandidate) -> str | None:
-    """Return the address of this machine that packets of a candidate leave from, if it is known."""
+    """Return the local address that a candidate's packets are sent from; ``None`` if unknown."""
     if candidate.type != "relay":
         return candidate.base.local_candidate.host
     local = candidate.base.transport.get_extra_info("local_address")

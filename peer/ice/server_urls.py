@@ -1,4 +1,4 @@
-"""STUN and TURN servers: their URLs (RFC 7064, RFC 7065) and what they answered."""
+"""STUN and TURN server URLs (RFC 7064, RFC 7065) and ``icecandidateerror`` events."""
 
 import ipaddress
 import re
@@ -23,7 +23,7 @@ _TRANSPORTS = {"stun": (), "stuns": (), "turn": ("udp", "tcp"), "turns": ("tcp",
 
 
 class Transport(StrEnum):
-    """How a server is spoken to; W3C webrtc-stats calls it ``relayProtocol``."""
+    """The transport protocol to a server; ``relayProtocol`` in W3C webrtc-stats."""
 
     UDP = "udp"
     TCP = "tcp"
@@ -36,13 +36,13 @@ class Server:
     """One URL of one STUN or TURN server.
 
     Attributes:
-        url: The URL as it was given.
-        host: Host name or address, an IPv6 one without its brackets.
+        url: The URL as configured.
+        host: Host name or IP address; an IPv6 address without brackets.
         port: Port number.
-        transport: How it is spoken to.
-        is_turn: Whether it relays; if not, it only tells the address it sees.
-        username: For TURN, the user name.
-        credential: For TURN, the password.
+        transport: Transport protocol to the server.
+        is_turn: True for a TURN server, false for a STUN server.
+        username: TURN user name.
+        credential: TURN password.
     """
 
     url: str
@@ -56,15 +56,16 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class RTCPeerConnectionIceErrorEvent:
-    """What the ``icecandidateerror`` event carries (W3C webrtc-pc 4.8.3).
+    """The ``icecandidateerror`` event (W3C webrtc-pc 4.8.3).
 
     Attributes:
         url: The URL of the server.
-        errorCode: A STUN error code (RFC 8489 section 14.8), or 701: the server gave no answer.
-        errorText: What went wrong. Of what the server says it has :data:`LONGEST_REASON` characters
-            at most, as they came: :func:`icefloe.text.printable` makes them fit to be shown.
-        address: The local address from which it was tried; ``None`` if it is not to be shown.
-        port: The local port, likewise.
+        errorCode: A STUN error code (RFC 8489 section 14.8), or 701 if the server did not answer.
+        errorText: The reason. A server's reason phrase is cut to :data:`MAX_REASON_LENGTH`
+            characters and otherwise unchanged: pass it through :func:`icefloe.text.printable`
+            before showing it.
+        address: The local address that the request was sent from; ``None`` if it is hidden.
+        port: The local port; ``None`` if it is hidden.
     """
 
     url: str
@@ -74,29 +75,30 @@ class RTCPeerConnectionIceErrorEvent:
     port: int | None = None
 
 
-LONGEST_REASON = 127
-"""Characters of the reason that a server gives: fewer than 128 (RFC 8489 section 14.8)."""
+MAX_REASON_LENGTH = 127
+"""Maximum length of a server's reason phrase, in characters: fewer than 128 (RFC 8489 section
+14.8)."""
 
 SERVER_UNREACHABLE = 701
-"""W3C webrtc-pc: no STUN error code came, the server could not be reached."""
+"""Error code of W3C webrtc-pc for a server that was not reached and sent no STUN error code."""
 
 
 def refusal(error: stun.TransactionFailed, fallback: tuple[int, str]) -> tuple[int, str]:
-    """Return the code of a server's error response, and the beginning of the reason it gives.
+    """Return the error code of a server's error response and its truncated reason phrase.
 
     Args:
-        error: What the response raised.
-        fallback: What is returned if it has no code.
+        error: The failed transaction.
+        fallback: The result if the response has no ``ERROR-CODE``.
     """
     code, reason = error.response.attributes.get("ERROR-CODE", fallback)
-    return code, reason[:LONGEST_REASON]
+    return code, reason[:MAX_REASON_LENGTH]
 
 
 def parse_url(url: str, username: str | None = None, credential: str | None = None) -> Server:
-    """Read one URL.
+    """Parse one URL of a STUN or TURN server.
 
     Raises:
-        InvalidServerUrl: It does not follow RFC 7064 or RFC 7065.
+        InvalidServerUrl: The URL does not follow RFC 7064 or RFC 7065.
     """
     if not isinstance(url, str):
         raise InvalidServerUrl(url, "it is not a string")
@@ -135,10 +137,13 @@ def _is_ipv6(text: str) -> bool:
 
 
 def parse_servers(servers: Iterable[RTCIceServer] | None) -> tuple[Server, ...]:
-    """Read every URL of every server, in order, each once; ``None`` is no server at all.
+    """Parse all URLs of all servers, in order and without duplicates.
+
+    Args:
+        servers: The servers; ``None`` means none.
 
     Raises:
-        InvalidServerUrl: One of the URLs is malformed.
+        InvalidServerUrl: A URL is malformed.
     """
     parsed: dict[Server, None] = {}
     for server in servers or ():

@@ -1,28 +1,29 @@
-"""Reading STUN messages of others (RFC 8489 section 5). No I/O."""
+"""STUN parser for untrusted datagrams: bounded in size and in time (RFC 8489 section 5). No I/O."""
 
 import struct
 
 from aioice import stun
 
-LIMIT = 2048
-"""Bytes of a STUN message between peers at most: with the longest user names that there are, a
-check has some 700."""
+MAX_PEER_MESSAGE = 2048
+"""Maximum size of a STUN message from a peer, in bytes. A connectivity check with the longest
+username fragments has about 700."""
 
-RELAYED_LIMIT = 20 + 65535
-"""Bytes of one of a TURN server at most, which may carry a datagram; the length has 16 bits."""
+MAX_SERVER_MESSAGE = 20 + 65535
+"""Maximum size of a STUN message from a TURN server, in bytes. A Data indication carries a whole
+datagram, and the length field has 16 bits."""
 
 _FINGERPRINT = struct.pack("!HH", 0x8028, 4)
 _ATTRIBUTE = struct.Struct("!HH")
 
 
-def parse(data: bytes, limit: int = LIMIT) -> stun.Message | None:
-    """Read a STUN message; ``None`` if it is none, whatever came.
+def parse(data: bytes, limit: int = MAX_PEER_MESSAGE) -> stun.Message | None:
+    """Parse a STUN message; return ``None`` for anything else.
 
-    The time that it takes grows with the size of the message, and with nothing else.
+    Never raises, whatever the bytes are. The time is linear in the size of the message.
 
     Args:
-        data: What came.
-        limit: Bytes that it may have.
+        data: The datagram.
+        limit: Maximum size in bytes; a longer message is not parsed.
     """
     if len(data) > limit or _has_two_fingerprints(data):
         return None
@@ -33,8 +34,8 @@ def parse(data: bytes, limit: int = LIMIT) -> stun.Message | None:
 
 
 def _has_two_fingerprints(data: bytes) -> bool:
-    # It is the last attribute (RFC 8489 section 14.7). aioice computes each that it meets, over all
-    # that is before it: with thousands of them the time would grow with the square of the size.
+    # FINGERPRINT is the last attribute (RFC 8489 section 14.7). aioice computes the CRC of every
+    # FINGERPRINT over all preceding bytes: thousands of them would take quadratic time.
     if data.count(_FINGERPRINT) < 2:
         return False
     found, at = 0, stun.HEADER_LENGTH

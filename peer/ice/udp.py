@@ -1,9 +1,9 @@
-"""A UDP socket for many datagrams: several a wake-up, and several a system call where Linux can.
+"""A high-throughput UDP transport with batched I/O: GSO and GRO on Linux.
 
-asyncio's transport takes one datagram for each turn of the event loop, which is what a fast data
-channel then spends its time on. This one reads until nothing is left, and hands a train of
-datagrams to the kernel as one (UDP_SEGMENT, UDP_GRO; Linux 5.0). Elsewhere it does the same one by
-one.
+asyncio's transport reads one datagram per turn of the event loop, which limits the throughput of a
+fast data channel. This transport reads until the socket is empty, within bounds. On Linux 5.0 and
+later it sends and receives batches of equally long datagrams with one system call (UDP_SEGMENT,
+UDP_GRO); on other systems it uses one system call per datagram.
 """
 
 import asyncio
@@ -23,36 +23,39 @@ logger = get_logger(__name__)
 
 P = TypeVar("P", bound=asyncio.DatagramProtocol)
 
-READS = 64
-"""Reads for one wake-up, so that whatever else the loop does has its turn."""
+MAX_READS = 64
+"""Maximum number of reads per wake-up, so that other tasks of the event loop can run."""
 
-TURN = 0.005
-"""Seconds likewise, of reading and of what the protocol does with what was read: one read may give
-40 datagrams, and of each the other side decides how much work it makes."""
+TIME_SLICE = 0.005
+"""Maximum duration, in seconds, of reading and handling datagrams in one turn of the event loop.
+One read returns up to 40 datagrams, and the remote peer decides how much work each one causes."""
 
 MAX_DATAGRAM = 65535
+"""Maximum size of a UDP datagram in bytes."""
 
-MAX_WAITING = 1024 * 1024
-"""Bytes that may wait while the kernel's buffer is full; more are lost, as on any network."""
+MAX_QUEUED_BYTES = 1024 * 1024
+"""Maximum size of the send queue in bytes while the kernel's buffer is full; further datagrams are
+dropped."""
 
 _SOL_UDP = 17
 _UDP_SEGMENT = 103
 _UDP_GRO = 104
 _MAX_SEGMENTS = 44
-"""Datagrams of 1,472 bytes that fit what the kernel takes at once."""
-_ANCILLARY = 64
+"""Number of datagrams of 1,472 bytes that fit into one system call."""
+_ANCILLARY_SIZE = 64
 
-_PROBE = {
-    # The option, and its values for "never, and whatever is known of the path" and "if it must be".
+_MTU_DISCOVERY = {
+    # Level, option, IP_PMTUDISC_PROBE (never fragment, ignore the cached path MTU) and
+    # IP_PMTUDISC_DONT (fragment if necessary).
     socket.AF_INET: (socket.IPPROTO_IP, 10, 3, 0),  # IP_MTU_DISCOVER
     socket.AF_INET6: (socket.IPPROTO_IPV6, 23, 3, 0),  # IPV6_MTU_DISCOVER
 }
-"""How Linux is told whether a datagram may be fragmented (ip(7), IP_MTU_DISCOVER)."""
+"""Linux socket options that forbid or allow fragmentation (ip(7), IP_MTU_DISCOVER)."""
 
 _segment_size = struct.Struct("=H")
-_NO_SEGMENTS = {errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT}
-_LONG_SEGMENTS = {errno.EINVAL, errno.EMSGSIZE}
-"""The datagrams are larger than what the path is known to take: each is fragmented by itself."""
+_SEGMENTATION_UNSUPPORTED = {errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT}
+_SEGMENT_TOO_LONG = {errno.EINVAL, errno.EMSGSIZE}
+"""Errors for datagrams above the known path MTU, which must be sent one by one and fragmented."""
 
 Address = tuple[Any, ...]
 
@@ -61,12 +64,12 @@ class UdpTransport(asyncio.DatagramTransport):
     """A datagram transport over a bound, non-blocking socket.
 
     Args:
-        loop: The loop, which must have ``add_reader()``.
-        sock: The socket; closed with the transport.
-        protocol: Takes what arrives.
+        loop: The event loop; it must support ``add_reader()``.
+        sock: The socket; the transport closes it.
+        protocol: Receives the datagrams.
 
     Raises:
-        NotImplementedError: The loop has no ``add_reader()``.
+        NotImplementedError: The event loop does not support ``add_reader()``.
     """
 
     def __init__(
@@ -79,44 +82,47 @@ class UdpTransport(asyncio.DatagramTransport):
         self._loop = loop
         self._sock = sock
         self._protocol = protocol
-        self._waiting: deque[tuple[bytes, Address]] = deque()
-        self._waiting_bytes = 0
-        self._unread: tuple[bytes, int, int, Address] | None = None
-        """The rest of a train: its bytes, where to go on, the size of each, and the sender."""
+        self._queue: deque[tuple[bytes, Address]] = deque()
+        self._queued_bytes = 0
+        self._undelivered: tuple[bytes, int, int, Address] | None = None
+        """The rest of a received batch: its bytes, the next offset, the segment size and the
+        source address."""
         self._is_closing = False
-        self._segments = _has(sock, _UDP_SEGMENT, 0)
-        self._merges = _has(sock, _UDP_GRO, 1)
-        self._fragments = _PROBE.get(sock.family) if sys.platform == "linux" else None
-        self._may_fragment(True)
+        self._can_segment = _has(sock, _UDP_SEGMENT, 0)
+        self._can_coalesce = _has(sock, _UDP_GRO, 1)
+        self._mtu_option = _MTU_DISCOVERY.get(sock.family) if sys.platform == "linux" else None
+        self._allow_fragments(True)
         loop.add_reader(sock.fileno(), self._on_readable)
         protocol.connection_made(self)
 
     # --- sending
 
     def sendto(self, data: Any, addr: Any = None) -> None:
-        """Send a datagram; one that can't be sent is lost, and the protocol told of it."""
+        """Send a datagram; if that fails, drop it and call the protocol's ``error_received``."""
         if self._is_closing:
             return
-        if self._waiting:
-            self._wait(bytes(data), addr)
+        if self._queue:
+            self._enqueue(bytes(data), addr)
             return
         try:
             self._sock.sendto(data, addr)
         except (BlockingIOError, InterruptedError):
-            self._wait(bytes(data), addr)
+            self._enqueue(bytes(data), addr)
         except OSError as error:
             self._protocol.error_received(error)
 
     def send_probe(self, data: bytes, addr: Address) -> bool:
-        """Send a datagram that is not to be fragmented, on Linux; elsewhere like any other.
+        """Send a datagram that must not be fragmented, for path MTU discovery.
+
+        Fragmentation is suppressed on Linux only.
 
         Returns:
-            ``False`` if it is too large for the network that it goes out to. It is lost like any
-            other, for whatever other reason it is not sent.
+            ``False`` if the datagram exceeds the MTU of the outgoing interface. ``True`` does not
+            mean that it was sent.
         """
-        if self._is_closing or self._waiting:
+        if self._is_closing or self._queue:
             return True
-        self._may_fragment(False)
+        self._allow_fragments(False)
         try:
             self._sock.sendto(data, addr)
         except OSError as error:
@@ -125,29 +131,29 @@ class UdpTransport(asyncio.DatagramTransport):
             if not isinstance(error, BlockingIOError | InterruptedError):
                 self._protocol.error_received(error)
         finally:
-            self._may_fragment(True)
+            self._allow_fragments(True)
         return True
 
-    def _may_fragment(self, may: bool) -> None:
-        """Say whether what is sent from now on may be fragmented."""
-        if self._fragments is None:
+    def _allow_fragments(self, may: bool) -> None:
+        """Allow or forbid the fragmentation of all further datagrams."""
+        if self._mtu_option is None:
             return
-        level, option, never, must = self._fragments
+        level, option, probe, dont = self._mtu_option
         try:
-            self._sock.setsockopt(level, option, must if may else never)
+            self._sock.setsockopt(level, option, dont if may else probe)
         except OSError as error:
-            self._fragments = None
-            logger.debug("fragments are left to the system: %s", error)
+            self._mtu_option = None
+            logger.debug("cannot control fragmentation: %s", error)
 
     def send_all(self, datagrams: list[bytes], addr: Address) -> None:
-        """Send datagrams, in order; see :meth:`sendto`."""
-        if not self._segments or self._waiting or len(datagrams) < 2:
+        """Send datagrams in order; see :meth:`sendto`."""
+        if not self._can_segment or self._queue or len(datagrams) < 2:
             for datagram in datagrams:
                 self.sendto(datagram, addr)
             return
         start, count = 0, len(datagrams)
         while start < count:
-            # A train: all are as long as the first, but for the last, which may be shorter.
+            # GSO: all segments have the same size, except that the last may be shorter.
             size = len(datagrams[start])
             end = start + 1
             limit = min(count, start + _MAX_SEGMENTS, start + MAX_DATAGRAM // size)
@@ -155,37 +161,37 @@ class UdpTransport(asyncio.DatagramTransport):
                 end += 1
             if end < limit and len(datagrams[end]) < size:
                 end += 1
-            self._send_train(datagrams[start:end], size, addr)
+            self._send_batch(datagrams[start:end], size, addr)
             start = end
 
-    def _send_train(self, train: list[bytes], size: int, addr: Address) -> None:
-        if len(train) > 1 and self._segments and not self._waiting and not self._is_closing:
+    def _send_batch(self, train: list[bytes], size: int, addr: Address) -> None:
+        if len(train) > 1 and self._can_segment and not self._queue and not self._is_closing:
             control = [(_SOL_UDP, _UDP_SEGMENT, _segment_size.pack(size))]
             try:
                 self._sock.sendmsg(train, control, 0, addr)
                 return
             except (BlockingIOError, InterruptedError):
-                pass  # one by one, some may still find room
+                pass  # single datagrams may still fit
             except OSError as error:
-                if error.errno in _NO_SEGMENTS:
-                    self._segments = False
-                    logger.debug("datagrams are sent one by one: %s", error)
-                elif error.errno not in _LONG_SEGMENTS:
+                if error.errno in _SEGMENTATION_UNSUPPORTED:
+                    self._can_segment = False
+                    logger.debug("no UDP segmentation offload, sending one by one: %s", error)
+                elif error.errno not in _SEGMENT_TOO_LONG:
                     self._protocol.error_received(error)
                     return
         for datagram in train:
             self.sendto(datagram, addr)
 
-    def _wait(self, data: bytes, addr: Address) -> None:
-        if self._waiting_bytes + len(data) > MAX_WAITING:
+    def _enqueue(self, data: bytes, addr: Address) -> None:
+        if self._queued_bytes + len(data) > MAX_QUEUED_BYTES:
             return
-        if not self._waiting:
+        if not self._queue:
             self._loop.add_writer(self._sock.fileno(), self._on_writable)
-        self._waiting.append((data, addr))
-        self._waiting_bytes += len(data)
+        self._queue.append((data, addr))
+        self._queued_bytes += len(data)
 
     def _on_writable(self) -> None:
-        waiting = self._waiting
+        waiting = self._queue
         while waiting:
             data, addr = waiting[0]
             try:
@@ -195,22 +201,22 @@ class UdpTransport(asyncio.DatagramTransport):
             except OSError as error:
                 self._protocol.error_received(error)
             waiting.popleft()
-            self._waiting_bytes -= len(data)
+            self._queued_bytes -= len(data)
         self._loop.remove_writer(self._sock.fileno())
 
     # --- receiving
 
     def _on_readable(self) -> None:
-        if self._unread is not None:
-            return  # its turn comes first
+        if self._undelivered is not None:
+            return  # the rest of the last batch must be delivered first
         received = self._protocol.datagram_received
-        until = time.monotonic() + TURN
-        for _ in range(READS):
+        until = time.monotonic() + TIME_SLICE
+        for _ in range(MAX_READS):
             if self._is_closing:
                 return
             try:
-                if self._merges:
-                    data, ancillary, _, addr = self._sock.recvmsg(MAX_DATAGRAM, _ANCILLARY)
+                if self._can_coalesce:
+                    data, ancillary, _, addr = self._sock.recvmsg(MAX_DATAGRAM, _ANCILLARY_SIZE)
                 else:
                     ancillary = []
                     data, addr = self._sock.recvfrom(MAX_DATAGRAM)
@@ -219,31 +225,31 @@ class UdpTransport(asyncio.DatagramTransport):
             except OSError as error:
                 self._protocol.error_received(error)
                 return
-            size = _train_size(ancillary)
+            size = _segment_size_of(ancillary)
             if 0 < size < len(data):
-                self._unread = data, 0, size, addr
-                self._take_train(until)
+                self._undelivered = data, 0, size, addr
+                self._deliver_batch(until)
             else:
                 received(data, addr)
             if time.monotonic() >= until:
                 return
 
-    def _take_train(self, until: float) -> None:
-        """Hand on datagrams that the kernel has merged, for as long as this turn may take."""
-        if self._unread is None:
+    def _deliver_batch(self, until: float) -> None:
+        """Deliver the datagrams of a coalesced batch until ``until``, the rest in later turns."""
+        if self._undelivered is None:
             return
-        data, start, size, addr = self._unread
+        data, start, size, addr = self._undelivered
         while start < len(data) and not self._is_closing:
             if time.monotonic() >= until:
-                self._unread = data, start, size, addr
-                self._loop.call_soon(self._go_on)
+                self._undelivered = data, start, size, addr
+                self._loop.call_soon(self._resume_batch)
                 return
             self._protocol.datagram_received(data[start : start + size], addr)
             start += size
-        self._unread = None
+        self._undelivered = None
 
-    def _go_on(self) -> None:
-        self._take_train(time.monotonic() + TURN)
+    def _resume_batch(self) -> None:
+        self._deliver_batch(time.monotonic() + TIME_SLICE)
 
     # --- the end
 
@@ -251,16 +257,16 @@ class UdpTransport(asyncio.DatagramTransport):
         return self._is_closing
 
     def close(self) -> None:
-        """Close the socket; what waits is lost. Closing twice does no harm."""
+        """Close the socket; queued datagrams are dropped. A second call does nothing."""
         if self._is_closing:
             return
         self._is_closing = True
-        self._unread = None
+        self._undelivered = None
         file = self._sock.fileno()
         self._loop.remove_reader(file)
-        if self._waiting:
+        if self._queue:
             self._loop.remove_writer(file)
-            self._waiting.clear()
+            self._queue.clear()
         self._loop.call_soon(self._lost)
 
     abort = close
@@ -271,7 +277,7 @@ class UdpTransport(asyncio.DatagramTransport):
 
 
 def _has(sock: socket.socket, option: int, value: int) -> bool:
-    """Set an option of UDP's, if there is one."""
+    """Set a UDP socket option; return whether the system supports it."""
     try:
         sock.setsockopt(_SOL_UDP, option, value)
     except OSError:
@@ -279,8 +285,8 @@ def _has(sock: socket.socket, option: int, value: int) -> bool:
     return hasattr(sock, "recvmsg")
 
 
-def _train_size(ancillary: list[tuple[int, int, bytes]]) -> int:
-    """Return how long the datagrams are that the kernel has merged; 0 if it has not."""
+def _segment_size_of(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """Return the segment size of a coalesced batch in bytes; 0 for a single datagram."""
     for level, kind, content in ancillary:
         if level == _SOL_UDP and kind == _UDP_GRO:
             return int.from_bytes(content[:2], "little" if struct.pack("=H", 1)[0] else "big")
@@ -291,16 +297,18 @@ async def open_udp(protocol_factory: Callable[[], P], address: str, port: int, b
     """Open a UDP socket.
 
     Args:
-        protocol_factory: Makes what takes the datagrams.
-        address: The local IP address, with a scope if it needs one.
-        port: The local port; 0 is any.
-        buffer: Bytes asked of the kernel for what arrives while the loop is busy.
+        protocol_factory: Creates the protocol that receives the datagrams.
+        address: The local IP address; a link-local IPv6 address needs a scope.
+        port: The local port; 0 for any.
+        buffer: Requested size of the socket's receive and send buffers, in bytes.
 
     Returns:
         The protocol.
 
     Raises:
-        OSError: The address or port can't be used.
+        OSError: The address or port is not available.
+
+    Cancellation: safe; the socket is closed.
     """
     loop = asyncio.get_running_loop()
     sock = _bound(address, port)
@@ -310,7 +318,7 @@ async def open_udp(protocol_factory: Callable[[], P], address: str, port: int, b
             sock.setsockopt(socket.SOL_SOCKET, option, buffer)
         UdpTransport(loop, sock, protocol)
     except NotImplementedError:
-        # Windows' proactor: it has no readers, so asyncio's own transport has to do.
+        # The proactor event loop of Windows has no add_reader(); use asyncio's own transport.
         await loop.create_datagram_endpoint(lambda: protocol, sock=sock)
     except BaseException:
         sock.close()

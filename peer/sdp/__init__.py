@@ -1,11 +1,11 @@
-"""SDP: the one place where a description from outside is read.
+"""SDP: parser for untrusted session descriptions, and normalisation for aiortc (RFC 8866).
 
-:mod:`.lines`, :mod:`.transport`, :mod:`.media` and :mod:`.parser` read a text by the grammar
-(RFC 8866) and by what browsers take; :mod:`.plan` decides what becomes of each media section, and
-writes those that can be used in a form that aiortc reads without stumbling. :mod:`.layout` has the
-sections that aiortc is never shown, and :mod:`.text` what is looked up in descriptions of ours.
+:mod:`.lines`, :mod:`.transport`, :mod:`.media` and :mod:`.parser` parse a description, as leniently
+as browsers do. :mod:`.plan` decides whether each media section is accepted, and writes the
+accepted ones in the form that aiortc requires. :mod:`.layout` keeps track of the sections that are
+hidden from aiortc. :mod:`.text` has helpers for descriptions that aiortc wrote.
 
-Nothing here does I/O.
+No I/O.
 """
 
 from .layout import Layout, Slot

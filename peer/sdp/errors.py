@@ -1,4 +1,4 @@
-"""The errors of descriptions."""
+"""Errors of session descriptions."""
 
 from icefloe.text import printable
 
@@ -6,14 +6,14 @@ from .._util.errors import PeerError
 
 
 class InvalidDescription(PeerError, ValueError):
-    """A description cannot be read, or does not fit what was negotiated before.
+    """A description is malformed, or does not fit the previous negotiation.
 
-    It changed nothing: the connection is in the state in which it was. W3C webrtc-pc has
-    ``RTCError`` with ``sdp-syntax-error`` and ``InvalidAccessError`` for it.
+    The description has had no effect: the state of the connection is unchanged. W3C webrtc-pc
+    defines ``RTCError`` with ``sdp-syntax-error``, and ``InvalidAccessError``, for these cases.
 
     Attributes:
-        reason: What is wrong with it.
-        sdpLineNumber: The line, from 1; ``None`` if it is not about one line.
+        reason: The fault.
+        sdpLineNumber: Number of the faulty line, from 1; ``None`` if no single line is faulty.
     """
 
     def __init__(self, reason: str, sdpLineNumber: int | None = None) -> None:

@@ -1,8 +1,8 @@
-"""The media sections of a session in the order of its descriptions, and those aiortc never sees.
+"""Layout of media sections: maps between aiortc's descriptions and the signalled ones. No I/O.
 
-A section stays at its place for as long as a session lasts (RFC 3264 section 8). aiortc knows no
-section that it cannot use: such a one has a slot here, and is put into what leaves the house as a
-rejected one. No I/O.
+A media section keeps its index for the whole session (RFC 3264 section 8). Sections that aiortc
+cannot use are hidden from it: each has a slot here, and signalled descriptions contain it as a
+rejected section.
 """
 
 import re
@@ -12,22 +12,23 @@ from dataclasses import dataclass, replace
 from .text import join, mids, sections_of
 
 _READABLE = re.compile(r"[A-Z/]+")
-_BORROWED = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
+_TRANSPORT_ATTRIBUTES = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The place of one media section.
+    """A media section of the session.
 
     Attributes:
-        kind: Its kind, as the ``m=`` line says.
-        mid: Its identification; one of our own making where the other side gave none.
-        named: Whether the other side knows it by that mid.
-        protocol: What to answer as its protocol; empty where aiortc's own will do.
-        formats: What to answer as its formats, of a section of data channels; likewise.
-        rejected: How to write it as a rejected one; empty for a section that is used.
-        seen: Its lines in the remote description, of one that is not used.
-        stand_in: Of one that is not used and in a bundle: the mid of one that is.
+        kind: The media type of the ``m=`` line.
+        mid: The mid; generated locally if the remote peer gave none.
+        named: True if the remote peer knows the mid.
+        protocol: The protocol to answer; empty for the one that aiortc writes.
+        formats: The formats to answer, for data channels; empty for those that aiortc writes.
+        rejected_lines: The lines of the rejected section, for a hidden section; else empty.
+        remote_lines: The lines of the remote description, for a hidden section; else empty.
+        bundle_mid: For a hidden section in a BUNDLE group, the mid of a section of the group that
+            aiortc uses; else empty.
     """
 
     kind: str
@@ -35,36 +36,36 @@ class Slot:
     named: bool = True
     protocol: str = ""
     formats: str = ""
-    rejected: tuple[str, ...] = ()
-    seen: tuple[str, ...] = ()
-    stand_in: str = ""
+    rejected_lines: tuple[str, ...] = ()
+    remote_lines: tuple[str, ...] = ()
+    bundle_mid: str = ""
 
     @property
     def used(self) -> bool:
-        """Whether aiortc knows it."""
-        return not self.rejected
+        """True if aiortc uses the section, false if it is hidden from it."""
+        return not self.rejected_lines
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The slots of a session."""
+    """The media sections of a session, in the order of its descriptions."""
 
     slots: tuple[Slot, ...] = ()
 
     def mids(self) -> list[str]:
-        """Return the mids of the sections that are used, in aiortc's order."""
+        """Return the mids of the sections that aiortc uses, in its order."""
         return [slot.mid for slot in self.slots if slot.used]
 
     def target(self, mid: str | None, index: int | None) -> str | None:
-        """Return the mid of the section of aiortc's that a candidate is for.
+        """Return the mid of aiortc's section that a remote candidate belongs to.
 
         Args:
-            mid: The section that it names.
-            index: The same by its place, where it names none.
+            mid: The candidate's ``sdpMid``.
+            index: The candidate's ``sdpMLineIndex``, used if ``mid`` is ``None``.
 
         Returns:
-            That of another one of the bundle where the section itself is not used; empty where
-            there is none; ``None`` if there is no such section.
+            For a hidden section, the mid of another section of its BUNDLE group, or an empty string
+            if there is none. ``None`` if there is no such section.
         """
         if mid is not None:
             slot = next((slot for slot in self.slots if slot.mid == mid), None)
@@ -72,45 +73,58 @@ class Layout:
             slot = self.slots[index] if index is not None and index < len(self.slots) else None
         if slot is None:
             return None
-        return slot.mid if slot.used else slot.stand_in
+        return slot.mid if slot.used else slot.bundle_mid
 
     def places(self) -> dict[str, int]:
         """Return the places in descriptions of the sections that are used, by mid."""
         return {slot.mid: index for index, slot in enumerate(self.slots) if slot.used}
 
     def extended(self, text: str) -> "Layout":
-        """Return it with the sections that a local description adds."""
+        """Return the layout with the sections that a local description adds."""
         added = sections_of(text)[1 + len(self.slots) :]
         new = mids(text)[len(self.slots) :]
         kinds = [section[0][2:].split()[0] for section in added]
         return Layout((*self.slots, *map(Slot, kinds, new)))
 
-    def without(self, mid: str, *, seen: Iterable[str] = ()) -> "Layout":
-        """Return it with a section that is not used any more."""
+    def without(self, mid: str, *, remote_lines: Iterable[str] = ()) -> "Layout":
+        """Return the layout with a section hidden that aiortc no longer uses.
+
+        Args:
+            mid: The section's mid.
+            remote_lines: Its lines in the remote description.
+        """
         return Layout(
             tuple(
-                replace(slot, rejected=refusal(slot, ()), seen=tuple(seen))
+                replace(
+                    slot,
+                    rejected_lines=rejected_section(slot, ()),
+                    remote_lines=tuple(remote_lines),
+                )
                 if slot.mid == mid and slot.used
                 else slot
                 for slot in self.slots
             )
         )
 
-    def outward(self, text: str, *, answer: bool, remote: bool = False) -> str:
-        """Return a description of aiortc's as it leaves the house, with every section.
+    def with_unused_sections(self, text: str, *, answer: bool, remote: bool = False) -> str:
+        """Return one of aiortc's descriptions with the hidden sections added.
 
         Args:
-            text: What aiortc wrote.
-            answer: Whether it is an answer, which gives no mids where the offer had none.
-            remote: Whether it is the other side's description that is shown.
+            text: The description that aiortc wrote.
+            answer: True for an answer, which has no mids for sections without one in the offer.
+            remote: True for a remote description, which gets the remote lines of hidden sections.
         """
         session, *media = sections_of(text)
         hide_mids = answer or remote
         written, rest = [], iter(media)
-        lent = _lent(media)
+        transport = _transport_lines(media)
         for slot in self.slots:
             if not slot.used:
-                written.append(list(slot.seen) if remote and slot.seen else [*slot.rejected, *lent])
+                written.append(
+                    list(slot.remote_lines)
+                    if remote and slot.remote_lines
+                    else [*slot.rejected_lines, *transport]
+                )
                 continue
             section = next(rest, None)
             if section is None:
@@ -123,8 +137,11 @@ class Layout:
         session = [kept for line in session if (kept := _group(line, hidden))]
         return join([session, *written])
 
-    def inward(self, text: str) -> str:
-        """Return a local description as aiortc is to have it: the reverse of :meth:`outward`."""
+    def without_unused_sections(self, text: str) -> str:
+        """Return a local description without the hidden sections, as aiortc requires it.
+
+        The inverse of :meth:`with_unused_sections`.
+        """
         session, *media = sections_of(text)
         kept = []
         for index, section in enumerate(media):
@@ -140,17 +157,17 @@ class Layout:
 
 
 def readable_protocol(protocol: str) -> str:
-    """Return the protocol of a media line, or one that aiortc can read in the place of others."""
+    """Return a protocol that aiortc can parse: the given one if possible."""
     return protocol if _READABLE.fullmatch(protocol) else "UDP/TLS/RTP/SAVPF"
 
 
-def refusal(slot: Slot, said: Iterable[str]) -> tuple[str, ...]:
-    """Write a section as a rejected one (RFC 3264 section 6).
+def rejected_section(slot: Slot, format_lines: Iterable[str]) -> tuple[str, ...]:
+    """Return the lines of a rejected section (RFC 3264 section 6).
 
     Args:
-        slot: What it is.
-        said: The lines that name its formats: a peer that looks for codecs also in what is rejected
-            finds its own.
+        slot: The section.
+        format_lines: The lines of its codecs, for peers that look for codecs even in rejected
+            sections.
     """
     channels = slot.kind == "application"
     protocol = slot.protocol or ("UDP/DTLS/SCTP" if channels else "UDP/TLS/RTP/SAVPF")
@@ -160,17 +177,17 @@ def refusal(slot: Slot, said: Iterable[str]) -> tuple[str, ...]:
         lines += ["a=inactive", "a=rtcp:9 IN IP4 0.0.0.0", "a=rtcp-mux"]
     if slot.named:
         lines.append(f"a=mid:{slot.mid}")
-    return (*lines, *said)
+    return (*lines, *format_lines)
 
 
-def _lent(media: list[list[str]]) -> list[str]:
-    # aiortc, and others that look at every section alike, want them in a rejected one as well.
-    lender = next((x for x in media if any(y.startswith("a=ice-ufrag:") for y in x)), [])
-    return [line for line in lender if line.startswith(_BORROWED)]
+def _transport_lines(media: list[list[str]]) -> list[str]:
+    # aiortc and other stacks require transport attributes even in rejected sections.
+    source = next((x for x in media if any(y.startswith("a=ice-ufrag:") for y in x)), [])
+    return [line for line in source if line.startswith(_TRANSPORT_ATTRIBUTES)]
 
 
 def _as_offered(section: list[str], slot: Slot) -> list[str]:
-    """Answer with the protocol that was offered (RFC 3264 section 6)."""
+    """Return a section with the protocol and formats of the offer (RFC 3264 section 6)."""
     if not slot.protocol:
         return section
     kind, port, _, *formats = section[0].split()
@@ -183,5 +200,5 @@ def _group(line: str, hidden: set[str]) -> str:
     if not line.startswith("a=group:BUNDLE"):
         return line
     items = [item for item in line.split()[1:] if item not in hidden]
-    # A group of nothing is not in the grammar (RFC 5888 section 5).
+    # The grammar does not allow an empty group (RFC 5888 section 5).
     return " ".join(["a=group:BUNDLE", *items]) if items else ""

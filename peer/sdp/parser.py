@@ -1,7 +1,7 @@
-"""Descriptions as they come from outside, read into what they mean. No I/O.
+"""SDP parser: untrusted descriptions to media sections (RFC 8866, RFC 9429). No I/O.
 
-Every stack writes them a little differently. What RFC 8866 allows is understood, what browsers pass
-over is passed over, and what neither can be made sense of is an error that names the line.
+Stacks differ in the details. Everything that RFC 8866 allows is accepted, everything that browsers
+ignore is ignored, and the rest raises an error with the line number.
 """
 
 import ipaddress
@@ -12,29 +12,30 @@ from .errors import InvalidDescription
 from .lines import SECTIONS, Block, number_of, split
 from .media import codec_lines, extension_lines, read_formats, stream_lines
 from .steps import A_SECTION, Steps, at_once
-from .transport import Transport, read_transport, shared
+from .transport import Transport, bundle_transport, read_transport
 
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _CHANNEL_PROTOCOLS = ("UDP/DTLS/SCTP", "TCP/DTLS/SCTP", "DTLS/SCTP")
 _CHANNELS = "webrtc-datachannel"
 _SCTP_PORT = 5000
-_GROUPS = 32
-"""Groups of media sections that are read."""
-_MID = 255
-"""Characters of a mid at most: more has no room in the header extension (RFC 9143 section 15)."""
-CANDIDATES = 256
-"""Candidates of one media section that are read."""
-ALL_CANDIDATES = 1024
-"""Candidates of a whole description that are read."""
+_MAX_GROUPS = 32
+"""Maximum number of ``a=group`` lines; further ones are ignored."""
+_MAX_MID_LENGTH = 255
+"""Maximum length of a mid in characters, the limit of the header extension (RFC 9143 section
+15)."""
+MAX_CANDIDATES = 256
+"""Maximum number of candidates of a media section; further ones are ignored."""
+MAX_TOTAL_CANDIDATES = 1024
+"""Maximum number of candidates of a description; further ones are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class SectionCandidates:
-    """The candidates that came with one media section.
+    """The candidates of a media section.
 
     Attributes:
         candidates: Candidate attributes, without ``a=``.
-        complete: Whether the section says that these are all.
+        complete: True if the section or the session level has ``a=end-of-candidates``.
     """
 
     candidates: tuple[str, ...]
@@ -43,27 +44,27 @@ class SectionCandidates:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One media section.
+    """A parsed media section.
 
     Attributes:
-        kind: ``audio``, ``video``, ``application``, or what else the ``m=`` line says.
+        kind: The media type of the ``m=`` line: ``audio``, ``video``, ``application`` or another.
         port: The port of the ``m=`` line.
-        protocol: Such as ``UDP/TLS/RTP/SAVPF``.
-        formats: The rest of the ``m=`` line.
-        number: The number of that line.
-        mid: Its identification; empty if it has none.
-        direction: ``sendrecv`` where neither it nor the session says anything (RFC 8866 6.7).
-        rejected: Whether port 0 rejects it (RFC 3264 section 6).
-        bundled: Whether it is in the first ``BUNDLE`` group.
-        transport: Of ICE and DTLS.
-        addresses: Its ``c=`` and ``a=rtcp`` lines, which mean nothing (RFC 9429 section 5.8).
-        codecs: The lines of each payload type that names a codec.
-        extensions: The lines of its header extensions.
-        streams: The lines of its streams.
-        sctp_lines: What is said of SCTP.
-        candidates: Its candidates.
-        problem: Why it cannot be used; empty if it can.
-        lines: All its lines as they came, as far as they can be printed.
+        protocol: The protocol in upper case, such as ``UDP/TLS/RTP/SAVPF``.
+        formats: The formats of the ``m=`` line.
+        number: Line number of the ``m=`` line.
+        mid: The mid; empty if there is none.
+        direction: The direction, by default ``sendrecv`` (RFC 8866 section 6.7).
+        rejected: True if the port is 0 without ``bundle-only`` (RFC 3264 section 6).
+        bundled: True if the section is in the first ``BUNDLE`` group.
+        transport: ICE and DTLS parameters.
+        addresses: The ``c=`` and ``a=rtcp`` lines, which have no effect (RFC 9429 section 5.8).
+        codecs: The lines of each payload type with a codec.
+        extensions: The ``extmap`` lines.
+        streams: The ``msid`` and SSRC lines.
+        sctp_lines: The SCTP lines of a section of data channels.
+        candidates: The candidates.
+        problem: The reason why the section cannot be used; empty if it can.
+        lines: All printable lines as received.
     """
 
     kind: str
@@ -87,31 +88,31 @@ class Section:
 
     @property
     def is_media(self) -> bool:
-        """Whether it is of audio or video."""
+        """True for audio and video."""
         return self.kind in ("audio", "video")
 
     @property
     def usable(self) -> bool:
-        """Whether it is offered, and nothing speaks against taking it."""
+        """True if the section is not rejected and has no problem."""
         return not self.rejected and not self.problem
 
     @property
     def weight(self) -> int:
-        """How many lines of a description are as much work as it is."""
+        """The work of applying the section, in lines of a description."""
         return A_SECTION + len(self.lines) + sum(map(len, self.codecs.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A whole description.
+    """A parsed description.
 
     Attributes:
-        origin: The value of its ``o=`` line.
-        ice_lite: Whether the other side is an ICE-lite agent (RFC 8445 section 2.5).
-        bundle: The mids of the first ``BUNDLE`` group, in its order.
+        origin: The value of the ``o=`` line.
+        ice_lite: True if the remote peer is an ICE-lite implementation (RFC 8445 section 2.5).
+        bundle: The mids of the first ``BUNDLE`` group, in order.
         sections: The media sections.
-        by_aiortc: Whether plain aiortc wrote it, as far as can be told: it is the one stack that
-            does not trickle and tells the certificate's fingerprint by three hashes.
+        by_aiortc: True if plain aiortc probably wrote the description: no other stack has
+            fingerprints of three hash functions and no ``ice-options``.
     """
 
     origin: str
@@ -122,20 +123,21 @@ class Description:
 
 
 def read(text: object, *, answer: bool = False) -> Description:
-    """Read a description; see :func:`reading`."""
+    """Parse a description at once; see :func:`reading`."""
     return at_once(reading(text, answer=answer))
 
 
 def reading(text: object, *, answer: bool = False, most: int = SECTIONS) -> Steps[Description]:
-    """Read a description, one media section after the other.
+    """Parse a description, one media section after the other.
 
     Args:
-        text: What came; nothing is assumed of it.
-        answer: Whether it is an answer, which says who is the client of DTLS.
-        most: How many media sections it may have.
+        text: The untrusted description; any object.
+        answer: True for an answer, whose default DTLS role is ``active``.
+        most: Maximum number of media sections.
 
     Raises:
-        InvalidDescription: It is malformed, or lacks what a media section cannot do without.
+        InvalidDescription: The description is malformed, or a usable section lacks ICE credentials
+            or a fingerprint.
     """
     session, blocks = yield from split(text, most)
     mids = _mids(blocks)
@@ -148,7 +150,7 @@ def reading(text: object, *, answer: bool = False, most: int = SECTIONS) -> Step
             _section(session, block, mid, all_complete=all_complete, bundled=mid in bundled)
         )
         yield A_SECTION + len(block.lines)
-    sections = _with_candidates(sections, ALL_CANDIDATES)
+    sections = _with_candidates(sections, MAX_TOTAL_CANDIDATES)
     sections = _with_shared_transport(sections, bundle)
     sections = [_with_role(section, answer=answer) for section in sections]
     for section in sections:
@@ -176,8 +178,8 @@ def _mids(blocks: list[Block]) -> list[str]:
         attribute = block.first("mid")
         mid = attribute.value if attribute is not None else ""
         if attribute is not None and mid:
-            if " " in mid or len(mid) > _MID:
-                raise InvalidDescription(f"mid cannot be {mid[:40]!r}", attribute.number)
+            if " " in mid or len(mid) > _MAX_MID_LENGTH:
+                raise InvalidDescription(f"the mid {mid[:40]!r} is invalid", attribute.number)
             if mid in seen:
                 raise InvalidDescription(f"two sections have the mid {mid!r}", attribute.number)
         mids.append(mid)
@@ -186,10 +188,10 @@ def _mids(blocks: list[Block]) -> list[str]:
 
 
 def _bundle(session: Block, mids: list[str]) -> tuple[str, ...]:
-    there_are = set(mids)
-    for attribute in islice(session.all("group"), _GROUPS):
+    known_mids = set(mids)
+    for attribute in islice(session.all("group"), _MAX_GROUPS):
         semantics, *items = attribute.value.split(maxsplit=2 * SECTIONS) or [""]
-        known = tuple(dict.fromkeys(item for item in items if item in there_are))
+        known = tuple(dict.fromkeys(item for item in items if item in known_mids))
         if semantics.upper() == "BUNDLE" and known:
             return known
     return ()
@@ -202,20 +204,20 @@ def _section(
     kind, port, protocol, formats = _media_line(block.lines[0].text, number)
     rejected = port == 0 and not block.has("bundle-only")
     is_media = kind in ("audio", "video")
-    problem = "it is rejected" if rejected else _problem(kind, protocol, formats, session, block)
+    problem = "rejected" if rejected else _problem(kind, protocol, formats, session, block)
     payload_types: list[int] = []
     if is_media and not rejected:
         payload_types = read_formats(kind, formats, number)
     codecs = codec_lines(kind, payload_types, block)
     if not problem and is_media and not codecs:
-        problem = "it names no codec"
+        problem = "no codec has a valid rtpmap"
     try:
         transport = read_transport(session, block)
     except InvalidDescription:
         if not problem:
             raise
         transport = Transport()
-    candidates = islice(block.all("candidate"), CANDIDATES)
+    candidates = islice(block.all("candidate"), MAX_CANDIDATES)
     return Section(
         kind=kind,
         port=port,
@@ -245,9 +247,11 @@ def _media_line(text: str, number: int) -> tuple[str, int, str, tuple[str, ...]]
     kind, *rest = text[2:].split() or [""]
     port = number_of(rest[0], 0, 65535) if rest else None
     if port is None or len(rest) < 2 or not text.isprintable() or not text.isascii():
-        raise InvalidDescription("an m= line has a kind, a port, a protocol and formats", number)
+        raise InvalidDescription(
+            "the m= line must have a media type, a port, a protocol and formats", number
+        )
     if port and len(rest) < 3:
-        raise InvalidDescription("an m= line has a format at least", number)
+        raise InvalidDescription("the m= line must have at least one format", number)
     return kind, port, rest[1].upper(), tuple(rest[2:])
 
 
@@ -262,7 +266,7 @@ def _addresses(block: Block) -> tuple[str, str]:
 
 
 def _address(text: str) -> str:
-    """Return what is an address; a name or anything else stands for none."""
+    """Return a connection address; a host name or a malformed address becomes ``0.0.0.0``."""
     match text.split():
         case ["IN", "IP4" | "IP6" as version, address]:
             try:
@@ -283,27 +287,27 @@ def _problem(
     if kind == "application":
         return _channels_problem(protocol, formats, block)
     if kind not in ("audio", "video"):
-        return f"sections of {kind} are not known"
+        return f"the media type {kind} is not supported"
     if "RTP/" not in protocol:
-        return f"{protocol} is not known"
+        return f"the protocol {protocol} is not supported"
     if not block.has("fingerprint") and not session.has("fingerprint"):
         if block.has("crypto"):
-            return "its keys are exchanged in the open (SDES), which WebRTC forbids"
+            return "keys are exchanged in the description (SDES), which WebRTC forbids"
         if "TLS" not in protocol:
-            return "it is not encrypted"
+            return "the media is not encrypted"
     if not block.has("rtcp-mux") and not block.has("rtcp-mux-only"):
-        return "it does not take RTP and RTCP on one port"
+        return "rtcp-mux is missing"
     return ""
 
 
 def _channels_problem(protocol: str, formats: tuple[str, ...], block: Block) -> str:
     if protocol not in _CHANNEL_PROTOCOLS:
-        return f"{protocol} is not known"
+        return f"the protocol {protocol} is not supported"
     named = {formats[0], *(a.value.split()[1] for a in block.all("sctpmap") if " " in a.value)}
     if _CHANNELS not in named and not formats[0].isdigit():
-        return f"it is of {formats[0]}, and not of data channels"
+        return f"the application protocol {formats[0]} is not supported, only {_CHANNELS}"
     port = _sctp_port(protocol, formats, block)
-    return "" if port is not None else "its port of SCTP is none"
+    return "" if port is not None else "the SCTP port is invalid"
 
 
 def _sctp_port(protocol: str, formats: tuple[str, ...], block: Block) -> int | None:
@@ -323,23 +327,23 @@ def _sctp_lines(protocol: str, formats: tuple[str, ...], block: Block) -> list[s
     return [*lines, f"a=max-message-size:{size}"] if size is not None else lines
 
 
-def _with_candidates(sections: list[Section], left: int) -> list[Section]:
-    """Keep so many candidates, the first ones."""
-    kept = []
+def _with_candidates(sections: list[Section], limit: int) -> list[Section]:
+    """Return the sections with the first ``limit`` candidates of the description."""
+    limited = []
     for section in sections:
-        some = section.candidates.candidates[:left]
-        left -= len(some)
-        if len(some) < len(section.candidates.candidates):
-            section = replace(section, candidates=replace(section.candidates, candidates=some))
-        kept.append(section)
-    return kept
+        kept = section.candidates.candidates[:limit]
+        limit -= len(kept)
+        if len(kept) < len(section.candidates.candidates):
+            section = replace(section, candidates=replace(section.candidates, candidates=kept))
+        limited.append(section)
+    return limited
 
 
 def _with_shared_transport(sections: list[Section], bundle: tuple[str, ...]) -> list[Section]:
-    """Give all sections of a bundle the transport of the tagged one (RFC 9143 section 7.1.3)."""
+    """Apply the tagged section's transport to its whole bundle (RFC 9143 section 7.1.3)."""
     members = {section.mid: section for section in sections if section.bundled}
     ordered = [members[mid] for mid in bundle if not members[mid].rejected]
-    transport = shared(section.transport for section in ordered)
+    transport = bundle_transport(section.transport for section in ordered)
     if not transport.is_usable:
         return sections
     return [
@@ -349,7 +353,7 @@ def _with_shared_transport(sections: list[Section], bundle: tuple[str, ...]) -> 
 
 
 def _with_role(section: Section, *, answer: bool) -> Section:
-    """Say who is the client of DTLS where the section does not (RFC 5763 section 5)."""
+    """Return a section with a default DTLS role if it has none (RFC 5763 section 5)."""
     transport = section.transport
     if transport.setup:
         return section
@@ -360,9 +364,7 @@ def _with_role(section: Section, *, answer: bool) -> Section:
 def _check_transport(section: Section) -> None:
     if not section.usable or section.transport.is_usable:
         return
-    # In aiortc's words, as programs may look for them.
     if section.transport.ufrag and section.transport.password:
-        raise InvalidDescription(
-            f"the section of {section.kind} has no fingerprint", section.number
-        )
+        raise InvalidDescription(f"the {section.kind} section has no fingerprint", section.number)
+    # aiortc's message, which programs may match.
     raise InvalidDescription("ICE username fragment or password is missing")

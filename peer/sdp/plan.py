@@ -1,7 +1,7 @@
-"""What becomes of each media section of a remote description. No I/O.
+"""Acceptance of remote media sections, and the remote description for aiortc. No I/O.
 
-A section that cannot be used is answered as rejected and the rest works (RFC 3264 section 6);
-aiortc is not shown it, unless it is one that it used before.
+A section that cannot be used is rejected in the answer, and the others work (RFC 3264 section 6).
+Rejected sections are hidden from aiortc, except those of media that it has used before.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -14,60 +14,61 @@ from aiortc.exceptions import OperationError
 from aiortc.sdp import parameters_to_sdp
 
 from .errors import InvalidDescription
-from .layout import Layout, Slot, readable_protocol, refusal
+from .layout import Layout, Slot, readable_protocol, rejected_section
 from .parser import Description, Section, SectionCandidates
 from .steps import Steps
 from .transport import Transport
 
-_NOBODY = Transport(
+_PLACEHOLDER_TRANSPORT = Transport(
     ufrag="none",
     password="none" * 6,
     fingerprints=("sha-256 " + ":".join(["00"] * 32),),
 )
-"""Of a rejected section, where no section tells of a transport; nothing is ever started with it."""
+"""Transport of rejected sections if there is no other; it is never started."""
 
 
-TRANSPORTS = 32
-"""Transports that an offer has made at most: each gathers candidates on sockets of its own."""
+MAX_TRANSPORTS = 32
+"""Maximum number of transports that an offer creates: each gathers candidates on own sockets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What a connection knows when a description comes.
+    """The state of a connection when a remote description arrives.
 
     Attributes:
-        layout: The sections that were negotiated.
-        known: The kinds of the sections that aiortc has something for, by mid.
-        used_mids: Mids that must not be given anew.
-        common: Tells whether a section of audio or video has a codec that both sides know.
-        lent: A transport for sections that are rejected, where none is accepted.
-        role: ``active`` or ``passive``, as the other side is already; else empty.
-        one_transport: Whether all that is here shares one transport.
+        layout: The negotiated sections.
+        known: The kind of each section for which aiortc has a transceiver or data channels, by mid;
+            ``stopped`` for a stopped transceiver.
+        used_mids: Mids that must not be generated for new sections.
+        common: Returns whether an audio or video section has a codec that both peers support.
+        fallback_transport: Transport of rejected sections if no section is accepted.
+        role: The remote peer's DTLS role, ``active`` or ``passive``; empty before the handshake.
+        one_transport: True if all local sections share one transport.
     """
 
     layout: Layout
     known: Mapping[str, str]
     used_mids: Collection[str]
     common: Callable[[Section, str], bool]
-    lent: Transport | None = None
+    fallback_transport: Transport | None = None
     role: str = ""
     one_transport: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to apply.
+    """The plan for applying a remote description.
 
     Attributes:
-        session: The lines of the session, as aiortc reads them.
-        sections: Those of each media section that aiortc is shown, likewise.
+        session: The session level, in the form that aiortc requires.
+        sections: The text of each media section that aiortc is shown, likewise.
         fragments: The ICE username fragment of each of these, by mid.
-        layout: All sections of it.
-        rejected: Those of aiortc's sections that are rejected, by index.
-        candidates: What came with each of aiortc's sections.
-        policy: How transports are shared, where not all is in one bundle.
-        drops: The mid of the section of data channels that is used no more.
-        by_aiortc: Whether plain aiortc wrote it, as far as can be told.
+        layout: All sections of the description.
+        rejected: The indexes, among aiortc's sections, of the rejected ones.
+        candidates: The candidates of each of aiortc's sections.
+        policy: The bundle policy if several transports are needed; ``None`` for a single one.
+        drops: The mid of the data-channel section that is no longer used; else ``None``.
+        by_aiortc: True if plain aiortc probably wrote the description.
     """
 
     session: str
@@ -95,10 +96,10 @@ class _Row:
 
 
 def plan_offer(description: Description, offered: Offered) -> Steps[Plan]:
-    """Decide about an offer, one media section after the other.
+    """Plan how to apply an offer, one media section after the other.
 
     Raises:
-        InvalidDescription: It has fewer sections than there were, or others in their places.
+        InvalidDescription: The offer lacks negotiated sections, or changes their mid or kind.
     """
     _check_places(description, offered)
     rows: list[_Row] = []
@@ -126,11 +127,11 @@ def plan_offer(description: Description, offered: Offered) -> Steps[Plan]:
 
 
 def plan_answer(description: Description, offered: Offered) -> Steps[Plan]:
-    """Decide about an answer, one media section after the other.
+    """Plan how to apply an answer, one media section after the other.
 
     Raises:
-        InvalidDescription: Its sections are not those of the offer.
-        OperationError: A section has no codec that both sides know.
+        InvalidDescription: The sections do not match the offer, or an accepted section is unusable.
+        OperationError: A section has no codec that both peers support.
     """
     slots = offered.layout.slots
     if len(description.sections) != len(slots):
@@ -143,7 +144,7 @@ def plan_answer(description: Description, offered: Offered) -> Steps[Plan]:
         reject = section.rejected or not slot.used
         if not reject and section.problem:
             raise InvalidDescription(
-                f"it accepts a section that is of no use: {section.problem}", section.number
+                f"the answer accepts an unusable section: {section.problem}", section.number
             )
         if not reject and section.transport.setup == "actpass":
             raise InvalidDescription(
@@ -155,7 +156,7 @@ def plan_answer(description: Description, offered: Offered) -> Steps[Plan]:
                 "there is no codec that both sides know"
             )
         if not reject and offered.one_transport and not section.bundled:
-            # It is not bundled with what came before it, and there is no second transport for it.
+            # The section is outside the bundle, and there is no second transport for it.
             first = first or section.transport
             reject = section.transport.ufrag != first.ufrag
         hidden = reject and (not slot.used or slot.mid not in offered.known or not section.is_media)
@@ -168,17 +169,19 @@ def _check_places(description: Description, offered: Offered) -> None:
     slots = offered.layout.slots
     if len(description.sections) < len(slots):
         raise InvalidDescription(
-            f"it has {len(description.sections)} media sections, and there were {len(slots)} before"
+            f"the description has {len(description.sections)} media sections, "
+            f"fewer than the {len(slots)} negotiated before"
         )
     for section, slot in zip(description.sections, slots, strict=False):
         live = slot.used and slot.mid in offered.known and offered.known[slot.mid] != "stopped"
         if live and not section.rejected and section.mid not in ("", slot.mid) and slot.named:
             raise InvalidDescription(
-                f"the mid of a section changes from {slot.mid!r} to {section.mid!r}", section.number
+                f"the section's mid changes from {slot.mid!r} to {section.mid!r}", section.number
             )
         if live and not section.rejected and section.kind != slot.kind:
             raise InvalidDescription(
-                f"a section of {slot.kind} becomes one of {section.kind}", section.number
+                f"the section's media type changes from {slot.kind} to {section.kind}",
+                section.number,
             )
 
 
@@ -196,7 +199,7 @@ def _slot(section: Section, mid: str, *, named: bool) -> Slot:
     protocol = section.protocol
     formats = ""
     if section.kind == "application" and protocol == "DTLS/SCTP" and section.formats[0].isdigit():
-        protocol = ""  # aiortc answers it as it is offered
+        protocol = ""  # aiortc answers with the offered protocol
     elif not section.is_media:
         formats = " ".join(section.formats)
     return Slot(section.kind, mid, named, protocol, formats)
@@ -207,8 +210,8 @@ def _plan(
 ) -> Steps[Plan]:
     accepted = [row for row in rows if not row.reject]
     bundle = _bundle(description, rows)
-    lender = _lender(accepted, offered, answer=answer)
-    stand_in = bundle[0] if bundle else ""
+    placeholder = _placeholder_transport(accepted, offered, answer=answer)
+    bundle_mid = bundle[0] if bundle else ""
     slots: list[Slot] = []
     written: list[str] = []
     fragments: dict[str, str] = {}
@@ -220,14 +223,14 @@ def _plan(
         _check_transports(accepted, bundle, offered)
     for row in rows:
         if row.hidden:
-            slots.append(_hidden(row, stand_in))
+            slots.append(_hidden(row, bundle_mid))
             if offered.known.get(row.slot.mid) == "application":
                 drops = row.slot.mid
             continue
         if row.reject:
             rejected.add(len(written))
-            fragments[row.slot.mid] = lender.ufrag
-            written.append(_joined(_rejected_lines(row, lender)))
+            fragments[row.slot.mid] = placeholder.ufrag
+            written.append(_joined(_rejected_lines(row, placeholder)))
         else:
             fragments[row.slot.mid] = row.section.transport.ufrag
             written.append(_joined(_lines(row)))
@@ -247,7 +250,7 @@ def _plan(
         fragments=fragments,
         layout=Layout(tuple(slots)),
         rejected=frozenset(rejected),
-        candidates=_gathered(rows, bundle, candidates),
+        candidates=_bundled_candidates(rows, bundle, candidates),
         policy=policy,
         drops=drops,
         by_aiortc=description.by_aiortc,
@@ -255,18 +258,18 @@ def _plan(
 
 
 def _bundle(description: Description, rows: list[_Row]) -> list[str]:
-    """Return the mids of the bundle, of the sections that are accepted."""
+    """Return the mids of the accepted sections of the bundle."""
     by_mid = {row.section.mid: row for row in rows if row.section.bundled}
     return [by_mid[mid].slot.mid for mid in description.bundle if not by_mid[mid].reject]
 
 
 def _policy(accepted: list[_Row], bundle: list[str]) -> RTCBundlePolicy | None:
-    """Return how transports are shared; ``None`` where one is all there is."""
+    """Return the bundle policy for aiortc; ``None`` if a single transport is enough."""
     inside = frozenset(bundle)
     outside = [row.section for row in accepted if row.slot.mid not in inside]
     if not outside or len(accepted) == 1:
         return None
-    # aiortc has one for each kind, also where nothing is bundled.
+    # With the balanced policy aiortc shares a transport among the sections of a kind.
     by_kind: dict[str, set[tuple[str, int]]] = {}
     for section in outside:
         by_kind.setdefault(section.kind, set()).add((section.transport.ufrag, section.port))
@@ -277,39 +280,52 @@ def _policy(accepted: list[_Row], bundle: list[str]) -> RTCBundlePolicy | None:
 def _check_transports(accepted: list[_Row], bundle: list[str], offered: Offered) -> None:
     there_are = {*bundle, *offered.known}
     new = [row.section for row in accepted if row.slot.mid not in there_are]
-    if len(new) > TRANSPORTS:
+    if len(new) > MAX_TRANSPORTS:
         raise InvalidDescription(
-            f"it has {len(new)} new sections outside of a bundle; at most {TRANSPORTS} are taken",
-            new[TRANSPORTS].number,
+            f"the offer has {len(new)} new sections outside of a bundle; "
+            f"at most {MAX_TRANSPORTS} are allowed",
+            new[MAX_TRANSPORTS].number,
         )
 
 
-def _lender(accepted: list[_Row], offered: Offered, *, answer: bool) -> Transport:
-    """Return what rejected sections say of their transport: it means nothing, least of all a role.
+def _placeholder_transport(accepted: list[_Row], offered: Offered, *, answer: bool) -> Transport:
+    """Return the transport to write into rejected sections, which aiortc requires there.
 
-    aiortc takes the role of DTLS from the last section.
+    Its DTLS role must be the right one: aiortc takes the role from the last section.
     """
-    known = accepted[0].section.transport if accepted else offered.lent or _NOBODY
+    known = (
+        accepted[0].section.transport
+        if accepted
+        else offered.fallback_transport or _PLACEHOLDER_TRANSPORT
+    )
     if answer and known.setup not in ("active", "passive"):
         return replace(known, setup=offered.role or "active")
     return known
 
 
-def _hidden(row: _Row, stand_in: str) -> Slot:
+def _hidden(row: _Row, bundle_mid: str) -> Slot:
     section, slot = row.section, row.slot
     if not slot.used:
-        return replace(slot, seen=section.lines)
+        return replace(slot, remote_lines=section.lines)
     formats = slot.formats or " ".join(section.formats)
-    said = [line for lines in section.codecs.values() for line in lines]
+    format_lines = [line for lines in section.codecs.values() for line in lines]
     known = replace(slot, protocol=slot.protocol or section.protocol, formats=formats)
-    bundled = stand_in if section.bundled and not section.rejected else ""
-    return replace(slot, rejected=refusal(known, said), seen=section.lines, stand_in=bundled)
+    bundled = bundle_mid if section.bundled and not section.rejected else ""
+    return replace(
+        slot,
+        rejected_lines=rejected_section(known, format_lines),
+        remote_lines=section.lines,
+        bundle_mid=bundled,
+    )
 
 
-def _gathered(
+def _bundled_candidates(
     rows: list[_Row], bundle: list[str], candidates: list[SectionCandidates]
 ) -> tuple[SectionCandidates, ...]:
-    """Give the candidates of sections that aiortc does not see to their bundle."""
+    """Return the candidates of aiortc's sections.
+
+    Candidates of hidden sections are moved to the first section of their bundle.
+    """
     if not bundle:
         return tuple(candidates)
     index = [row.slot.mid for row in rows if not row.hidden].index(bundle[0])
@@ -340,8 +356,11 @@ def _lines(row: _Row) -> list[str]:
     return [media, *head, *section.transport.lines()]
 
 
-def _rejected_lines(row: _Row, lender: Transport) -> list[str]:
-    """Write a rejected section with what aiortc insists on; what it lists means nothing."""
+def _rejected_lines(row: _Row, placeholder: Transport) -> list[str]:
+    """Return the lines of a rejected section.
+
+    aiortc requires codecs and a transport even there; their values have no effect.
+    """
     kind = row.section.kind
     numbers, lines = [], []
     for codec in CODECS[kind]:
@@ -352,7 +371,7 @@ def _rejected_lines(row: _Row, lender: Transport) -> list[str]:
     head = ["c=IN IP4 0.0.0.0", f"a=mid:{row.slot.mid}", "a=inactive"]
     head += ["a=rtcp:9 IN IP4 0.0.0.0", "a=rtcp-mux"]
     media = _media_line(kind, 0, row.section.protocol, numbers)
-    return [media, *head, *lines, *lender.lines()]
+    return [media, *head, *lines, *placeholder.lines()]
 
 
 def _joined(lines: Iterable[str]) -> str:

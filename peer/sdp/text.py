@@ -1,4 +1,4 @@
-"""What is looked up in descriptions of ours, as text."""
+"""Text helpers for well-formed descriptions: sections, mids and ICE username fragments."""
 
 _END = "a=end-of-candidates"
 
@@ -12,7 +12,7 @@ def _lines(text: str) -> list[str]:
 
 
 def sections_of(text: str) -> list[list[str]]:
-    """Split a description into lines: the session's, then a list for each media section."""
+    """Split a description into lists of lines: the session level, then each media section."""
     sections: list[list[str]] = [[]]
     for line in _lines(text):
         if line.startswith("m="):
@@ -23,12 +23,12 @@ def sections_of(text: str) -> list[list[str]]:
 
 
 def join(sections: list[list[str]]) -> str:
-    """Put the lines of all sections together."""
+    """Join the lines of all sections into a description."""
     return "".join(f"{line}\r\n" for section in sections for line in section)
 
 
 def without_end(text: str) -> str:
-    """Take out that the candidates in a description are all."""
+    """Remove ``a=end-of-candidates`` from a description."""
     return join([[line for line in section if line != _END] for section in sections_of(text)])
 
 
@@ -39,7 +39,7 @@ def _value(section: list[str], attribute: str, default: str = "") -> str:
 
 
 def mids(text: str) -> list[str]:
-    """Return the mid of each media section; empty where it has none."""
+    """Return the mid of each media section; empty for a section without one."""
     return [_value(section, "mid") for section in sections_of(text)[1:]]
 
 
@@ -49,9 +49,10 @@ def fragments(text: str) -> set[str]:
 
 
 def fragments_by_mid(text: str) -> dict[str, str]:
-    """Return the ICE username fragment of each media section that has one.
+    """Return the ICE username fragments by mid; sections without one are left out.
 
-    One on the session level holds for all sections that have none (RFC 8839 section 5.4).
+    A fragment on the session level applies to all sections without their own (RFC 8839 section
+    5.4).
     """
     session, *media = sections_of(text)
     default = _value(session, "ice-ufrag")

@@ -1,4 +1,4 @@
-"""What a description says of ICE and DTLS, section by section. No I/O."""
+"""Transport parameters of media sections: ICE credentials, DTLS fingerprints and roles. No I/O."""
 
 import re
 from collections.abc import Iterable
@@ -9,28 +9,30 @@ from .errors import InvalidDescription
 from .lines import Attribute, Block
 
 _SETUPS = ("actpass", "active", "passive")
-_HASHES = {"sha-512": 64, "sha-384": 48, "sha-256": 32}
-"""Bytes of a fingerprint by hash, the strongest first; as aiortc knows them."""
-_FINGERPRINTS = 8
-_FINGERPRINT_LINES = 16
-"""Fingerprints that are read; those of the session are read for each section."""
-_OPTIONS = 255
-"""Characters of ``ice-options`` that are read; those of the session go into each section."""
+_HASH_SIZES = {"sha-512": 64, "sha-384": 48, "sha-256": 32}
+"""Size of a fingerprint in bytes by hash function, the strongest first: those aiortc supports."""
+_MAX_FINGERPRINTS = 8
+"""Maximum number of fingerprints of one hash function in a section."""
+_MAX_FINGERPRINT_LINES = 16
+"""Maximum number of fingerprint lines parsed for a section; those on the session level are parsed
+again for each section."""
+_MAX_OPTIONS_LENGTH = 255
+"""Maximum length of ``ice-options`` in characters, which the session level adds to each section."""
 _HEX = re.compile(r"[0-9A-F]{2}(?::[0-9A-F]{2})*")
-_CREDENTIAL = 256
-"""Characters of a username fragment or password at most (RFC 8839 section 5.4)."""
+_MAX_CREDENTIAL_LENGTH = 256
+"""Maximum length of a username fragment or password in characters (RFC 8839 section 5.4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """What a media section says of its transport; empty where it says nothing.
+    """The transport parameters of a media section; fields are empty for absent attributes.
 
     Attributes:
-        ufrag: The ICE username fragment.
-        password: The ICE password.
-        options: Tokens of ``ice-options``.
-        fingerprints: As ``hash value``, of the strongest hash that is known.
-        setup: ``actpass``, ``active`` or ``passive``.
+        ufrag: ICE username fragment.
+        password: ICE password.
+        options: Tokens of ``ice-options``, separated by spaces.
+        fingerprints: Certificate fingerprints as ``hash value``, of the strongest supported hash.
+        setup: DTLS role: ``actpass``, ``active`` or ``passive``.
     """
 
     ufrag: str = ""
@@ -41,11 +43,11 @@ class Transport:
 
     @property
     def is_usable(self) -> bool:
-        """Whether ICE and DTLS can begin with it."""
+        """True if ICE credentials and a fingerprint are present."""
         return bool(self.ufrag and self.password and self.fingerprints)
 
     def lines(self) -> list[str]:
-        """Write it as attributes."""
+        """Return the parameters as SDP lines."""
         lines = [f"a=ice-ufrag:{self.ufrag}", f"a=ice-pwd:{self.password}"]
         if self.options:
             lines.append(f"a=ice-options:{self.options}")
@@ -54,22 +56,24 @@ class Transport:
 
 
 def read_transport(session: Block, section: Block) -> Transport:
-    """Read a section's transport; what it does not say the session says (RFC 8839 section 5.4).
+    """Parse the transport parameters of a section.
+
+    Absent attributes are taken from the session level (RFC 8839 section 5.4).
 
     Raises:
-        InvalidDescription: An attribute cannot be what it is.
+        InvalidDescription: An attribute is malformed.
     """
 
     def found(name: str) -> Attribute | None:
         return section.first(name) or session.first(name)
 
     level = section if section.has("fingerprint") else session
-    own = [*islice(level.all("fingerprint"), _FINGERPRINT_LINES)]
+    own = [*islice(level.all("fingerprint"), _MAX_FINGERPRINT_LINES)]
     options = found("ice-options")
     return Transport(
         ufrag=_credential(found("ice-ufrag")),
         password=_credential(found("ice-pwd")),
-        options=" ".join(options.value[:_OPTIONS].split()) if options else "",
+        options=" ".join(options.value[:_MAX_OPTIONS_LENGTH].split()) if options else "",
         fingerprints=_fingerprints(own),
         setup=_setup(found("setup")),
     )
@@ -79,10 +83,11 @@ def _credential(attribute: Attribute | None) -> str:
     if attribute is None:
         return ""
     value = attribute.value
-    if not value or len(value) > _CREDENTIAL or not value.isascii() or " " in value:
-        # Its value stays out: it may be a password, but for a blank.
+    if not value or len(value) > _MAX_CREDENTIAL_LENGTH or not value.isascii() or " " in value:
+        # The value is not shown: it may be a password.
         raise InvalidDescription(
-            f"{attribute.name} is not 1 to {_CREDENTIAL} characters of ASCII", attribute.number
+            f"{attribute.name} must have 1 to {_MAX_CREDENTIAL_LENGTH} ASCII characters, no blanks",
+            attribute.number,
         )
     return value
 
@@ -92,7 +97,9 @@ def _setup(attribute: Attribute | None) -> str:
         return ""
     value = attribute.value.lower()
     if value not in _SETUPS:
-        raise InvalidDescription(f"setup cannot be {value[:40]!r}", attribute.number)
+        raise InvalidDescription(
+            f"setup must be actpass, active or passive, not {value[:40]!r}", attribute.number
+        )
     return value
 
 
@@ -101,24 +108,28 @@ def _fingerprints(attributes: list[Attribute]) -> tuple[str, ...]:
     for attribute in attributes:
         name, _, value = attribute.value.partition(" ")
         name, value = name.lower(), value.strip().upper()
-        if name not in _HASHES:
+        if name not in _HASH_SIZES:
             continue
-        if not _HEX.fullmatch(value) or len(value) != _HASHES[name] * 3 - 1:
-            raise InvalidDescription(f"it is no fingerprint of {name}", attribute.number)
+        if not _HEX.fullmatch(value) or len(value) != _HASH_SIZES[name] * 3 - 1:
+            raise InvalidDescription(f"the {name} fingerprint is malformed", attribute.number)
         by_hash.setdefault(name, []).append(f"{name} {value}")
     if attributes and not by_hash:
         raise InvalidDescription(
-            f"none of its fingerprints is of {', '.join(_HASHES)}", attributes[0].number
+            f"no fingerprint uses one of the supported hashes {', '.join(_HASH_SIZES)}",
+            attributes[0].number,
         )
-    # RFC 8122 section 5: one certificate has a fingerprint for each hash, and the strongest counts.
-    strongest = next((by_hash[name] for name in _HASHES if name in by_hash), [])
-    return tuple(dict.fromkeys(strongest))[:_FINGERPRINTS]
+    # RFC 8122 section 5: of a certificate's fingerprints, only the strongest hash is used.
+    strongest = next((by_hash[name] for name in _HASH_SIZES if name in by_hash), [])
+    return tuple(dict.fromkeys(strongest))[:_MAX_FINGERPRINTS]
 
 
-def shared(transports: Iterable[Transport]) -> Transport:
-    """Return the transport of a bundle, of what its sections say; the tagged one is the first.
+def bundle_transport(transports: Iterable[Transport]) -> Transport:
+    """Return the transport parameters of a BUNDLE group.
 
-    What only the tagged section has to say (RFC 9143 section 7.1.3) need not stand in the others.
+    Args:
+        transports: The parameters of the group's sections, the tagged section's first. Only the
+            tagged section must have them (RFC 9143 section 7.1.3); for peers that put them
+            elsewhere, the first complete section is used, or else they are merged.
     """
     known = Transport()
     for transport in transports:

@@ -63,8 +63,7 @@ CONSTANTS_THAT_ARE_NONE = {
         media.sources.generated._AUDIO_AHEAD media.sources.test_signals._MAX_PIXELS
         media.sinks.speaker._OPEN_TIMEOUT media.sinks.speaker._CLOSE_TIMEOUT
         media.sinks.sync._WINDOW media.sources.audio_queue._MIN_CAPACITY
-        peer._aiortc.dtls.DtlsTransport._AT_ONCE peer.ice.gather.interface_monitor.LONGEST
-        peer.ice.turn.tcp.LONGEST_WAIT peer.ice.turn.client.REFRESH_AHEAD peer.files.protocol.BATCH
+        peer._aiortc.dtls.DtlsTransport._AT_ONCE peer.files.protocol.BATCH
         media.sources.pcm._MAX_RATE media.sources.tempo.MAX_RATE
         peer.rtp.receive.jitter_buffer._BUCKETS encoding.clock._MAX_TIME_BASE
         encoding.clock._MAX_JUMP encoding.clock._BURST_SECONDS
@@ -75,13 +74,15 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.rtp.send.frame_pacer._MAX_BURST peer.rtp.receive.jitter_buffer._BASE_WINDOW
         peer.rtp.receive.decoder_threads._MAX_LAG peer.rtp.receive.time_stretch.MAX_PERIOD
         peer.sctp.receiving.PACKETS_PER_SACK peer.sctp.receiving.WINDOW_UPDATE
+        peer.ice.turn.allocation.REFRESH_AHEAD
     """,
 }
 """Those that bound nothing that another machine decides, by the reason."""
 
 SETTINGS_THAT_ARE_NONE = {
     "set from another setting that is in the page": """
-        peer.ice.checks.liveness.Limits peer.ice.checks.state.Settings peer.sctp.states.Settings
+        peer.ice.checks.liveness.SilenceLimits peer.ice.checks.state.Settings
+        peer.sctp.states.Settings
     """,
     OWN: """
         media.speech.segments.SpeechLimits.minimum media.speech.segments.SpeechLimits.pause

@@ -86,7 +86,7 @@ class Puppet:
 
     def pair(self, address: Address) -> Pair:
         """Return the pair with an address."""
-        pair = self.checks.list.at(BASE, address)
+        pair = self.checks.list.find_pair(BASE, address)
         assert pair is not None
         return pair
 

@@ -1,8 +1,8 @@
-"""Scopes of IP addresses: which remote candidates checks may be sent to. No I/O.
+"""IP address scopes: restrict the remote candidates that checks are sent to. No I/O.
 
-A candidate is an address that somebody else made up, and a check is a datagram sent to it. What
-only this machine or its link can reach must not be reached for a stranger: a service on loopback,
-or the metadata service of a cloud on 169.254.169.254.
+A connectivity check is a datagram sent to an address that the remote peer chose. A remote peer must
+not be able to have datagrams sent to services that only this machine or its link can reach, such as
+a service on loopback or a cloud's metadata service on 169.254.169.254.
 """
 
 import ipaddress
@@ -11,20 +11,20 @@ from enum import StrEnum
 _UNUSABLE = (
     ipaddress.ip_network("0.0.0.0/8"),  # RFC 1122 section 3.2.1.3
     ipaddress.ip_network("240.0.0.0/4"),  # RFC 1112 section 4, and the limited broadcast address
-    ipaddress.ip_network("::ffff:0:0/96"),  # an IPv4 address in disguise
+    ipaddress.ip_network("::ffff:0:0/96"),  # IPv4-mapped
     ipaddress.ip_network("fec0::/10"),  # RFC 3879: deprecated
 )
 
 
 class Scope(StrEnum):
-    """How far an address reaches (RFC 4007 section 4)."""
+    """The scope of an address (RFC 4007 section 4)."""
 
     GLOBAL = "global"
-    """Any network, private ones included."""
+    """Routable beyond the link; private networks are included."""
     LINK_LOCAL = "link-local"
     LOOPBACK = "loopback"
     NONE = "none"
-    """No single host: unspecified, multicast, broadcast and reserved addresses."""
+    """Not a unicast address of a host: unspecified, multicast, broadcast or reserved."""
 
 
 def scope_of(host: str) -> Scope:
@@ -34,7 +34,7 @@ def scope_of(host: str) -> Scope:
         host: An IPv4 or IPv6 address.
 
     Raises:
-        ValueError: It is no IP address.
+        ValueError: ``host`` is not an IP address.
     """
     address = ipaddress.ip_address(host)
     if address.is_loopback:

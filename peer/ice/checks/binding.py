@@ -1,4 +1,4 @@
-"""Binding requests and responses of connectivity checks (RFC 8445 section 7). No I/O."""
+"""STUN Binding messages of connectivity checks, and role conflicts (RFC 8445 section 7). No I/O."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ ROLE_CONFLICT = (487, "Role Conflict")
 
 @dataclass(slots=True)
 class Credentials:
-    """The user names and passwords of one generation (RFC 8445 section 5.3).
+    """ICE credentials of one generation (RFC 8445 section 5.3).
 
     Attributes:
-        local_username: This side's username fragment.
-        local_password: Its password.
-        remote_username: The other side's username fragment; ``None`` before it is known.
-        remote_password: Its password, likewise.
+        local_username: Local username fragment.
+        local_password: Local password.
+        remote_username: Remote username fragment; ``None`` before the remote description.
+        remote_password: Remote password; ``None`` before the remote description.
     """
 
     local_username: str
@@ -32,11 +32,11 @@ class Credentials:
 
 @dataclass(slots=True)
 class Role:
-    """Who nominates (RFC 8445 section 6.1.1).
+    """The role of the local agent, controlling or controlled (RFC 8445 section 6.1.1).
 
     Attributes:
-        controlling: Whether this side does.
-        tie_breaker: Decides who keeps the role if both want it.
+        controlling: True if the local agent is controlling, which means that it nominates.
+        tie_breaker: 64-bit number that resolves role conflicts.
     """
 
     controlling: bool
@@ -44,13 +44,13 @@ class Role:
 
     @classmethod
     def controlled(cls) -> "Role":
-        """Make the role that a side has before there was an offer."""
+        """Return the initial role: controlled, with a random tie-breaker."""
         return cls(False, secrets.randbits(64))
 
-    def give_way(self) -> None:
-        """Switch after a 487, which asks for another tie-breaker too (RFC 8445 section 16.1).
+    def switch_after_conflict(self) -> None:
+        """Switch the role after a 487 (Role Conflict) response and draw a new tie-breaker.
 
-        Two sides with the same one would otherwise switch for ever.
+        RFC 8445 section 16.1. Two agents with equal tie-breakers would otherwise switch forever.
         """
         self.controlling = not self.controlling
         self.tie_breaker = secrets.randbits(64)
@@ -59,17 +59,17 @@ class Role:
 def request(
     credentials: Credentials, role: Role, *, local_preference: int, use_candidate: bool = False
 ) -> tuple[bytes, bytes]:
-    """Make a Binding request.
+    """Encode a Binding request.
 
     Args:
-        credentials: Those of both sides.
-        role: This side's.
-        local_preference: That of the candidate it is sent from; the other side learns the
+        credentials: Local and remote credentials.
+        role: The role of the local agent.
+        local_preference: Local preference of the sending candidate. The remote peer derives the
             priority of a peer-reflexive candidate from it (RFC 8445 section 7.1.1).
-        use_candidate: Whether it nominates.
+        use_candidate: True to nominate the pair.
 
     Returns:
-        Its transaction id, and the message.
+        The transaction ID and the encoded message.
     """
     message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
     message.attributes["USERNAME"] = f"{credentials.remote_username}:{credentials.local_username}"
@@ -83,7 +83,7 @@ def request(
 
 
 def success(answered: stun.Message, source: Address, credentials: Credentials) -> bytes:
-    """Make the success response to a check from an address."""
+    """Encode the success response to a check received from ``source``."""
     message = stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, answered.transaction_id)
     message.attributes["XOR-MAPPED-ADDRESS"] = source
     message.add_message_integrity(credentials.local_password.encode())
@@ -91,7 +91,7 @@ def success(answered: stun.Message, source: Address, credentials: Credentials) -
 
 
 def error(answered: stun.Message, code: tuple[int, str], credentials: Credentials) -> bytes:
-    """Make an error response; 400 and 401 are not signed (RFC 8489 section 9.1.3)."""
+    """Encode an error response; 400 and 401 have no MESSAGE-INTEGRITY (RFC 8489 section 9.1.3)."""
     message = stun.Message(answered.message_method, stun.Class.ERROR, answered.transaction_id)
     message.attributes["ERROR-CODE"] = code
     if code in (BAD_REQUEST, UNAUTHENTICATED):
@@ -101,11 +101,11 @@ def error(answered: stun.Message, code: tuple[int, str], credentials: Credential
     return bytes(message)
 
 
-def fault(message: stun.Message, credentials: Credentials) -> tuple[int, str] | None:
-    """Tell what is wrong with a request that came; ``None`` if it is authentic.
+def request_error(message: stun.Message, credentials: Credentials) -> tuple[int, str] | None:
+    """Return the error code and reason for a received request; ``None`` if it is authentic.
 
-    RFC 8489 section 9.1.3; the other side's fragment can be told only once it is known (RFC 8445
-    section 7.3).
+    RFC 8489 section 9.1.3. The remote username fragment is verified only after the remote
+    description has arrived (RFC 8445 section 7.3).
     """
     attributes = message.attributes
     if message.message_method is not stun.Method.BINDING or not (
@@ -124,17 +124,18 @@ def fault(message: stun.Message, credentials: Credentials) -> tuple[int, str] | 
 
 
 def is_authentic_response(message: stun.Message, credentials: Credentials) -> bool:
-    """Whether a response was made by the other side (RFC 8489 section 9.1.4)."""
+    """Return whether the remote password authenticates a response (RFC 8489 section 9.1.4)."""
     password = credentials.remote_password
     return password is not None and message.check_message_integrity(password.encode())
 
 
-def repair(message: stun.Message, role: Role) -> bool:
-    """Repair a role conflict that a request shows (RFC 8445 section 7.3.1.1).
+def resolve_role_conflict(message: stun.Message, role: Role) -> bool:
+    """Detect and resolve a role conflict in a request (RFC 8445 section 7.3.1.1).
+
+    If the local agent loses, ``role`` is switched in place.
 
     Returns:
-        Whether the request can be answered; if not, the other side is the one to switch. The role
-        is switched in place if this side is.
+        ``False`` if the remote peer has to switch, so the request is answered with 487.
     """
     if role.controlling and "ICE-CONTROLLING" in message.attributes:
         if role.tie_breaker >= message.attributes["ICE-CONTROLLING"]:

@@ -1,4 +1,4 @@
-"""The check list: which pairs there are, and which is next (RFC 8445 section 6.1). No I/O."""
+"""The check list: forms, prunes and orders candidate pairs (RFC 8445 section 6.1). No I/O."""
 
 import ipaddress
 from collections import deque
@@ -14,23 +14,25 @@ from .binding import Role
 from .pair import PENDING, Address, Pair, PairState, Remote, can_pair
 
 MAX_PAIRS = 100
-"""Pairs in a check list (RFC 8445 section 6.1.2.5)."""
+"""Maximum number of pairs in a check list (RFC 8445 section 6.1.2.5)."""
 
 MAX_REFLEXIVE = 64
-"""Reflexive candidates kept; a NAT that maps anew all the time makes the oldest go."""
+"""Maximum number of local reflexive candidates. A NAT that keeps creating mappings displaces the
+oldest ones."""
 
 
 class CheckList:
-    """The pairs of one data stream with one component, as all of WebRTC is bundled.
+    """The candidate pairs of one data stream with one component (WebRTC with BUNDLE).
 
     Attributes:
-        locals: Local candidates that send: host and relayed ones.
-        reflexive: Local candidates that others see: server- and peer-reflexive ones.
-        remotes: Candidates of the other side, by their address.
-        role: Who nominates; the order of the pairs depends on it.
+        locals: Local candidates that are bases: host and relayed candidates.
+        reflexive: Server-reflexive and peer-reflexive local candidates.
+        remotes: Remote candidates by address.
+        role: The local agent's role, on which pair priorities depend.
 
     Args:
-        max_remotes: Remote candidates that are kept; more are ignored.
+        role: As above.
+        max_remotes: Maximum number of remote candidates; further ones are ignored.
     """
 
     def __init__(self, role: Role, *, max_remotes: int = MAX_REMOTES) -> None:
@@ -48,8 +50,8 @@ class CheckList:
     def __len__(self) -> int:
         return len(self._pairs)
 
-    def at(self, base: object, address: Address) -> Pair | None:
-        """Return the pair between a socket and a remote address."""
+    def find_pair(self, base: object, address: Address) -> Pair | None:
+        """Return the pair of a socket and a remote address; ``None`` if there is none."""
         return self._pairs.get((base, address))
 
     @property
@@ -59,13 +61,17 @@ class CheckList:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether no pair is left that could still come to work."""
+        """True if no pair's check is pending."""
         return not any(pair.state in PENDING for pair in self)
 
     # --- candidates
 
     def add_local(self, candidate: LocalCandidate) -> None:
-        """Take a local candidate and pair it; a reflexive one is paired by its base."""
+        """Add a local candidate and form its pairs.
+
+        A reflexive candidate forms no pairs of its own: its base represents it (RFC 8445 section
+        6.1.2.4).
+        """
         if candidate.type in ("srflx", "prflx"):
             self._take_reflexive(candidate)
             return
@@ -75,8 +81,8 @@ class CheckList:
 
     def _take_reflexive(self, candidate: LocalCandidate) -> None:
         for known in self.reflexive:
-            if known.base is candidate.base and known.is_seen_as(candidate.address):
-                # It was learned from a check before the STUN server told of it.
+            if known.base is candidate.base and known.has_address(candidate.address):
+                # A check revealed this mapping before the STUN server's response arrived.
                 self.reflexive.remove(known)
                 for pair in self:
                     if pair.mapped is known:
@@ -85,24 +91,29 @@ class CheckList:
         self.reflexive = [*self.reflexive, candidate][-MAX_REFLEXIVE:]
 
     def remove_base(self, base: object) -> list[Pair]:
-        """Drop everything that was sent by a socket; return its pairs."""
+        """Remove the candidates and pairs of a closed socket; return the removed pairs."""
         self.locals = [c for c in self.locals if c.base is not base]
         self.reflexive = [c for c in self.reflexive if c.base is not base]
-        gone = [pair for pair in self if pair.local.base is base]
-        for pair in gone:
+        removed = [pair for pair in self if pair.local.base is base]
+        for pair in removed:
             self._remove(pair)
-        return gone
+        return removed
 
     def add_remote(self, candidate: Candidate, address: Address, *, named: bool = False) -> None:
-        """Take a candidate of the other side and pair it.
+        """Add a signalled remote candidate and form its pairs.
 
-        One that was learned from a check becomes what signaling says it is (RFC 8445 section
-        7.3.1.3); one that is known is ignored, and so is one whose address is that of no single
-        host. However the address is spelled, it is kept as
-        sockets tell it.
+        A peer-reflexive candidate with the same address takes the signalled type, foundation and
+        priority (RFC 8445 section 7.3.1.3). Other duplicates are ignored, and so are addresses that
+        are not unicast.
+
+        Args:
+            candidate: The candidate as signalled.
+            address: Its resolved IP address and port; stored in canonical form, as sockets report
+                it.
+            named: True if the signalled address is an mDNS name.
 
         Raises:
-            ValueError: It has no IP address.
+            ValueError: ``address`` has no valid IP address.
         """
         address = (str(ipaddress.ip_address(address[0])), address[1])
         known = self.remotes.get(address)
@@ -118,16 +129,16 @@ class CheckList:
             for local in self.locals:
                 self._pair(local, remote)
 
-    def learn(self, base: object, address: Address, *, priority: int) -> Pair | None:
-        """Learn a candidate of the other side from a check (RFC 8445 section 7.3.1.3).
+    def learn_remote(self, base: object, address: Address, *, priority: int) -> Pair | None:
+        """Learn a peer-reflexive remote candidate from a check (RFC 8445 section 7.3.1.3).
 
         Args:
-            base: The socket that the check came to.
-            address: Where it came from.
-            priority: What the check says of its candidate's priority.
+            base: The socket that received the check.
+            address: Source address of the check.
+            priority: PRIORITY attribute of the check.
 
         Returns:
-            The pair of the two; ``None`` if there is no room for it.
+            The pair of the socket and the candidate; ``None`` if a limit was reached.
         """
         if address not in self.remotes:
             if len(self.remotes) >= self._max_remotes:
@@ -143,18 +154,18 @@ class CheckList:
             )
             self.remotes[address] = Remote(candidate, address)
         self.remotes[address].has_checked = True
-        pair = self.ensure(base, address)
+        pair = self.find_or_form_pair(base, address)
         if pair is None:
             self.forget_unpaired(address)
         return pair
 
-    def mapped(self, pair: Pair, address: Address) -> LocalCandidate:
-        """Return the local candidate that the other side sees at an address.
+    def mapped_candidate(self, pair: Pair, address: Address) -> LocalCandidate:
+        """Return the local candidate for the XOR-MAPPED-ADDRESS of a check's response.
 
-        One that nobody has told of yet is a peer-reflexive one (RFC 8445 section 7.2.5.3.1).
+        An unknown address is added as a peer-reflexive candidate (RFC 8445 section 7.2.5.3.1).
         """
         local = pair.local
-        known = self.seen_as(local.base, address)
+        known = self.find_local(local.base, address)
         if known is not None:
             return known
         found = LocalCandidate(
@@ -170,7 +181,10 @@ class CheckList:
         return found
 
     def forget_unpaired(self, address: Address) -> None:
-        """Drop a peer-reflexive candidate that no pair has: its address may never be seen again."""
+        """Remove a peer-reflexive remote candidate that is in no pair.
+
+        Its address may never be used again; keeping it would use up the limit of candidates.
+        """
         remote = self.remotes.get(address)
         if (
             remote is not None
@@ -179,22 +193,22 @@ class CheckList:
         ):
             del self.remotes[address]
 
-    def ensure(self, base: object, address: Address) -> Pair | None:
-        """Return the pair between a socket and a known remote address; form it if need be."""
-        pair = self.at(base, address)
+    def find_or_form_pair(self, base: object, address: Address) -> Pair | None:
+        """Return the pair of a socket and a known remote address; form it if there is none."""
+        pair = self.find_pair(base, address)
         local = next((c for c in self.locals if c.base is base), None)
         remote = self.remotes.get(address)
         if pair is None and local is not None and remote is not None:
             pair = self._pair(local, remote)
         return pair
 
-    def seen_as(self, base: object, address: Address) -> LocalCandidate | None:
-        """Return the local candidate that has this address and this base."""
+    def find_local(self, base: object, address: Address) -> LocalCandidate | None:
+        """Return the local candidate with this base and this address; ``None`` if unknown."""
         return next(
             (
                 c
                 for c in (*self.locals, *self.reflexive)
-                if c.base is base and c.is_seen_as(address)
+                if c.base is base and c.has_address(address)
             ),
             None,
         )
@@ -206,8 +220,7 @@ class CheckList:
         if len(self._pairs) >= MAX_PAIRS and not self._make_room_for(pair):
             return None
         siblings = [known for known in self if known.foundation == pair.foundation]
-        # RFC 8838 section 12: a new pair waits for another of its foundation, if there is one
-        # that may still tell whether it is worth while.
+        # RFC 8838 section 12: a new pair stays frozen until a pair of the same foundation succeeds.
         held_back = siblings and not any(s.is_valid for s in siblings)
         pair.state = PairState.FROZEN if held_back else PairState.WAITING
         self._pairs[local.base, remote.address] = pair
@@ -234,13 +247,13 @@ class CheckList:
     # --- order
 
     def trigger(self, pair: Pair) -> None:
-        """Have a pair checked before all that are not triggered (RFC 8445 section 7.3.1.4)."""
+        """Append a pair to the triggered-check queue (RFC 8445 section 7.3.1.4)."""
         pair.state = PairState.WAITING
         if pair not in self._triggered:
             self._triggered.append(pair)
 
     def take_next(self) -> Pair | None:
-        """Return the pair to check next (RFC 8445 section 6.1.4.2), and take it off the queue."""
+        """Return the next pair to check and dequeue it (RFC 8445 section 6.1.4.2)."""
         while self._triggered:
             pair = self._triggered.popleft()
             if pair.state is PairState.WAITING:
@@ -253,24 +266,24 @@ class CheckList:
 
     @property
     def has_triggered(self) -> bool:
-        """Whether the other side's checks have triggered one that is not made yet."""
+        """True if a triggered check is waiting to be sent."""
         return any(pair.state is PairState.WAITING for pair in self._triggered)
 
     @property
     def has_next(self) -> bool:
-        """Whether there is a pair to check."""
+        """True if a pair is waiting to be checked."""
         return any(p.state in (PairState.WAITING, PairState.FROZEN) for p in self)
 
     def unfreeze(self, foundation: tuple[str, str]) -> None:
-        """Let pairs be checked whose foundation has proved good (RFC 8445 section 7.2.5.3.3)."""
+        """Unfreeze the pairs of a foundation after a success (RFC 8445 section 7.2.5.3.3)."""
         for pair in self:
             if pair.state is PairState.FROZEN and pair.foundation == foundation:
                 pair.state = PairState.WAITING
 
-    def outdo(self, pair: Pair) -> Iterable[Pair]:
-        """Return the pairs that would be preferred to this one."""
-        mark = self._priority(pair)
-        return (other for other in self if self._priority(other) > mark)
+    def preferred_over(self, pair: Pair) -> Iterable[Pair]:
+        """Return the pairs with a higher priority than this one."""
+        threshold = self._priority(pair)
+        return (other for other in self if self._priority(other) > threshold)
 
     def _priority(self, pair: Pair) -> int:
         return pair.priority(controlling=self.role.controlling)

@@ -1,8 +1,9 @@
-"""Connectivity checks of one generation: RFC 8445 sections 6.1.4 to 8, and RFC 7675. No I/O.
+"""Connectivity checks of one ICE generation, as a state machine without I/O.
 
-What comes in is told by calling, with the time; what is to be sent is taken from
-:attr:`Checks.outgoing`, and :meth:`Checks.tick` is called at :attr:`Checks.deadline`. Every call
-may change :attr:`Checks.state` and :attr:`Checks.selected`.
+RFC 8445 sections 6.1.4 to 8, with nomination and consent freshness (RFC 7675). The caller passes in
+messages and the time, sends the messages queued in :attr:`Checks.outgoing`, and calls
+:meth:`Checks.tick` at :attr:`Checks.deadline`. Every call may change :attr:`Checks.state` and
+:attr:`Checks.selected`.
 """
 
 from collections import deque
@@ -17,31 +18,40 @@ from ..gather.local_candidate import LocalCandidate
 from . import binding
 from .binding import Credentials, Role
 from .checklist import CheckList
-from .liveness import CONSENT, Health, Liveness, has_consent, is_doubtful, next_probe
-from .nomination import Decision, Outlook, best_of, decide
+from .liveness import CONSENT_TIMEOUT, Health, Liveness, has_consent, is_doubtful, next_probe
+from .nomination import CheckProgress, Decision, best_of, decide
 from .pair import NEVER, Address, Pair, PairState
 from .state import STATE_OF, Failure, IceState, Settings
-from .stun_transaction import DURATION, PROBE_DURATION, RTO, Purpose, Transaction, Transactions
+from .stun_transaction import (
+    PROBE_DURATION,
+    RTO,
+    TRANSACTION_DURATION,
+    Purpose,
+    Transaction,
+    Transactions,
+)
 
 logger = NamingLogger(__name__)
 
 TA = 0.02
-"""Seconds between two new checks (RFC 8445 section 14.2 asks for at least 5 ms)."""
+"""Pacing interval between new checks, in seconds (RFC 8445 section 14.2: at least 5 ms)."""
 
-HUNT = 5.0
-"""The longest between two tries of a pair that would be better than the one in use, in seconds."""
+UPGRADE_RTO_CAP = 5.0
+"""Upper bound of the retransmission timeout of checks while a pair is already selected, in
+seconds."""
 
-RECHECK = 15.0
-"""Seconds after which a pair that failed is tried again while it would be better than what is."""
+RECHECK_INTERVAL = 15.0
+"""Seconds after which a failed pair is checked again while it would improve on the selected one."""
 
-CHANGE_OF_MIND = 3.0
-"""Seconds after which a nomination replaces one of a higher priority, which is not repeated."""
+RENOMINATION_DELAY = 3.0
+"""Seconds between two nominations after which the later one counts as a change of mind. Within this
+time the pair with the higher priority wins."""
 
-EARLY_CHECKS = 100
-"""Checks kept that come before the other side's credentials."""
+MAX_EARLY_CHECKS = 100
+"""Maximum number of checks kept that arrive before the remote credentials."""
 
-REFUSALS = 20
-"""Error responses a second to requests that are not authentic; more are not answered."""
+MAX_ERRORS_PER_SECOND = 20
+"""Maximum rate of error responses to unauthenticated requests; further requests get no response."""
 
 
 _ACTIVE = frozenset({PairState.WAITING, PairState.IN_PROGRESS})
@@ -49,12 +59,12 @@ _ACTIVE = frozenset({PairState.WAITING, PairState.IN_PROGRESS})
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to send.
+    """A STUN message to send.
 
     Attributes:
-        base: The socket to send it with.
-        message: The message.
-        address: Where to send it.
+        base: The socket to send from.
+        message: The encoded message.
+        address: The destination.
     """
 
     base: Any
@@ -63,12 +73,29 @@ class Outgoing:
 
 
 class Checks:
-    """The checks of one generation.
+    """The connectivity checks of one generation.
+
+    All times are in seconds of the event loop's clock.
 
     Args:
-        credentials: Those of this side; the other's come with :meth:`start`.
-        role: Who nominates; switched in place if a conflict demands it.
-        settings: How to go about it.
+        credentials: Local credentials; :meth:`start` adds the remote ones.
+        role: Role of the local agent; switched in place by a role conflict.
+        settings: Timeouts and limits.
+
+    Attributes:
+        credentials: As above.
+        role: As above.
+        settings: As above.
+        list: The check list.
+        state: State of the ICE transport.
+        failure: The cause, if the state is ``failed``.
+        selected: The pair that carries data; ``None`` before a check succeeds.
+        nominated: The nominated pair; ``None`` before the nomination.
+        outgoing: Messages to send.
+        remote_is_lite: True if the remote peer is an ICE-lite implementation.
+        local_ended: True after the last local candidate.
+        remote_ended: True after the last signalled remote candidate.
+        deadline: Time of the next call of :meth:`tick`; infinite if none is needed.
     """
 
     def __init__(self, credentials: Credentials, role: Role, settings: Settings) -> None:
@@ -86,23 +113,23 @@ class Checks:
         self.remote_ended = False
         self.deadline = float("inf")
         self._transactions = Transactions()
-        self._early: deque[tuple[stun.Message, Address, Any]] = deque(maxlen=EARLY_CHECKS)
+        self._early: deque[tuple[stun.Message, Address, Any]] = deque(maxlen=MAX_EARLY_CHECKS)
         self._started_at: float | None = None
         self._next_check_at = 0.0
         self._liveness: Liveness | None = None
-        self._refused: deque[float] = deque(maxlen=REFUSALS)
+        self._refused: deque[float] = deque(maxlen=MAX_ERRORS_PER_SECOND)
         self._decision = Decision()
         self._is_retired = False
 
-    # --- what is told
+    # --- events
 
     def start(self, username: str, password: str, *, lite: bool, now: float) -> None:
-        """Begin to check: the other side's credentials are known.
+        """Start checking with the remote credentials.
 
         Args:
-            username: Its username fragment.
-            password: Its password.
-            lite: Whether it is an ICE-lite implementation.
+            username: Remote username fragment.
+            password: Remote password.
+            lite: True if the remote peer is an ICE-lite implementation.
             now: The time, in seconds.
         """
         self.credentials.remote_username = username
@@ -112,7 +139,7 @@ class Checks:
             self.role.controlling = True  # RFC 8445 section 6.1.1
         self._started_at = self._next_check_at = now
         self.state = IceState.CHECKING
-        early, self._early = self._early, deque(maxlen=EARLY_CHECKS)
+        early, self._early = self._early, deque(maxlen=MAX_EARLY_CHECKS)
         for message, source, base in early:
             _, _, fragment = message.attributes["USERNAME"].partition(":")
             if fragment == username:
@@ -120,38 +147,38 @@ class Checks:
         self.tick(now)
 
     def add_local(self, candidate: LocalCandidate, now: float) -> None:
-        """Take a local candidate, also while the checks run (RFC 8838 section 8)."""
+        """Add a local candidate; possible while the checks run (RFC 8838 section 8)."""
         self.list.add_local(candidate)
         self.tick(now)
 
     def end_local(self, now: float) -> None:
-        """Note that no further local candidate will come."""
+        """Record the end of the local candidates."""
         self.local_ended = True
         self.tick(now)
 
     def add_remote(
         self, candidate: Candidate, address: Address, now: float, *, named: bool = False
     ) -> None:
-        """Take a candidate of the other side, also while the checks run.
+        """Add a remote candidate; possible while the checks run.
 
         Args:
-            candidate: The candidate as it was signalled.
-            address: Where it is reached.
+            candidate: The candidate as signalled.
+            address: Its resolved IP address and port.
             now: The time, in seconds.
-            named: Whether it hides behind an mDNS name.
+            named: True if the signalled address is an mDNS name.
         """
         self.list.add_remote(candidate, address, named=named)
         self.tick(now)
 
     def end_remote(self, now: float) -> None:
-        """Note that no further candidate of the other side will be signalled."""
+        """Record the end of the signalled remote candidates."""
         self.remote_ended = True
         self.tick(now)
 
     def remove_base(self, base: object, now: float) -> None:
-        """Note that a socket is gone."""
+        """Remove the pairs of a closed socket."""
         for pair in self.list.remove_base(base):
-            self._transactions.forget(pair)
+            self._transactions.remove_pair(pair)
             if pair is self.nominated:
                 self.nominated = None
             if pair is self.selected:
@@ -159,17 +186,17 @@ class Checks:
         self.tick(now)
 
     def retire(self) -> None:
-        """Only answer from now on: another generation has taken over.
+        """Stop sending checks, because another generation has taken over; requests are answered.
 
-        Above all nothing is nominated any more: to a browser the path nominated last is the one to
-        use, of whichever generation.
+        Nominations must stop in particular: a browser uses the path that was nominated last, of any
+        generation.
         """
         self._is_retired = True
         self._transactions = Transactions()
         self.deadline = float("inf")
 
-    def suspect(self, now: float) -> None:
-        """Look at the path in use at once: something about the network has changed."""
+    def probe_path(self, now: float) -> None:
+        """Probe all valid pairs at once, after a change of the network."""
         for pair in self.list.valid:
             self._send_check(pair, Purpose.PROBE, now)
         self.tick(now)
@@ -177,17 +204,31 @@ class Checks:
     # --- messages
 
     def receive(self, message: stun.Message, source: Address, base: Any, now: float) -> None:
-        """Take a STUN message that is none of the server's answers."""
+        """Handle a STUN message from a peer: a check or a response to one.
+
+        Args:
+            message: The parsed message.
+            source: Its source address.
+            base: The socket that received it.
+            now: The time, in seconds.
+        """
         if message.message_class is stun.Class.REQUEST:
             self._receive_request(message, source, base, now)
         elif message.message_class in (stun.Class.RESPONSE, stun.Class.ERROR):
             self._receive_answer(message, source, base, now)
 
-    def heard(self, base: Any, source: Address, size: int, now: float) -> bool:
-        """Count a datagram that is no STUN message; return whether it is from the other side."""
-        pair = self.list.at(base, source)
+    def data_received(self, base: Any, source: Address, size: int, now: float) -> bool:
+        """Count a datagram that is not STUN; return whether its source is the remote peer.
+
+        Args:
+            base: The socket that received it.
+            source: Its source address.
+            size: Its size in bytes.
+            now: The time, in seconds.
+        """
+        pair = self.list.find_pair(base, source)
         if pair is None:
-            # Who was answered before its credentials came may send already.
+            # A peer may send as soon as its early check has been answered.
             return any(e[1] == source and e[2] is base for e in self._early)
         pair.heard_at = pair.last_packet_received_at = now
         pair.packets_received += 1
@@ -195,20 +236,20 @@ class Checks:
         return True
 
     def path(self, now: float) -> Pair | None:
-        """Return the pair to send data over, if there is one with consent."""
+        """Return the selected pair if consent is fresh, else ``None`` (RFC 7675)."""
         pair = self.selected
         return pair if pair is not None and has_consent(pair, now) else None
 
     def _receive_request(
         self, message: stun.Message, source: Address, base: Any, now: float
     ) -> None:
-        code = binding.fault(message, self.credentials)
+        code = binding.request_error(message, self.credentials)
         if code is not None:
-            if len(self._refused) < REFUSALS or now - self._refused[0] >= 1:
+            if len(self._refused) < MAX_ERRORS_PER_SECOND or now - self._refused[0] >= 1:
                 self._refused.append(now)
                 self._reply(base, binding.error(message, code, self.credentials), source)
             return
-        if not binding.repair(message, self.role):
+        if not binding.resolve_role_conflict(message, self.role):
             reply = binding.error(message, binding.ROLE_CONFLICT, self.credentials)
             self._reply(base, reply, source)
             return
@@ -220,7 +261,7 @@ class Checks:
             self.tick(now)
 
     def _take_check(self, message: stun.Message, source: Address, base: Any, now: float) -> None:
-        pair = self.list.at(base, source) or self.list.learn(
+        pair = self.list.find_pair(base, source) or self.list.learn_remote(
             base, source, priority=message.attributes["PRIORITY"]
         )
         if pair is None:
@@ -229,9 +270,9 @@ class Checks:
         pair.responses_sent += 1
         pair.heard_at = now
         if pair.state is PairState.IN_PROGRESS and pair.triggered_by != message.transaction_id:
-            # RFC 8445 section 7.3.1.4: the way is open now, as it may not have been when the
-            # check under way was sent.
-            for transaction in self._transactions.of(pair):
+            # RFC 8445 section 7.3.1.4: the NAT binding may not have existed when the check in
+            # progress was sent.
+            for transaction in self._transactions.for_pair(pair):
                 transaction.supersede()
             self.list.trigger(pair)
         elif pair.state in (PairState.FROZEN, PairState.FAILED, PairState.WAITING):
@@ -250,8 +291,8 @@ class Checks:
             return
         pair = transaction.pair
         self._transactions.remove(transaction)
-        if self.list.at(pair.local.base, pair.remote.address) is not pair:
-            return  # it has made room for another
+        if self.list.find_pair(pair.local.base, pair.remote.address) is not pair:
+            return  # the pair was removed from the check list
         if message.message_class is stun.Class.ERROR:
             self._take_error(message, transaction, now)
         elif pair.local.base is not base or pair.remote.address != source:
@@ -264,7 +305,7 @@ class Checks:
         if message.error_code == binding.ROLE_CONFLICT[0]:
             # RFC 8445 section 7.2.5.1
             if self.role.controlling is transaction.controlling:
-                self.role.give_way()
+                self.role.switch_after_conflict()
             if transaction.pair.state is PairState.IN_PROGRESS:
                 self.list.trigger(transaction.pair)
         else:
@@ -272,14 +313,14 @@ class Checks:
 
     def _take_success(self, message: stun.Message, transaction: Transaction, now: float) -> None:
         pair = transaction.pair
-        pair.answered(now, transaction.round_trip_time(now))
+        pair.record_response(now, transaction.round_trip_time(now))
         mapped = message.attributes.get("XOR-MAPPED-ADDRESS")
         if mapped is not None:
-            pair.mapped = self.list.mapped(pair, mapped)
+            pair.mapped = self.list.mapped_candidate(pair, mapped)
         if pair.state is not PairState.SUCCEEDED:
             pair.state = PairState.SUCCEEDED
             self.list.unfreeze(pair.foundation)
-            for other in self._transactions.of(pair):
+            for other in self._transactions.for_pair(pair):
                 other.supersede()
         if transaction.purpose is Purpose.NOMINATION:
             self._nominate(pair)
@@ -287,20 +328,23 @@ class Checks:
             self._take_nomination(pair, now)
 
     def _take_nomination(self, pair: Pair, now: float) -> None:
-        """Follow the controlling side (RFC 8445 section 7.3.1.5).
+        """Apply a nomination by the controlling peer (RFC 8445 section 7.3.1.5).
 
-        One that nominates with every check, as RFC 5245 allowed, nominates several at a time: of
-        those the highest priority counts. What comes later is a change of mind; what was asked for
-        long before and became valid only now is none.
+        With aggressive nomination (RFC 5245) a peer nominates several pairs at about the same time,
+        of which the highest priority wins. A nomination that is later by more than
+        :data:`RENOMINATION_DELAY` is a change of mind and replaces any other. A nomination that is
+        earlier by as much is ignored, even if its pair has become valid only now.
         """
         current = self.nominated
         if self.role.controlling:
             return
-        if current is None or self._is_dead(current, now):
+        if current is None or self._has_stopped_working(current, now):
             self._nominate(pair)
             return
-        lead = pair.remote_nominated_at - current.remote_nominated_at
-        if lead > CHANGE_OF_MIND or (lead > -CHANGE_OF_MIND and pair in self.list.outdo(current)):
+        lag = pair.remote_nominated_at - current.remote_nominated_at
+        if lag > RENOMINATION_DELAY or (
+            lag > -RENOMINATION_DELAY and pair in self.list.preferred_over(current)
+        ):
             self._nominate(pair)
 
     def _nominate(self, pair: Pair) -> None:
@@ -329,8 +373,8 @@ class Checks:
             local_preference=pair.local.local_preference,
             use_candidate=purpose is Purpose.NOMINATION,
         )
-        once = purpose is Purpose.PROBE
-        rto = max(RTO, TA * sum(1 for p in self.list if p.state in _ACTIVE)) if not once else RTO
+        is_probe = purpose is Purpose.PROBE
+        rto = RTO if is_probe else self._initial_rto()
         self._transactions.add(
             Transaction(
                 id=transaction_id,
@@ -338,31 +382,35 @@ class Checks:
                 purpose=purpose,
                 request=message,
                 controlling=self.role.controlling,
-                started=now,
-                again_at=float("inf") if once else now + rto,
-                until=now + (PROBE_DURATION if once else DURATION),
+                first_sent_at=now,
+                retransmit_at=float("inf") if is_probe else now + rto,
+                expires_at=now + (PROBE_DURATION if is_probe else TRANSACTION_DURATION),
                 rto=rto,
-                longest=self.settings.longest_rto if self.selected is None else HUNT,
+                rto_cap=self.settings.rto_cap if self.selected is None else UPGRADE_RTO_CAP,
             )
         )
         pair.probed_at = now
         pair.unanswered += 1
-        if once:
+        if is_probe:
             pair.consent_requests_sent += 1
         else:
             pair.requests_sent += 1
         self._reply(pair.local.base, message, pair.remote.address)
 
-    # --- time
+    def _initial_rto(self) -> float:
+        """Return the initial RTO of a check, in seconds (RFC 8445 section 14.3)."""
+        return max(RTO, TA * sum(1 for pair in self.list if pair.state in _ACTIVE))
+
+    # --- timers
 
     def tick(self, now: float) -> None:
-        """Do what is due, and set :attr:`deadline` to when to call again."""
+        """Run everything that is due at ``now`` and update :attr:`deadline`."""
         if self._started_at is None or self._is_retired:
             return
         for transaction in self._transactions.expired(now):
             self._fail(transaction, now)
         for transaction in self._transactions.due(now):
-            transaction.sent_again(now)
+            transaction.note_retransmission(now)
             transaction.pair.requests_sent += 1
             pair = transaction.pair
             self._reply(pair.local.base, transaction.request, pair.remote.address)
@@ -375,12 +423,18 @@ class Checks:
         self.deadline = self._next_time(now)
 
     def _give_up_backups(self, now: float) -> None:
-        """Let pairs fail that work no more while another does: a NAT may leave many behind."""
+        """Fail valid pairs that stopped answering while the selected pair works.
+
+        A NAT that keeps creating mappings would otherwise leave many of them.
+        """
         liveness = self._liveness
         if liveness is None or liveness.health is not Health.CONNECTED:
             return
         for pair in self.list.valid:
-            if pair is not self.selected and now - max(pair.answered_at, liveness.since) >= CONSENT:
+            if (
+                pair is not self.selected
+                and now - max(pair.answered_at, liveness.since) >= CONSENT_TIMEOUT
+            ):
                 pair.state, pair.failed_at = PairState.FAILED, now
                 if pair is self.nominated:
                     self.nominated = None
@@ -389,8 +443,8 @@ class Checks:
         for pair in self.list:
             if (
                 pair.state is PairState.FAILED
-                and now - pair.failed_at >= RECHECK
-                and self._deserves_another_try(pair)
+                and now - pair.failed_at >= RECHECK_INTERVAL
+                and self._should_recheck(pair)
             ):
                 pair.state = PairState.WAITING
         if now < self._next_check_at or self._has_given_up:
@@ -403,13 +457,14 @@ class Checks:
 
     @property
     def _has_given_up(self) -> bool:
-        """Whether checks are made only for the other side's: nothing came of the own ones."""
+        """True if only triggered checks are sent, because ICE failed before any pair worked."""
         failed = self.state is IceState.FAILED and self._liveness is None
         return failed and not self.list.has_triggered
 
-    def _deserves_another_try(self, pair: Pair) -> bool:
+    def _should_recheck(self, pair: Pair) -> bool:
         if self._liveness is not None and self._liveness.health is not Health.CONNECTED:
-            # What was signalled may work again; an address that was only seen is one of the past.
+            # A signalled address may work again; a peer-reflexive one was a NAT mapping that is
+            # gone.
             return pair.remote.candidate.type != "prflx"
         return self.selected is not None and self.selected.is_relayed and not pair.is_relayed
 
@@ -418,25 +473,28 @@ class Checks:
         if not self.role.controlling or self._started_at is None:
             return
         for transaction in self._transactions.nominating():
-            if not self._is_dead(transaction.pair, now):
+            if not self._has_stopped_working(transaction.pair, now):
                 return
             self._transactions.remove(transaction)
-        working = [p for p in self.list if not (p.is_valid and self._is_dead(p, now))]
+        working = [p for p in self.list if not (p.is_valid and self._has_stopped_working(p, now))]
         nominated = self.nominated if self.nominated in working else None
-        outlook = Outlook(
+        progress = CheckProgress(
             elapsed=now - self._started_at,
             more_candidates=not (self.local_ended and self.remote_ended),
         )
-        self._decision = decide(working, nominated, outlook)
+        self._decision = decide(working, nominated, progress)
         if self._decision.nominate is not None:
             self._send_check(self._decision.nominate, Purpose.NOMINATION, now)
 
-    def _is_dead(self, pair: Pair, now: float) -> bool:
+    def _has_stopped_working(self, pair: Pair, now: float) -> bool:
         return pair.unanswered > 1 and now - pair.heard_at >= self.settings.limits.disconnected
 
     def _select(self, now: float) -> None:
-        """Choose what data goes over: what is nominated, if it works (RFC 8445 section 12.1)."""
-        working = [p for p in self.list.valid if not self._is_dead(p, now)]
+        """Select the pair for data: the nominated pair, or else the best valid one.
+
+        RFC 8445 section 12.1. Pairs that stopped working are passed over while another works.
+        """
+        working = [p for p in self.list.valid if not self._has_stopped_working(p, now)]
         best = best_of(working, controlling=self.role.controlling)
         if self.nominated is not None and (self.nominated in working or best is None):
             best = self.nominated
@@ -469,7 +527,7 @@ class Checks:
                 self._maybe_fail(now)
                 return
             self._liveness = Liveness(self.settings.limits, now)
-        self.state = STATE_OF[self._liveness.look(self.selected, now)]
+        self.state = STATE_OF[self._liveness.update(self.selected, now)]
         self.failure = Failure.PATH_LOST if self.state is IceState.FAILED else None
 
     def _maybe_fail(self, now: float) -> None:
@@ -478,7 +536,7 @@ class Checks:
             return
         elapsed = now - self._started_at
         self._fail_without_sockets()
-        if elapsed >= self.settings.ceiling:
+        if elapsed >= self.settings.checking_timeout:
             self._enter_failed(Failure.TOO_LONG)
         elif elapsed >= self.settings.patience and self.list.is_exhausted:
             self._enter_failed(Failure.NO_PAIR_WORKS)
@@ -488,21 +546,19 @@ class Checks:
         self.state, self.failure = IceState.FAILED, failure
 
     def _next_time(self, now: float) -> float:
-        times = [self._transactions.next_time()]
+        times = [self._transactions.next_deadline()]
         if self.list.has_next and not self._has_given_up:
             times.append(self._next_check_at)
-        if self._decision.look_again_in != float("inf"):
-            times.append(now + self._decision.look_again_in)
+        if self._decision.reconsider_after != float("inf"):
+            times.append(now + self._decision.reconsider_after)
         if self._liveness is not None:
-            times.append(self._liveness.next_look(self.selected, now))
+            times.append(self._liveness.next_update(self.selected, now))
             health = self._liveness.health
             times += [self._next_probe(pair, health, now) for pair in self.list.valid]
-            if any(
-                p.state is PairState.FAILED and self._deserves_another_try(p) for p in self.list
-            ):
-                times.append(now + RECHECK)
+            if any(p.state is PairState.FAILED and self._should_recheck(p) for p in self.list):
+                times.append(now + RECHECK_INTERVAL)
         elif self.state is IceState.CHECKING and self._started_at is not None:
-            for limit in (self.settings.patience, self.settings.ceiling):
+            for limit in (self.settings.patience, self.settings.checking_timeout):
                 if self._started_at + limit > now:
                     times.append(self._started_at + limit)
         return min(times)

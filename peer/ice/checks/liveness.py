@@ -1,8 +1,8 @@
-"""Whether a path that worked still does: probes, silence, consent. No I/O.
+"""Liveness and consent freshness of established paths (RFC 7675). No I/O.
 
-A path is probed with Binding requests, as browsers do: often when nothing is heard, seldom while
-packets come in. What is heard and answered decides between *connected*, *disconnected* and
-*failed*; that the other side still wants to receive is what an answer shows (RFC 7675).
+Paths are probed with Binding requests, as browsers do: frequently while nothing is received, rarely
+while packets arrive. Received packets and responses decide between *connected*, *disconnected* and
+*failed*. A response also renews the remote peer's consent to receive.
 """
 
 from dataclasses import dataclass
@@ -10,31 +10,32 @@ from enum import StrEnum
 
 from .pair import NEVER, Pair
 
-QUIET_INTERVAL = 0.5
-"""Seconds between probes while nothing is heard."""
+SILENT_PROBE_INTERVAL = 0.5
+"""Seconds between probes while nothing is received."""
 
-STEADY_INTERVAL = 2.5
-"""Seconds between probes while packets come in: that they go out as well is checked less often."""
+ACTIVE_PROBE_INTERVAL = 2.5
+"""Seconds between probes while packets arrive: only the outgoing direction is in question."""
 
-BACKUP_INTERVAL = 10.0
-"""Seconds between probes of valid pairs that carry nothing; below the 30 s after which the
-shortest-lived NAT bindings end (RFC 4787 REQ-5, RFC 8445 section 11)."""
+BACKUP_PROBE_INTERVAL = 10.0
+"""Seconds between probes of valid pairs that carry no data. Below 30 s, the shortest lifetime of
+NAT bindings (RFC 4787 REQ-5, RFC 8445 section 11)."""
 
-LOST_INTERVAL = 1.0
-"""Seconds between probes of a path that has failed: it may come back."""
+FAILED_PROBE_INTERVAL = 1.0
+"""Seconds between probes of a failed path, which may recover."""
 
-CONSENT = 30.0
-"""Seconds after the last answer for which data may be sent (RFC 7675 section 5.1)."""
+CONSENT_TIMEOUT = 30.0
+"""Seconds after the last response during which data may be sent (RFC 7675 section 5.1)."""
 
-UNANSWERED = 5
-"""Probes without an answer before a path over which packets still come in counts as one-way."""
+ONE_WAY_PROBES = 5
+"""Minimum number of unanswered probes before a path that still receives is considered one-way."""
 
-ONE_WAY = 5.0
-"""Seconds without an answer, likewise."""
+ONE_WAY_PERIOD = 5.0
+"""Minimum time in seconds since the last response before a path that still receives is considered
+one-way."""
 
 
 class Health(StrEnum):
-    """The state of a path that was established."""
+    """The state of an established path."""
 
     CONNECTED = "connected"
     DISCONNECTED = "disconnected"
@@ -42,12 +43,12 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How much silence means what, in seconds.
+class SilenceLimits:
+    """Durations of silence that change the health of a path, in seconds.
 
     Attributes:
-        disconnected: Silence before a path is *disconnected*.
-        failed: Seconds after that before it has *failed*.
+        disconnected: Silence after which a path is *disconnected*.
+        failed: Time in *disconnected* after which a path has *failed*.
     """
 
     disconnected: float = 1.5
@@ -55,38 +56,38 @@ class Limits:
 
 
 class Liveness:
-    """Follows the path in use.
+    """The health of the selected path.
 
     Args:
-        limits: How much silence means what.
-        now: The time, in seconds; the path works now.
+        limits: Silence after which the path is *disconnected* or *failed*.
+        now: Time of the start, in seconds; the path is *connected*.
     """
 
     STALL = 1.0
-    """Seconds without a look after which this process itself was stalled, which says nothing about
-    the path."""
+    """Seconds between two updates after which the process is assumed to have been stalled. Silence
+    during a stall is not evidence against the path."""
 
-    def __init__(self, limits: Limits, now: float) -> None:
+    def __init__(self, limits: SilenceLimits, now: float) -> None:
         self._limits = limits
         self.since = now
-        """When :attr:`health` last became what it is; *failed* follows on *disconnected*."""
-        self._looked_at = now
+        """Time when the path last became *connected* or *disconnected*."""
+        self._updated_at = now
         self._stalled_at = NEVER
         self.health = Health.CONNECTED
 
-    def look(self, pair: Pair | None, now: float) -> Health:
-        """Tell how the path is.
+    def update(self, pair: Pair | None, now: float) -> Health:
+        """Update and return the health.
 
         Args:
-            pair: The pair in use; ``None`` if its socket is gone.
+            pair: The selected pair; ``None`` if its socket is closed.
             now: The time, in seconds.
         """
-        if now - self._looked_at > self.STALL:
+        if now - self._updated_at > self.STALL:
             self._stalled_at = now
-        self._looked_at = now
+        self._updated_at = now
         works = pair is not None and not self._is_silent(pair, now) and not is_one_way(pair, now)
         if self.health is not Health.CONNECTED:
-            # Hearing something is not enough: whether the way out works, only an answer shows.
+            # A received packet is not enough: only a response proves the outgoing direction.
             works = works and pair is not None and pair.answered_at >= self.since
         if works:
             self._enter(Health.CONNECTED, now)
@@ -96,16 +97,16 @@ class Liveness:
             self.health = Health.FAILED
         return self.health
 
-    def next_look(self, pair: Pair | None, now: float) -> float:
-        """Return when something may change although nothing happens."""
+    def next_update(self, pair: Pair | None, now: float) -> float:
+        """Return the time at which the health may change without any packet."""
         if self.health is Health.FAILED:
-            return now + LOST_INTERVAL
+            return now + FAILED_PROBE_INTERVAL
         if self.health is Health.DISCONNECTED:
-            return min(now + QUIET_INTERVAL, self.since + self._limits.failed)
+            return min(now + SILENT_PROBE_INTERVAL, self.since + self._limits.failed)
         if pair is None:
             return now
         silent_at = max(pair.heard_at, self._stalled_at) + self._limits.disconnected
-        return min(silent_at, now + QUIET_INTERVAL)
+        return min(silent_at, now + SILENT_PROBE_INTERVAL)
 
     def _is_silent(self, pair: Pair, now: float) -> bool:
         return now - max(pair.heard_at, self._stalled_at) >= self._limits.disconnected
@@ -116,36 +117,36 @@ class Liveness:
 
 
 def is_one_way(pair: Pair, now: float) -> bool:
-    """Whether packets come in over a pair, and none get out."""
-    return pair.unanswered >= UNANSWERED and now - pair.answered_at >= ONE_WAY
+    """Return whether probes go unanswered for so long that the outgoing direction is broken."""
+    return pair.unanswered >= ONE_WAY_PROBES and now - pair.answered_at >= ONE_WAY_PERIOD
 
 
 def is_doubtful(pair: Pair, now: float) -> bool:
-    """Whether the path in use may be gone, so that others had better be looked at."""
-    return pair.unanswered > 0 and now - pair.heard_at >= 2 * QUIET_INTERVAL
+    """Return whether a pair has been silent for long enough to probe alternatives."""
+    return pair.unanswered > 0 and now - pair.heard_at >= 2 * SILENT_PROBE_INTERVAL
 
 
 def has_consent(pair: Pair, now: float) -> bool:
-    """Whether data may be sent over a pair (RFC 7675 section 5.1)."""
-    return now - pair.answered_at < CONSENT
+    """Return whether consent to send data over a pair is fresh (RFC 7675 section 5.1)."""
+    return now - pair.answered_at < CONSENT_TIMEOUT
 
 
 def next_probe(pair: Pair, health: Health, *, in_use: bool) -> float:
-    """Return when a valid pair is to be probed next.
+    """Return the time of the next probe of a valid pair.
 
     Args:
         pair: The pair.
-        health: How the path in use is.
-        in_use: Whether this pair is the path in use. The others are what is left if it is not
-            connected any more, and then probed as often.
+        health: Health of the selected path. While it is not *connected*, all valid pairs are
+            probed at the same rate, since any of them may replace it.
+        in_use: True if the pair is the selected path.
     """
     if health is Health.FAILED:
-        return pair.probed_at + LOST_INTERVAL
+        return pair.probed_at + FAILED_PROBE_INTERVAL
     if health is Health.DISCONNECTED:
-        return pair.probed_at + QUIET_INTERVAL
+        return pair.probed_at + SILENT_PROBE_INTERVAL
     if not in_use:
-        return pair.probed_at + BACKUP_INTERVAL
-    quiet = max(pair.heard_at, pair.probed_at) + QUIET_INTERVAL
+        return pair.probed_at + BACKUP_PROBE_INTERVAL
+    quiet = max(pair.heard_at, pair.probed_at) + SILENT_PROBE_INTERVAL
     if pair.unanswered:
-        return min(quiet, pair.probed_at + QUIET_INTERVAL)
-    return min(quiet, pair.probed_at + STEADY_INTERVAL)
+        return min(quiet, pair.probed_at + SILENT_PROBE_INTERVAL)
+    return min(quiet, pair.probed_at + ACTIVE_PROBE_INTERVAL)

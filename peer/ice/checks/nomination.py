@@ -1,8 +1,9 @@
-"""Which pair to nominate, and when: regular nomination with patience. No I/O.
+"""Nomination of a candidate pair by the controlling agent (RFC 8445 section 8.1.1). No I/O.
 
-RFC 8445 section 8.1.1 leaves it to the controlling side when it has seen enough. A direct path may
-need some more checks than a relay, which always works at once, so the better a pair is, the sooner
-it is taken. Data need not wait for it: it flows over the best valid pair (section 12.1).
+The RFC leaves the stopping criterion to the controlling agent. A relayed pair usually succeeds
+first, and a direct pair may need more checks. Each candidate type therefore has a minimum waiting
+time before it is accepted: the more direct the path, the shorter. Data does not wait for
+nomination; it is sent over the best valid pair (RFC 8445 section 12.1).
 """
 
 from collections.abc import Iterable
@@ -10,23 +11,27 @@ from dataclasses import dataclass
 
 from .pair import PENDING, Pair
 
-PATIENCE = {"host": 0.0, "srflx": 0.5, "prflx": 1.0, "relay": 2.0}
-"""Seconds after the checks began before a pair with a candidate of this type is settled for."""
+ACCEPTANCE_MIN_WAIT = {"host": 0.0, "srflx": 0.5, "prflx": 1.0, "relay": 2.0}
+"""Minimum time since the start of the checks before a pair with a candidate of this type is
+nominated while better pairs may still succeed, in seconds."""
 
 
-def patience(pair: Pair) -> float:
-    """Return how long to wait for something better than this pair, in seconds."""
-    return max(PATIENCE[pair.valid_local.type], PATIENCE.get(pair.remote.candidate.type, 0.0))
+def acceptance_min_wait(pair: Pair) -> float:
+    """Return the minimum time to wait for a better pair than this one, in seconds."""
+    return max(
+        ACCEPTANCE_MIN_WAIT[pair.valid_local.type],
+        ACCEPTANCE_MIN_WAIT.get(pair.remote.candidate.type, 0.0),
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
-    """What the controlling side knows when it decides.
+class CheckProgress:
+    """The progress of the checks, as input for a nomination decision.
 
     Attributes:
-        elapsed: Seconds since the checks began.
-        more_candidates: Whether either side may still come up with candidates.
-        controlling: Whether this side is the controlling one.
+        elapsed: Seconds since the start of the checks.
+        more_candidates: True if further local or remote candidates may arrive.
+        controlling: True if the local agent is controlling.
     """
 
     elapsed: float
@@ -36,48 +41,50 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do about nomination.
+    """A nomination decision.
 
     Attributes:
-        nominate: The pair to nominate now, if any.
-        look_again_in: Seconds after which to decide again; infinite if only events matter.
+        nominate: The pair to nominate now; ``None`` for none.
+        reconsider_after: Seconds until the next decision; infinite if only an event can change it.
     """
 
     nominate: Pair | None = None
-    look_again_in: float = float("inf")
+    reconsider_after: float = float("inf")
 
 
 def best_of(pairs: Iterable[Pair], *, controlling: bool) -> Pair | None:
-    """Return the pair with the highest priority, if there is any."""
+    """Return the pair with the highest priority; ``None`` if there is no pair."""
     return max(pairs, key=lambda pair: pair.priority(controlling=controlling), default=None)
 
 
-def decide(pairs: Iterable[Pair], nominated: Pair | None, outlook: Outlook) -> Decision:
-    """Decide what the controlling side nominates.
+def decide(pairs: Iterable[Pair], nominated: Pair | None, progress: CheckProgress) -> Decision:
+    """Decide which pair the controlling agent nominates.
 
     Args:
-        pairs: All pairs; valid ones that do not work any more are left out.
-        nominated: The pair nominated so far, if it still works.
-        outlook: What else is known.
+        pairs: All pairs except valid ones that have stopped working.
+        nominated: The nominated pair, if it still works.
+        progress: The progress of the checks.
     """
     everything = list(pairs)
     valid = [pair for pair in everything if pair.is_valid]
-    best = best_of(valid, controlling=outlook.controlling)
+    best = best_of(valid, controlling=progress.controlling)
     if best is None or best is nominated:
         return Decision()
     if nominated is not None:
-        # A path that works is left only for one that needs no relay.
+        # A working nomination is replaced only to get rid of a relay.
         return Decision(best if nominated.is_relayed and not best.is_relayed else None)
-    left = patience(best) - outlook.elapsed
-    if left <= 0 or not (outlook.more_candidates or _is_outdone(best, everything, outlook)):
+    remaining = acceptance_min_wait(best) - progress.elapsed
+    if remaining <= 0 or not (
+        progress.more_candidates or _has_pending_better_pair(best, everything, progress)
+    ):
         return Decision(best)
-    return Decision(look_again_in=left)
+    return Decision(reconsider_after=remaining)
 
 
-def _is_outdone(best: Pair, pairs: Iterable[Pair], outlook: Outlook) -> bool:
-    """Whether a pair that may still work would be preferred."""
-    mark = best.priority(controlling=outlook.controlling)
+def _has_pending_better_pair(best: Pair, pairs: Iterable[Pair], progress: CheckProgress) -> bool:
+    """Return whether a pair with a higher priority than ``best`` may still succeed."""
+    threshold = best.priority(controlling=progress.controlling)
     return any(
-        pair.state in PENDING and pair.priority(controlling=outlook.controlling) > mark
+        pair.state in PENDING and pair.priority(controlling=progress.controlling) > threshold
         for pair in pairs
     )

@@ -1,4 +1,4 @@
-"""Candidate pairs: their states, their order, and what is counted about each. No I/O."""
+"""Candidate pairs: states, priorities and statistics (RFC 8445 section 6.1.2). No I/O."""
 
 import ipaddress
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ NEVER = float("-inf")
 
 
 class PairState(StrEnum):
-    """The state of a check (RFC 8445 section 6.1.2.6), in the words of W3C webrtc-stats."""
+    """The state of a candidate pair (RFC 8445 section 6.1.2.6), as named by W3C webrtc-stats."""
 
     FROZEN = "frozen"
     WAITING = "waiting"
@@ -26,19 +26,20 @@ class PairState(StrEnum):
 
 
 PENDING = frozenset({PairState.FROZEN, PairState.WAITING, PairState.IN_PROGRESS})
-"""A pair of which nobody can say yet whether it works."""
+"""States of a pair whose check has neither succeeded nor failed."""
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Remote:
-    """A candidate of the other side, and where it is really reached.
+    """A remote candidate and its resolved transport address.
 
     Attributes:
-        candidate: The candidate as it was signalled; an mDNS name stays a name.
-        address: The address that packets go to and come from.
-        is_named: Whether the address is hidden behind an mDNS name.
-        has_checked: Whether an authentic check came from there.
-        scope: How far its address reaches.
+        candidate: The candidate as signalled; an mDNS name is kept.
+        address: The resolved address and port.
+        is_named: True if the signalled address is an mDNS name.
+        has_checked: True if an authentic check was received from the address.
+        version: IP version, 4 or 6.
+        scope: Scope of the address.
     """
 
     candidate: Candidate
@@ -55,24 +56,25 @@ class Remote:
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Pair:
-    """A local and a remote candidate, and what is known of the path between them.
+    """A candidate pair, with the state and the statistics of its path.
 
-    Times are seconds of the event loop's clock.
+    Times are in seconds of the event loop's clock; :data:`NEVER` if there was no such event.
 
     Attributes:
-        local: The candidate whose base sends: a host or a relayed one.
-        remote: The other side's.
-        state: The state of its check.
-        mapped: The local candidate of the valid pair (RFC 8445 section 7.2.5.3.2): what the other
-            side sees, behind a NAT a reflexive one. ``None`` before a check succeeded.
-        nominated: Whether it was nominated, and the nomination succeeded.
-        remote_nominated_at: When the other side last asked for it with USE-CANDIDATE.
-        triggered_by: The transaction of the check that last triggered one here.
-        failed_at: When its check failed.
-        heard_at: When anything last came over it.
-        answered_at: When a check over it was last answered.
-        probed_at: When a check over it was last sent.
-        unanswered: Checks sent since the last answer.
+        local: The local candidate that sends: a host or relayed candidate.
+        remote: The remote candidate.
+        state: The state of the pair's check.
+        mapped: The local candidate of the valid pair (RFC 8445 section 7.2.5.3.2): the address
+            that the remote peer sees, which is a reflexive one behind a NAT. ``None`` before a
+            check succeeds.
+        nominated: True after a successful nomination.
+        remote_nominated_at: Time of the last check with USE-CANDIDATE from the remote peer.
+        triggered_by: Transaction ID of the last received check that triggered one on this pair.
+        failed_at: Time when the check failed.
+        heard_at: Time of the last packet received on the pair: STUN or data.
+        answered_at: Time of the last response to a check.
+        probed_at: Time when the last check was sent.
+        unanswered: Number of checks sent since the last response.
     """
 
     local: LocalCandidate
@@ -110,32 +112,38 @@ class Pair:
 
     @property
     def valid_local(self) -> LocalCandidate:
-        """The local candidate as the other side sees it, as far as that is known."""
+        """The local candidate of the valid pair; before a check succeeds, :attr:`local`."""
         return self.mapped or self.local
 
     @property
     def is_valid(self) -> bool:
-        """Whether a check over it succeeded."""
+        """True if a check of the pair has succeeded."""
         return self.state is PairState.SUCCEEDED
 
     @property
     def is_relayed(self) -> bool:
-        """Whether a TURN server is in between."""
+        """True if the local or the remote candidate is relayed."""
         return "relay" in (self.local.type, self.remote.candidate.type)
 
     def priority(self, *, controlling: bool) -> int:
         """Return the pair's priority (RFC 8445 section 6.1.2.3)."""
-        own, others = self.valid_local.priority, self.remote.candidate.priority
-        g, d = (own, others) if controlling else (others, own)
+        local, remote = self.valid_local.priority, self.remote.candidate.priority
+        g, d = (local, remote) if controlling else (remote, local)
         return (min(g, d) << 32) + 2 * max(g, d) + (g > d)
 
     @property
     def kind(self) -> str:
-        """The types of its candidates, as ``srflx -> relay``: what a log may say of it."""
+        """The candidate types, such as ``srflx -> relay``, for logs that must not show
+        addresses."""
         return f"{self.valid_local.type} -> {self.remote.candidate.type}"
 
-    def answered(self, now: float, round_trip_time: float | None) -> None:
-        """Note an answered check."""
+    def record_response(self, now: float, round_trip_time: float | None) -> None:
+        """Record a response to a check.
+
+        Args:
+            now: Time of arrival.
+            round_trip_time: In seconds; ``None`` if it is unknown because of retransmissions.
+        """
         self.responses_received += 1
         self.heard_at = self.answered_at = now
         self.unanswered = 0
@@ -149,18 +157,19 @@ class Pair:
 
 
 def can_pair(local: LocalCandidate, remote: Remote) -> bool:
-    """Tell whether two candidates can form a pair (RFC 8445 section 6.1.2.2).
+    """Return whether two candidates can form a pair (RFC 8445 section 6.1.2.2).
 
-    Relaying to an mDNS candidate would show the TURN server the address that the name hides
-    (draft-ietf-mmusic-mdns-ice-candidates section 3.3.2). Loopback and link-local addresses are
-    checked only from such an address, unless a check came from there: signaling alone must not
-    have datagrams sent to what strangers cannot reach themselves.
+    A relayed candidate is not paired with an mDNS candidate: it would disclose the hidden address
+    to the TURN server (draft-ietf-mmusic-mdns-ice-candidates section 3.3.2). A loopback or
+    link-local remote address is paired only with a local address of the same scope, unless a check
+    was received from it: signaling alone must not direct datagrams at addresses that the remote
+    peer cannot reach itself.
     """
-    reaches = (
+    is_reachable = (
         remote.scope is Scope.GLOBAL or remote.has_checked or remote.scope is scope_of(local.host)
     )
     return (
-        reaches
+        is_reachable
         and remote.scope is not Scope.NONE
         and remote.candidate.component == local.component
         and remote.candidate.transport.lower() == local.transport

@@ -1,17 +1,17 @@
-"""What an ICE generation can be in, why it can fail, and how long it takes for either. No I/O."""
+"""ICE transport states, causes of failure, and settings of the connectivity checks. No I/O."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..configuration import MAX_REMOTES
-from .liveness import Health, Limits
-from .stun_transaction import DURATION
+from .liveness import Health, SilenceLimits
+from .stun_transaction import TRANSACTION_DURATION
 
 
 class IceState(StrEnum):
     """The state of an ICE transport (W3C webrtc-pc, RTCIceTransportState).
 
-    ``completed`` stands for W3C's ``connected`` as well, as it does in aiortc.
+    ``completed`` also covers W3C's ``connected``, as in aiortc.
     """
 
     NEW = "new"
@@ -27,32 +27,32 @@ STATE_OF = {
     Health.DISCONNECTED: IceState.DISCONNECTED,
     Health.FAILED: IceState.FAILED,
 }
-"""The state of a transport whose path is so."""
+"""The ICE transport state for each health of the selected path."""
 
 
 class Failure(StrEnum):
-    """Why there is no connection."""
+    """The cause of the state ``failed``."""
 
     NO_LOCAL_CANDIDATE = "no local candidate"
     NO_PAIR_WORKS = "no pair of candidates works"
     TOO_LONG = "no pair of candidates answered in time"
-    PATH_LOST = "the path does not work any more"
+    PATH_LOST = "the selected path stopped working"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the checks go about it; times are in seconds.
+    """Settings of the connectivity checks; times are in seconds.
 
     Attributes:
-        patience: Before this there is no failure for want of pairs (RFC 8863 section 4).
-        ceiling: After this there is, whatever is still pending.
-        longest_rto: The longest between two sends of one check.
-        limits: How much silence means what, once there is a path.
-        max_remotes: Candidates of the other side that are kept; more are ignored.
+        patience: Minimum time before an exhausted check list fails (RFC 8863 section 4).
+        checking_timeout: Time after which the checks fail even if pairs are still pending.
+        rto_cap: Upper bound of the retransmission timeout of a check.
+        limits: Silence after which an established path is ``disconnected`` or ``failed``.
+        max_remotes: Maximum number of remote candidates; further ones are ignored.
     """
 
-    patience: float = DURATION
-    ceiling: float = 60.0
-    longest_rto: float = 16.0
-    limits: Limits = field(default_factory=Limits)
+    patience: float = TRANSACTION_DURATION
+    checking_timeout: float = 60.0
+    rto_cap: float = 16.0
+    limits: SilenceLimits = field(default_factory=SilenceLimits)
     max_remotes: int = MAX_REMOTES

@@ -1,7 +1,7 @@
-"""STUN transactions over UDP: when to send again, and when to give up. No I/O.
+"""STUN transactions of connectivity checks: retransmission and timeout over UDP. No I/O.
 
-RFC 8489 section 6.2.1: a request is sent again after RTO, 2 RTO, 4 RTO …, and given up 39.5 s after
-it was first sent, with the default RTO of 0.5 s.
+RFC 8489 section 6.2.1: a request is retransmitted after RTO, 2 RTO, 4 RTO …. With the default RTO
+of 0.5 s, the transaction times out 39.5 s after the first transmission.
 """
 
 from collections.abc import Iterator
@@ -11,46 +11,48 @@ from enum import Enum, auto
 from .pair import Pair
 
 RTO = 0.5
-"""Seconds before a request is sent again for the first time (RFC 8445 section 14.3)."""
+"""Initial retransmission timeout, in seconds (RFC 8445 section 14.3)."""
 
-DURATION = 39.5
-"""Seconds after which an unanswered check has failed."""
+TRANSACTION_DURATION = 39.5
+"""Timeout of an unanswered check, in seconds."""
 
 PROBE_DURATION = 5.0
-"""Seconds for which the answer to a probe is still recognised."""
+"""Timeout of a probe, in seconds; a later response is ignored."""
 
 
 class Purpose(Enum):
-    """Why a check is made."""
+    """The purpose of a check."""
 
     CHECK = auto()
-    """To find out whether the pair works."""
+    """Validates the pair."""
 
     NOMINATION = auto()
-    """To nominate the pair (RFC 8445 section 8.1.1)."""
+    """Nominates the pair with USE-CANDIDATE (RFC 8445 section 8.1.1)."""
 
     PROBE = auto()
-    """To find out whether it still works; sent once (RFC 7675 section 5.1)."""
+    """Verifies consent and liveness of a valid pair; sent once (RFC 7675 section 5.1)."""
 
 
 @dataclass(slots=True, eq=False)
 class Transaction:
-    """One request that may still be answered.
+    """A pending request.
+
+    Times are in seconds of the event loop's clock.
 
     Attributes:
-        id: The transaction id.
-        pair: The pair that it is sent over.
-        purpose: Why.
+        id: The transaction ID.
+        pair: The candidate pair that the request is sent over.
+        purpose: The purpose of the check.
         request: The encoded request.
-        controlling: The role that it was made in.
-        started: When it was first sent.
-        again_at: When it is to be sent again; infinite if it is not.
-        until: When it is given up.
-        rto: Seconds until the next time.
-        longest: The longest that :attr:`rto` may grow.
-        sends: How often it was sent.
-        superseded: Whether another check of the pair has taken its place: it is not sent again, and
-            its failure means nothing (RFC 8445 section 7.3.1.4).
+        controlling: True if the request was made in the controlling role.
+        first_sent_at: Time of the first transmission.
+        retransmit_at: Time of the next retransmission; infinite if there is none.
+        expires_at: Time of the timeout.
+        rto: Current retransmission timeout, in seconds.
+        rto_cap: Upper bound of :attr:`rto`, in seconds.
+        transmissions: Number of transmissions.
+        superseded: True if another check of the pair has replaced this one. The request is not
+            retransmitted, and its timeout does not fail the pair (RFC 8445 section 7.3.1.4).
     """
 
     id: bytes
@@ -58,75 +60,82 @@ class Transaction:
     purpose: Purpose
     request: bytes
     controlling: bool
-    started: float
-    again_at: float
-    until: float
+    first_sent_at: float
+    retransmit_at: float
+    expires_at: float
     rto: float
-    longest: float
-    sends: int = 1
+    rto_cap: float
+    transmissions: int = 1
     superseded: bool = False
 
-    def sent_again(self, now: float) -> None:
-        """Note that the request was sent again; what a stalled process missed is not made up."""
-        self.sends += 1
-        self.rto = min(self.rto * 2, self.longest)
-        self.again_at = now + self.rto
+    def note_retransmission(self, now: float) -> None:
+        """Record a retransmission at ``now`` and schedule the next one.
+
+        Retransmissions missed while the process was stalled are skipped.
+        """
+        self.transmissions += 1
+        self.rto = min(self.rto * 2, self.rto_cap)
+        self.retransmit_at = now + self.rto
 
     def supersede(self) -> None:
-        """Stop sending; an answer still counts."""
+        """Stop retransmitting; a response is still accepted."""
         self.superseded = True
-        self.again_at = float("inf")
+        self.retransmit_at = float("inf")
 
     def round_trip_time(self, now: float) -> float | None:
-        """Return what the answer took, in seconds; ``None`` if it could be to any of several."""
-        return now - self.started if self.sends == 1 else None
+        """Return the round-trip time in seconds, for a response that arrives at ``now``.
+
+        After a retransmission the result is ``None``: the response cannot be attributed to one of
+        the transmissions (Karn's algorithm).
+        """
+        return now - self.first_sent_at if self.transmissions == 1 else None
 
 
 class Transactions:
-    """The requests that are under way."""
+    """The pending requests of a check list."""
 
     def __init__(self) -> None:
         self._by_id: dict[bytes, Transaction] = {}
 
     def add(self, transaction: Transaction) -> None:
-        """Note a request that is sent now."""
+        """Add a request that has just been sent."""
         self._by_id[transaction.id] = transaction
 
     def get(self, transaction_id: bytes) -> Transaction | None:
-        """Return the request with this id, if its answer is still waited for."""
+        """Return the pending request with this transaction ID; ``None`` if there is none."""
         return self._by_id.get(transaction_id)
 
     def remove(self, transaction: Transaction) -> None:
-        """Wait for it no longer."""
+        """Remove a request; later responses to it are ignored."""
         self._by_id.pop(transaction.id, None)
 
-    def of(self, pair: Pair) -> Iterator[Transaction]:
-        """Give the requests of a pair."""
+    def for_pair(self, pair: Pair) -> Iterator[Transaction]:
+        """Return the pending requests of a pair."""
         return (t for t in list(self._by_id.values()) if t.pair is pair)
 
     def nominating(self) -> list[Transaction]:
-        """Return the requests that nominate."""
+        """Return the pending nomination requests."""
         return [t for t in self._by_id.values() if t.purpose is Purpose.NOMINATION]
 
-    def forget(self, pair: Pair) -> None:
-        """Wait for no answer over this pair."""
-        for transaction in self.of(pair):
+    def remove_pair(self, pair: Pair) -> None:
+        """Remove all requests of a pair; later responses to them are ignored."""
+        for transaction in self.for_pair(pair):
             self.remove(transaction)
 
     def expired(self, now: float) -> list[Transaction]:
-        """Take out the requests that are given up by now."""
-        over = [t for t in self._by_id.values() if t.until <= now]
-        for transaction in over:
+        """Remove and return the requests that have timed out."""
+        timed_out = [t for t in self._by_id.values() if t.expires_at <= now]
+        for transaction in timed_out:
             self.remove(transaction)
-        return over
+        return timed_out
 
     def due(self, now: float) -> list[Transaction]:
-        """Return the requests that are to be sent again by now."""
-        return [t for t in self._by_id.values() if t.again_at <= now]
+        """Return the requests that are due for retransmission."""
+        return [t for t in self._by_id.values() if t.retransmit_at <= now]
 
-    def next_time(self) -> float:
-        """Return when there is something to do; infinite if there never is."""
+    def next_deadline(self) -> float:
+        """Return the time of the next retransmission or timeout; infinite if there is none."""
         return min(
-            (min(t.again_at, t.until) for t in self._by_id.values()),
+            (min(t.retransmit_at, t.expires_at) for t in self._by_id.values()),
             default=float("inf"),
         )

@@ -1,1 +1,1 @@
-"""Gathering of local candidates: interfaces, STUN servers, multicast DNS (RFC 8445 section 5.1)."""
+"""Candidate gathering: interfaces, STUN and TURN servers, multicast DNS (RFC 8445 section 5.1)."""

@@ -1,8 +1,8 @@
-"""Gathering: the candidates of one generation, from the machine and from every server.
+"""Gathering of host, server-reflexive and relayed candidates for one ICE generation.
 
-Host candidates come at once. Servers are asked all at the same time, each with its own deadline:
-one that is dead, refuses, or has a name that does not resolve costs only itself, and is reported as
-W3C's ``icecandidateerror`` has it.
+RFC 8445 section 5.1.1. Host candidates are available at once. All servers are queried concurrently,
+each with its own deadline, so a server that fails does not delay the others; it is reported as a
+W3C ``icecandidateerror``.
 """
 
 import asyncio
@@ -15,33 +15,33 @@ from aioice.ice import StunProtocol
 from ..._util.peer_logger import NamingLogger
 from ..configuration import IceConfiguration
 from ..server_urls import SERVER_UNREACHABLE, RTCPeerConnectionIceErrorEvent, Server, Transport
-from .host_candidates import SHARES_OF_PREFERENCE, HostSockets, gatherable
+from .host_candidates import PREFERENCE_STEP, HostSockets, gatherable
 from .interfaces import Kind, read_interfaces
 from .local_candidate import Foundations, LocalCandidate, network_type
 from .resolver import family, resolve
 from .server_query import (
     FAILURES,
     Allocation,
-    Relaying,
+    TurnAllocator,
     describe_failure,
     mapped_address,
     tls_context,
-    unusable,
+    unsupported,
 )
 
 logger = NamingLogger(__name__)
 
-KEEPALIVE = 15.0
-"""Seconds between two packets that keep a NAT's binding (RFC 8445 section 11)."""
+KEEPALIVE_INTERVAL = 15.0
+"""Seconds between two keep-alives of a NAT binding (RFC 8445 section 11)."""
 
-AGAIN = 0.5
-"""Seconds before a TURN server that was not reached is asked again."""
+RETRY_DELAY = 0.5
+"""Seconds before an unreachable TURN server is queried again."""
 
-LAST_CHANCE = 1.0
-"""Seconds that a server's other IP version has once one of them gave a relay."""
+SECOND_FAMILY_GRACE = 1.0
+"""Seconds that the allocation of the other IP version may still take after the first succeeded."""
 
 _RELAY_PREFERENCE = {Transport.UDP: 49151, Transport.TCP: 32767, Transport.TLS: 16383}
-"""Local preferences: each layer between server and client adds delay."""
+"""Highest local preferences of relayed candidates; TCP and TLS to the server add delay."""
 
 
 class Gathering:
@@ -50,17 +50,15 @@ class Gathering:
     Args:
         configuration: The settings. Under the ``relay`` policy there are no host candidates,
             and STUN servers are not asked (RFC 9429 section 3.5.3).
-        servers: Its STUN and TURN servers.
-        protocol_factory: Makes the protocol that speaks ICE over a socket or an allocation.
-        on_candidate: Called with each candidate as it is found. Whoever is called owns the
-            candidate's base from then on, and closes its transport; that a candidate is not wanted
-            any more is no mistake.
+        servers: The STUN and TURN servers.
+        protocol_factory: Creates the protocol for a socket or an allocation.
+        on_candidate: Called with each candidate as it is found. The callee owns the candidate's
+            base from then on and must close its transport, even if it does not use the candidate.
         on_error: Called for each server that gave no candidate, for STUN once for each socket.
-        on_relay_lost: Called with the base of a relay candidate and a sentence, if its server ends
-            the allocation before it is closed. Its transport is closed then.
-        credentials: Returns user name and password for a server; asked each time that a server
-            wants them, so that new ones can replace those that expire. By default what the server's
-            configuration says.
+        on_relay_lost: Called with the base of a relayed candidate and the reason if the allocation
+            ends before it is closed. The base's transport is then closed.
+        credentials: Returns user name and password; called for every challenge of a server, so that
+            expiring credentials can be replaced. By default those of the configuration.
     """
 
     def __init__(
@@ -94,7 +92,7 @@ class Gathering:
     async def open_host_sockets(self) -> None:
         """Open the sockets of the host candidates; never waits for the network.
 
-        Cancellation: safe; candidates that were reported stay open.
+        Cancellation: safe; the sockets of reported candidates stay open.
         """
         if self._relay_only:
             return
@@ -102,14 +100,15 @@ class Gathering:
         self._kinds = {str(address): address.kind for address in addresses}
         await self._hosts.open(addresses, self._take_host)
 
-    async def ask_servers(self, *, go_on: Callable[[], bool] = lambda: False) -> None:
-        """Ask all servers at the same time; returns when all have answered or were given up.
+    async def ask_servers(self, *, keep_trying: Callable[[], bool] = lambda: False) -> None:
+        """Query all servers concurrently; return when each has answered or timed out.
 
         Args:
-            go_on: Whether TURN servers that were not reached are asked again: in an outage their
-                answer is the first sign that it is over. It is reported once.
+            keep_trying: Returns whether to repeat the queries of unreachable TURN servers. During a
+                network outage their response is the first sign of its end. Each unreachable server
+                is reported once.
 
-        Cancellation: safe; allocations under way are given up.
+        Cancellation: safe; pending allocations are abandoned.
         """
         if not self._kinds:
             self._kinds = {str(address): address.kind for address in read_interfaces()}
@@ -117,26 +116,28 @@ class Gathering:
             for index, server in enumerate(self._servers):
                 if self._relay_only and not server.is_turn:
                     continue
-                job = self._ask_until_reached(server, index, go_on)
+                job = self._ask_until_reached(server, index, keep_trying)
                 group.create_task(job, name="icefloe-ask-server")
 
     async def keep_alive(self) -> None:
-        """Keep the NAT bindings of server-reflexive candidates until cancelled.
+        """Refresh the NAT bindings of server-reflexive candidates until cancelled.
 
-        Every 15 s a Binding request goes from each of their sockets to the server that told the
-        address (RFC 8445 section 11), so that the binding lives until a slow answer comes.
+        Every 15 s each of their sockets sends a Binding request to the STUN server that reported
+        the address (RFC 8445 section 11), so that the binding persists until a late answer.
+
+        Cancellation: safe.
         """
         while True:
-            await asyncio.sleep(KEEPALIVE)
+            await asyncio.sleep(KEEPALIVE_INTERVAL)
             self._mapped = {key: None for key in self._mapped if not key[0].transport.is_closing()}
             async with asyncio.TaskGroup() as group:
                 for base, server in self._mapped:
-                    group.create_task(_remind(base, server), name="icefloe-keep-alive")
+                    group.create_task(_refresh_nat_binding(base, server), name="icefloe-keep-alive")
 
     async def close(self) -> None:
-        """Take back the mDNS names; sockets belong to who was told of them.
+        """Withdraw the mDNS names; a second call does nothing.
 
-        A second call does nothing.
+        The sockets are not closed: they belong to the receiver of ``on_candidate``.
         """
         await self._hosts.names.close()
 
@@ -145,9 +146,9 @@ class Gathering:
     def _take_host(self, candidate: LocalCandidate) -> None:
         if candidate.type == "host":
             self._bases.append(candidate.base)
-        self._take(candidate)
+        self._report_candidate(candidate)
 
-    def _take(self, candidate: LocalCandidate) -> None:
+    def _report_candidate(self, candidate: LocalCandidate) -> None:
         """Report a candidate unless it is redundant (RFC 8445 section 5.1.3)."""
         announced = candidate.announced()
         addresses = {(candidate.host, candidate.port, candidate.base)}
@@ -157,38 +158,44 @@ class Gathering:
             self._found |= addresses
             self._on_candidate(candidate)
 
-    def _report(self, server: Server, code: int, text: str, base: StunProtocol | None) -> None:
+    def _report_error(
+        self, server: Server, code: int, text: str, base: StunProtocol | None
+    ) -> None:
         if server in self._unreached:
             return
         if code == SERVER_UNREACHABLE and server.is_turn:
             self._unreached.add(server)
-        event = RTCPeerConnectionIceErrorEvent(server.url, code, text, *_shown(base))
+        event = RTCPeerConnectionIceErrorEvent(server.url, code, text, *_announced_address(base))
         logger.info("no candidate from %s: %d %s", event.url, event.errorCode, event.errorText)
         self._on_error(event)
 
     # --- servers
 
     async def _ask_until_reached(
-        self, server: Server, index: int, go_on: Callable[[], bool]
+        self, server: Server, index: int, keep_trying: Callable[[], bool]
     ) -> None:
         reached = await self._ask(server, index)
-        while not reached and server in self._unreached and go_on():
-            await asyncio.sleep(AGAIN)
+        while not reached and server in self._unreached and keep_trying():
+            await asyncio.sleep(RETRY_DELAY)
             reached = await self._ask(server, index)
 
     async def _ask(self, server: Server, index: int) -> bool:
-        """Ask a server; return whether a TURN server gave a relay."""
+        """Query a server.
+
+        Returns:
+            ``True`` if a TURN server created an allocation, or if the URL is unsupported.
+        """
         timeout = self._configuration.server_timeout
         deadline = asyncio.get_running_loop().time() + timeout
-        if problem := unusable(server):
-            self._report(server, SERVER_UNREACHABLE, problem, None)
-            return True  # asking again would change nothing
+        if problem := unsupported(server):
+            self._report_error(server, SERVER_UNREACHABLE, problem, None)
+            return True  # a retry would not change it
         try:
             async with asyncio.timeout_at(deadline):
                 addresses = await resolve(server.host, server.port)
                 context = await self._context_for(server)
         except FAILURES as error:
-            self._report(server, *describe_failure(error, timeout), None)
+            self._report_error(server, *describe_failure(error, timeout), None)
             return False
         if server.is_turn:
             return await self._ask_turn(server, index, addresses, context, deadline)
@@ -212,8 +219,8 @@ class Gathering:
                     group.create_task(job, name="icefloe-ask-stun")
         if self._bases and not asked:
             versions = " and ".join(f"IPv{v}" for v in sorted({family(a) for a in addresses}))
-            text = f"it has {versions} only, and this machine has not"
-            self._report(server, SERVER_UNREACHABLE, text, None)
+            text = f"the server has only {versions} addresses, and this machine has none"
+            self._report_error(server, SERVER_UNREACHABLE, text, None)
 
     async def _ask_stun_from(
         self, base: StunProtocol, server: Server, addresses: list[str], deadline: float
@@ -223,7 +230,7 @@ class Gathering:
                 mapped, address = await mapped_address(base, addresses, server.port)
         except FAILURES as error:
             failure = describe_failure(error, self._configuration.server_timeout)
-            self._report(server, *failure, base)
+            self._report_error(server, *failure, base)
             return
         local = base.local_candidate
         assert isinstance(local, LocalCandidate)
@@ -233,14 +240,14 @@ class Gathering:
             foundation=self._foundations.of("srflx", "udp", local.host, address),
             type="srflx",
             address=mapped,
-            local_preference=max(local.local_preference - share * SHARES_OF_PREFERENCE, 0),
+            local_preference=max(local.local_preference - share * PREFERENCE_STEP, 0),
             related=(local.host, local.port),
             url=server.url,
             network_type=local.network_type,
-            hides_related=_shown(base) == (None, None),
+            hides_related=_announced_address(base) == (None, None),
         )
         self._mapped[base, (address, server.port)] = None
-        self._take(candidate)
+        self._report_candidate(candidate)
 
     async def _ask_turn(
         self,
@@ -250,7 +257,7 @@ class Gathering:
         context: ssl.SSLContext | None,
         deadline: float,
     ) -> bool:
-        relaying = Relaying(
+        allocator = TurnAllocator(
             server,
             addresses,
             context=context,
@@ -266,7 +273,7 @@ class Gathering:
         async def ask(version: int) -> None:
             try:
                 async with asyncio.timeout_at(deadline) as limits[version]:
-                    allocation = await relaying.allocate(version)
+                    allocation = await allocator.allocate(version)
             except FAILURES as error:
                 failures.append(error)
                 return
@@ -275,16 +282,16 @@ class Gathering:
             succeeded.set()
             for limit in limits.values():
                 if not limit.expired():
-                    limit.reschedule(min(deadline, loop.time() + LAST_CHANCE))
+                    limit.reschedule(min(deadline, loop.time() + SECOND_FAMILY_GRACE))
             self._take_relay(allocation, server, index * 2 + (version == 4))
 
         limits: dict[int, asyncio.Timeout] = {}
         async with asyncio.TaskGroup() as group:
-            for version in relaying.wanted():
+            for version in allocator.address_families():
                 group.create_task(ask(version), name=f"icefloe-ask-turn-ipv{version}")
         if not succeeded.is_set():
             failure = describe_failure(failures[-1], self._configuration.server_timeout)
-            self._report(server, *failure, None)
+            self._report_error(server, *failure, None)
         return succeeded.is_set()
 
     def _take_relay(self, allocation: Allocation, server: Server, rank: int) -> None:
@@ -304,11 +311,11 @@ class Gathering:
             hides_related=self._relay_only,
         )
         protocol.local_candidate = candidate
-        self._take(candidate)
+        self._report_candidate(candidate)
 
 
-def _shown(base: StunProtocol | None) -> tuple[str | None, int | None]:
-    """Return the address and port of a socket as far as the other side is told of them."""
+def _announced_address(base: StunProtocol | None) -> tuple[str | None, int | None]:
+    """Return a socket's address and port; ``None`` for both if they are hidden from the peer."""
     local = base.local_candidate if base is not None else None
     announced = local.announced() if isinstance(local, LocalCandidate) else None
     if local is None or announced is None or announced.host != local.host:
@@ -316,9 +323,9 @@ def _shown(base: StunProtocol | None) -> tuple[str | None, int | None]:
     return local.host, local.port
 
 
-async def _remind(base: StunProtocol, server: tuple[str, int]) -> None:
+async def _refresh_nat_binding(base: StunProtocol, server: tuple[str, int]) -> None:
     request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
     try:
         await base.request(request, server, retransmissions=1)
     except (OSError, stun.TransactionError) as error:
-        logger.debug("no answer to a keepalive from %s: %s", server, error)
+        logger.debug("%s did not answer a keep-alive: %s", server, error)

@@ -1,4 +1,4 @@
-"""Trying several ways to one goal: the first that works is taken, and a slow one delays none."""
+"""Happy Eyeballs: staggered concurrent attempts, of which the first success wins (RFC 8305)."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -14,24 +14,25 @@ async def first_to_succeed(
     discard: Callable[[T], None],
     failures: tuple[type[Exception], ...],
 ) -> T:
-    """Begin one attempt after the other until one succeeds, as RFC 8305 section 5 has it.
+    """Start attempts one after the other until one succeeds (RFC 8305 section 5).
 
-    The next begins when the latest has failed, or after a delay; those under way go on.
+    The next attempt starts when one has failed, or after ``delay``; earlier attempts go on.
 
     Args:
-        attempts: What to try, the most preferred first.
-        delay: Seconds that an attempt has to itself.
-        discard: Called with the outcome of an attempt that succeeded too late.
-        failures: The errors that mean that an attempt did not work.
+        attempts: The attempts, the most preferred first.
+        delay: Seconds between the starts of two attempts (the Connection Attempt Delay).
+        discard: Called with the result of an attempt that succeeded too late.
+        failures: The exceptions that count as the failure of an attempt.
 
     Returns:
-        The outcome of the first attempt that succeeds.
+        The result of the first attempt that succeeds.
 
     Raises:
-        Exception: What the first attempt that failed raised, if all of them do; any error that is
-            not among ``failures``, at once.
+        Exception: The first failure, if all attempts fail. An exception that is not among
+            ``failures`` is raised at once.
+        ValueError: There are no attempts.
 
-    Cancellation: safe; attempts under way are cancelled, and it waits for that.
+    Cancellation: safe; running attempts are cancelled and awaited.
     """
     waiting = list(attempts)
     running: set[asyncio.Task[T]] = set()
@@ -53,7 +54,7 @@ async def first_to_succeed(
                 if not isinstance(error, failures):
                     raise error
                 failure = failure or error
-        raise failure or ValueError("nothing to try")
+        raise failure or ValueError("there are no attempts")
     finally:
         for task in running:
             task.cancel()

@@ -1,4 +1,4 @@
-"""Host candidates: one UDP socket on each local address, and what the other side is told of it."""
+"""Host candidates: one UDP socket per local address, with mDNS names and external addresses."""
 
 import ipaddress
 import random
@@ -19,18 +19,19 @@ from .multicast_dns import MulticastDns
 
 logger = get_logger(__name__)
 
-SHARES_OF_PREFERENCE = 256
-"""How far apart the local preferences of one base's candidates are, so that those of different
-bases never meet: more than there are addresses."""
+PREFERENCE_STEP = 256
+"""Difference between the local preferences of two server-reflexive candidates of one base. It is
+greater than the number of addresses, so candidates of different bases never have equal
+preferences."""
 
 
 def gatherable(configuration: IceConfiguration) -> tuple[Address, ...]:
-    """Return the machine's addresses that a connection may gather on, the most preferred first."""
+    """Return the addresses to gather host candidates on, the most preferred first."""
     return choose(read_interfaces(), configuration.selection)
 
 
 class Names:
-    """mDNS names that stand for local addresses, published while they are in use.
+    """mDNS names for local addresses, published while they are in use.
 
     draft-ietf-mmusic-mdns-ice-candidates section 3.1: a random name for each address.
     """
@@ -44,7 +45,7 @@ class Names:
         """Publish a name for an address.
 
         Returns:
-            The name; ``None`` if this machine can't do multicast DNS.
+            The name; ``None`` if multicast DNS is unavailable.
         """
         if address in self._names:
             return self._names[address]
@@ -53,13 +54,17 @@ class Names:
             self._responder = await self._multicast.open()
             await self._responder.publish(name, address)
         except OSError as error:
-            logger.info("no mDNS name for %s, so it is not announced: %s", address, error)
+            logger.info(
+                "multicast DNS unavailable, so the host candidate %s is not announced: %s",
+                address,
+                error,
+            )
             return None
         self._names[address] = name
         return name
 
     async def close(self) -> None:
-        """Take the names back; a second call does nothing."""
+        """Withdraw the names; a second call does nothing."""
         if self._responder is None:
             return
         for name in self._names.values():
@@ -70,12 +75,12 @@ class Names:
 
 
 class HostSockets:
-    """Opens the sockets of host candidates as a configuration has it.
+    """Opens the sockets of the host candidates.
 
     Args:
         configuration: The settings.
-        foundations: Those of the generation.
-        protocol_factory: Makes the protocol of each socket.
+        foundations: The foundations of the generation.
+        protocol_factory: Creates the protocol of each socket.
     """
 
     def __init__(
@@ -91,13 +96,13 @@ class HostSockets:
         self.names = Names()
 
     async def open(self, addresses: tuple[Address, ...], found: Callable[..., None]) -> None:
-        """Open a socket on each address; one that can't be used costs only itself.
+        """Open a socket on each address; addresses that cannot be bound are skipped.
 
         Args:
             addresses: The addresses, the most preferred first.
-            found: Called with each candidate, at once.
+            found: Called with each candidate as soon as its socket is open.
 
-        Cancellation: safe; those found already stay open.
+        Cancellation: safe; the sockets of reported candidates stay open.
         """
         for rank, address in enumerate(addresses):
             protocol = await self._bind(str(address))
@@ -123,7 +128,7 @@ class HostSockets:
         return None
 
     def _ports(self) -> Iterator[int]:
-        """Yield the ports to try; beginning anywhere, so that many connections find one soon."""
+        """Yield the ports to try, from a random one: with many connections most ports are taken."""
         if self._configuration.port_range is None:
             yield 0
             return
@@ -140,11 +145,11 @@ class HostSockets:
         external = self._external.get(local[0]) or self._external.get(address.ip.version)
         as_host = external is not None and self._configuration.external_as_host
         hides = self._configuration.hide_host_addresses
-        told: str | None = local[0]
+        announced: str | None = local[0]
         if as_host:
-            told = external
+            announced = external
         elif hides:
-            told = await self.names.publish(local[0])
+            announced = await self.names.publish(local[0])
         candidates = [
             LocalCandidate(
                 base=protocol,
@@ -153,7 +158,7 @@ class HostSockets:
                 address=local,
                 local_preference=preference,
                 network_type=network_type(address.kind),
-                announced_host=told,
+                announced_host=announced,
             )
         ]
         if external is not None and not as_host:

@@ -1,7 +1,7 @@
-"""Watching the machine's addresses: a Wi-Fi that comes, a cable that goes, a VPN that starts.
+"""Monitor for changes of the machine's IP addresses (network interface changes, roaming, VPNs).
 
-Linux tells of changes through a netlink socket; elsewhere, and where a sandbox refuses that, the
-addresses are looked at every few seconds. One monitor serves all connections of an event loop.
+Linux reports changes through a netlink socket. On other systems, and in sandboxes without netlink,
+the addresses are polled every few seconds. One monitor serves all connections of an event loop.
 """
 
 import asyncio
@@ -17,48 +17,48 @@ from .interfaces import Address, Selection, choose, read_interfaces
 
 logger = get_logger(__name__)
 
-QUIET = 0.05
-"""Seconds without a further notice before the addresses are looked at: changes come in bursts."""
+DEBOUNCE_DELAY = 0.05
+"""Seconds without a further notification before the addresses are read: changes come in bursts."""
 
-LONGEST = 0.5
-"""Seconds after which they are looked at although the notices go on."""
+DEBOUNCE_CAP = 0.5
+"""Seconds after the first notification when the addresses are read even if the burst goes on."""
 
 POLL_INTERVAL = 3.0
-"""Seconds between two looks where the system tells nothing."""
+"""Seconds between two polls on systems without notifications."""
 
 _RTMGRP_LINK, _RTMGRP_IPV4_IFADDR, _RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
-"""linux/rtnetlink.h."""
+"""Multicast groups of linux/rtnetlink.h."""
 
-_RECEIVE = 65536
-"""Bytes read at once; what a notice says does not matter, only that it came."""
+_RECEIVE_SIZE = 65536
+"""Bytes to read from the netlink socket at once; the content of a notification is ignored."""
 
 OnChange = Callable[[frozenset[Address]], None]
 
 
 class Debounce:
-    """When a burst of notices is over; no I/O, the time is given.
+    """Debouncing of notifications. No I/O; the caller passes in the time in seconds.
 
     Args:
-        quiet: Seconds without a notice that end a burst.
-        longest: Seconds after which a burst counts as ended at the latest.
+        quiet: Seconds without a notification after which a burst has ended.
+        longest: Maximum duration of a burst in seconds.
     """
 
-    def __init__(self, quiet: float = QUIET, longest: float = LONGEST) -> None:
+    def __init__(self, quiet: float = DEBOUNCE_DELAY, longest: float = DEBOUNCE_CAP) -> None:
         self._quiet = quiet
         self._longest = longest
         self._first: float | None = None
         self.deadline: float | None = None
-        """When to look; ``None`` if nothing happened."""
+        """Time of the end of the burst; ``None`` if there is no burst."""
 
     def notice(self, now: float) -> float:
-        """Take a notice and return the new deadline."""
+        """Record a notification and return the new deadline."""
         if self._first is None:
             self._first = now
         self.deadline = min(now + self._quiet, self._first + self._longest)
         return self.deadline
 
     def is_due(self, now: float) -> bool:
-        """Whether it is time to look; if so, the burst is over."""
+        """Return whether the burst has ended; if so, reset."""
         if self.deadline is None or now < self.deadline:
             return False
         self._first = self.deadline = None
@@ -73,11 +73,11 @@ class _Watch:
 
 
 class AddressMonitor:
-    """Tells when the addresses that ICE may gather on change; see :func:`watch`.
+    """Reports changes of the addresses that ICE may gather on; see :func:`watch`.
 
     Args:
-        read: Reads the machine's addresses.
-        use_netlink: Whether to ask the kernel for notices, if it has them.
+        read: Returns the machine's addresses.
+        use_netlink: True to use netlink notifications where they are available.
     """
 
     def __init__(
@@ -93,24 +93,24 @@ class AddressMonitor:
         self._timer: asyncio.TimerHandle | None = None
         self._socket = _open_netlink() if use_netlink else None
         if self._socket is not None:
-            self._loop.add_reader(self._socket, self._noticed)
+            self._loop.add_reader(self._socket, self._on_netlink)
         else:
             self._poll_later()
 
     @property
     def polls(self) -> bool:
-        """Whether it looks by itself, because the system tells nothing."""
+        """True if the addresses are polled, because there are no notifications."""
         return self._socket is None
 
     def add(self, selection: Selection, callback: OnChange) -> Callable[[], None]:
-        """Call back with the new set whenever the chosen addresses change.
+        """Call ``callback`` with the new set whenever the selected addresses change.
 
         Args:
-            selection: Which addresses count.
-            callback: Called from the event loop; what it raises is logged.
+            selection: The selection of interfaces and addresses.
+            callback: Called from the event loop; its exceptions are logged.
 
         Returns:
-            A function that ends it; calling it again does nothing.
+            A function that removes the callback; a second call does nothing.
         """
         watch = _Watch(selection, callback, frozenset(choose(self._read(), selection)))
         self._watches.append(watch)
@@ -123,11 +123,14 @@ class AddressMonitor:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody watches."""
+        """True if there is no callback."""
         return not self._watches
 
     def close(self) -> None:
-        """Free the socket; a second call does nothing. Works after the loop was closed, too."""
+        """Close the netlink socket; a second call does nothing.
+
+        Also works after the event loop has been closed.
+        """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -138,42 +141,42 @@ class AddressMonitor:
             self._socket = None
         self._watches.clear()
 
-    def _noticed(self) -> None:
+    def _on_netlink(self) -> None:
         assert self._socket is not None
         try:
-            self._socket.recv(_RECEIVE)
+            self._socket.recv(_RECEIVE_SIZE)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            # ENOBUFS: notices were lost, so there was at least one.
+            # ENOBUFS: notifications were lost, so there was at least one.
             logger.debug("netlink: %s", error)
         now = self._loop.time()
         deadline = self._debounce.notice(now)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(deadline - now, self._look_if_due)
+        self._timer = self._loop.call_later(deadline - now, self._read_if_due)
 
-    def _look_if_due(self) -> None:
+    def _read_if_due(self) -> None:
         self._timer = None
         now = self._loop.time()
         if self._debounce.is_due(now):
-            self._look()
+            self._read_and_notify()
         elif self._debounce.deadline is not None:
-            # A clock that is coarser than the timer.
-            self._timer = self._loop.call_later(self._debounce.deadline - now, self._look_if_due)
+            # The timer fired early because the clock is coarse.
+            self._timer = self._loop.call_later(self._debounce.deadline - now, self._read_if_due)
 
     def _poll_later(self) -> None:
         self._timer = self._loop.call_later(POLL_INTERVAL, self._poll)
 
     def _poll(self) -> None:
         self._poll_later()
-        self._look()
+        self._read_and_notify()
 
-    def _look(self) -> None:
+    def _read_and_notify(self) -> None:
         try:
             found = self._read()
         except OSError as error:
-            logger.warning("the network interfaces can't be read: %s", error)
+            logger.warning("cannot read the network interfaces: %s", error)
             return
         for watch in list(self._watches):
             chosen = frozenset(choose(found, watch.selection))
@@ -184,7 +187,7 @@ class AddressMonitor:
             try:
                 watch.callback(chosen)
             except Exception:
-                # One connection's mistake must not keep the news from the others.
+                # An error of one connection must not affect the others.
                 logger.exception("a callback for changed addresses raised")
 
 
@@ -192,18 +195,18 @@ _monitors: dict[asyncio.AbstractEventLoop, AddressMonitor] = {}
 
 
 def watch(selection: Selection, callback: OnChange) -> Callable[[], None]:
-    """Call back with the new set whenever the addresses that may be gathered on change.
+    """Call ``callback`` with the new set whenever the addresses that ICE may gather on change.
 
-    All who watch from one event loop share a socket, which is closed with the last of them.
+    All callbacks of an event loop share one netlink socket, which is closed with the last of them.
 
     Args:
-        selection: Which addresses count, see
+        selection: The selection of interfaces and addresses, see
             :attr:`~icefloe.peer.configuration.PeerConfiguration.selection`.
-        callback: Called from the event loop, at most a few times a second; what it raises is
+        callback: Called from the event loop, at most a few times a second; its exceptions are
             logged.
 
     Returns:
-        A function that ends it; calling it again does nothing.
+        A function that removes the callback; a second call does nothing.
     """
     for gone in [loop for loop in _monitors if loop.is_closed()]:
         _monitors.pop(gone).close()
@@ -223,19 +226,20 @@ def watch(selection: Selection, callback: OnChange) -> Callable[[], None]:
 
 
 def _open_netlink() -> socket.socket | None:
-    """Return a socket that is readable when an address or a link changes; ``None`` without one."""
+    """Return a netlink socket for changes of addresses and links; ``None`` if unavailable."""
     if sys.platform != "linux":
         return None
     try:
         sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
     except OSError as error:
-        logger.info("no netlink here, so addresses are polled: %s", error)
+        logger.info("netlink unavailable, polling the addresses: %s", error)
         return None
     try:
         sock.setblocking(False)
         sock.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR))
     except OSError as error:
         sock.close()
-        logger.info("netlink refused, so addresses are polled: %s", os.strerror(error.errno or 0))
+        reason = os.strerror(error.errno or 0)
+        logger.info("netlink subscription refused, polling the addresses: %s", reason)
         return None
     return sock

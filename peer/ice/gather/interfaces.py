@@ -1,7 +1,6 @@
-"""The machine's network interfaces, and which of their addresses ICE should gather on.
+"""Enumeration of network interfaces, and selection of the addresses that ICE gathers on.
 
-Reading the system is one function, :func:`read_interfaces`; choosing and ranking among what it
-found is another, :func:`choose`, which does no I/O.
+:func:`read_interfaces` reads the system; :func:`choose` selects and ranks addresses without I/O.
 """
 
 import fnmatch
@@ -28,20 +27,20 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_ADDRESSES = 24
-"""Addresses gathered on; a host of containers has hundreds, and RFC 8445 section 6.1.2.5 would
-have most of their pairs dropped. The lowest ranks are left out."""
+"""Maximum number of addresses to gather on; those of the lowest rank are left out. A container host
+has hundreds, and the limit of pairs (RFC 8445 section 6.1.2.5) would drop most of them."""
 
 _SYSFS = Path("/sys/class/net")
 _IF_INET6 = Path("/proc/net/if_inet6")
 
-# Of linux/sockios.h, linux/if.h and linux/if_addr.h.
+# Constants of linux/sockios.h, linux/if.h and linux/if_addr.h.
 _SIOCGIFFLAGS = 0x8913
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
 _IFA_F_TEMPORARY, _IFA_F_DADFAILED, _IFA_F_DEPRECATED, _IFA_F_TENTATIVE = 0x01, 0x08, 0x20, 0x40
 
 
 class Kind(StrEnum):
-    """What an interface is, as far as the choice of a path goes."""
+    """The kind of a network interface, for ranking."""
 
     ETHERNET = "ethernet"
     WIFI = "wifi"
@@ -50,17 +49,17 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
     VPN = "vpn"
     CONTAINER = "container"
-    """A bridge to containers or virtual machines of this machine: nobody else can reach it."""
+    """A bridge to local containers or virtual machines, unreachable for other machines."""
     LOOPBACK = "loopback"
 
 
 _TIERS = (
     (Kind.ETHERNET, Kind.WIFI, Kind.UNKNOWN, Kind.CELLULAR, Kind.BLUETOOTH),
-    (Kind.VPN,),  # RFC 8445 section 5.1.2.2: a tunnel is the longer way to what it also reaches
+    (Kind.VPN,),  # RFC 8445 section 5.1.2.2: a tunnel is the longer path to the same network
     (Kind.CONTAINER,),
     (Kind.LOOPBACK,),
 )
-"""Kinds by preference: every address of one tier comes before those of the next."""
+"""Kinds by preference: all addresses of a tier rank before those of the next tier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +68,10 @@ class Address:
 
     Attributes:
         ip: The address.
-        prefix: Length of its network's prefix, in bits.
+        prefix: Length of the network's prefix in bits.
         interface: Name of the interface.
-        kind: What the interface is.
-        temporary: Whether it is a temporary IPv6 address (RFC 8981), made to be shown.
+        kind: Kind of the interface.
+        temporary: True for a temporary IPv6 address (RFC 8981), which protects privacy.
     """
 
     ip: IPAddress
@@ -87,16 +86,16 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which interfaces and addresses may be gathered on.
+    """The interfaces and addresses that ICE may gather on.
 
     Attributes:
-        interfaces: Patterns of names with the wildcards of a shell; one that begins with ``!``
-            leaves out what it matches. Or a function that is given the name.
-        addresses: Networks such as ``10.0.0.0/8``; likewise ``!10.0.0.0/8``.
-        loopback: Whether loopback counts although there is something else.
+        interfaces: Shell patterns of interface names; a pattern that begins with ``!`` excludes its
+            matches. Or a function that returns whether to use the interface with a given name.
+        addresses: Networks such as ``10.0.0.0/8``; ``!10.0.0.0/8`` excludes a network.
+        loopback: True to use loopback addresses even if there are others.
 
     Raises:
-        ValueError: An entry of ``addresses`` is no network, or one of ``interfaces`` is empty.
+        ValueError: An entry of ``addresses`` is not a network, or one of ``interfaces`` is empty.
     """
 
     interfaces: Sequence[str] | Callable[[str], bool] = ()
@@ -114,7 +113,7 @@ class Selection:
         object.__setattr__(self, "_networks", networks)
 
     def allows(self, address: Address) -> bool:
-        """Whether an address may be gathered on; loopback is not looked at."""
+        """Return whether ``interfaces`` and ``addresses`` allow an address."""
         return self._allows_interface(address.interface) and self._allows_ip(address.ip)
 
     def _allows_interface(self, name: str) -> bool:
@@ -130,7 +129,11 @@ class Selection:
 
 
 def _passes(entries: Iterable[tuple[bool, bool]]) -> bool:
-    """Take pairs of whether an entry denies and whether it matches; a denial outweighs all."""
+    """Evaluate the entries of a filter: an exclusion takes precedence over everything.
+
+    Args:
+        entries: For each entry, whether it is an exclusion and whether it matches.
+    """
     allowed, limited = False, False
     for denies, matches in entries:
         if denies and matches:
@@ -143,14 +146,14 @@ def _passes(entries: Iterable[tuple[bool, bool]]) -> bool:
 def choose(found: Iterable[Address], selection: Selection) -> tuple[Address, ...]:
     """Choose the addresses to gather on, the most preferred first.
 
-    Families alternate, IPv6 first, so that neither starves behind the other (RFC 8421 section 4);
-    physical links come before VPNs and those before bridges to containers. Link-local addresses
-    are left out, and permanent IPv6 addresses where a temporary one of the same network is to be
-    had. Loopback is taken if the selection says so, or if the machine has nothing else.
+    Physical links rank before VPNs, and VPNs before bridges to containers. IPv6 and IPv4 alternate,
+    IPv6 first (RFC 8421 section 4). Link-local addresses are left out, and so are permanent IPv6
+    addresses of a network in which the interface has a temporary one. Loopback addresses are used
+    if the selection includes them, or if the machine has no others.
 
     Args:
         found: All addresses of the machine.
-        selection: Which may be used.
+        selection: The allowed interfaces and addresses.
     """
     usable = [a for a in found if not (a.ip.is_link_local or a.ip.is_multicast)]
     if not selection.loopback and any(not a.ip.is_loopback for a in usable):
@@ -183,7 +186,7 @@ def _has_temporary_twin(address: Address, others: Iterable[Address]) -> bool:
 def local_preference(rank: int) -> int:
     """Return the local preference of the address at a rank, 0 being the most preferred.
 
-    RFC 8445 section 5.1.2.1: a different one for each address, 65535 being the most.
+    RFC 8445 section 5.1.2.1: unique for each address, at most 65535.
     """
     return 65535 - rank
 
@@ -194,8 +197,11 @@ def local_preference(rank: int) -> int:
 def read_interfaces() -> list[Address]:
     """Return the addresses of all interfaces that are up, in the system's order.
 
-    Takes a fraction of a millisecond. IPv6 addresses that are not ready or on their way out, and
-    interfaces without a carrier, are left out where the system tells (Linux).
+    Takes a fraction of a millisecond. On Linux, tentative, duplicate and deprecated IPv6 addresses
+    are left out, and so are interfaces without a carrier. Scoped addresses are left out everywhere.
+
+    Raises:
+        OSError: The system's interfaces cannot be read.
     """
     adapters = list(ifaddr.get_adapters())
     down = _down(adapter.name for adapter in adapters)
@@ -234,7 +240,7 @@ def broadcast_addresses(found: Iterable[Address]) -> frozenset[str]:
 
 
 def _down(names: Iterable[str]) -> set[str]:
-    """Return the interfaces that are switched off or have no carrier; Linux only."""
+    """Return the interfaces that are down or have no carrier; empty on systems except Linux."""
     if sys.platform != "linux":
         return set()
     down = set()
@@ -244,7 +250,7 @@ def _down(names: Iterable[str]) -> set[str]:
             try:
                 answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, request)
             except OSError:
-                continue  # gone meanwhile, or a system that hides it
+                continue  # the interface has disappeared, or a sandbox hides it
             (flags,) = struct.unpack_from("16xH", answer)
             if not (flags & _IFF_UP and flags & _IFF_RUNNING):
                 down.add(name)
@@ -252,7 +258,7 @@ def _down(names: Iterable[str]) -> set[str]:
 
 
 def _ipv6_flags() -> dict[IPAddress, int]:
-    """Return the ``IFA_F_`` flags of the IPv6 addresses; empty where there is no such list."""
+    """Return the ``IFA_F_`` flags of the IPv6 addresses; empty on systems except Linux."""
     flags: dict[IPAddress, int] = {}
     for line in _read(_IF_INET6).splitlines():
         digits, _, _, _, state, _ = line.split()
@@ -279,7 +285,7 @@ _DEVTYPES = {
     "vlan": Kind.ETHERNET,
     "bond": Kind.ETHERNET,
 }
-"""``DEVTYPE`` in an interface's uevent file."""
+"""Kinds by ``DEVTYPE`` in the interface's uevent file."""
 
 _HARDWARE = {
     "772": Kind.LOOPBACK,
@@ -291,7 +297,7 @@ _HARDWARE = {
     "778": Kind.VPN,  # gre
     "65534": Kind.VPN,  # none: tun, wireguard
 }
-"""ARP hardware types (linux/if_arp.h)."""
+"""Kinds by ARP hardware type (linux/if_arp.h)."""
 
 _NAMES = (
     (Kind.CONTAINER, ("docker*", "br-*", "virbr*", "vmnet*", "vboxnet*", "veth*", "cni*", "lxc*")),
@@ -307,18 +313,18 @@ _NAMES = (
     (Kind.LOOPBACK, ("lo", "lo0", "*loopback*")),
     (Kind.ETHERNET, ("eth*", "en*", "*ethernet*")),
 )
-"""Names that systems and programs give, the first match counts."""
+"""Kinds by patterns of common interface names; the first match counts."""
 
 
 def kind_of(name: str, description: str = "") -> Kind:
-    """Say what an interface is: from what Linux tells of it, elsewhere from its name.
+    """Return the kind of an interface, from sysfs on Linux, else from its name.
 
     Args:
-        name: Its name, such as ``eth0``.
-        description: What the system shows a person; Windows names an interface by it.
+        name: The interface's name, such as ``eth0``.
+        description: The system's display name, which is the relevant name on Windows.
     """
     folder = _SYSFS / _device(name)
-    # A process that changed its network namespace sees the one in which /sys was mounted.
+    # After a change of the network namespace, /sys still shows the namespace of its mount.
     if _read(folder / "ifindex").strip() == str(_index(_device(name))):
         return _kind_in_sysfs(folder)
     return kind_by_name(name, description)
@@ -332,7 +338,7 @@ def _index(name: str) -> int | None:
 
 
 def kind_by_name(name: str, description: str = "") -> Kind:
-    """Say what an interface of this name most likely is."""
+    """Return the most likely kind of an interface with this name."""
     for kind, patterns in _NAMES:
         for text in (name.lower(), description.lower()):
             if any(fnmatch.fnmatchcase(text, pattern) for pattern in patterns):
@@ -344,7 +350,7 @@ def _kind_in_sysfs(folder: Path) -> Kind:
     if (folder / "wireless").exists() or (folder / "phy80211").exists():
         return Kind.WIFI
     if (folder / "bridge").exists():
-        # A bridge that a network card is part of is the way out; any other is a way in.
+        # A bridge with a network card leads outside; any other leads to containers.
         ports = _entries(folder / "brif")
         wired = any((folder.parent / port.name / "device").exists() for port in ports)
         return Kind.ETHERNET if wired else Kind.CONTAINER
@@ -357,8 +363,8 @@ def _kind_in_sysfs(folder: Path) -> Kind:
     kind = kind or _HARDWARE.get(_read(folder / "type").strip())
     if kind is not None:
         return kind
-    # A card has a device, and inside a container eth0 is one end of a veth: only names that are
-    # given to the host's end of such a pair speak against it.
+    # Inside a container, eth0 is one end of a veth pair and a real link. Only the names given to
+    # the host's ends of such pairs indicate a container interface.
     return Kind.CONTAINER if kind_by_name(folder.name) is Kind.CONTAINER else Kind.ETHERNET
 
 

@@ -1,4 +1,4 @@
-"""``LocalCandidate``: a candidate of this side, with what the other side is not told."""
+"""Local candidates, with the private properties that are not signalled, and foundations."""
 
 import hashlib
 import secrets
@@ -12,11 +12,12 @@ from ..server_urls import Transport
 from .interfaces import Kind
 
 HIDDEN = {4: ("0.0.0.0", 9), 6: ("::", 9)}
-"""The related address where the real one is not to be shown (RFC 8839 section 5.1)."""
+"""Related address and port for candidates whose real one is hidden, by IP version (RFC 8839 section
+5.1)."""
 
 
 class NetworkType(StrEnum):
-    """What a candidate's interface is (W3C webrtc-stats, ``RTCNetworkType``)."""
+    """The type of a candidate's network interface (W3C webrtc-stats, ``RTCNetworkType``)."""
 
     BLUETOOTH = "bluetooth"
     CELLULAR = "cellular"
@@ -28,7 +29,7 @@ class NetworkType(StrEnum):
 
 
 def network_type(kind: Kind | None) -> NetworkType:
-    """Return the W3C name for a kind of interface; ``unknown`` for what W3C has no name for."""
+    """Return the W3C type for a kind of interface; ``unknown`` if W3C defines none for it."""
     try:
         return NetworkType(str(kind))
     except ValueError:
@@ -36,41 +37,44 @@ def network_type(kind: Kind | None) -> NetworkType:
 
 
 class Foundations:
-    """Computes foundations (RFC 8445 section 5.1.1.3) that give no address away.
+    """Computes foundations (RFC 8445 section 5.1.1.3) that do not disclose addresses.
 
-    Two candidates have the same one if their type, base address, server and transport are the
-    same. A key of its own keeps the other side from finding the address by trying all of them.
+    Candidates of the same type, base address, server and transport have the same foundation. The
+    hash has a random key, so the remote peer cannot find the address by brute force.
     """
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(16)
 
     def of(self, *properties: str) -> str:
-        """Return the foundation that stands for these properties, 16 characters."""
+        """Return the foundation for these properties, 16 hexadecimal digits."""
         text = "|".join(properties).encode()
         return hashlib.blake2b(text, key=self._key, digest_size=8).hexdigest()
 
 
 class LocalCandidate(Candidate):
-    """A local candidate with what only this side knows.
+    """A local candidate, with properties that are not signalled.
 
     Args:
-        base: The socket that sends for it; that of the host candidate for ``srflx``.
+        base: The socket that sends for the candidate; for ``srflx`` the host candidate's.
         foundation: See :class:`Foundations`.
-        type: ``host``, ``srflx`` or ``relay``.
+        type: ``host``, ``srflx``, ``prflx`` or ``relay``.
         address: IP address and port.
         local_preference: RFC 8445 section 5.1.2.1, 0 to 65535.
         related: The related address and port (RFC 8839 section 5.1).
         url: The server's URL, for ``srflx`` and ``relay``.
-        relay_protocol: How the TURN server is spoken to.
-        network_type: What the interface is.
-        announced_host: The address or name that the other side is told; ``None`` for none, in
-            which case the candidate is not announced at all. By default the real address.
-        hides_related: Whether the other side is not told the related address.
+        relay_protocol: Transport protocol to the TURN server, for ``relay``.
+        network_type: Type of the network interface.
+        announced_host: The address or mDNS name announced to the remote peer. By default the real
+            address; with ``None`` the candidate is not announced.
+        hides_related: True to hide the related address from the remote peer.
 
     Attributes:
-        base: As above, and so are ``url``, ``relay_protocol``, ``network_type`` and
-            ``local_preference``.
+        base: As above.
+        url: As above.
+        relay_protocol: As above.
+        network_type: As above.
+        local_preference: As above.
     """
 
     def __init__(
@@ -112,14 +116,14 @@ class LocalCandidate(Candidate):
         """The real address and port."""
         return self.host, self.port
 
-    def is_seen_as(self, address: tuple[str, int]) -> bool:
-        """Whether others see this candidate at an address: the real one, or the external one."""
+    def has_address(self, address: tuple[str, int]) -> bool:
+        """Return whether an address is the candidate's real or announced one."""
         return address in (self.address, (self._announced_host, self.port))
 
     def announced(self) -> Candidate | None:
-        """Return what is told to the other side; ``None`` if it is told nothing.
+        """Return the candidate to announce to the remote peer; ``None`` if it is not announced.
 
-        The address may be another one or an mDNS name, and the related address hidden.
+        Its address may be an external address or an mDNS name, and its related address hidden.
         """
         if self._announced_host is None:
             return None

@@ -1,7 +1,8 @@
-"""Multicast DNS: one socket for all connections of an event loop (RFC 6762).
+"""Multicast DNS (RFC 6762), with one socket shared by all connections of an event loop.
 
-aioice has one for each thread, which is of no use once another event loop runs there. Whoever can
-send to this machine can send to the socket: messages are bounded before they are read.
+aioice shares a socket per thread, which breaks when another event loop runs in that thread. Any
+host that can reach this machine can send to the socket, so messages are bounded before they are
+parsed.
 """
 
 import asyncio
@@ -16,64 +17,65 @@ from icefloe.logs import get_logger
 
 logger = get_logger(__name__)
 
-LONGEST = 9000
-"""Bytes of a message at most (RFC 6762 section 17)."""
+MAX_MESSAGE_SIZE = 9000
+"""Maximum size of a message in bytes (RFC 6762 section 17)."""
 
-RECORDS = 32
-"""Questions and records of a message at most: to read one takes up to a quarter of a millisecond,
-and a kilobyte may have a hundred of them. Who asks for a name, or tells an address, needs a few."""
+MAX_RECORDS = 32
+"""Maximum number of questions and records in a message. Parsing one takes up to 250 µs, and 1,000
+bytes can contain a hundred of them. A query or an answer for mDNS candidates needs a few."""
 
 _HEADER = struct.Struct("!2H4H")
 
 QUERY_TIMEOUTS = (1.0, 2.0)
-"""Seconds that each query waits for an answer; multicast is lossy, most of all over Wi-Fi. RFC 6762
-section 5.2: a second at least between the first two, and twice as long after that."""
+"""Seconds that each query waits for an answer. Multicast is lossy, especially over Wi-Fi, so a
+second query follows. RFC 6762 section 5.2: at least one second between the first two queries, then
+twice as long."""
 
 
 class Protocol(mdns.MDnsProtocol):
-    """aioice's, which errs on nothing that comes in."""
+    """aioice's multicast DNS protocol, hardened against malformed and oversized messages."""
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         packet = data if isinstance(data, bytes) else data.encode("latin-1")
-        if len(packet) > LONGEST or count(packet) > RECORDS:
+        if len(packet) > MAX_MESSAGE_SIZE or record_count(packet) > MAX_RECORDS:
             return
         try:
             super().datagram_received(packet, addr)
         except (DNSException, ValueError, LookupError, struct.error) as error:
-            logger.debug("ignored a message of multicast DNS from %s: %r", addr, error)
+            logger.debug("ignored a malformed multicast DNS message from %s: %r", addr, error)
 
 
-def count(packet: bytes) -> int:
-    """Return how many questions and records a message says that it has."""
+def record_count(packet: bytes) -> int:
+    """Return the number of questions and records that a message's header declares."""
     if len(packet) < _HEADER.size:
         return 0
     return sum(_HEADER.unpack_from(packet)[2:])
 
 
-class _Port:
+class _SharedSocket:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.protocol: Protocol | None = None
         self.holders: set[MulticastDns] = set()
 
 
-_ports: dict[asyncio.AbstractEventLoop, _Port] = {}
+_sockets: dict[asyncio.AbstractEventLoop, _SharedSocket] = {}
 
 
 class MulticastDns:
-    """A hold on the socket, which is opened when it is needed and closed with its last holder."""
+    """A reference to the shared socket, which is opened on demand and closed with the last one."""
 
     async def open(self) -> Protocol:
-        """Return the socket's protocol.
+        """Return the protocol of the shared socket; open the socket if it is closed.
 
         Raises:
-            OSError: Another program has the port to itself, or there is no multicast.
+            OSError: Another program uses the port exclusively, or multicast is unavailable.
 
         Cancellation: safe.
         """
-        for loop in [loop for loop in _ports if loop.is_closed()]:
-            del _ports[loop]
-        port = _ports.setdefault(asyncio.get_running_loop(), _Port())
+        for loop in [loop for loop in _sockets if loop.is_closed()]:
+            del _sockets[loop]
+        port = _sockets.setdefault(asyncio.get_running_loop(), _SharedSocket())
         async with port.lock:
             if port.protocol is None:
                 port.protocol = await _open()
@@ -81,10 +83,10 @@ class MulticastDns:
             return port.protocol
 
     async def resolve(self, name: str) -> str | None:
-        """Return the address that a name stands for; ``None`` if nobody says.
+        """Resolve a ``.local`` name; return ``None`` if no host answers.
 
         Raises:
-            OSError: As :meth:`open`.
+            OSError: As for :meth:`open`.
 
         Cancellation: safe.
         """
@@ -96,8 +98,8 @@ class MulticastDns:
         return None
 
     async def close(self) -> None:
-        """Let go of the socket; a second call does nothing."""
-        port = _ports.get(asyncio.get_running_loop())
+        """Release the reference to the socket; a second call does nothing."""
+        port = _sockets.get(asyncio.get_running_loop())
         if port is None:
             return
         async with port.lock:
@@ -108,10 +110,12 @@ class MulticastDns:
 
 
 async def _open() -> Protocol:
-    """Open the socket as aioice does, which leaks it where the port is not to be had.
+    """Open the socket.
+
+    aioice's own function leaks the socket if it cannot be bound.
 
     Raises:
-        OSError: Another program has it to itself.
+        OSError: Another program uses the port exclusively, or multicast is unavailable.
     """
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:

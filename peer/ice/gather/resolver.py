@@ -1,4 +1,4 @@
-"""Names looked up without holding up anything else."""
+"""Name resolution of STUN and TURN servers, off the event loop."""
 
 import ipaddress
 import socket
@@ -13,21 +13,21 @@ def family(address: str) -> int:
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """Look up the addresses of a host, as the system does it.
+    """Resolve a host name with the system's resolver.
 
-    Several calls for the same host at a time share one look-up.
+    Concurrent calls for the same host share one query.
 
     Args:
-        host: Name, or an IPv4 or IPv6 address, which is returned as it is.
-        port: Port number, for the system's resolver.
+        host: Host name, or an IP address, which is returned in canonical form.
+        port: Port number, passed to ``getaddrinfo``.
 
     Returns:
-        Addresses in the system's order of preference, each once.
+        IP addresses in the system's order of preference, without duplicates.
 
     Raises:
-        OSError: The name does not resolve, or too many names are being looked up.
+        OSError: The name does not resolve, or there are too many concurrent queries.
 
-    Cancellation: safe; the answer is then ignored.
+    Cancellation: safe; the answer is ignored.
     """
     try:
         return [str(ipaddress.ip_address(host))]

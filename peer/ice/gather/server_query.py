@@ -1,4 +1,4 @@
-"""Asking one STUN or TURN server: what to send where, and what the answer means."""
+"""Queries to one STUN or TURN server: mapped addresses and TURN allocations."""
 
 import ipaddress
 import ssl
@@ -18,22 +18,22 @@ from ..turn.transports import Endpoint
 from .happy_eyeballs import first_to_succeed
 from .resolver import family
 
-HEAD_START = 0.5
-"""Seconds that one address of a server has before the next is tried beside it: the first
-retransmission of STUN (RFC 8489 section 6.2.1)."""
+ATTEMPT_DELAY = 0.5
+"""Seconds before the next address of a server is tried concurrently: the time of the first STUN
+retransmission (RFC 8489 section 6.2.1)."""
 
 FAILURES = (OSError, stun.TransactionError, ValueError)
-"""What an attempt raises if the server is at fault, or the way to it."""
+"""Exceptions for failures of the server or of the network path to it."""
 
 Allocation = tuple[RelayTransport, StunProtocol]
-Bound = tuple[tuple[str, int], str]
-"""A mapped address, and the server's IP address that told it."""
+MappedAddress = tuple[tuple[str, int], str]
+"""A mapped address, and the server's IP address that reported it."""
 
 
-def unusable(server: Server) -> str | None:
-    """Say why a server can't give a candidate whatever it answers; ``None`` if it may."""
+def unsupported(server: Server) -> str | None:
+    """Return the reason if the server's URL is unsupported; else ``None``."""
     if not server.is_turn and server.transport is Transport.TLS:
-        return "STUN over TLS tells no UDP address; use stun:"
+        return "STUN over TLS cannot report a UDP address; use stun:"
     if server.transport is Transport.DTLS:
         return "TURN over DTLS is not supported; use turns: with transport=tcp"
     return None
@@ -44,33 +44,36 @@ def describe_failure(error: Exception, timeout: float) -> tuple[int, str]:
 
     Args:
         error: One of :data:`FAILURES`, or ``TimeoutError``.
-        timeout: Seconds that the server had.
+        timeout: The server's time limit in seconds, for the text.
     """
     if isinstance(error, stun.TransactionFailed):
-        return refusal(error, (SERVER_UNREACHABLE, "error response without a code"))
+        return refusal(error, (SERVER_UNREACHABLE, "error response without an error code"))
     if isinstance(error, TimeoutError | stun.TransactionTimeout):
         return SERVER_UNREACHABLE, f"no answer within {timeout:g} s"
     if isinstance(error, ValueError) and not isinstance(error, OSError):
-        return SERVER_UNREACHABLE, f"malformed answer: {error}"
+        return SERVER_UNREACHABLE, f"malformed response: {error}"
     return SERVER_UNREACHABLE, str(error) or type(error).__name__
 
 
-async def mapped_address(base: StunProtocol, addresses: Sequence[str], port: int) -> Bound:
-    """Ask a STUN server for the address that it sees (RFC 8445 section 5.1.1.2).
+async def mapped_address(base: StunProtocol, addresses: Sequence[str], port: int) -> MappedAddress:
+    """Query a STUN server for the mapped address of a socket (RFC 8445 section 5.1.1.2).
 
     Args:
-        base: The socket that asks.
-        addresses: Those of the server, of the socket's IP version.
-        port: The server's.
+        base: The socket.
+        addresses: The server's IP addresses of the socket's IP version.
+        port: The server's port.
+
+    Returns:
+        The mapped address, and the IP address of the server that reported it.
 
     Raises:
-        OSError: It can't be reached, or its answer is of no use.
-        stun.TransactionError: It refused, or did not answer.
+        OSError: The server is unreachable, or its response is unusable.
+        stun.TransactionError: The server sent an error response or did not answer.
 
     Cancellation: safe.
     """
 
-    async def ask(address: str) -> Bound:
+    async def ask(address: str) -> MappedAddress:
         request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
         response, _ = await base.request(request, (address, port))
         mapped = response.attributes.get("XOR-MAPPED-ADDRESS")
@@ -80,23 +83,25 @@ async def mapped_address(base: StunProtocol, addresses: Sequence[str], port: int
 
     return await first_to_succeed(
         [lambda address=address: ask(address) for address in addresses],  # type: ignore[misc]
-        delay=HEAD_START,
+        delay=ATTEMPT_DELAY,
         discard=lambda _: None,
         failures=FAILURES,
     )
 
 
-class Relaying:
-    """Gets allocations from one TURN server.
+class TurnAllocator:
+    """Creates allocations on one TURN server.
+
+    The last four arguments are those of :func:`~icefloe.peer.ice.turn.client.allocate`.
 
     Args:
         server: The server.
         addresses: Its IP addresses, the most preferred first.
-        context: For TLS, how its certificate is verified.
-        credentials: See :func:`~icefloe.peer.ice.turn.client.allocate`.
-        protocol_factory: Likewise.
-        on_lost: Likewise.
-        close_timeout: Likewise, in seconds.
+        context: TLS context; ``None`` for other transports.
+        credentials: Returns user name and password.
+        protocol_factory: Creates the protocol of each allocation.
+        on_lost: Called if an allocation ends before it is closed.
+        close_timeout: Maximum time that closing waits for the server, in seconds.
     """
 
     def __init__(
@@ -118,31 +123,35 @@ class Relaying:
         self._on_lost = on_lost
         self._close_timeout = close_timeout
 
-    def wanted(self) -> list[int]:
-        """Return the IP versions of which relayed addresses are asked for.
+    def address_families(self) -> list[int]:
+        """Return the IP versions of the relayed addresses to request.
 
-        One of IPv6 where the server is reached over IPv6, for peers that have nothing else; one of
-        IPv4 always, since it is the version that most peers have.
+        IPv4 always, because most peers have it; IPv6, for peers with IPv6 only, if the server has
+        an IPv6 address.
         """
         return [6, 4] if any(family(a) == 6 for a in self._addresses) else [4]
 
     async def allocate(self, version: int) -> Allocation:
-        """Get an allocation whose relayed address is of an IP version.
+        """Create an allocation whose relayed address has an IP version.
 
-        The addresses of the server of the same version are tried first; for IPv4 those of IPv6 come
-        after them (RFC 8656 section 7.1 lets the two differ).
+        The server's addresses of the same version are tried first; for IPv4, its IPv6 addresses
+        follow (RFC 8656 section 7.1 allows the two versions to differ).
+
+        Args:
+            version: 4 or 6.
 
         Raises:
-            OSError: The server can't be reached, or its answer is of no use.
-            stun.TransactionError: It refused (440 if it has no such address), or did not answer.
+            OSError: The server is unreachable, or its response is unusable.
+            stun.TransactionError: The server sent an error response (440 if it does not support the
+                IP version) or did not answer.
 
-        Cancellation: safe; attempts under way are given up.
+        Cancellation: safe; running attempts are abandoned.
         """
         same = [a for a in self._addresses if family(a) == version]
         others = [a for a in self._addresses if family(a) != version] if version == 4 else []
         return await first_to_succeed(
             [lambda a=a: self._attempt(a, version) for a in (*same, *others)],  # type: ignore[misc]
-            delay=HEAD_START,
+            delay=ATTEMPT_DELAY,
             discard=lambda late: late[0].close(),
             failures=FAILURES,
         )
@@ -153,8 +162,8 @@ class Relaying:
         except stun.TransactionFailed as error:
             if error.response.error_code != ALLOCATION_MISMATCH:
                 raise
-        # RFC 8656 section 7.4: the server holds an allocation for this port already, left by who
-        # had it before; another port is free.
+        # RFC 8656 section 7.4: the server still has an allocation of an earlier user of this local
+        # port. The next attempt uses another port.
         return await self._allocate(address, version)
 
     async def _allocate(self, address: str, version: int) -> Allocation:
@@ -164,34 +173,34 @@ class Relaying:
             Endpoint(address, server.port, server.transport, server.host, self._context),
             self._credentials,
             on_lost=self._on_lost,
-            # Servers that know IPv4 alone need not know the attribute.
+            # IPv4-only servers may not support the attribute.
             address_family=version if version == 6 else None,
             close_timeout=self._close_timeout,
         )
 
 
 async def tls_context(ca_file: str | Path | None) -> ssl.SSLContext:
-    """Return the context that verifies servers with the system's authorities.
+    """Return a TLS context that trusts the system's certificate authorities.
 
     Args:
-        ca_file: A PEM file of further ones.
+        ca_file: A PEM file with additional authorities, or ``None``.
 
     Raises:
-        OSError: The file can't be read, or holds no certificate.
+        OSError: The file cannot be read, or contains no certificate.
 
     Cancellation: safe.
     """
 
     def load() -> ssl.SSLContext:
-        # A file that was replaced is read again.
-        stamp = Path(ca_file).stat().st_mtime_ns if ca_file is not None else 0
-        return _tls_context(ca_file, stamp)
+        # The modification time is part of the cache key, so a replaced file is read again.
+        modified = Path(ca_file).stat().st_mtime_ns if ca_file is not None else 0
+        return _tls_context(ca_file, modified)
 
     return await in_thread(load, "icefloe-certificates")
 
 
 @lru_cache(maxsize=8)
-def _tls_context(ca_file: str | Path | None, _stamp: int) -> ssl.SSLContext:
+def _tls_context(ca_file: str | Path | None, _modified: int) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)

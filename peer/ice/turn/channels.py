@@ -1,34 +1,34 @@
-"""The channels of a TURN allocation: which number stands for which peer, and for how long.
+"""Channel bindings of a TURN allocation (RFC 8656 section 12). No I/O.
 
-Only state: the time is given, nothing is sent. A ChannelBind installs a permission as well
-(RFC 8656 section 12), and it is the permission that ends first; so a channel in use is bound again
-in time for both, and one that nobody uses is let go.
+A ChannelBind also installs a permission, whose lifetime is shorter than the channel's. A channel in
+use is rebound before its permission expires; an unused channel is left to expire.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
 Peer = tuple[str, int]
-"""IP address in canonical form, and port."""
+"""IP address in canonical form and port."""
 
-FIRST, LAST = 0x4000, 0x4FFF
-"""The channel numbers there are (RFC 8656 section 12)."""
+FIRST_CHANNEL, LAST_CHANNEL = 0x4000, 0x4FFF
+"""The range of channel numbers (RFC 8656 section 12)."""
 
 PERMISSION_LIFETIME = 300.0
-"""Seconds (RFC 8656 section 9)."""
+"""Lifetime of a permission in seconds (RFC 8656 section 9)."""
 
 CHANNEL_LIFETIME = 600.0
-"""Seconds (RFC 8656 section 12)."""
+"""Lifetime of a channel binding in seconds (RFC 8656 section 12)."""
 
 QUARANTINE = 300.0
-"""Seconds after its end before a number may stand for another peer (RFC 8656 section 12)."""
+"""Seconds after the expiry of a channel before its number may be bound to another peer (RFC 8656
+section 12)."""
 
 REBIND_AFTER = 180.0
-"""Seconds after which a channel in use is bound again: a network that is away for a minute or two
-just then costs nothing."""
+"""Seconds after which a channel in use is rebound: early enough to survive a network outage of two
+minutes."""
 
 HOLD_OFF = 1.0
-"""Seconds after a refused binding before it is asked for again."""
+"""Seconds to wait after a failed ChannelBind before the next one."""
 
 
 class NoChannelLeft(OSError):
@@ -39,8 +39,8 @@ class NoChannelLeft(OSError):
 class _Binding:
     number: int
     bound_at: float
-    """When the latest ChannelBind was asked for; the server's own clock starts no earlier."""
-    under_way: bool = True
+    """Time of the latest ChannelBind request; the server's lifetime starts no earlier."""
+    is_pending: bool = True
     held_until: float = 0.0
 
 
@@ -49,104 +49,111 @@ class Bindings:
 
     def __init__(self) -> None:
         self.ready: dict[Peer, int] = {}
-        """Peers that can be sent to at once, and the number to send with."""
+        """Channel numbers of the peers with an established binding."""
         self._known: dict[Peer, _Binding] = {}
         self._peers: dict[int, Peer] = {}
         self._used: set[Peer] = set()
+        """Peers with traffic in either direction since their channel was last bound."""
         self._hosts: dict[str, int] = {}
-        self._next = FIRST
+        """Number of channels by IP address: permissions apply to addresses, not to ports."""
+        self._next = FIRST_CHANNEL
         self._free: deque[int] = deque()
 
     def peer_of(self, number: int) -> Peer | None:
-        """Return the peer behind a number from which data came; it counts as use."""
+        """Return the peer of a channel that data arrived on, and mark it as used."""
         peer = self._peers.get(number)
         if peer is not None:
             self._used.add(peer)
         return peer
 
     def mark_used(self, peer: Peer) -> None:
-        """Note that something was sent to a peer."""
+        """Mark the channel of a peer as used."""
         self._used.add(peer)
 
     def has_permission(self, host: str) -> bool:
-        """Whether a permission for this IP address was asked for (RFC 8656 section 9)."""
+        """Return whether a permission for this IP address was requested (RFC 8656 section 9)."""
         return host in self._hosts
 
-    def is_under_way(self, peer: Peer) -> bool:
-        """Whether a ChannelBind for the peer is to be answered."""
+    def is_pending(self, peer: Peer) -> bool:
+        """Return whether a ChannelBind request for the peer is pending."""
         known = self._known.get(peer)
-        return known is not None and known.under_way
+        return known is not None and known.is_pending
 
     def may_begin(self, peer: Peer, now: float) -> bool:
-        """Whether the peer may be bound; not while that is under way, nor right after a refusal."""
+        """Return whether a ChannelBind for the peer may be sent.
+
+        Not while one is pending, nor within :data:`HOLD_OFF` of a failure.
+        """
         known = self._known.get(peer)
-        return known is None or not (known.under_way or now < known.held_until)
+        return known is None or not (known.is_pending or now < known.held_until)
 
     def begin(self, peer: Peer, now: float) -> int:
-        """Note that a ChannelBind is sent.
+        """Record that a ChannelBind request is sent.
 
         Returns:
-            The number to bind: that of the peer if it had one (RFC 8656 section 12), or a new one.
+            The channel number: the peer's previous one (RFC 8656 section 12), or else a free one.
 
         Raises:
-            NoChannelLeft: There is none.
+            NoChannelLeft: No number is free.
         """
         known = self._known.get(peer)
         if known is None:
             known = self._known[peer] = _Binding(self._take_number(now), now)
             self._peers[known.number] = peer
             self._hosts[peer[0]] = self._hosts.get(peer[0], 0) + 1
-        known.under_way = True
+        known.is_pending = True
         known.bound_at = now
         return known.number
 
     def succeed(self, peer: Peer) -> None:
-        """Note that the ChannelBind was answered."""
+        """Record the success of a ChannelBind."""
         known = self._known[peer]
-        known.under_way = False
+        known.is_pending = False
         self.ready[peer] = known.number
 
     def fail(self, peer: Peer, now: float) -> None:
-        """Note that it was refused, or not answered."""
+        """Record the failure or timeout of a ChannelBind."""
         known = self._known[peer]
-        known.under_way = False
+        known.is_pending = False
         known.held_until = now + HOLD_OFF
         self.ready.pop(peer, None)
 
     def due(self, now: float) -> list[Peer]:
-        """Return the channels to bind again; those that nobody used are let go."""
-        again = []
+        """Return the peers whose channels must be rebound now; drop the unused channels."""
+        to_rebind = []
         for peer in list(self.ready):
             known = self._known[peer]
-            if known.under_way or now < known.bound_at + REBIND_AFTER:
+            if known.is_pending or now < known.bound_at + REBIND_AFTER:
                 continue
             if peer in self._used:
-                again.append(peer)
+                to_rebind.append(peer)
                 self._used.discard(peer)
             else:
                 del self.ready[peer]
         self._forget(now)
-        return again
+        return to_rebind
 
     def next_time(self) -> float | None:
-        """Return when :meth:`due` has something to say; ``None`` if no channel is bound."""
+        """Return the time to call :meth:`due` next; ``None`` if no channel is bound."""
         times = [self._known[peer].bound_at + REBIND_AFTER for peer in self.ready]
         return min(times, default=None)
 
     def _take_number(self, now: float) -> int:
-        if self._next > LAST and not self._free:
+        if self._next > LAST_CHANNEL and not self._free:
             self._forget(now)
         if self._free:
             return self._free.popleft()
-        if self._next > LAST:
-            raise NoChannelLeft(f"all {LAST - FIRST + 1} channels of the allocation are in use")
+        if self._next > LAST_CHANNEL:
+            raise NoChannelLeft(
+                f"all {LAST_CHANNEL - FIRST_CHANNEL + 1} channels of the allocation are in use"
+            )
         self._next += 1
         return self._next - 1
 
     def _forget(self, now: float) -> None:
         for peer, known in list(self._known.items()):
-            over = now >= known.bound_at + CHANNEL_LIFETIME + QUARANTINE
-            if over and peer not in self.ready and not known.under_way:
+            is_reusable = now >= known.bound_at + CHANNEL_LIFETIME + QUARANTINE
+            if is_reusable and peer not in self.ready and not known.is_pending:
                 del self._known[peer], self._peers[known.number]
                 self._used.discard(peer)
                 self._free.append(known.number)

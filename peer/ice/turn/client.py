@@ -1,7 +1,7 @@
-"""The TURN client: an allocation (RFC 8656) that looks like a datagram socket.
+"""The TURN client: an allocation (RFC 8656) as an asyncio datagram transport.
 
-Once a channel is bound, a datagram costs a header and a ``send``; channels, permissions and the
-allocation are kept up by timers. Whatever the server sends, nothing is raised into the event loop.
+Data is sent as ChannelData. Timers refresh the allocation and rebind its channels, which renews the
+permissions. No message of the server raises into the event loop.
 """
 
 import asyncio
@@ -13,39 +13,36 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from aioice import stun
-from aioice.turn import UDP_TRANSPORT
 
 from ..._util.peer_logger import NamingLogger
-from ..server_urls import Transport, refusal
-from ..stun_parser import RELAYED_LIMIT, parse
-from .attributes import REQUESTED_ADDRESS_FAMILY
+from ..server_urls import Transport
+from ..stun_parser import MAX_SERVER_MESSAGE, parse
+from .allocation import AllocateResult, keep_refreshed, request_allocation
 from .channels import Bindings, NoChannelLeft, Peer
-from .transactions import ALLOCATION_MISMATCH, Credentials, Transactions, binding_indication, within
+from .transactions import (
+    ALLOCATION_MISMATCH,
+    Credentials,
+    Transactions,
+    binding_indication,
+    describe_error,
+    within,
+)
 from .transports import Connect, Endpoint, Link, UdpLink, open_link
 
 logger = NamingLogger(__name__)
 
 LIFETIME = 600
-"""Seconds asked for an allocation, the default of RFC 8656 section 7.2."""
+"""Requested lifetime of an allocation in seconds, the default of RFC 8656 section 7.2."""
 
-REFRESH_AHEAD = 60.0
-"""Seconds before its end an allocation is refreshed, or after half its lifetime if that is later:
-so long may the network be away just then."""
-
-KEEPALIVE = 15.0
-"""Seconds without a packet to the server after which a NAT is reminded (RFC 8445 section 11)."""
+KEEPALIVE_INTERVAL = 15.0
+"""Seconds without a packet to the server after which a keep-alive is sent, so that NAT bindings
+persist (RFC 8445 section 11)."""
 
 MAX_DATAGRAM = 65535
-"""Bytes; the length field of ChannelData has 16 bits."""
+"""Maximum size of a datagram in bytes; the length field of ChannelData has 16 bits."""
 
-MAX_WAITING = 32
-"""Datagrams to one peer that wait for its channel; the oldest are dropped."""
-
-RETRY_REFRESH = 5.0
-"""Seconds after a server error before a refresh is tried again."""
-
-_FAMILIES = {4: 0x01000000, 6: 0x02000000}
-"""Values of REQUESTED-ADDRESS-FAMILY (RFC 8656 section 18.6)."""
+MAX_QUEUED_PER_PEER = 32
+"""Maximum number of datagrams to one peer that wait for its channel; the oldest are dropped."""
 
 _HEADER = struct.Struct("!HH")
 
@@ -53,15 +50,15 @@ _ProtocolT = TypeVar("_ProtocolT", bound=asyncio.DatagramProtocol)
 
 
 class RelayTransport(asyncio.DatagramTransport):
-    """A datagram transport whose datagrams go by way of a TURN server.
+    """A datagram transport relayed by a TURN server; created by :func:`allocate`.
 
-    Made by :func:`allocate`. What is received goes to the protocol's ``datagram_received`` with the
-    peer's address, what cannot be sent to its ``error_received``.
+    Received datagrams are passed to the protocol's ``datagram_received`` with the peer's address,
+    errors of sending to its ``error_received``.
 
     Args:
-        lifetime: Seconds asked for the allocation.
-        close_timeout: Seconds that closing waits at most for the server.
-        on_lost: Called once, with a sentence, if the allocation ends before :meth:`close`.
+        lifetime: Requested lifetime of the allocation, in seconds.
+        close_timeout: Maximum time that closing waits for the server, in seconds.
+        on_lost: Called once with the reason if the allocation ends before :meth:`close`.
     """
 
     def __init__(
@@ -73,13 +70,11 @@ class RelayTransport(asyncio.DatagramTransport):
         self._close_timeout = close_timeout
         self._on_lost = on_lost
         self._bindings = Bindings()
-        self._waiting: dict[Peer, deque[bytes]] = {}
+        self._queued: dict[Peer, deque[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._protocol: asyncio.DatagramProtocol | None = None
-        self._relayed: Peer | None = None
-        self._mapped: Peer | None = None
-        self._expires = 0.0
+        self._allocated: AllocateResult | None = None
         self._last_sent = 0.0
         self._closing = False
         self._ended = False
@@ -96,85 +91,44 @@ class RelayTransport(asyncio.DatagramTransport):
         *,
         connect: Connect = open_link,
     ) -> None:
-        """Reach the server by a link and get an allocation from it; see :func:`allocate`."""
+        """Connect to the server and request an allocation; see :func:`allocate`."""
         server = (endpoint.address, endpoint.port)
         reliable = endpoint.transport is not Transport.UDP
         self._transactions = Transactions(
             self._send_request, server, credentials, reliable=reliable
         )
-        self._link = await connect(endpoint, self._received, self._link_lost)
-        attributes: dict[str, Any] = {
-            "LIFETIME": self._lifetime,
-            "REQUESTED-TRANSPORT": UDP_TRANSPORT,
-        }
-        if address_family is not None:
-            attributes[REQUESTED_ADDRESS_FAMILY] = _FAMILIES[address_family]
-        asked = self._loop.time()
-        response = await self._transactions.request(stun.Method.ALLOCATE, attributes)
-        try:
-            relayed = response.attributes["XOR-RELAYED-ADDRESS"]
-            self._mapped = response.attributes["XOR-MAPPED-ADDRESS"]
-            lifetime = response.attributes["LIFETIME"]
-        except KeyError as error:
-            raise ConnectionError(f"the Allocate response has no {error.args[0]}") from error
-        if not (relayed[1] and lifetime) or ipaddress.ip_address(relayed[0]).is_unspecified:
-            raise ConnectionError(
-                f"the Allocate response is of no use: {relayed[0]}:{relayed[1]} for {lifetime} s"
-            )
-        self._relayed = relayed
-        self._expires = asked + lifetime
+        self._link = await connect(endpoint, self._on_message, self._link_lost)
+        self._allocated = await request_allocation(
+            self._transactions, self._lifetime, address_family
+        )
 
     def start(self, protocol: asyncio.DatagramProtocol) -> None:
-        """Hand over to a protocol, and keep the allocation up from now on."""
+        """Attach the protocol and start the refresh and keep-alive timers."""
         self._protocol = protocol
         protocol.connection_made(self)
-        self._spawn(self._keep_refreshed(self._expires - self._loop.time()), "refresh")
+        self._spawn(self._keep_refreshed(), "refresh")
         if isinstance(self._link, UdpLink):
             self._keep_nat_open()
 
-    async def _keep_refreshed(self, lifetime: float) -> None:
-        while True:
-            await asyncio.sleep(max(lifetime - REFRESH_AHEAD, lifetime / 2))
-            asked = self._loop.time()
-            try:
-                left = max(self._expires - asked, 1.0)
-                attributes = {"LIFETIME": self._lifetime}
-                request = self._transactions.request(stun.Method.REFRESH, attributes)
-                response = await within(left, request)
-                lifetime = response.attributes.get("LIFETIME", 0)
-            except stun.TransactionFailed as error:
-                code = error.response.error_code or 500
-                if code < 500 or self._loop.time() + RETRY_REFRESH > self._expires:
-                    self._lose(f"the server refused to refresh the allocation: {_named(error)}")
-                    return
-                await asyncio.sleep(RETRY_REFRESH)
-                lifetime = 0
-                continue
-            except stun.TransactionTimeout:
-                if self._loop.time() < self._expires:
-                    lifetime = 0
-                    continue
-                self._lose("the server did not answer the refresh of the allocation")
-                return
-            if not lifetime:
-                self._lose("the server ended the allocation")
-                return
-            self._expires = asked + lifetime
+    async def _keep_refreshed(self) -> None:
+        if self._allocated is not None:
+            expires_at = self._allocated.expires_at
+            self._end(await keep_refreshed(self._transactions, expires_at, self._lifetime))
 
     def _keep_nat_open(self) -> None:
         idle = self._loop.time() - self._last_sent
-        if idle >= KEEPALIVE:
+        if idle >= KEEPALIVE_INTERVAL:
             self._send(binding_indication(), urgent=True)
             idle = 0.0
-        self._at("keepalive", KEEPALIVE - idle, self._keep_nat_open)
+        self._schedule("keepalive", KEEPALIVE_INTERVAL - idle, self._keep_nat_open)
 
     # --- sending
 
     def sendto(self, data: Any, addr: Any = None) -> None:
-        """Send a datagram; the first to a peer waits until its channel is bound.
+        """Send a datagram; datagrams to a new peer wait until its channel is bound.
 
-        What is over :data:`MAX_DATAGRAM` bytes, or cannot be sent, is reported to the protocol's
-        ``error_received``. Once the transport is closed, data is ignored.
+        A datagram of more than :data:`MAX_DATAGRAM` bytes, or one that cannot be sent, is reported
+        to the protocol's ``error_received``. A closed transport ignores data.
 
         Args:
             data: The datagram.
@@ -184,7 +138,9 @@ class RelayTransport(asyncio.DatagramTransport):
             return
         size = len(data)
         if size > MAX_DATAGRAM:
-            self._report(OSError(errno.EMSGSIZE, f"a datagram of {size} bytes can't be relayed"))
+            self._report_error(
+                OSError(errno.EMSGSIZE, f"a datagram of {size} bytes can't be relayed")
+            )
             return
         number = self._bindings.ready.get(addr)
         if number is None:
@@ -197,7 +153,9 @@ class RelayTransport(asyncio.DatagramTransport):
         try:
             peer = (str(ipaddress.ip_address(addr[0])), int(addr[1]))
         except (TypeError, ValueError) as error:
-            self._report(OSError(errno.EDESTADDRREQ, f"{addr!r} is no address: {error}"))
+            self._report_error(
+                OSError(errno.EDESTADDRREQ, f"{addr!r} is not an IP address and port: {error}")
+            )
             return
         if peer != addr and peer in self._bindings.ready:
             self.sendto(data, peer)
@@ -207,11 +165,11 @@ class RelayTransport(asyncio.DatagramTransport):
             try:
                 number = self._bindings.begin(peer, now)
             except NoChannelLeft as error:
-                self._report(error)
+                self._report_error(error)
                 return
             self._spawn(self._bind(peer, number), "bind")
-        if self._bindings.is_under_way(peer):
-            self._waiting.setdefault(peer, deque(maxlen=MAX_WAITING)).append(data)
+        if self._bindings.is_pending(peer):
+            self._queued.setdefault(peer, deque(maxlen=MAX_QUEUED_PER_PEER)).append(data)
 
     async def _bind(self, peer: Peer, number: int) -> None:
         attributes = {"CHANNEL-NUMBER": number, "XOR-PEER-ADDRESS": peer}
@@ -223,15 +181,17 @@ class RelayTransport(asyncio.DatagramTransport):
             if isinstance(error, stun.TransactionFailed) and (
                 error.response.error_code == ALLOCATION_MISMATCH
             ):
-                self._lose(f"the server knows the allocation no more: {_named(error)}")
+                self._end(f"the server lost the allocation: {describe_error(error)}")
                 return
-            logger.debug("no channel for %s: %s", peer, error)
-            self._report(ConnectionError(f"no channel for {peer[0]}:{peer[1]}: {error}"))
+            logger.debug("ChannelBind for %s failed: %s", peer, error)
+            self._report_error(
+                ConnectionError(f"ChannelBind for {peer[0]}:{peer[1]} failed: {error}")
+            )
         else:
             self._bindings.succeed(peer)
-            waiting = self._waiting.get(peer, ())
+            waiting = self._queued.get(peer, ())
         finally:
-            self._waiting.pop(peer, None)
+            self._queued.pop(peer, None)
         for data in waiting:
             self.sendto(data, peer)
         self._schedule_rebinding()
@@ -239,7 +199,7 @@ class RelayTransport(asyncio.DatagramTransport):
     def _schedule_rebinding(self) -> None:
         due = self._bindings.next_time()
         if due is not None and not self._ended:
-            self._at("rebind", due - self._loop.time(), self._rebind)
+            self._schedule("rebind", due - self._loop.time(), self._rebind)
 
     def _rebind(self) -> None:
         now = self._loop.time()
@@ -257,7 +217,7 @@ class RelayTransport(asyncio.DatagramTransport):
 
     # --- receiving
 
-    def _received(self, data: bytes) -> None:
+    def _on_message(self, data: bytes) -> None:
         if data and data[0] >> 6 == 1:
             if len(data) < _HEADER.size:
                 return
@@ -266,7 +226,7 @@ class RelayTransport(asyncio.DatagramTransport):
             if peer is not None and len(data) >= _HEADER.size + size:
                 self._deliver(data[_HEADER.size : _HEADER.size + size], peer)
             return
-        message = parse(data, RELAYED_LIMIT)
+        message = parse(data, MAX_SERVER_MESSAGE)
         if message is None or self._transactions.receive(message):
             return
         if (
@@ -275,7 +235,7 @@ class RelayTransport(asyncio.DatagramTransport):
         ):
             payload = message.attributes.get("DATA")
             source = message.attributes.get("XOR-PEER-ADDRESS")
-            # RFC 8656 section 11.4: what comes without a permission is dropped.
+            # RFC 8656 section 11.4: data from a peer without a permission is dropped.
             if payload is not None and source and self._bindings.has_permission(source[0]):
                 self._deliver(payload, source)
 
@@ -285,25 +245,24 @@ class RelayTransport(asyncio.DatagramTransport):
         try:
             self._protocol.datagram_received(data, peer)
         except Exception:
-            # A datagram that the receiver stumbles over must not end a TCP connection, as asyncio
-            # ends it when its protocol raises.
-            logger.exception("dropped a datagram from %s", peer)
+            # asyncio closes a TCP connection whose protocol raises; one datagram must not do so.
+            logger.exception("the receiver raised; dropped a datagram from %s", peer)
 
-    def _report(self, error: OSError) -> None:
+    def _report_error(self, error: OSError) -> None:
         if self._protocol is not None:
             self._protocol.error_received(error)
 
     # --- the end
 
     def is_closing(self) -> bool:
-        """Whether the transport is closed or being closed."""
+        """Return whether the transport is closed or closing."""
         return self._closing or self._ended
 
     def close(self) -> None:
-        """Free the allocation and close; the protocol's ``connection_lost`` tells when it is done.
+        """Delete the allocation and close; ``connection_lost`` of the protocol follows.
 
-        It takes at most the close timeout: a server that does not answer lets the allocation expire
-        by itself.
+        Takes at most the close timeout: if the server does not answer, the allocation expires by
+        itself. A second call does nothing.
         """
         if self._closing or self._ended:
             return
@@ -316,19 +275,19 @@ class RelayTransport(asyncio.DatagramTransport):
             request = self._transactions.request(stun.Method.REFRESH, {"LIFETIME": 0})
             await within(self._close_timeout, request)
         except stun.TransactionError as error:
-            logger.debug("allocation %s not freed: %s", self._relayed, error)
+            logger.debug("allocation %s was not deleted: %s", self._allocated, error)
         finally:
             self._finish(None)
 
     def abort(self) -> None:
-        """Close at once; the server lets the allocation expire by itself."""
+        """Close at once; the allocation expires at the server by itself."""
         self._stop()
         self._finish(None)
 
     def _link_lost(self, reason: Exception | None) -> None:
-        self._lose(f"the connection to the TURN server ended{f': {reason}' if reason else ''}")
+        self._end(f"the connection to the TURN server ended{f': {reason}' if reason else ''}")
 
-    def _lose(self, reason: str) -> None:
+    def _end(self, reason: str) -> None:
         if self._ended:
             return
         was_up = self._protocol is not None and not self._closing
@@ -336,7 +295,7 @@ class RelayTransport(asyncio.DatagramTransport):
         self._transactions.fail(reason)
         self._finish(ConnectionError(reason))
         if was_up:
-            logger.debug("a TURN allocation is lost: %s", reason)
+            logger.debug("TURN allocation lost: %s", reason)
             self._on_lost(reason)
 
     def _stop(self) -> None:
@@ -347,7 +306,7 @@ class RelayTransport(asyncio.DatagramTransport):
         for task in self._tasks:
             if task is not current:
                 task.cancel()
-        self._waiting.clear()
+        self._queued.clear()
 
     def _finish(self, reason: Exception | None) -> None:
         if self._ended:
@@ -358,17 +317,21 @@ class RelayTransport(asyncio.DatagramTransport):
         if self._protocol is not None:
             self._loop.call_soon(self._protocol.connection_lost, reason)
 
-    # --- the rest
+    # --- accessors and helpers
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return ``sockname``, the relayed address; ``related_address``, the one that the server
-        saw; or ``local_address``, that of the socket."""
-        known = {"sockname": self._relayed, "related_address": self._mapped}
+        """Return ``sockname`` (the relayed address), ``related_address`` (the server-reflexive
+        address) or ``local_address`` (of the socket to the server)."""
         if name == "local_address":
             return self._link.local_address if self._link is not None else default
-        return known.get(name, default)
+        allocated = self._allocated
+        if name == "sockname":
+            return allocated.relayed if allocated is not None else None
+        if name == "related_address":
+            return allocated.mapped if allocated is not None else None
+        return default
 
-    def _at(self, name: str, delay: float, call: Callable[[], None]) -> None:
+    def _schedule(self, name: str, delay: float, call: Callable[[], None]) -> None:
         if name in self._timers:
             self._timers[name].cancel()
         self._timers[name] = self._loop.call_later(max(delay, 0), call)
@@ -389,23 +352,26 @@ async def allocate(
     lifetime: int = LIFETIME,
     close_timeout: float = 1.0,
 ) -> tuple[RelayTransport, _ProtocolT]:
-    """Get an allocation from a TURN server (RFC 8656 section 7).
+    """Create an allocation on a TURN server (RFC 8656 section 7).
 
     Args:
-        protocol_factory: Makes the protocol that gets the datagrams.
+        protocol_factory: Creates the protocol that receives the datagrams.
         endpoint: The server.
-        credentials: Returns user name and password; asked whenever the server wants them, so that
-            they can be replaced while the allocation lives.
-        on_lost: Called with the protocol and a sentence if the allocation ends before it is closed.
-        address_family: 4 or 6 to ask for a relayed address of this IP version; ``None`` leaves it
-            to the server, which is IPv4.
-        lifetime: Seconds asked for; it is refreshed until it is closed.
-        close_timeout: Seconds that closing waits at most for the server.
+        credentials: Returns user name and password. It is called for every challenge of the server,
+            so credentials can be replaced during the lifetime of the allocation.
+        on_lost: Called with the protocol and the reason if the allocation ends before it is closed.
+        address_family: 4 or 6 to request a relayed address of this IP version; ``None`` for the
+            server's default, IPv4.
+        lifetime: Requested lifetime in seconds; the allocation is refreshed until it is closed.
+        close_timeout: Maximum time that closing waits for the server, in seconds.
+
+    Returns:
+        The transport and the protocol.
 
     Raises:
-        OSError: The server cannot be reached, or what it answers makes no sense.
-        stun.TransactionFailed: It refused.
-        stun.TransactionTimeout: It did not answer.
+        OSError: The server is unreachable, or its response is unusable.
+        stun.TransactionFailed: The server sent an error response.
+        stun.TransactionTimeout: The server did not answer.
 
     Cancellation: safe; the socket is closed.
     """
@@ -423,8 +389,3 @@ async def allocate(
         transport.abort()
         raise
     return transport, protocols[0]
-
-
-def _named(error: stun.TransactionFailed) -> str:
-    code, reason = refusal(error, (0, "no error code"))
-    return f"{code} {reason}".strip()

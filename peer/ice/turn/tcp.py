@@ -1,10 +1,10 @@
-"""A TCP connection that outlives a network that is away for a minute, and goes on at once after it.
+"""TCP retransmission tuning: survive a network outage of a minute and resume at once after it.
 
-TCP waits twice as long after each failed transmission, so that after an outage of half a minute
-media would stand still for as long again. Linux lets that wait be capped (``TCP_RTO_MAX_MS``), but
-reckons with the same cap where packets can't even leave the machine, as with a cable pulled: it
-gives up after ``tcp_retries2`` probes, which then are over in 15 s. So the cap is lifted while
-probes are sent, and the kernel is asked every second to try instead.
+TCP doubles its retransmission timeout after each failure, so after an outage of 30 s media would
+stall for up to 30 s more. Linux can cap the timeout (``TCP_RTO_MAX_MS``). The cap also applies to
+the probe timer, which runs while packets cannot leave the machine (for example, with the cable
+pulled): the kernel gives up after ``tcp_retries2`` probes, which then takes only 15 s. Therefore
+the cap is lifted while the kernel probes, and the kernel is made to transmit every second instead.
 """
 
 import asyncio
@@ -15,30 +15,30 @@ from icefloe.logs import get_logger
 
 logger = get_logger(__name__)
 
-OUTAGE = 90.0
-"""Seconds without an acknowledgement after which a connection is given up."""
+USER_TIMEOUT = 90.0
+"""Seconds without an acknowledgement after which a connection is closed (TCP_USER_TIMEOUT)."""
 
-LONGEST_WAIT = 1.0
-"""Seconds between two transmissions, at most; the kernel takes no less."""
+RTO_CAP = 1.0
+"""Upper bound of the retransmission timeout in seconds; the kernel accepts no less."""
 
-LOOK_EVERY = 1.0
-"""Seconds between two looks at a connection that is sent over."""
+POLL_INTERVAL = 1.0
+"""Seconds between two polls of the kernel's state while a connection is sending."""
 
 _TCP_RTO_MAX_MS = 44
-"""Linux 6.15, linux/tcp.h; Python has no name for it yet."""
+"""Socket option of Linux 6.15 (linux/tcp.h); Python has no constant for it yet."""
 
-_NO_CAP = 120_000
-"""Milliseconds; the kernel's own ``TCP_RTO_MAX``."""
+_DEFAULT_RTO_CAP_MS = 120_000
+"""The kernel's default ``TCP_RTO_MAX`` in milliseconds."""
 
 _INFO_SIZE, _INFO_PROBES = 104, 3
-"""Size of ``struct tcp_info`` up to what all kernels have, and the offset of ``tcpi_probes``."""
+"""Size of the part of ``struct tcp_info`` that all kernels have, and offset of ``tcpi_probes``."""
 
 
-class Persistence:
-    """Keeps one connection sending; does nothing where the system has no such options.
+class RetransmissionTuner:
+    """Tunes the retransmissions of one connection; does nothing on systems without the options.
 
     Args:
-        transport: The connection.
+        transport: The connection's transport.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -48,41 +48,41 @@ class Persistence:
         self._capped = True
         self._sent = False
         self._set(socket.TCP_NODELAY, 1)
-        self._useful = sys.platform == "linux" and self._cap(LONGEST_WAIT * 1000)
+        self._is_supported = sys.platform == "linux" and self._cap(RTO_CAP * 1000)
         if sys.platform == "linux":
             # With the cap alone the kernel would give up after 15 s.
-            self._set(socket.TCP_USER_TIMEOUT, int(OUTAGE * 1000))
+            self._set(socket.TCP_USER_TIMEOUT, int(USER_TIMEOUT * 1000))
 
     def sent(self) -> None:
-        """Note that something is sent: the connection is looked after for a while."""
+        """Start polling the connection, because data was sent."""
         self._sent = True
-        if self._timer is None and self._useful:
+        if self._timer is None and self._is_supported:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(LOOK_EVERY, self._look)
+            self._timer = loop.call_later(POLL_INTERVAL, self._poll)
 
     def close(self) -> None:
-        """Look no more; a second call does nothing."""
-        self._useful = False
+        """Stop polling; a second call does nothing."""
+        self._is_supported = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         self._timer = None
-        if self._transport.is_closing() or not self._useful:
+        if self._transport.is_closing() or not self._is_supported:
             return
         probing = self._is_probing()
         if probing == self._capped:
-            self._cap(_NO_CAP if probing else LONGEST_WAIT * 1000)
+            self._cap(_DEFAULT_RTO_CAP_MS if probing else RTO_CAP * 1000)
             self._capped = not probing
         if probing:
-            self._set(socket.TCP_NODELAY, 1)  # makes the kernel try what waits to be sent
+            self._set(socket.TCP_NODELAY, 1)  # makes the kernel transmit its queue
         if probing or self._sent or self._transport.get_write_buffer_size():
             self._sent = False
-            self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
+            self._timer = asyncio.get_running_loop().call_later(POLL_INTERVAL, self._poll)
 
     def _is_probing(self) -> bool:
-        """Whether nothing is under way although something waits: the machine can't send."""
+        """Return whether the kernel probes: data is queued, but no packet can be sent."""
         if self._socket is None:
             return False
         try:
@@ -100,6 +100,6 @@ class Persistence:
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
         except OSError as error:
-            logger.debug("TCP option %d not set: %s", option, error)
+            logger.debug("cannot set TCP option %d: %s", option, error)
             return False
         return True

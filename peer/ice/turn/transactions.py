@@ -1,7 +1,8 @@
-"""STUN transactions with a TURN server, and the long-term credentials they need.
+"""STUN transactions with a TURN server, with the long-term credential mechanism.
 
-RFC 8489 section 9.2: the server answers the first request with a realm and a nonce, and what
-follows is signed. A nonce becomes stale; credentials may be replaced while an allocation lives.
+RFC 8489 section 9.2: the server challenges the first request with a realm and a nonce, and the
+client authenticates all further requests. A nonce may become stale, and credentials may be replaced
+during the lifetime of an allocation.
 """
 
 import asyncio
@@ -13,29 +14,33 @@ from aioice.turn import make_integrity_key
 
 from icefloe.logs import get_logger
 
+from ..server_urls import refusal
+
 logger = get_logger(__name__)
 
 Credentials = Callable[[], tuple[str | None, str | None]]
-"""Returns user name and password, the newest there are."""
+"""Returns the current user name and password."""
 
 UNAUTHENTICATED, STALE_NONCE, ALLOCATION_MISMATCH = 401, 438, 437
 
 _MAX_STALE = 2
-"""Stale nonces in a row that are followed; a server that has a new one for each request never
-answers."""
+"""Maximum number of consecutive stale-nonce responses that a request follows. A server may send a
+new nonce for every request and never answer one."""
 
 _MAX_CHALLENGES = 3
-"""Likewise for credentials: those there were, and newer ones twice."""
+"""Maximum number of consecutive challenges that a request answers: the first, and two more if the
+credentials have been replaced each time."""
 
 
 class Transactions:
-    """The requests to one server over one link.
+    """The transactions with one server over one link.
 
     Args:
-        send: Sends bytes to the server.
+        send: Sends a message to the server.
         address: Address and port of the server, for logging.
-        credentials: Looked up each time the server asks for them.
-        reliable: Whether ``send`` delivers by itself (RFC 8489 section 6.2.2).
+        credentials: Called for every challenge of the server.
+        reliable: True for TCP and TLS, where requests are not retransmitted (RFC 8489 section
+            6.2.2).
     """
 
     def __init__(
@@ -61,18 +66,21 @@ class Transactions:
         self._key: bytes | None = None
 
     async def request(self, method: stun.Method, attributes: dict[str, Any]) -> stun.Message:
-        """Make a request, signed if the server wants it, and return the answer.
+        """Send a request, authenticated once the server has sent a challenge.
 
         Args:
             method: The STUN method.
-            attributes: The attributes; those for authentication are added.
+            attributes: The attributes, without those for authentication.
+
+        Returns:
+            The success response.
 
         Raises:
-            ConnectionError: The link ended, see :meth:`fail`.
-            stun.TransactionFailed: The server refused.
-            stun.TransactionTimeout: It did not answer in 63.5 s.
+            ConnectionError: The link was closed, see :meth:`fail`.
+            stun.TransactionFailed: The server sent an error response.
+            stun.TransactionTimeout: The server did not answer within 63.5 s.
 
-        Cancellation: safe; a late answer is ignored.
+        Cancellation: safe; a late response is ignored.
         """
         challenged = stale = 0
         while True:
@@ -86,7 +94,8 @@ class Transactions:
                 elif (
                     code == UNAUTHENTICATED
                     and challenged < _MAX_CHALLENGES
-                    # Once with what there is, and again only with newer credentials.
+                    # The first challenge is answered with the current credentials, later ones only
+                    # with replaced credentials.
                     and self._answer_challenge(error.response, again=signed and challenged > 0)
                 ):
                     challenged += 1
@@ -94,7 +103,7 @@ class Transactions:
                     raise
 
     def _renew(self, response: stun.Message) -> bool:
-        """Take the nonce of a 438 response; return whether it is worth trying."""
+        """Adopt the nonce of a 438 response; return whether to repeat the request."""
         nonce = response.attributes.get("NONCE")
         if nonce is None or self._key is None:
             return False
@@ -102,7 +111,12 @@ class Transactions:
         return True
 
     def _answer_challenge(self, response: stun.Message, *, again: bool) -> bool:
-        """Take realm and nonce of a 401 response; return whether it is worth trying."""
+        """Adopt realm and nonce of a 401 response; return whether to repeat the request.
+
+        Args:
+            response: The 401 response.
+            again: True if this request has already answered a challenge.
+        """
         realm, nonce = (response.attributes.get(name) for name in ("REALM", "NONCE"))
         username, password = self._credentials()
         if realm is None or nonce is None or username is None or password is None:
@@ -146,20 +160,23 @@ class Transactions:
             self._sent.discard(identifier)
 
     def fail(self, reason: str) -> None:
-        """End all requests, since the server can't answer them any more."""
+        """Fail all pending requests with ``ConnectionError(reason)``: the link is closed."""
         self._failure = reason
         for running in self._running:
             running.cancel()
 
     def send_stun(self, message: stun.Message, addr: tuple[str, int]) -> None:
-        """Send a request; over a reliable link only the first time that its transaction asks."""
+        """Send a request; called by aioice for every transmission.
+
+        Over a reliable link retransmissions are suppressed.
+        """
         if self._reliable and message.transaction_id in self._sent:
             return
         self._sent.add(message.transaction_id)
         self._send(bytes(message))
 
     def receive(self, message: stun.Message) -> bool:
-        """Take a message from the server; return whether it answers a request."""
+        """Handle a message from the server; return whether it is a response."""
         if message.message_class not in (stun.Class.RESPONSE, stun.Class.ERROR):
             return False
         transaction = self._open.get(message.transaction_id)
@@ -169,15 +186,23 @@ class Transactions:
 
 
 def binding_indication() -> bytes:
-    """Return a message that keeps a NAT's binding and that nobody answers (RFC 8489 section 3)."""
+    """Return a Binding indication, a keep-alive without a response (RFC 8489 section 3)."""
     return bytes(stun.Message(stun.Method.BINDING, stun.Class.INDICATION))
 
 
+def describe_error(error: stun.TransactionFailed) -> str:
+    """Return the code and the reason phrase of an error response, such as ``437 Mismatch``."""
+    code, reason = refusal(error, (0, "no error code"))
+    return f"{code} {reason}".strip()
+
+
 async def within(seconds: float, request: Awaitable[stun.Message]) -> stun.Message:
-    """Await a request for at most so many seconds.
+    """Await a request with a timeout in seconds.
 
     Raises:
-        stun.TransactionTimeout: There was no answer.
+        stun.TransactionTimeout: The timeout expired.
+
+    Cancellation: safe; the request is cancelled.
     """
     try:
         async with asyncio.timeout(seconds):

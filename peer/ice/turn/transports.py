@@ -1,7 +1,7 @@
-"""How a TURN server is reached: a UDP socket, or a TCP or TLS connection, as one thing.
+"""Links to a TURN server over UDP, TCP or TLS, with one message interface.
 
-A link carries messages, STUN or ChannelData, each as one piece of bytes. It is a datagram service
-over whatever lies below: what cannot be sent now is dropped, and never waits without a bound.
+A link carries STUN and ChannelData messages, one ``bytes`` object each. It is unreliable over every
+transport: when :data:`MAX_QUEUED` bytes are queued, further messages are dropped.
 """
 
 import asyncio
@@ -17,30 +17,31 @@ from typing import cast
 from icefloe.logs import get_logger
 
 from ..server_urls import Transport
-from ..udp import TURN
-from .tcp import Persistence
+from ..udp import TIME_SLICE
+from .tcp import RetransmissionTuner
 
 logger = get_logger(__name__)
 
 MAX_QUEUED = 1024 * 1024
-"""Bytes that may wait to be sent; more datagrams are dropped."""
+"""Maximum size of the send queue in bytes; further messages are dropped."""
 
 UDP_RECEIVE_BUFFER = 4 * 1024 * 1024
-"""Bytes asked of the kernel for what arrives while the event loop is busy; it may give less."""
+"""Requested socket receive buffer in bytes, for packets that arrive while the event loop is busy.
+The kernel may grant less."""
 
 _MAGIC_COOKIE = 0x2112A442
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where and how a TURN server is spoken to.
+    """Address and transport of a TURN server.
 
     Attributes:
         address: IP address.
         port: Port number.
         transport: UDP, TCP or TLS.
-        name: The name against which the certificate is checked.
-        context: How the certificate is verified; needed for TLS.
+        name: Host name for the verification of the certificate.
+        context: TLS context; required for TLS.
     """
 
     address: str
@@ -51,19 +52,19 @@ class Endpoint:
 
 
 class Framer:
-    """Cuts a byte stream into STUN messages and ChannelData (RFC 8656 section 3.1); no I/O."""
+    """Splits a byte stream into STUN and ChannelData messages (RFC 8656 section 3.1). No I/O."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take bytes as they came.
+        """Add received bytes.
 
         Returns:
-            The messages that are complete now, ChannelData without its padding.
+            The messages that are now complete; ChannelData without its padding.
 
         Raises:
-            ValueError: What came is neither; there is no way back into step.
+            ValueError: The stream is neither STUN nor ChannelData; it cannot be resynchronised.
         """
         self._buffer += data
         messages, start, end = [], 0, len(self._buffer)
@@ -88,26 +89,31 @@ class Framer:
 
 
 class Link:
-    """One way to a server."""
+    """A link to a TURN server.
+
+    Args:
+        receive: Called with each message from the server.
+        lost: Called once if the link ends before :meth:`close`, with the error if there is one.
+    """
 
     def __init__(
         self, receive: Callable[[bytes], None], lost: Callable[[Exception | None], None]
     ) -> None:
         self._receive = receive
         self._lost = lost
-        self._over = False
+        self._is_closed = False
 
     @property
     def transport(self) -> asyncio.Transport | asyncio.DatagramTransport:
-        """asyncio's transport below."""
+        """The underlying asyncio transport."""
         raise NotImplementedError
 
     def send(self, message: bytes, *, urgent: bool = False) -> None:
         """Send a message; drop it if the link is closed.
 
         Args:
-            message: STUN or ChannelData.
-            urgent: Whether it is sent although :data:`MAX_QUEUED` bytes wait already.
+            message: A STUN or ChannelData message.
+            urgent: True to send even if more than :data:`MAX_QUEUED` bytes are queued.
         """
         raise NotImplementedError
 
@@ -116,29 +122,29 @@ class Link:
         self._end(exc)
 
     def close(self) -> None:
-        """Close at once; what was handed to the kernel is still sent."""
-        self._over = True
+        """Close at once; data in the kernel's buffer is still sent."""
+        self._is_closed = True
         self.transport.abort()
 
     def _end(self, reason: Exception | None) -> None:
-        if not self._over:
-            self._over = True
+        if not self._is_closed:
+            self._is_closed = True
             self._lost(reason)
 
     @property
     def local_address(self) -> tuple[str, int] | None:
-        """Address and port of this end; ``None`` if it is closed."""
+        """Local address and port; ``None`` if the socket is closed."""
         name = self.transport.get_extra_info("sockname")
         return (name[0], name[1]) if name else None
 
 
 class UdpLink(Link, asyncio.DatagramProtocol):
-    """A UDP socket that is connected to the server: the kernel drops what others send to it."""
+    """A connected UDP socket: the kernel drops datagrams from other addresses."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
         self._transport = cast(asyncio.DatagramTransport, transport)
-        # Every loop has it; the abstract class does not.
+        # All event loops provide it, but the abstract class does not declare it.
         self._queued: Callable[[], int] = getattr(transport, "get_write_buffer_size", lambda: 0)
 
     @property
@@ -148,18 +154,18 @@ class UdpLink(Link, asyncio.DatagramProtocol):
 
     def send(self, message: bytes, *, urgent: bool = False) -> None:
         """Send a message, see :meth:`Link.send`."""
-        if self._over:
+        if self._is_closed:
             return
         if urgent or self._queued() <= MAX_QUEUED:
             self._transport.sendto(message)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         """Called by asyncio."""
-        if not self._over:
+        if not self._is_closed:
             self._receive(data)
 
     def error_received(self, exc: Exception) -> None:
-        """Called by asyncio with what ICMP said; a server that is away may come back."""
+        """Called by asyncio with an ICMP error; the link stays open, as the server may recover."""
         logger.debug("%s: %s", self.local_address, exc)
 
 
@@ -171,13 +177,13 @@ class StreamLink(Link, asyncio.Protocol):
     ) -> None:
         super().__init__(receive, lost)
         self._framer = Framer()
-        self._heard: deque[bytes] = deque()
-        self._goes_on: asyncio.Handle | None = None
+        self._received: deque[bytes] = deque()
+        self._resumption: asyncio.Handle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
         self._transport = cast(asyncio.Transport, transport)
-        self._persistence = Persistence(self._transport)
+        self._tuner = RetransmissionTuner(self._transport)
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -187,26 +193,26 @@ class StreamLink(Link, asyncio.Protocol):
     def send(self, message: bytes, *, urgent: bool = False) -> None:
         """Send a message, see :meth:`Link.send`."""
         transport = self._transport
-        if self._over or transport.is_closing():
+        if self._is_closed or transport.is_closing():
             return
         if urgent or transport.get_write_buffer_size() <= MAX_QUEUED:
             # RFC 8656 section 12.5: over a stream ChannelData is padded to four bytes.
             transport.write(message + bytes(-len(message) % 4))
-            self._persistence.sent()
+            self._tuner.sent()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio, once."""
-        self._persistence.close()
+        self._tuner.close()
         super().connection_lost(exc)
 
     def close(self) -> None:
-        """Close at once; what was handed to the kernel is still sent."""
-        self._persistence.close()
+        """Close at once; data in the kernel's buffer is still sent."""
+        self._tuner.close()
         super().close()
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
-        if self._over:
+        if self._is_closed:
             return
         try:
             messages = self._framer.feed(data)
@@ -214,21 +220,24 @@ class StreamLink(Link, asyncio.Protocol):
             self._transport.abort()
             self._end(ConnectionError(f"the server does not speak TURN: {error}"))
             return
-        self._heard += messages
-        if self._goes_on is None:
-            self._hear()
+        self._received += messages
+        if self._resumption is None:
+            self._deliver()
 
-    def _hear(self) -> None:
-        """Hand on what came, for as long as a turn of the event loop may take."""
-        was_behind, self._goes_on = self._goes_on is not None, None
-        until = time.monotonic() + TURN
-        while self._heard and not self._over:
+    def _deliver(self) -> None:
+        """Deliver received messages for at most :data:`~icefloe.peer.ice.udp.TIME_SLICE` seconds.
+
+        The rest is delivered in later turns of the event loop, and reading is paused meanwhile.
+        """
+        was_behind, self._resumption = self._resumption is not None, None
+        until = time.monotonic() + TIME_SLICE
+        while self._received and not self._is_closed:
             if time.monotonic() >= until:
-                self._goes_on = asyncio.get_running_loop().call_soon(self._hear)
+                self._resumption = asyncio.get_running_loop().call_soon(self._deliver)
                 if not was_behind and not self._transport.is_closing():
                     self._transport.pause_reading()
                 return
-            self._receive(self._heard.popleft())
+            self._receive(self._received.popleft())
         if was_behind and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -244,15 +253,16 @@ async def open_link(
     receive: Callable[[bytes], None],
     lost: Callable[[Exception | None], None],
 ) -> Link:
-    """Open a link to a server.
+    """Open a link to a TURN server.
 
     Args:
         endpoint: The server.
-        receive: Called with each message from it.
-        lost: Called once if it ends before :meth:`Link.close`, with the reason if there is one.
+        receive: Called with each message from the server.
+        lost: Called once if the link ends before :meth:`Link.close`, with the error if there is
+            one.
 
     Raises:
-        OSError: It cannot be reached, or its certificate is not trusted.
+        OSError: The server is unreachable, or its certificate is not trusted.
 
     Cancellation: safe; the socket is closed.
     """

@@ -68,11 +68,11 @@ def run(data: bytes) -> None:
     fragments(plan.text)
     mids(plan.text)
     without_end(plan.text)
-    plan.layout.outward(plan.text, answer=False, remote=True)
+    plan.layout.with_unused_sections(plan.text, answer=False, remote=True)
     if answer:
-        plan.layout.inward(LOCAL)
+        plan.layout.without_unused_sections(LOCAL)
         return
-    plan.layout.outward(plan.text, answer=True)
+    plan.layout.with_unused_sections(plan.text, answer=True)
     plan.layout.target("0", None)
     plan.layout.target(None, 1)
 

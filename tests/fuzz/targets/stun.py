@@ -69,7 +69,7 @@ class Side:
         self.checks.receive(message, source, BASE, self.now)
 
     def packet_received(self, data: bytes, source: tuple[str, int], base: object) -> None:
-        self.checks.heard(BASE, source, len(data), self.now)
+        self.checks.data_received(BASE, source, len(data), self.now)
 
     def socket_lost(self, base: object) -> None:
         raise AssertionError("nobody closes it")

@@ -10,11 +10,12 @@ from aiortc import RTCSessionDescription
 from icefloe.peer import PeerConfiguration, PeerConnection
 from icefloe.peer._aiortc import agent_of
 from icefloe.peer.errors import InvalidConfiguration
-from icefloe.peer.ice.agent import MAX_LINGERING, IceAgent
+from icefloe.peer.ice.agent import IceAgent
 from icefloe.peer.ice.checks.address_scope import Scope, scope_of
 from icefloe.peer.ice.checks.binding import Role
 from icefloe.peer.ice.checks.checklist import CheckList
 from icefloe.peer.ice.gather.interfaces import Address, Kind, broadcast_addresses
+from icefloe.peer.ice.retired_generations import MAX_LINGERING
 from tests.helpers.calls import calling, eventually
 from tests.helpers.puppet import local_candidate, remote_candidate
 
@@ -111,7 +112,7 @@ def test_an_address_from_which_a_check_came_may_be_answered() -> None:
     checklist = list_of("192.0.2.9")
     address = ("127.0.0.1", 4000)
     assert not checked(checklist, address[0])
-    assert checklist.learn("192.0.2.9", address, priority=1) is not None
+    assert checklist.learn_remote("192.0.2.9", address, priority=1) is not None
 
 
 def without_candidates(description: RTCSessionDescription) -> RTCSessionDescription:

@@ -33,7 +33,7 @@ def test_what_a_request_says(controlling: bool) -> None:
     assert "FINGERPRINT" in message.attributes
     assert "USE-CANDIDATE" not in message.attributes
     assert message.check_message_integrity(b"here-password")
-    assert binding.fault(message, HERE) is None
+    assert binding.request_error(message, HERE) is None
 
 
 def test_a_nomination_says_so() -> None:
@@ -46,9 +46,9 @@ def test_no_two_requests_have_the_same_id() -> None:
 
 def test_before_the_other_side_is_known_any_fragment_of_its_is_right() -> None:
     # RFC 8445 section 7.3: its checks may come before its answer.
-    assert binding.fault(request(), Credentials("here", "here-password")) is None
+    assert binding.request_error(request(), Credentials("here", "here-password")) is None
     other = Credentials("here", "here-password", "somebody", "x")
-    assert binding.fault(request(), other) == binding.UNAUTHENTICATED
+    assert binding.request_error(request(), other) == binding.UNAUTHENTICATED
 
 
 def test_what_a_success_says() -> None:
@@ -93,7 +93,7 @@ def test_a_role_conflict(
 ) -> None:
     # RFC 8445 section 7.3.1.1
     role = Role(own, number)
-    assert binding.repair(request(Role(others, its)), role) is answered
+    assert binding.resolve_role_conflict(request(Role(others, its)), role) is answered
     assert role == Role(then, number)
 
 
@@ -102,13 +102,13 @@ def test_who_names_no_role_is_in_conflict_with_nobody() -> None:
     del message.attributes["ICE-CONTROLLING"]
     for controlling in (True, False):
         role = Role(controlling, 5)
-        assert binding.repair(message, role)
+        assert binding.resolve_role_conflict(message, role)
         assert role.controlling is controlling
 
 
 def test_who_gives_way_takes_another_number() -> None:
     role = Role(True, 5)
-    role.give_way()
+    role.switch_after_conflict()
     assert role.controlling is False
     assert role.tie_breaker != 5
     assert 0 <= role.tie_breaker < 2**64

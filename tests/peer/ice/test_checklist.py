@@ -26,7 +26,7 @@ def make(*remotes: Address, controlling: bool = True) -> CheckList:
 
 def at(checklist: CheckList, address: Address, base: object = BASE) -> Pair:
     """Return a pair that is there."""
-    pair = checklist.at(base, address)
+    pair = checklist.find_pair(base, address)
     assert pair is not None
     return pair
 
@@ -81,8 +81,8 @@ def test_reflexive_candidates_send_by_their_base() -> None:
     checklist = make(FIRST)
     checklist.add_local(local_candidate("srflx", ("203.0.113.9", 9)))
     assert len(checklist) == 1
-    assert checklist.seen_as(BASE, ("203.0.113.9", 9)) is checklist.reflexive[0]
-    assert checklist.seen_as("another", ("203.0.113.9", 9)) is None
+    assert checklist.find_local(BASE, ("203.0.113.9", 9)) is checklist.reflexive[0]
+    assert checklist.find_local("another", ("203.0.113.9", 9)) is None
 
 
 @pytest.mark.parametrize("host", ["no address", "name.local", "", "300.1.1.1"])
@@ -193,9 +193,9 @@ def test_pairs_are_limited_and_the_better_one_stays() -> None:
     for address in addresses(MAX_PAIRS):
         checklist.add_remote(remote_candidate(address, "relay"), address)
     checklist.add_remote(remote_candidate(RELAY, "relay"), RELAY)
-    assert checklist.at(BASE, RELAY) is None
+    assert checklist.find_pair(BASE, RELAY) is None
     checklist.add_remote(remote_candidate(FIRST), FIRST)
-    assert checklist.at(BASE, FIRST) is not None
+    assert checklist.find_pair(BASE, FIRST) is not None
     assert len(checklist) == MAX_PAIRS
 
 
@@ -205,7 +205,7 @@ def test_pairs_that_work_or_are_being_checked_are_never_dropped_for_others() -> 
         checklist.add_remote(remote_candidate(address, "relay"), address)
         at(checklist, address).state = PairState.SUCCEEDED if number % 2 else PairState.IN_PROGRESS
     checklist.add_remote(remote_candidate(FIRST), FIRST)
-    assert checklist.at(BASE, FIRST) is None
+    assert checklist.find_pair(BASE, FIRST) is None
 
 
 def test_the_pair_that_failed_first_makes_room() -> None:
@@ -218,28 +218,28 @@ def test_the_pair_that_failed_first_makes_room() -> None:
         pair = at(checklist, address)
         pair.state, pair.failed_at = PairState.FAILED, failed_at
     checklist.add_remote(remote_candidate(RELAY, "relay"), RELAY)
-    assert checklist.at(BASE, there[2]) is None
-    assert checklist.at(BASE, there[1]) is not None
+    assert checklist.find_pair(BASE, there[2]) is None
+    assert checklist.find_pair(BASE, there[1]) is not None
     assert there[2] in checklist.remotes  # it was signalled
 
 
 def test_a_peer_reflexive_candidate_goes_with_its_last_pair() -> None:
     checklist = make()
     checklist.add_local(local_candidate(base="another"))
-    assert checklist.learn(BASE, OTHER, priority=1) is not None
+    assert checklist.learn_remote(BASE, OTHER, priority=1) is not None
     for base in (BASE, "another"):
-        assert checklist.ensure(base, OTHER) is not None
+        assert checklist.find_or_form_pair(base, OTHER) is not None
     checklist.remove_base(BASE)
     assert OTHER in checklist.remotes
     checklist.remove_base("another")
     assert OTHER not in checklist.remotes
-    assert checklist.ensure(BASE, OTHER) is None
+    assert checklist.find_or_form_pair(BASE, OTHER) is None
 
 
 def test_remote_candidates_are_limited() -> None:
     checklist = make(*addresses(MAX_REMOTES + 10))
     assert len(checklist.remotes) == MAX_REMOTES
-    assert checklist.learn(BASE, RELAY, priority=1) is None
+    assert checklist.learn_remote(BASE, RELAY, priority=1) is None
 
 
 def test_of_reflexive_candidates_the_latest_are_kept() -> None:

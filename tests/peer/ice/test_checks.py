@@ -4,7 +4,7 @@ import pytest
 from aioice import stun
 
 from icefloe.peer.ice.checks import binding
-from icefloe.peer.ice.checks.connectivity import CHANGE_OF_MIND
+from icefloe.peer.ice.checks.connectivity import RENOMINATION_DELAY
 from icefloe.peer.ice.checks.pair import PairState
 from icefloe.peer.ice.checks.state import IceState
 from tests.helpers.puppet import BASE, HERE, Puppet, remote_candidate
@@ -62,7 +62,7 @@ def test_a_later_nomination_is_a_change_of_mind() -> None:
     puppet.wait(1.0)
     puppet.check(DIRECT, nominate=True)
     assert puppet.checks.nominated is best
-    puppet.wait(CHANGE_OF_MIND + 0.1)
+    puppet.wait(RENOMINATION_DELAY + 0.1)
     puppet.check(RELAY, nominate=True)
     assert puppet.checks.nominated is other
 
@@ -88,7 +88,7 @@ def test_a_nomination_that_another_has_replaced_does_not_come_back() -> None:
     puppet.answers.add(DIRECT)
     puppet.check(DIRECT, nominate=True)
     assert puppet.checks.nominated is best
-    puppet.wait(CHANGE_OF_MIND + 1.0)
+    puppet.wait(RENOMINATION_DELAY + 1.0)
     puppet.answers.add(RELAY)
     puppet.check(RELAY)
     puppet.wait(5.0)
@@ -106,7 +106,7 @@ def test_an_answer_from_elsewhere_fails_the_check() -> None:
     request, _ = puppet.requests[-1]
     puppet.answer(request, OTHER)
     assert puppet.state_of(pair) is PairState.FAILED
-    assert puppet.checks.list.at(BASE, OTHER) is None
+    assert puppet.checks.list.find_pair(BASE, OTHER) is None
 
 
 def test_an_answer_with_another_password_is_none() -> None:
@@ -254,4 +254,4 @@ def test_what_another_generation_has_replaced_answers_and_nominates_nothing() ->
         puppet.wait(10.0)
     assert len(puppet.requests) == sent
     assert len(puppet.replies) == answered + 2
-    assert puppet.checks.heard(BASE, RELAY, 100, puppet.now)
+    assert puppet.checks.data_received(BASE, RELAY, 100, puppet.now)

@@ -3,7 +3,7 @@
 import pytest
 
 from icefloe.peer.ice.checks.connectivity import TA
-from icefloe.peer.ice.checks.nomination import PATIENCE
+from icefloe.peer.ice.checks.nomination import ACCEPTANCE_MIN_WAIT
 from icefloe.peer.ice.checks.pair import PairState
 from icefloe.peer.ice.checks.state import IceState
 from tests.helpers.network import START, Network, Socket
@@ -62,7 +62,7 @@ def test_a_reflexive_path_is_settled_for_after_half_a_second() -> None:
     network, left, right = unfinished()
     network.run(5.0)
     begun = left.when(IceState.CHECKING) - START
-    assert nominated_at(left) == pytest.approx(begun + PATIENCE["srflx"] + RTT, abs=TA)
+    assert nominated_at(left) == pytest.approx(begun + ACCEPTANCE_MIN_WAIT["srflx"] + RTT, abs=TA)
     assert types(left.checks.nominated) == "srflx -> srflx"
     assert agree(left, right)
 
@@ -72,7 +72,9 @@ def test_a_relay_is_settled_for_after_two_seconds() -> None:
     network.conditions.is_cut = only_relayed
     network.run(5.0)
     begun = left.when(IceState.CHECKING) - START
-    assert nominated_at(left) == pytest.approx(begun + PATIENCE["relay"] + 3 * RTT, abs=2 * RTT)
+    assert nominated_at(left) == pytest.approx(
+        begun + ACCEPTANCE_MIN_WAIT["relay"] + 3 * RTT, abs=2 * RTT
+    )
     assert left.checks.nominated is not None
     assert left.checks.nominated.is_relayed
     assert agree(left, right)
@@ -97,7 +99,7 @@ def test_better_pairs_that_answer_nothing_hold_nothing_up() -> None:
         PairState.IN_PROGRESS
     ]
     begun = left.when(IceState.CHECKING) - START
-    assert nominated_at(left) == pytest.approx(begun + PATIENCE["srflx"] + RTT, abs=TA)
+    assert nominated_at(left) == pytest.approx(begun + ACCEPTANCE_MIN_WAIT["srflx"] + RTT, abs=TA)
     assert agree(left, right)
 
 

@@ -319,7 +319,7 @@ async def test_a_dead_address_of_a_server_costs_half_a_second(
 async def test_a_server_of_another_family_is_reported() -> None:
     options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",)}
     async with gathered(RTCIceServer("stun:[2001:db8::1]"), **options) as owner:
-        assert [(error.errorCode, "IPv6 only" in error.errorText) for error in owner.errors] == [
+        assert [(error.errorCode, "only IPv6" in error.errorText) for error in owner.errors] == [
             (701, True)
         ]
 
@@ -335,7 +335,7 @@ async def test_an_error_names_the_socket_unless_its_address_is_hidden(dead: Sile
 
 
 async def test_bindings_are_kept_until_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "KEEPALIVE", 0.05)
+    monkeypatch.setattr(gathering, "KEEPALIVE_INTERVAL", 0.05)
     async with stun_server("127.0.0.1", mapped=("203.0.113.9", 1)) as server:
         options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",)}
         async with gathered(RTCIceServer(server.url), **options) as owner:

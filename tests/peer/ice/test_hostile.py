@@ -13,7 +13,7 @@ from icefloe.peer.ice.candidate_socket import IceSocket, is_stun
 from icefloe.peer.ice.checks import binding
 from icefloe.peer.ice.checks.binding import Credentials, Role
 from icefloe.peer.ice.checks.checklist import MAX_PAIRS, MAX_REFLEXIVE
-from icefloe.peer.ice.checks.connectivity import REFUSALS
+from icefloe.peer.ice.checks.connectivity import MAX_ERRORS_PER_SECOND
 from icefloe.peer.ice.checks.pair import Address
 from icefloe.peer.ice.checks.state import IceState
 from icefloe.peer.ice.configuration import MAX_REMOTES
@@ -46,7 +46,7 @@ class Target:
         self.checks.receive(message, source, BASE, self.puppet.now)
 
     def packet_received(self, data: bytes, source: Address, base: object) -> None:
-        if self.checks.heard(BASE, source, len(data), self.puppet.now):
+        if self.checks.data_received(BASE, source, len(data), self.puppet.now):
             self.packets.append((data, source))
 
     def socket_lost(self, base: object) -> None:
@@ -198,7 +198,7 @@ def test_a_forged_answer_to_a_probe_that_is_under_way_is_dropped() -> None:
     target = Target()
     puppet = target.puppet
     puppet.answers.clear()
-    target.checks.suspect(puppet.now)
+    target.checks.probe_path(puppet.now)
     request = stun.parse_message(target.checks.outgoing[-1].message)
     before = target.snapshot()
     for password in (b"a guess", b"here-password"):
@@ -227,11 +227,11 @@ def test_a_flood_of_forged_checks_is_answered_sparingly() -> None:
     for second in range(5):
         for address in addresses:
             target.send(forged(), address)
-        assert len(target.replies()) == REFUSALS, second
+        assert len(target.replies()) == MAX_ERRORS_PER_SECOND, second
         target.puppet.now += 1.0
     assert target.checks.state is IceState.COMPLETED
     assert len(target.checks.list) == len(target.checks.list.remotes) == 1
-    assert sizes(target.checks) <= held + REFUSALS
+    assert sizes(target.checks) <= held + MAX_ERRORS_PER_SECOND
 
 
 def test_checks_of_the_other_side_from_everywhere_fill_nothing_beyond_its_limits() -> None:
@@ -343,7 +343,7 @@ def test_a_damaged_check_does_no_harm(chance: random.Random, damage: str) -> Non
 def test_a_damaged_answer_does_no_harm(chance: random.Random) -> None:
     target = Target()
     target.puppet.answers.clear()
-    target.checks.suspect(target.puppet.now)
+    target.checks.probe_path(target.puppet.now)
     request = stun.parse_message(target.checks.outgoing[-1].message)
     before = target.snapshot()
     data = bytearray(binding.success(request, ("203.0.113.9", 9), target.puppet.credentials))

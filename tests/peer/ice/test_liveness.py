@@ -3,16 +3,16 @@
 import pytest
 
 from icefloe.peer.ice.checks.liveness import (
-    BACKUP_INTERVAL,
-    CONSENT,
-    LOST_INTERVAL,
-    ONE_WAY,
-    QUIET_INTERVAL,
-    STEADY_INTERVAL,
-    UNANSWERED,
+    ACTIVE_PROBE_INTERVAL,
+    BACKUP_PROBE_INTERVAL,
+    CONSENT_TIMEOUT,
+    FAILED_PROBE_INTERVAL,
+    ONE_WAY_PERIOD,
+    ONE_WAY_PROBES,
+    SILENT_PROBE_INTERVAL,
     Health,
-    Limits,
     Liveness,
+    SilenceLimits,
     has_consent,
     is_doubtful,
     is_one_way,
@@ -22,7 +22,7 @@ from icefloe.peer.ice.checks.pair import Pair, Remote
 from tests.helpers.puppet import local_candidate, remote_candidate
 
 NOW = 1000.0
-LIMITS = Limits(disconnected=1.5, failed=25.0)
+LIMITS = SilenceLimits(disconnected=1.5, failed=25.0)
 STEP = 0.1
 
 
@@ -39,7 +39,7 @@ def look_until(liveness: Liveness, pair: Pair | None, start: float, end: float) 
     """Look every tenth of a second; return what was seen, without repetitions."""
     seen: list[Health] = []
     for count in range(round((end - start) / STEP) + 1):
-        health = liveness.look(pair, start + count * STEP)
+        health = liveness.update(pair, start + count * STEP)
         if not seen or seen[-1] is not health:
             seen.append(health)
     return seen
@@ -58,16 +58,16 @@ def test_only_an_answer_brings_a_path_back(lost_for: float) -> None:
     lost = look_until(liveness, pair, NOW, NOW + lost_for)[-1]
     now = NOW + lost_for + STEP
     pair.heard_at = now
-    assert liveness.look(pair, now) is lost
+    assert liveness.update(pair, now) is lost
     pair.answered_at = now
-    assert liveness.look(pair, now) is Health.CONNECTED
+    assert liveness.update(pair, now) is Health.CONNECTED
     assert liveness.since == now
 
 
 def test_without_a_pair_a_path_is_disconnected_at_once() -> None:
     liveness = Liveness(LIMITS, NOW)
-    assert liveness.next_look(None, NOW) == NOW
-    assert liveness.look(None, NOW) is Health.DISCONNECTED
+    assert liveness.next_update(None, NOW) == NOW
+    assert liveness.update(None, NOW) is Health.DISCONNECTED
     assert look_until(liveness, None, NOW, NOW + 26.0)[-1] is Health.FAILED
 
 
@@ -75,36 +75,36 @@ def test_another_pair_that_works_takes_the_place_of_one_that_does_not() -> None:
     liveness, gone = Liveness(LIMITS, NOW), make()
     look_until(liveness, gone, NOW, NOW + 2.0)
     backup = make(heard=NOW + 2.1, answered=NOW + 2.1)
-    assert liveness.look(backup, NOW + 2.1) is Health.CONNECTED
+    assert liveness.update(backup, NOW + 2.1) is Health.CONNECTED
 
 
 def test_who_was_stalled_blames_himself() -> None:
     liveness, pair = Liveness(LIMITS, NOW), make()
     woken = NOW + 20.0
-    assert liveness.look(pair, woken) is Health.CONNECTED
+    assert liveness.update(pair, woken) is Health.CONNECTED
     assert look_until(liveness, pair, woken, woken + 1.4) == [Health.CONNECTED]
-    assert liveness.next_look(pair, woken + 1.4) == pytest.approx(woken + 1.5)
-    assert liveness.look(pair, woken + 1.5) is Health.DISCONNECTED
+    assert liveness.next_update(pair, woken + 1.4) == pytest.approx(woken + 1.5)
+    assert liveness.update(pair, woken + 1.5) is Health.DISCONNECTED
 
 
 def test_the_next_look_is_when_something_may_change() -> None:
     liveness, pair = Liveness(LIMITS, NOW), make()
-    assert liveness.next_look(pair, NOW) == NOW + QUIET_INTERVAL
-    assert liveness.next_look(pair, NOW + 1.2) == NOW + 1.5
+    assert liveness.next_update(pair, NOW) == NOW + SILENT_PROBE_INTERVAL
+    assert liveness.next_update(pair, NOW + 1.2) == NOW + 1.5
     look_until(liveness, pair, NOW, NOW + 2.0)
-    assert liveness.next_look(pair, NOW + 2.0) == NOW + 2.0 + QUIET_INTERVAL
+    assert liveness.next_update(pair, NOW + 2.0) == NOW + 2.0 + SILENT_PROBE_INTERVAL
     failed_at = liveness.since + LIMITS.failed
-    assert liveness.next_look(pair, failed_at - 0.1) == pytest.approx(failed_at)
+    assert liveness.next_update(pair, failed_at - 0.1) == pytest.approx(failed_at)
     look_until(liveness, pair, NOW + 2.0, NOW + 30.0)
-    assert liveness.next_look(pair, NOW + 30.0) == NOW + 30.0 + LOST_INTERVAL
+    assert liveness.next_update(pair, NOW + 30.0) == NOW + 30.0 + FAILED_PROBE_INTERVAL
 
 
 @pytest.mark.parametrize(
     ("missed", "unanswered_for", "expected"),
     [
-        (UNANSWERED, ONE_WAY, True),
-        (UNANSWERED - 1, 60.0, False),
-        (60, ONE_WAY - 0.1, False),
+        (ONE_WAY_PROBES, ONE_WAY_PERIOD, True),
+        (ONE_WAY_PROBES - 1, 60.0, False),
+        (60, ONE_WAY_PERIOD - 0.1, False),
         (0, 60.0, False),
     ],
 )
@@ -112,7 +112,7 @@ def test_a_one_way_path(missed: int, unanswered_for: float, expected: bool) -> N
     pair = make(heard=NOW, answered=NOW - unanswered_for, missed=missed)
     assert is_one_way(pair, NOW) is expected
     health = Health.DISCONNECTED if expected else Health.CONNECTED
-    assert Liveness(LIMITS, NOW).look(pair, NOW) is health
+    assert Liveness(LIMITS, NOW).update(pair, NOW) is health
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,12 @@ def test_a_doubtful_path(missed: int, silent_for: float, expected: bool) -> None
 
 
 @pytest.mark.parametrize(
-    ("answered_ago", "expected"), [(0.0, True), (CONSENT - 0.1, True), (CONSENT, False)]
+    ("answered_ago", "expected"),
+    [(0.0, True), (CONSENT_TIMEOUT - 0.1, True), (CONSENT_TIMEOUT, False)],
 )
 def test_consent_lasts_thirty_seconds(answered_ago: float, expected: bool) -> None:
     # RFC 7675 section 5.1; what was heard meanwhile does not count.
-    assert CONSENT == 30.0
+    assert CONSENT_TIMEOUT == 30.0
     assert has_consent(make(heard=NOW, answered=NOW - answered_ago), NOW) is expected
 
 
@@ -137,17 +138,17 @@ def test_without_any_answer_there_is_no_consent() -> None:
 
 
 PROBES = [  # health, in use, heard, probed, unanswered -> next probe; all relative to NOW
-    (Health.CONNECTED, True, 0.0, 0.0, 0, QUIET_INTERVAL),
-    (Health.CONNECTED, True, 0.3, 0.0, 0, 0.3 + QUIET_INTERVAL),
-    (Health.CONNECTED, True, 9.0, 0.0, 0, STEADY_INTERVAL),
-    (Health.CONNECTED, True, 9.0, 0.0, 1, QUIET_INTERVAL),
-    (Health.CONNECTED, True, -9.0, 0.0, 1, QUIET_INTERVAL),
-    (Health.CONNECTED, False, 0.0, 0.0, 0, BACKUP_INTERVAL),
-    (Health.CONNECTED, False, 9.0, 0.0, 5, BACKUP_INTERVAL),
-    (Health.DISCONNECTED, True, 0.0, 0.0, 9, QUIET_INTERVAL),
-    (Health.DISCONNECTED, False, 0.0, 0.0, 9, QUIET_INTERVAL),
-    (Health.FAILED, True, 0.0, 0.0, 9, LOST_INTERVAL),
-    (Health.FAILED, False, 0.0, 0.0, 9, LOST_INTERVAL),
+    (Health.CONNECTED, True, 0.0, 0.0, 0, SILENT_PROBE_INTERVAL),
+    (Health.CONNECTED, True, 0.3, 0.0, 0, 0.3 + SILENT_PROBE_INTERVAL),
+    (Health.CONNECTED, True, 9.0, 0.0, 0, ACTIVE_PROBE_INTERVAL),
+    (Health.CONNECTED, True, 9.0, 0.0, 1, SILENT_PROBE_INTERVAL),
+    (Health.CONNECTED, True, -9.0, 0.0, 1, SILENT_PROBE_INTERVAL),
+    (Health.CONNECTED, False, 0.0, 0.0, 0, BACKUP_PROBE_INTERVAL),
+    (Health.CONNECTED, False, 9.0, 0.0, 5, BACKUP_PROBE_INTERVAL),
+    (Health.DISCONNECTED, True, 0.0, 0.0, 9, SILENT_PROBE_INTERVAL),
+    (Health.DISCONNECTED, False, 0.0, 0.0, 9, SILENT_PROBE_INTERVAL),
+    (Health.FAILED, True, 0.0, 0.0, 9, FAILED_PROBE_INTERVAL),
+    (Health.FAILED, False, 0.0, 0.0, 9, FAILED_PROBE_INTERVAL),
 ]
 
 
@@ -161,4 +162,4 @@ def test_the_next_probe(
 
 def test_backups_are_probed_before_any_nat_forgets_them() -> None:
     # RFC 4787 REQ-5 has NATs that forget after 30 s at the earliest.
-    assert BACKUP_INTERVAL <= 15.0
+    assert BACKUP_PROBE_INTERVAL <= 15.0

@@ -2,7 +2,13 @@
 
 import pytest
 
-from icefloe.peer.ice.checks.nomination import PATIENCE, Outlook, best_of, decide, patience
+from icefloe.peer.ice.checks.nomination import (
+    ACCEPTANCE_MIN_WAIT,
+    CheckProgress,
+    acceptance_min_wait,
+    best_of,
+    decide,
+)
 from icefloe.peer.ice.checks.pair import Pair, PairState, Remote
 from tests.helpers.puppet import local_candidate, remote_candidate
 
@@ -24,27 +30,27 @@ TYPES = ["host", "srflx", "prflx", "relay"]
 @pytest.mark.parametrize("local", TYPES)
 @pytest.mark.parametrize("remote", TYPES)
 def test_the_worse_candidate_of_a_pair_tells_how_long_to_wait(local: str, remote: str) -> None:
-    expected = max(PATIENCE[local], PATIENCE[remote])
+    expected = max(ACCEPTANCE_MIN_WAIT[local], ACCEPTANCE_MIN_WAIT[remote])
     pair = make(local, remote)
-    assert patience(pair) == expected
+    assert acceptance_min_wait(pair) == expected
     for elapsed in (0.0, 0.3, 0.5, 0.9, 1.0, 1.9, 2.0, 60.0):
-        decision = decide([pair], None, Outlook(elapsed, more_candidates=True))
+        decision = decide([pair], None, CheckProgress(elapsed, more_candidates=True))
         if elapsed >= expected:
             assert decision.nominate is pair
         else:
             assert decision.nominate is None
-            assert decision.look_again_in == pytest.approx(expected - elapsed)
+            assert decision.reconsider_after == pytest.approx(expected - elapsed)
 
 
 def test_a_type_that_nobody_knows_is_not_waited_for() -> None:
-    assert patience(make("host", "novel")) == 0.0
+    assert acceptance_min_wait(make("host", "novel")) == 0.0
 
 
 def test_without_a_pair_that_works_nothing_is_nominated() -> None:
     for state in set(PairState) - {PairState.SUCCEEDED}:
-        decision = decide([make("host", "host", state)], None, Outlook(60.0, False))
-        assert (decision.nominate, decision.look_again_in) == (None, NEVER)
-    assert decide([], None, Outlook(60.0, False)).nominate is None
+        decision = decide([make("host", "host", state)], None, CheckProgress(60.0, False))
+        assert (decision.nominate, decision.reconsider_after) == (None, NEVER)
+    assert decide([], None, CheckProgress(60.0, False)).nominate is None
 
 
 PENDING = [PairState.FROZEN, PairState.WAITING, PairState.IN_PROGRESS]
@@ -53,12 +59,12 @@ PENDING = [PairState.FROZEN, PairState.WAITING, PairState.IN_PROGRESS]
 @pytest.mark.parametrize("state", list(PairState))
 def test_only_a_better_pair_that_may_still_work_is_waited_for(state: PairState) -> None:
     relayed, better = make("relay", "host"), make("host", "host", state)
-    decision = decide([relayed, better], None, Outlook(0.1, more_candidates=False))
+    decision = decide([relayed, better], None, CheckProgress(0.1, more_candidates=False))
     if state is PairState.SUCCEEDED:
         assert decision.nominate is better
     elif state in PENDING:
         assert decision.nominate is None
-        assert decision.look_again_in == pytest.approx(PATIENCE["relay"] - 0.1)
+        assert decision.reconsider_after == pytest.approx(ACCEPTANCE_MIN_WAIT["relay"] - 0.1)
     else:
         assert decision.nominate is relayed
 
@@ -66,7 +72,10 @@ def test_only_a_better_pair_that_may_still_work_is_waited_for(state: PairState) 
 @pytest.mark.parametrize("state", PENDING)
 def test_a_worse_pair_is_not_waited_for(state: PairState) -> None:
     direct, relayed = make("srflx", "srflx"), make("relay", "host", state)
-    assert decide([relayed, direct], None, Outlook(0.0, more_candidates=False)).nominate is direct
+    assert (
+        decide([relayed, direct], None, CheckProgress(0.0, more_candidates=False)).nominate
+        is direct
+    )
 
 
 NOMINATED = [  # what was nominated, what works as well, and whether that takes over
@@ -84,14 +93,14 @@ def test_only_a_direct_path_takes_over_from_a_relay(
     first: tuple[str, str], other: tuple[str, str], takes_over: bool, elapsed: float
 ) -> None:
     nominated, working = make(*first), make(*other)
-    decision = decide([nominated, working], nominated, Outlook(elapsed, more_candidates=True))
+    decision = decide([nominated, working], nominated, CheckProgress(elapsed, more_candidates=True))
     assert decision.nominate is (working if takes_over else None)
-    assert decision.look_again_in == NEVER
+    assert decision.reconsider_after == NEVER
 
 
 def test_when_the_nominated_pair_is_dead_the_next_best_is_nominated() -> None:
     relayed, direct = make("relay", "host"), make("srflx", "host")
-    decision = decide([relayed, direct], None, Outlook(100.0, more_candidates=True))
+    decision = decide([relayed, direct], None, CheckProgress(100.0, more_candidates=True))
     assert decision.nominate is direct
 
 

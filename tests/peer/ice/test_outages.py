@@ -4,17 +4,17 @@ import pytest
 
 from icefloe.peer.ice.checks.checklist import MAX_PAIRS
 from icefloe.peer.ice.checks.liveness import (
-    BACKUP_INTERVAL,
-    CONSENT,
-    QUIET_INTERVAL,
-    STEADY_INTERVAL,
-    Limits,
+    ACTIVE_PROBE_INTERVAL,
+    BACKUP_PROBE_INTERVAL,
+    CONSENT_TIMEOUT,
+    SILENT_PROBE_INTERVAL,
+    SilenceLimits,
 )
 from icefloe.peer.ice.checks.state import IceState
 from tests.helpers.network import Network, Socket
 from tests.helpers.side import Side, agree, call, home_call, port_restricted, settled
 
-LIMITS = Limits()
+LIMITS = SilenceLimits()
 CONNECTED, LOST, FAILED = IceState.COMPLETED, IceState.DISCONNECTED, IceState.FAILED
 
 
@@ -45,7 +45,7 @@ def talk(network: Network, one: Side, other: Side, every: float = 0.02) -> None:
         if pair is not None and not network.conditions.is_cut(source.sockets[0], receiver):
             public = network.public(source.sockets[0], pair.remote.address)
             assert public is not None
-            target.checks.heard(receiver, public, 1200, network.now)
+            target.checks.data_received(receiver, public, 1200, network.now)
         network.at(every, lambda: send(source, target))
 
     send(one, other)
@@ -65,7 +65,11 @@ def test_silence_is_noticed_within_the_limit_and_fails_later(busy: bool) -> None
         assert side.states(after=cut_at) == [LOST, FAILED]
         noticed = side.when(LOST, after=cut_at) - cut_at
         # What was under way when the path was cut does not arrive any more.
-        assert LIMITS.disconnected - QUIET_INTERVAL - 0.1 <= noticed <= LIMITS.disconnected + 0.05
+        assert (
+            LIMITS.disconnected - SILENT_PROBE_INTERVAL - 0.1
+            <= noticed
+            <= LIMITS.disconnected + 0.05
+        )
         failed = side.when(FAILED, after=cut_at) - cut_at
         assert failed == pytest.approx(noticed + LIMITS.failed, abs=0.01)
 
@@ -101,7 +105,10 @@ def test_a_path_that_works_one_way_is_disconnected_on_both_sides(busy: bool) -> 
     assert left.states(after=cut_at) == right.states(after=cut_at) == [LOST]
     # The right side hears nothing; the left one hears, and is not answered.
     assert right.when(LOST, after=cut_at) - cut_at <= LIMITS.disconnected + 0.1
-    assert left.when(LOST, after=cut_at) - cut_at <= STEADY_INTERVAL + 5 * QUIET_INTERVAL + 3.0
+    assert (
+        left.when(LOST, after=cut_at) - cut_at
+        <= ACTIVE_PROBE_INTERVAL + 5 * SILENT_PROBE_INTERVAL + 3.0
+    )
     network.conditions.is_cut = nothing
     assert network.run(2.0, lambda: left.is_connected and right.is_connected)
 
@@ -146,7 +153,7 @@ def test_a_backup_that_was_given_up_is_tried_again_when_it_is_needed() -> None:
     left, right = home_call(network, turn=True)
     network.run(30.0)
     network.conditions.is_cut = through_a_relay
-    network.run(2 * CONSENT + BACKUP_INTERVAL)
+    network.run(2 * CONSENT_TIMEOUT + BACKUP_PROBE_INTERVAL)
     for side in (left, right):
         assert not any(pair.is_relayed for pair in side.checks.list.valid)
     network.conditions.is_cut = lambda source, target: not through_a_relay(source, target)
@@ -175,7 +182,7 @@ def test_a_nat_that_maps_anew_all_the_time_wears_nothing_out() -> None:
         assert left.is_connected
         assert right.is_connected
     assert LOST not in left.states() + right.states()
-    assert per_minute(network, right) <= usual + 60 / STEADY_INTERVAL
+    assert per_minute(network, right) <= usual + 60 / ACTIVE_PROBE_INTERVAL
     assert len(right.checks.list) <= MAX_PAIRS
     assert len(right.checks.list.remotes) <= MAX_PAIRS + len(left.candidates)
 
@@ -187,8 +194,8 @@ def test_nothing_is_sent_without_consent() -> None:
     pair = settled(left)
     answered_at = pair.answered_at
     assert network.run(60.0, lambda: left.checks.path(network.now) is None)
-    assert pair.answered_at - answered_at <= STEADY_INTERVAL
-    assert network.now - pair.answered_at == pytest.approx(CONSENT, abs=1.0)
+    assert pair.answered_at - answered_at <= ACTIVE_PROBE_INTERVAL
+    assert network.now - pair.answered_at == pytest.approx(CONSENT_TIMEOUT, abs=1.0)
     network.conditions.is_cut = nothing
     network.run(5.0)
     assert left.checks.path(network.now) is pair
@@ -199,7 +206,7 @@ def test_what_is_heard_gives_no_consent() -> None:
     network, left, right = between_public()
     talk(network, left, right)
     network.conditions.is_cut = lambda source, target: source.owner == "left"
-    network.run(CONSENT + 1.0)
+    network.run(CONSENT_TIMEOUT + 1.0)
     assert left.checks.path(network.now) is None
 
 
@@ -225,10 +232,10 @@ def test_an_idle_path_is_probed_twice_a_second_at_most() -> None:
     network, left, right = between_public()
     network.run(5.0)
     probes = [per_minute(network, side) for side in (left, right)]
-    assert max(probes) <= 60 / QUIET_INTERVAL
-    assert min(probes) >= 60 / STEADY_INTERVAL - 1
+    assert max(probes) <= 60 / SILENT_PROBE_INTERVAL
+    assert min(probes) >= 60 / ACTIVE_PROBE_INTERVAL - 1
     # Silence is what begins after an answer, a round trip after the probe.
-    assert sum(probes) >= 60 / (QUIET_INTERVAL + 2 * network.conditions.delay) - 1
+    assert sum(probes) >= 60 / (SILENT_PROBE_INTERVAL + 2 * network.conditions.delay) - 1
 
 
 def test_a_backup_pair_is_probed_every_ten_seconds() -> None:
@@ -239,7 +246,7 @@ def test_a_backup_pair_is_probed_every_ten_seconds() -> None:
     assert backups > 0
     for side in (left, right):
         sent = per_minute(network, side, relayed=True)
-        assert sent == pytest.approx(backups * 60 / BACKUP_INTERVAL, abs=backups)
+        assert sent == pytest.approx(backups * 60 / BACKUP_PROBE_INTERVAL, abs=backups)
 
 
 def test_a_path_that_failed_is_probed_once_a_second() -> None:
@@ -252,7 +259,7 @@ def test_a_path_that_failed_is_probed_once_a_second() -> None:
 def test_suspicion_is_settled_in_one_round_trip() -> None:
     network, left, _ = between_public()
     before = len(network.sent)
-    left.checks.suspect(network.now)
+    left.checks.probe_path(network.now)
     left.flush()
     assert len(network.sent) == before + 1
     network.run(2 * network.conditions.delay + 0.001)

@@ -5,7 +5,7 @@ from aioice import stun
 
 from icefloe.peer.ice.checks import binding
 from icefloe.peer.ice.checks.binding import Credentials, Role
-from icefloe.peer.ice.checks.connectivity import EARLY_CHECKS
+from icefloe.peer.ice.checks.connectivity import MAX_EARLY_CHECKS
 from icefloe.peer.ice.checks.pair import Address, PairState
 from icefloe.peer.ice.checks.state import IceState
 from tests.helpers.network import Driven, Network, Socket
@@ -73,7 +73,7 @@ def test_only_a_487_changes_the_tie_breaker() -> None:
     assert right.checks.role == Role(True, 2)
     assert left.checks.role.controlling is False
     role = Role(True, 5)
-    role.give_way()
+    role.switch_after_conflict()
     assert role.controlling is False
     assert role.tie_breaker != 5
 
@@ -128,7 +128,7 @@ class Lite(Driven):
     def receive(self, data: bytes, source: Address, socket: Socket) -> None:
         message = stun.parse_message(data)
         assert message.message_class is stun.Class.REQUEST
-        assert binding.fault(message, self.credentials) is None
+        assert binding.request_error(message, self.credentials) is None
         assert "ICE-CONTROLLING" in message.attributes
         if "USE-CANDIDATE" in message.attributes:
             self.nominated = source
@@ -169,7 +169,7 @@ def test_checks_before_the_answer_are_answered_and_made_up_for() -> None:
     right.start(left)
     assert network.run(3.0, lambda: right.is_connected)
     assert left.checks.state is IceState.NEW
-    assert left.checks.heard(left.sockets[0], right.sockets[0].address, 100, network.now)
+    assert left.checks.data_received(left.sockets[0], right.sockets[0].address, 100, network.now)
     # Now the answer comes, without any candidate: the checks that came tell where to go.
     left.start(right)
     begun = network.now
@@ -200,11 +200,11 @@ def test_early_checks_do_not_pile_up() -> None:
     left = Side(network, "left", controlling=True)
     left.gather()
     credentials = Credentials("right", "right-password", "left", "left-password")
-    for number in range(3 * EARLY_CHECKS):
+    for number in range(3 * MAX_EARLY_CHECKS):
         _, request = binding.request(credentials, Role(False, 0), local_preference=65535)
         message = stun.parse_message(request)
         source = ("198.51.100.200", 1000 + number)
         left.checks.receive(message, source, left.sockets[0], network.now)
     right = Side(network, "right", controlling=False)
     left.start(right)
-    assert len(left.checks.list.remotes) == EARLY_CHECKS
+    assert len(left.checks.list.remotes) == MAX_EARLY_CHECKS

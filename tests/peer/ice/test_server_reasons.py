@@ -11,7 +11,7 @@ from aioice import stun
 from aiortc import RTCIceServer
 
 from icefloe.peer import ConnectFailed, PeerConfiguration, RTCPeerConnectionIceErrorEvent
-from icefloe.peer.ice.server_urls import LONGEST_REASON, Transport
+from icefloe.peer.ice.server_urls import MAX_REASON_LENGTH, Transport
 from icefloe.peer.rooms.remote_peer import RemotePeer
 from tests.helpers.turn import PASSWORD, USER
 from tests.helpers.turnserver import turn_server
@@ -89,7 +89,7 @@ async def test_the_reason_is_cut_and_shown_on_one_line(
         peer.end("left")
         await running
     assert errors[0].errorCode in (401, 420)
-    assert errors[0].errorText == HOSTILE[:LONGEST_REASON]
+    assert errors[0].errorText == HOSTILE[:MAX_REASON_LENGTH]
     assert len(errors[0].errorText) < 128 and len(errors[0].errorText.encode()) <= 763
     (kept, *_) = caught.value.evidence.server_errors
     assert kept.isprintable() and "forged" in kept and len(kept) < 400

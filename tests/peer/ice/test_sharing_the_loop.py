@@ -9,7 +9,7 @@ import pytest
 from icefloe.peer.ice import udp
 from icefloe.peer.ice.server_urls import Transport
 from icefloe.peer.ice.turn.transports import Endpoint, open_link
-from icefloe.peer.ice.udp import TURN, UdpTransport, open_udp
+from icefloe.peer.ice.udp import TIME_SLICE, UdpTransport, open_udp
 from tests.helpers.calls import eventually
 from tests.helpers.turns import Turns
 
@@ -36,7 +36,7 @@ class Slow(asyncio.DatagramProtocol):
         """Note it and the turn in which it came."""
         self.got.append(data)
         self.seen.append(self._turns.number)
-        time.sleep(TURN)
+        time.sleep(TIME_SLICE)
 
 
 @pytest.mark.parametrize("merges", [True, False])

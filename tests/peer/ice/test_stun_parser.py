@@ -14,7 +14,7 @@ import pytest
 from aioice import mdns, stun
 
 from icefloe.peer.ice.gather import multicast_dns
-from icefloe.peer.ice.stun_parser import LIMIT, RELAYED_LIMIT, parse
+from icefloe.peer.ice.stun_parser import MAX_PEER_MESSAGE, MAX_SERVER_MESSAGE, parse
 
 FINGERPRINT = struct.pack("!HH", 0x8028, 4)
 FROM = ("192.0.2.66", 5353)
@@ -57,7 +57,7 @@ def test_one_fingerprint_is_computed_and_no_more(monkeypatch: pytest.MonkeyPatch
     flood = with_fingerprints(8000)
     one = with_fingerprints(1)
     monkeypatch.setattr(stun, "message_fingerprint", counted)
-    assert parse(flood, RELAYED_LIMIT) is None
+    assert parse(flood, MAX_SERVER_MESSAGE) is None
     assert computed == []
     assert parse(one) is not None
     assert computed == [20]
@@ -72,11 +72,11 @@ def test_data_that_looks_like_fingerprints_is_no_fingerprint() -> None:
 
 
 def test_the_size_is_bounded() -> None:
-    fits = bytes(request(SOFTWARE="x" * (LIMIT - 24)))
-    assert len(fits) == LIMIT
+    fits = bytes(request(SOFTWARE="x" * (MAX_PEER_MESSAGE - 24)))
+    assert len(fits) == MAX_PEER_MESSAGE
     assert parse(fits) is not None
-    assert parse(bytes(request(SOFTWARE="x" * (LIMIT - 20)))) is None
-    assert parse(bytes(request(DATA=bytes(65_000))), RELAYED_LIMIT) is not None
+    assert parse(bytes(request(SOFTWARE="x" * (MAX_PEER_MESSAGE - 20)))) is None
+    assert parse(bytes(request(DATA=bytes(65_000))), MAX_SERVER_MESSAGE) is not None
 
 
 def test_a_check_with_the_longest_names_fits() -> None:
@@ -114,11 +114,11 @@ async def test_names_are_still_told() -> None:
     zone = Zone()
     zone.own("own.local")
     zone.datagram_received(questions(1, b"\3own\5local\0"), FROM)
-    zone.datagram_received(questions(multicast_dns.RECORDS, b"\3own\5local\0"), FROM)
-    assert len(zone.sent) == 1 + multicast_dns.RECORDS
+    zone.datagram_received(questions(multicast_dns.MAX_RECORDS, b"\3own\5local\0"), FROM)
+    assert len(zone.sent) == 1 + multicast_dns.MAX_RECORDS
 
 
-@pytest.mark.parametrize("count", [multicast_dns.RECORDS + 1, 205, 1400, 10_000])
+@pytest.mark.parametrize("count", [multicast_dns.MAX_RECORDS + 1, 205, 1400, 10_000])
 async def test_a_message_with_too_many_records_is_not_read(
     count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,7 +126,7 @@ async def test_a_message_with_too_many_records_is_not_read(
     monkeypatch.setattr(dns.message, "from_wire", read.append)
     zone = Zone()
     zone.datagram_received(questions(count, LONG_NAME), FROM)
-    zone.datagram_received(bytes(multicast_dns.LONGEST + 1), FROM)
+    zone.datagram_received(bytes(multicast_dns.MAX_MESSAGE_SIZE + 1), FROM)
     assert read == []
     assert zone.sent == []
 

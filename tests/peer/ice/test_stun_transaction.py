@@ -6,8 +6,8 @@ import pytest
 
 from icefloe.peer.ice.checks.pair import Pair, Remote
 from icefloe.peer.ice.checks.stun_transaction import (
-    DURATION,
     RTO,
+    TRANSACTION_DURATION,
     Purpose,
     Transaction,
     Transactions,
@@ -27,7 +27,7 @@ def make(
     *,
     pair: Pair | None = None,
     purpose: Purpose = Purpose.CHECK,
-    longest: float = 16.0,
+    rto_cap: float = 16.0,
 ) -> Transaction:
     once = purpose is Purpose.PROBE
     return Transaction(
@@ -36,11 +36,11 @@ def make(
         purpose=purpose,
         request=b"",
         controlling=True,
-        started=START,
-        again_at=float("inf") if once else START + RTO,
-        until=START + DURATION,
+        first_sent_at=START,
+        retransmit_at=float("inf") if once else START + RTO,
+        expires_at=START + TRANSACTION_DURATION,
         rto=RTO,
-        longest=longest,
+        rto_cap=rto_cap,
     )
 
 
@@ -49,11 +49,11 @@ def sent_at(transaction: Transaction) -> list[float]:
     transactions = Transactions()
     transactions.add(transaction)
     times = [0.0]
-    while (now := transactions.next_time()) < float("inf"):
+    while (now := transactions.next_deadline()) < float("inf"):
         if transactions.expired(now):
             times.append(now - START)
         for due in transactions.due(now):
-            due.sent_again(now)
+            due.note_retransmission(now)
             times.append(now - START)
     return times
 
@@ -64,14 +64,14 @@ def test_a_request_is_sent_after_intervals_that_double_and_given_up() -> None:
 
 
 def test_intervals_grow_no_longer_than_wanted() -> None:
-    times = sent_at(make(longest=5.0))
+    times = sent_at(make(rto_cap=5.0))
     gaps = [later - earlier for earlier, later in pairwise(times)]
     assert gaps == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 2.0]
-    assert times[-1] == DURATION
+    assert times[-1] == TRANSACTION_DURATION
 
 
 def test_a_probe_is_sent_once() -> None:
-    assert sent_at(make(purpose=Purpose.PROBE)) == [0.0, DURATION]
+    assert sent_at(make(purpose=Purpose.PROBE)) == [0.0, TRANSACTION_DURATION]
 
 
 def test_what_was_superseded_is_not_sent_again_and_still_waited_for() -> None:
@@ -81,25 +81,25 @@ def test_what_was_superseded_is_not_sent_again_and_still_waited_for() -> None:
     transaction.supersede()
     assert transactions.due(START + 30.0) == []
     assert transactions.get(b"1") is transaction
-    assert transactions.expired(START + DURATION) == [transaction]
+    assert transactions.expired(START + TRANSACTION_DURATION) == [transaction]
 
 
 def test_after_a_stall_a_request_is_sent_once_and_not_once_for_each_time_missed() -> None:
-    transaction = make(longest=1.0)
+    transaction = make(rto_cap=1.0)
     transactions = Transactions()
     transactions.add(transaction)
     now = START + 20.0
     assert transactions.due(now) == [transaction]
-    transaction.sent_again(now)
+    transaction.note_retransmission(now)
     assert transactions.due(now) == []
-    assert transactions.next_time() == now + 1.0
+    assert transactions.next_deadline() == now + 1.0
 
 
 def test_the_round_trip_of_a_request_sent_twice_is_unknown() -> None:
     # It may be the answer to either (Karn's algorithm).
     transaction = make()
     assert transaction.round_trip_time(START + 0.3) == pytest.approx(0.3)
-    transaction.sent_again(START + 0.5)
+    transaction.note_retransmission(START + 0.5)
     assert transaction.round_trip_time(START + 0.6) is None
 
 
@@ -113,11 +113,11 @@ def test_requests_are_found_by_id_pair_and_purpose() -> None:
         transactions.add(transaction)
     assert transactions.get(b"2") is nomination
     assert transactions.get(b"4") is None
-    assert set(map(id, transactions.of(pair))) == {id(check), id(nomination)}
+    assert set(map(id, transactions.for_pair(pair))) == {id(check), id(nomination)}
     assert transactions.nominating() == [nomination]
-    transactions.forget(pair)
+    transactions.remove_pair(pair)
     assert transactions.get(b"1") is transactions.get(b"2") is None
     assert transactions.get(b"3") is elsewhere
     transactions.remove(elsewhere)
     transactions.remove(elsewhere)
-    assert transactions.next_time() == float("inf")
+    assert transactions.next_deadline() == float("inf")

@@ -66,13 +66,13 @@ async def test_a_machine_without_a_network_does_not_give_up_its_relay(few_retrie
 
 
 async def test_an_idle_connection_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(tcp, "POLL_INTERVAL", 0.01)
     async with turn_server(Transport.TCP) as server, allocated(server.endpoint) as (client, _):
-        persistence = client._link._persistence  # type: ignore[union-attr]
+        tuner = client._link._tuner  # type: ignore[union-attr]
         client.sendto(b"x", PEER)
         await server.until(lambda: bool(server.data))
         if has_cap():
-            assert persistence._timer is not None
+            assert tuner._timer is not None
         async with asyncio.timeout(5):
-            while persistence._timer is not None:
+            while tuner._timer is not None:
                 await asyncio.sleep(0.01)

@@ -4,9 +4,9 @@ import pytest
 
 from icefloe.peer.ice.turn.channels import (
     CHANNEL_LIFETIME,
-    FIRST,
+    FIRST_CHANNEL,
     HOLD_OFF,
-    LAST,
+    LAST_CHANNEL,
     PERMISSION_LIFETIME,
     QUARANTINE,
     REBIND_AFTER,
@@ -26,15 +26,15 @@ def bound(bindings: Bindings, peer: tuple[str, int], now: float) -> int:
 def test_a_peer_is_ready_once_its_binding_is_answered() -> None:
     bindings = Bindings()
     assert bindings.may_begin(A, 0)
-    assert bindings.begin(A, 0) == FIRST
-    assert bindings.is_under_way(A)
+    assert bindings.begin(A, 0) == FIRST_CHANNEL
+    assert bindings.is_pending(A)
     assert not bindings.may_begin(A, 0)
     assert bindings.ready == {}
     bindings.succeed(A)
-    assert bindings.ready == {A: FIRST}
-    assert bindings.peer_of(FIRST) == A
-    assert bindings.peer_of(FIRST + 1) is None
-    assert bound(bindings, B, 0) == FIRST + 1
+    assert bindings.ready == {A: FIRST_CHANNEL}
+    assert bindings.peer_of(FIRST_CHANNEL) == A
+    assert bindings.peer_of(FIRST_CHANNEL + 1) is None
+    assert bound(bindings, B, 0) == FIRST_CHANNEL + 1
 
 
 def test_a_permission_is_for_the_address_whatever_the_port() -> None:
@@ -87,13 +87,15 @@ def test_an_idle_channel_is_let_go_and_can_be_bound_again_with_its_number() -> N
 
 def test_a_number_stands_for_another_peer_only_after_its_quarantine() -> None:
     bindings = Bindings()
-    peers = [("198.51.100.1", port) for port in range(LAST - FIRST + 1)]
-    assert [bound(bindings, peer, 0) for peer in peers] == list(range(FIRST, LAST + 1))
+    peers = [("198.51.100.1", port) for port in range(LAST_CHANNEL - FIRST_CHANNEL + 1)]
+    assert [bound(bindings, peer, 0) for peer in peers] == list(
+        range(FIRST_CHANNEL, LAST_CHANNEL + 1)
+    )
     with pytest.raises(NoChannelLeft):
         bindings.begin(B, 1)
     assert bindings.due(REBIND_AFTER) == []
     end = CHANNEL_LIFETIME + QUARANTINE
     with pytest.raises(NoChannelLeft):
         bindings.begin(B, end - 1)
-    assert FIRST <= bindings.begin(B, end) <= LAST
+    assert FIRST_CHANNEL <= bindings.begin(B, end) <= LAST_CHANNEL
     assert not bindings.has_permission("198.51.100.1")

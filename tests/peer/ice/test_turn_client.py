@@ -16,7 +16,7 @@ from aioice import stun
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from icefloe.peer.ice.server_urls import Transport
-from icefloe.peer.ice.turn import channels, client as turn_client, transports
+from icefloe.peer.ice.turn import allocation, channels, client as turn_client, transports
 from icefloe.peer.ice.turn.client import RelayTransport, allocate
 from icefloe.peer.ice.turn.transactions import Transactions
 from icefloe.peer.ice.turn.transports import Endpoint
@@ -162,10 +162,12 @@ async def test_a_bound_channel_costs_no_task() -> None:
 
 async def test_only_the_newest_wait_for_a_channel() -> None:
     async with turn_server(Transport.UDP) as server, allocated(server.endpoint) as (client, _):
-        for number in range(turn_client.MAX_WAITING + 5):
+        for number in range(turn_client.MAX_QUEUED_PER_PEER + 5):
             client.sendto(bytes([number]), PEER)
-        await server.until(lambda: len(server.data) >= turn_client.MAX_WAITING)
-        assert [data[0] for _, data in server.data] == list(range(5, turn_client.MAX_WAITING + 5))
+        await server.until(lambda: len(server.data) >= turn_client.MAX_QUEUED_PER_PEER)
+        assert [data[0] for _, data in server.data] == list(
+            range(5, turn_client.MAX_QUEUED_PER_PEER + 5)
+        )
 
 
 async def test_a_datagram_that_does_not_fit_is_refused() -> None:
@@ -279,11 +281,11 @@ async def test_no_message_of_a_server_raises(data: bytes) -> None:
     got = Receiver()
     transport = RelayTransport(lifetime=600, close_timeout=0, on_lost=got.lost)
     transport._transactions = Transactions(lambda _: None, PEER, known, reliable=False)
-    transport._received(data)
+    transport._on_message(data)
     for attribute in range(0x30):
         body = struct.pack("!HH", attribute, len(data)) + data + bytes(-len(data) % 4)
         header = struct.pack("!HHI12s", 0x0017, len(body), 0x2112A442, bytes(12))
-        transport._received(header + body)
+        transport._on_message(header + body)
     assert got.received == []
 
 
@@ -345,7 +347,7 @@ async def test_a_mismatch_on_a_channel_ends_the_allocation() -> None:
         server.refuse[stun.Method.CHANNEL_BIND] = [437]
         client.sendto(b"x", PEER)
         await got.until(lambda: bool(got.reasons))
-        assert "knows the allocation no more" in got.reasons[0]
+        assert "the server lost the allocation" in got.reasons[0]
 
 
 # --- keeping it up
@@ -362,7 +364,7 @@ async def test_an_allocation_is_refreshed_in_time() -> None:
 async def test_a_server_error_is_not_the_end_of_an_allocation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(turn_client, "RETRY_REFRESH", 0.05)
+    monkeypatch.setattr(allocation, "REFRESH_RETRY_DELAY", 0.05)
     async with turn_server(Transport.UDP) as server:
         server.lifetime = 1
         async with allocated(server.endpoint) as (_, got):
@@ -395,7 +397,7 @@ async def test_a_channel_in_use_is_bound_again_and_an_idle_one_is_not(
 
 
 async def test_a_nat_is_reminded_while_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn_client, "KEEPALIVE", 0.05)
+    monkeypatch.setattr(turn_client, "KEEPALIVE_INTERVAL", 0.05)
     async with turn_server(Transport.UDP) as server, allocated(server.endpoint):
         await server.until(lambda: len(server.indications) == 3)
         assert {m.message_method for m in server.indications} == {stun.Method.BINDING}

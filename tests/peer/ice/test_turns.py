@@ -6,13 +6,13 @@ import pytest
 
 from icefloe.peer import PeerConnection
 from icefloe.peer._aiortc import agent_of
-from icefloe.peer.ice import agent as agent_module
+from icefloe.peer.ice import receive_queue
 
 
 async def test_who_takes_packets_one_after_the_other_lets_others_have_their_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(agent_module, "TURN", -1.0)  # each packet takes longer than that
+    monkeypatch.setattr(receive_queue, "TIME_SLICE", -1.0)  # each packet takes longer than that
     connection = PeerConnection()
     connection.createDataChannel("x")
     assert connection.sctp is not None

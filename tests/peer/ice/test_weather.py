@@ -125,7 +125,7 @@ def test_the_ceiling_holds_though_candidates_never_end() -> None:
 
 
 def test_shorter_patience_and_ceiling_are_kept() -> None:
-    network, left, _ = lonely(Settings(patience=2.0, ceiling=3.0))
+    network, left, _ = lonely(Settings(patience=2.0, checking_timeout=3.0))
     network.run(10.0)
     assert left.when(IceState.FAILED) - START == pytest.approx(2.0)
 

@@ -5,9 +5,9 @@ from aiortc.rtp import FORBIDDEN_PAYLOAD_TYPES
 
 from icefloe.peer import InvalidDescription
 from icefloe.peer.sdp import Layout, Offered, plan_offer, read
-from icefloe.peer.sdp.lines import LINES, split
+from icefloe.peer.sdp.lines import MAX_LINES, split
 from icefloe.peer.sdp.media import codec_lines
-from icefloe.peer.sdp.plan import TRANSPORTS
+from icefloe.peer.sdp.plan import MAX_TRANSPORTS
 from icefloe.peer.sdp.steps import at_once
 
 TRANSPORT = f"a=ice-ufrag:Ab3d\na=ice-pwd:{'p' * 24}\na=setup:actpass\n"
@@ -21,7 +21,7 @@ def session(*sections: str, says: str = SHA) -> str:
 
 
 def test_as_many_lines_as_there_may_be() -> None:
-    assert len(at_once(split("v=0\n" + "b=x\n" * (LINES - 1)))[0].lines) == LINES
+    assert len(at_once(split("v=0\n" + "b=x\n" * (MAX_LINES - 1)))[0].lines) == MAX_LINES
 
 
 def test_what_the_session_says_is_bounded_in_each_section() -> None:
@@ -63,9 +63,9 @@ def test_transports_of_their_own_are_bounded() -> None:
         offered = Offered(Layout(), {}, (), lambda *_: True)
         at_once(plan_offer(read(session(*sections)), offered))
 
-    plan(TRANSPORTS)
+    plan(MAX_TRANSPORTS)
     with pytest.raises(InvalidDescription, match="outside of a bundle"):
-        plan(TRANSPORTS + 1)
+        plan(MAX_TRANSPORTS + 1)
 
 
 def test_parameters_and_groups_without_end() -> None:

@@ -24,7 +24,7 @@ from icefloe.peer.sdp import (
     read,
     without_end,
 )
-from icefloe.peer.sdp.lines import LINES
+from icefloe.peer.sdp.lines import MAX_LINES
 from icefloe.peer.sdp.steps import at_once
 from tests.helpers.work import lines_run
 
@@ -97,7 +97,7 @@ def test_there_is_a_limit_to_everything() -> None:
     for text in (
         "v=0\n" + "s" * LIMIT,
         "v=0\n" + "a=x\n" * 1025,
-        "v=0\n" + "b=x\n" * (LINES + 1),
+        "v=0\n" + "b=x\n" * (MAX_LINES + 1),
         "v=0\n" + ("m=text 0 X 0\n" + "s=\n" * 4000) * 5,
         "v=0\n" + "m=text 0 X 0\n" * (SECTIONS + 1),
     ):
@@ -358,8 +358,8 @@ def test_a_section_without_a_mid_is_given_one(line: str) -> None:
     assert [slot.mid for slot in plan.layout.slots] == ["2", "0"]
     again = planned(text, layout=plan.layout, known={"2": "audio", "0": "video"})
     assert again.layout == plan.layout
-    assert "a=mid:2" not in plan.layout.outward(plan.text, answer=True)
-    assert "a=mid:2" in plan.layout.outward(plan.text, answer=False)
+    assert "a=mid:2" not in plan.layout.with_unused_sections(plan.text, answer=True)
+    assert "a=mid:2" in plan.layout.with_unused_sections(plan.text, answer=False)
 
 
 @pytest.mark.parametrize(
@@ -404,11 +404,11 @@ def test_a_section_that_cannot_be_used_is_not_shown(section: str) -> None:
     assert data.kind == "application"
     assert "a=group:BUNDLE 2\r" in plan.text
     assert plan.rejected == frozenset()
-    out = plan.layout.outward(plan.text, answer=True)
+    out = plan.layout.with_unused_sections(plan.text, answer=True)
     first = section.split()
     assert f"{first[0]} 0 {first[2].upper()} {section.splitlines()[0].split(' ', 3)[3]}\r" in out
     assert mids(out) == ["x", "2"]
-    assert mids(plan.layout.inward(out)) == ["2"]
+    assert mids(plan.layout.without_unused_sections(out)) == ["2"]
 
 
 @pytest.mark.parametrize(
@@ -514,9 +514,9 @@ def test_every_section_keeps_its_place(kinds: list[str]) -> None:
         for n, kind in enumerate(kinds)
     ]
     plan = planned(session(*named))
-    out = plan.layout.outward(plan.text, answer=True)
+    out = plan.layout.with_unused_sections(plan.text, answer=True)
     assert mids(out) == [f"m{n}" for n in range(len(kinds))]
     used = [slot.mid for slot in plan.layout.slots if slot.used]
     assert mids(plan.text) == used == plan.layout.mids()
-    assert mids(plan.layout.inward(out)) == used
+    assert mids(plan.layout.without_unused_sections(out)) == used
     assert plan.layout.extended(out) == plan.layout

@@ -1,0 +1,121 @@
+"""Admission of signalled remote candidates: limits, mDNS resolution, unusable addresses."""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+
+from aioice import mdns
+from aioice.candidate import Candidate
+
+from icefloe.logs import get_logger
+
+from .checks.pair import Address
+from .gather.interfaces import broadcast_addresses, read_interfaces
+from .gather.multicast_dns import MulticastDns
+
+logger = get_logger(__name__)
+
+MAX_MDNS_QUERIES = 64
+"""Maximum number of concurrent mDNS queries; candidates beyond are ignored."""
+
+
+class RemoteCandidates:
+    """Admits the remote candidates of one generation.
+
+    Args:
+        limit: Maximum number of candidates; further ones are ignored.
+        relay_only: True to ignore candidates with an mDNS name: a relayed candidate is not paired
+            with them (draft-ietf-mmusic-mdns-ice-candidates section 3.2).
+        on_candidate: Called with each admitted candidate, its IP address and port, and whether the
+            signalled address is an mDNS name.
+        on_end: Called after the end of candidates, once no query is pending.
+    """
+
+    def __init__(
+        self,
+        *,
+        limit: int,
+        relay_only: bool,
+        on_candidate: Callable[[Candidate, Address, bool], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._limit = limit
+        self._relay_only = relay_only
+        self._on_candidate = on_candidate
+        self._on_end = on_end
+        self._multicast = MulticastDns()
+        self._queries: set[asyncio.Task[None]] = set()
+        self._pending = 0
+        self._count = 0
+        self._has_ended = False
+        self._is_stopped = False
+        self._broadcasts: frozenset[str] | None = None
+
+    def add(self, candidate: Candidate | None) -> None:
+        """Add a candidate; ``None`` is the end of candidates. Never waits.
+
+        An mDNS name is resolved in the background. Candidates after the end are ignored (RFC 8838
+        section 14).
+        """
+        if self._is_stopped or self._has_ended:
+            return
+        if candidate is None:
+            self._has_ended = True
+            self._maybe_end()
+            return
+        self._count += 1
+        if self._count > self._limit:
+            if self._count == self._limit + 1:
+                logger.warning(
+                    "more than %d remote candidates: further ones are ignored", self._limit
+                )
+        elif not mdns.is_mdns_hostname(candidate.host):
+            self._admit(candidate, candidate.host, named=False)
+        elif not self._relay_only and self._pending < MAX_MDNS_QUERIES:
+            self._pending += 1
+            query = asyncio.get_running_loop().create_task(self._resolve(candidate))
+            self._queries.add(query)
+            query.add_done_callback(self._queries.discard)
+
+    def stop(self) -> None:
+        """Cancel the mDNS queries and ignore further candidates."""
+        self._is_stopped = True
+        for query in self._queries:
+            query.cancel()
+
+    async def close(self) -> None:
+        """Stop, and release the multicast DNS socket; a second call does nothing."""
+        self.stop()
+        if self._queries:
+            await asyncio.wait(self._queries)
+        await self._multicast.close()
+
+    def _admit(self, candidate: Candidate, host: str, *, named: bool) -> None:
+        try:
+            address = (str(ipaddress.ip_address(host)), candidate.port)
+        except ValueError:
+            logger.debug("ignored a remote candidate without an IP address: %s", host)
+            return
+        if self._broadcasts is None:
+            self._broadcasts = broadcast_addresses(read_interfaces())
+        if address[0] in self._broadcasts:
+            logger.debug("ignored a remote candidate with a broadcast address: %s", host)
+            return
+        if candidate.transport.lower() != "udp" or candidate.component != 1 or not candidate.port:
+            return  # all local candidates are UDP, component 1
+        self._on_candidate(candidate, address, named)
+
+    async def _resolve(self, candidate: Candidate) -> None:
+        try:
+            host = await self._multicast.resolve(candidate.host)
+            if host is not None and not self._is_stopped:
+                self._admit(candidate, host, named=True)
+        except OSError as error:
+            logger.debug("%s not resolved: multicast DNS unavailable (%s)", candidate.host, error)
+        finally:
+            self._pending -= 1
+            self._maybe_end()
+
+    def _maybe_end(self) -> None:
+        if self._has_ended and not self._pending and not self._is_stopped:
+            self._on_end()
