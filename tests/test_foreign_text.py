@@ -15,7 +15,7 @@ import pytest
 
 import icefloe
 from icefloe.logs import get_logger, make_printable
-from icefloe.text import SENTENCE, PrintableError
+from icefloe.text import MAX_SENTENCE, PrintableError
 
 NOT_LOADED = {"icefloe.__main__", "icefloe.demos.desktop.__main__"}
 """They are commands: their code is read all the same."""
@@ -268,7 +268,7 @@ def test_no_line_of_a_traceback_passes_for_a_record(caplog: pytest.LogCaptureFix
 
 def test_an_argument_is_cut(caplog: pytest.LogCaptureFixture) -> None:
     get_logger("icefloe.tests.foreign").warning("%s %r %r", "x" * 10**7, "y" * 10**7, b"z" * 10**7)
-    assert len(caplog.messages[0]) < 3 * SENTENCE + 10
+    assert len(caplog.messages[0]) < 3 * MAX_SENTENCE + 10
 
 
 @pytest.mark.parametrize("text", [EVIL, EVIL * 100_000])
@@ -276,7 +276,7 @@ def test_an_error_is_one_printable_line(text: str) -> None:
     for error in (PrintableError(text), PrintableError(7, text)):
         assert str(error).isprintable()
         assert repr(error).isprintable()
-        assert len(str(error)) < 5 * SENTENCE
+        assert len(str(error)) < 5 * MAX_SENTENCE
 
 
 def test_a_handler_makes_the_records_of_libraries_printable() -> None:

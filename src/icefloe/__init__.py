@@ -4,9 +4,9 @@ Three packages, each of which can be used alone:
 
 * :mod:`icefloe.peer`: the peer connection, rooms, data channels.
 * :mod:`icefloe.signaling`: the WebSocket signaling server and client.
-* :mod:`icefloe.media`: sources and transforms for audio and video.
+* :mod:`icefloe.media`: sources, transforms and sinks for audio and video.
 
-This module imports nothing, so that ``icefloe.signaling`` starts without loading a codec.
+This module imports nothing, so that importing ``icefloe.signaling`` loads no codec.
 """
 
 __version__ = "0.1.0"

@@ -38,7 +38,7 @@ from icefloe._options import (
     Wait,
     Yes,
 )
-from icefloe._streams import say, secure_streams
+from icefloe._streams import secure_streams, show_message
 
 if TYPE_CHECKING:
     from icefloe._serving import Guest, Settings
@@ -76,7 +76,7 @@ def icefloe(
         typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Do what all commands have in common: nothing but the version."""
+    """Handle the options of all commands: only ``--version``."""
 
 
 @app.command(epilog=_EPILOG)
@@ -240,12 +240,12 @@ def _end(work: Callable[[], int], log_level: LogLevel) -> NoReturn:
     try:
         code = work()
     except CommandError as error:
-        say(str(error))
+        show_message(str(error))
         code = error.exit_code
     raise typer.Exit(code)
 
 
-# --- checking what was given --------------------------------------------------------------------
+# --- validation of options ----------------------------------------------------------------------
 
 
 def _checked_key(certificate: Path | None, key: Path | None, self_signed: bool) -> Path | None:

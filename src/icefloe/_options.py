@@ -1,4 +1,4 @@
-"""The flags of the ``icefloe`` command, each with its environment variable."""
+"""Options of the ``icefloe`` command, each with its environment variable."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 
 class LogLevel(StrEnum):
-    """How much is logged."""
+    """The lowest level of log records that are written."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -18,7 +18,7 @@ class LogLevel(StrEnum):
 
 
 def _option(flag: str, help: str, **more: Any) -> Any:
-    # --tls-cert is ICEFLOE_TLS_CERT; the help says so once, and not at every flag.
+    # --tls-cert is ICEFLOE_TLS_CERT. The help explains this once, not for each option.
     name = flag.partition("/")[0].removeprefix("--").replace("-", "_").upper()
     return typer.Option(flag, envvar=f"ICEFLOE_{name}", show_envvar=False, help=help, **more)
 

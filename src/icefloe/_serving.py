@@ -1,4 +1,4 @@
-"""What ``icefloe serve`` and ``icefloe demo`` do: serve until a signal ends it."""
+"""The commands ``icefloe serve`` and ``icefloe demo``: run the server until a signal stops it."""
 
 import asyncio
 import errno
@@ -35,23 +35,23 @@ EXIT_USAGE = 2
 EXIT_SIGNALING = 10
 EXIT_INTERRUPTED = 130
 
-_SHUTDOWN = 1.0
-"""Seconds that the server has for its farewells."""
+_SHUTDOWN_SECONDS = 1.0
+"""Seconds that the server has to close its connections."""
 
 _EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_OK}
 
-_LEVEL_OF_LIBRARIES = logging.WARNING
-"""aiortc and aioice tell their inner life at INFO."""
+_LIBRARY_LOG_LEVEL = logging.WARNING
+"""aiortc and aioice log their internals at INFO."""
 
 Guest = Callable[[str, ssl.SSLContext | None], Awaitable[None]]
-"""A participant in this program: takes the URL of the server, and how to trust it."""
+"""A participant that runs in this program: takes the URL of the server and the TLS context."""
 
 
 class CommandError(PrintableError):
-    """Something that a person has to be told, without a traceback.
+    """An error that is shown to the user without a traceback.
 
     Attributes:
-        exit_code: What the command returns.
+        exit_code: The exit code of the command.
     """
 
     def __init__(self, sentence: str, exit_code: int = EXIT_ERROR) -> None:
@@ -61,20 +61,20 @@ class CommandError(PrintableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the flags say.
+    """The options of the commands that run a server.
 
     Attributes:
-        host: Address to listen at.
-        port: TCP port; 0 lets the system choose.
-        certificate: PEM file; with ``None`` the server does without TLS.
-        key: PEM file with the key, if it is not in the same file.
-        self_signed: Whether a certificate is made.
-        ice_servers: STUN and TURN servers for everybody.
-        origins: Whose pages may connect beside the own one.
-        hosts: Names by which the server is reached, beside the machine's own.
-        limits_addresses: Whether one address may take only a part of the server.
-        room: The room in which somebody waits, for the page's address; ``None`` if nobody does.
-        open: Whether a browser is opened.
+        host: The address to listen on.
+        port: The TCP port; 0 lets the system choose one.
+        certificate: The PEM file with the certificate; ``None`` for a server without TLS.
+        key: The PEM file with the private key, if it is not in the same file.
+        self_signed: Whether a self-signed certificate is made.
+        ice_servers: The STUN and TURN servers for all clients.
+        origins: Origins whose pages may connect, in addition to the pages of this server.
+        hosts: Host names of the server, in addition to the name of this machine.
+        limits_addresses: Whether each client address has limits.
+        room: The room of the guest, for the URL of the page; ``None`` without a guest.
+        open: Whether the page is opened in a browser.
     """
 
     host: str
@@ -91,31 +91,36 @@ class Settings:
 
 
 def set_up_logging(level: str) -> None:
-    """Log to standard error."""
+    """Log to standard error.
+
+    Args:
+        level: The lowest level that is logged, in lower case.
+    """
     logging.basicConfig(
         level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     for handler in logging.getLogger().handlers:
-        handler.addFilter(make_printable)  # libraries log what they were sent as it came
+        handler.addFilter(make_printable)  # libraries log received text without escaping it
     if level != "debug":
         for library in ("aioice", "aiortc", "websockets"):
-            logging.getLogger(library).setLevel(max(_LEVEL_OF_LIBRARIES, logging.getLogger().level))
+            logging.getLogger(library).setLevel(max(_LIBRARY_LOG_LEVEL, logging.getLogger().level))
 
 
 def run(settings: Settings, guest: Guest | None = None) -> int:
-    """Serve until a signal comes or the guest leaves.
+    """Serve until a signal arrives or the guest leaves.
 
     Returns:
         The exit code.
 
     Raises:
-        CommandError: It could not be served, or not any longer.
+        CommandError: The server could not be started, or the guest failed.
     """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_run(settings, guest))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return the factory of uvloop's event loop; ``None``, asyncio's own, if it is missing."""
     try:
         import uvloop
     except ImportError:
@@ -130,9 +135,9 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
         origins=settings.origins,
         hosts=settings.hosts,
         limits=Limits() if settings.limits_addresses else Limits(address=AddressLimits.unlimited()),
-        shutdown_timeout=_SHUTDOWN,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
     )
-    with _signals() as stopped:
+    with exit_signals() as stopped:
         try:
             async with serve(
                 settings.host,
@@ -141,35 +146,36 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
                 ssl=_server_context(certificate, settings.key) if certificate else None,
             ) as server:
                 _announce(settings, server, certificate)
-                return await _until_over(settings, server, certificate, guest, stopped)
+                return await _run_guest(settings, server, certificate, guest, stopped)
         except ListenFailed as error:
-            raise CommandError(_why_not_listening(error), EXIT_SIGNALING) from error
+            raise CommandError(_listen_error(error), EXIT_SIGNALING) from error
 
 
-async def _until_over(
+async def _run_guest(
     settings: Settings,
     server: SignalingServer,
     certificate: Path | None,
     guest: Guest | None,
     stopped: "asyncio.Future[int]",
 ) -> int:
+    """Run the guest until it leaves or a signal arrives; return the exit code."""
     if guest is None:
         return await stopped
-    trust = None
+    context = None
     if certificate is not None:
         from icefloe._tls import client_context
 
-        trust = client_context(certificate)
+        context = client_context(certificate)
     url = f"{'wss' if certificate else 'ws'}://{_own_host(settings.host)}:{server.port}/ws"
-    visit = asyncio.ensure_future(guest(url, trust))
+    running = asyncio.ensure_future(guest(url, context))
     try:
-        await asyncio.wait((visit, stopped), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((running, stopped), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        visit.cancel()
-        await asyncio.wait((visit,))
-    if visit.cancelled():
+        running.cancel()
+        await asyncio.wait((running,))
+    if running.cancelled():
         return stopped.result()
-    error = visit.exception()
+    error = running.exception()
     if isinstance(error, SignalingError):
         raise CommandError(str(error), EXIT_SIGNALING) from error
     if error is not None:
@@ -178,10 +184,14 @@ async def _until_over(
 
 
 @contextmanager
-def _signals(
+def exit_signals(
     codes: Mapping[signal.Signals, int] = _EXIT_CODES,
 ) -> "Iterator[asyncio.Future[int]]":
-    """Give a future that the first of some signals resolves to its exit code; the second kills."""
+    """Yield a future that the first signal sets to its exit code; a second signal ends the process.
+
+    Args:
+        codes: The exit codes by signal.
+    """
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
     before = {number: signal.getsignal(number) for number in codes}
@@ -208,11 +218,11 @@ def _signals(
 
 
 _LOOPBACK_OF_ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Hosts that mean all addresses of a kind, and how a client on this machine reaches them."""
+"""The loopback address for each host that stands for all addresses."""
 
 
 def _own_host(host: str) -> str:
-    """Return what a client on this machine connects to, as it stands in a URL."""
+    """Return the host that a client on this machine connects to, in the form of URLs."""
     return _bracketed(_LOOPBACK_OF_ANY.get(host, host))
 
 
@@ -220,9 +230,14 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _lan_addresses(host: str = "") -> list[str]:
-    """Return the addresses of this machine that such a host means, other than loopback."""
-    # Loading aioice takes a while, and few need it.
+def lan_addresses(host: str = "") -> list[str]:
+    """Return the addresses of this machine, other than loopback, that a host stands for.
+
+    Args:
+        host: ``"0.0.0.0"`` for all IPv4 addresses, ``"::"`` for all IPv6 addresses, ``""`` for
+            both.
+    """
+    # Importing aioice is slow, and most commands do not need it.
     from aioice.ice import get_host_addresses
 
     return get_host_addresses(use_ipv4=host != "::", use_ipv6=host != "0.0.0.0")
@@ -231,7 +246,7 @@ def _lan_addresses(host: str = "") -> list[str]:
 def _page_urls(settings: Settings, server: SignalingServer, secure: bool) -> list[str]:
     hosts = [_own_host(settings.host)]
     if settings.host in _LOOPBACK_OF_ANY:
-        hosts += map(_bracketed, _lan_addresses(settings.host))
+        hosts += map(_bracketed, lan_addresses(settings.host))
     query = f"?{urlencode({'room': settings.room})}" if settings.room not in (None, "lobby") else ""
     return [f"http{'s' if secure else ''}://{host}:{server.port}/{query}" for host in hosts]
 
@@ -252,7 +267,7 @@ def _certificate(settings: Settings) -> Path | None:
     from icefloe._tls import self_signed
 
     try:
-        return self_signed(_lan_addresses())
+        return self_signed(lan_addresses())
     except OSError as error:
         raise CommandError(
             f"The certificate cannot be kept: {error}. Set XDG_CACHE_HOME to a folder that can be "
@@ -274,7 +289,7 @@ def _server_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
         ) from error
 
 
-# --- what is said -------------------------------------------------------------------------------
+# --- messages for the user ----------------------------------------------------------------------
 
 
 def _announce(settings: Settings, server: SignalingServer, certificate: Path | None) -> None:
@@ -295,11 +310,11 @@ def _announce(settings: Settings, server: SignalingServer, certificate: Path | N
     lines.append("Press Ctrl-C to stop.")
     write_line(output(), "\n".join(lines))
     if settings.open:
-        # It may wait for the browser to start.
+        # It may block until the browser has started.
         asyncio.get_running_loop().run_in_executor(None, webbrowser.open, urls[0])
 
 
-def _why_not_listening(error: ListenFailed) -> str:
+def _listen_error(error: ListenFailed) -> str:
     cause = error.__cause__
     number = cause.errno if isinstance(cause, OSError) else None
     host = error.host or "this machine"

@@ -1,26 +1,27 @@
-"""The command's standard streams, which may be closed from the start or break at any time.
+"""Standard streams of the command, which may be closed at the start or break at any time.
 
-A transfer does not end because nobody reads what is said of it. Where standard output is closed,
-what would be there goes to standard error.
+A transfer continues even if nobody reads its output. If standard output is closed, lines for it go
+to standard error.
 """
 
 import os
 import sys
 from typing import TextIO
 
-from icefloe.text import SENTENCE, printable
+from icefloe.text import MAX_SENTENCE, printable
 
-_LINE = 100_000
-"""Characters of a line: all that arrived in a folder is listed in one."""
+_MAX_LINE = 100_000
+"""Characters of a line: one line lists all received files."""
 
 _closed: set[str] = set()
 
 
 def secure_streams() -> None:
-    """Put the null device in the place of each standard stream that is closed.
+    """Replace each closed standard stream by the null device.
 
-    Else the next file or socket that is opened gets its number, and what is meant for a stream ends
-    up there. Characters that a stream cannot show are written as escapes.
+    Otherwise the next file or socket that is opened would get the descriptor of the closed stream,
+    and output for the stream would go there. Also makes the streams escape characters that their
+    encoding does not have.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         stream = getattr(sys, name)
@@ -37,38 +38,38 @@ def secure_streams() -> None:
 
 
 def was_closed(name: str) -> bool:
-    """Tell whether a standard stream, such as ``stdin``, was closed when the command began."""
+    """Return whether a standard stream, such as ``stdin``, was closed at the start."""
     return name in _closed
 
 
 def output() -> TextIO:
-    """Return where lines for standard output go."""
+    """Return the stream for lines of standard output."""
     return sys.stderr if was_closed("stdout") else sys.stdout
 
 
 def write_line(stream: TextIO, line: str, *, end: str = "\n") -> None:
-    """Write a line to a standard stream, at once; once it breaks, nothing more is written to it."""
+    """Write a line to a standard stream and flush it; silence the stream if that fails."""
     try:
         stream.write(line + end)
         stream.flush()
     except (OSError, ValueError) as error:
         silence(stream)
         if stream is not sys.stderr:
-            say(f"standard output is closed ({error}); it goes on without")
+            show_message(f"standard output is closed ({error}); it goes on without")
 
 
-def say(sentence: str) -> None:
-    """Tell a person something on standard error, in one line."""
-    write_line(sys.stderr, f"icefloe: {printable(sentence, SENTENCE)}")
+def show_message(sentence: str) -> None:
+    """Write a message for the user to standard error, in one line."""
+    write_line(sys.stderr, f"icefloe: {printable(sentence, MAX_SENTENCE)}")
 
 
 def lines(text: str) -> str:
-    """Return a text of one's own lines, each of them printable."""
-    return "\n".join(printable(line, _LINE) for line in text.split("\n"))
+    """Return a text with each of its lines made printable."""
+    return "\n".join(printable(line, _MAX_LINE) for line in text.split("\n"))
 
 
 def finish(stream: TextIO) -> None:
-    """Write what waits in a stream, or let it go if that breaks."""
+    """Flush a stream; silence it if that fails."""
     try:
         stream.flush()
     except (OSError, ValueError):
@@ -76,9 +77,9 @@ def finish(stream: TextIO) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Let what is written to a broken stream, and what waits in it, go nowhere.
+    """Redirect a broken stream, and its buffered output, to the null device.
 
-    Else the interpreter fails at its end, when it writes what waits.
+    Otherwise the interpreter fails at its exit, when it flushes the stream.
     """
     try:
         number = stream.fileno()

@@ -1,4 +1,4 @@
-"""Certificates for the ``icefloe`` command: given ones, and one that it makes for itself."""
+"""TLS contexts for the ``icefloe`` command, and its self-signed certificate."""
 
 import datetime
 import ipaddress
@@ -16,20 +16,22 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LIFETIME = datetime.timedelta(days=397)
-"""No browser takes more than 398 days from an authority; this is to pass as one of theirs."""
+"""Lifetime of a self-signed certificate. Browsers accept at most 398 days."""
 
-_LEFT_AT_LEAST = datetime.timedelta(days=7)
+_MIN_REMAINING = datetime.timedelta(days=7)
+"""Remaining lifetime below which the certificate is made again."""
 
 
 def server_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
-    """Return what a server needs to speak TLS.
+    """Return the TLS context of a server.
 
     Args:
-        certificate: PEM file with the certificate and those of its authorities.
+        certificate: PEM file with the certificate chain.
         key: PEM file with the private key; ``None`` if it is in the same file.
 
     Raises:
-        OSError: A file cannot be read, or (``ssl.SSLError``) is not what it should be.
+        OSError: A file cannot be read, or (``ssl.SSLError``) its content is invalid.
+        ValueError: The private key is encrypted.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -38,14 +40,15 @@ def server_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    # OpenSSL would ask on the terminal, and a server without one would hang.
+    # Without this OpenSSL asks for the password on the terminal, and the server hangs.
     raise ValueError("the private key is encrypted; decrypt it with `openssl pkey` first")
 
 
 def client_context(certificate: Path) -> ssl.SSLContext:
-    """Return what a client on this machine needs to trust the server of this certificate.
+    """Return the TLS context of a client on this machine that trusts this certificate.
 
-    The name is not compared: the client comes over loopback, whatever the certificate is for.
+    The host name is not verified: the client connects over loopback, and the certificate may be for
+    any name.
     """
     context = ssl.create_default_context(cafile=str(certificate))
     context.check_hostname = False
@@ -54,37 +57,41 @@ def client_context(certificate: Path) -> ssl.SSLContext:
 
 
 def fingerprint(certificate: Path) -> str:
-    """Return the SHA-256 fingerprint of a certificate as browsers show it."""
+    """Return the SHA-256 fingerprint of a certificate, in the form that browsers show."""
     loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
     return loaded.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 def self_signed(addresses: Iterable[str], folder: Path | None = None) -> Path:
-    """Return a certificate for this machine that is good for another week at least.
+    """Return a self-signed certificate for this machine, valid for at least another week.
 
-    It is kept, so that an exception that somebody made for it in a browser lasts, and made anew
-    when it lapses or the machine has an address that is not in it.
+    The certificate is stored and reused, so that an exception in a browser stays valid. It is made
+    again when it is about to expire, or when the machine has an address that it does not include.
 
     Args:
-        addresses: IP addresses of the machine, beside loopback.
-        folder: Where it is kept; by default with the user's caches.
+        addresses: The IP addresses of the machine, without loopback.
+        folder: The folder to store it in; by default the cache folder of the user.
 
     Returns:
-        PEM file with certificate and private key, readable for the user alone.
+        A PEM file with the certificate and private key, readable only by the user.
 
     Raises:
-        OSError: It cannot be kept there.
+        OSError: The file cannot be written.
     """
     names = {"localhost", socket.gethostname().lower()}
     parsed = {ipaddress.ip_address(a) for a in ("127.0.0.1", "::1", *addresses)}
     path = (folder or cache_folder()) / "self-signed.pem"
-    if not _is_good(path, parsed):
+    if not _is_usable(path, parsed):
         _write(path, _make(sorted(filter(_is_dns_name, names)), sorted(parsed, key=str)))
     return path
 
 
 def cache_folder() -> Path:
-    """Return where this user's programs keep what they can make again."""
+    """Return the cache folder of icefloe for this user.
+
+    Raises:
+        RuntimeError: The user has no home folder.
+    """
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local"
     elif sys.platform == "darwin":
@@ -103,16 +110,16 @@ def _is_dns_name(name: str) -> bool:
     )
 
 
-def _is_good(path: Path, addresses: set[_Address]) -> bool:
+def _is_usable(path: Path, addresses: set[_Address]) -> bool:
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (OSError, ValueError, x509.ExtensionNotFound):
-        return False  # none yet, or not one of ours
+        return False
     left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
     covered = set(names.value.get_values_for_type(x509.IPAddress))
-    return left > _LEFT_AT_LEAST and addresses <= covered
+    return left > _MIN_REMAINING and addresses <= covered
 
 
 def _make(names: list[str], addresses: list[_Address]) -> bytes:
@@ -125,7 +132,7 @@ def _make(names: list[str], addresses: list[_Address]) -> bytes:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))  # other clocks run behind
+        .not_valid_before(now - datetime.timedelta(hours=1))  # the clock of a client may be slow
         .not_valid_after(now + _LIFETIME)
         .add_extension(
             x509.SubjectAlternativeName(
@@ -146,7 +153,7 @@ def _make(names: list[str], addresses: list[_Address]) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Made for the user alone, and put in place whole: another server may start at this moment.
+    # Readable only by the user, and renamed when complete, as another server may start now.
     handle, temporary = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -1,8 +1,8 @@
-"""The loggers of icefloe: whatever a record shows is made printable, wherever it comes from.
+"""Loggers whose records are safe to print: untrusted text in them is escaped.
 
-A record is often about what another machine wrote, and sometimes by way of an error that a library
-raised with it. So no line of the log has to be trusted to escape its own arguments: each module has
-its logger from :func:`get_logger`, and that does it for all of them.
+Records often include text from another machine, sometimes inside of an error of a library. Each
+module gets its logger from :func:`get_logger`, which escapes all arguments, so that no log call has
+to do it.
 """
 
 import logging
@@ -10,13 +10,13 @@ import traceback
 from collections.abc import Mapping
 from numbers import Number
 
-from icefloe.text import SENTENCE, printable
+from icefloe.text import MAX_SENTENCE, printable
 
-_TRACEBACK_LINE = 500
+_MAX_TRACEBACK_LINE = 500  # characters
 
 
-class _Shown:
-    """An argument of a record, in printable text once it is formatted."""
+class _Printable:
+    """An argument of a record that is escaped when the record is formatted."""
 
     __slots__ = ("_value",)
 
@@ -24,21 +24,21 @@ class _Shown:
         self._value = value
 
     def __str__(self) -> str:
-        return printable(self._value, SENTENCE)
+        return printable(self._value, MAX_SENTENCE)
 
     def __repr__(self) -> str:
         value = self._value
-        # What is cut off anyhow is not worth escaping.
-        short = value[:SENTENCE] if isinstance(value, str | bytes | bytearray) else value
-        return printable(repr(short), SENTENCE)
+        # Cut first, so that the cost does not grow with the length of the value.
+        short = value[:MAX_SENTENCE] if isinstance(value, str | bytes | bytearray) else value
+        return printable(repr(short), MAX_SENTENCE)
 
 
 def get_logger(name: str) -> logging.Logger:
     """Return the logger of a module, whose records are safe to show on a terminal.
 
-    Control characters, line breaks and marks of the reading direction in an argument are escaped,
-    and each argument is cut at :data:`icefloe.text.SENTENCE` characters. The lines of a traceback
-    are indented, so that none can pass for a record.
+    Control characters, line breaks and bidirectional formatting characters in arguments are
+    escaped, and each argument is cut at :data:`icefloe.text.MAX_SENTENCE` characters. The lines of
+    a traceback are indented, so that none of them looks like a record.
 
     Args:
         name: The name of the module.
@@ -49,23 +49,23 @@ def get_logger(name: str) -> logging.Logger:
 
 
 def make_printable(record: logging.LogRecord) -> bool:
-    """Make whatever a record shows printable, and let it pass: a filter of loggers and handlers.
+    """Make a log record printable; a filter for loggers and handlers that lets all records pass.
 
-    Commands have it on the handler of the root, for the records of libraries.
+    The commands add it to the handler of the root logger, for the records of libraries.
     """
     if not record.args:
-        record.msg = printable(record.msg, SENTENCE)
+        record.msg = printable(record.msg, MAX_SENTENCE)
     elif isinstance(record.args, Mapping):
-        record.args = {key: _shown(value) for key, value in record.args.items()}
+        record.args = {key: _printable(value) for key, value in record.args.items()}
     else:
-        record.args = tuple(map(_shown, record.args))
+        record.args = tuple(map(_printable, record.args))
     if record.exc_info and record.exc_info[0] is not None and not record.exc_text:
         whole = "".join(traceback.format_exception(*record.exc_info))
-        # A line may end at more than "\n", and all of those but it are escaped.
+        # Not splitlines(): all other line separators are escaped.
         lines = whole.rstrip("\n").split("\n")
-        record.exc_text = "\n".join(f"  {printable(line, _TRACEBACK_LINE)}" for line in lines)
+        record.exc_text = "\n".join(f"  {printable(line, _MAX_TRACEBACK_LINE)}" for line in lines)
     return True
 
 
-def _shown(value: object) -> object:
-    return value if value is None or isinstance(value, Number) else _Shown(value)
+def _printable(value: object) -> object:
+    return value if value is None or isinstance(value, Number) else _Printable(value)

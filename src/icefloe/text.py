@@ -1,11 +1,11 @@
-"""Foreign text, made fit to be shown: in a terminal, a log, an error, or a file name.
+"""Escaping of untrusted text for terminals, logs and errors, and safe file names.
 
-Names, reasons and paths that another machine wrote can hold anything: escape sequences that clear
-the screen or retitle the window, line breaks that forge a line of a log, marks that turn the
-reading direction around so that ``exe.gpj`` reads as ``jpg.exe``. Everything that strangers wrote
-goes through :func:`printable` before a person sees it, and through :func:`file_name` before it
-names a file. Errors do so by their root (:class:`PrintableError`), and records of the log by their
-logger (:mod:`icefloe.logs`).
+Names, reasons and paths from another machine can contain anything: escape sequences that clear the
+screen or change the title of the window, line breaks that forge a line of a log, bidirectional
+formatting characters that make ``exe.gpj`` read as ``jpg.exe``. All untrusted text goes through
+:func:`printable` before it is shown, and through :func:`file_name` before it names a file. Errors
+do that through their base class (:class:`PrintableError`), log records through their logger
+(:mod:`icefloe.logs`).
 """
 
 import os
@@ -15,31 +15,31 @@ import unicodedata
 from hashlib import blake2b
 
 LIMIT = 200
-"""Characters that are shown at most by default."""
+"""The largest number of characters shown by default."""
 
-SENTENCE = 2000
-"""Characters of an error or of an argument of the log that are shown at most."""
+MAX_SENTENCE = 2000
+"""The largest number of characters shown of an error, or of an argument of a log record."""
 
 LONGEST_NAME = 255
-"""Bytes of a file name in UTF-8 that file systems take."""
+"""The largest number of UTF-8 bytes in a file name on common file systems."""
 
-_KEPT = frozenset("\u200c\u200d")
-"""Joiners, which many scripts and emoji need, and which change nothing around them."""
+_JOINERS = frozenset("\u200c\u200d")
+"""Zero-width joiners: many scripts and emoji need them, and they do not affect other characters."""
 
 
 def printable(text: object, limit: int = LIMIT) -> str:
-    """Return foreign text on one line, with whatever is not shown as itself escaped.
+    """Return untrusted text on one line, with unprintable characters escaped.
 
-    Control characters, escape sequences, marks of the reading direction, line and paragraph
+    Control characters, escape sequences, bidirectional formatting characters, line and paragraph
     separators, lone surrogates, private and unassigned characters become ``\\x1b``, ``\\u202e`` and
-    the like, as Python writes them; a backslash stays one.
+    so on, as in Python literals; a backslash is not escaped.
 
     Args:
-        text: What somebody wrote; anything else is turned into text first.
-        limit: Characters of it that are shown at most; what follows becomes ``…``.
+        text: The text; any other object is converted to text.
+        limit: The largest number of characters shown; the rest is replaced by ``…``.
     """
     whole = text if isinstance(text, str) else str(text)
-    # Cut before escaping: the cost must not grow with what was sent.
+    # Cut first, so that the cost does not grow with the length of the text.
     shown = whole[:limit]
     if not shown.isprintable():
         shown = "".join(map(_visible, shown))
@@ -47,8 +47,8 @@ def printable(text: object, limit: int = LIMIT) -> str:
 
 
 def quoted(text: object, limit: int = LIMIT) -> str:
-    """Return foreign text as Python writes it, with quotes; cut after so many characters."""
-    # What is cut off anyhow is not worth escaping.
+    """Return untrusted text as a Python literal, with quotes, cut after ``limit`` characters."""
+    # Cut first, so that the cost does not grow with the length of the text.
     short = text[: limit + 1] if isinstance(text, str | bytes | bytearray) else text
     shown = repr(short)
     return shown if len(shown) <= limit + 2 else f"{shown[:limit]}…"
@@ -59,10 +59,10 @@ _VALUE = re.compile(r"(?s)([?&](?!transport=)[^=&#]*=)[^&#]+")
 
 
 def public_url(url: str) -> str:
-    """Return a URL without what may be a secret: user and password, query values and fragment.
+    """Return a URL without parts that may be secret: user, password, query values and fragment.
 
-    What is no URL, such as the path of a file, stays as it is. The ``transport`` of a TURN server
-    stays as well.
+    The query value ``transport`` of a TURN server is kept. Text that is not a URL, such as the path
+    of a file, is returned unchanged.
     """
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", url):
         return url
@@ -72,24 +72,26 @@ def public_url(url: str) -> str:
 
 
 class PrintableError(Exception):
-    """The root of the roots of icefloe's errors: its sentence is on one line, and printable.
+    """The base class of all errors of icefloe; its message is printable and on one line.
 
-    What another machine wrote often ends up in an error, and that on a terminal. The attributes of
-    an error keep it as it came.
+    Errors often include text from another machine and are shown on terminals. The attributes of an
+    error keep that text unescaped.
     """
 
     def __str__(self) -> str:
-        return printable(super().__str__(), SENTENCE)
+        return printable(super().__str__(), MAX_SENTENCE)
 
     def __repr__(self) -> str:
-        return printable(super().__repr__(), SENTENCE)
+        return printable(super().__repr__(), MAX_SENTENCE)
 
 
 _DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|:|$)")
-_WINDOWS_ONLY = re.compile(r'[<>:"|?*]')
-_UNTOLD = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, surrogates, unassigned, line breaks
-_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Characters that turn the direction of writing, so that ``exe.txt`` may end in ``.exe``."""
+_WINDOWS_FORBIDDEN = re.compile(r'[<>:"|?*]')
+_FORBIDDEN = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Unicode categories: controls, surrogates, private and unassigned characters, separators."""
+
+_BIDI_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Bidirectional formatting characters, with which a name may seem to end in another suffix."""
 
 
 def file_name(
@@ -98,36 +100,36 @@ def file_name(
     longest: int = LONGEST_NAME,
     windows: bool = sys.platform == "win32",
 ) -> str:
-    """Return the name of a file that is made of foreign text.
+    """Return a safe file name made from untrusted text.
 
-    The same text gives the same name every time, and a name that came out of it gives itself. What
-    is too long ends in a mark of its hash, before its suffix, so that two that begin alike differ.
+    The function is deterministic and idempotent. A name that is too long gets a hash before its
+    suffix, so that two names with the same beginning stay different.
 
     Args:
-        text: What somebody wrote.
-        longest: Bytes in UTF-8 that the name may have, from 64.
+        text: The text.
+        longest: The largest number of UTF-8 bytes of the name, at least 64.
         windows: Whether characters that Windows forbids are replaced.
 
     Returns:
-        A name in Unicode's form NFC that is one part of a path on every system: neither empty nor
-        ``.`` nor ``..``; without separators, control characters, or those that turn the direction
-        of writing; no device of Windows.
+        A name in Unicode normalization form NFC that is a single path component on every system:
+        not empty, ``.`` or ``..``, without separators, control characters or bidirectional
+        formatting characters, and not a device name of Windows.
     """
     name = unicodedata.normalize("NFC", text)
-    told = (c if unicodedata.category(c) not in _UNTOLD else "_" for c in name)
-    name = _TURNING.sub("_", "".join(told)).replace("/", "_").replace("\\", "_")
+    kept = (c if unicodedata.category(c) not in _FORBIDDEN else "_" for c in name)
+    name = _BIDI_CONTROLS.sub("_", "".join(kept)).replace("/", "_").replace("\\", "_")
     name = _encodable(name)
     if windows:
-        name = _WINDOWS_ONLY.sub("_", name)
+        name = _WINDOWS_FORBIDDEN.sub("_", name)
     if not name or name[-1] in ". ":
-        name = name[:-1] + "_"  # Windows drops them
+        name = name[:-1] + "_"  # Windows drops a dot or space at the end
     if _DEVICE.match(name):
         name = f"_{name}"
     return shortened(name, longest)
 
 
 def _encodable(name: str) -> str:
-    """Return a name without characters that names of files cannot have here, as with LC_ALL=C."""
+    """Replace the characters that the encoding of file names does not have, as with LC_ALL=C."""
     encoding = sys.getfilesystemencoding()
     try:
         name.encode(encoding)
@@ -137,11 +139,11 @@ def _encodable(name: str) -> str:
 
 
 def shortened(name: str, longest: int = LONGEST_NAME) -> str:
-    """Return the name of a file in so many bytes of UTF-8, with a mark of its hash if it was cut.
+    """Return a file name cut to a number of UTF-8 bytes, with a hash of the name if it was cut.
 
     Args:
-        name: The name.
-        longest: Bytes that it may have.
+        name: The file name.
+        longest: The largest number of bytes.
     """
     if len(name.encode()) <= longest:
         return name
@@ -155,7 +157,7 @@ def shortened(name: str, longest: int = LONGEST_NAME) -> str:
 
 
 def _visible(character: str) -> str:
-    if character.isprintable() or character in _KEPT:
+    if character.isprintable() or character in _JOINERS:
         return character
     if unicodedata.category(character) == "Zs":
         return " "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from icefloe._util import name_lookups
-from icefloe._util.name_lookups import MOST, MOST_OF_ONE, shared
+from icefloe._util.name_lookups import MAX_LOOKUPS, MAX_LOOKUPS_PER_NAME, shared
 
 
 class Resolver:
@@ -63,22 +63,22 @@ async def test_those_who_look_up_a_name_at_the_same_time_share_one_thread(dead: 
 async def test_one_that_is_old_is_not_waited_for_but_a_few_are_the_limit(
     dead: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(name_lookups, "FRESH", 0.0)
+    monkeypatch.setattr(name_lookups, "SHARE_SECONDS", 0.0)
     for number in range(20):
         await given_up("turn.example", dead)
-        assert len(threads()) == min(number + 1, MOST_OF_ONE)
+        assert len(threads()) == min(number + 1, MAX_LOOKUPS_PER_NAME)
 
 
 async def test_names_without_end_are_refused(dead: Resolver) -> None:
-    for number in range(MOST):
+    for number in range(MAX_LOOKUPS):
         await given_up(f"{number}.example", dead)
     for number in range(1000):
         with pytest.raises(OSError, match="64 names"):
             await shared(f"more-{number}.example", dead.look_up)
-    assert len(threads()) == MOST
+    assert len(threads()) == MAX_LOOKUPS
     await given_up("0.example", dead)  # one that is looked up already can be waited for
     dead.answer()
-    assert await shared("more.example", dead.look_up) == MOST + 1
+    assert await shared("more.example", dead.look_up) == MAX_LOOKUPS + 1
 
 
 @pytest.mark.parametrize("error", [OSError("no such name"), ValueError("no name"), KeyError("x")])

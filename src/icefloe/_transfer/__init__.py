@@ -1,5 +1,4 @@
-"""What ``icefloe send`` and ``icefloe receive`` do: meet by a code, transfer, and go on after a
-break until it is done."""
+"""The commands ``icefloe send`` and ``icefloe receive``: rendezvous by a code, transfer, retry."""
 
 from .receiving import ReceiveSettings, receive
 from .sending import SendSettings, send

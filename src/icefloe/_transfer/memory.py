@@ -1,4 +1,4 @@
-"""What a sender needs to go on where it was, when the same command is given again."""
+"""Stores the code and port of an unfinished ``icefloe send``, so that it can be resumed later."""
 
 import json
 import os
@@ -6,25 +6,30 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from icefloe._streams import say
+from icefloe._streams import show_message
 from icefloe._tls import cache_folder
 from icefloe.peer.pairing.key_exchange import Code
 
 
 class Memory:
-    """The code and port of a transfer that is not done, for the same command given again."""
+    """The code and port of an unfinished transfer, in the cache folder of the user.
+
+    Args:
+        server: The signaling server that was given to the command.
+        paths: The paths that were given; server and paths identify the transfer.
+    """
 
     def __init__(self, server: str | None, paths: Sequence[str]) -> None:
-        told = [os.path.realpath(path) for path in paths]
-        name = sha256(json.dumps([server, told]).encode()).hexdigest()[:32]
+        resolved = [os.path.realpath(path) for path in paths]
+        name = sha256(json.dumps([server, resolved]).encode()).hexdigest()[:32]
         self._path: Path | None = None
         try:
             self._path = cache_folder() / "sends" / f"{name}.json"
-        except RuntimeError as error:  # nobody's home
-            say(f"this transfer cannot be gone on with later: {error}")
+        except RuntimeError as error:  # the user has no home folder
+            show_message(f"this transfer cannot be gone on with later: {error}")
 
-    def recall(self) -> tuple[Code, int] | None:
-        """Return them, if there are any."""
+    def load(self) -> tuple[Code, int] | None:
+        """Return the stored code and port, or ``None`` if there are none."""
         if self._path is None:
             return None
         try:
@@ -33,8 +38,8 @@ class Memory:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def keep(self, code: Code, port: int) -> None:
-        """Note them, for this user alone; where that is not possible there is no memory."""
+    def store(self, code: Code, port: int) -> None:
+        """Store code and port, readable only by this user; show a message if that fails."""
         if self._path is None:
             return
         try:
@@ -42,13 +47,13 @@ class Memory:
             self._path.touch(mode=0o600)
             self._path.write_text(json.dumps({"code": str(code), "port": port}), encoding="utf-8")
         except OSError as error:
-            say(f"this transfer cannot be gone on with later: {error}")
+            show_message(f"this transfer cannot be gone on with later: {error}")
 
-    def forget(self) -> None:
-        """Forget them: a code is good for one transfer."""
+    def clear(self) -> None:
+        """Delete the stored code and port: a code is valid for one transfer only."""
         if self._path is None:
             return
         try:
             self._path.unlink(missing_ok=True)
         except OSError as error:
-            say(f"the code of this transfer stays in {self._path}: {error}")
+            show_message(f"the code of this transfer stays in {self._path}: {error}")

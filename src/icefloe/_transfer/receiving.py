@@ -1,4 +1,4 @@
-"""``icefloe receive``."""
+"""The command ``icefloe receive``."""
 
 import asyncio
 import os
@@ -18,22 +18,23 @@ from icefloe.signaling.address import server_url
 from icefloe.text import printable
 
 from .reporter import Reporter
-from .running import run, until_done
+from .retrying import until_done
+from .running import run
 from .stdin import StandardInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiveSettings:
-    """What the flags of ``icefloe receive`` say.
+    """The options of ``icefloe receive``.
 
     Attributes:
         code: The code.
-        server: The signaling server as it was given.
-        out: The folder; ``-`` is standard output.
-        yes: Whether nobody is asked.
-        overwrite: Whether files that are there are replaced.
-        wait: Seconds to wait for the other side, at first and after a break.
-        json: Whether a program reads the output.
+        server: The signaling server, as the user gave it.
+        out: The folder to write to; ``-`` is standard output.
+        yes: Whether the files are accepted without asking the user.
+        overwrite: Whether existing files are replaced.
+        wait: Seconds to wait for the sender, at first and after a broken connection.
+        json: Whether events are printed as JSON.
     """
 
     code: str = field(repr=False)
@@ -46,10 +47,10 @@ class ReceiveSettings:
 
 
 def receive(settings: ReceiveSettings) -> int:
-    """Receive until it is done; return the exit code.
+    """Receive the files, retrying after broken connections; return the exit code.
 
     Raises:
-        CommandError: It could not be done.
+        CommandError: The transfer failed.
     """
     reporter = Reporter(as_json=settings.json, data_on_stdout=settings.out == "-")
     return run(lambda: _receive(settings, reporter), reporter)
@@ -59,15 +60,15 @@ async def _receive(settings: ReceiveSettings, reporter: Reporter) -> None:
     code = Code.parse(settings.code)
     url = server_url(settings.server)
     stream = await asyncio.to_thread(_stream_to, settings.out)
-    asked = False
+    is_accepted = settings.yes
 
     async def accept(peer: RemotePeer) -> list[Path]:
-        nonlocal asked
+        nonlocal is_accepted
         await peer.connected()
         offer = await peer.next_files()
-        if not (settings.yes or asked):
-            asked = await _ask(offer, reporter)
-            if not asked:
+        if not is_accepted:
+            is_accepted = await _ask(offer, reporter)
+            if not is_accepted:
                 await offer.decline("the person there said no")
                 raise TransferDeclined("by this side")
         return await offer.accept(
@@ -87,14 +88,14 @@ async def _receive(settings: ReceiveSettings, reporter: Reporter) -> None:
         if stream is not None:
             finish(sys.stdout)
     names = ", ".join(printable(path, 1000) for path in places)
-    reporter.tell(f"Received {names or 'all'}.", "done", files=[str(path) for path in places])
+    reporter.report(f"Received {names or 'all'}.", "done", files=[str(path) for path in places])
 
 
 def _stream_to(out: str) -> BinaryIO | None:
-    """Return standard output if the file goes there, and ``None`` if there is a folder for it.
+    """Return standard output if it is the destination, or ``None`` if the destination is a folder.
 
     Raises:
-        TransferFailed: It cannot go there, whatever it is.
+        TransferFailed: The destination cannot be used.
     """
     if out == "-":
         if was_closed("stdout"):

@@ -1,4 +1,4 @@
-"""How a transfer goes: a bar for a person, JSON lines for a program."""
+"""Reports a transfer: a progress bar and sentences for users, JSON lines for programs."""
 
 import asyncio
 import json
@@ -17,25 +17,25 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from icefloe._streams import lines, output, say, write_line
+from icefloe._streams import lines, output, show_message, write_line
 from icefloe.peer import RemotePeer
 from icefloe.peer.files.file_names import safe_name
 from icefloe.peer.files.progress import Progress
 from icefloe.text import printable
 
 _PROGRESS_EVERY = 0.2
-"""Seconds between two views of the progress."""
+"""Seconds between two updates of the progress."""
 
 
 class Reporter:
-    """Says how it goes: to a person on standard error, to a program as JSON lines.
+    """Reports to a user with a bar on standard error, or to a program with JSON lines.
 
     Args:
-        as_json: Whether a program reads standard output.
-        data_on_stdout: Whether standard output is for the data; events then go to standard error.
+        as_json: Whether events are printed as JSON.
+        data_on_stdout: Whether standard output has the data; events then go to standard error.
 
     Attributes:
-        as_json: Whether events go out as JSON.
+        as_json: Whether events are printed as JSON.
     """
 
     def __init__(self, *, as_json: bool, data_on_stdout: bool = False) -> None:
@@ -52,13 +52,19 @@ class Reporter:
             disable=as_json or not sys.stderr.isatty(),
         )
         self._task: Any = None
-        self._last = 0.0
+        self._last_update = 0.0
         self._kept = 0
-        self._shown_later: asyncio.TimerHandle | None = None
+        self._delayed_update: asyncio.TimerHandle | None = None
 
-    def tell(self, sentence: str, event: str, **fields: object) -> None:
-        """Say something, as a sentence or as an event with its fields."""
-        # JSON escapes by itself: all of it is ASCII.
+    def report(self, sentence: str, event: str, **fields: object) -> None:
+        """Print an event.
+
+        Args:
+            sentence: The text for a user.
+            event: The name of the event for a program.
+            fields: The fields of the event.
+        """
+        # The output of json.dumps() is printable: all of it is ASCII.
         text = json.dumps({"event": event, **fields}) if self.as_json else lines(sentence)
         if self._bar.live.is_started and not self.as_json:
             self._bar.console.print(text, markup=False, highlight=False)
@@ -66,38 +72,38 @@ class Reporter:
         write_line(self._out, text)
 
     def waiting(self, sentence: str) -> None:
-        """Say what is waited for."""
+        """Report what the command waits for."""
         self.stop()
-        say(sentence)
+        show_message(sentence)
         if self.as_json:
-            self.tell("", "waiting", message=sentence)
+            self.report("", "waiting", message=sentence)
 
     def failed(self, code: int, kind: str, sentence: str) -> None:
-        """Give a program its last event: with which exit code the command ends, and why."""
+        """Report the final event to a program: the exit code, the kind of error, the reason."""
         if self.as_json:
-            self.tell("", "error", code=code, kind=kind, message=sentence)
+            self.report("", "error", code=code, kind=kind, message=sentence)
 
     def progress(self, peer: RemotePeer) -> Callable[[Progress], None]:
-        """Return what shows progress over the connection with a peer."""
+        """Return a callback that shows the progress over the connection with a peer."""
 
         def show(progress: Progress) -> None:
             loop = asyncio.get_running_loop()
-            self._forget_later()
-            early = self._last + _PROGRESS_EVERY - loop.time()
-            if early > 0 and progress.done != progress.total:
-                # What comes to a stop is shown as far as it came.
-                self._shown_later = loop.call_later(early, self._show, progress, peer)
+            self._cancel_delayed_update()
+            left = self._last_update + _PROGRESS_EVERY - loop.time()
+            if left > 0 and progress.done != progress.total:
+                # Delayed and not dropped, so that the last progress before a stop is shown.
+                self._delayed_update = loop.call_later(left, self._show, progress, peer)
             else:
                 self._show(progress, peer)
 
         return show
 
     def _show(self, progress: Progress, peer: RemotePeer) -> None:
-        self._last = asyncio.get_running_loop().time()
-        if self.as_json and _would_wait(self._out):
-            return  # who does not read learns of the end, and does not hold up the transfer
+        self._last_update = asyncio.get_running_loop().time()
+        if self.as_json and _would_block(self._out):
+            return  # a program that does not read must not delay the transfer
         if self.as_json:
-            self.tell(
+            self.report(
                 "",
                 "progress",
                 done=progress.done,
@@ -112,9 +118,9 @@ class Reporter:
             kept = progress.done - progress.moved
             if kept != self._kept:
                 self._kept = kept
-                self._bar.reset(self._task, completed=progress.done)  # no part of the rate
+                self._bar.reset(self._task, completed=progress.done)  # not counted in the rate
             last = progress.path.rpartition("/")[2]
-            name = printable(safe_name(last)) if last else ""  # there is none before the first file
+            name = printable(safe_name(last)) if last else ""  # empty before the first file
             self._bar.update(
                 self._task,
                 completed=progress.done,
@@ -124,25 +130,25 @@ class Reporter:
             )
 
     def stop(self) -> None:
-        """Leave the bar as it is."""
-        self._forget_later()
+        """Stop updating the bar."""
+        self._cancel_delayed_update()
         self._bar.stop()
 
-    def _forget_later(self) -> None:
-        if self._shown_later is not None:
-            self._shown_later.cancel()
-            self._shown_later = None
+    def _cancel_delayed_update(self) -> None:
+        if self._delayed_update is not None:
+            self._delayed_update.cancel()
+            self._delayed_update = None
 
 
-def _would_wait(out: TextIO) -> bool:
-    """Tell whether writing a line waits for somebody to read."""
+def _would_block(out: TextIO) -> bool:
+    """Return whether writing a line would block until the reader has read."""
     if sys.platform == "win32":
         return False
     return not select.select([], [out], [], 0)[1]
 
 
 def path_in_short(peer: RemotePeer) -> str:
-    """Return the path in short, as ``direct, host/udp``, or ``relay, turn/tls``."""
+    """Return a short form of the network path, as ``direct, host/udp`` or ``relay, turn/tls``."""
     pair = peer.connection.selectedCandidatePair
     if pair is None:
         return ""

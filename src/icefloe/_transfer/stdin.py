@@ -1,4 +1,4 @@
-"""Standard input that can be let go of."""
+"""Standard input whose blocking reads can be interrupted."""
 
 import select
 import sys
@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 
 class StandardInput:
-    """Standard input that can be told to stop while nothing comes."""
+    """A wrapper of standard input that another thread can stop while a read waits for data."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -16,11 +16,11 @@ class StandardInput:
         return getattr(self._stream, name)
 
     def stop(self) -> None:
-        """Take no more from it, and wait no longer."""
+        """Let the current read and all later ones return the end of the stream."""
         self.stopped = True
 
     def read(self, size: int) -> bytes:
-        """Return what comes; nothing at the end."""
+        """Return the next available bytes, at most ``size``; none at the end of the stream."""
         if sys.platform != "win32":
             while not self.stopped and not select.select([self._stream], [], [], 0.1)[0]:
                 pass

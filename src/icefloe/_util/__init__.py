@@ -1,1 +1,1 @@
-"""The parts that signaling, media and the peer connection share; imports none of them."""
+"""Utilities that signaling, media and the peer connection share; imports none of them."""

@@ -1,4 +1,4 @@
-"""A bounded queue with an end."""
+"""A bounded asyncio queue that can be closed."""
 
 import asyncio
 from collections import deque
@@ -8,16 +8,16 @@ _Item = TypeVar("_Item")
 
 
 class BoundedQueue(Generic[_Item]):
-    """Items in order, and then the end.
+    """A FIFO queue with limits on number and weight, and an end after the last item.
 
     Args:
-        size: How many items fit; :meth:`put` waits for room.
-        weight: What they may weigh together, beside one of any weight.
+        size: The largest number of items; :meth:`put` waits for room.
+        weight: The largest total weight. An empty queue accepts one item of any weight.
     """
 
     def __init__(self, size: int, weight: int = 0) -> None:
         self._size = size
-        self._most_weight = weight
+        self._max_weight = weight
         self._weight = 0
         self._items: deque[tuple[_Item, int]] = deque()
         self._has_items = asyncio.Event()
@@ -26,11 +26,11 @@ class BoundedQueue(Generic[_Item]):
         self._has_ended = False
 
     async def put(self, item: _Item, weight: int = 0) -> None:
-        """Append an item; after the end it is dropped.
+        """Append an item, waiting for room; after :meth:`end` the item is dropped.
 
         Args:
             item: The item.
-            weight: What it weighs, such as its bytes.
+            weight: Its weight, such as its bytes.
 
         Cancellation: safe; the item was not appended.
         """
@@ -41,11 +41,11 @@ class BoundedQueue(Generic[_Item]):
             self._append(item, weight)
 
     def put_nowait(self, item: _Item, weight: int = 0) -> bool:
-        """Append an item if there is room for it, and it is not after the end.
+        """Append an item if there is room for it and :meth:`end` was not called.
 
         Args:
             item: The item.
-            weight: What it weighs.
+            weight: Its weight.
 
         Returns:
             Whether it was appended.
@@ -57,12 +57,12 @@ class BoundedQueue(Generic[_Item]):
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no item."""
+        """True if there is no item."""
         return not self._items
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room for any item, however light."""
+        """True if there is no room for another item of any weight."""
         return not self._has_room_for(0)
 
     def _append(self, item: _Item, weight: int) -> None:
@@ -73,13 +73,13 @@ class BoundedQueue(Generic[_Item]):
     def _has_room_for(self, weight: int) -> bool:
         if not self._items:
             return True
-        return len(self._items) < self._size and self._weight + weight <= self._most_weight
+        return len(self._items) < self._size and self._weight + weight <= self._max_weight
 
     def end(self, failure: Exception | None = None) -> None:
-        """Let nothing more in; what is there can be taken still.
+        """Accept no more items; those in the queue can still be taken. Only the first call counts.
 
         Args:
-            failure: What :meth:`get` raises when there is nothing more.
+            failure: The exception that :meth:`get` raises after the last item.
         """
         if not self._has_ended:
             self._has_ended = True
@@ -91,13 +91,13 @@ class BoundedQueue(Generic[_Item]):
         """Take the first item.
 
         Raises:
-            StopAsyncIteration: Nothing more comes.
-            Exception: Nothing more comes, because of this failure.
+            StopAsyncIteration: The queue has ended.
+            Exception: The queue has ended with this failure.
 
         Cancellation: safe; no item is lost.
         """
         if self._items:
-            await asyncio.sleep(0)  # who takes many, one after the other, lets others have a turn
+            await asyncio.sleep(0)  # a consumer of many items must not keep the loop from others
         while not self._items:
             if self._failure is not None:
                 raise self._failure

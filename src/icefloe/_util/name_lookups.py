@@ -1,4 +1,4 @@
-"""Names of hosts that are being looked up: each once at a time, and not too many of them."""
+"""Shared DNS look-ups in daemon threads: few for one name, and a bounded number in total."""
 
 import asyncio
 import concurrent.futures
@@ -11,16 +11,16 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-MOST = 64
-"""Look-ups that run at a time. Each has a thread that nothing can end before the system's resolver
-gives up, which takes 30 s and more without a name server that answers."""
+MAX_LOOKUPS = 64
+"""Look-ups that run at the same time. Each has a thread that cannot be ended before the resolver of
+the system gives up, which takes 30 s or more if no name server answers."""
 
-MOST_OF_ONE = 4
-"""Look-ups of the same name that run at a time."""
+MAX_LOOKUPS_PER_NAME = 4
+"""Look-ups of the same name that run at the same time."""
 
-FRESH = 5.0
-"""Seconds for which one is shared by who comes later: one that was begun in a network that is gone
-gets no answer in the next one."""
+SHARE_SECONDS = 5.0
+"""Seconds for which later callers share a look-up. After a change of networks a look-up of before
+gets no answer, so a new one has to be started."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,37 +34,41 @@ _lock = threading.Lock()
 
 
 async def shared(key: Hashable, look_up: Callable[[], T]) -> T:
-    """Look something up in a daemon thread, or wait for one that does so already.
+    """Run a look-up in a daemon thread, or wait for one with the same key that runs already.
 
-    The loop's default executor is left to those who encode in it: a name server that does not
-    answer occupies none of its threads, and the end of the program waits for nothing. How often the
-    other side of a connection has names looked up does not decide how many threads there are.
+    Not in the loop's default executor: a name server that does not answer would occupy its threads,
+    which encoders use, and the interpreter would wait for them at its exit. The number of threads
+    is bounded, however often a remote peer causes look-ups.
 
     Args:
-        key: What is looked up, and how; equal keys share an outcome.
-        look_up: Looks it up.
+        key: The name and the kind of look-up; callers with equal keys share the result.
+        look_up: The blocking function that does the look-up.
+
+    Returns:
+        The result of ``look_up``.
 
     Raises:
-        OSError: There are :data:`MOST` already. What ``look_up`` raises is raised here.
+        OSError: :data:`MAX_LOOKUPS` look-ups are running already.
+        Exception: The exception of ``look_up``.
 
-    Cancellation: safe; the outcome is then ignored.
+    Cancellation: safe; the result is then ignored.
     """
     return await asyncio.wrap_future(_join(key, look_up))
 
 
 def _join(key: Hashable, look_up: Callable[[], T]) -> "concurrent.futures.Future[T]":
-    """Return the outcome of the youngest look-up of a key, begun now if that is due."""
+    """Return the future of the latest look-up of a key; start a new one if necessary."""
     now = time.monotonic()
     with _lock:
         same = _running.get(key, [])
-        if same and (now - same[-1].started < FRESH or len(same) >= MOST_OF_ONE):
+        if same and (now - same[-1].started < SHARE_SECONDS or len(same) >= MAX_LOOKUPS_PER_NAME):
             return same[-1].outcome
-        if sum(map(len, _running.values())) >= MOST:
+        if sum(map(len, _running.values())) >= MAX_LOOKUPS:
             raise OSError(
-                errno.EAGAIN, f"{MOST} names are being looked up, and no name server answers"
+                errno.EAGAIN, f"{MAX_LOOKUPS} names are being looked up, and no name server answers"
             )
         outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
-        # From now on who waits for it cannot cancel it for the others.
+        # A caller that is cancelled can now no longer cancel it for the other callers.
         outcome.set_running_or_notify_cancel()
         lookup = _Lookup(now, outcome)
         _running[key] = [*same, lookup]

@@ -1,4 +1,4 @@
-"""Calls that may take long, without holding up anything else."""
+"""Blocking calls in daemon threads of their own."""
 
 import asyncio
 import threading
@@ -9,19 +9,23 @@ T = TypeVar("T")
 
 
 async def in_thread(call: Callable[[], T], name: str) -> T:
-    """Make a slow call in a daemon thread of its own, which ends with it.
+    """Run a blocking call in a new daemon thread.
 
-    The loop's default executor is left to those who encode in it: a name server that does not
-    answer occupies none of its threads, and the end of the program waits for nothing.
+    Not in the loop's default executor: a slow call would occupy its threads, which encoders use,
+    and the interpreter would wait for the call at its exit.
 
     Args:
-        call: What to call.
-        name: Name of the thread.
+        call: The function to call.
+        name: The name of the thread.
+
+    Returns:
+        The result of the call.
 
     Raises:
-        OSError: It is what the call raised, as a ``ValueError`` is.
+        OSError: The call raised it.
+        ValueError: The call raised it.
 
-    Cancellation: safe; the outcome is then ignored.
+    Cancellation: safe; the result is then ignored.
     """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
@@ -43,7 +47,7 @@ async def in_thread(call: Callable[[], T], name: str) -> T:
         try:
             loop.call_soon_threadsafe(deliver, result, failure)
         except RuntimeError:
-            return  # the loop was closed meanwhile: nobody waits any more
+            return  # the loop is closed, so nothing waits for the result
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return await outcome
