@@ -1,1 +1,1 @@
-"""Demonstrations, one folder each. ``icefloe demo`` runs :mod:`icefloe.demos.call`."""
+"""Demo programs, one module or folder each. ``icefloe demo`` runs :mod:`icefloe.demos.call`."""

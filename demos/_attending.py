@@ -1,6 +1,6 @@
-"""What the smaller demos have in common: their flags, what they say, and how they end.
+"""Shared parts of the smaller demos: command-line options, messages, running until a signal.
 
-It is no demo itself: they are to show what they are about and nothing else.
+This module is not a demo. It keeps everything out of the demos that is not their subject.
 """
 
 import logging
@@ -12,13 +12,13 @@ from urllib.parse import urlencode, urlsplit
 import typer
 
 from icefloe.logs import get_logger, make_printable
-from icefloe.peer import Room, run as run_to_its_end
+from icefloe.peer import Room, run as run_until_signal
 from icefloe.signaling import SignalingError
 
 logger = get_logger(__name__)
 
 LOCAL = "ws://127.0.0.1:8080/ws"
-"""Where ``icefloe serve`` is unless it is told otherwise."""
+"""The default URL of ``icefloe serve``."""
 
 Server = Annotated[
     str,
@@ -34,14 +34,14 @@ Name = Annotated[
 ]
 
 
-def tell(url: str, room: str, joined: Room, hint: str) -> None:
-    """Say where the demo waits, and for what.
+def announce(url: str, room: str, joined: Room, hint: str) -> None:
+    """Log where the demo waits, and what the user has to do.
 
     Args:
-        url: The signaling server.
+        url: The URL of the signaling server.
         room: The name of the room.
-        joined: The room, which was entered.
-        hint: What to do; ``{page}`` is the address of the page.
+        joined: The room that the demo has joined.
+        hint: An instruction for the user; ``{page}`` is replaced by the URL of the page.
     """
     page = urlsplit(url)
     secure = "s" if page.scheme == "wss" else ""
@@ -50,21 +50,21 @@ def tell(url: str, room: str, joined: Room, hint: str) -> None:
     logger.info("%s", hint.replace("{page}", f"http{secure}://{page.netloc}/{query}"))
 
 
-def run(demo: Coroutine[Any, Any, None], *told: type[Exception]) -> NoReturn:
-    """Run a demo until Ctrl-C or SIGTERM, and end the program.
+def run(demo: Coroutine[Any, Any, None], *expected: type[Exception]) -> NoReturn:
+    """Run a demo until Ctrl-C or SIGTERM, and exit.
 
     Args:
-        demo: What the demo does.
-        told: Errors that are told by their sentence alone, beside those of signaling.
+        demo: The coroutine of the demo.
+        expected: Errors that are shown without a traceback, in addition to those of signaling.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for handler in logging.getLogger().handlers:
         handler.addFilter(make_printable)
     for library in ("aioice", "aiortc", "websockets"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    expected: tuple[type[Exception], ...] = (SignalingError, *told)
+    errors: tuple[type[Exception], ...] = (SignalingError, *expected)
     try:
-        run_to_its_end(demo)
-    except expected as error:
+        run_until_signal(demo)
+    except errors as error:
         sys.exit(str(error))
     sys.exit(0)

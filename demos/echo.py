@@ -1,19 +1,20 @@
-"""This demonstrates how to pass media on without decoding it: everybody gets their own back.
+"""Demo of forwarding media without decoding: each participant gets their own media back.
 
 ::
 
     icefloe serve                     # in one terminal
     python -m icefloe.demos.echo      # in another; then open the page, and see yourself
 
-What comes is not even looked at, so an echo takes next to no processor time. What is lost on its
-way back is repaired from here; a key frame that your browser asks for, your browser is asked for.
+The packets are neither decoded nor encoded, so the echo takes very little processor time. Packets
+lost on the way back are retransmitted from here. A request for a key frame goes on to the browser
+that sends the track.
 """
 
 import typer
 
 from icefloe.peer import PeerConfiguration, RemotePeer, forward, join
 
-from ._attending import LOCAL, Name, RoomName, Server, run, tell
+from ._attending import LOCAL, Name, RoomName, Server, announce, run
 
 
 async def take_part(
@@ -23,36 +24,36 @@ async def take_part(
     name: str = "echo",
     configuration: PeerConfiguration | None = None,
 ) -> None:
-    """Send everybody in a room back what they send, until cancelled.
+    """Send each participant of a room its own audio and video back, until cancelled.
 
     Args:
         url: The signaling server, as ``ws://127.0.0.1:8080/ws``.
         room: The room.
-        name: The own name in it.
-        configuration: For the peer connections.
+        name: The name of the demo in the room.
+        configuration: The configuration of the peer connections.
 
     Raises:
         SignalingError: The server cannot be reached, refuses, or is lost for good.
 
-    Cancellation: leaves the room, and nothing behind.
+    Cancellation: safe; the demo leaves the room and closes all connections.
     """
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        tell(url, room, joined, "Open {page} and join: you see and hear yourself.")
+        announce(url, room, joined, "Open {page} and join: you see and hear yourself.")
         await joined.attend(echo)
 
 
 async def echo(peer: RemotePeer) -> None:
-    """Send one participant back each track that comes, audio and video, until it leaves.
+    """Send one participant each of its audio and video tracks back, until it leaves.
 
     Cancellation: safe.
     """
     async for track in peer.tracks():
-        # A track like any other to the sender, which stops it when the connection ends.
+        # The sender stops the track when the connection ends.
         peer.add_track(forward(track))
 
 
 def main(server: Server = LOCAL, room: RoomName = "lobby", name: Name = "echo") -> None:
-    """Send everybody in a room back what they send."""
+    """Send each participant of a room its own audio and video back."""
     run(take_part(server, room=room, name=name))
 
 

@@ -1,12 +1,12 @@
-"""This demonstrates recording a room: a file for everybody, in step by their own clocks.
+"""Demo of recording a room: one file per participant, synchronized by the senders' clocks.
 
 ::
 
     icefloe serve                                     # in one terminal
     python -m icefloe.demos.recorder --out calls      # in another, with the extra icefloe[numpy]
 
-Each participant's sound and picture go into ``calls/NAME.mkv``, which can be played while it is
-written and after whatever ends the program. ``--mixed`` records all of them into one file instead.
+The audio and video of each participant go into ``calls/NAME.mkv``. A file can be played while it is
+written, and also if the program was killed. ``--mixed`` records all participants into one file.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ import typer
 from icefloe.media import MissingDependency, Recorder, RecordingFailed
 from icefloe.peer import PeerConfiguration, RemotePeer, join
 
-from ._attending import LOCAL, Name, RoomName, Server, run, tell
+from ._attending import LOCAL, Name, RoomName, Server, announce, run
 
 
 async def take_part(
@@ -28,21 +28,21 @@ async def take_part(
     name: str = "recorder",
     configuration: PeerConfiguration | None = None,
 ) -> None:
-    """Record whatever the participants of a room send, until cancelled.
+    """Record the audio and video of all participants of a room, until cancelled.
 
     Args:
         url: The signaling server, as ``ws://127.0.0.1:8080/ws``.
-        path: The file; with ``{participant}`` in its name, one for each of them.
+        path: The file; with ``{participant}`` in its name, one file for each participant.
         room: The room.
-        name: The own name in it.
-        configuration: For the peer connections.
+        name: The name of the demo in the room.
+        configuration: The configuration of the peer connections.
 
     Raises:
         SignalingError: The server cannot be reached, refuses, or is lost for good.
-        RecordingFailed: The file cannot be begun.
+        RecordingFailed: The file cannot be created.
         MissingDependency: NumPy is not installed.
 
-    Cancellation: leaves the room, and ends the files so that all of them is in place.
+    Cancellation: safe; the demo leaves the room and completes the files.
     """
     async with (
         Recorder(str(path)) as recorder,
@@ -53,7 +53,8 @@ async def take_part(
             async for track in peer.tracks():
                 recorder.add_track(track, participant=peer.name)
 
-        tell(url, room, joined, f"Open {{page}} and join: what you say and show goes into {path}.")
+        hint = f"Open {{page}} and join: what you say and show goes into {path}."
+        announce(url, room, joined, hint)
         await joined.attend(record)
 
 
@@ -64,7 +65,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the recordings.")] = Path(),
     mixed: Annotated[bool, typer.Option("--mixed", help="One file for all.")] = False,
 ) -> None:
-    """Record whatever the participants of a room send."""
+    """Record the audio and video of all participants of a room."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / ("room.mkv" if mixed else "{participant}.mkv")
     run(take_part(server, path, room=room, name=name), RecordingFailed, MissingDependency)

@@ -1,4 +1,4 @@
-"""This demonstrates readings over an unreliable data channel: the newest counts, and none waits.
+"""Demo of telemetry over an unreliable, unordered data channel.
 
 ::
 
@@ -6,9 +6,9 @@
     python -m icefloe.demos.telemetry watch    # in another
     python -m icefloe.demos.telemetry send     # in a third, or on another machine
 
-A reading that got lost is not sent again (``max_retransmits=0``), and none waits for one that is
-late (``ordered=False``): what is old is of no use. Readings are numbered, so that who watches can
-tell how many were lost.
+A lost reading is not retransmitted (``max_retransmits=0``), and no reading waits for an earlier one
+(``ordered=False``), since old readings are useless. Readings are numbered, so that the receiver can
+count the lost ones.
 """
 
 import asyncio
@@ -34,22 +34,22 @@ from icefloe.peer import (
 )
 from icefloe.text import printable
 
-from ._attending import LOCAL, Name, RoomName, Server, run, tell
+from ._attending import LOCAL, Name, RoomName, Server, announce, run
 
 logger = get_logger(__name__)
 
 _HERE = "python -m icefloe.demos.telemetry"
 
 LABEL = "telemetry"
-"""The label of the channel, by which those who watch know it."""
+"""The label of the data channel."""
 
 
 class Reading(msgspec.Struct):
-    """What was measured at one moment; JSON on the way.
+    """The values measured at one moment, sent as JSON.
 
     Attributes:
-        number: 0, 1, 2 … for each who watches.
-        values: What was measured, by name.
+        number: The number of the reading for its receiver, from 0.
+        values: The values by name.
     """
 
     number: Annotated[int, msgspec.Meta(ge=0)]
@@ -57,41 +57,41 @@ class Reading(msgspec.Struct):
 
 
 Measure: TypeAlias = Callable[[], dict[str, float]]
-"""Measures now; called in the event loop, and so to take well below a millisecond."""
+"""Returns the current values by name. It is called on the event loop, so it must be quick."""
 
 
 def measure() -> dict[str, float]:
-    """Measure something that every machine has: replace it by your sensors."""
+    """Return values that every machine has; replace this function with your sensors."""
     return {"clock": round(time.time(), 3), "processor": round(time.process_time(), 3)}
 
 
-# --- counting, without any I/O
+# --- counting, without I/O
 
 
 @dataclass(slots=True)
 class Tally:
-    """How many readings came, and how many did not.
+    """The number of received and lost readings.
 
     Attributes:
-        received: How many came.
-        newest: The one with the greatest number; ``None`` before the first.
+        received: The number of received readings.
+        newest: The received reading with the highest number; ``None`` before the first.
     """
 
     received: int = 0
     newest: Reading | None = None
 
     def take(self, reading: Reading) -> None:
-        """Count a reading; one that was overtaken counts as well, and is not the newest."""
+        """Count a reading. One that arrives out of order is counted, but is not the newest."""
         self.received += 1
         if self.newest is None or reading.number > self.newest.number:
             self.newest = reading
 
     @property
     def lost(self) -> int:
-        """How many did not come, of those up to the newest.
+        """The number of readings before the newest that have not arrived.
 
-        One that is still on its way counts as lost until it is here. What is lost after the newest
-        is not known yet.
+        A reading that is still on its way counts as lost until it arrives. Readings after the
+        newest are not counted.
         """
         return self.newest.number + 1 - self.received if self.newest is not None else 0
 
@@ -115,28 +115,28 @@ async def send(
     measure: Measure = measure,
     configuration: PeerConfiguration | None = None,
 ) -> None:
-    """Send readings to everybody in a room, until cancelled.
+    """Send readings to all participants of a room, until cancelled.
 
     Args:
         url: The signaling server, as ``ws://127.0.0.1:8080/ws``.
         room: The room.
-        name: The own name in it.
-        rate: Readings a second.
-        measure: What gives them.
-        configuration: For the peer connections.
+        name: The name of the sensor in the room.
+        rate: Readings per second.
+        measure: Returns the values of a reading.
+        configuration: The configuration of the peer connections.
 
     Raises:
         SignalingError: The server cannot be reached, refuses, or is lost for good.
 
-    Cancellation: leaves the room, and nothing behind.
+    Cancellation: safe; the sensor leaves the room and closes all connections.
     """
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        tell(url, room, joined, f"Run `{_HERE} watch` to see them.")
+        announce(url, room, joined, f"Run `{_HERE} watch` to see them.")
         await joined.attend(partial(report, rate=rate, measure=measure))
 
 
 async def report(peer: RemotePeer, rate: float, measure: Measure) -> None:
-    """Send one participant readings, until it leaves or closes the channel.
+    """Send readings to one participant, until it leaves or closes the channel.
 
     Cancellation: safe.
     """
@@ -146,10 +146,9 @@ async def report(peer: RemotePeer, rate: float, measure: Measure) -> None:
     began = loop.time()
     try:
         for number in itertools.count():
-            # By the number and not by the last one, so that what each is late by does not add up.
+            # Relative to the start and not to the last reading, so that delays do not accumulate.
             await asyncio.sleep(began + number / rate - loop.time())
-            # Where the network takes less than is measured there is no room: then this reading is
-            # one that got lost, and the next one is newer.
+            # If the network is too slow the send buffer is full, and this reading is lost.
             channel.try_send(encoder.encode(Reading(number, measure())).decode())
     except ChannelClosed:
         logger.info("%s does not watch any more", peer.name)
@@ -169,24 +168,24 @@ async def watch(
     show: Callable[[str, Tally], None] | None = None,
     configuration: PeerConfiguration | None = None,
 ) -> None:
-    """Show the readings of everybody in a room, until cancelled.
+    """Show the readings of all participants of a room, until cancelled.
 
     Args:
         url: The signaling server, as ``ws://127.0.0.1:8080/ws``.
         room: The room.
-        name: The own name in it.
-        every: Seconds between two looks at what came.
-        show: Called with who it is from and what came so far, at each look and at the end; prints
-            a line if ``None``.
-        configuration: For the peer connections.
+        name: The name of the watcher in the room.
+        every: Seconds between two calls of ``show``.
+        show: Called with the name of the sender and its tally, at this interval and at the end;
+            prints a line if ``None``.
+        configuration: The configuration of the peer connections.
 
     Raises:
         SignalingError: The server cannot be reached, refuses, or is lost for good.
 
-    Cancellation: leaves the room, and nothing behind.
+    Cancellation: safe; the watcher leaves the room and closes all connections.
     """
     async with join(url, room=room, name=name, configuration=configuration) as joined:
-        tell(url, room, joined, f"Run `{_HERE} send`, here or elsewhere.")
+        announce(url, room, joined, f"Run `{_HERE} send`, here or elsewhere.")
         await joined.attend(partial(follow, every=every, show=show or _print))
 
 
@@ -208,12 +207,12 @@ async def follow(peer: RemotePeer, every: float, show: Callable[[str, Tally], No
 
 
 async def _count(channel: DataChannel, tally: Tally) -> None:
-    """Count what comes: every reading is read at once, and the channel keeps none of them."""
+    """Count the readings of a channel, until it is closed."""
     try:
         async for reading in channel.messages(Reading):
             tally.take(reading)
     except InvalidMessage as error:
-        logger.warning("no reading, so the channel is closed: %s", error)
+        logger.warning("closing the channel after an invalid reading: %s", error)
         channel.close()
 
 

@@ -1,5 +1,4 @@
-"""This demonstrates a voice bot: it hears when somebody has spoken, answers aloud, and stops
-talking when it is interrupted.
+"""Demo of a voice bot with speech detection: it answers aloud, and stops when it is interrupted.
 
 ::
 
@@ -7,8 +6,8 @@ talking when it is interrupted.
     icefloe serve                     # in one terminal
     python -m icefloe.demos.voice     # in another; then open the page, and say something
 
-It is a skeleton. Two parts are to be replaced: ``reply``, where a recognizer and something that
-knows an answer belong, and ``say``, the voice. Neither needs to know of the other, or of WebRTC.
+It is a skeleton with two parts to replace: ``reply``, for a speech recognizer and the logic of the
+bot, and ``say``, for speech synthesis. Both are independent of each other and of WebRTC.
 """
 
 import asyncio
@@ -28,16 +27,16 @@ from icefloe.media import AudioQueue, SpeechSegment, SpeechStarted, speech
 from icefloe.peer import PeerConfiguration, RemotePeer, join
 from icefloe.text import PrintableError
 
-from ._attending import LOCAL, Name, RoomName, Server, run, tell
+from ._attending import LOCAL, Name, RoomName, Server, announce, run
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """What a voice made.
+    """Synthesized speech.
 
     Attributes:
         pcm: Samples of ``int16``, mono.
-        rate: Samples a second.
+        rate: Samples per second.
     """
 
     pcm: bytes
@@ -45,28 +44,28 @@ class Sound:
 
 
 Reply: TypeAlias = Callable[[SpeechSegment], Awaitable[str]]
-"""Takes what somebody said, and returns what to answer, or an empty string; it is cancelled when
-they go on."""
+"""Takes a segment of speech and returns the answer, or an empty string for none. It is cancelled
+when the speaker continues."""
 
 Say: TypeAlias = Callable[[str], Awaitable[Sound]]
-"""Turns a text into sound; it is cancelled when nobody is to hear it any more."""
+"""Synthesizes a text. It is cancelled when the answer is obsolete."""
 
 
 # --- the parts to replace
 
 
 async def reply(segment: SpeechSegment) -> str:
-    """Answer, without having understood a word: here your recognizer begins."""
+    """Return an answer that only depends on the length of the segment; replace this function."""
     seconds = segment.end - segment.start
     return f"I have heard you speak for {seconds:.1f} seconds. What did you say?"
 
 
 class VoiceMissing(PrintableError):
-    """The program that is the voice is not installed, or does not work.
+    """The program for speech synthesis is not installed, or does not work.
 
     Attributes:
-        program: Its name.
-        reason: What happened.
+        program: The name of the program.
+        reason: The reason why it cannot be used.
     """
 
     def __init__(self, program: str, reason: str) -> None:
@@ -79,14 +78,14 @@ class VoiceMissing(PrintableError):
 
 
 class Espeak:
-    """The voice of eSpeak NG: offline, in a hundred languages, and in no way human.
+    """Speech synthesis with eSpeak NG, which works offline and has about a hundred languages.
 
     Args:
-        language: As ``en`` or ``pt-br``; ``espeak-ng --voices`` lists them.
-        program: The program.
+        language: The language, as ``en`` or ``pt-br``; ``espeak-ng --voices`` lists all.
+        program: The name of the program.
 
     Raises:
-        VoiceMissing: It is not installed.
+        VoiceMissing: The program is not installed.
     """
 
     def __init__(self, language: str = "en", program: str = "espeak-ng") -> None:
@@ -96,10 +95,10 @@ class Espeak:
             raise VoiceMissing(program, "it is not installed")
 
     async def __call__(self, text: str) -> Sound:
-        """Speak a text; it takes some 20 ms, in a process of its own.
+        """Synthesize a text; this takes about 20 ms in a separate process.
 
         Raises:
-            VoiceMissing: The program failed, as with a language that it does not know.
+            VoiceMissing: The program failed, for example because it does not have the language.
 
         Cancellation: safe; the program is killed.
         """
@@ -108,16 +107,16 @@ class Espeak:
             *self._command, stdin=pipe, stdout=pipe, stderr=pipe
         )
         try:
-            told, complaint = await program.communicate(text.encode())
+            output, errors = await program.communicate(text.encode())
         finally:
             with suppress(ProcessLookupError):
                 program.kill()
             await program.wait()
-        if program.returncode != 0 or not told:
-            reason = complaint.decode(errors="replace").strip() or f"exit code {program.returncode}"
+        if program.returncode != 0 or not output:
+            reason = errors.decode(errors="replace").strip() or f"exit code {program.returncode}"
             raise VoiceMissing(self._program, reason)
-        with wave.open(io.BytesIO(told)) as file:
-            # Written to a pipe, the header does not know the length: there is less than it says.
+        with wave.open(io.BytesIO(output)) as file:
+            # In the output to a pipe, the length in the header is larger than the real one.
             return Sound(file.readframes(file.getnframes()), file.getframerate())
 
 
@@ -133,26 +132,26 @@ async def take_part(
     say: Say | None = None,
     configuration: PeerConfiguration | None = None,
 ) -> None:
-    """Talk with everybody in a room, each by itself, until cancelled.
+    """Talk with each participant of a room separately, until cancelled.
 
     Args:
         url: The signaling server, as ``ws://127.0.0.1:8080/ws``.
         room: The room.
-        name: The own name in it.
-        reply: What to answer.
-        say: The voice; eSpeak NG if ``None``.
-        configuration: For the peer connections.
+        name: The name of the bot in the room.
+        reply: Returns the answer to a segment of speech.
+        say: Synthesizes the answer; eSpeak NG if ``None``.
+        configuration: The configuration of the peer connections.
 
     Raises:
         VoiceMissing: eSpeak NG is not installed.
         SignalingError: The server cannot be reached, refuses, or is lost for good.
 
-    Cancellation: leaves the room, and nothing behind.
+    Cancellation: safe; the bot leaves the room and closes all connections.
     """
     talk = partial(converse, reply=reply, say=say or Espeak())
     async with join(url, room=room, name=name, configuration=configuration) as joined:
         hint = "Open {page} and join: say something, and a voice answers when you pause."
-        tell(url, room, joined, hint)
+        announce(url, room, joined, hint)
         await joined.attend(talk)
 
 
@@ -161,7 +160,7 @@ async def converse(peer: RemotePeer, reply: Reply, say: Say) -> None:
 
     Cancellation: safe.
     """
-    # Silence is sent all the time, so that an answer begins at once and nothing is negotiated.
+    # The track sends silence between answers, so an answer needs no renegotiation.
     answer = AudioQueue()
     peer.add_track(answer)
     try:
@@ -177,14 +176,14 @@ async def _listen(track: MediaStreamTrack, answer: AudioQueue, reply: Reply, say
     answering: asyncio.Task[None] | None = None
     async with speech(track) as events, asyncio.TaskGroup() as group:
         async for event in events:
-            # Whatever is noticed makes the answer of before obsolete: what was to be said next is
-            # not made, and what waits in the queue is not heard, from the next 20 ms on.
+            # Any new speech makes the current answer obsolete: its synthesis is cancelled, and the
+            # queued audio is dropped, so the bot is silent within 20 ms.
             if answering is not None:
                 answering.cancel()
             answer.clear()
             match event:
                 case SpeechStarted():
-                    pass  # listen
+                    pass
                 case SpeechSegment():
                     answering = group.create_task(_answer(event, answer, reply, say))
         if answering is not None:
@@ -193,7 +192,7 @@ async def _listen(track: MediaStreamTrack, answer: AudioQueue, reply: Reply, say
 
 async def _answer(segment: SpeechSegment, answer: AudioQueue, reply: Reply, say: Say) -> None:
     if text := await reply(segment):
-        # Long answers are better said by the sentence: the first is heard while others are made.
+        # Split long answers into sentences, so that the first plays while others are synthesized.
         sound = await say(text)
         await answer.push(sound.pcm, sound.rate)
 

@@ -1,12 +1,12 @@
-"""This demonstrates one camera for many viewers: its picture is encoded once, and not for each.
+"""Demo of one camera for many viewers, whose video is encoded only once.
 
 ::
 
     icefloe serve                     # in one terminal
     python -m icefloe.demos.webcam    # in another; then open the page, as often as you like
 
-Whoever receives badly gets a smaller picture, for which there is one more encoder; the others do
-not notice. While nobody looks, nothing is read and nothing encoded.
+A viewer with a bad connection gets a smaller picture from a second encoder, which does not affect
+the others. Without viewers nothing is captured or encoded.
 """
 
 from collections.abc import AsyncIterator
@@ -20,29 +20,29 @@ from icefloe.logs import get_logger
 from icefloe.media import Camera, DeviceUnavailable, EncodedFanout, TestPatternTrack
 from icefloe.peer import PeerConfiguration, RemotePeer, join
 
-from ._attending import LOCAL, Name, RoomName, Server, run, tell
+from ._attending import LOCAL, Name, RoomName, Server, announce, run
 
 logger = get_logger(__name__)
 
 
 @asynccontextmanager
 async def picture(device: str | None = None) -> AsyncIterator[MediaStreamTrack]:
-    """Open a camera, or a test pattern if there is none; to be used with ``async with``.
+    """Open a camera, or a test pattern if there is no camera; use it with ``async with``.
 
     Args:
         device: The camera, such as ``/dev/video0``; the first one if ``None``.
 
     Raises:
-        DeviceUnavailable: The camera that was named cannot be used; the error lists what is there.
+        DeviceUnavailable: The given camera cannot be used; the error lists the cameras that exist.
 
-    Cancellation: safe; the camera is free within a second.
+    Cancellation: safe; the camera is closed within a second.
     """
     camera = None
     try:
         camera = await Camera.open(device)
     except DeviceUnavailable as error:
         if device is not None:
-            raise  # who asks for a camera is not to get a pattern
+            raise  # a test pattern does not replace a camera that the user has named
         logger.info("a test pattern in place of a camera: %s", error)
     source = camera.video if camera is not None else TestPatternTrack()
     try:
@@ -64,23 +64,23 @@ async def take_part(
     device: str | None = None,
     configuration: PeerConfiguration | None = None,
 ) -> None:
-    """Show everybody in a room what a camera sees, until cancelled.
+    """Send the video of a camera to all participants of a room, until cancelled.
 
     Args:
         url: The signaling server, as ``ws://127.0.0.1:8080/ws``.
         room: The room.
-        name: The own name in it.
-        device: The camera; the first one if ``None``, or a test pattern without any.
-        configuration: For the peer connections.
+        name: The name of the demo in the room.
+        device: The camera; if ``None`` the first one, or a test pattern if there is no camera.
+        configuration: The configuration of the peer connections.
 
     Raises:
-        DeviceUnavailable: The camera that was named cannot be used.
+        DeviceUnavailable: The given camera cannot be used.
         SignalingError: The server cannot be reached, refuses, or is lost for good.
 
-    Cancellation: leaves the room, and nothing behind.
+    Cancellation: safe; the demo leaves the room, and closes all connections and the camera.
     """
     async with picture(device) as source:
-        # The source outlives its viewers: whoever comes after the last one has left sees it too.
+        # The source is not stopped with its last viewer, since other viewers may come later.
         fanout = EncodedFanout(source, stop_source=False)
         try:
             await show(url, fanout, room=room, name=name, configuration=configuration)
@@ -96,22 +96,22 @@ async def show(
     name: str = "webcam",
     configuration: PeerConfiguration | None = None,
 ) -> None:
-    """Show everybody in a room what is encoded once, until cancelled; see :func:`take_part`."""
+    """Send video that is encoded once to all participants of a room; see :func:`take_part`."""
 
     async def serve_viewer(peer: RemotePeer) -> None:
-        # Who cannot be reached is no viewer, and needs no encoder.
+        # Encoding is not needed before the connection works.
         await peer.connected()
-        # A track for each, of packets that all of them get; its sender stops it at the end.
+        # Each viewer has a track of its own with the shared packets; its sender stops the track.
         peer.add_track(fanout.subscribe())
-        logger.info("%s looks: %s", peer.name, _told(fanout))
+        logger.info("%s looks: %s", peer.name, _summary(fanout))
 
     async with join(url, room=room, name=name, configuration=configuration) as joined:
         hint = "Open {page} and join: you see the picture; so does everybody else who joins."
-        tell(url, room, joined, hint)
+        announce(url, room, joined, hint)
         await joined.attend(serve_viewer)
 
 
-def _told(fanout: EncodedFanout) -> str:
+def _summary(fanout: EncodedFanout) -> str:
     encoders = ", ".join(f"{report.codec} for {report.viewers}" for report in fanout.encoders)
     return f"{fanout.subscribers} viewers; encoded: {encoders or 'nothing yet'}"
 

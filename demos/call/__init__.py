@@ -1,7 +1,7 @@
-"""This demonstrates a video call between browsers and a Python program.
+"""Demo of a video call between browsers and a Python program.
 
-The program takes part in a room over the public API alone: :func:`~icefloe.peer.join` for the
-connections, :mod:`icefloe.media` for what it sends.
+The program uses only the public API: :func:`~icefloe.peer.join` for the connections, and
+:mod:`icefloe.media` for the media that it sends.
 """
 
 from .participant import take_part

@@ -1,4 +1,4 @@
-"""What people may write to the participant, and how it is understood. No I/O."""
+"""Chat commands of the demo participant: parsing, greeting and help text. No I/O."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from .effects import EFFECTS
 LABEL = "chat"
 """The label of the data channel that the call page opens for its chat."""
 
-_QUOTED_MOST = 200
+_MAX_QUOTED = 200  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +15,8 @@ class Command:
     """A command of the chat.
 
     Attributes:
-        purpose: What it does, for ``/help``.
-        choices: What may stand after it; empty if nothing does.
+        purpose: Its description for ``/help``.
+        choices: The arguments that it accepts; empty if it takes none.
     """
 
     purpose: str
@@ -35,11 +35,11 @@ COMMANDS = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A command that somebody gave.
+    """A command that a participant has sent.
 
     Attributes:
-        command: One of :data:`COMMANDS`.
-        choice: One of its choices; empty if it has none.
+        command: The name of the command in :data:`COMMANDS`.
+        choice: Its argument; empty if it takes none.
     """
 
     command: str
@@ -48,13 +48,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A line to answer with, to what was no command."""
+    """The answer to a message that is not a valid command."""
 
     text: str
 
 
-def understand(text: str) -> Request | Reply:
-    """Read a line of the chat: a command, or something to answer politely."""
+def parse(text: str) -> Request | Reply:
+    """Parse a chat message; return the command, or the answer if it is not a valid command."""
     words = text.split()
     if not words or not words[0].startswith("/"):
         return Reply(f"You wrote: {_quoted(text)}. Try /help.")
@@ -71,12 +71,16 @@ def understand(text: str) -> Request | Reply:
 
 
 def greeting(name: str) -> str:
-    """Return the first message: a welcome, and the line out of which the page makes buttons."""
+    """Return the first message: a welcome, and the list of commands that the page makes buttons of.
+
+    Args:
+        name: The name of the participant.
+    """
     return f"Hello {name}, I am a Python program. This is your picture, as I see it.\n{_offer()}"
 
 
 def help_text() -> str:
-    """Return what each command does, a line for each."""
+    """Return the description of all commands, one per line."""
     lines = [
         f"/{name} {'|'.join(command.choices)}".rstrip() + f": {command.purpose}"
         for name, command in COMMANDS.items()
@@ -85,7 +89,7 @@ def help_text() -> str:
 
 
 def is_offer(text: str) -> bool:
-    """Tell whether a message offers commands, as only a program like this one does."""
+    """Return whether a message is the greeting of another program like this one."""
     return any(line.startswith(_OFFER) for line in text.splitlines())
 
 
@@ -106,4 +110,4 @@ def _all_commands() -> str:
 
 
 def _quoted(text: str) -> str:
-    return text if len(text) <= _QUOTED_MOST else f"{text[:_QUOTED_MOST]} …"
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]} …"

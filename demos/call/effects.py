@@ -1,4 +1,4 @@
-"""Effects on a picture, as FFmpeg filter graphs."""
+"""Video effects, as FFmpeg filter graphs."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -7,8 +7,7 @@ from av import VideoFormat, VideoFrame
 from av.filter import Graph
 
 _PIXELS = "yuv420p"
-"""What camera pictures come in and encoders take: where a filter knows it too, nothing is
-converted."""
+"""The pixel format of cameras and encoders; filters that support it need no conversion."""
 
 _TIME_BASE = Fraction(1, 90000)
 
@@ -20,7 +19,7 @@ _FILTERS: dict[str, tuple[tuple[str, str], ...]] = {
     "negative": (("negate", ""),),
     "sepia": (("lutyuv", "u=108:v=148"),),
     "blur": (("avgblur", "10"),),
-    # Edges on smooth areas; it works on RGB, at half the size to cost no more than the others.
+    # Edges on smooth areas. It works on RGB, and at half the size to be as fast as the others.
     "cartoon": (
         ("scale", "{width}/2:{height}/2"),
         ("edgedetect", "mode=colormix:low=0.05:high=0.15"),
@@ -29,27 +28,27 @@ _FILTERS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 EFFECTS = tuple(_FILTERS)
-"""The names of all effects; ``none`` leaves a picture as it is."""
+"""The names of all effects; ``none`` does not change the picture."""
 
 DEFAULT = "edges"
 
 
 def effect(name: str) -> Callable[[VideoFrame], VideoFrame] | None:
-    """Return what makes one picture out of another.
+    """Return a function that applies an effect to a frame.
 
     Args:
         name: One of :data:`EFFECTS`.
 
     Returns:
-        A function for one thread and one stream of pictures, which may change their size at any
-        time; it takes 0.1 to 5 ms at 640x480. ``None`` for the effect that changes nothing.
+        A function for one video stream, to be called from one thread; the size of the frames may
+        change. It takes 0.1 to 5 ms at 640x480. ``None`` for the effect ``none``.
     """
     filters = _FILTERS[name]
     return _Filtered(filters) if filters else None
 
 
 class _Filtered:
-    """Sends pictures through a chain of filters, which is built anew when their size changes."""
+    """Applies a chain of filters to frames; the graph is rebuilt when the format changes."""
 
     def __init__(self, filters: tuple[tuple[str, str], ...]) -> None:
         self._filters = filters
@@ -61,7 +60,7 @@ class _Filtered:
         shape = (frame.width, frame.height, frame.format.name)
         if shape != self._built_for:
             self._graph, self._built_for = self._build(*shape), shape
-        # A graph wants times that only grow; whoever called puts the true ones back.
+        # Filter graphs need increasing timestamps. The caller restores the original ones.
         frame.pts, frame.time_base = self._count, _TIME_BASE
         self._count += 1
         self._graph.push(frame)
@@ -72,7 +71,7 @@ class _Filtered:
 
     def _build(self, width: int, height: int, pixels: str) -> Graph:
         graph = Graph()
-        # Threads within a graph would take the processors from the encoders.
+        # More threads would compete with the encoders for the processors.
         graph.threads = 1
         source = graph.add_buffer(
             width=width, height=height, format=VideoFormat(pixels), time_base=_TIME_BASE

@@ -1,4 +1,4 @@
-"""The participant: joins a room, and sends everybody in it their own picture with an effect."""
+"""The demo participant: joins a room and sends each peer its own video with an effect."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ from .switch import Switch
 logger = get_logger(__name__)
 
 _SILENCE = -127.0
-"""The level of a tone that nobody hears, in decibels; the sender then needs no other one."""
+"""The level of an inaudible tone, in decibels, which serves as silence."""
 
 
 async def take_part(
@@ -43,25 +43,29 @@ async def take_part(
     Args:
         url: The signaling server, as ``ws://127.0.0.1:8080/ws``.
         room: The room.
-        name: The own name in it.
+        name: The name of the participant in the room.
         film: The file that ``/play`` plays; without one it plays a test pattern with a tone.
-        ssl: How the certificate of a ``wss://`` server is verified.
-        configuration: For the peer connections.
+        ssl: The TLS context that verifies the certificate of a ``wss://`` server.
+        configuration: The configuration of the peer connections.
 
     Raises:
         SignalingError: The server cannot be reached, refuses, or is lost for good.
 
-    Cancellation: leaves the room, and nothing behind.
+    Cancellation: safe; the participant leaves the room and closes all connections.
     """
     async with join(url, room=room, name=name, ssl=ssl, configuration=configuration) as joined:
         await joined.attend(lambda peer: Call(peer, film).run())
 
 
 class Call:
-    """The call with one participant, from its coming to its leaving.
+    """The call with one peer.
 
-    What is sent is switched among sources, so that nothing is negotiated anew: the participant's
-    own picture with an effect, a film, or a test pattern for whoever sends no picture.
+    The tracks that are sent switch between sources without renegotiation: the peer's own video with
+    an effect, a film, or a test pattern while the peer sends no video.
+
+    Args:
+        peer: The connection with the peer.
+        film: The file that ``/play`` plays.
     """
 
     def __init__(self, peer: RemotePeer, film: str | os.PathLike[str] | None = None) -> None:
@@ -83,30 +87,30 @@ class Call:
         self._commands: dict[str, Callable[[str], Awaitable[str]]] = {
             "effect": self._change_effect,
             "play": self._play,
-            "tone": self._sound,
+            "tone": self._play_tone,
             "stop": self._stop,
-            "stats": self._tell_stats,
+            "stats": self._stats,
             "help": self._help,
         }
 
     async def run(self) -> None:
-        """Hold the call until cancelled, when the participant is gone."""
+        """Run the call until cancelled, which happens when the peer is gone."""
         try:
             self._peer.add_track(self._video)
             self._peer.add_track(self._audio)
-            await self._attend()
+            await self._run_tasks()
         finally:
             await self._clean_up()
 
-    async def _attend(self) -> None:
+    async def _run_tasks(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._tell_failure())
+            group.create_task(self._log_failure())
             group.create_task(self._watch_tracks(group))
             group.create_task(self._watch_channels(group))
-            if not self._peer.polite:  # whoever came last opens the chat
+            if not self._peer.polite:  # the newcomer opens the chat
                 group.create_task(self._open_chat())
 
-    async def _tell_failure(self) -> None:
+    async def _log_failure(self) -> None:
         try:
             await self._peer.connected()
         except PeerError as error:
@@ -119,32 +123,32 @@ class Call:
         if self._film is not None:
             await self._film.close()
 
-    # --- what comes in
+    # --- received tracks
 
     async def _watch_tracks(self, group: asyncio.TaskGroup) -> None:
         async for track in self._peer.tracks():
             if track.kind == "video":
-                group.create_task(self._show_back(track))
+                group.create_task(self._return_video(track))
             else:
-                # Nobody listens to it; but what is not read piles up.
+                # The audio is not used, but frames that are not read would accumulate.
                 self._received.append(LatestFrame(track))
 
-    async def _show_back(self, track: MediaStreamTrack) -> None:
+    async def _return_video(self, track: MediaStreamTrack) -> None:
         picture = TransformTrack(track, None)
         self._received.append(picture)
         try:
-            await picture.recv()  # until there is a picture, the test pattern stays
+            await picture.recv()  # the test pattern is sent until the first frame arrives
         except MediaStreamError:
             return
         if self._picture is not None:
             self._picture.function = None
         self._picture = picture
-        self._direct()
+        self._select_sources()
 
-    # --- what goes out
+    # --- sent tracks
 
-    def _direct(self) -> None:
-        """Choose what is sent, by what was asked for and what there is."""
+    def _select_sources(self) -> None:
+        """Select the sources that are sent, by the commands given and the tracks received."""
         video: MediaStreamTrack | None = self._picture
         audio: MediaStreamTrack | None = self._tone if self._sounding else None
         if self._playing:
@@ -154,7 +158,7 @@ class Call:
         self._video.show(video)
         self._audio.show(audio)
         if self._picture is not None:
-            # A picture that nobody sees needs no work.
+            # A picture that is not sent needs no effect.
             self._picture.function = None if self._playing else effect(self._effect)
 
     # --- the chat
@@ -162,10 +166,10 @@ class Call:
     async def _watch_channels(self, group: asyncio.TaskGroup) -> None:
         async for channel in self._peer.channels():
             if channel is self._chat:
-                continue  # both sides opened it
+                continue  # this side has opened it
             if channel.label == chat.LABEL and not self._chatting:
                 self._chatting = True
-                group.create_task(self._talk(channel))
+                group.create_task(self._serve_chat(channel))
             else:
                 channel.close()
 
@@ -174,33 +178,33 @@ class Call:
         try:
             channel = self._chat = await self._peer.open_channel(chat.LABEL)
         except PeerError as error:
-            logger.info("%s: there is no chat: %s", self._peer.name, error)
+            logger.info("%s: the chat could not be opened: %s", self._peer.name, error)
             return
-        await self._talk(channel)
+        await self._serve_chat(channel)
 
-    async def _talk(self, channel: DataChannel) -> None:
+    async def _serve_chat(self, channel: DataChannel) -> None:
         try:
             await channel.send(chat.greeting(self._peer.name))
             async for message in channel:
                 if isinstance(message, bytes):
                     continue
                 if chat.is_offer(message):
-                    return  # a program like this one: the two would answer each other for ever
+                    return  # another program like this one: they would answer each other endlessly
                 await channel.send(await self._answer(message))
         except ChannelError as error:
-            logger.info("%s: the chat is over: %s", self._peer.name, error)
+            logger.info("%s: the chat has ended: %s", self._peer.name, error)
         finally:
             self._chatting = False
 
     async def _answer(self, message: str) -> str:
-        understood = chat.understand(message)
-        if isinstance(understood, chat.Reply):
-            return understood.text
-        return await self._commands[understood.command](understood.choice)
+        parsed = chat.parse(message)
+        if isinstance(parsed, chat.Reply):
+            return parsed.text
+        return await self._commands[parsed.command](parsed.choice)
 
     async def _change_effect(self, name: str) -> str:
         self._effect = name
-        self._direct()
+        self._select_sources()
         return f"Your picture, {'as it is' if name == 'none' else name}."
 
     async def _play(self, _: str) -> str:
@@ -213,7 +217,7 @@ class Call:
                 logger.warning("%s: %s", self._peer.name, error)
                 return "The film cannot be played; the log says why."
         self._playing = True
-        self._direct()
+        self._select_sources()
         if self._film is None:
             return (
                 "Playing a test pattern with a tone, for I was given no film: start me as "
@@ -221,20 +225,20 @@ class Call:
             )
         return "Playing. /stop ends it."
 
-    async def _sound(self, _: str) -> str:
+    async def _play_tone(self, _: str) -> str:
         self._sounding = True
-        self._direct()
+        self._select_sources()
         return "A tone of 440 Hz. /stop ends it."
 
     async def _stop(self, _: str) -> str:
         self._playing = self._sounding = False
-        self._direct()
+        self._select_sources()
         if self._film is not None:
             await self._film.close()
             self._film = None
         return "Stopped. Here is your picture again."
 
-    async def _tell_stats(self, _: str) -> str:
+    async def _stats(self, _: str) -> str:
         return f"Our path: {self._peer.path or 'not known yet'}."
 
     async def _help(self, _: str) -> str:

@@ -1,4 +1,4 @@
-"""A track whose source can be exchanged while it is being sent."""
+"""A media track that can switch its source while it is being sent."""
 
 import asyncio
 import time
@@ -11,33 +11,33 @@ from av import AudioFrame, AudioResampler, VideoFrame
 
 _SAMPLE_RATE = 48000
 _TIME_BASES = {"audio": Fraction(1, _SAMPLE_RATE), "video": VIDEO_TIME_BASE}
-_LEAST_STEP = {"audio": AUDIO_PTIME, "video": 1 / 60}
-"""Seconds from the last frame of one source to the first of the next, at least."""
+_MIN_STEP = {"audio": AUDIO_PTIME, "video": 1 / 60}
+"""Seconds between the last frame of one source and the first frame of the next, at least."""
 
 
 class Switch(MediaStreamTrack):
-    """Gives the frames of one source at a time; another one takes over from one frame to the next.
+    """A track that gives the frames of one of several sources, and switches without renegotiation.
 
-    Nothing is negotiated for it. aiortc's ``replaceTrack()`` does not do: it waits for one more
-    frame of the old track, its sender ends for good with a track that ends, and its timestamps jump
-    to those of the new track. Here timestamps go on, and audio stays in stereo.
+    aiortc's ``replaceTrack()`` is not suitable: it waits for another frame of the old track, its
+    sender ends with the first track that ends, and the timestamps jump. Here the timestamps are
+    continuous, and audio is always stereo.
 
     Args:
-        resort: The source to begin with, and to go back to when another one ends. Its ``recv()``,
-            and that of every other source, must be safe to cancel; audio comes at 48 kHz.
+        fallback: The first source, which is also used when another source ends. The ``recv()`` of
+            all sources must be safe to cancel, and audio must have 48 kHz.
     """
 
-    def __init__(self, resort: MediaStreamTrack) -> None:
+    def __init__(self, fallback: MediaStreamTrack) -> None:
         super().__init__()
-        self.kind = resort.kind
-        self._resort = resort
-        self._source = resort
+        self.kind = fallback.kind
+        self._fallback = fallback
+        self._source = fallback
         self._reading: asyncio.Task[Any] | None = None
-        self._timeline = _Timeline(_TIME_BASES[self.kind], _LEAST_STEP[self.kind])
+        self._timeline = _Timeline(_TIME_BASES[self.kind], _MIN_STEP[self.kind])
 
     def show(self, source: MediaStreamTrack | None) -> None:
-        """Go on with another source, at once; ``None`` is the one to begin with."""
-        source = source or self._resort
+        """Switch to another source at once; ``None`` for the fallback."""
+        source = source or self._fallback
         if source is self._source:
             return
         self._source = source
@@ -45,10 +45,10 @@ class Switch(MediaStreamTrack):
             self._reading.cancel()
 
     async def recv(self) -> AudioFrame | VideoFrame:
-        """Return the next frame of the source of now.
+        """Return the next frame of the current source.
 
         Raises:
-            MediaStreamError: The track was stopped, or the source to begin with has ended.
+            MediaStreamError: The track was stopped, or the fallback has ended.
 
         Cancellation: safe.
         """
@@ -58,11 +58,11 @@ class Switch(MediaStreamTrack):
             if frame is not None and source is self._source:
                 return self._timeline.place(frame, source.id)
             if frame is None and source is self._source:
-                self._end_of(source)
+                self._on_end(source)
         raise MediaStreamError("the track has ended")
 
     async def _read(self, source: MediaStreamTrack) -> AudioFrame | VideoFrame | None:
-        """Return a frame; ``None`` if the source has ended or another one is to be shown."""
+        """Return a frame; ``None`` if the source has ended or was switched away from."""
         self._reading = reading = asyncio.ensure_future(source.recv())
         try:
             await asyncio.wait((reading,))
@@ -76,28 +76,28 @@ class Switch(MediaStreamTrack):
             raise TypeError(f"a switch takes frames, not {type(frame).__name__}")
         return frame
 
-    def _end_of(self, source: MediaStreamTrack) -> None:
-        if source is self._resort:
+    def _on_end(self, source: MediaStreamTrack) -> None:
+        if source is self._fallback:
             super().stop()
         else:
-            self._source = self._resort
+            self._source = self._fallback
 
     def stop(self) -> None:
-        """End the track; its sources are left alone."""
+        """Stop the track; its sources are not stopped."""
         super().stop()
         if self._reading is not None:
             self._reading.cancel()
 
 
 class _Timeline:
-    """Puts the frames of several sources on one timeline, in one format."""
+    """Gives the frames of several sources continuous timestamps and one audio format."""
 
-    def __init__(self, time_base: Fraction, least_step: float) -> None:
+    def __init__(self, time_base: Fraction, min_step: float) -> None:
         self._time_base = time_base
-        self._least_step = round(least_step / time_base)
+        self._min_step = round(min_step / time_base)
         self._source_id = ""
         self._offset = 0
-        self._last = -self._least_step
+        self._last = -self._min_step
         self._last_at = time.monotonic()
         self._resampler: AudioResampler | None = None
 
@@ -109,7 +109,7 @@ class _Timeline:
         if source_id != self._source_id:
             self._source_id = source_id
             passed = round((now - self._last_at) / self._time_base)
-            self._offset = self._last + max(self._least_step, passed) - own
+            self._offset = self._last + max(self._min_step, passed) - own
             self._resampler = None
         self._last, self._last_at = own + self._offset, now
         placed = self._in_stereo(frame) if isinstance(frame, AudioFrame) else frame
@@ -117,7 +117,7 @@ class _Timeline:
         return placed
 
     def _in_stereo(self, frame: AudioFrame) -> AudioFrame:
-        # aiortc's encoder fails for good when the layout changes under way.
+        # aiortc's encoder fails permanently when the channel layout changes.
         if (frame.format.name, frame.layout.name) == ("s16", "stereo"):
             return frame
         if self._resampler is None:
@@ -128,5 +128,5 @@ class _Timeline:
 
 
 def _fraction(time_base: Any) -> Fraction:
-    # Newer versions of PyAV have a rational type of their own.
+    # Newer versions of PyAV have their own rational type.
     return Fraction(time_base.numerator, time_base.denominator)

@@ -1,4 +1,4 @@
-"""This demonstrates a remote desktop: the screen goes out as video, mouse and keys come back.
+"""Demo of a remote desktop: the screen is sent as video, mouse and keyboard input come back.
 
 ::
 
@@ -6,12 +6,12 @@
     python -m icefloe.demos.desktop                 # in another: others see this screen
     python -m icefloe.demos.desktop --control       # and may use it, with icefloe[desktop]
 
-Before somebody may, it is asked for on the terminal (:mod:`.consent`).
+The user of this machine is asked on the terminal before a viewer gets control (:mod:`.consent`).
 
-The screen is encoded once, however many look (:mod:`.sharing`). Whoever presses *Control* on the
-page sends what mouse and keyboard do over an ordered, reliable data channel (:mod:`.messages`);
-who may, and what is held down, is decided without any I/O (:mod:`.control`). What comes out at the
-end is an :class:`.target.InputTarget`, of which there is one for X11 (:mod:`.x11`).
+The screen is encoded once for all viewers (:mod:`.sharing`). A viewer who presses *Control* on the
+page sends mouse and keyboard events over an ordered, reliable data channel (:mod:`.messages`).
+Access control, and the tracking of pressed keys, need no I/O (:mod:`.control`). Input goes to an
+:class:`.target.InputTarget`; there is one for X11 (:mod:`.x11`).
 """
 
 from .consent import Consent, ask_on_terminal, everybody

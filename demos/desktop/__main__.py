@@ -1,4 +1,4 @@
-"""The command: ``python -m icefloe.demos.desktop``."""
+"""The command ``python -m icefloe.demos.desktop``."""
 
 from typing import Annotated
 

@@ -1,7 +1,7 @@
-"""Asking the user of this machine before somebody may control it.
+"""Consent: asks the user of this machine before a viewer may control it.
 
-What is given is given to one connection: a name proves nothing, and is free again as soon as who
-had it has left.
+Consent is given for one connection. A name proves nothing: anyone may use it after its holder has
+left.
 """
 
 import asyncio
@@ -15,32 +15,35 @@ from icefloe.text import printable
 
 logger = get_logger(__name__)
 
-ANSWERING = 60.0
-"""Seconds in which a question has to be answered; no answer is a no."""
+ANSWER_TIMEOUT = 60.0
+"""Seconds in which a question has to be answered; no answer counts as a refusal."""
 
-QUIET = 10.0
-"""Seconds after a no in which nobody is asked about, so that nobody is worn down by questions."""
+REFUSAL_PAUSE = 10.0
+"""Seconds after a refusal without further questions, so that viewers cannot wear the user down."""
 
-NAME_MOST = 64
+MAX_NAME = 64
 """Characters of a name that a question shows."""
 
 Consent: TypeAlias = Callable[[str], Awaitable[bool]]
-"""Asks whether somebody of this name may control this machine, once for each connection.
+"""Asks whether the viewer with this name may control this machine, once for each connection.
 
 It is cancelled when the connection ends before there is an answer.
 """
 
 
 async def everybody(name: str) -> bool:
-    """Give control to whoever wants it, unasked."""
+    """Allow every viewer to take control, without a question."""
     return True
 
 
 async def ask_on_terminal(name: str) -> bool:
-    """Ask the person at the terminal; where there is none, the answer is no.
+    """Ask the user on the terminal; without a terminal the answer is no.
 
     Args:
-        name: Who wants control.
+        name: The name of the viewer.
+
+    Returns:
+        Whether the user has agreed.
 
     Cancellation: safe; the question is withdrawn.
     """
@@ -49,12 +52,12 @@ async def ask_on_terminal(name: str) -> bool:
         logger.warning(
             "%s is not given control: there is no terminal to ask at. --allow-control gives it "
             "to whoever wants it",
-            printable(name, NAME_MOST),
+            printable(name, MAX_NAME),
         )
         return False
-    forget_typed(stdin.fileno())
+    discard_typed_input(stdin.fileno())
     sys.stderr.write(
-        f"{printable(name, NAME_MOST)} wants to control this machine, "
+        f"{printable(name, MAX_NAME)} wants to control this machine, "
         "and could then do all that you can. Allow it? [y/N] "
     )
     sys.stderr.flush()
@@ -62,7 +65,7 @@ async def ask_on_terminal(name: str) -> bool:
     ready = asyncio.Event()
     loop.add_reader(stdin.fileno(), ready.set)
     try:
-        async with asyncio.timeout(ANSWERING):
+        async with asyncio.timeout(ANSWER_TIMEOUT):
             await ready.wait()
     except TimeoutError:
         sys.stderr.write("no answer, so no\n")
@@ -72,13 +75,13 @@ async def ask_on_terminal(name: str) -> bool:
         raise
     finally:
         loop.remove_reader(stdin.fileno())
-    # A terminal gives a line at once.
+    # A terminal returns a whole line.
     answer = os.read(stdin.fileno(), 1024).decode(errors="replace")
     return answer.strip().lower() in ("y", "yes")
 
 
-def forget_typed(terminal: int) -> None:
-    """Throw away what was typed before there was a question, which is no answer to it."""
+def discard_typed_input(terminal: int) -> None:
+    """Discard input typed before the question, which must not count as an answer to it."""
     try:
         import termios
     except ImportError:

@@ -1,7 +1,8 @@
-"""Who is in control, and what that one holds down: no I/O, and the time is given.
+"""Access control of the desktop, and tracking of pressed keys and buttons. No I/O.
 
-Two things must never happen: that somebody types who may not, and that a key stays down because
-its sender has gone. :class:`Control` sees to the one, :class:`Hands` to the other.
+Time is passed in. Two things must never happen: input from a viewer that is not in control, and a
+key that stays down because its sender is gone. :class:`Control` prevents the first,
+:class:`InputTracker` the second.
 """
 
 from collections.abc import Iterable
@@ -11,84 +12,84 @@ from typing import Generic, TypeVar
 from .messages import Button, Event, Key, Move, Text, Wheel
 from .target import InputTarget
 
-IDLE = 30.0
-"""Seconds without input after which somebody else may take control."""
+IDLE_SECONDS = 30.0
+"""Seconds without input after which another viewer may take control."""
 
-LEASE = 2.0
-"""Seconds after which a sender who is silent holds nothing down any more.
+SILENCE_TIMEOUT = 2.0
+"""Seconds without a message from the viewer in control after which its keys are released.
 
-A page says each half second that it is there; one that is frozen, or whose network is, does not,
-and an X server would repeat its last key meanwhile.
+A page sends a keep-alive every half second. A page that is frozen or has lost its network does not,
+and the X server would repeat its last key in the meantime.
 """
 
-KEYS_MOST = 16
-"""Keys that may be down at the same time: more than fingers, less than nonsense."""
+MAX_KEYS = 16
+"""Keys that may be down at the same time; more than a person has fingers."""
 
-_Who = TypeVar("_Who")
+_Viewer = TypeVar("_Viewer")
 
 
 @dataclass(slots=True)
-class Control(Generic[_Who]):
-    """Lets one at a time take control, of those who may.
+class Control(Generic[_Viewer]):
+    """Gives control to one viewer at a time.
 
     Attributes:
-        possible: Whether anybody may.
-        allowed: Names of those who may; ``None`` for everybody.
-        holder: Who has it.
+        possible: Whether any viewer may have control.
+        allowed: The names of the viewers that may have control; ``None`` for all.
+        holder: The viewer in control.
     """
 
     possible: bool
     allowed: frozenset[str] | None = None
-    holder: _Who | None = None
+    holder: _Viewer | None = None
     _used: float = 0.0
 
     def may(self, name: str) -> bool:
-        """Tell whether somebody of this name may ever take control."""
+        """Return whether a viewer with this name may have control."""
         return self.possible and (self.allowed is None or name in self.allowed)
 
-    def take(self, who: _Who, name: str, now: float) -> bool:
-        """Ask for control; it is given if it is free, or its holder has done nothing for long.
+    def take(self, viewer: _Viewer, name: str, now: float) -> bool:
+        """Give control to a viewer if it is free, or if its holder has been idle for too long.
 
         Args:
-            who: Who asks.
-            name: Under which name.
-            now: Seconds, by any clock that does not jump.
+            viewer: The viewer.
+            name: Its name.
+            now: Seconds on a monotonic clock.
 
         Returns:
-            Whether ``who`` has it now.
+            Whether the viewer has control now.
         """
         if not self.may(name):
             return False
-        if self.holder is None or now - self._used >= IDLE:
-            self.holder = who
-        if self.holder == who:
+        if self.holder is None or now - self._used >= IDLE_SECONDS:
+            self.holder = viewer
+        if self.holder == viewer:
             self._used = now
-        return self.holder == who
+        return self.holder == viewer
 
-    def use(self, who: _Who, now: float) -> bool:
-        """Note that somebody does something; tell whether they may."""
-        if self.holder is None or self.holder != who:
+    def use(self, viewer: _Viewer, now: float) -> bool:
+        """Return whether a viewer is in control; if so, it is not idle."""
+        if self.holder is None or self.holder != viewer:
             return False
         self._used = now
         return True
 
-    def release(self, who: _Who) -> bool:
-        """Take control back from somebody; tell whether they had it."""
-        had = self.holder is not None and self.holder == who
-        if had:
+    def release(self, viewer: _Viewer) -> bool:
+        """Take control away from a viewer; return whether it was in control."""
+        was_holder = self.holder is not None and self.holder == viewer
+        if was_holder:
             self.holder = None
-        return had
+        return was_holder
 
 
 @dataclass(slots=True)
-class Hands:
-    """Does what somebody in control does, and knows what is held down by it.
+class InputTracker:
+    """Applies input events to a target, and keeps track of the keys and buttons that are down.
 
-    What comes twice is done once, and what was not pressed is not released: a page that was
-    reloaded, or lost control in between, begins in the middle.
+    Repeated presses, and releases of keys that are not down, are ignored: they occur when a page
+    was reloaded, or lost control in between.
 
     Attributes:
-        target: Where input goes.
+        target: The target of the input.
     """
 
     target: InputTarget
@@ -96,15 +97,15 @@ class Hands:
     _buttons: dict[int, None] = field(default_factory=dict)
 
     @property
-    def holds(self) -> bool:
-        """Whether anything is down."""
+    def has_pressed(self) -> bool:
+        """True if any key or button is down."""
         return bool(self._keys or self._buttons)
 
-    def do(self, event: Event) -> None:
-        """Do one thing.
+    def apply(self, event: Event) -> None:
+        """Apply an event to the target.
 
         Raises:
-            InputUnavailable: The system does not take input any more.
+            InputUnavailable: The target does not accept input any more.
         """
         match event:
             case Move(x=x, y=y):
@@ -113,11 +114,11 @@ class Hands:
                 self.target.move(x, y)
                 if down != (button in self._buttons):
                     self.target.button(button, down)
-                    _note(self._buttons, button, down)
+                    _set_down(self._buttons, button, down)
             case Wheel(x=x, y=y):
                 self.target.wheel(x, y)
             case Key(code=code, text=text, down=True):
-                if code not in self._keys and len(self._keys) < KEYS_MOST:
+                if code not in self._keys and len(self._keys) < MAX_KEYS:
                     self.target.press(code, text)
                     self._keys[code] = None
             case Key(code=code):
@@ -127,11 +128,11 @@ class Hands:
             case Text(text=text):
                 self.target.type("".join(c for c in text if c.isprintable() or c in "\n\t"))
 
-    def let_go(self) -> None:
-        """Release whatever is down, the keys pressed last first.
+    def release_all(self) -> None:
+        """Release all keys and buttons, in the reverse order of pressing.
 
         Raises:
-            InputUnavailable: The system does not take input any more.
+            InputUnavailable: The target does not accept input any more.
         """
         while self._keys:
             self.target.release(self._keys.popitem()[0])
@@ -139,7 +140,7 @@ class Hands:
             self.target.button(self._buttons.popitem()[0], False)
 
 
-def _note(held: dict[int, None], button: int, down: bool) -> None:
+def _set_down(held: dict[int, None], button: int, down: bool) -> None:
     if down:
         held[button] = None
     else:
@@ -147,9 +148,9 @@ def _note(held: dict[int, None], button: int, down: bool) -> None:
 
 
 def coalesce(events: Iterable[Event]) -> list[Event]:
-    """Leave out the places at which the pointer is not any more.
+    """Return the events without obsolete pointer moves.
 
-    Of moves that follow each other the newest counts, and a button says itself where it is.
+    A move is obsolete if another move or a button event follows it, since both have a position.
     """
     kept: list[Event] = []
     for event in events:

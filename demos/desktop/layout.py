@@ -1,8 +1,8 @@
-"""Which key of an X server gives a character: its layout as a table, without any I/O.
+"""Keyboard layout of an X server: finds the key that gives a character. No I/O.
 
-A place on the keyboard says too little: what is ``ü`` to its user is ``[`` on a machine with a US
-layout. So a key is looked for that gives the character, first at the same place, then elsewhere;
-only what the layout lacks is put onto a key that has no use (:mod:`.x11`).
+The physical key is not enough: the key for ``ü`` of the viewer is ``[`` on a machine with a US
+layout. So the key that gives the character is searched, first at the same physical position, then
+elsewhere. A character that the layout lacks is mapped to an unused key (:mod:`.x11`).
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ CODES = {
     for first, codes in _KEYS.items()
     for offset, code in enumerate(codes.split())
 }
-"""The keycode of each place: that of the Linux kernel and 8, as all X servers on Linux count."""
+"""The X keycode of each physical key: on Linux the keycode of the kernel plus 8."""
 
 _PAGES = {
     0x01: "iso8859-2",
@@ -44,20 +44,20 @@ _PAGES = {
     0x0D: "tis-620",
     0x13: "iso8859-15",
 }
-"""The character sets that older keysyms are numbered by (X protocol, appendix A)."""
+"""The character sets of legacy keysyms, by the high byte (X protocol, appendix A)."""
 
 _EURO = 0x20AC
 _UNICODE = 0x01000000
 
 
 def keysym(character: str) -> int:
-    """Return the keysym of a character, as Latin 1 or by its code point."""
+    """Return the keysym of a character: a Latin-1 or a Unicode keysym."""
     number = ord(character)
     return number if 0x20 <= number < 0x7F or 0xA0 <= number < 0x100 else _UNICODE | number
 
 
 def character(symbol: int) -> str:
-    """Return the character of a keysym; empty if it has none, or an accent alone."""
+    """Return the character of a keysym; empty if it has none, or is a dead accent."""
     if symbol == _EURO:
         return "€"
     if symbol >= _UNICODE:
@@ -65,7 +65,7 @@ def character(symbol: int) -> str:
     page, low = divmod(symbol, 0x100)
     if page == 0:
         return chr(symbol) if keysym(chr(symbol)) == symbol else ""
-    # Greek letters with accents have places of their own.
+    # Accented Greek letters have other codes in the keysyms than in ISO 8859-7.
     if page not in _PAGES or low < (0xC1 if page == 0x07 else 0xA1):
         return ""
     return bytes([low]).decode(_PAGES[page], errors="ignore")
@@ -76,8 +76,8 @@ class Place:
     """A key that gives a character.
 
     Attributes:
-        keycode: The key.
-        shift: Whether Shift has to be pressed for it, beside what is down.
+        keycode: The X keycode of the key.
+        shift: Whether Shift has to be pressed in addition to the keys that are down.
     """
 
     keycode: int
@@ -85,13 +85,13 @@ class Place:
 
 
 class Layout:
-    """What each key of a keyboard gives.
+    """The characters of all keys of a keyboard.
 
     Args:
         first: The lowest keycode.
-        width: Keysyms of each key, in the order of the core protocol: without and with Shift in
-            the first group, then in the second one.
-        symbols: All of them.
+        width: The number of keysyms per key, in the order of the core protocol: first group without
+            and with Shift, then second group.
+        symbols: The keysyms of all keys.
     """
 
     def __init__(self, first: int, width: int, symbols: Sequence[int]) -> None:
@@ -100,7 +100,7 @@ class Layout:
             for at in range(0, len(symbols), width)
         }
         self.unused = tuple(code for code, row in rows.items() if not any(row))
-        """Keys that give nothing."""
+        """Keycodes without any keysym."""
         self._columns: list[dict[int, str]] = [
             {code: character(row[column]) for code, row in rows.items() if column < width}
             for column in range(4)
@@ -115,16 +115,17 @@ class Layout:
     def find(
         self, text: str, code: str = "", *, group: int = 0, shift: bool = False
     ) -> Place | None:
-        """Find the key that gives a character now.
+        """Return the key that gives a character in the current state of the keyboard.
 
         Args:
             text: The character.
-            code: The place that is preferred.
-            group: Which group is in use, 0 or 1.
+            code: The preferred physical key.
+            group: The active group, 0 or 1.
             shift: Whether Shift is down.
 
         Returns:
-            The key; ``None`` if there is none without releasing something.
+            The key; ``None`` if there is none, or only one for which Shift would have to be
+            released.
         """
         if group not in (0, 1):
             return None

@@ -1,7 +1,7 @@
-"""What goes over the data channel, ``icefloe.input.v1``: a JSON object a message.
+"""Messages of the input data channel, ``icefloe.input.v1``: one JSON object per message.
 
-The desktop says by :class:`State` how it is with control, and is sent all the others; without
-control only :class:`Take` does anything. docs/desktop.md has them in a table.
+The desktop sends :class:`State`, and the viewer sends all others. From a viewer without control
+only :class:`Take` has an effect. docs/desktop.md specifies the messages.
 """
 
 from typing import Annotated, Literal, TypeAlias
@@ -13,10 +13,10 @@ LABEL = "input"
 """The label of the channel."""
 
 PROTOCOL = "icefloe.input.v1"
-"""Its subprotocol, by which a page knows what it is for."""
+"""The subprotocol of the channel, by which the page recognizes it."""
 
-TEXT_MOST = 64
-"""Characters of one ``text``."""
+MAX_TEXT = 64
+"""Characters of one ``text`` message."""
 
 Share: TypeAlias = Annotated[float, Meta(ge=0.0, le=1.0)]
 Notches: TypeAlias = Annotated[int, Meta(ge=-20, le=20)]
@@ -35,15 +35,15 @@ class Release(_Message, frozen=True):
 
 
 class Alive(_Message, frozen=True):
-    """Says that what is down is still meant to be."""
+    """Keep-alive: keys and buttons that are down stay down."""
 
 
 class Move(_Message, frozen=True):
-    """The pointer is there.
+    """Moves the pointer.
 
     Attributes:
-        x: From the left of the picture, 0 to 1.
-        y: From its top, 0 to 1.
+        x: The horizontal position, from 0 (left edge of the picture) to 1.
+        y: The vertical position, from 0 (top edge) to 1.
     """
 
     x: Share
@@ -51,12 +51,13 @@ class Move(_Message, frozen=True):
 
 
 class Button(_Message, frozen=True):
-    """A button of the mouse went down or up.
+    """Presses or releases a mouse button.
 
     Attributes:
-        button: As ``MouseEvent.button`` counts: 0 left, 1 middle, 2 right, 3 back, 4 forward.
-        down: Whether it went down.
-        x: Where, as in :class:`Move`.
+        button: The number as in ``MouseEvent.button``: 0 left, 1 middle, 2 right, 3 back, 4
+            forward.
+        down: Whether the button was pressed.
+        x: The position of the pointer, as in :class:`Move`.
         y: Likewise.
     """
 
@@ -67,7 +68,7 @@ class Button(_Message, frozen=True):
 
 
 class Wheel(_Message, frozen=True):
-    """The wheel turned.
+    """Turns the wheel.
 
     Attributes:
         x: Notches to the right.
@@ -79,12 +80,13 @@ class Wheel(_Message, frozen=True):
 
 
 class Key(_Message, frozen=True):
-    """A key went down or up.
+    """Presses or releases a key.
 
     Attributes:
-        code: Where it is, as ``KeyboardEvent.code`` names it: ``KeyA`` is the A of a US keyboard.
-        down: Whether it went down.
-        text: The one character that it gives to its user; empty for a key such as ``Enter``.
+        code: The physical key, as ``KeyboardEvent.code``: ``KeyA`` is the A of a US keyboard.
+        down: Whether the key was pressed.
+        text: The character that the key gives on the keyboard of the viewer; empty for a key such
+            as ``Enter``.
     """
 
     code: Annotated[str, Meta(min_length=1, max_length=32)]
@@ -93,28 +95,29 @@ class Key(_Message, frozen=True):
 
 
 class Text(_Message, frozen=True):
-    """Characters that no key stands for.
+    """Types characters that do not come from single keys.
 
     Attributes:
-        text: The characters; a line break is Enter, and other control characters are left out.
+        text: The characters; a line break is Enter, and other control characters are ignored.
     """
 
-    text: Annotated[str, Meta(min_length=1, max_length=TEXT_MOST)]
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
 
 
 Event: TypeAlias = Move | Button | Wheel | Key | Text
-"""What somebody in control does."""
+"""An input event from the viewer in control."""
 
 FromViewer: TypeAlias = Take | Release | Alive | Event
-"""Whatever a page sends."""
+"""Any message from a viewer."""
 
 
 class State(_Message, frozen=True):
-    """How it is with control.
+    """The state of control, for one viewer.
 
     Attributes:
-        control: What the one who is told may do.
-        by: Who has it, if it is ``taken``.
+        control: ``none`` if the viewer may not have control, ``free`` if nobody has it, ``yours``
+            or ``taken``.
+        by: The name of the viewer that has control, if it is ``taken``.
     """
 
     control: Literal["none", "free", "yours", "taken"]

@@ -1,4 +1,4 @@
-"""The asyncio side: the screen to everybody in a room, and the input of one of them back."""
+"""Shares the screen with a room, and passes the input of the viewer in control to the desktop."""
 
 import asyncio
 import threading
@@ -22,16 +22,16 @@ from icefloe.peer import (
     join,
 )
 
-from .._attending import tell
-from .consent import QUIET, Consent, ask_on_terminal, everybody
-from .control import LEASE, Control, Hands, coalesce
+from .._attending import announce
+from .consent import REFUSAL_PAUSE, Consent, ask_on_terminal, everybody
+from .control import SILENCE_TIMEOUT, Control, InputTracker, coalesce
 from .messages import LABEL, PROTOCOL, Alive, Event, FromViewer, Release, State, Take
 from .target import InputTarget, InputUnavailable, open_target
 
 logger = get_logger(__name__)
 
 BATCH = 64
-"""Messages that are taken at once, so that moves that pile up become one."""
+"""Messages processed together, so that queued pointer moves are merged into one."""
 
 _DECODER: msgspec.json.Decoder[FromViewer] = msgspec.json.Decoder(FromViewer)
 
@@ -48,25 +48,27 @@ async def take_part(
     consent: Consent = ask_on_terminal,
     configuration: PeerConfiguration | None = None,
 ) -> None:
-    """Share the screen with everybody in a room, until cancelled or the screen goes away.
+    """Share the screen with all participants of a room, until cancelled or the screen is gone.
 
     Args:
         url: The signaling server, as ``ws://127.0.0.1:8080/ws``.
         room: The room.
-        name: The own name in it.
+        name: The name of the desktop in the room.
         display: The screen, such as ``:0``; that of the environment if ``None``.
-        rate: Pictures a second.
-        control: Whether others may use mouse and keyboard, one at a time.
-        allowed: The names of those who may ask for it; everybody in the room if there are none.
-        consent: Asks whether somebody may, once for each connection, when they first want to.
-        configuration: For the peer connections.
+        rate: Frames per second.
+        control: Whether viewers may use mouse and keyboard, one at a time.
+        allowed: The names of the viewers that may ask for control; all viewers if empty.
+        consent: Asks whether a viewer may have control, when it first wants it, once for each
+            connection.
+        configuration: The configuration of the peer connections.
 
     Raises:
-        DeviceUnavailable: The screen cannot be shown, or has gone.
-        InputUnavailable: There is to be control, and this machine takes no input of programs.
+        DeviceUnavailable: The screen cannot be captured, or is gone.
+        InputUnavailable: ``control`` is set, but input cannot be injected on this machine.
         SignalingError: The server cannot be reached, refuses, or is lost for good.
 
-    Cancellation: leaves the room, releases what others hold down, and leaves nothing behind.
+    Cancellation: safe; the desktop leaves the room, closes all connections, and releases all keys
+    that viewers hold down.
     """
     async with AsyncExitStack() as opened:
         target = await opened.enter_async_context(_target(display)) if control else None
@@ -92,10 +94,10 @@ async def take_part(
 
 @asynccontextmanager
 async def _target(display: str | None) -> AsyncIterator[InputTarget]:
-    """Open what takes input, which may wait for an X server, and close it in the end."""
+    """Open the input target in a thread, since that may block, and close it at the end."""
     opening = asyncio.create_task(asyncio.to_thread(open_target, display))
     try:
-        # A thread cannot be cancelled: what it opens is closed all the same.
+        # A thread cannot be cancelled, so the target that it opens is always waited for and closed.
         await asyncio.wait((opening,))
         yield opening.result()
     finally:
@@ -105,7 +107,7 @@ async def _target(display: str | None) -> AsyncIterator[InputTarget]:
 
 
 async def _until(gone: asyncio.Event, sharing: Coroutine[Any, Any, None]) -> None:
-    """Share until it fails, or there is nothing to share any more."""
+    """Run the sharing until it ends or the screen is gone."""
     tasks = asyncio.ensure_future(sharing), asyncio.ensure_future(gone.wait())
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -128,45 +130,46 @@ async def show(
     consent: Consent = ask_on_terminal,
     configuration: PeerConfiguration | None = None,
 ) -> None:
-    """Show a picture to everybody in a room, and do what one of them does; see :func:`take_part`.
+    """Share a video track with a room, and apply the input of one viewer; see :func:`take_part`.
 
     Args:
         url: The signaling server.
-        track: The picture; it is not stopped.
+        track: The video track; it is not stopped.
         room: The room.
-        name: The own name in it.
-        target: Where input goes; nobody is in control if it is ``None``.
-        allowed: The names of those who may ask for it; everybody if there are none.
-        consent: Asks whether somebody may, once for each connection, when they first want to.
-        configuration: For the peer connections.
+        name: The name of the desktop in the room.
+        target: The target of the input; no viewer can have control if it is ``None``.
+        allowed: The names of the viewers that may ask for control; all viewers if empty.
+        consent: Asks whether a viewer may have control, when it first wants it, once for each
+            connection.
+        configuration: The configuration of the peer connections.
     """
-    # Text is to be legible: rather fewer pictures than blurred ones (W3C mst-content-hint).
+    # Legible text is more important than the frame rate (W3C mst-content-hint).
     fanout = EncodedFanout(track, content_hint="detail", stop_source=False)
 
     async def serve_viewer(peer: RemotePeer) -> None:
         picture = fanout.subscribe()
         try:
-            # Before there is a connection, so that the picture is in the first description: no
-            # offer of this side can meet one of the page, which adds its camera then.
+            # Added before the connection is made, so that the track is part of the first offer. A
+            # later offer could collide with that of the page, which adds its camera then.
             peer.add_track(picture)
-            with suppress(ChannelClosed):  # by a program that only looks
-                # Of two who share their desktops with each other, each has a channel for its own.
+            with suppress(ChannelClosed):  # closed by a viewer that does not support input
+                # Not shared: two desktops that share with each other need one channel each.
                 channel = await peer.open_channel(LABEL, protocol=PROTOCOL, shared=False)
-                await desk.serve(peer.name, channel)
+                await receiver.serve(peer.name, channel)
             await peer.ended()
         finally:
             picture.stop()
 
     try:
         async with (
-            Desk.open(target, allowed, consent) as desk,
+            InputReceiver.open(target, allowed, consent) as receiver,
             join(url, room=room, name=name, configuration=configuration) as joined,
         ):
             if target is not None:
                 who = " or ".join(allowed) or "anybody"
                 how = "can use this machine now" if consent is everybody else "may ask to use it"
                 logger.warning("%s in room %r %s", who, room, how)
-            tell(url, room, joined, "Open {page} and join: you see this screen.")
+            announce(url, room, joined, "Open {page} and join: you see this screen.")
             await joined.attend(serve_viewer)
     finally:
         fanout.close()
@@ -174,13 +177,14 @@ async def show(
 
 @dataclass(slots=True, eq=False)
 class Viewer:
-    """Somebody who looks.
+    """A viewer of the screen.
 
     Attributes:
-        name: Their name in the room.
-        channel: The channel for input.
-        may: Whether the user of this machine lets them; ``None`` before that was asked.
-        question: The question whether they may, while it is open.
+        name: Its name in the room.
+        channel: Its channel for input.
+        may: Whether the user of this machine has allowed it to take control; ``None`` before the
+            user has answered.
+        question: The task that asks the user, while there is no answer.
     """
 
     name: str
@@ -188,27 +192,29 @@ class Viewer:
     may: bool | None = None
     question: asyncio.Task[None] | None = None
 
-    def tell(self, state: State) -> None:
-        """Tell how it is with control; who is gone is told nothing."""
+    def send_state(self, state: State) -> None:
+        """Send the viewer the state of control, unless its channel is closed."""
         with suppress(ChannelClosed):
             self.channel.try_send(msgspec.json.encode(state).decode())
 
 
-class Desk:
-    """Takes the input of all who look, and does that of the one who is in control.
+class InputReceiver:
+    """Receives the input of all viewers, and applies that of the viewer in control.
 
-    What an X server does takes a fraction of a millisecond, but for as long as it likes: a thread
-    waits for it. Nothing piles up meanwhile, because no more is read of the channel.
+    Requests to an X server usually take a fraction of a millisecond, but may block, so they run in
+    a thread. Meanwhile no further messages are read from the channel, so no queue builds up.
 
     Made by :meth:`open`.
     """
 
-    def __init__(self, hands: Hands | None, allowed: Collection[str], consent: Consent) -> None:
-        self._hands = hands
+    def __init__(
+        self, tracker: InputTracker | None, allowed: Collection[str], consent: Consent
+    ) -> None:
+        self._tracker = tracker
         self._consent = consent
         self._is_asking = False
-        self._quiet_until = 0.0
-        self._control: Control[Viewer] = Control(hands is not None, frozenset(allowed) or None)
+        self._no_questions_until = 0.0
+        self._control: Control[Viewer] = Control(tracker is not None, frozenset(allowed) or None)
         self._viewers: list[Viewer] = []
         self._thread = ThreadPoolExecutor(1, "icefloe-input")
 
@@ -220,88 +226,92 @@ class Desk:
         allowed: Collection[str],
         consent: Consent = ask_on_terminal,
     ) -> AsyncIterator[Self]:
-        """Have a desk until the end of the block; then nothing is held down any more.
+        """Receive input until the end of the block; at its end all keys are released.
 
         Args:
-            target: Where input goes; nobody is in control if it is ``None``.
-            allowed: The names of those who may ask for it; everybody if there are none.
-            consent: Asks whether somebody may.
+            target: The target of the input; no viewer can have control if it is ``None``.
+            allowed: The names of the viewers that may ask for control; all viewers if empty.
+            consent: Asks whether a viewer may have control.
         """
-        desk = cls(Hands(target) if target is not None else None, allowed, consent)
+        receiver = cls(InputTracker(target) if target is not None else None, allowed, consent)
         try:
-            yield desk
+            yield receiver
         finally:
-            await asyncio.to_thread(desk._thread.shutdown)
+            await asyncio.to_thread(receiver._thread.shutdown)
 
     async def serve(self, name: str, channel: DataChannel) -> None:
-        """Take the input of somebody until their channel is closed.
+        """Receive the input of a viewer until its channel is closed.
 
         Args:
-            name: Their name in the room.
-            channel: The channel that was opened for it.
+            name: The name of the viewer in the room.
+            channel: The input channel of the viewer.
 
-        Cancellation: safe; what is held down is released.
+        Cancellation: safe; the keys that the viewer holds down are released.
         """
         viewer = Viewer(name, channel, may=True if self._consent is everybody else None)
         self._viewers.append(viewer)
-        viewer.tell(self._state(viewer))
+        viewer.send_state(self._state(viewer))
         async with asyncio.TaskGroup() as group:
             try:
                 while True:
-                    await self._take(viewer, await self._batch(viewer), group)
+                    await self._process(viewer, await self._batch(viewer), group)
             except ChannelClosed:
-                logger.debug("%s does not look any more", name)
+                logger.debug("%s has closed its input channel", name)
             except InvalidMessage as error:
-                logger.warning("what %s sent is no input, so that is closed: %s", name, error)
+                logger.warning("closing the input of %s after an invalid message: %s", name, error)
             except InputUnavailable as error:
                 logger.warning("%s", error)
             finally:
                 if viewer.question is not None:
                     viewer.question.cancel()
                 self._viewers.remove(viewer)
-                self._release(viewer)
+                self._release_control(viewer)
                 channel.close()
 
     async def _batch(self, viewer: Viewer) -> list[FromViewer]:
-        """Wait for what comes, and take what is there as well; silence lets go of what is down."""
-        holding = viewer is self._control.holder and self._hands is not None and self._hands.holds
+        """Return the messages that have arrived, at least one.
+
+        If the viewer holds keys down and is silent for too long, release the keys and return none.
+        """
+        is_holder = viewer is self._control.holder
+        holds_keys = is_holder and self._tracker is not None and self._tracker.has_pressed
         try:
-            async with asyncio.timeout(LEASE if holding else None):
-                batch = [_read(viewer.channel, await viewer.channel.receive())]
+            async with asyncio.timeout(SILENCE_TIMEOUT if holds_keys else None):
+                batch = [_decode(viewer.channel, await viewer.channel.receive())]
         except TimeoutError:
-            self._let_go()
+            self._release_keys()
             return []
         while len(batch) < BATCH and (message := viewer.channel.try_receive()) is not None:
-            batch.append(_read(viewer.channel, message))
+            batch.append(_decode(viewer.channel, message))
         return batch
 
-    async def _take(
+    async def _process(
         self, viewer: Viewer, batch: list[FromViewer], group: asyncio.TaskGroup
     ) -> None:
         events: list[Event] = []
         for message in batch:
             match message:
                 case Take() if viewer.may or not self._control.may(viewer.name):
-                    self._give(viewer)
+                    self._give_control(viewer)
                 case Take():
                     self._ask(viewer, group)
                 case Release():
-                    await self._do(events)
+                    await self._apply(events)
                     events = []
-                    self._release(viewer)
+                    self._release_control(viewer)
                 case Alive():
                     pass
                 case _:
                     if self._control.use(viewer, _now()):
                         events.append(message)
-        await self._do(events)
+        await self._apply(events)
 
     def _ask(self, viewer: Viewer, group: asyncio.TaskGroup) -> None:
-        """Have the user of this machine asked, about one at a time and about each just once."""
+        """Ask the user of this machine, about one viewer at a time and about each only once."""
         if viewer.question is not None:
-            return  # the answer is on its way
-        if viewer.may is False or self._is_asking or _now() < self._quiet_until:
-            viewer.tell(self._state(viewer))
+            return  # the user has not answered yet
+        if viewer.may is False or self._is_asking or _now() < self._no_questions_until:
+            viewer.send_state(self._state(viewer))
             return
         self._is_asking = True
         viewer.question = group.create_task(self._question(viewer), name="desktop consent")
@@ -313,45 +323,47 @@ class Desk:
             self._is_asking = False
             viewer.question = None
         if viewer.may:
-            self._give(viewer)
+            self._give_control(viewer)
         else:
-            self._quiet_until = _now() + QUIET
+            self._no_questions_until = _now() + REFUSAL_PAUSE
             logger.warning("%s was refused control", viewer.name)
-            viewer.tell(self._state(viewer))
+            viewer.send_state(self._state(viewer))
 
-    def _give(self, viewer: Viewer) -> None:
+    def _give_control(self, viewer: Viewer) -> None:
         before = self._control.holder
         if self._control.take(viewer, viewer.name, _now()) and viewer is not before:
-            self._let_go()
+            self._release_keys()
             logger.warning("%s is in control", viewer.name)
-            self._tell_all()
+            self._send_states()
         else:
-            viewer.tell(self._state(viewer))
+            viewer.send_state(self._state(viewer))
 
-    def _release(self, viewer: Viewer) -> None:
+    def _release_control(self, viewer: Viewer) -> None:
         if self._control.release(viewer):
-            self._let_go()
+            self._release_keys()
             logger.warning("%s is not in control any more", viewer.name)
-            self._tell_all()
+            self._send_states()
 
-    async def _do(self, events: list[Event]) -> None:
-        if not events or self._hands is None:
+    async def _apply(self, events: list[Event]) -> None:
+        if not events or self._tracker is None:
             return
         loop = asyncio.get_running_loop()
-        over = threading.Event()
+        cancelled = threading.Event()
         try:
-            await loop.run_in_executor(self._thread, _do_all, self._hands, coalesce(events), over)
+            await loop.run_in_executor(
+                self._thread, _apply_all, self._tracker, coalesce(events), cancelled
+            )
         finally:
-            over.set()
+            cancelled.set()
 
-    def _let_go(self) -> None:
-        """Release what is down, after all that is under way and before what comes."""
-        if self._hands is not None:
-            self._thread.submit(_let_go, self._hands)
+    def _release_keys(self) -> None:
+        """Release all keys and buttons in the thread, after the events that are being applied."""
+        if self._tracker is not None:
+            self._thread.submit(_release_all, self._tracker)
 
-    def _tell_all(self) -> None:
+    def _send_states(self) -> None:
         for viewer in self._viewers:
-            viewer.tell(self._state(viewer))
+            viewer.send_state(self._state(viewer))
 
     def _state(self, viewer: Viewer) -> State:
         holder = self._control.holder
@@ -362,25 +374,25 @@ class Desk:
         return State("yours") if holder is viewer else State("taken", holder.name)
 
 
-def _read(channel: DataChannel, message: str | bytes) -> FromViewer:
+def _decode(channel: DataChannel, message: str | bytes) -> FromViewer:
     try:
         return _DECODER.decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidMessage(channel.label, message, str(error)) from error
 
 
-def _do_all(hands: Hands, events: list[Event], over: threading.Event) -> None:
+def _apply_all(tracker: InputTracker, events: list[Event], cancelled: threading.Event) -> None:
     for event in events:
-        # Who has gone is not to go on typing.
-        if not over.is_set():
-            hands.do(event)
+        # The rest of the events of a viewer that has gone is dropped.
+        if not cancelled.is_set():
+            tracker.apply(event)
 
 
-def _let_go(hands: Hands) -> None:
+def _release_all(tracker: InputTracker) -> None:
     try:
-        hands.let_go()
+        tracker.release_all()
     except InputUnavailable as error:
-        logger.warning("what is held down stays so: %s", error)
+        logger.warning("pressed keys could not be released: %s", error)
 
 
 def _now() -> float:

@@ -1,7 +1,7 @@
-"""Where input goes: what a system has to offer, and which one is used here.
+"""The interface for injecting input into a desktop, and the choice of its implementation.
 
-There is one for X11. Another system takes a class with the methods of :class:`InputTarget`, and a
-line in :func:`open_target`.
+There is an implementation for X11. Another system needs a class with the methods of
+:class:`InputTarget`, and a line in :func:`open_target`.
 """
 
 import os
@@ -13,10 +13,10 @@ from icefloe.text import PrintableError
 
 
 class InputUnavailable(PrintableError):
-    """Input cannot be given to this machine.
+    """Input cannot be injected on this machine.
 
     Attributes:
-        reason: Why not, and what to do.
+        reason: The reason, and what to do about it.
     """
 
     def __init__(self, reason: str) -> None:
@@ -25,43 +25,43 @@ class InputUnavailable(PrintableError):
 
 
 class InputTarget(Protocol):
-    """A machine whose pointer and keyboard can be used.
+    """Injects pointer and keyboard input.
 
-    All methods may block for as long as the system takes, are called from one thread, and raise
-    :class:`InputUnavailable` when the system does not take input any more.
+    The methods may block, are called from one thread, and raise :class:`InputUnavailable` when the
+    system does not accept input any more.
     """
 
     def move(self, x: float, y: float) -> None:
-        """Put the pointer there.
+        """Move the pointer.
 
         Args:
-            x: From the left of the screen that is shown, 0 to 1.
-            y: From its top, 0 to 1.
+            x: The horizontal position, from 0 (left edge of the screen) to 1.
+            y: The vertical position, from 0 (top edge) to 1.
         """
 
     def button(self, button: int, down: bool) -> None:
-        """Press or release a button, numbered as ``MouseEvent.button`` is."""
+        """Press or release a mouse button, numbered as ``MouseEvent.button``."""
 
     def wheel(self, x: int, y: int) -> None:
-        """Turn the wheel by so many notches to the right and down."""
+        """Turn the wheel by a number of notches to the right (``x``) and down (``y``)."""
 
     def press(self, code: str, text: str) -> None:
         """Press a key.
 
         Args:
-            code: Its place, as ``KeyboardEvent.code``.
-            text: The character that it is to give, whatever this machine has at that place; empty
-                for a key without one.
+            code: The physical key, as ``KeyboardEvent.code``.
+            text: The character that it must give, whatever the layout of this machine; empty for a
+                key without a character.
         """
 
     def release(self, code: str) -> None:
-        """Release the key that was pressed under this code."""
+        """Release the key that was pressed with this code."""
 
     def type(self, text: str) -> None:
-        """Press and release what gives these characters; ``\\n`` is Enter and ``\\t`` is Tab."""
+        """Type characters; ``\\n`` is Enter and ``\\t`` is Tab."""
 
     def close(self) -> None:
-        """Give back what was taken of the system; closing twice does no harm."""
+        """Restore the layout and disconnect. Further calls have no effect."""
 
 
 def open_target(
@@ -70,15 +70,15 @@ def open_target(
     platform: str = sys.platform,
     environment: Mapping[str, str] = os.environ,
 ) -> InputTarget:
-    """Open what takes input on this machine.
+    """Open the input target of this machine.
 
     Args:
         display: The X server, as ``:0``; that of the environment if ``None``.
-        platform: As ``sys.platform``.
-        environment: Where the display and the kind of session are looked up.
+        platform: The platform, as ``sys.platform``.
+        environment: The environment variables with the display and the type of the session.
 
     Raises:
-        InputUnavailable: There is nothing for this system yet, or it refuses.
+        InputUnavailable: The system is not supported, or does not accept input.
     """
     if platform in ("darwin", "win32"):
         reason = "there is no InputTarget for it yet, on Linux there is one for X11"

@@ -3,7 +3,7 @@
 import pytest
 
 from icefloe.demos.call import chat
-from icefloe.demos.call.chat import Reply, Request, understand
+from icefloe.demos.call.chat import Reply, Request, parse
 from icefloe.demos.call.effects import EFFECTS
 
 
@@ -20,7 +20,7 @@ from icefloe.demos.call.effects import EFFECTS
     ],
 )
 def test_commands_are_understood(text: str, request_: Request) -> None:
-    assert understand(text) == request_
+    assert parse(text) == request_
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_commands_are_understood(text: str, request_: Request) -> None:
     ],
 )
 def test_everything_else_gets_an_answer_that_helps(text: str, words: list[str]) -> None:
-    reply = understand(text)
+    reply = parse(text)
     assert isinstance(reply, Reply)
     for word in words:
         assert word in reply.text
@@ -44,7 +44,7 @@ def test_everything_else_gets_an_answer_that_helps(text: str, words: list[str]) 
 
 def test_an_answer_does_not_grow_with_the_question() -> None:
     for text in ("x" * 100_000, f"/{'x' * 100_000}", f"/effect {'x' * 100_000}"):
-        reply = understand(text)
+        reply = parse(text)
         assert isinstance(reply, Reply)
         assert len(reply.text) < 500
 
@@ -52,7 +52,7 @@ def test_an_answer_does_not_grow_with_the_question() -> None:
 def test_each_command_of_the_greeting_is_understood() -> None:
     line = next(x for x in chat.greeting("alice").splitlines() if x.startswith("commands:"))
     offered = [command.strip() for command in line.removeprefix("commands:").split(",")]
-    requests = [understand(command) for command in offered]
+    requests = [parse(command) for command in offered]
     assert all(isinstance(request, Request) for request in requests)
     assert {request.command for request in requests if isinstance(request, Request)} == set(
         chat.COMMANDS

@@ -176,7 +176,7 @@ async def test_who_vanishes_holds_nothing_down(server: SignalingServer, display:
 async def test_who_is_silent_holds_nothing_down(
     server: SignalingServer, display: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing_module, "LEASE", 0.3)
+    monkeypatch.setattr(sharing_module, "SILENCE_TIMEOUT", 0.3)
     async with (
         window(display, SIZE) as seen,
         running(take_part(server.url, display=display, control=True, consent=everybody)),

@@ -200,7 +200,7 @@ async def test_the_answer_is_what_is_typed(
 
 
 async def test_what_was_typed_before_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consent_module, "ANSWERING", 0.2)
+    monkeypatch.setattr(consent_module, "ANSWER_TIMEOUT", 0.2)
     async with terminal(monkeypatch) as controller:
         os.write(controller, b"y\n")
         assert await ask_on_terminal("alice") is False

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from icefloe.demos.desktop.control import IDLE, KEYS_MOST, Control, Hands, coalesce
+from icefloe.demos.desktop.control import IDLE_SECONDS, MAX_KEYS, Control, InputTracker, coalesce
 from icefloe.demos.desktop.messages import (
     Alive,
     Button,
@@ -57,9 +57,9 @@ class Noted:
 
 def done(*events: Event) -> list[tuple[object, ...]]:
     target = Noted()
-    hands = Hands(target)
+    tracker = InputTracker(target)
     for event in events:
-        hands.do(event)
+        tracker.apply(event)
     return target.done
 
 
@@ -86,13 +86,13 @@ def test_of_text_control_characters_are_left_out() -> None:
 
 def test_no_more_keys_are_down_than_there_are_fingers_for() -> None:
     target = Noted()
-    hands = Hands(target)
+    tracker = InputTracker(target)
     for number in range(100):
-        hands.do(Key(f"Key{number}", True))
-    assert len(target.down) == KEYS_MOST
-    hands.let_go()
+        tracker.apply(Key(f"Key{number}", True))
+    assert len(target.down) == MAX_KEYS
+    tracker.release_all()
     assert not target.down
-    assert not hands.holds
+    assert not tracker.has_pressed
 
 
 EVENTS: st.SearchStrategy[Event] = st.one_of(
@@ -106,11 +106,11 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 @given(st.lists(EVENTS, max_size=50))
 def test_whatever_comes_nothing_stays_down(events: list[Event]) -> None:
     target = Noted()
-    hands = Hands(target)
+    tracker = InputTracker(target)
     for event in events:
-        hands.do(event)
-        assert hands.holds == bool(target.down)
-    hands.let_go()
+        tracker.apply(event)
+        assert tracker.has_pressed == bool(target.down)
+    tracker.release_all()
     assert not target.down
 
 
@@ -155,9 +155,9 @@ def test_who_does_nothing_for_long_makes_room() -> None:
     control: Control[str] = Control(True)
     control.take("a", "alice", 0)
     control.use("a", 5)
-    assert not control.take("b", "bob", 5 + IDLE - 0.1)
-    assert control.take("b", "bob", 5 + IDLE)
-    assert not control.use("a", 5 + IDLE)
+    assert not control.take("b", "bob", 5 + IDLE_SECONDS - 0.1)
+    assert control.take("b", "bob", 5 + IDLE_SECONDS)
+    assert not control.use("a", 5 + IDLE_SECONDS)
 
 
 def test_nobody_else_may() -> None:

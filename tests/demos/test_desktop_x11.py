@@ -83,9 +83,9 @@ def test_a_long_text_is_typed_in_pieces(target: X11Target) -> None:
     assert len(set(pieces[:-1])) == 1
     # What is there already takes no other key.
     assert target._prepare("日a日a") == 4
-    before = dict(target._lent)
+    before = dict(target._remapped)
     assert target._prepare("日b") == 2
-    assert dict(target._lent) == before
+    assert dict(target._remapped) == before
 
 
 async def test_a_key_gives_what_it_gives_to_its_user(target: X11Target, seen: Window) -> None:
