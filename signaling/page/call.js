@@ -1,7 +1,7 @@
 // One call: the RTCPeerConnection with one other participant.
 //
-// Negotiation is the "perfect negotiation" of W3C webrtc-pc, section 10.7. Whoever was in the room
-// first is polite; the newcomer is impolite and makes the first offer.
+// Negotiation is the "perfect negotiation" of W3C webrtc-pc, section 10.7. The participant that was
+// in the room first is polite; the newcomer is impolite and makes the first offer.
 
 import { CandidateLog } from "./candidates.js";
 import { takesInput } from "./control.js";
@@ -11,7 +11,7 @@ function fingerprint(description) {
   return description?.sdp?.match(/^a=fingerprint:(\S+ \S+)/m)?.[1] ?? null;
 }
 
-/** What may wait for the description it belongs to; a peer that sends more is not in earnest. */
+/** The largest number of candidates that wait for their description; further ones are dropped. */
 const EARLY_CANDIDATES_MOST = 256;
 
 export class Call {
@@ -19,7 +19,7 @@ export class Call {
   #tracks;
   #on;
   #makingOffer = false;
-  /** The media sections of an offer that was too large to be sent. */
+  /** The number of media sections of an offer that was too large to be sent. */
   #tooMany = 0;
   #ignoreOffer = false;
   #isSettingRemoteAnswerPending = false;
@@ -33,12 +33,12 @@ export class Call {
 
   /**
    * @param {object} options
-   * @param {boolean} options.polite whether this side gives way when two offers meet
-   * @param {RTCIceServer[]} options.iceServers STUN and TURN servers, as the server named them
-   * @param {() => MediaStreamTrack[]} options.tracks what to send, asked for when it is needed
-   * @param {object} on `send(message)` to the other participant, `changed()` when a state or the
-   *   picture did, `iceFailed()`, `chat(text)` for a line of chat, `chatOpen()` when it opens or
-   *   closes, `input(channel)` when the other side shares a desktop
+   * @param {boolean} options.polite whether this side yields when two offers collide
+   * @param {RTCIceServer[]} options.iceServers the STUN and TURN servers of the signaling server
+   * @param {() => MediaStreamTrack[]} options.tracks returns the tracks to send
+   * @param {object} on callbacks: `send(message)` to the other participant; `changed()` when a
+   *   state or a track has changed; `iceFailed()`; `chat(text)` for a chat message; `chatOpen()`
+   *   when a chat channel opens or closes; `input(channel)` when the participant shares a desktop
    */
   constructor({ polite, iceServers, tracks }, on) {
     this.#polite = polite;
@@ -50,7 +50,7 @@ export class Call {
     this.#listen();
   }
 
-  /** The newcomer's first step; `negotiationneeded` does the rest. */
+  /** Start the call, as the newcomer; `negotiationneeded` then makes the offer. */
   start() {
     this.#addTracks();
     this.#openChat();
@@ -60,21 +60,21 @@ export class Call {
     return this.pc.connectionState === "connected";
   }
 
-  /** The certificates of both sides, by which each knows whether the other means this call. */
+  /** The certificate fingerprints of both sides, which identify this call. */
   get certificates() {
     const { localDescription, remoteDescription } = this.pc;
     return { own: fingerprint(localDescription), theirs: fingerprint(remoteDescription) };
   }
 
-  /** Whether a description of the other side is about this call, and not about a new one. */
+  /** Whether a description of the participant belongs to this call, and not to a new one. */
   isMeant(description) {
     const { theirs } = this.certificates;
     return theirs === null || fingerprint(description) === theirs;
   }
 
   /**
-   * The chat channel to write to, or undefined while there is none. Both sides may have opened one:
-   * both are read, and what is written stays on the first, so that it arrives in order.
+   * The chat channel to write to, or undefined while there is none. Both sides may have opened one.
+   * Messages are received from both, but are sent only on the first, so that they stay in order.
    */
   get chat() {
     if (this.#written?.readyState !== "open") {
@@ -103,7 +103,7 @@ export class Call {
     }
     if (description.type === "offer") {
       if (this.#senders.size === 0) this.#addTracks();
-      // A program that waits for a chat, and one that opens it, are both answered.
+      // Some programs open the chat themselves, others wait for the page to open it.
       if (!this.#chatted) this.#openChat();
       await pc.setLocalDescription();
       this.#sendDescription();
@@ -120,12 +120,12 @@ export class Call {
     try {
       await (candidate ? this.pc.addIceCandidate(candidate) : this.pc.addIceCandidate());
     } catch (error) {
-      // Candidates of an offer that was ignored, or of a call that just ended, belong nowhere.
+      // Errors are expected for candidates of an ignored offer, and after the call was closed.
       if (!this.#ignoreOffer && this.pc.signalingState !== "closed") throw error;
     }
   }
 
-  /** Look for a new path, with the servers of the day; a no-op on a closed call. */
+  /** Restart ICE with the current servers; no-op if the call is closed. */
   restartIce(iceServers) {
     if (this.pc.signalingState === "closed") return;
     this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
@@ -161,7 +161,7 @@ export class Call {
 
   #stateChanged() {
     const { connectionState, iceConnectionState } = this.pc;
-    // Chromium may leave iceConnectionState at "disconnected" for good and fail the other alone.
+    // In Chromium iceConnectionState may stay "disconnected" although connectionState is "failed".
     const failed = connectionState === "failed" || iceConnectionState === "failed";
     const news = failed && !this.#failed;
     this.#failed = failed;
@@ -171,7 +171,7 @@ export class Call {
 
   async #offer() {
     const sections = this.pc.getTransceivers().length;
-    if (sections === this.#tooMany) return; // asked for again by the rollback alone
+    if (sections === this.#tooMany) return; // the event is caused by the rollback below
     try {
       this.#makingOffer = true;
       await this.pc.setLocalDescription();
@@ -179,7 +179,7 @@ export class Call {
       this.#tooMany = 0;
     } catch (error) {
       if (error instanceof RangeError) {
-        // The call goes on as it was.
+        // The call continues without the new media sections.
         console.warn(`What was added to the call is left out. ${error.message}`);
         this.#tooMany = sections;
         await this.pc.setLocalDescription({ type: "rollback" });
@@ -202,7 +202,7 @@ export class Call {
     }
   }
 
-  // One stream for all: the other side then keeps the picture and the sound in step.
+  // One stream for all tracks, so that the receiver synchronizes audio and video.
   #outgoing = new MediaStream();
 
   #show(track) {

@@ -1,6 +1,6 @@
-// The candidates of both sides of one call, as they come, for the connection panel.
+// A log of the ICE candidates of both sides of a call, for the connection panel.
 
-/** A peer cannot make the page grow: of more than these, the oldest are counted and not kept. */
+/** The number of entries kept of each kind; older candidates are only counted. */
 const KEPT_MOST = 100;
 
 export class CandidateLog {
@@ -8,13 +8,13 @@ export class CandidateLog {
   #seen = new Set();
 
   constructor() {
-    /** Each `{type, protocol, address, at}`, `at` in milliseconds since the call began. */
+    /** Candidates as `{type, protocol, address, at}`, `at` in milliseconds since the call began. */
     this.sides = { local: [], remote: [] };
-    /** How many older ones there were. */
+    /** The number of older candidates that were dropped. */
     this.omitted = { local: 0, remote: 0 };
-    /** When each side said that it has no more, in milliseconds since the call began, or null. */
+    /** The time of the end of candidates, in milliseconds since the call began, or null. */
     this.ended = { local: null, remote: null };
-    /** What STUN and TURN servers answered instead of a candidate: `{url, reason, at}`. */
+    /** Errors of STUN and TURN servers: `{url, reason, at}`. */
     this.errors = [];
   }
 
@@ -26,7 +26,7 @@ export class CandidateLog {
     this.#add("remote", candidate);
   }
 
-  /** A peer that does not trickle has its candidates in the description. */
+  /** Add the candidates in a description, from a peer that does not trickle. */
   remoteDescription({ sdp }) {
     for (const line of sdp.split(/\r?\n/)) {
       if (line.startsWith("a=candidate:")) {
@@ -49,7 +49,7 @@ export class CandidateLog {
 
   #add(side, init) {
     if (!init?.candidate) {
-      // An empty string ends one media section, null ends all; with one bundle they are the same.
+      // An empty string ends one media section, null ends all; with BUNDLE that is the same.
       this.ended[side] ??= this.#now();
       return;
     }
@@ -69,10 +69,10 @@ export class CandidateLog {
   }
 }
 
-/** An address and port as one writes them: an IPv6 address goes into brackets. */
+/** An address and port as text, with brackets around an IPv6 address. */
 export function endpoint(address, port) {
   if (!address) return "hidden";
-  // Chromium puts the brackets around the address of a candidate, and leaves them out in getStats().
+  // Chromium has the brackets in the address of a candidate, but not in getStats().
   return /^[^[]*:/.test(address) ? `[${address}]:${port}` : `${address}:${port}`;
 }
 

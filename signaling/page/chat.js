@@ -1,4 +1,4 @@
-// The chat: a log of plain text, an input line, and chips for the commands a bot announces.
+// The chat: a log of plain text, an input field, and buttons for the commands that a bot announces.
 
 const LOG_MOST = 500;
 const TEXT_MOST = 20_000;
@@ -13,7 +13,7 @@ export class Chat {
 
   /**
    * @param {object} parts elements: `log`, `form`, `input`, `send`, `commands`, `badge`, `toggle`
-   * @param {{send: (text: string) => void}} on what to do with a line the person wrote
+   * @param {{send: (text: string) => void}} on called with a message that the user has written
    */
   constructor(parts, on) {
     this.#parts = parts;
@@ -24,7 +24,7 @@ export class Chat {
     });
   }
 
-  /** Whether anybody would read it: without that, the line is closed. */
+  /** Enable or disable the input field: it is disabled while no participant has a chat. */
   set possible(possible) {
     const { input, send, commands } = this.#parts;
     input.disabled = send.disabled = !possible;
@@ -32,7 +32,7 @@ export class Chat {
     input.placeholder = possible ? "Write to everyone" : "Nobody to write to yet";
   }
 
-  /** Whether the log is in sight; what comes while it is not counts as unread. */
+  /** Whether the log is visible; messages that arrive while it is not count as unread. */
   set open(open) {
     this.#open = open;
     if (!open) return;
@@ -41,7 +41,7 @@ export class Chat {
     this.#parts.log.scrollTop = this.#parts.log.scrollHeight;
   }
 
-  /** Show what a participant wrote; a line "commands: a, b" becomes chips. */
+  /** Show a message of a participant; a line "commands: a, b" becomes buttons. */
   received(name, text) {
     const shown = text.length > TEXT_MOST ? `${text.slice(0, TEXT_MOST)} …` : text;
     const lines = shown.split("\n");
@@ -54,7 +54,7 @@ export class Chat {
     this.#showUnread();
   }
 
-  /** A line of the page itself, such as who came and went. */
+  /** Show a note of the page itself, such as that a participant has joined or left. */
   note(text) {
     const item = document.createElement("li");
     item.className = "note";
@@ -62,7 +62,7 @@ export class Chat {
     this.#add(item);
   }
 
-  /** Somebody left: their commands go too. */
+  /** Remove the commands of a participant that has left. */
   forget(name) {
     this.#commands.delete(name);
     this.#showCommands();
@@ -91,7 +91,7 @@ export class Chat {
     author.className = "author";
     author.textContent = name;
     const body = document.createElement("p");
-    // Names and lines in scripts written right to left find their own direction.
+    // The direction of names and messages follows their script.
     author.dir = body.dir = "auto";
     body.textContent = text;
     item.append(author, body);
@@ -135,7 +135,7 @@ export class Chat {
     chip.textContent = command;
     chip.disabled = this.#parts.input.disabled;
     chip.addEventListener("click", () => {
-      // A command with a blank in it, such as "/say <text>", is for the person to complete.
+      // A command with a placeholder, such as "/say <text>", has to be completed by the user.
       if (!/<[^>]*>/.test(command)) {
         this.#submit(command);
         return;

@@ -1,15 +1,15 @@
-// The tile of somebody who shares a desktop: who is in control of it, and how to be.
+// Control of a shared desktop: the buttons in its tile, and the input data channel.
 
 import { Input } from "./input.js";
 
-/** What a channel for input is known by; its messages are those of docs/desktop.md. */
+/** The subprotocol of the input channel; docs/desktop.md specifies its messages. */
 const PROTOCOL = "icefloe.input.v1";
-/** Bytes that may wait: what is typed while the network is away is not to be done all at once. */
+/** Bytes that may wait to be sent: input typed during an outage must not be applied all at once. */
 const BACKLOG_MOST = 16384;
 const ENDING = new Set(["take", "release"]);
 const TOUCH = matchMedia("(pointer: coarse)");
 
-/** Whether a data channel is one for input. */
+/** Whether a data channel is an input channel. */
 export function takesInput({ label, protocol }) {
   return label === "input" && protocol === PROTOCOL;
 }
@@ -26,9 +26,9 @@ export class Control {
   #closed = new AbortController();
 
   /**
-   * @param {HTMLElement} tile of the participant, with its `.desk`
-   * @param {string} name of the participant
-   * @param {RTCDataChannel} channel which `takesInput`
+   * @param {HTMLElement} tile the tile of the participant, with its `.desk`
+   * @param {string} name the name of the participant
+   * @param {RTCDataChannel} channel the input channel
    */
   constructor(tile, name, channel) {
     this.#tile = tile;
@@ -57,7 +57,7 @@ export class Control {
     this.#show();
   }
 
-  /** The tile is as if there had been no desktop. */
+  /** Restore the tile to that of a participant without a desktop. */
   close() {
     if (this.#closed.signal.aborted) return;
     this.#closed.abort();
@@ -89,7 +89,7 @@ export class Control {
     return document.fullscreenElement === this.#tile;
   }
 
-  /** In full screen Chromium leaves Ctrl+W, Alt+Tab and Escape to the page, too. */
+  /** Toggle full screen, in which Chromium also passes Ctrl+W, Alt+Tab and Escape to the page. */
   async #toggleFull() {
     try {
       if (this.#isFull) {
@@ -122,11 +122,11 @@ export class Control {
     try {
       message = JSON.parse(data);
     } catch {
-      return; // not of this protocol
+      return; // not a message of this protocol
     }
     if (message?.type !== "state") return;
     const before = this.#mine;
-    // Keys are for nobody who is not wanted to have them.
+    // Input is sent only if the user has asked for control.
     if (message.control === "yours" && !before && !this.#asked) return;
     this.#refused = message.control === "taken" && (this.#asked || this.#refused);
     if (this.#refused) this.#asked = false;
@@ -140,7 +140,7 @@ export class Control {
     this.#show();
     if (before) return;
     this.#input.start();
-    // On a telephone the focus would bring up the keyboard, which covers half of the screen.
+    // On a phone the focus would open the keyboard, which covers half of the screen.
     if (!TOUCH.matches) this.#parts.keys.focus({ preventScroll: true });
   }
 

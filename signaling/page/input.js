@@ -1,33 +1,33 @@
-// Mouse, touch and keys over the picture of a desktop, as messages for the one who shares it.
+// Captures mouse, touch and keyboard input for a shared desktop, as messages of docs/desktop.md.
 //
-// A hidden field has the focus: so input methods, dead keys and the keyboards of telephones work,
-// whose characters belong to no key. The messages are those of docs/desktop.md.
+// A hidden text field has the focus, so that input methods, dead keys and on-screen keyboards work,
+// whose characters do not belong to single keys.
 
-/** Bytes in the channel beyond which places of the pointer wait for the newest. */
+/** Bytes waiting in the channel above which pointer moves are delayed; only the newest is sent. */
 const BACKLOG_MOST = 4096;
 const ALIVE_EVERY_MS = 500;
 const TEXT_MOST = 64;
 const NOTCHES_MOST = 20;
-/** What makes a notch of the wheel: pixels, lines, pages. */
+/** The size of a wheel notch by `deltaMode`: pixels, lines, pages. */
 const NOTCH = [100, 3, 1];
 /** `MouseEvent.button` by the bits of `MouseEvent.buttons`. */
 const BUTTONS = new Map([[1, 0], [2, 2], [4, 1], [8, 3], [16, 4]]);
 const MODIFIERS = /^(Control|Alt|Shift|Meta|OS)(Left|Right)$/;
-/** Keys whose effect comes as a character, if it does. */
+/** Keys of input methods, whose characters come as `input` events. */
 const COMPOSING = new Set(["Dead", "Process", "Unidentified"]);
-/** What stands for the level of a layout is in the characters already, and so is Caps Lock. */
+/** Keys that only select another character; their effect is part of the characters sent. */
 const OWN_LAYOUT = new Set(["AltGraph", "CapsLock", "ModeChange", "Fn", "FnLock"]);
-/** On a Mac Option chooses characters, as AltGr does elsewhere. */
+/** On a Mac the Option key selects characters, like AltGr. */
 const OPTION_IS_ALTGR = /Mac|iPhone|iPad/.test(navigator.platform);
 
 /**
- * Where a point is in the picture of a video that is shown whole, with bars beside it.
+ * Converts a point to the coordinates of a video that is letterboxed in its element.
  *
- * @param {{width: number, height: number}} picture in any unit
- * @param {DOMRect} box of the element
- * @param {{x: number, y: number}} point in the window
- * @returns {?{x: number, y: number, inside: boolean}} 0 to 1, the nearest place if the point is
- *   outside; null without a picture
+ * @param {{width: number, height: number}} picture the size of the picture, in any unit
+ * @param {DOMRect} box the box of the element
+ * @param {{x: number, y: number}} point the point in the window
+ * @returns {?{x: number, y: number, inside: boolean}} coordinates from 0 to 1, those of the nearest
+ *   point if it is outside of the picture; null without a picture
  */
 export function placeIn(picture, box, point) {
   const scale = Math.min(box.width / picture.width, box.height / picture.height);
@@ -56,7 +56,8 @@ export class Input {
 
   /**
    * @param {{video: HTMLVideoElement, keys: HTMLTextAreaElement}} parts
-   * @param {object} on `send(message)`, `backlog()` in bytes, `stop()` when the keys say so
+   * @param {object} on callbacks: `send(message)`; `backlog()` returns the bytes that wait to be
+   *   sent; `stop()` when the user ends control with the keyboard
    */
   constructor({ video, keys }, on) {
     this.#video = video;
@@ -75,7 +76,7 @@ export class Input {
     const keys = this.#keys;
     const pointer = ["pointerdown", "pointermove", "pointerup", "pointercancel"];
     listen(video, pointer, (event) => this.#pointed(event));
-    // The focus stays with the hidden field, and the browser does not go back by the fourth button.
+    // Keeps the focus in the hidden field, and the fourth button from navigating back.
     const mouse = ["mousedown", "mouseup", "auxclick"];
     listen(video, mouse, (event) => event.preventDefault());
     listen(video, ["click"], (event) => this.#tapped(event, 0));
@@ -102,7 +103,7 @@ export class Input {
     this.#keys.blur();
   }
 
-  /** Release whatever is down. */
+  /** Release all keys and buttons. */
   letGo() {
     for (const code of [...this.#down.keys()].reverse()) this.#release(code);
     this.#press(0, this.#last);
@@ -112,7 +113,7 @@ export class Input {
 
   #pointed(event) {
     this.#pointerType = event.pointerType;
-    // A finger moves the page about; what it taps becomes a click.
+    // Touch scrolls the page; a tap becomes a click.
     if (event.pointerType === "touch") return;
     const place = this.#place(event);
     if (!place) return;
@@ -122,7 +123,7 @@ export class Input {
       this.#keys.focus({ preventScroll: true });
     }
     const buttons = event.type === "pointercancel" ? 0 : event.buttons;
-    // Beside the picture nothing begins, but what was begun in it ends there.
+    // Buttons cannot be pressed outside of the picture, but can be released there.
     if (place.inside || this.#buttons) this.#goTo(place);
     this.#press(place.inside ? buttons : buttons & this.#buttons, place);
   }
@@ -141,7 +142,7 @@ export class Input {
     const notches = {};
     for (const axis of ["x", "y"]) {
       const delta = event[`delta${axis.toUpperCase()}`] / NOTCH[event.deltaMode];
-      // What is left of a turn the other way is of no use.
+      // The rest of a turn in the other direction is dropped.
       if (delta * this.#turned[axis] < 0) this.#turned[axis] = 0;
       this.#turned[axis] += delta;
       const whole = Math.trunc(this.#turned[axis]);
@@ -157,7 +158,7 @@ export class Input {
     return placeIn({ width, height }, box, { x: clientX, y: clientY });
   }
 
-  /** Say where the pointer is, once a frame at most, and no more than the network takes. */
+  /** Send the position of the pointer, at most once per frame and only as fast as the network. */
   #goTo({ x, y }) {
     this.#move = this.#last = { x, y };
     this.#frame ||= requestAnimationFrame(() => this.#atFrame());
@@ -174,7 +175,7 @@ export class Input {
     this.#move = null;
   }
 
-  /** Say which buttons have changed, from those that are down now. */
+  /** Send the buttons that have changed. */
   #press(buttons, place) {
     for (const [bit, button] of BUTTONS) {
       if ((buttons ^ this.#buttons) & bit) this.#button(button, Boolean(buttons & bit), place);
@@ -190,7 +191,7 @@ export class Input {
   // --- the keys
 
   #keyDown(event) {
-    // The page's own keys are not meant.
+    // The key must not trigger shortcuts of this page.
     event.stopPropagation();
     const { key, code, ctrlKey, altKey, shiftKey } = event;
     if (ctrlKey && altKey && shiftKey && /^(Control|Alt|Shift)$/.test(key)) {
@@ -202,7 +203,7 @@ export class Input {
     event.preventDefault();
     if (event.repeat) return;
     if (OWN_LAYOUT.has(key) || (OPTION_IS_ALTGR && key === "Alt")) {
-      // Windows says that AltGr is Ctrl and Alt.
+      // Windows reports AltGr as Ctrl and Alt.
       if (key === "AltGraph") this.#release("ControlLeft");
       return;
     }
@@ -220,7 +221,7 @@ export class Input {
   #keyUp(event) {
     event.stopPropagation();
     this.#release(event.code || event.key);
-    // A Mac tells of no key that goes up while Command is down.
+    // On a Mac there is no `keyup` for keys released while Command is down.
     if (event.key === "Meta") {
       for (const code of [...this.#down.keys()]) {
         if (!MODIFIERS.test(code)) this.#release(code);
@@ -235,7 +236,7 @@ export class Input {
     this.#on.send({ type: "key", code: place, down: false });
   }
 
-  /** Send what came without a key of its own. */
+  /** Send text that did not come from single keys. */
   #written(event) {
     if (event.isComposing && event.type !== "compositionend") return;
     const characters = [...this.#keys.value];
@@ -246,9 +247,9 @@ export class Input {
   }
 }
 
-/** The place of a key; some keyboards of telephones tell what it does and not where it is. */
+/** The physical key of an event. Some on-screen keyboards report only the function of the key. */
 function placeOf({ key, code }) {
-  // Without Num Lock the keys of the number block are arrows and the like.
+  // Without Num Lock the keys of the number pad are arrows and the like.
   if (code.startsWith("Numpad") && key.length > 1 && key !== "Enter") return key;
   return code || (key.length > 1 ? key : "");
 }

@@ -1,4 +1,4 @@
-// The page: joins its parts, and keeps what a person does in step with the room.
+// The call page: connects its parts, and handles the actions of the user.
 
 import { Chat } from "./chat.js";
 import { Media } from "./media.js";
@@ -91,11 +91,11 @@ class App {
     if (!room || !name || this.#signaling) return;
     this.#there = { room, name };
     this.media.name = name;
-    // Nobody is asked again at the moment of joining.
+    // Joining must not ask for permission a second time.
     if (!this.media.isOpen) this.media.open();
-    // The click that joins is what lets sound begin, the tone's included.
+    // Browsers allow audio, including the tone, because of the click that joins.
     this.media.tracks();
-    // A token comes in the fragment, which browsers send to no server and write into no log.
+    // The token is in the fragment, which browsers do not send to servers.
     const token = new URLSearchParams(location.hash.slice(1)).get("token");
     const url = new URL("ws", location.href);
     url.protocol = url.protocol.replace("http", "ws");
@@ -206,7 +206,7 @@ class App {
       await navigator.clipboard.writeText(element("link").textContent);
       words.textContent = "Copied";
     } catch {
-      // Without https there is no clipboard; the address line has the same link.
+      // There is no clipboard without https; the address bar has the same link.
       words.textContent = "Copy the address above";
     }
     setTimeout(() => (words.textContent = "Copy link"), 2500);
@@ -230,7 +230,7 @@ class App {
       chatOpen: () => (this.chat.possible = this.room.canChat),
       input: (participant, channel) => this.tiles.input(participant, channel),
       problem: ({ code, message }) => {
-        // Somebody who just left is no news: their tile goes away by itself.
+        // The participant has just left: its tile is removed anyway.
         if (code !== "peer-unavailable") this.view.status(`The server says: ${message}`, "error");
       },
     };
@@ -241,7 +241,7 @@ function remembered() {
   try {
     return localStorage.getItem(NAME_KEY);
   } catch {
-    return null; // storage is switched off
+    return null; // storage is disabled
   }
 }
 
@@ -249,14 +249,14 @@ function remember(name) {
   try {
     localStorage.setItem(NAME_KEY, name);
   } catch {
-    // Storage is switched off; next time there is a new name.
+    // Storage is disabled; next time the name is a new random one.
   }
 }
 
 const app = new App();
 
 /**
- * What tests may look at, and nothing else on this page is global:
+ * The interface for tests; nothing else on this page is global.
  * `id` of this page's seat or null; `state` of the signaling connection; `peers`, a Map from the
  * id of each participant to `{name, pc, state, away, polite, sending, selectedPair()}`, where
  * `pc` is the RTCPeerConnection or null, `state` its connectionState, and `selectedPair()`

@@ -1,7 +1,7 @@
-// What this page sends: the camera and the microphone, or the stand-ins where there is none.
+// The tracks that this page sends: camera and microphone, or substitutes for missing devices.
 //
-// There is always a track of each kind, so that joining never waits for a device or for an answer
-// to the browser's question. When a device comes or goes, calls swap the track.
+// There is always a track of each kind, so joining does not wait for a device or for permission.
+// When a device appears or disappears, the track in the calls is replaced.
 
 import { DrawnPicture, Tone } from "./standin.js";
 
@@ -21,15 +21,15 @@ export class Media {
   #wanted = false;
   #sending = { audio: true, video: true };
 
-  /** What to write into the drawn picture. */
+  /** The text in the drawn picture. */
   name = "";
 
-  /** Why devices are missing: `{kinds: ["audio", "video"], reason: "denied"|…}`, or null. */
+  /** The missing devices, `{kinds: ["audio", "video"], reason: "denied"|…}`, or null. */
   missing = null;
 
   /**
-   * @param {{track: Function, devices: Function}} on `track(track)` when another one is to be
-   *   sent, `devices()` when it has become known which devices there are.
+   * @param {{track: Function, devices: Function}} on callbacks: `track(track)` when the track to
+   *   send has changed, `devices()` when devices were opened or lost.
    */
   constructor(on) {
     this.#on = on;
@@ -38,27 +38,27 @@ export class Media {
     });
   }
 
-  /** Which kinds are on: `{audio: boolean, video: boolean}`. */
+  /** The kinds that are switched on: `{audio: boolean, video: boolean}`. */
   get sending() {
     return { ...this.#sending };
   }
 
-  /** Whether the browser's question has not been answered yet. */
+  /** Whether the browser is asking the user for permission. */
   get asking() {
     return this.#opening !== null;
   }
 
-  /** Whether `open()` was called, and `close()` not since. */
+  /** Whether `open()` was called, and not `close()` after it. */
   get isOpen() {
     return this.#wanted;
   }
 
-  /** Whether the picture is the camera's. */
+  /** Whether the video is that of a camera. */
   get hasCamera() {
     return this.#devices.video !== null;
   }
 
-  /** Ask for the devices that are not open yet; safe to call again at any time. */
+  /** Open the devices that are not open yet; may be called again at any time. */
   open() {
     this.#wanted = true;
     this.#opening ??= this.#openMissing().finally(() => {
@@ -69,7 +69,7 @@ export class Media {
     return this.#opening;
   }
 
-  /** The track of each kind to send. The tone needs a click to have happened before. */
+  /** The tracks to send, one of each kind. The tone requires a click before. */
   tracks() {
     return KINDS.map((kind) => this.track(kind));
   }
@@ -87,7 +87,7 @@ export class Media {
     else if (kind === "audio" && this.#tone) this.#tone.track.enabled = on;
   }
 
-  /** Let go of the camera, the microphone and the stand-ins. */
+  /** Close the camera, the microphone and their substitutes. */
   close() {
     this.#wanted = false;
     this.missing = null;
@@ -105,7 +105,7 @@ export class Media {
   #toned() {
     if (!this.#tone) {
       this.#tone = new Tone();
-      // While the browser still asks, silence: the voice may come at any moment.
+      // Silent while the browser asks for permission: the microphone may start at any moment.
       this.#tone.audible = !this.asking;
     }
     return this.#tone.track;
@@ -154,7 +154,7 @@ export class Media {
   }
 }
 
-/** Open what can be opened of these kinds, asking the person once at most. */
+/** Open the devices of these kinds that can be opened; ask the user at most once. */
 async function capture(kinds) {
   if (!navigator.mediaDevices?.getUserMedia) {
     return { tracks: [], reason: isSecureContext ? "unsupported" : "insecure" };
@@ -172,14 +172,14 @@ async function capture(kinds) {
       try {
         tracks.push(...(await ask([kind])).getTracks());
       } catch {
-        // The reason is that of both together, which the person is told.
+        // The user is told the reason of the request for both kinds.
       }
     }
     return { tracks, reason };
   }
 }
 
-/** After a refusal only what is granted already is tried alone: nobody is asked twice. */
+/** The kinds to request alone. After a refusal only those already granted: do not ask twice. */
 async function worthAlone(kinds, reason) {
   if (kinds.length < 2) return [];
   if (reason !== "denied") return kinds;
@@ -187,7 +187,7 @@ async function worthAlone(kinds, reason) {
     kinds.map((kind) =>
       navigator.permissions.query({ name: PERMISSIONS[kind] }).then(
         ({ state }) => state === "granted",
-        () => false, // a browser that cannot tell
+        () => false, // the browser does not support this query
       ),
     ),
   );

@@ -1,4 +1,4 @@
-// The connection panel: for each participant, how the call runs and why, once a second.
+// The connection panel: states, candidates and statistics of each call, updated once a second.
 
 import { bitrateWords, pairWords, StatsReader } from "./stats.js";
 
@@ -15,10 +15,10 @@ export class Panel {
 
   /**
    * @param {Room} room
-   * @param {HTMLElement} list where the sections go
-   * @param {HTMLTemplateElement} template of one section
-   * @param {HTMLElement} empty what to show when there is nobody
-   * @param {(participant, ?object) => void} onPath told the selected pair of each participant
+   * @param {HTMLElement} list the parent of the sections
+   * @param {HTMLTemplateElement} template the template of one section
+   * @param {HTMLElement} empty shown if there are no participants
+   * @param {(participant, ?object) => void} onPath called with each participant's selected pair
    */
   constructor(room, { list, template, empty }, onPath) {
     this.#room = room;
@@ -62,7 +62,7 @@ export class Panel {
   }
 }
 
-/** The part of the panel about one participant. */
+/** The section of the panel for one participant. */
 class Section {
   #participant;
   #parts;
@@ -80,7 +80,7 @@ class Section {
     this.#say("name", participant.name);
   }
 
-  /** Show the state of now; return the selected pair or null. */
+  /** Show the current state; return the selected candidate pair or null. */
   async update() {
     const call = this.#participant.live;
     if (call !== this.#call) this.#begin(call);

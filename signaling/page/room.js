@@ -1,30 +1,30 @@
-// The room: who is in it, the call with each of them, and which message belongs to which call.
+// The room: its participants, the call with each of them, and the routing of messages to calls.
 
 import { Call } from "./call.js";
 
-/** How long somebody has to say whether a call goes on, before a new one is begun. */
+/** How long a participant has to confirm that a call continues, before a new call is started. */
 const GO_ON_MS = 2000;
 
-/** Somebody else in the room, through all the calls and seats they have had. */
+/** Another participant, across its successive seats and calls. */
 export class Participant {
   constructor(info, polite) {
     this.id = info.id;
     this.name = info.name;
-    /** Whether their signaling connection is broken; a call that runs goes on. */
+    /** Whether its signaling connection is lost; its call may continue. */
     this.away = Boolean(info.away);
-    /** Whether this side was here first, and so gives way. */
+    /** Whether this side was in the room first and so is polite in negotiation. */
     this.polite = polite;
     this.call = null;
-    /** The call of an earlier seat, kept running until the new one has connected. */
+    /** The call of an earlier seat, kept until the new call has connected. */
     this.previous = null;
-    /** What they say they are sending. */
+    /** The kinds of media that it says it is sending. */
     this.sending = { audio: true, video: true };
     this.restartWhenBack = false;
-    /** Runs while they were asked whether the call of the earlier seat goes on. */
+    /** The timer of the question whether the call of the earlier seat continues, or null. */
     this.asked = null;
   }
 
-  /** The call whose picture and chat count now, or null before the first one. */
+  /** The call whose media and chat are in use, or null before the first one. */
   get live() {
     return this.call?.connected || !this.previous ? this.call : this.previous;
   }
@@ -52,8 +52,8 @@ export class Room {
   participants = new Map();
 
   /**
-   * @param {Media} media what to send
-   * @param {object} ui `came(participant)`, `changed(participant)`, `gone(participant)`,
+   * @param {Media} media the tracks to send
+   * @param {object} ui callbacks: `came(participant)`, `changed(participant)`, `gone(participant)`,
    *   `chat(participant, text)`, `chatOpen()`, `input(participant, channel)`, `problem(error)`
    */
   constructor(media, ui) {
@@ -61,17 +61,17 @@ export class Room {
     this.#ui = ui;
   }
 
-  /** Our own id, or null while not joined. */
+  /** The id of this page, or null while not joined. */
   get id() {
     return this.#id;
   }
 
-  /** Everybody with a tile, those included whose new seat is not there yet. */
+  /** All participants with a tile, including those that have not joined again after a restart. */
   get everybody() {
     return [...this.participants.values(), ...this.#adrift.values()];
   }
 
-  /** Whether somebody would read a line of chat now. */
+  /** Whether any participant has an open chat. */
   get canChat() {
     return this.everybody.some((participant) => participant.live?.chat);
   }
@@ -95,7 +95,7 @@ export class Room {
     }
   }
 
-  /** Take in one message of the server, other than `joined`. */
+  /** Process a message of the server, other than `joined`. */
   receive(message) {
     const handler = this.#handlers[message.type];
     if (handler) handler(message);
@@ -117,12 +117,12 @@ export class Room {
     error: (error) => this.#ui.problem(error),
   };
 
-  /** Send a line of chat to everybody who reads it. */
+  /** Send a chat message to all participants with an open chat. */
   chat(text) {
     for (const participant of this.everybody) participant.live?.chat?.send(text);
   }
 
-  /** Tell everybody what is being sent, so that they show it. */
+  /** Tell all participants which kinds of media are being sent, so that they show it. */
   announceSending() {
     for (const participant of this.participants.values()) this.#announceTo(participant);
   }
@@ -132,7 +132,7 @@ export class Room {
     return Promise.all(calls.map((call) => call?.replaceTrack(track)));
   }
 
-  /** Say good-bye to everybody, and end all calls. */
+  /** Send `bye` to all participants, and end all calls. */
   leave() {
     for (const participant of [...this.participants.values()]) {
       this.#signaling.send({ type: "bye", to: participant.id });
@@ -154,7 +154,7 @@ export class Room {
     Object.assign(participant, { id, polite, away: Boolean(info.away) });
     this.participants.set(id, participant);
     const { audio, video } = this.#media.sending;
-    // Who meets us for the first time takes it that both are on.
+    // A new participant assumes that both are on.
     if (returning || !audio || !video) this.#announceTo(participant);
     if (!returning) this.#ui.came(participant);
     this.#ui.changed(participant);
@@ -179,7 +179,7 @@ export class Room {
     return call;
   }
 
-  /** The newcomer's first step: go on with the call of an earlier seat, or begin one. */
+  /** As the newcomer, continue the call of an earlier seat or start a new one. */
   #begin(participant) {
     if (!participant.previous?.connected) {
       this.#call(participant).start();
@@ -189,7 +189,7 @@ export class Room {
     participant.asked = setTimeout(() => this.#answered(participant, false), GO_ON_MS);
   }
 
-  /** A newcomer asks whether a call goes on: it does if both mean the same one. */
+  /** Answer a newcomer whether an earlier call continues: it does if both know the same call. */
   #askedToGoOn(participant, { own, theirs }) {
     const { previous } = participant;
     const ours = previous?.connected ? previous.certificates : null;
@@ -256,13 +256,13 @@ export class Room {
 
   #described(from, description) {
     let participant = this.participants.get(from);
-    // After a good-bye, or for a seat that was away so far, an offer begins a new call.
+    // An offer starts a new call after a `bye`, or from a participant that was away so far.
     if (!participant?.call && description.type === "offer" && this.#roster.has(from)) {
       participant = this.#participant(from);
       this.#stopAsking(participant);
       this.#call(participant);
     } else if (description.type === "offer" && participant && !participant.call.isMeant(description)) {
-      // They have begun anew, as whoever did not hear in time that the old call goes on.
+      // The participant has started a new call, because it did not get the answer in time.
       participant.previous?.close();
       participant.previous = participant.call;
       this.#call(participant);
@@ -298,7 +298,7 @@ export class Room {
     this.#signaling.send({ type: "message", to: id, data });
   }
 
-  /** Our seat is back: take in who came, went and was away meanwhile. */
+  /** After a resume, update the participants that came, left or were away in the meantime. */
   #resumed(peers) {
     const present = new Set(peers.map(({ id }) => id));
     for (const participant of [...this.participants.values()]) {
@@ -307,15 +307,15 @@ export class Room {
       this.#remove(participant);
     }
     for (const info of peers) {
-      // Whoever is new came after us.
+      // A participant that is new after a resume joined after this page.
       if (!this.#roster.has(info.id)) this.#peerJoined(info);
       this.#setAway(info.id, Boolean(info.away));
     }
   }
 
   /**
-   * The server has forgotten our seat, and perhaps all seats. The calls are as good as before, so
-   * they run on until their people have a new seat too and are connected anew.
+   * Handle the loss of all seats, for example after a restart of the server. The connections of the
+   * calls still work, so the calls continue until their participants have joined again.
    */
   #setAdrift() {
     this.#roster.clear();

@@ -1,26 +1,26 @@
-// The signaling connection: join a room, stay in it across broken sockets, leave it.
+// The signaling client of the pages (protocol version 1, docs/protocol.md); no WebRTC.
 //
-// It speaks version 1 of the wire protocol and knows nothing of WebRTC. When the socket breaks,
-// it connects again with growing pauses and resumes its seat, so that calls go on undisturbed.
-// Both sides number what goes from peer to peer; what a broken socket took with it is sent again.
+// When the socket breaks, the client reconnects with exponential backoff and resumes its seat, so
+// that calls continue. Messages between peers are numbered in both directions; those lost with a
+// broken socket are sent again.
 
 const PAUSE_FIRST_MS = 300;
 const PAUSE_MOST_MS = 7000;
 const KEPT_MOST = 256;
-/** The bytes that the server takes of a message, and of a description. */
+/** The largest message, and the largest description, that the server accepts, in bytes. */
 const MESSAGE_MOST = 64 * 1024;
 const DESCRIPTION_MOST = 256 * 1024;
-/** The close code after which another connection has the seat, and connecting again is no use. */
+/** The close code when another connection has resumed the seat: do not reconnect. */
 const TAKEN_OVER = 4000;
 
-/** The credentials of TURN servers are renewed so long before they lapse, and no more often. */
+/** The time before the expiry of TURN credentials at which they are renewed; also the interval. */
 const RENEW_AHEAD_MS = 60_000;
 const TIMER_MOST_MS = 2 ** 31 - 1;
 
-/** For how long a lost seat may hold this page's name: until the server notices, and 30 s more. */
+/** How long this page's own lost seat may hold its name: until the server notices, and 30 s. */
 const SEAT_KEPT_MS = 95_000;
 
-/** Codes after which trying again with the same words cannot help. */
+/** Error codes after which the same `join` cannot succeed. */
 const REFUSALS = new Set(["version", "unauthorized", "room-full", "name-taken", "bad-message"]);
 
 export class Signaling {
@@ -39,11 +39,12 @@ export class Signaling {
   #lostAt = -Infinity;
 
   /**
-   * @param {URL} url of the WebSocket
-   * @param {{room: string, name: string, token: ?string}} join whom to join as, and where
+   * @param {URL} url the WebSocket URL
+   * @param {{room: string, name: string, token: ?string}} join the fields of the `join` message
    * @param {{joined: Function, message: Function, state: Function, refused: Function}} on
-   *   `joined(message)` after each join or resume; `message(message)` for all that follows;
-   *   `state("connecting"|"unreachable"|"joined"|"reconnecting"|"closed")`; `refused(error)` once, at the end.
+   *   callbacks: `joined(message)` after each join or resume; `message(message)` for all other messages;
+   *   `state("connecting"|"unreachable"|"joined"|"reconnecting"|"closed")`; `refused(error)` once,
+   *   when the server refuses for good.
    */
   constructor(url, join, on) {
     this.#url = url;
@@ -62,11 +63,11 @@ export class Signaling {
   }
 
   /**
-   * Send a message to a peer, now or at the moment the seat is resumed.
+   * Send a message to a peer, now or when the seat is resumed.
    *
-   * The last 256 messages are kept, to be sent again if they turn out to be lost.
+   * The last 256 messages are kept for retransmission.
    *
-   * @throws {RangeError} the server would not take a message as large
+   * @throws {RangeError} the message is larger than the server accepts
    */
   send(message) {
     if (this.#state === "closed") return;
@@ -80,7 +81,7 @@ export class Signaling {
     if (this.#state === "joined") this.#write(numbered);
   }
 
-  /** Give the seat back and close; the server answers `leave` by closing the socket. */
+  /** Leave the room and close; the server answers `leave` by closing the socket. */
   leave() {
     if (this.#state === "joined") this.#write({ type: "leave" });
     this.#finish();
@@ -148,7 +149,7 @@ export class Signaling {
     this.#renewBefore(message.expires);
   }
 
-  /** New credentials come with `joined`, so the seat is resumed over a new socket in time. */
+  /** Reconnect before the credentials expire: each `joined` message brings new ones. */
   #renewBefore(expires) {
     clearTimeout(this.#renewal);
     if (typeof expires !== "number") return;
@@ -162,7 +163,7 @@ export class Signaling {
       this.#resume = null;
       this.#sendJoin();
     } else if (error.code === "name-taken" && performance.now() - this.#lostAt < SEAT_KEPT_MS) {
-      // The seat that holds the name is this page's own, and its time runs out.
+      // This page's own lost seat may still hold the name; the server will remove it.
       this.#socket.close();
     } else if (REFUSALS.has(error.code)) {
       this.#refuse(error);
@@ -179,12 +180,12 @@ export class Signaling {
     this.#enter(this.#lostAt > 0 ? "reconnecting" : "unreachable");
     const most = Math.min(PAUSE_FIRST_MS * 2 ** this.#attempts, PAUSE_MOST_MS);
     this.#attempts += 1;
-    // Half of the pause is random: a restarted server is not met by everybody at once.
+    // Half of the pause is random, so that not all clients reconnect at the same time.
     this.#timer = setTimeout(() => this.#connect(), most / 2 + (Math.random() * most) / 2);
     this.#socket = null;
   }
 
-  /** The network is back: do not sit out the rest of the pause. */
+  /** The network is back: reconnect without waiting for the rest of the pause. */
   #hurry = () => {
     if (this.#socket !== null || this.#state === "closed") return;
     clearTimeout(this.#timer);

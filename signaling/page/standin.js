@@ -1,4 +1,4 @@
-// What is sent in place of a camera or a microphone: a drawn picture and a quiet tone.
+// Substitutes for a missing camera or microphone: a drawn picture and a quiet tone.
 
 const WIDTH = 640;
 const HEIGHT = 360;
@@ -6,21 +6,21 @@ const FRAMES_PER_SECOND = 15;
 const TONE_HZ = 330;
 const TONE_GAIN = 0.03;
 
-/** A moving picture with a name and a clock, as a video track. */
+/** A video track with an animated picture, a name and a clock. */
 export class DrawnPicture {
   #canvas = document.createElement("canvas");
   #context;
   #name;
   #timer;
 
-  /** @param {() => string} name what to write into the picture, asked for at each frame */
+  /** @param {() => string} name returns the text in the picture; called for each frame */
   constructor(name) {
     this.#name = name;
     this.#canvas.width = WIDTH;
     this.#canvas.height = HEIGHT;
     this.#context = this.#canvas.getContext("2d", { alpha: false });
     this.#draw();
-    // A timer and not an animation frame: the picture goes on while the page is in the background.
+    // Not requestAnimationFrame(), which stops while the page is in the background.
     this.#timer = setInterval(() => this.#draw(), 1000 / FRAMES_PER_SECOND);
     [this.track] = this.#canvas.captureStream(FRAMES_PER_SECOND).getVideoTracks();
   }
@@ -73,7 +73,7 @@ export class DrawnPicture {
   }
 }
 
-/** A soft tone that swells and fades, as an audio track. Create it after a click. */
+/** An audio track with a quiet pulsating tone. Create it after a click: browsers require one. */
 export class Tone {
   #context = new AudioContext();
   #gain = this.#context.createGain();

@@ -1,9 +1,9 @@
-// getStats(), read into the few numbers a person wants to know about one call.
+// A summary of getStats() for one call: selected candidate pair, bitrates, streams.
 
 import { endpoint } from "./candidates.js";
 
 /**
- * The pair of candidates the call runs over, or null while there is none.
+ * The selected candidate pair, or null while there is none.
  *
  * @returns {?{local: object, remote: object, relayed: boolean, rtt: ?number}} each side with
  *   `type`, `protocol`, `address` and `port`; the round-trip time in milliseconds
@@ -13,7 +13,7 @@ export function selectedPair(report) {
   const transport = all.find(({ type }) => type === "transport");
   const pair =
     report.get(transport?.selectedCandidatePairId) ??
-    // Firefox marks the pair itself.
+    // Firefox marks the candidate pair instead.
     all.find(({ type, selected }) => type === "candidate-pair" && selected);
   const local = report.get(pair?.localCandidateId);
   const remote = report.get(pair?.remoteCandidateId);
@@ -38,14 +38,14 @@ export function pairWords({ local, remote }) {
   return `${words(local)} → ${words(remote)}`;
 }
 
-/** Reads one connection again and again, and turns its counters into rates. */
+/** Reads the statistics of a connection repeatedly and computes rates from its counters. */
 export class StatsReader {
   #last = new Map();
 
   /**
    * @param {RTCPeerConnection} pc
    * @returns {Promise<{pair: ?object, inbound: Flow, outbound: Flow}>} where a flow is
-   *   `{bitrate, audio, video}`: bits per second or null, and descriptions of what flows
+   *   `{bitrate, audio, video}`: bits per second or null, and descriptions of the streams
    */
   async read(pc) {
     const report = await pc.getStats();
@@ -83,7 +83,7 @@ function describe(entry, report) {
   return [codec, size, rate, lost].filter(Boolean).join(" ");
 }
 
-/** Bits per second as a person reads them. */
+/** A bitrate as text. */
 export function bitrateWords(bitrate) {
   if (bitrate === null) return "–";
   if (bitrate >= 1e6) return `${(bitrate / 1e6).toFixed(1)} Mbit/s`;

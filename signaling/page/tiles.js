@@ -1,11 +1,11 @@
-// The tiles: one picture per participant, in a grid that uses the room there is.
+// Video tiles: one per participant, in a grid that fills the available area.
 
 import { Control } from "./control.js";
 import { tileWords } from "./words.js";
 
 const GAP_PX = 12;
 const LANDSCAPE = 16 / 9;
-/** On a phone held upright a wide tile would be a strip. */
+/** The aspect ratio of tiles in a portrait window, where wide tiles would be too flat. */
 const PORTRAIT = 4 / 3;
 
 export class Tiles {
@@ -24,7 +24,7 @@ export class Tiles {
     new ResizeObserver(() => this.#layOut()).observe(area);
   }
 
-  /** Show a participant as they are now. */
+  /** Update the tile of a participant, or create it. */
   update(participant) {
     let tile = this.#tiles.get(participant);
     if (!tile) {
@@ -42,12 +42,12 @@ export class Tiles {
     this.#layOut();
   }
 
-  /** @param {?{relayed: boolean}} pair the selected pair of the participant's call */
+  /** @param {?{relayed: boolean}} pair the selected candidate pair of the participant's call */
   path(participant, pair) {
     this.#tiles.get(participant)?.path(pair);
   }
 
-  /** @param {RTCDataChannel} channel for input, which the participant has opened */
+  /** @param {RTCDataChannel} channel the input channel that the participant has opened */
   input(participant, channel) {
     this.#tiles.get(participant)?.input(channel);
   }
@@ -98,7 +98,7 @@ class Tile {
     const { live, sending, away, state } = this.#participant;
     const stream = live?.stream ?? null;
     if (this.#video.srcObject !== stream) this.#video.srcObject = stream;
-    // A stream that had no track yet when it was set does not start by itself everywhere.
+    // Some browsers do not start a stream that had no track when it was set.
     if (stream?.getTracks().length && this.#video.paused) this.play();
     const words = tileWords({ state, away });
     const picture = stream?.getVideoTracks().some(({ muted }) => !muted) && sending.video;
@@ -127,7 +127,7 @@ class Tile {
       await this.#video.play();
       this.#hear.hidden = true;
     } catch (error) {
-      // AbortError: the stream changed meanwhile, and the next update plays it.
+      // AbortError: the stream has changed, and the next update plays it.
       this.#hear.hidden = error.name !== "NotAllowedError";
     }
   }
@@ -143,7 +143,7 @@ class Tile {
   }
 }
 
-/** The first letter of a name, for where there is no picture. */
+/** The first letter of a name, shown without a picture. */
 export function initial(name) {
   return [...name.trim()][0]?.toUpperCase() ?? "?";
 }

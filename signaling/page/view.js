@@ -1,11 +1,11 @@
-// The frame around the call: which screen and which side panel is open, status, device notice.
+// The frame around the call: the screens, the side panels, the status line, the device notice.
 
 import { initial } from "./tiles.js";
 import { deviceWords } from "./words.js";
 
-/** From this width on the chat has a place beside the pictures. */
+/** Wide enough for the chat beside the tiles. */
 const WIDE = matchMedia("(min-width: 1000px)");
-/** From this one on the connection panel has its own place, too. */
+/** Wide enough for the chat and the connection panel. */
 const WIDER = matchMedia("(min-width: 1240px)");
 const SIDES = ["chat", "panel"];
 
@@ -14,7 +14,7 @@ export const element = (id) => document.getElementById(id);
 export class View {
   #sidesChanged;
 
-  /** @param {(open: string[]) => void} sidesChanged told which of "chat" and "panel" are open */
+  /** @param {(open: string[]) => void} sidesChanged called with the open sides */
   constructor(sidesChanged) {
     this.#sidesChanged = sidesChanged;
     for (const side of SIDES) {
@@ -40,7 +40,7 @@ export class View {
     });
   }
 
-  /** @param {"join"|"call"} screen what they share moves along: own picture, buttons, status */
+  /** @param {"join"|"call"} screen own picture, buttons and status are moved to it */
   show(screen) {
     const inCall = screen === "call";
     document.body.dataset.screen = screen;
@@ -51,11 +51,11 @@ export class View {
     element(inCall ? "call-status-slot" : "join-status-slot").append(element("status"));
     element(inCall ? "call-notice-slot" : "join-notice-slot").append(element("notice"));
     this.openSides(inCall && WIDE.matches ? ["chat"] : []);
-    // An element that was moved has stopped playing.
+    // Moving a video element stops its playback.
     element("local-video").play().catch(() => {});
   }
 
-  /** @param {string[]} open of "chat" and "panel" */
+  /** @param {string[]} open the side panels to open, of "chat" and "panel" */
   openSides(open) {
     for (const side of SIDES) {
       element(side).hidden = !open.includes(side);
@@ -70,7 +70,7 @@ export class View {
     element("status").dataset.kind = kind;
   }
 
-  /** The join form while nothing happens, while joining, and after a call. */
+  /** Update the join form: before joining, while joining, or after a call. */
   joinForm({ title, button, busy }) {
     if (title) element("join-title").textContent = title;
     element("join").textContent = button;
@@ -79,7 +79,7 @@ export class View {
     element("cancel").hidden = !busy;
   }
 
-  /** Show what this page sends, as it is now. */
+  /** Show the current state of the own media. */
   own(media, name, open) {
     const { audio, video } = media.sending;
     element("self").classList.toggle("mirrored", media.hasCamera);
@@ -99,7 +99,7 @@ export class View {
     element("local-video").srcObject = track && new MediaStream([track]);
   }
 
-  /** Say which device is missing and why, or nothing. */
+  /** Show which devices are missing and why, or hide the notice. */
   devices(missing) {
     element("notice").hidden = missing === null;
     if (missing) element("notice-words").textContent = deviceWords(missing);

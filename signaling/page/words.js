@@ -1,4 +1,4 @@
-// What the page says to people: every refusal and every lack in one plain sentence.
+// Messages for the user: missing devices, refusals of the server, states of a call.
 
 const WORDS = {
   "audio,video": {
@@ -40,7 +40,7 @@ const REFUSALS = {
   "rate-limited": () => "The server asks for a little patience. Try again in a minute.",
 };
 
-/** Why joining was refused, and what to do. */
+/** The reason why joining was refused, and what to do about it. */
 export function refusalWords(error, { name, room }) {
   return REFUSALS[error.code]?.({ name, room }) ?? `The server said no: ${error.message}`;
 }
@@ -55,13 +55,13 @@ export function otherName(name) {
 const QUALITIES = ["Calm", "Bright", "Gentle", "Merry", "Quiet", "Swift", "Sunny", "Curious"];
 const ANIMALS = ["Puffin", "Seal", "Otter", "Narwhal", "Tern", "Fox", "Beluga", "Hare", "Owl"];
 
-/** A friendly name for somebody who has not told theirs. */
+/** A random name for a user who has not given one. */
 export function randomName() {
   const pick = (words) => words[Math.floor(Math.random() * words.length)];
   return `${pick(QUALITIES)} ${pick(ANIMALS)}`;
 }
 
-/** What a tile says while there is no picture; empty when there is one to show. */
+/** The text of a tile without a picture; empty if the call is connected. */
 export function tileWords({ state, away }) {
   if (state === "connected") return "";
   if (away) return "away";

@@ -215,7 +215,7 @@ async def test_who_sends_nonsense_loses_the_channel_alone(
         track = await anext(aiter(alice.peer.tracks()))
         await track.recv()
         track.stop()
-    assert "what alice sent is no input" in caplog.text
+    assert "closing the input of alice after an invalid message" in caplog.text
 
 
 async def test_the_end_of_the_program_releases_what_is_down(

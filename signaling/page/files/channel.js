@@ -1,8 +1,8 @@
-// A data channel that waits for room before it sends, and is read one message at a time.
+// A wrapper of RTCDataChannel with flow control for sending and a queue for receiving.
 
 import { TransferError } from "./errors.js";
 
-/** Bytes that may wait in the browser before `send()` waits. */
+/** Bytes in the send buffer of the browser above which `send()` waits. */
 const BUFFER_MOST = 2 * 1024 * 1024;
 const BUFFER_LOW = 512 * 1024;
 const CLOSE_TIMEOUT_MS = 5000;
@@ -14,7 +14,7 @@ export class Channel {
   #hasEnded = false;
   #isStopped = false;
 
-  /** @param {RTCDataChannel} raw messages are kept from now on; the protocol bounds them */
+  /** @param {RTCDataChannel} raw its messages are queued from now on; the protocol bounds them */
   constructor(raw) {
     this.#raw = raw;
     raw.binaryType = "arraybuffer";
@@ -27,12 +27,12 @@ export class Channel {
     raw.onclose = () => this.end();
   }
 
-  /** Whether a message waits to be read. */
+  /** Whether a message has arrived that was not read yet. */
   get hasMore() {
     return this.#inbox.length > 0;
   }
 
-  /** Whether nothing can be sent any more. */
+  /** Whether sending is no longer possible. */
   get hasEnded() {
     return this.#hasEnded || this.#isStopped;
   }
@@ -42,26 +42,26 @@ export class Channel {
     this.#check();
   }
 
-  /** Send, when there is room. */
+  /** Wait for room in the send buffer, then send. */
   async send(message) {
     while (this.#raw.bufferedAmount > BUFFER_MOST && !this.hasEnded) await this.#news();
     this.trySend(message);
   }
 
-  /** Send at once. */
+  /** Send without waiting. */
   trySend(message) {
     this.#check();
     this.#raw.send(message);
   }
 
-  /** Wait until there is something to read, or the end. */
+  /** Wait until a message has arrived or the channel has ended. */
   async readable() {
     while (this.#inbox.length === 0 && !this.hasEnded) await this.#news();
   }
 
   /**
    * @returns {Promise<string|ArrayBuffer>} the next message
-   * @throws {TransferError} `broken`: there is none any more
+   * @throws {TransferError} `broken`: the channel has ended
    */
   async receive() {
     await this.readable();
@@ -69,12 +69,12 @@ export class Channel {
     return this.take();
   }
 
-  /** The next message, which is there. */
+  /** The next message, which must have arrived. */
   take() {
     return this.#inbox.shift();
   }
 
-  /** Close it when all is sent, and wait for the other side to have done so. */
+  /** Close the channel after all messages are sent; wait until the remote peer has closed it. */
   async close() {
     this.#raw.close();
     const late = setTimeout(() => this.end(), CLOSE_TIMEOUT_MS);
@@ -82,13 +82,13 @@ export class Channel {
     clearTimeout(late);
   }
 
-  /** It is over: the connection is, or the other side closed it. What came can still be read. */
+  /** Mark the channel as ended; messages that have arrived can still be read. */
   end() {
     this.#hasEnded = true;
     this.#wake();
   }
 
-  /** This side has said its last words: whoever waits to send or to read is told so. */
+  /** Stop sending: this side has sent its last message. Wakes waiting callers. */
   stop() {
     this.#isStopped = true;
     this.#wake();

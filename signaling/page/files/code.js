@@ -1,10 +1,10 @@
-// Codes such as 7-amber-falcon: a number that says where to meet, and two words that are the secret.
+// Codes such as 7-amber-falcon: a number that names the room, and two words that are the secret.
 
 import { TransferError } from "./errors.js";
 
 const PLACES = 1000;
 
-/** The words of codes: 256, short, told apart by ear. */
+/** The word list: 256 short words that sound different. */
 export const WORDS = `
 acorn agate album almond amber anchor angle apple april arrow atlas autumn badger bakery bamboo
 banjo barley basket beacon berry bicycle birch biscuit blanket blossom bonfire bottle bridge
@@ -30,18 +30,18 @@ window
 
 /** @returns {string} a new code */
 export function makeCode() {
-  // 256 words: a byte chooses one evenly.
+  // With 256 words each byte selects one with equal probability.
   const [first, second] = crypto.getRandomValues(new Uint8Array(2));
   const [place] = crypto.getRandomValues(new Uint32Array(1));
   return `${1 + (place % (PLACES - 1))}-${WORDS[first]}-${WORDS[second]}`;
 }
 
 /**
- * Read a code as people write it: in any case, with spaces or hyphens.
+ * Parse a code; case is ignored, and spaces may take the place of hyphens.
  *
  * @param {string} text
- * @returns {string} as both sides know it
- * @throws {TransferError} it is none
+ * @returns {string} the canonical form of the code
+ * @throws {TransferError} the text is not a code
  */
 export function parseCode(text) {
   const [place, ...words] = text.trim().toLowerCase().split(/[-\s]+/);
@@ -57,7 +57,7 @@ export function parseCode(text) {
   return [String(Number(place)), ...words].join("-");
 }
 
-/** The room at the signaling server in which the two meet; the words are not told to it. */
+/** The room of a code on the signaling server, which does not learn the words. */
 export function roomOf(code) {
   return `files-${code.split("-")[0]}`;
 }

@@ -1,21 +1,22 @@
-// Where files go that are received. The best that the browser has for this page:
+// The destination of received files: the best that the browser supports for this page.
 //
-// * a place on the disk that the person chooses; Chromium on a computer, over https or on localhost
-// * the page's own storage, from where they are downloaded; other browsers, likewise
-// * blobs, to be downloaded; on a page without https, where browsers give nothing else
+// * a file or folder that the user chooses: Chromium on a computer, over https or on localhost
+// * the origin private file system, followed by a download: other browsers, over https or localhost
+// * blobs, followed by a download: pages without https
 
 import { failed } from "./errors.js";
 import { arrange, keyOf } from "./names.js";
 import { Storage } from "./storage.js";
 import { Thread } from "./thread.js";
 
-/** Bytes that are received where the browser has nothing but blobs: it may hold them in memory. */
+/** The largest transfer into blobs, which the browser may keep in memory, in bytes. */
 export const HELD_MOST = 1024 ** 3;
 
 /**
- * Which way it is for these files: "file" or "folder" that a person chooses, "stored" or "held".
+ * The kind of destination for some entries: "file" or "folder" (chosen by the user), "stored" (in
+ * the origin private file system) or "held" (blobs).
  *
- * @param {object[]} entries what is offered
+ * @param {object[]} entries the offered entries
  */
 export function way(entries) {
   const isOne = entries.length === 1 && !entries[0].folder;
@@ -33,7 +34,7 @@ export class Destination {
   #open = null;
   #storage = null;
 
-  /** For each entry the parts of its path below what was chosen. */
+  /** For each entry the components of its path relative to the chosen folder. */
   places;
 
   constructor(chosen, entries, handle, places) {
@@ -44,11 +45,11 @@ export class Destination {
   }
 
   /**
-   * Ask the person, if need be; in answer to a click, or the browser does not let it.
+   * Let the user choose a file or folder, if necessary. Browsers allow this only after a click.
    *
-   * @param {object[]} entries what is offered
-   * @returns {Promise<?Destination>} null if the person thought better of it
-   * @throws {TransferError} there is no room for it, or a name is refused
+   * @param {object[]} entries the offered entries
+   * @returns {Promise<?Destination>} null if the user cancelled
+   * @throws {TransferError} there is not enough space, or a name is refused
    */
   static async choose(entries) {
     const chosen = way(entries);
@@ -64,18 +65,18 @@ export class Destination {
       if (error.name === "AbortError") return null;
       throw failed("permission", error.message);
     }
-    // No file that is there is ever replaced.
+    // Existing files are never replaced.
     if (chosen === "folder") places = arrange(entries, await namesIn(handle));
     await checkRoom(chosen, entries);
     return new Destination(chosen, entries, handle, places);
   }
 
-  /** Whether files come as downloads, of which the person has to be given one after the other. */
+  /** Whether the files become downloads, which the user has to save one by one. */
   get isDownload() {
     return this.#way === "stored" || this.#way === "held";
   }
 
-  /** What there is already, from before a break. */
+  /** The files and parts received before the connection broke. */
   async kept() {
     const kept = [...this.#done].map(([index, { size, hash }]) => ({ index, size, hash }));
     if (this.#open !== null) {
@@ -85,7 +86,7 @@ export class Destination {
     return kept;
   }
 
-  /** Whether these are the same entries, so that what there is may be gone on with. */
+  /** Whether these are the same entries, so that the transfer can be resumed. */
   isFor(entries) {
     const same = (entry, i) =>
       ["path", "size", "mtime", "folder"].every((key) => entry[key] === this.#entries[i]?.[key]);
@@ -102,12 +103,12 @@ export class Destination {
     this.#open = index;
   }
 
-  /** @returns {Promise<number>} up to where the file is written */
+  /** @returns {Promise<number>} the offset up to which the file is written */
   write(data) {
     return this.#thread.call("write", { data }, [data.buffer]);
   }
 
-  /** @returns {Promise<number>} up to where the file is written, which is all of it */
+  /** @returns {Promise<number>} the offset up to which the file is written: all data so far */
   flush() {
     return this.#thread.call("flush");
   }
@@ -123,7 +124,7 @@ export class Destination {
     this.#done.set(index, { size, hash, blob });
   }
 
-  /** Make the folders in which there is no file. */
+  /** Create the folders that contain no files. */
   async complete() {
     if (this.#way !== "folder") return;
     for (const [i, { folder }] of this.#entries.entries()) {
@@ -131,7 +132,7 @@ export class Destination {
     }
   }
 
-  /** @returns {{name: string, size: number, blob: ?Blob}[]} what arrived; a blob is a download */
+  /** @returns {{name: string, size: number, blob: ?Blob}[]} with a blob if it is a download */
   get files() {
     return [...this.#done].map(([index, { size, blob }]) => ({
       name: this.#name(index),
@@ -140,7 +141,7 @@ export class Destination {
     }));
   }
 
-  /** Give up what is not whole. Whole files stay where they are. */
+  /** Remove the incomplete file. Complete files are kept. */
   async discard() {
     try {
       if (this.#open !== null) await this.#thread.call("discard");

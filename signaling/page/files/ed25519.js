@@ -1,8 +1,7 @@
-// The group that SPAKE2 computes in: the points of edwards25519 whose order is the prime L.
+// The prime-order group of edwards25519 (RFC 8032, section 5.1), for SPAKE2.
 //
-// RFC 8032, section 5.1, has the curve and the encoding of its points. BigInt arithmetic takes some
-// milliseconds for one exchange, which is all that is done here. It does not take the same time for
-// all numbers; each secret number is used once, for one exchange that a person started.
+// BigInt arithmetic takes some milliseconds for one key exchange. It is not constant-time; each
+// secret scalar is used only once, for one exchange that a user has started.
 
 const Q = 2n ** 255n - 19n;
 /** The order of the group. */
@@ -41,9 +40,9 @@ export class Point {
   static zero = new Point(0n, 1n, 1n, 0n);
 
   /**
-   * @param {Uint8Array} bytes 32 of them
-   * @returns {Point} in the group, and not its zero
-   * @throws {RangeError} these bytes are no such point
+   * @param {Uint8Array} bytes 32 bytes
+   * @returns {Point} a point of the group other than zero
+   * @throws {RangeError} the bytes do not encode such a point
    */
   static decode(bytes) {
     if (bytes.length !== 32) throw new RangeError("a point has 32 bytes");
@@ -62,7 +61,7 @@ export class Point {
     return mod(this.x) === 0n && mod(this.y - this.z) === 0n;
   }
 
-  /** The formulas hold for all pairs of points (add-2008-hwcd-3 in the Explicit-Formulas Database). */
+  /** Complete addition formulas (add-2008-hwcd-3 in the Explicit-Formulas Database). */
   plus(other) {
     const a = mod((this.y - this.x) * (other.y - other.x));
     const b = mod((this.y + this.x) * (other.y + other.x));
@@ -76,7 +75,7 @@ export class Point {
   times(scalar) {
     let result = Point.zero;
     let other = this;
-    // The same steps for a bit of either kind: a ladder as of Montgomery.
+    // Montgomery ladder: the same operations for each bit.
     for (let bit = BigInt(scalar.toString(2).length) - 1n; bit >= 0n; bit -= 1n) {
       const sum = result.plus(other);
       if ((scalar >> bit) & 1n) [result, other] = [sum, other.plus(other)];
@@ -93,7 +92,7 @@ export class Point {
   }
 }
 
-/** The even x for a y, if there is one; whether there is, is for the caller to see. */
+/** The even x for a y, if there is one; the caller has to check the result. */
 function rootFor(y) {
   const square = mod((y * y - 1n) * inverse(D * y * y + 1n));
   let x = power(square, (Q + 3n) / 8n);
@@ -111,7 +110,7 @@ function littleEndian(bytes) {
   return bigEndian(bytes.slice().reverse());
 }
 
-/** @param {Uint8Array} bytes the most significant first */
+/** @param {Uint8Array} bytes most significant byte first */
 export function bigEndian(bytes) {
   return bytes.reduce((number, byte) => (number << 8n) | BigInt(byte), 0n);
 }

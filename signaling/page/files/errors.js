@@ -1,15 +1,15 @@
-// What can go wrong with a transfer, as one class whose `kind` says which sentence a person reads.
+// The error class of transfers and pairing; its `kind` selects the message for the user.
 
 export class TransferError extends Error {
   /**
    * @param {string} kind
    *   `invalid-code`, `wrong-code`, `used-up`, `fingerprints`: the pairing failed;
-   *   `signaling`: the server refused; `connection`: no path between the two;
-   *   `declined`: the other side does not want the files; `broken`: the connection ended, and the
-   *   same may go on; `failed`: it cannot be completed, `code` says why
-   * @param {string} detail what happened
-   * @param {{code?: string, path?: string, here?: boolean}} about `code` as both sides know it,
-   *   the file it is about, and whether it happened on this side
+   *   `signaling`: the server refused; `connection`: there is no network path between the peers;
+   *   `declined`: the remote peer declined the files; `broken`: the connection ended, and the
+   *   transfer can be resumed; `failed`: the transfer cannot be completed, for the reason `code`
+   * @param {string} detail a description of what happened
+   * @param {{code?: string, path?: string, here?: boolean}} about the `code` of the protocol, the
+   *   path of the file, and whether the error happened on this side
    */
   constructor(kind, detail = "", { code = "", path = "", here = true } = {}) {
     super(detail || kind);
@@ -17,12 +17,12 @@ export class TransferError extends Error {
   }
 }
 
-/** It cannot be completed, for a reason on this side; the other side is told. */
+/** The error of a transfer that cannot be completed for a reason on this side. */
 export function failed(code, detail, path = "") {
   return new TransferError("failed", detail, { code, path });
 }
 
-/** A message that does not belong where it came. */
+/** The error for a message that violates the protocol. */
 export function violation(detail) {
   return failed("protocol", detail);
 }

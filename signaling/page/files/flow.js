@@ -1,5 +1,4 @@
-// What sending and receiving have in common: a meeting, one attempt after the other until it is
-// done, and the end.
+// The base class of sending and receiving: the rendezvous, attempts until one succeeds, the end.
 
 import { TransferError } from "./errors.js";
 import { Meeting } from "./meeting.js";
@@ -7,7 +6,7 @@ import { Rate } from "./rate.js";
 import { element, show, showPath, showProgress } from "./view.js";
 
 const SHOW_EVERY_MS = 200;
-/** What the last words of a transfer may take. */
+/** The time that the last messages of a transfer may take. */
 const FAREWELL_MS = 5000;
 
 export class Flow {
@@ -21,12 +20,12 @@ export class Flow {
   #summary = "";
   #hasEnded = false;
 
-  /** Stops what is being done. */
+  /** Stops the current attempt. */
   stopping = new AbortController();
   meeting = null;
 
   /**
-   * @param {URL} url of the signaling WebSocket
+   * @param {URL} url the URL of the signaling WebSocket
    * @param {string} code
    * @param {"sender"|"receiver"} side
    * @param {{ended: () => void, failed: (error: TransferError) => void}} on
@@ -38,9 +37,9 @@ export class Flow {
     this.#on = on;
   }
 
-  /** Whether files are on the way. */
+  /** Whether files are being transferred. */
   isBusy = false;
-  /** Whether there is somebody to be told of an end. */
+  /** Whether a transfer was begun with the remote peer, which must be told of its end. */
   hasSession = false;
 
   get hasEnded() {
@@ -53,7 +52,7 @@ export class Flow {
       isBusy: () => this.#link !== null,
       busy: () => this.#busy(),
       changed: () => {
-        // It says so while it is being made, too.
+        // Also called from within the constructor.
         if (this.meeting !== null && !this.#hasEnded && this.#link === null) this.showWaiting();
       },
       failed: (error) => this.fail(error),
@@ -62,7 +61,7 @@ export class Flow {
     this.showWaiting();
   }
 
-  /** The person stops it. */
+  /** Stop, on behalf of the user. */
   async cancel() {
     if (this.#hasEnded) return;
     this.#finish();
@@ -83,14 +82,14 @@ export class Flow {
     this.#on.ended();
   }
 
-  /** It is done. */
+  /** End after success. */
   succeed() {
     this.#finish();
     this.close();
     this.#on.ended();
   }
 
-  /** End the connection and leave; calling it again is harmless. */
+  /** Close the connection and leave the room. Further calls have no effect. */
   close() {
     this.#wakeLock?.release();
     this.#wakeLock = null;
@@ -98,10 +97,10 @@ export class Flow {
     this.meeting?.close();
   }
 
-  /** What was shown at the end is not needed any more. */
+  /** Free the resources of the final screen. */
   release() {}
 
-  /** Show how far it is, unless that was done just now. */
+  /** Show the progress, at most every 200 ms. */
   progress({ done, resumed, total, name }) {
     if (this.#hasEnded) return;
     const now = performance.now();
@@ -112,7 +111,7 @@ export class Flow {
     this.#link?.path().then((path) => this.#hasEnded || showPath(path), () => {});
   }
 
-  /** Files begin to flow. */
+  /** Show that the transfer of files has begun. */
   began(title, summary) {
     this.#summary = summary;
     show("progress", { title, lead: summary, actions: ["cancel"] });
@@ -120,14 +119,14 @@ export class Flow {
     this.#rate = new Rate();
     this.#shownAt = -Infinity;
     element("path").hidden = true;
-    // A phone that falls asleep stops the transfer; where it cannot be asked not to, so be it.
+    // A sleeping phone stops the transfer. Not all browsers support the wake lock.
     navigator.wakeLock?.request("screen").then(
       (lock) => (this.#hasEnded ? lock.release() : (this.#wakeLock = lock)),
       () => {},
     );
   }
 
-  /** The other side is here: for the first time, or in place of the one before. */
+  /** The remote peer has come, for the first time or with a new connection. */
   #paired(link) {
     if (this.#hasEnded) return;
     this.#link?.close();
@@ -137,7 +136,7 @@ export class Flow {
     this.#attempt = before.then(() => this.#try(link));
   }
 
-  /** The sender is there, and works with somebody else. */
+  /** The sender is busy with another receiver. */
   #busy() {
     if (this.#hasEnded) return;
     this.#link = null;

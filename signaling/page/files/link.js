@@ -1,4 +1,5 @@
-// The connection to the side that has the code: an RTCPeerConnection whose descriptions are signed.
+// The connection with the peer that has the code: an RTCPeerConnection with authenticated
+// descriptions.
 //
 // Negotiation is the "perfect negotiation" of W3C webrtc-pc, section 10.7: the sender is polite, and
 // the receiver makes the first offer.
@@ -11,9 +12,9 @@ import { TransferError } from "./errors.js";
 export const PROTOCOL = "icefloe-transfer-1";
 
 const CONNECT_TIMEOUT_MS = 30_000;
-/** What may wait for the description it belongs to. */
+/** The largest number of candidates that wait for their description. */
 const EARLY_CANDIDATES_MOST = 256;
-/** A number that nobody chooses by itself, for a channel that is not announced. */
+/** The id of a negotiated channel, which browsers do not assign themselves. */
 const NEGOTIATED_ID = 1000;
 
 export class Link {
@@ -29,14 +30,14 @@ export class Link {
   #channel = null;
   #arriving = Promise.withResolvers();
 
-  /** Told each `connectionState`. */
+  /** Called with each new `connectionState`. */
   onstate = () => {};
 
   /**
-   * @param {"sender"|"receiver"} side which side this is
-   * @param {Pairing} pairing signs what goes out
-   * @param {RTCIceServer[]} iceServers as the server named them
-   * @param {(message: object) => void} send to the other side, over signaling
+   * @param {"sender"|"receiver"} side the role of this page
+   * @param {Pairing} pairing authenticates the descriptions of this side
+   * @param {RTCIceServer[]} iceServers the STUN and TURN servers of the signaling server
+   * @param {(message: object) => void} send sends a message to the peer, over signaling
    */
   constructor(side, pairing, iceServers, send) {
     this.#side = side;
@@ -44,7 +45,7 @@ export class Link {
     this.#send = send;
     this.hasEnded = false;
     this.wasConnected = false;
-    this.#arriving.promise.catch(() => {}); // nobody may be waiting
+    this.#arriving.promise.catch(() => {}); // channel() may not have been called
     const pc = (this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" }));
     pc.onnegotiationneeded = () => this.#offer();
     pc.onicecandidate = ({ candidate }) =>
@@ -56,20 +57,20 @@ export class Link {
     pc.onconnectionstatechange = () => this.#stateChanged();
     this.#timer = setTimeout(() => this.#notConnected(), CONNECT_TIMEOUT_MS);
     if (side === "receiver") {
-      // So that the offer has a section for data; the sender opens the channel that counts.
+      // Gives the offer a media section for data; the sender opens the channel of the transfer.
       pc.createDataChannel("", { negotiated: true, id: NEGOTIATED_ID });
     }
   }
 
-  /** Whether there is no connection any more, for now or for good. */
+  /** Whether the connection is lost, temporarily or for good. */
   get isBroken() {
     return this.hasEnded || ["disconnected", "failed", "closed"].includes(this.pc.connectionState);
   }
 
   /**
-   * The channel of the transfer, once it is there.
+   * The channel of the transfer.
    *
-   * @returns {Promise<Channel>} for a sender not open yet
+   * @returns {Promise<Channel>} in a sender it is not open yet
    * @throws {TransferError} `connection` or `broken`
    */
   channel() {
@@ -79,12 +80,12 @@ export class Link {
     return this.#arriving.promise;
   }
 
-  /** @returns {Promise<?{relayed: boolean, local: object, rtt: ?number}>} the way that data takes */
+  /** @returns {Promise<?{relayed: boolean, local: object, rtt: ?number}>} the selected pair */
   async path() {
     return this.pc.signalingState === "closed" ? null : selectedPair(await this.pc.getStats());
   }
 
-  /** Take a description whose fingerprints were verified. */
+  /** Apply a description whose fingerprints were verified. */
   description(description) {
     return this.#inOrder(() => this.#apply(description));
   }
@@ -93,7 +94,7 @@ export class Link {
     return this.#inOrder(() => this.#addCandidate(candidate));
   }
 
-  /** End the connection; calling it again is harmless. */
+  /** Close the connection. Further calls have no effect. */
   close(error = new TransferError("broken", "The connection was closed.")) {
     if (this.hasEnded) return;
     this.hasEnded = true;
@@ -104,7 +105,7 @@ export class Link {
   }
 
   #arrived(channel) {
-    // Wrapped at once, so that no message is lost.
+    // The channel must be wrapped at once, or messages are lost.
     this.#channel = new Channel(channel);
     this.#arriving.resolve(this.#channel);
   }
@@ -148,7 +149,7 @@ export class Link {
   }
 
   async #offer() {
-    // The receiver makes the first offer, and it has what the sender needs.
+    // The receiver makes the first offer, which has the media section for data.
     if (this.#side === "sender" && this.pc.remoteDescription === null) return;
     try {
       this.#makingOffer = true;

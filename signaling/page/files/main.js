@@ -1,4 +1,4 @@
-// The page: what a person does, and the transfer that comes of it.
+// The page for file transfers: handles the actions of the user, and starts transfers.
 
 import { makeCode, parseCode } from "./code.js";
 import { TransferError } from "./errors.js";
@@ -32,7 +32,7 @@ class App {
       element("code-input").value = "";
       showStart();
     });
-    // Phones have no folders to choose.
+    // Folders cannot be chosen on phones.
     element("choose-folder").hidden = matchMedia("(pointer: coarse)").matches;
     if (matchMedia("(pointer: coarse)").matches) {
       element("drop-words").textContent = "Choose what to send.";
@@ -48,7 +48,7 @@ class App {
     this.#followLink();
   }
 
-  /** What is going on, for tests: "start", or the screen that is shown. */
+  /** The current screen, for tests: "start" or one of those of `show()`. */
   get state() {
     return document.body.dataset.screen;
   }
@@ -58,7 +58,7 @@ class App {
     const isFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files");
     addEventListener("dragover", (event) => {
       if (!isFiles(event)) return;
-      event.preventDefault(); // or the browser opens what is dropped
+      event.preventDefault(); // otherwise the browser opens the dropped file
       const isTaken = this.#flow === null;
       event.dataTransfer.dropEffect = isTaken ? "copy" : "none";
       drop.classList.toggle("over", isTaken);
@@ -73,11 +73,11 @@ class App {
     });
   }
 
-  /** A code in the fragment, which browsers send to no server. */
+  /** Receive with the code in the fragment, which browsers do not send to servers. */
   #followLink() {
     const text = decodeURIComponent(location.hash.slice(1));
     if (text === "" || this.#flow !== null) return;
-    // A code is a secret, and good for one transfer: it is not for the list of pages visited.
+    // The code is a secret and must not stay in the browser history.
     history.replaceState(null, "", location.pathname + location.search);
     element("code-input").value = text;
     this.#receive(text);
@@ -129,7 +129,7 @@ function socketUrl() {
 
 const app = new App();
 
-/** What tests may look at, and nothing else on this page is global. */
+/** The interface for tests; nothing else on this page is global. */
 window.icefloe = {
   get state() {
     return app.state;

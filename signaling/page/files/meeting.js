@@ -1,6 +1,7 @@
-// Two that have the same code meet at a signaling server, and get a connection that nobody is in.
+// Rendezvous: peers that share a code meet at a signaling server and connect to each other.
 //
-// Nobody gets to know an address of this device before it has shown that it knows the code.
+// The peers authenticate each other's DTLS fingerprints, so the server cannot intercept. A peer
+// learns the addresses of this device only after it has shown that it has the code.
 
 import { Signaling } from "../signaling.js";
 import { roomOf } from "./code.js";
@@ -11,16 +12,16 @@ import { Turns } from "./turns.js";
 
 /** Wrong codes after which a code is void. */
 const GUESSES = 3;
-/** After so long a receiver asks a busy sender again. */
+/** The time after which a receiver asks a busy sender again. */
 const BUSY_PAUSE_MS = 2000;
-/** Exchanges that are kept at the same time; the oldest is given up for another. */
+/** Key exchanges kept open at the same time; beyond it the oldest is dropped. */
 const STRANGERS_MOST = 32;
-/** Exchanges that one participant may ask for without having to wait. */
+/** Key exchanges that one participant may ask for without a pause. */
 const FREE = 3;
-/** After so long it may ask for the next one; twice as long for each one after that. */
+/** The pause before the next exchange; it doubles with each further one. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
-/** Exchanges with one that does not show that it has the code; more are not answered. */
+/** Exchanges with a participant that does not show that it has the code; more are not answered. */
 const ATTEMPTS = 20;
 
 export class Meeting {
@@ -32,25 +33,25 @@ export class Meeting {
   #others = new Map();
   #peers = new Map();
   #away = new Set();
-  /** For each participant how often it asked for an exchange, and what of it waits. */
+  /** For each participant the number of exchanges it has asked for, and its waiting message. */
   #attempts = new Map();
-  /** What is to be computed for each of them. */
+  /** The queue of key exchange computations. */
   #turns = new Turns();
   #guesses = 0;
   #hasJoined = false;
   #hasEnded = false;
 
   /**
-   * @param {URL} url of the signaling WebSocket
+   * @param {URL} url the URL of the signaling WebSocket
    * @param {string} code
-   * @param {"sender"|"receiver"} side which side this is
-   * @param {object} on
-   *   `paired(link)` each time that the other side comes and has shown that it has the code;
-   *   `isBusy()` tells whether this sender works with the one that it is connected to;
-   *   `busy()` when the sender says that it works with another receiver;
-   *   `changed()` when somebody came or went, or the server did;
-   *   `taken()` when a sender finds another one at the place of its code;
-   *   `failed(error)` once, when no more can come of it
+   * @param {"sender"|"receiver"} side the role of this page
+   * @param {object} on callbacks:
+   *   `paired(link)` each time that the remote peer has come and shown that it has the code;
+   *   `isBusy()` returns whether this sender is transferring to the connected receiver;
+   *   `busy()` when the sender has answered that it is busy with another receiver;
+   *   `changed()` when participants or the signaling state have changed;
+   *   `taken()` when a sender finds another sender in the room of its code;
+   *   `failed(error)` once, when the meeting has failed for good
    */
   constructor(url, code, side, on) {
     this.#code = code;
@@ -67,12 +68,12 @@ export class Meeting {
     this.#signaling.open();
   }
 
-  /** As `Signaling.state`. */
+  /** The state of the signaling connection, as `Signaling.state`. */
   get state() {
     return this.#signaling.state;
   }
 
-  /** Whether somebody is there who may be the other side. */
+  /** Whether a participant of the other role is in the room. */
   get isSomebodyHere() {
     return [...this.#peers.values()].some((name) => !name.startsWith(`${this.#side}-`));
   }
@@ -81,7 +82,7 @@ export class Meeting {
     return [...this.#peers.values()].some((name) => name.startsWith(`${this.#side}-`));
   }
 
-  /** End it, with all connections. */
+  /** Leave the room and close all connections. */
   close() {
     this.#hasEnded = true;
     for (const id of [...this.#others.keys()]) this.#forget(id);
@@ -96,7 +97,7 @@ export class Meeting {
     this.#on.failed(error);
   }
 
-  // What the server says.
+  // Messages of the server.
 
   #handlers = {
     "peer-joined": ({ peer }) => this.#greet(peer),
@@ -132,7 +133,7 @@ export class Meeting {
     else this.#on.changed();
   }
 
-  /** The receiver speaks first, to whoever may be the sender. */
+  /** Add a participant; the receiver begins a key exchange with each possible sender. */
   #greet({ id, name }) {
     this.#peers.set(id, name);
     this.#on.changed();
@@ -164,7 +165,7 @@ export class Meeting {
     this.#signaling.send({ type: "message", to: id, data });
   }
 
-  // What others say.
+  // Messages of participants.
 
   #heard(id, data) {
     if (this.#hasEnded || typeof data !== "object" || data === null) return;
@@ -188,7 +189,7 @@ export class Meeting {
       this.#refuse(other);
       return;
     }
-    // Whoever gets the confirmation can try one code on it, and may then go and come again.
+    // The confirmation lets its reader test one code, so it counts as a guess until it is answered.
     this.#guesses += 1;
     if (this.#guesses > GUESSES) this.#fail(new TransferError("used-up"));
     else this.#say(id, { pairing: "confirm", mac: other.pairing.confirmation });
@@ -203,7 +204,7 @@ export class Meeting {
     }
   }
 
-  /** Each exchange costs some time of the page: who asks for many waits, for itself alone. */
+  /** Rate limit for each participant: every key exchange takes some computing time. */
   #mayTry(id, data) {
     const now = performance.now();
     let line = this.#attempts.get(id);
@@ -256,7 +257,7 @@ export class Meeting {
     this.#on.paired(other.link);
   }
 
-  /** Whether there is a connection, or one is about to be, as far as this side can tell. */
+  /** Whether there is a connection, or one is being made. */
   get #isConnected() {
     return [...this.#others.values()].some(
       ({ id, link }) => link !== null && !link.isBroken && !this.#away.has(id),
@@ -275,7 +276,7 @@ export class Meeting {
     else this.#on.changed();
   }
 
-  /** Before it is paired anybody may say so to the sender, who goes on with others. */
+  /** Handle a refusal. Before pairing anyone may send it to a sender, which then waits on. */
   #heardRefused(other, reason) {
     const counts = this.#side === "receiver" || other.pairing.isPaired;
     this.#forget(other.id);

@@ -1,22 +1,22 @@
-// Names of files that arrive. A name from the other side is not trusted: what would lead out of the
-// chosen folder is refused, and what is only awkward on some system is changed.
+// Safe names for received files. Names from the remote peer are not trusted: paths that lead out of
+// the chosen folder are refused, and names that cause trouble on some system are changed.
 
 import { blake2b } from "../vendor/noble-hashes/blake2.js";
 import { bytesToHex, utf8ToBytes } from "../vendor/noble-hashes/utils.js";
 import { failed, violation } from "./errors.js";
 import { MOST_ENTRIES } from "./protocol.js";
 
-/** Bytes of a name; browsers write under a longer one first. */
+/** Bytes of a name; browsers first write to a file with a longer name. */
 const LONGEST = 233;
 const DEPTH = 64;
 const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|:|$)/i;
-/** Controls, line breaks, what is no character, what turns the direction of writing, separators. */
+/** Controls, line breaks, unassigned and bidirectional formatting characters, separators. */
 const UNSAFE =
   /[\p{Cc}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069/\\<>:"|?*]/gu;
 
 /**
- * @param {string} name one part of a path
- * @returns {string} what it is called here; a safe name stays as it is
+ * @param {string} name one component of a path
+ * @returns {string} the safe name; a safe name is returned unchanged
  * @throws {TransferError} `unsafe-name`
  */
 export function safeName(name) {
@@ -40,13 +40,13 @@ function shortened(name) {
 }
 
 /**
- * Where each entry goes. Two that would have the same name are told apart by a number. It takes time
- * in proportion to the length of the paths, however many are the same.
+ * The place of each entry. Entries that would have the same name get a number each. The time is
+ * linear in the length of the paths, even if many names are equal.
  *
- * @param {{path: string, folder?: boolean}[]} entries what is offered
- * @param {Set<string>} taken names that are there already, as `keyOf` has them
- * @returns {string[][]} for each the parts of a path below the folder
- * @throws {TransferError} `unsafe-name`: a path is absolute, has `..` in it, or is nested too deeply;
+ * @param {{path: string, folder?: boolean}[]} entries the offered entries
+ * @param {Set<string>} taken names that exist already, as keys of `keyOf`
+ * @returns {string[][]} for each entry the components of its path relative to the folder
+ * @throws {TransferError} `unsafe-name`: a path is absolute, contains `..`, or is nested too deeply;
  *   `protocol`: there are too many folders
  */
 export function arrange(entries, taken = new Set()) {
@@ -72,22 +72,22 @@ export function arrange(entries, taken = new Set()) {
   });
 }
 
-/** A folder that is offered, or that something offered is in. */
+/** A folder that is offered, or that is a parent of an offered entry. */
 class Folder {
   folders = new Map();
-  /** Names in it, and for each the number to try next for another one of that name. */
+  /** The names in the folder, each with the number to try next if it occurs again. */
   taken = new Map();
 
   constructor(place) {
     this.place = place;
   }
 
-  /** A name that is not taken; it is then. */
+  /** Return the wanted name, or a numbered one if it is taken, and mark it as taken. */
   free(wanted) {
     const key = keyOf([wanted]);
     let name = wanted;
     while (this.taken.has(keyOf([name]))) {
-      // It goes on where it was: counting up from 2 each time, many take the square of the time.
+      // Continues at the last number: counting from 2 each time would take quadratic time.
       const number = this.taken.get(key);
       this.taken.set(key, number + 1);
       name = numbered(wanted, number);
@@ -97,7 +97,7 @@ class Folder {
   }
 }
 
-/** Names that differ only in case are the same on many systems. */
+/** The key of a name for comparison: names that differ only in case are equal on many systems. */
 export const keyOf = (parts) => parts.join("/").toLowerCase();
 
 function numbered(name, number) {

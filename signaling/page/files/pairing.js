@@ -1,7 +1,7 @@
-// How two that know the same code find out that they do, and nobody else. No I/O.
+// SPAKE2 key exchange from a code, and authentication of DTLS fingerprints with its key. No I/O.
 //
-// SPAKE2 makes a key of the code. With it each side signs the fingerprints of its DTLS certificate,
-// so that a server that puts its own in their place is found out before a connection is tried.
+// Each side authenticates the fingerprints of its DTLS certificate with the key, so that a server
+// that replaces them is detected before the connection is made.
 
 import { hmac } from "../vendor/noble-hashes/hmac.js";
 import { sha256 } from "../vendor/noble-hashes/sha2.js";
@@ -13,39 +13,39 @@ const FINGERPRINT = /^a=fingerprint:([A-Za-z0-9-]+) ([0-9A-Fa-f]{2}(?::[0-9A-Fa-
 
 export const otherSide = (side) => (side === "sender" ? "receiver" : "sender");
 
-/** One side of one exchange, good for one guess. */
+/** One side of one key exchange; the remote peer can test one guess of the code with it. */
 export class Pairing {
   #spake;
   #side;
   #key = null;
 
-  /** Whether the other side has shown that it has the key. */
+  /** Whether the remote peer has proved that it has the key. */
   isPaired = false;
 
   /**
    * @param {string} code
-   * @param {"sender"|"receiver"} side which side this is
+   * @param {"sender"|"receiver"} side the role of this page
    */
   constructor(code, side) {
     this.#side = side;
     this.#spake = new Spake2(side === "sender" ? "A" : "B", code, IDS);
   }
 
-  /** What to say first. */
+  /** The SPAKE2 message of this side, to be sent first. */
   get pake() {
     return bytesToHex(this.#spake.message);
   }
 
-  /** Whether the other side's half came; it may have another key. */
+  /** Whether the SPAKE2 message of the remote peer has arrived; its key may be another one. */
   get hasKey() {
     return this.#key !== null;
   }
 
   /**
-   * Take the other side's half, once.
+   * Process the SPAKE2 message of the remote peer; only the first one is accepted.
    *
    * @param {string} data
-   * @returns {boolean} whether it was one
+   * @returns {boolean} whether it was valid
    */
   receive(data) {
     if (this.#key !== null) return false;
@@ -57,23 +57,23 @@ export class Pairing {
     return true;
   }
 
-  /** What shows that this side has the key. */
+  /** The key confirmation of this side. */
   get confirmation() {
     return this.#mac("confirm", this.#side);
   }
 
-  /** @returns {boolean} whether this shows that the other side has the same key */
+  /** @returns {boolean} whether this is the key confirmation of a peer with the same key */
   check(mac) {
     this.isPaired = isSame(mac, this.#mac("confirm", otherSide(this.#side)));
     return this.isPaired;
   }
 
-  /** What signs the fingerprints in a description of this side. */
+  /** The authentication of the fingerprints in a description of this side. */
   sign(sdp) {
     return this.#mac("fingerprints", this.#side, ...fingerprints(sdp));
   }
 
-  /** @returns {boolean} whether the fingerprints in a description are those that were signed */
+  /** @returns {boolean} whether the fingerprints in a description are authentic */
   verify(mac, sdp) {
     const told = fingerprints(sdp);
     if (told === null || told.length === 0) return false;
@@ -86,8 +86,8 @@ export class Pairing {
 }
 
 /**
- * The fingerprints in a description, or null if a line about one could be read in another way: what
- * reads the description after this must not find another one there.
+ * The fingerprints in a description, or null if the browser might parse a fingerprint line
+ * differently: it must not find another fingerprint there.
  */
 function fingerprints(sdp) {
   const found = new Set();
@@ -100,7 +100,7 @@ function fingerprints(sdp) {
   return [...found].sort();
 }
 
-/** Compares all of it, however early it differs. */
+/** Compares in constant time. */
 function isSame(told, right) {
   if (typeof told !== "string" || told.length !== right.length) return false;
   let difference = 0;

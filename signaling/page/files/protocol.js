@@ -1,24 +1,24 @@
-// What the two ends of a transfer say to each other, version 1: reading and writing it. No I/O.
+// Codec of the file transfer protocol, version 1: validation, encoding, limits. No I/O.
 
 import { TransferError, violation } from "./errors.js";
 
-/** Bytes that may be sent and not acknowledged. */
+/** Bytes that may be sent without being acknowledged. */
 export const WINDOW = 4 * 1024 * 1024;
-/** What a file counts in the window until it is done, beside its bytes. */
+/** Bytes that a file counts in the window until it is done, in addition to its data. */
 export const FILE_COST = 4096;
-/** The largest data message, in bytes, header included; smaller if the other side takes less. */
+/** The largest data message, in bytes, including its header; less if the remote peer takes less. */
 export const BLOCK = 64 * 1024;
-/** Bytes of a file after which the receiver acknowledges. */
+/** Bytes of a file after which the receiver acknowledges them. */
 export const ACK_EVERY = 256 * 1024;
 /** Index of the file in 32 bits, and offset of the data in it in 64, both big-endian. */
 export const HEADER = 12;
 export const MOST_ENTRIES = 100_000;
 /** Bytes of the paths of all entries in UTF-8, with `ENTRY_COST` for each. */
 export const MOST_OFFERED = 16 * 1024 * 1024;
-/** Bytes that an entry counts in an offer beside its path. */
+/** Bytes that an entry counts in an offer in addition to its path. */
 export const ENTRY_COST = 64;
 
-/** Characters of entries in one message, about. */
+/** Characters of the entries in one message, approximately. */
 const BATCH = 24 * 1024;
 /** Bytes of a message; of text in UTF-8. */
 const MESSAGE_LIMIT = 256 * 1024;
@@ -30,7 +30,7 @@ const LAST_TIME_MS = Number(2n ** 62n / 1_000_000n);
 const isInteger = (value, most) => Number.isInteger(value) && value >= 0 && value <= most;
 const isIndex = (value) => isInteger(value, MOST_ENTRIES - 1);
 const isLength = (value) => isInteger(value, 2 ** 53 - 1);
-/** Bytes of a text in UTF-8, in which a character of JavaScript takes three at most. */
+/** Bytes of a text in UTF-8; each UTF-16 code unit takes at most three. */
 export const bytesOf = (text) => new TextEncoder().encode(text).length;
 const hasBytes = (text, most) =>
   text.length <= most && (text.length * 3 <= most || bytesOf(text) <= most);
@@ -59,7 +59,7 @@ const isListOf = (value, isOne) =>
 const isFailed = ({ code, detail, path }) =>
   isText(code, 64) && (isAbsent(detail) || isText(detail, 1000)) && (isAbsent(path) || isText(path, 4096));
 
-/** For each message who may say it, and whether its fields are what they must be. */
+/** The messages of each side, with the validation of their fields. */
 const FROM_SENDER = {
   entries: ({ entries }) => isListOf(entries, isEntry),
   offer: ({ count, size }) => isInteger(count, MOST_ENTRIES) && isLength(size),
@@ -79,9 +79,9 @@ const FROM_RECEIVER = {
 };
 
 /**
- * @param {string|ArrayBuffer} message what a sender sent
+ * @param {string|ArrayBuffer} message a message from a sender
  * @returns {object} with a `type`; that of data is "data", with `index`, `offset` and `data`
- * @throws {TransferError} it is no message of this protocol
+ * @throws {TransferError} the message is invalid
  */
 export function decodeFromSender(message) {
   if (typeof message === "string") return decode(message, FROM_SENDER);
@@ -95,9 +95,9 @@ export function decodeFromSender(message) {
 }
 
 /**
- * @param {string|ArrayBuffer} message what a receiver sent
+ * @param {string|ArrayBuffer} message a message from a receiver
  * @returns {object} with a `type`
- * @throws {TransferError} it is no message of this protocol
+ * @throws {TransferError} the message is invalid
  */
 export function decodeFromReceiver(message) {
   if (typeof message !== "string") throw violation("a receiver sends no data");
@@ -116,7 +116,7 @@ function decode(text, known) {
   return message;
 }
 
-/** @returns {string|Uint8Array} a message as it goes over the channel */
+/** @returns {string|Uint8Array} the encoded message */
 export function encode(message) {
   if (message.type === "entries") {
     return `{"type":"entries","entries":[${message.entries.map(encodeEntry).join(",")}]}`;
@@ -132,15 +132,15 @@ export function encode(message) {
   return bytes;
 }
 
-/** Nanoseconds do not fit into a number here, so a file's time is kept in milliseconds. */
+/** Encode an entry. Nanoseconds exceed the exact integers of JavaScript, hence the BigInt. */
 function encodeEntry({ path, size, lastModified }) {
   const entry = JSON.stringify({ path: path.toWellFormed?.() ?? path, size });
-  // Times before 1823 and after 2116 cannot be said.
+  // The protocol has no times before 1823 and after 2116.
   if (lastModified === undefined || Math.abs(lastModified) > LAST_TIME_MS) return entry;
   return `${entry.slice(0, -1)},"mtime":${BigInt(lastModified) * 1_000_000n}}`;
 }
 
-/** @returns {object[]} entries in messages of a moderate size */
+/** @returns {object[]} messages with the entries, each of about `BATCH` characters */
 export function batches(entries) {
   const found = [];
   let batch = [];
@@ -157,12 +157,12 @@ export function batches(entries) {
   return found;
 }
 
-/** The message that tells the other side of an error on this one. */
+/** The message for an error of this side. */
 export function failedMessage({ code, detail, path }) {
   return { type: "failed", code, detail: detail.slice(0, 1000), path: path.slice(0, 4096) };
 }
 
-/** What a `failed` of the other side is here. */
+/** The error for a `failed` message of the remote peer. */
 export function errorOf({ code, detail, path }) {
   return new TransferError("failed", detail ?? "", { code, path: path ?? "", here: false });
 }

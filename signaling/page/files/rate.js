@@ -1,19 +1,19 @@
-// How fast a transfer is, and how long it will take. No I/O: time comes in.
+// The rate of a transfer, and sizes and times as text. No I/O: time is passed in.
 
-/** Milliseconds over which the rate is taken. */
+/** Milliseconds over which the rate is averaged. */
 const SPAN_MS = 5000;
 
 export class Rate {
   #seen = [];
 
-  /** @param {number} bytes so far @param {number} now milliseconds on a clock that does not jump */
+  /** @param {number} bytes so far @param {number} now milliseconds on a monotonic clock */
   add(bytes, now) {
     this.#seen.push({ bytes, now });
-    // One of before the span is kept, to have all of the span.
+    // One sample before the span is kept, so that the samples cover the whole span.
     while (this.#seen.length > 2 && this.#seen[1].now < now - SPAN_MS) this.#seen.shift();
   }
 
-  /** Bytes a second, or null while that cannot be told. */
+  /** Bytes per second, or null while there are too few samples. */
   get perSecond() {
     const [first] = this.#seen;
     const last = this.#seen.at(-1);
@@ -24,7 +24,7 @@ export class Rate {
 
 const UNITS = ["bytes", "kB", "MB", "GB", "TB"];
 
-/** A size as a person reads it, such as "1.5 MB". */
+/** A size as text, such as "1.5 MB". */
 export function sizeWords(bytes) {
   let amount = bytes;
   let unit = 0;
@@ -33,7 +33,7 @@ export function sizeWords(bytes) {
   return `${amount.toFixed(amount < 9.95 ? 1 : 0)} ${UNITS[unit]}`;
 }
 
-/** Some time as a person reads it, such as "2 min 10 s". */
+/** A duration as text, such as "2 min 10 s". */
 export function timeWords(seconds) {
   if (seconds < 1) return "less than a second";
   const all = Math.round(seconds);

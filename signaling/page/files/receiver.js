@@ -1,7 +1,7 @@
-// The receiving side of a transfer as a state machine. No I/O.
+// State machine of the receiver of a file transfer. No I/O.
 //
-// Feed `receive()` what the sender says, and do what it returns in this order, each after the one
-// before it is done. What is written is told by `written()`, so that nothing is acknowledged before.
+// Pass the messages of the sender to `receive()`, and carry out the returned steps in order. Report
+// each write with `written()`: bytes are acknowledged only after they are written.
 
 import { TransferError, violation } from "./errors.js";
 import {
@@ -29,18 +29,18 @@ export class Receiver {
 
   /** `listening`, `offered`, `receiving`, `finished` or `failed`. */
   state = "listening";
-  /** Why it failed. */
+  /** The reason of the failure. */
   error = null;
-  /** What is offered, complete in state `offered` and after. */
+  /** The offered entries; complete from state `offered` on. */
   entries = [];
-  /** Bytes that are written, with what was kept from before. */
+  /** Bytes that are written, including those kept from an earlier attempt. */
   writtenBytes = 0;
-  /** Bytes of these that were kept from before. */
+  /** Those of the bytes that were kept from an earlier attempt. */
   resumed = 0;
-  /** The file that is being received, or that was last. */
+  /** The index of the file that is being received, or was received last. */
   index = 0;
 
-  /** Bytes of all files, or null if one is a stream whose end is not known. */
+  /** Bytes of all files, or null if one is a stream of unknown size. */
   get size() {
     const files = this.entries.filter(({ folder }) => !folder);
     return files.some(({ size }) => size === undefined || size === null) ? null : this.#knownSize;
@@ -51,10 +51,10 @@ export class Receiver {
   }
 
   /**
-   * Want the files.
+   * Accept the files.
    *
-   * @param {{index: number, size: number, hash: string}[]} kept what of them is there already
-   * @returns {object[]} what to do
+   * @param {{index: number, size: number, hash: string}[]} kept parts of earlier attempts
+   * @returns {object[]} the steps to carry out, as `receive()`
    */
   accept(kept) {
     if (this.state !== "offered") return [];
@@ -68,14 +68,14 @@ export class Receiver {
     return [...told, say({ type: "accept" })];
   }
 
-  /** Do not want the files; return what to do. */
+  /** Decline the files; return the steps. */
   decline(reason) {
     if (this.state !== "offered") return [];
     this.state = "failed";
     return [say({ type: "decline", reason })];
   }
 
-  /** Note that the open file is written up to an offset; return what to do. */
+  /** Record that the open file is written up to an offset; return the steps. */
   written(index, offset) {
     this.writtenBytes += offset - this.#written;
     this.#written = offset;
@@ -84,18 +84,18 @@ export class Receiver {
     return [say({ type: "ack", index, offset })];
   }
 
-  /** Note that a file is verified and in its place; return what to do. */
+  /** Record that a file is verified and in its place; return the steps. */
   closed(index) {
     return [say({ type: "done", index })];
   }
 
-  /** Note that everything is in its place; return what to do. */
+  /** Record that all files are complete; return the steps. */
   completed() {
     this.state = "finished";
     return [say({ type: "finished" })];
   }
 
-  /** Note that it cannot be completed; return what to do. */
+  /** End the transfer with an error; return the steps. */
   fail(error) {
     if (this.state === "finished" || this.state === "failed") return [];
     this.state = "failed";
@@ -104,12 +104,12 @@ export class Receiver {
   }
 
   /**
-   * Take a message of the sender; one that does not belong there fails the transfer.
+   * Process a message of the sender; one that violates the protocol fails the transfer.
    *
-   * @returns {object[]} what to do: `{do: "say", message}`, `{do: "open", index, offset}`;
+   * @returns {object[]} the steps: `{do: "say", message}`: send it; `{do: "open", index, offset}`;
    *   `{do: "write", index, offset, data}`, then call `written()`; `{do: "close", index, size,
-   *   hash}`: verify it and put it in its place, then call `closed()`; `{do: "complete"}`, then call
-   *   `completed()`
+   *   hash}`: verify the file and move it to its place, then call `closed()`; `{do: "complete"}`,
+   *   then call `completed()`
    */
   receive(message) {
     if (this.state === "finished" || this.state === "failed") return [];
@@ -138,7 +138,7 @@ export class Receiver {
   }
 
   #add(entries) {
-    // What else is in an entry is not kept.
+    // Other fields of an entry are not kept.
     for (const { path, size, folder, mtime } of entries) {
       this.#cost += bytesOf(path) + ENTRY_COST;
       this.entries.push({ path, size, folder, mtime });

@@ -1,4 +1,4 @@
-// Receiving, from the code to the end.
+// The screens and steps of receiving, from the code to the end.
 
 import { Destination, way } from "./destination.js";
 import { TransferError } from "./errors.js";
@@ -7,9 +7,9 @@ import { sizeWords } from "./rate.js";
 import { Offer } from "./transfer.js";
 import { element, show, showList, showMark } from "./view.js";
 
-/** After so long without a sender it is said what may be the matter. */
+/** The time without a sender after which the page shows possible causes. */
 const PATIENCE_MS = 8000;
-/** Files that are saved without a click for each; for more the browser asks. */
+/** The number of files saved without a click; browsers ask the user about further ones. */
 const SAVED_AT_ONCE = 1;
 
 const WAYS = {
@@ -63,7 +63,7 @@ export class ReceiveFlow extends Flow {
     super.close();
   }
 
-  /** Let go of what arrived; downloads that have begun go on. */
+  /** Free the received files; downloads that have begun continue. */
   release() {
     for (const url of this.#urls.splice(0)) URL.revokeObjectURL(url);
   }
@@ -79,7 +79,7 @@ export class ReceiveFlow extends Flow {
   }
 
   async attempt(link) {
-    // A busy sender is asked again and again, which is nothing to be shown.
+    // Repeated requests to a busy sender are not shown.
     if (!this.#isSenderBusy) {
       show("connecting", {
         title: "The sender is here",
@@ -117,7 +117,7 @@ export class ReceiveFlow extends Flow {
     this.succeed();
   }
 
-  /** Let the person decide; it ends early when the sender takes the offer back. */
+  /** Ask the user whether to accept; ends early if the sender withdraws the offer. */
   async #ask(offer) {
     const { promise, resolve, reject } = Promise.withResolvers();
     show("offer", {

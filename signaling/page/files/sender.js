@@ -1,7 +1,8 @@
-// The sending side of a transfer as a state machine. No I/O.
+// State machine of the sender of a file transfer. No I/O.
 //
-// Feed `receive()` what the receiver says, and do what `next()` returns, one after the other, until
-// it returns null: then wait for the next message. It never asks for more than the window allows.
+// Pass the messages of the receiver to `receive()`. Carry out the steps that `next()` returns, one
+// after the other, until it returns null; then wait for the next message. The steps never exceed
+// the window.
 
 import { TransferError, violation } from "./errors.js";
 import { batches, errorOf, failedMessage, FILE_COST, HEADER, WINDOW } from "./protocol.js";
@@ -18,16 +19,16 @@ export class Sender {
 
   /** `offering`, `sending`, `finishing`, `finished` or `failed`. */
   state = "offering";
-  /** Why it failed. */
+  /** The reason of the failure. */
   error = null;
-  /** Bytes that the receiver has, with what it kept from before. */
+  /** Bytes that the receiver has, including those kept from an earlier attempt. */
   acknowledged = 0;
-  /** Bytes of these that were kept from before. */
+  /** Those of the bytes that were kept from an earlier attempt. */
   resumed = 0;
 
   /**
-   * @param {{path: string, size: number, lastModified: number}[]} entries what to send
-   * @param {number} block the largest data message, in bytes
+   * @param {{path: string, size: number, lastModified: number}[]} entries the files to send
+   * @param {number} block the largest data message, in bytes, including its header
    */
   constructor(entries, block) {
     this.entries = entries;
@@ -38,14 +39,14 @@ export class Sender {
     this.#waiting = [...batches(entries), offer].map((message) => ({ do: "say", message }));
   }
 
-  /** The file that is being sent, or that was last. */
+  /** The index of the file that is being sent, or was sent last. */
   get index() {
     return Math.max(this.#nextIndex - 1, 0);
   }
 
   /**
-   * @returns {?object} what to do next: `{do: "say", message}`; `{do: "open", index, kept}`, then
-   *   call `opened()`; `{do: "read", index, size}`, then call `read()`; or null
+   * @returns {?object} the next step: `{do: "say", message}`: send it; `{do: "open", index, kept}`,
+   *   then call `opened()`; `{do: "read", index, size}`, then call `read()`; or null
    */
   next() {
     if (this.#waiting.length > 0) return this.#waiting.shift();
@@ -67,7 +68,7 @@ export class Sender {
     return { do: "read", index: this.#open, size: this.#payload };
   }
 
-  /** Note that a file is open, and whether what the receiver kept of it is right. */
+  /** Record that a file is open, and whether the part that the receiver has kept is valid. */
   opened(index, keptIsRight) {
     this.#isAsked = false;
     if (this.state !== "sending") return;
@@ -80,7 +81,7 @@ export class Sender {
     this.#say({ type: "begin", index, offset: this.#offset });
   }
 
-  /** Note what was read; `digest` is the hash of all of the file at its end, and null before. */
+  /** Record the bytes read; `digest` is the hash of the file at its end, and null before. */
   read(data, digest) {
     this.#isAsked = false;
     if (this.state !== "sending") return;
@@ -96,7 +97,7 @@ export class Sender {
     }
   }
 
-  /** Note that it cannot be completed; the receiver is told if it does not know. */
+  /** End the transfer with an error; the receiver is told if it happened on this side. */
   fail(error) {
     if (this.state === "finished" || this.state === "failed") return;
     this.state = "failed";
@@ -104,7 +105,7 @@ export class Sender {
     this.#waiting = error.here ? [{ do: "say", message: failedMessage(error) }] : [];
   }
 
-  /** Take a message of the receiver; one that does not belong there fails the transfer. */
+  /** Process a message of the receiver; one that violates the protocol fails the transfer. */
   receive(message) {
     if (this.state === "finished" || this.state === "failed") return;
     try {

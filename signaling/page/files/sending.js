@@ -1,4 +1,4 @@
-// Sending, from the code to the end.
+// The screens and steps of sending, from the code to the end.
 
 import { makeCode } from "./code.js";
 import { Flow } from "./flow.js";
@@ -11,7 +11,7 @@ const LOCAL = ["localhost", "127.0.0.1", "[::1]"];
 export class SendFlow extends Flow {
   #files;
 
-  /** @param {{path: string, file: File}[]} files what to send */
+  /** @param {{path: string, file: File}[]} files the files to send */
   constructor(url, code, files, on) {
     super(url, code, "sender", on);
     this.#files = files;
@@ -65,7 +65,7 @@ export class SendFlow extends Flow {
     showList(this.#listed);
   }
 
-  /** Somebody sends under the same code: make another one. */
+  /** Another sender is in the room of this code: make a new code. */
   taken() {
     this.meeting.close();
     this.code = makeCode();
@@ -130,7 +130,7 @@ async function toClipboard(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Without https there is no clipboard but this.
+    // Without https this is the only way to the clipboard.
     const field = document.createElement("textarea");
     field.value = text;
     document.body.append(field);

@@ -1,16 +1,16 @@
-// Hashes and writes files that are received, beside the page.
+// Worker that hashes and writes received files.
 
 import { blake2b } from "../vendor/noble-hashes/blake2.js";
 import { bytesToHex } from "../vendor/noble-hashes/utils.js";
 import { failed } from "./errors.js";
 import { serve } from "./thread.js";
 
-/** Bytes that are written at once. */
+/** Bytes written in one call. */
 const CHUNK = 1024 * 1024;
-/** Bytes after which a blob is made, which the browser keeps outside of the page's memory. */
+/** Bytes of one blob, which the browser can keep outside of the memory of the page. */
 const BLOB = 8 * 1024 * 1024;
 
-/** A place that a person chose, on the disk. */
+/** A file on the disk that the user has chosen. */
 class ChosenFile {
   constructor(handle) {
     this.handle = handle;
@@ -18,7 +18,7 @@ class ChosenFile {
 
   async begin() {
     await this.writable?.abort();
-    // What is written goes to another file, which takes the place of this one when it is closed.
+    // The browser writes to a temporary file, which replaces this one when it is closed.
     this.writable = await this.handle.createWritable();
   }
 
@@ -36,7 +36,7 @@ class ChosenFile {
   }
 }
 
-/** A file in the storage that the browser keeps for the page; it is handed on as a download. */
+/** A file in the origin private file system, which is downloaded in the end. */
 class StoredFile {
   constructor(folder, name) {
     this.folder = folder;
@@ -74,7 +74,7 @@ class StoredFile {
   }
 }
 
-/** Blobs, where the browser has nothing better for this page. */
+/** Blobs, for browsers without other storage for this page. */
 class HeldFile {
   begin() {
     this.blobs = [];
@@ -132,17 +132,17 @@ async function begin() {
 
 serve(
   {
-    /** Begin a file: `handle` of one, or `folder` and `name`, or nothing. */
+    /** Open a file: by its `handle`, by `folder` and `name`, or as blobs. */
     async open({ handle, folder, name }) {
       if (handle) file = new ChosenFile(handle);
       else file = folder ? new StoredFile(folder, name) : new HeldFile();
       await begin();
     },
 
-    /** Begin the same file again. */
+    /** Start the same file again from its beginning. */
     restart: begin,
 
-    /** Take data; answer up to where all is written. */
+    /** Append data; return the offset up to which the file is written. */
     async write({ data }) {
       hash.update(data);
       pending.push(data);
@@ -150,16 +150,16 @@ serve(
       return size - written >= CHUNK ? flush() : written;
     },
 
-    /** Write what waits; answer up to where all is written. */
+    /** Write all pending data; return the offset up to which the file is written. */
     flush,
 
-    /** Answer what there is of the file that is open. */
+    /** Return the size and hash of the data of the open file. */
     async part() {
       await flush();
       return { size, hash: digest() };
     },
 
-    /** Verify the file and put it in its place; answer it, if it is not there already. */
+    /** Verify and complete the file; return it if it still has to be downloaded. */
     async finish(right) {
       await flush();
       if (size !== right.size || digest() !== right.hash) {
@@ -172,7 +172,7 @@ serve(
       return whole;
     },
 
-    /** Remove what there is of the file that is open. */
+    /** Remove the open file. */
     async discard() {
       await file?.discard();
       file = null;

@@ -1,11 +1,11 @@
-// Reads and hashes files that are sent, beside the page.
+// Worker that reads and hashes files that are sent.
 
 import { blake2b } from "../vendor/noble-hashes/blake2.js";
 import { bytesToHex } from "../vendor/noble-hashes/utils.js";
 import { failed } from "./errors.js";
 import { serve } from "./thread.js";
 
-/** Bytes that are read at once; the page cuts them into messages. */
+/** Bytes read in one call; the page divides them into messages. */
 const CHUNK = 1024 * 1024;
 
 let file = null;
@@ -28,7 +28,7 @@ async function next(most) {
 
 serve(
   {
-    /** Open a file; answer whether `kept`, if there is any, is its beginning. */
+    /** Open a file; return whether `kept`, if there is any, is its beginning. */
     async open(argument) {
       file = argument.file;
       begin();
@@ -40,7 +40,7 @@ serve(
       return false;
     },
 
-    /** Read on; `digest` is the hash of the file when these are its last bytes, and null before. */
+    /** Read the next bytes; `digest` is the hash of the file at its end, and null before. */
     async read() {
       const data = await next(CHUNK);
       const digest = offset === file.size ? bytesToHex(hash.digest()) : null;

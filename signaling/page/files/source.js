@@ -1,4 +1,4 @@
-// A file that is sent: read ahead in a worker, and cut into messages here.
+// A file that is being sent: read ahead in a worker, and divided into messages here.
 
 import { Thread } from "./thread.js";
 
@@ -10,11 +10,11 @@ export class Source {
   #digest = null;
 
   /**
-   * Begin a file.
+   * Open a file.
    *
    * @param {File} file
-   * @param {?{size: number, hash: string}} kept what the receiver has of it
-   * @returns {Promise<boolean>} whether that is right, so that it goes on after it
+   * @param {?{size: number, hash: string}} kept the part that the receiver has kept
+   * @returns {Promise<boolean>} whether that part is valid; reading then continues after it
    */
   async open(file, kept) {
     const isRight = await this.#thread.call("open", { file, kept });
@@ -26,8 +26,9 @@ export class Source {
   }
 
   /**
-   * @param {number} size bytes at most
-   * @returns {Promise<{data: Uint8Array, digest: ?string}>} the hash when these are the last bytes
+   * @param {number} size the largest number of bytes
+   * @returns {Promise<{data: Uint8Array, digest: ?string}>} `digest` is the hash of the file if
+   *   these are its last bytes
    */
   async read(size) {
     if (this.#at === this.#chunk.length) {
@@ -48,6 +49,6 @@ export class Source {
 
   #readAhead() {
     this.#ahead = this.#thread.call("read");
-    this.#ahead.catch(() => {}); // read() raises it
+    this.#ahead.catch(() => {}); // read() throws it
   }
 }

@@ -1,13 +1,13 @@
-// The files that a person chose or dropped, folders included, as a list.
+// Lists the files that the user has chosen or dropped, including those in folders.
 
-/** @returns {{path: string, file: File}[]} what was chosen with a button */
+/** @returns {{path: string, file: File}[]} the files chosen with a button */
 export function chosenFiles(list) {
   return distinct([...list].map((file) => ({ path: file.webkitRelativePath || file.name, file })));
 }
 
-/** @returns {Promise<{path: string, file: File}[]>} what was dropped */
+/** @returns {Promise<{path: string, file: File}[]>} the dropped files */
 export async function droppedFiles(transfer) {
-  // What was dropped is there to be asked for at once, and not any more later.
+  // The dropped items are only available synchronously.
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (entries.length === 0) return chosenFiles(transfer.files);
   const found = [];
@@ -30,7 +30,7 @@ async function gather(entry, folder, found) {
   }
 }
 
-/** Files of two folders may have the same name. */
+/** Number equal paths: files of two folders may have the same name. */
 function distinct(files) {
   const used = new Set();
   return files.map(({ path, file }) => {

@@ -1,4 +1,4 @@
-// The page's own storage, which the browser keeps: a folder for this tab, removed when it is gone.
+// The origin private file system: a folder for this tab, removed after the tab was closed.
 
 const ROOT = "icefloe-files";
 
@@ -9,16 +9,16 @@ export class Storage {
     this.folder = folder;
   }
 
-  /** Whether the browser has such a storage for this page. */
+  /** Whether the browser supports it for this page. */
   static get isThere() {
     return typeof navigator.storage?.getDirectory === "function" && "locks" in navigator;
   }
 
-  /** Make a folder for this tab. */
+  /** Create a folder for this tab. */
   static async open() {
     const root = await rootFolder();
     const name = `${ROOT}-${crypto.randomUUID()}`;
-    // Held until the tab is gone, which is how others know.
+    // The lock is held until the tab is closed, which shows other tabs that it is still open.
     const { promise: isHeld, resolve } = Promise.withResolvers();
     navigator.locks.request(name, () => {
       resolve();
@@ -28,7 +28,7 @@ export class Storage {
     return new Storage(await root.getDirectoryHandle(name, { create: true }));
   }
 
-  /** Remove what tabs have left that are gone. */
+  /** Remove the folders of closed tabs. */
   static async clean() {
     if (!Storage.isThere) return;
     const root = await rootFolder();

@@ -1,14 +1,14 @@
-// A worker that does one thing at a time, in order, and answers.
+// Calls to a worker, which processes them one at a time, in order.
 
 import { TransferError } from "./errors.js";
 
-/** The page's end. */
+/** The side of the page. */
 export class Thread {
   #worker;
   #calls = new Map();
   #number = 0;
 
-  /** @param {string} module of the worker, beside this file */
+  /** @param {string} module the module of the worker, relative to this file */
   constructor(module) {
     this.#worker = new Worker(new URL(module, import.meta.url), { type: "module" });
     this.#worker.onmessage = ({ data }) => this.#answered(data);
@@ -16,11 +16,11 @@ export class Thread {
   }
 
   /**
-   * @param {string} name what to do
-   * @param {object} argument what with
-   * @param {Transferable[]} transfer what of it is given away
-   * @returns {Promise} of the answer
-   * @throws {TransferError} as the worker raised it
+   * @param {string} name the name of the handler
+   * @param {object} argument its argument
+   * @param {Transferable[]} transfer the objects in the argument that are transferred
+   * @returns {Promise} the result of the handler
+   * @throws {TransferError} the error of the handler
    */
   call(name, argument = {}, transfer = []) {
     this.#number += 1;
@@ -51,11 +51,11 @@ export class Thread {
 }
 
 /**
- * The worker's end.
+ * The side of the worker.
  *
- * @param {Object<string, Function>} handlers by name; each gets the argument, and returns the answer,
- *   or `[answer, transfer]` to give a part of it away
- * @param {(error: Error) => TransferError} translate what a handler raised
+ * @param {Object<string, Function>} handlers by name; each gets the argument and returns the
+ *   result, or `[result, transfer]` to transfer objects in it
+ * @param {(error: Error) => TransferError} translate converts other errors of handlers
  */
 export function serve(handlers, translate) {
   let last = Promise.resolve();

@@ -1,4 +1,4 @@
-// A transfer over a channel: the state machines, the disk and the channel put together.
+// Transfers over a data channel: runs the state machines, the workers and the channel.
 
 import { failed, TransferError, violation } from "./errors.js";
 import { BLOCK, decodeFromReceiver, decodeFromSender, encode } from "./protocol.js";
@@ -7,15 +7,15 @@ import { Sender } from "./sender.js";
 import { Source } from "./source.js";
 
 /**
- * Send files over a channel of their own, and close it.
+ * Send files over a channel of their own, and close the channel.
  *
- * @param {Channel} channel opened for this
+ * @param {Channel} channel the channel, opened for this transfer
  * @param {{path: string, file: File}[]} files
- * @param {number} limit bytes of a message that the other side takes
- * @param {AbortSignal} signal stops it; the receiver is told
- * @param {(machine: Sender) => void} onprogress called when it has begun, and whenever the receiver
- *   has acknowledged more
- * @throws {TransferError} `declined`, `failed`, or `broken`: send again to go on
+ * @param {number} limit the largest message that the remote peer accepts, in bytes
+ * @param {AbortSignal} signal stops the transfer; the receiver is told
+ * @param {(machine: Sender) => void} onprogress called when the transfer has begun, and whenever
+ *   the receiver has acknowledged more
+ * @throws {TransferError} `declined`, `failed`, or `broken`: send again to continue
  */
 export async function sendFiles(channel, files, limit, signal, onprogress) {
   const entries = files.map(({ path, file }) => {
@@ -43,7 +43,7 @@ export async function sendFiles(channel, files, limit, signal, onprogress) {
       else if (step === null && channel.hasEnded) throw machine.error ?? broken();
     }
   } catch (error) {
-    // The receiver's last words may say why.
+    // The last message from the receiver may have the reason.
     while (channel.hasMore) read(channel, machine);
     throw machine.error ?? error;
   } finally {
@@ -55,7 +55,7 @@ export async function sendFiles(channel, files, limit, signal, onprogress) {
 
 function read(channel, machine) {
   try {
-    // There is one: it does not wait.
+    // A message is there, so take() does not wait.
     machine.receive(decodeFromReceiver(channel.take()));
   } catch (error) {
     if (!(error instanceof TransferError)) throw error;
@@ -92,12 +92,12 @@ function broken() {
   return new TransferError("broken", "The connection ended.");
 }
 
-/** Files that the other side wants to send. */
+/** Files that the remote peer wants to send. */
 export class Offer {
   #channel;
   #machine;
   #isAnswered = false;
-  /** The file of which something may wait to be written. */
+  /** The index of a file with data that may not be written yet, or null. */
   #unwritten = null;
 
   constructor(channel, machine) {
@@ -108,9 +108,9 @@ export class Offer {
   }
 
   /**
-   * Read an offer from a channel that the other side opened for it.
+   * Receive an offer over a channel that the remote peer opened for it.
    *
-   * @throws {TransferError} it is none, which the sender is told, or the connection ended before
+   * @throws {TransferError} the offer is invalid, which the sender is told, or the connection ended
    */
   static async read(channel) {
     const machine = new Receiver();
@@ -138,14 +138,14 @@ export class Offer {
     await this.#channel.close();
   }
 
-  /** Say why the files cannot be taken. */
+  /** Tell the sender why the files cannot be received. */
   async fail(error) {
     this.#isAnswered = true;
     await this.#run(this.#machine.fail(error), null, () => {});
     await this.#channel.close();
   }
 
-  /** Wait until the sender has thought better of it, or is gone; for while nobody has answered. */
+  /** Wait until the sender withdraws the offer or is gone; before the offer is answered. */
   async withdrawn() {
     await this.#channel.readable();
     if (this.#isAnswered) return;
@@ -156,10 +156,10 @@ export class Offer {
   /**
    * Receive the files.
    *
-   * @param {Destination} destination where to
-   * @param {AbortSignal} signal stops it; the sender is told
-   * @param {(machine: Receiver) => void} onprogress called whenever more is written
-   * @throws {TransferError} `failed`, or `broken`: what arrived can be gone on with
+   * @param {Destination} destination the destination of the files
+   * @param {AbortSignal} signal stops the transfer; the sender is told
+   * @param {(machine: Receiver) => void} onprogress called whenever more bytes are written
+   * @throws {TransferError} `failed`, or `broken`: the transfer can be resumed
    */
   async accept(destination, signal, onprogress) {
     this.#isAnswered = true;

@@ -1,12 +1,12 @@
-// Does what others ask for one at a time, in the order in which they asked.
+// A work queue with at most one item per participant.
 
 /**
- * Each piece of work is a task of its own, so that the page stays alive between them. There is one
- * for each participant at most, and a room has few, so that nobody waits for long.
+ * Each item runs in a task of its own, so that the page stays responsive. There is at most one item
+ * per participant and a room has few, so that no item waits for long.
  */
 export class Turns {
   #waiting = new Map();
-  // Timers of a page that is not looked at come once a second.
+  // Not a timer: timers of background pages run only once a second.
   #channel = new MessageChannel();
 
   constructor() {
@@ -14,7 +14,7 @@ export class Turns {
   }
 
   /**
-   * @param {string} id for whom; what waits for the same one is replaced, and keeps its place
+   * @param {string} id the participant; an item of the same participant is replaced in its place
    * @param {Function} work
    */
   add(id, work) {
@@ -22,12 +22,12 @@ export class Turns {
     if (this.#waiting.size === 1) this.#channel.port2.postMessage(null);
   }
 
-  /** Do no longer what waits for somebody. */
+  /** Remove the item of a participant. */
   drop(id) {
     this.#waiting.delete(id);
   }
 
-  /** Do nothing any more. */
+  /** Remove all items and stop. */
   close() {
     this.#waiting.clear();
     this.#channel.port1.close();

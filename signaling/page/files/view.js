@@ -1,15 +1,15 @@
-// What the page shows: one screen at a time, made of the parts that it needs.
+// The screens of the page; one is shown at a time.
 
 import { sizeWords, timeWords } from "./rate.js";
 
-/** Files of a list that are shown; of the others there is the number. */
+/** The number of files shown in a list; the others are only counted. */
 const LISTED_MOST = 200;
 const PARTS = ["mark", "code-part", "progress-part", "detail", "more", "local-hint"];
 const ACTIONS = ["accept", "decline", "save-all", "cancel", "again"];
 
 export const element = (id) => document.getElementById(id);
 
-/** Show where a person chooses what to do. */
+/** Show the start screen. */
 export function showStart(problem = "") {
   document.body.dataset.screen = "start";
   document.title = "Files · icefloe";
@@ -20,9 +20,9 @@ export function showStart(problem = "") {
 }
 
 /**
- * Show how it goes.
+ * Show another screen.
  *
- * @param {string} screen what it is about: "waiting", "connecting", "offer", "progress", "done", "error"
+ * @param {string} screen "waiting", "connecting", "offer", "progress", "done" or "error"
  * @param {{title: string, lead: string, busy?: boolean, actions: string[]}} content
  */
 export function show(screen, { title, lead, busy = false, actions }) {
@@ -48,7 +48,7 @@ export function showMark(icon) {
   element("mark-icon").setAttribute("href", icon);
 }
 
-/** Show the code, and how the other side gets the files with it. */
+/** Show the code, and how to receive with it. */
 export function showCode(code, link, command, isLocal) {
   element("code").textContent = code;
   element("link").textContent = link;
@@ -121,7 +121,7 @@ export function showProgress({ done, total, perSecond, name }) {
   element("now").textContent = name;
 }
 
-/** @param {?{relayed: boolean, local: object}} pair the way that data takes, or null */
+/** @param {?{relayed: boolean, local: object}} pair the selected candidate pair, or null */
 export function showPath(pair) {
   const badge = element("path");
   badge.hidden = pair === null;

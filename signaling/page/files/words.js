@@ -1,4 +1,4 @@
-// What the page says when something went wrong: what it was, and what to do.
+// Error messages for the user: what happened, and what to do about it.
 
 const KINDS = {
   "invalid-code": ({ detail }) => ["That is no code", `${detail} A code looks like 7-amber-falcon.`],
