@@ -114,6 +114,6 @@ def test_every_message_failure_and_limit_is_specified() -> None:
     assert str(protocol.FILE_COST) in DOCUMENT
     assert f"1 to {protocol.MAX_PATH_BYTES} bytes" in DOCUMENT
     assert f"with {protocol.ENTRY_COST} for each entry" in DOCUMENT
-    assert f"in {MAX_ATTEMPTS} of them" in DOCUMENT
+    assert f"in {MAX_ATTEMPTS} exchanges" in DOCUMENT
     assert f"{MAX_PAUSE:.0f} seconds at most" in DOCUMENT
     assert f"until there were {MAX_GUESSES}" in DOCUMENT
