@@ -13,9 +13,6 @@ from griffe import Extension, GriffeLoader, NameResolutionError, Object
 PACKAGES = ("peer", "media", "signaling", "encoding")
 """Packages below ``icefloe`` whose ``__all__`` is documented."""
 
-INHERITING = "icefloe.peer.PeerConnection"
-"""The class whose page has inherited members, too."""
-
 _ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod|obj):`([^`]+)`")
 _LITERAL = re.compile(r"::\n\n((?:    .*\n|\n)*    .*)(?=\n|\Z)")
 
@@ -26,27 +23,28 @@ class Roles(Extension):
     def on_package(self, *, pkg: Any, loader: GriffeLoader, **_: Any) -> None:
         if pkg.path != "icefloe":
             return
-        targets = dict(_targets(pkg))
+        targets = _targets(pkg)
         for each in _objects(pkg):
             if each.docstring is not None:
                 each.docstring.value = rewritten(each.docstring.value, each, targets)
 
 
-def _targets(package: Any) -> Iterator[tuple[str, str]]:
-    """Yield each path that a docstring may use, with the path that has an anchor."""
+def _targets(package: Any) -> dict[str, str]:
+    """Return the path that has an anchor for each path that a docstring may use."""
+    targets: dict[str, str] = {}
     for name in PACKAGES:
         module = package[name]
-        yield module.path, module.path
+        targets[module.path] = module.path
         for export in module.exports or ():
             public = module.members[export]
             paths = {public.path, public.canonical_path}
-            yield from ((path, public.path) for path in paths)
-            if not public.is_class:
-                continue
-            members = public.all_members if public.path == INHERITING else public.members
-            for member in members.values():
+            targets.update((path, public.path) for path in paths)
+            for member in public.all_members.values() if public.is_class else ():
                 if member.has_docstring and not member.name.startswith("_"):
-                    yield from ((f"{p}.{member.name}", f"{public.path}.{member.name}") for p in paths)
+                    anchor = f"{public.path}.{member.name}"
+                    for path in (*(f"{p}.{member.name}" for p in paths), member.canonical_path):
+                        targets.setdefault(path, anchor)
+    return targets
 
 
 def _objects(scope: Any) -> Iterator[Object]:
