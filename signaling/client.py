@@ -1,3 +1,4 @@
+# Longer than 400 lines: one public class; socket, seat and queue have modules.
 """The signaling client: joins a room, sends and receives messages, reconnects and resumes.
 
 When the socket breaks, the client reconnects with exponential backoff and resumes its seat.
@@ -77,9 +78,11 @@ def connect(
         ssl: The TLS context that verifies the certificate of a ``wss://`` server; by default the
             authorities of the system are trusted.
         rename: Whether the server may add a number to the name, as in ``bot-2``, if it is taken.
+
     Returns:
         The client. Entering it raises :exc:`Unreachable` if the server cannot be reached and
         :exc:`JoinRefused` if the server refuses the ``join``.
+
     Raises:
         InvalidUrl: The URL is not a valid WebSocket URL.
         MessageError: The room or the name is not valid.
@@ -175,6 +178,7 @@ class SignalingClient:
 
         Args:
             message: The message; its ``seq`` is set here.
+
         Raises:
             MessageError: The message is invalid, or larger than 64 KiB (256 KiB for a description).
             SendQueueFull: The socket is broken and the queue is full.

@@ -101,8 +101,10 @@ def decode_client(frame: str | bytes) -> ClientMessage:
 
     Args:
         frame: One WebSocket message.
+
     Returns:
         The message; the ``data`` of a :class:`Message` is :class:`msgspec.Raw`.
+
     Raises:
         MessageError: The message is invalid; ``code`` is ``bad-message`` or ``version``.
     """
@@ -126,6 +128,7 @@ def decode_server(frame: str | bytes) -> ServerMessage:
 
     Args:
         frame: One WebSocket message.
+
     Raises:
         MessageError: The message is invalid.
     """
@@ -153,6 +156,7 @@ def encode_client(message: ClientMessage) -> bytes:
 
     Returns:
         JSON in UTF-8 that :func:`decode_client` accepts.
+
     Raises:
         MessageError: A field or the application's data cannot be sent; the error names it.
     """

@@ -155,6 +155,7 @@ class Membership:
         Args:
             joined: The answer to the resume.
             now: Seconds on a monotonic clock.
+
         Returns:
             The changes in the room since the old socket broke, and the messages to write to the new
             socket at once; ``None`` if the server lacks a message that is no longer kept.

@@ -159,6 +159,7 @@ class Outbox:
                 number messages: then it gets those that wait, and those lost with the old socket
                 are not sent again.
             now: Seconds on a monotonic clock.
+
         Returns:
             The messages, in order; ``None`` if a message that the receiver lacks is no longer kept,
             or if ``ack`` names a message that was never sent.

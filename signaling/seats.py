@@ -89,7 +89,7 @@ class Room:
         return next((seat for seat in self.seats.values() if seat.name == name), None)
 
     def free_name(self, name: str) -> str:
-        """Return the name if it is free, or else the first free one of ``name-2``, ``name-3``…"""
+        """Return the name, or the first free one of ``name-2``, ``name-3`` etc., if it is taken."""
         taken = {seat.name for seat in self.seats.values()}
         numbers = (f"-{number}" for number in itertools.count(2))
         numbered = (f"{name[: _NAME_LIMIT - len(end)]}{end}" for end in numbers)

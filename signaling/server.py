@@ -66,6 +66,7 @@ def serve(
         configuration: The settings of the server.
         ssl: The TLS context with the certificate; without it the server speaks ``ws://`` and
             ``http://``.
+
     Returns:
         The server. Entering it raises :exc:`ListenFailed` if the server cannot listen on the port.
     """

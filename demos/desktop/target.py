@@ -58,7 +58,7 @@ class InputTarget(Protocol):
         """Release the key that was pressed with this code."""
 
     def type(self, text: str) -> None:
-        """Type characters; ``\\n`` is Enter and ``\\t`` is Tab."""
+        r"""Type characters; ``\n`` is Enter and ``\t`` is Tab."""
 
     def close(self) -> None:
         """Restore the layout and disconnect. Further calls have no effect."""

@@ -48,8 +48,11 @@ class DerivedTrack(MediaStreamTrack):
 
     @property
     def enabled(self) -> bool:
-        """False if the track is muted: black pictures and silence are sent (W3C mediacapture-main
-        section 4.3.1). It is also false if the source has ``enabled`` set to false."""
+        """False if the track is muted (W3C mediacapture-main section 4.3.1).
+
+        Black pictures and silence are sent then. It is also false if the source has ``enabled`` set
+        to false.
+        """
         return self._enabled and bool(getattr(self._derived_from, "enabled", True))
 
     @enabled.setter

@@ -45,8 +45,10 @@ class QueuedAudio:
 
     @property
     def cleared(self) -> bool:
-        """True if a part of it will never be played: the queue was cleared, the track has ended, or
-        its reader has left."""
+        """True if a part of it will never be played.
+
+        The queue was cleared, the track has ended, or its reader has left.
+        """
         return self._cleared
 
     @property

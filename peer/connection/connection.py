@@ -1,3 +1,4 @@
+# Longer than 400 lines: the interface of W3C in one class, most of it docstrings.
 """``PeerConnection``: aiortc's ``RTCPeerConnection`` with the parts of W3C webrtc-pc that it lacks.
 
 The class is the interface of W3C, most of it documentation. Its collaborators own their state:

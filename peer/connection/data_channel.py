@@ -1,3 +1,4 @@
+# Longer than 400 lines: one public class over one queue each way, half of it docstrings.
 """Data channels that wait for room before they send, and are read with ``async for``."""
 
 import asyncio

@@ -107,7 +107,6 @@ def arrange(
         TransferFailed: There are more than :data:`MAX_ENTRIES` folders, including the parents of
             the entries.
     """
-
     made = 0
 
     def place_in(folder: _Folder, name: str) -> tuple[str, ...]:

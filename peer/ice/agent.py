@@ -1,3 +1,4 @@
+# Longer than 400 lines: the one object that aiortc and the connection see of ICE.
 """The ICE agent, with ICE restarts (RFC 8445 section 9); replaces aiortc's ``aioice.Connection``.
 
 The agent is a facade over *generations*, each with its own credentials, candidates and checks. The

@@ -1,3 +1,4 @@
+# Longer than 400 lines: one public class, half of it docstrings.
 """``RemotePeer``: one other participant, and the connection to it."""
 
 import asyncio
@@ -355,8 +356,10 @@ class RemotePeer:
 
     @property
     def path(self) -> str | None:
-        """The path in words: ``host/udp -> srflx/udp, rtt 12 ms, direct``; ``None`` before it is
-        known."""
+        """The path in words; ``None`` before it is known.
+
+        For example ``host/udp -> srflx/udp, rtt 12 ms, direct``.
+        """
         pair = self.connection.selectedCandidatePair
         return str(pair) if pair is not None else None
 

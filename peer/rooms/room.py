@@ -1,3 +1,4 @@
+# Longer than 400 lines: one public class and its pump of signaling messages.
 """``join()`` and ``Room``: everybody in a room, connected with everybody else."""
 
 import asyncio

@@ -28,10 +28,10 @@ _JOINERS = frozenset("\u200c\u200d")
 
 
 def printable(text: object, limit: int = LIMIT) -> str:
-    """Return untrusted text on one line, with unprintable characters escaped.
+    r"""Return untrusted text on one line, with unprintable characters escaped.
 
     Control characters, escape sequences, bidirectional formatting characters, line and paragraph
-    separators, lone surrogates, private and unassigned characters become ``\\x1b``, ``\\u202e`` and
+    separators, lone surrogates, private and unassigned characters become ``\x1b``, ``\u202e`` and
     so on, as in Python literals; a backslash is not escaped.
 
     Args:

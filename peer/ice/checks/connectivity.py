@@ -1,3 +1,4 @@
+# Longer than 400 lines: one state machine over one check list.
 """Connectivity checks of one ICE generation, as a state machine without I/O.
 
 RFC 8445 sections 6.1.4 to 8, with nomination and consent freshness (RFC 7675). The caller passes in

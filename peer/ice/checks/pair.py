@@ -133,8 +133,7 @@ class Pair:
 
     @property
     def kind(self) -> str:
-        """The candidate types, such as ``srflx -> relay``, for logs that must not show
-        addresses."""
+        """The candidate types, such as ``srflx -> relay``, for logs without addresses."""
         return f"{self.valid_local.type} -> {self.remote.candidate.type}"
 
     def record_response(self, now: float, round_trip_time: float | None) -> None:

@@ -320,8 +320,13 @@ class RelayTransport(asyncio.DatagramTransport):
     # --- accessors and helpers
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return ``sockname`` (the relayed address), ``related_address`` (the server-reflexive
-        address) or ``local_address`` (of the socket to the server)."""
+        """Return an address of the allocation.
+
+        Args:
+            name: ``sockname`` for the relayed address, ``related_address`` for the server-reflexive
+                one, ``local_address`` for that of the socket to the server.
+            default: The result for other names.
+        """
         if name == "local_address":
             return self._link.local_address if self._link is not None else default
         allocated = self._allocated

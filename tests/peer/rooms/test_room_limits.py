@@ -13,7 +13,7 @@ from aiortc import RTCIceServer
 from websockets.asyncio.server import ServerConnection, serve as serve_raw
 
 from icefloe.peer import PeerConnection, join
-from icefloe.peer.connection import negotiator, restart
+from icefloe.peer.connection import ice_restart, negotiator
 from icefloe.peer.ice.server_urls import parse_servers
 from icefloe.peer.rooms import room
 from icefloe.peer.rooms.signaler import MOST_SERVERS, usable_servers
@@ -59,8 +59,8 @@ async def test_one_that_floods_signaling_does_not_hold_up_the_others(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(negotiator, "INBOX", 4)
-    monkeypatch.setattr(restart, "RESTARTS_AT_ONCE", 1)
-    monkeypatch.setattr(restart, "RESTARTS_A_SECOND", 0.001)  # the second one waits for long
+    monkeypatch.setattr(ice_restart, "RESTARTS_AT_ONCE", 1)
+    monkeypatch.setattr(ice_restart, "RESTARTS_A_SECOND", 0.001)  # the second one waits for long
     async with (
         serve(port=0) as server,
         join(server.url, room="r", name="victim") as victims,
