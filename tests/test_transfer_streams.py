@@ -204,4 +204,4 @@ async def test_a_user_whose_home_cannot_be_written_to(file: Path) -> None:
         _, err = await sender.communicate()
     assert sender.returncode == 11
     lines = err.decode().splitlines()
-    assert ["cannot be gone on with later" in line for line in lines] == [True, False]
+    assert ["cannot be resumed later" in line for line in lines] == [True, False]

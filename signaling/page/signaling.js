@@ -42,9 +42,9 @@ export class Signaling {
    * @param {URL} url the WebSocket URL
    * @param {{room: string, name: string, token: ?string}} join the fields of the `join` message
    * @param {{joined: Function, message: Function, state: Function, refused: Function}} on
-   *   callbacks: `joined(message)` after each join or resume; `message(message)` for all other messages;
-   *   `state("connecting"|"unreachable"|"joined"|"reconnecting"|"closed")`; `refused(error)` once,
-   *   when the server refuses for good.
+   *   callbacks: `joined(message)` after each join or resume; `message(message)` for all other
+   *   messages; `state("connecting"|"unreachable"|"joined"|"reconnecting"|"closed")`;
+   *   `refused(error)` once, when the server refuses for good.
    */
   constructor(url, join, on) {
     this.#url = url;

@@ -1,8 +1,8 @@
 // The connection with the peer that has the code: an RTCPeerConnection with authenticated
 // descriptions.
 //
-// Negotiation is the "perfect negotiation" of W3C webrtc-pc, section 10.7: the sender is polite, and
-// the receiver makes the first offer.
+// Negotiation is the "perfect negotiation" of W3C webrtc-pc, section 10.7: the sender is polite,
+// and the receiver makes the first offer.
 
 import { selectedPair } from "../stats.js";
 import { Channel } from "./channel.js";

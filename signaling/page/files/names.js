@@ -46,8 +46,8 @@ function shortened(name) {
  * @param {{path: string, folder?: boolean}[]} entries the offered entries
  * @param {Set<string>} taken names that exist already, as keys of `keyOf`
  * @returns {string[][]} for each entry the components of its path relative to the folder
- * @throws {TransferError} `unsafe-name`: a path is absolute, contains `..`, or is nested too deeply;
- *   `protocol`: there are too many folders
+ * @throws {TransferError} `unsafe-name`: a path is absolute, contains `..`, or is nested too
+ *   deeply; `protocol`: there are too many folders
  */
 export function arrange(entries, taken = new Set()) {
   const top = new Folder([]);

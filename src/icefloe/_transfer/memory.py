@@ -26,7 +26,7 @@ class Memory:
         try:
             self._path = cache_folder() / "sends" / f"{name}.json"
         except RuntimeError as error:  # the user has no home folder
-            show_message(f"this transfer cannot be gone on with later: {error}")
+            show_message(f"this transfer cannot be resumed later: {error}")
 
     def load(self) -> tuple[Code, int] | None:
         """Return the stored code and port, or ``None`` if there are none."""
@@ -47,7 +47,7 @@ class Memory:
             self._path.touch(mode=0o600)
             self._path.write_text(json.dumps({"code": str(code), "port": port}), encoding="utf-8")
         except OSError as error:
-            show_message(f"this transfer cannot be gone on with later: {error}")
+            show_message(f"this transfer cannot be resumed later: {error}")
 
     def clear(self) -> None:
         """Delete the stored code and port: a code is valid for one transfer only."""
