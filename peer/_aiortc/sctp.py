@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCSctpTransport
+from aiortc import InvalidStateError, RTCDataChannel, RTCDataChannelParameters, RTCSctpTransport
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 
 from ..sctp.admission import MOST_CHANNELS
@@ -34,6 +34,17 @@ class CountedChannel(RTCDataChannel):
     reader: Callable[[str | bytes], None] | None = None
     """Takes each message before those who listen: to emit costs as much as all that a small message
     needs beside."""
+
+    def send_encoded(self, data: bytes, *, is_text: bool) -> None:
+        """Send a message whose text, if it is one, is encoded already.
+
+        Raises:
+            InvalidStateError: The channel is not open.
+        """
+        if self.readyState != "open":
+            raise InvalidStateError
+        assert isinstance(self.transport, SctpTransport)
+        self.transport.send_encoded(self, data, is_text=is_text)
 
     def deliver(self, message: str | bytes) -> None:
         """Give the application a message that came."""
@@ -177,6 +188,11 @@ class SctpTransport(RTCSctpTransport):
     def _data_channel_send(self, channel: RTCDataChannel, data: bytes | str) -> None:
         assert isinstance(channel, CountedChannel)
         self.shell.channels.send(channel, data, self._remote_max_message_size)
+
+    def send_encoded(self, channel: CountedChannel, data: bytes, *, is_text: bool) -> None:
+        """Queue a message whose text, if it is one, is encoded already."""
+        limit = self._remote_max_message_size
+        self.shell.channels.send_encoded(channel, data, limit, is_text=is_text)
 
     def hold(self, size: int) -> None:
         """Note that so many bytes wait to be read: the other side is offered as much less."""

@@ -156,17 +156,24 @@ class DataChannels:
                 channel.change("open")
 
     def send(self, channel: Channel, message: str | bytes, limit: int) -> None:
+        """Queue a message; see :meth:`send_encoded`."""
+        is_text = isinstance(message, str)
+        data = message.encode() if isinstance(message, str) else message
+        self.send_encoded(channel, data, limit, is_text=is_text)
+
+    def send_encoded(self, channel: Channel, data: bytes, limit: int, *, is_text: bool) -> None:
         """Queue a message.
 
         Args:
             channel: An open channel.
-            message: The message.
+            data: The message; a text in UTF-8.
+            is_text: True for a text.
             limit: Maximum message size of the remote peer in bytes; 0 for no limit.
 
         Raises:
             ValueError: The message is larger than the limit.
         """
-        protocol, data = dcep.encode(message)
+        protocol, data = dcep.payload(data, is_text=is_text)
         if limit and len(data) > limit:
             raise ValueError(
                 f"Cannot send message of {len(data)} bytes, the remote party "

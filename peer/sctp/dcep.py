@@ -103,9 +103,20 @@ def is_open(message: bytes) -> bool:
 
 def encode(message: str | bytes) -> tuple[Protocol, bytes]:
     """Return the payload protocol identifier and the encoded bytes of a message."""
-    if isinstance(message, str):
-        return (Protocol.STRING, message.encode()) if message else (Protocol.STRING_EMPTY, b"\0")
-    return (Protocol.BINARY, message) if message else (Protocol.BINARY_EMPTY, b"\0")
+    is_text = isinstance(message, str)
+    return payload(message.encode() if isinstance(message, str) else message, is_text=is_text)
+
+
+def payload(data: bytes, *, is_text: bool) -> tuple[Protocol, bytes]:
+    """Return the payload protocol identifier and the bytes of a message (RFC 8831 section 6.6).
+
+    Args:
+        data: The message; a text in UTF-8.
+        is_text: True for a text.
+    """
+    if is_text:
+        return (Protocol.STRING, data) if data else (Protocol.STRING_EMPTY, b"\0")
+    return (Protocol.BINARY, data) if data else (Protocol.BINARY_EMPTY, b"\0")
 
 
 def decode(protocol: int, data: bytes) -> str | bytes:
