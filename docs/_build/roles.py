@@ -13,6 +13,17 @@ from griffe import Extension, GriffeLoader, NameResolutionError, Object
 PACKAGES = ("peer", "media", "signaling", "encoding")
 """Packages below ``icefloe`` whose ``__all__`` is documented."""
 
+HIDDEN = {
+    "peer.DataChannel": "abandon join",
+    "peer.ForwardedTrack": "end take",
+    "peer.PeerConfiguration": "ice selection",
+    "peer.PeerConnection": "await_change emit is_settled limit_restarts wanted",
+    "peer.RemotePeer": "end is_flooded receive_candidate receive_description run start "
+    "take_candidate take_description",
+    "peer.RemoteTrack": "begin",
+}
+"""Members that other parts of the package call, and no application."""
+
 _ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod|obj):`([^`]+)`")
 _LITERAL = re.compile(r"::\n\n((?:    .*\n|\n)*    .*)(?=\n|\Z)")
 
@@ -23,10 +34,18 @@ class Roles(Extension):
     def on_package(self, *, pkg: Any, loader: GriffeLoader, **_: Any) -> None:
         if pkg.path != "icefloe":
             return
+        for path, names in HIDDEN.items():
+            for name in names.split():
+                _remove(pkg[path].all_members[name])
         targets = _targets(pkg)
         for each in _objects(pkg):
             if each.docstring is not None:
                 each.docstring.value = rewritten(each.docstring.value, each, targets)
+
+
+def _remove(member: Any) -> None:
+    defined = member.final_target if member.is_alias else member
+    defined.parent.del_member(defined.name)
 
 
 def _targets(package: Any) -> dict[str, str]:
@@ -34,7 +53,6 @@ def _targets(package: Any) -> dict[str, str]:
     targets: dict[str, str] = {}
     for name in PACKAGES:
         module = package[name]
-        targets[module.path] = module.path
         for export in module.exports or ():
             public = module.members[export]
             paths = {public.path, public.canonical_path}
