@@ -38,7 +38,6 @@ class DataChannels:
         self.state = "new"
         self._host = host
         self._wake = wake
-        self._loop = asyncio.get_event_loop()
         self._admission = Admission(most)
         self._streams = Streams(self._admission)
         self._malformed = 0
@@ -94,7 +93,7 @@ class DataChannels:
     def _close_soon(self, channel: Channel) -> None:
         # Not at once: the application cannot have added its listeners yet.
         logger.warning("the data channel %.80r is closed: the association is closed", channel.label)
-        self._loop.call_soon(channel.change, "closed")
+        asyncio.get_running_loop().call_soon(channel.change, "closed")
 
     def _admit(self, channel: Channel) -> None:
         options.check(

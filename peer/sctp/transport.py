@@ -53,7 +53,6 @@ class DataChannelTransport:
         self._host = host
         self._controller = controller
         self._port = port
-        self._loop = asyncio.get_event_loop()
         self._association: Association | None = None
         self._is_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -152,7 +151,7 @@ class DataChannelTransport:
     def _schedule(self) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True
-            self._loop.call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._is_scheduled = False
@@ -228,7 +227,7 @@ class DataChannelTransport:
             self._timer.cancel()
         delay = max(deadline - time.monotonic(), TIMER_RESOLUTION)
         self._timer_at = deadline
-        self._timer = self._loop.call_later(delay, self._on_timer)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer, self._timer_at = None, float("inf")
