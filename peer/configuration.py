@@ -106,12 +106,12 @@ class PeerConfiguration(RTCConfiguration):
     do it. What cannot be published is not announced; the address that a STUN server sees is."""
 
     maxRemoteCandidates: int = MAX_REMOTES
-    """Candidates of the other side that are taken between two ICE restarts; more are ignored.
+    """Candidates of the remote peer that are taken between two ICE restarts; more are ignored.
     Browsers send a few dozen. Loopback and link-local ones are checked only from a local candidate
     that is such too, and those of no single host (multicast, broadcast) not at all."""
 
     maxDataChannels: int = MOST_CHANNELS
-    """Data channels that the other side may have open at a time; further ones are closed at once
+    """Data channels that the remote peer may have open at a time; further ones are closed at once
     and counted in the statistics. Their labels and protocols may have 1 MiB together."""
 
     maxVideoPixels: int = MOST_PIXELS
@@ -239,7 +239,7 @@ def complete(configuration: RTCConfiguration | None) -> PeerConfiguration:
     """Return a ``PeerConfiguration`` for whatever a peer connection was given.
 
     An ``RTCConfiguration`` is taken at its word. Its ``bundlePolicy`` is ``BALANCED`` by default,
-    which is a transport for each kind of media until the other side has agreed to bundle.
+    which is a transport for each kind of media until the remote peer has agreed to bundle.
     """
     if configuration is None:
         return PeerConfiguration()

@@ -94,7 +94,7 @@ class InvalidCandidate(PeerError, ValueError):
 
 
 class UnknownSection(InvalidCandidate):
-    """A remote candidate names a media section that the other side has not described.
+    """A remote candidate names a media section that the remote peer has not described.
 
     Attributes:
         sdpMid: The mid that it names.
@@ -145,7 +145,7 @@ class Phase(StrEnum):
     """The phases of a connection attempt; the first one that did not end well is at fault."""
 
     SIGNALING = "signaling"
-    """The other side's description never came."""
+    """The remote peer's description never came."""
 
     GATHERING = "gathering"
     """There is no local candidate."""
@@ -248,7 +248,7 @@ class ClosedBy(StrEnum):
     """This side: ``close()`` was called."""
 
     THEM = "them"
-    """The other side closed the channel; the connection stands."""
+    """The remote peer closed the channel; the connection stands."""
 
     CONNECTION = "connection"
     """The connection is over, and all of its channels with it."""
@@ -297,7 +297,7 @@ class InvalidMessage(ChannelError, ValueError):
 
 
 class RequestFailed(ChannelError):
-    """The other side did not do what it was asked for.
+    """The remote peer did not do what it was asked for.
 
     A handler raises it to refuse; any other error in a handler arrives as one with the code
     ``error`` and the name of that error's class.
@@ -317,7 +317,7 @@ class RequestFailed(ChannelError):
 
 
 class RequestTimeout(ChannelError, TimeoutError):
-    """No reply came in time; the other side is told that it need not go on.
+    """No reply came in time; the remote peer is told that it need not go on.
 
     Attributes:
         timeout: Seconds waited.
@@ -329,11 +329,11 @@ class RequestTimeout(ChannelError, TimeoutError):
 
 
 class MessageTooLarge(ChannelError, ValueError):
-    """The message is larger than the other side takes (RFC 8841, ``a=max-message-size``).
+    """The message is larger than the remote peer takes (RFC 8841, ``a=max-message-size``).
 
     Attributes:
         size: Size of the message in bytes.
-        limit: The other side's limit in bytes.
+        limit: The remote peer's limit in bytes.
     """
 
     def __init__(self, label: str, size: int, limit: int) -> None:

@@ -43,7 +43,7 @@ class Gatherer(RTCIceGatherer):
         return _Candidates(sorted(found, key=lambda candidate: is_mdns_hostname(candidate.ip)))
 
     def finish(self) -> None:
-        """Note that no further candidate will come."""
+        """Record that no further candidate will come."""
         if self._state == "gathering":
             self._enter("completed")
 
@@ -66,7 +66,7 @@ class IceTransport(RTCIceTransport):
         return str(self._connection.state)
 
     def begin(self, remote: RTCIceParameters) -> None:
-        """Begin to check with the other side's credentials; those in use change nothing."""
+        """Begin to check with the remote peer's credentials; those in use change nothing."""
         username, password = str(remote.usernameFragment), str(remote.password)
         self._connection.start(username, password, lite=remote.iceLite)
 

@@ -36,7 +36,7 @@ logger = get_logger(__name__)
 
 
 class _Statistics(StreamStatistics):
-    """aiortc's, which fit into a report whatever the other side's timestamps are.
+    """aiortc's, which fit into a report whatever the remote peer's timestamps are.
 
     Packets arrive by a clock that nobody sets; aiortc's jitter is that of the wall clock as well.
     """
@@ -186,7 +186,7 @@ class Receiver(TappedReceiver):
         self._private["decoder_thread"] = None
 
     def directed(self) -> None:
-        """Note that the negotiated direction may be another one."""
+        """Record that the negotiated direction may be another one."""
         track = self._track
         if isinstance(track, RemoteTrack) and not self._enabled and track.muting.stopped():
             track.emit("mute")

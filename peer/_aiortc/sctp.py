@@ -26,7 +26,7 @@ class CountedChannel(RTCDataChannel):
     """Messages of an unreliable channel that were given up."""
 
     messages_skipped = 0
-    """Messages of an ordered one that the other side gave up and that never came."""
+    """Messages of an ordered one that the remote peer gave up and that never came."""
 
     refusal: Exception | None = None
     """The error, if the channel could not be opened once the remote peer was known."""
@@ -47,7 +47,7 @@ class CountedChannel(RTCDataChannel):
         self.transport.send_encoded(self, data, is_text=is_text)
 
     def deliver(self, message: str | bytes) -> None:
-        """Give the application a message that came."""
+        """Deliver a message to the application."""
         reader = self.reader
         if reader is not None:
             reader(message)
@@ -70,15 +70,15 @@ class CountedChannel(RTCDataChannel):
         self.messages_abandoned += 1
 
     def skipped(self, count: int) -> None:
-        """Count messages that the other side gave up."""
+        """Count messages that the remote peer gave up."""
         self.messages_skipped += count
 
     def assign(self, id: int) -> None:
-        """Give it its stream identifier."""
+        """Set the stream identifier."""
         self._setId(id)
 
     def ends(self) -> None:
-        """Tell that the other side closes it (W3C webrtc-pc 6.2, the event ``closing``)."""
+        """Tell that the remote peer closes it (W3C webrtc-pc 6.2, the event ``closing``)."""
         self.emit("closing")
 
     def change(self, state: str) -> None:
@@ -86,7 +86,7 @@ class CountedChannel(RTCDataChannel):
         self._setReadyState(state)
 
     def refuse(self, error: Exception) -> None:
-        """Note why it cannot be opened."""
+        """Record why it cannot be opened."""
         self.refusal = error
 
     def buffered(self, amount: int) -> None:
@@ -120,7 +120,7 @@ class SctpTransport(RTCSctpTransport):
         """Take the place of aiortc's.
 
         Args:
-            most: Channels that the other side may have open at a time.
+            most: Channels that the remote peer may have open at a time.
         """
         self.channels = {}
         self.channels_opened = self.channels_closed = 0
@@ -195,11 +195,11 @@ class SctpTransport(RTCSctpTransport):
         self.shell.channels.send_encoded(channel, data, limit, is_text=is_text)
 
     def hold(self, size: int) -> None:
-        """Note that so many bytes wait to be read: the other side is offered as much less."""
+        """Record that so many bytes wait to be read: the remote peer is offered as much less."""
         self.shell.hold(size)
 
     def release(self, size: int) -> None:
-        """Note that so many bytes have been read."""
+        """Record that so many bytes have been read."""
         self.shell.hold(-size)
 
     # What the channels call.
@@ -223,7 +223,7 @@ class SctpTransport(RTCSctpTransport):
         return self.transport.send_probe(packet)
 
     def accept(self, opened: Open, id: int) -> CountedChannel:
-        """Make a channel that the other side has opened."""
+        """Make a channel that the remote peer has opened."""
         parameters = RTCDataChannelParameters(
             label=opened.label,
             ordered=opened.ordered,

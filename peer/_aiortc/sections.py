@@ -183,7 +183,7 @@ class MediaSections:
     def _note_transport(
         self, user: object, dtls: RTCDtlsTransport, media: MediaDescription, kind: str
     ) -> None:
-        """Note the other side's end of a transport, and the roles of both in it."""
+        """Record the remote peer's end of a transport, and the roles of both in it."""
         if media.dtls is None or media.ice is None:
             raise InvalidDescription(f"a section of {media.kind} has no transport")
         self._private["remoteDtls"][user] = media.dtls
@@ -224,7 +224,7 @@ class MediaSections:
         return {t._get_mline_index(): t for t in self._connection.getTransceivers()}
 
     def place(self, mids: list[str]) -> None:
-        """Give what has a media section the place of that section in descriptions.
+        """Set the index of transceivers and data channels to that of their media section.
 
         A section that was rejected may be used again under another mid (RFC 9429 section 5.2.2);
         it is then taken away from the stopped transceiver that it had.
@@ -242,7 +242,7 @@ class MediaSections:
             self._private["sctp_mline_index"] = places.get(self._connection.sctp.mid)
 
     def take_mids(self, mids: Iterable[str]) -> None:
-        """Give no other section these mids."""
+        """Reserve mids, so that no other section gets them."""
         self._private["seenMids"].update(mids)
 
     def forget_remote_of(self, indices: Collection[int]) -> None:
@@ -252,7 +252,7 @@ class MediaSections:
             self._private["remoteIce"].pop(by_index.get(index), None)
 
     def separate(self, *, by_kind: bool) -> None:
-        """Give each transceiver, or each kind, and the data channels a transport of their own."""
+        """Make a transport for each transceiver, or each kind, and the data channels."""
         seen: set[RTCDtlsTransport] = set()
         own: dict[object, RTCDtlsTransport] = {}
         for transceiver in self._connection.getTransceivers():
@@ -281,7 +281,7 @@ class MediaSections:
             self._private["configuration"] = was
 
     def mark_bundled(self, *, one_transport: bool) -> None:
-        """Note who shares a transport, whatever the order in which they were created.
+        """Record who shares a transport, whatever the order in which they were created.
 
         aiortc closes the transport of a bundle if the one that it was created for does not come
         first in the bundle. With ``max-bundle`` there is one transport, also for what an offer is

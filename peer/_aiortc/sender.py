@@ -43,7 +43,7 @@ class Sender(RTCRtpSender):
     outgoing: SendPipeline
     """The pipeline from the track to packets."""
     is_certain: Callable[[str, int], bool]
-    """Tells of a header extension and its id whether the other side can only take it for that."""
+    """Tells of a header extension and its id whether the remote peer can only take it for that."""
     _extensions: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -90,7 +90,7 @@ class Sender(RTCRtpSender):
         await super().send(parameters)
 
     def send_certain_extensions(self) -> None:
-        """Leave out, from now on, what the other side might take for something else."""
+        """Leave out, from now on, what the remote peer might take for something else."""
         stream = self.outgoing.stream
         stream.configure(
             [known for known in self._extensions if self.is_certain(*known)], stream.mid
@@ -130,7 +130,7 @@ class Sender(RTCRtpSender):
                 rtt = self._private["rtt"]
                 for report in packet.reports:
                     if report.ssrc == self._ssrc:
-                        # It comes of what the other side says, and may be nonsense.
+                        # It comes of what the remote peer says, and may be nonsense.
                         rtt = rtt if rtt is None or 0 <= rtt <= LONGEST_ROUND_TRIP else None
                         self.outgoing.on_receiver_report(report.fraction_lost / 256, rtt)
             case RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK):

@@ -78,7 +78,7 @@ def make_receiver(kind: str, transport: RTCDtlsTransport) -> Receiver:
 
 
 def shares_codec(kind: str, lines: Iterable[str], transceiver: RTCRtpTransceiver | None) -> bool:
-    """Tell whether a media section has a codec that this side knows, and a transceiver prefers.
+    """Return whether a media section has a codec that this side knows, and a transceiver prefers.
 
     Args:
         kind: ``audio`` or ``video``.

@@ -201,7 +201,7 @@ class RTCIceCandidatePair:
 
     Attributes:
         local: This side's candidate.
-        remote: The other side's.
+        remote: The remote peer's.
         currentRoundTripTime: Seconds that the latest answered check took; ``None`` if unknown.
     """
 

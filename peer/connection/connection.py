@@ -67,7 +67,7 @@ class PeerConnection(RTCPeerConnection):
       with ``None`` at the end,
     * ``icecandidateerror`` with an :class:`RTCPeerConnectionIceErrorEvent` for each STUN or TURN
       server that gave none,
-    * ``remotecandidateerror`` with an :class:`UnknownSection` for each candidate of the other side
+    * ``remotecandidateerror`` with an :class:`UnknownSection` for each candidate of the remote peer
       that names a media section which it has not described,
     * ``senderror`` with a :class:`TrackNotSent` for each reason why something of a track that is
       sent could not be sent,
@@ -275,9 +275,9 @@ class PeerConnection(RTCPeerConnection):
         """Apply a remote description; never waits for the network.
 
         An offer that restarts ICE waits where there were too many: eight are carried out at once,
-        and then one a second. So the other side cannot have this one open sockets without end.
+        and then one a second. So the remote peer cannot have this one open sockets without end.
 
-        An offer that comes while an own one is pending takes that one back first (RFC 9429 section
+        An offer that comes while a local one is pending takes that one back first (RFC 9429 section
         4.1.10.2). If it fails, the connection is as it was.
 
         A media section that cannot be used (of an unknown kind, without a codec that both sides
@@ -306,7 +306,7 @@ class PeerConnection(RTCPeerConnection):
         self,
         candidate: aiortc.RTCIceCandidate | RTCIceCandidateInit | Mapping[str, Any] | None = None,
     ) -> None:
-        """Add a candidate of the other side, or the end of them; never waits for the network.
+        """Add a candidate of the remote peer, or the end of them; never waits for the network.
 
         What comes before its description is kept until then, and what belongs to an earlier
         generation is dropped. One for a media section that the description in force does not have
@@ -400,7 +400,7 @@ class PeerConnection(RTCPeerConnection):
             maxRetransmits: Retransmissions before one is given up, 0 to 65,535; not both.
             ordered: Whether messages arrive in order.
             protocol: The subprotocol, likewise.
-            negotiated: Whether the other side creates it by itself, under the same ``id``.
+            negotiated: Whether the remote peer creates it by itself, under the same ``id``.
             id: Its stream, 0 to 65,534 and below the number that both sides have; given by the
                 transport unless ``negotiated``.
 
@@ -441,7 +441,7 @@ class PeerConnection(RTCPeerConnection):
 
     @property
     def maxMessageSize(self) -> int:
-        """The largest data channel message that the other side takes, in bytes; 0 is no limit."""
+        """The largest data channel message that the remote peer takes, in bytes; 0 is no limit."""
         return self._adapter.remote_max_message_size()
 
     def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:

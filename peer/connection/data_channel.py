@@ -1,5 +1,5 @@
 # Longer than 400 lines: one public class over one queue each way, half of it docstrings.
-"""Data channels that wait for room before they send, and are read with ``async for``."""
+"""Data channels with back-pressure, read with ``async for``."""
 
 import asyncio
 from collections import deque
@@ -49,7 +49,7 @@ class Deliverer(Protocol):
 
 @runtime_checkable
 class ReceiveWindow(Protocol):
-    """A transport that takes less from the other side while messages wait to be read.
+    """A transport that takes less from the remote peer while messages wait to be read.
 
     A channel calls it on ``RTCDataChannel.transport`` if that has both methods. What is held counts
     against the receive window of the association (RFC 9260 section 3.3.4, ``a_rwnd``), so that a
@@ -57,7 +57,7 @@ class ReceiveWindow(Protocol):
 
     SCTP has one window for all streams. A reliable channel that nobody reads therefore takes it all
     in the end, and then the other channels of the connection stand still as well, until it is read
-    or closed: nothing of it may be dropped, and nothing can tell the other side to stop on one
+    or closed: nothing of it may be dropped, and nothing can tell the remote peer to stop on one
     stream alone. Channels that may lose messages take no more than their ``receive_buffer``.
 
     Every byte that is held is released once: when the
@@ -83,7 +83,7 @@ class ChannelCounts:
             were over: some of them may have arrived.
         received: Messages that arrived.
         bytes_received: Their bytes.
-        skipped: Messages that the other side gave up before they arrived, as far as it tells: it
+        skipped: Messages that the remote peer gave up before they arrived, as far as it tells: it
             does for ordered channels (RFC 3758 section 3.2), once a later message arrives.
         dropped: Messages that arrived and were dropped, because nobody had read what came before.
     """
@@ -113,7 +113,7 @@ class DataChannel:
             :class:`ReceiveOverflow` after what was kept. Where messages may be lost
             (``maxRetransmits`` or ``maxPacketLifeTime``) the oldest are dropped beyond them, or
             beyond 2 MiB, and counted.
-        max_message_size: Tells the largest message that the other side takes, in bytes; 0 is no
+        max_message_size: Tells the largest message that the remote peer takes, in bytes; 0 is no
             limit.
 
     Raises:
@@ -186,7 +186,7 @@ class DataChannel:
 
     @property
     def max_message_size(self) -> int:
-        """The largest message that the other side takes, in bytes; 0 is no limit."""
+        """The largest message that the remote peer takes, in bytes; 0 is no limit."""
         return self._max_message_size()
 
     @property
@@ -202,7 +202,7 @@ class DataChannel:
     # --- sending
 
     async def opened(self) -> None:
-        """Wait until the channel is open; one that was is closed by now perhaps.
+        """Wait until the channel is open, or was open and is closed again.
 
         Raises:
             ChannelClosed: It was closed instead.
@@ -225,7 +225,7 @@ class DataChannel:
 
         Raises:
             ChannelClosed: The channel is, or becomes, closed.
-            MessageTooLarge: The other side does not take messages of this size.
+            MessageTooLarge: The remote peer does not take messages of this size.
             InvalidMessage: The text has half a surrogate pair, which UTF-8 has no bytes for.
             TypeError: The message is neither ``str`` nor bytes-like.
 
@@ -252,7 +252,7 @@ class DataChannel:
 
         Raises:
             ChannelClosed: The channel is closed.
-            MessageTooLarge: The other side does not take messages of this size.
+            MessageTooLarge: The remote peer does not take messages of this size.
             InvalidMessage: The text has half a surrogate pair, which UTF-8 has no bytes for.
             TypeError: The message is neither ``str`` nor bytes-like.
         """
@@ -268,7 +268,7 @@ class DataChannel:
     async def drain(self) -> None:
         """Wait until the transport has sent everything that was handed to it.
 
-        The other side may not have all of it yet; only its answer tells that.
+        The remote peer may not have all of it yet; only its answer tells that.
 
         Raises:
             ChannelClosed: The channel was closed before.
@@ -379,7 +379,7 @@ class DataChannel:
         type: type[_Type] = ANYTHING,
         timeout: float | None = 30.0,
     ) -> _Type:
-        """Ask the other side, and wait for its reply; many requests may run at the same time.
+        """Ask the remote peer, and wait for its reply; many requests may run at the same time.
 
         From the first request on the channel carries requests and replies alone, in both
         directions; see :mod:`icefloe.peer.connection.request_reply` for their form.
@@ -390,13 +390,13 @@ class DataChannel:
             timeout: Seconds to wait; ``None`` waits as long as the channel is open.
 
         Raises:
-            RequestFailed: The other side refused, or its handler raised.
+            RequestFailed: The remote peer refused, or its handler raised.
             RequestTimeout: No reply came in time.
             InvalidMessage: The reply is not of this type.
             ChannelClosed: The channel is, or becomes, closed.
             MessageTooLarge: As :meth:`send`.
 
-        Cancellation: safe; the other side's handler is cancelled as well.
+        Cancellation: safe; the remote peer's handler is cancelled as well.
         """
         return await self._exchange().request(value, type, timeout)
 
@@ -407,7 +407,7 @@ class DataChannel:
         type: type[_Type] = ANYTHING,
         concurrent: int = CONCURRENT,
     ) -> None:
-        """Answer the other side's requests until the channel is closed.
+        """Answer the remote peer's requests until the channel is closed.
 
         Args:
             handler: Takes a request and returns the reply, anything :meth:`send_json` takes. It may
@@ -434,10 +434,10 @@ class DataChannel:
     # --- two that are one
 
     def join(self, theirs: RTCDataChannel) -> None:
-        """Take in the channel that the other side opened for the same purpose at the same time.
+        """Take in the channel that the remote peer opened for the same purpose at the same time.
 
         From now on the messages of both arrive here. What is sent goes over theirs if nothing was
-        sent so far, and otherwise over the own one, so that it stays in order. This one is closed
+        sent so far, and otherwise over the local one, so that it stays in order. This one is closed
         when the one over which is sent is.
 
         Args:
@@ -483,12 +483,12 @@ class DataChannel:
                 self._twin.close()
 
     async def aclose(self, timeout: float = 10.0) -> None:
-        """Send what waits, close, and wait until the other side has closed as well.
+        """Send the queued messages, close, and wait until the remote peer has closed too.
 
         Messages that came can still be read. Closing twice does no harm.
 
         Args:
-            timeout: Seconds after which it is taken as closed whatever the other side does.
+            timeout: Seconds after which it is taken as closed whatever the remote peer does.
 
         Cancellation: safe; the channel closes all the same.
         """
@@ -507,7 +507,7 @@ class DataChannel:
                 await self._requests.stop()
 
     def abandon(self) -> None:
-        """Take the channel as closed, because its connection is; wakes everyone who waits."""
+        """Close the channel because its connection is closed; wakes all waiting calls."""
         if self._closed_by is None:
             self._closed_by = self._who_closed()
         self._closed.set()
@@ -523,14 +523,14 @@ class DataChannel:
         self._open.set()
 
     def _on_closing(self, channel: RTCDataChannel) -> None:
-        # The other side sends nothing more, and takes nothing. Until it has the answer to that,
+        # The remote peer sends nothing more, and takes nothing. Until it has the answer to that,
         # which may be lost, the channel itself is not closed.
         if channel is self._channel and self._closed_by is None:
             self._closed_by = ClosedBy.THEM
         self._on_end(channel)
 
     def _on_end(self, channel: RTCDataChannel) -> None:
-        """Note that a channel underneath is closed, or is being closed by the other side."""
+        """Record that a channel underneath is closed, or is being closed by the remote peer."""
         if channel not in self._live:
             return
         self._live.remove(channel)
@@ -554,7 +554,7 @@ class DataChannel:
     # --- below
 
     def _over(self) -> ChannelError:
-        """Return the error of whoever still wants something."""
+        """Return the error for an operation on a closed channel."""
         refusal = getattr(self._channel, "refusal", None)
         if isinstance(refusal, ChannelError):
             return refusal

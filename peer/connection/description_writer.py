@@ -71,7 +71,7 @@ class DescriptionWriter:
         transceivers: Iterable[RTCRtpTransceiver],
         remote: SessionDescription | None,
     ) -> None:
-        """Note the numbers of what was agreed on."""
+        """Record the numbers of what was agreed on."""
         for transceiver in transceivers:
             if transceiver.mid is not None and not transceiver.stopped:
                 self.numbering.learn(*negotiated_media(transceiver))

@@ -103,7 +103,7 @@ class ForwardedTrack(MediaStreamTrack):
             self._origin.request_key_frame()
 
     def end(self) -> None:
-        """Note that nothing comes any more."""
+        """Record that nothing comes any more."""
         self._complete = True
         self._waiter.set()
 

@@ -213,15 +213,15 @@ class Negotiator:
         await self._inbox.put(description, weight(description))
 
     async def receive_candidate(self, candidate: Mapping[str, Any] | None) -> None:
-        """Take a candidate of the other side, or the end of them; waits likewise."""
+        """Take a candidate of the remote peer, or the end of them; waits likewise."""
         await self._inbox.put(_Candidate(candidate), weight(candidate))
 
     def take_description(self, description: RTCSessionDescription) -> bool:
-        """Take a description of the other side; return ``False`` if too much waits already."""
+        """Take a description of the remote peer; return ``False`` if too much waits already."""
         return self._inbox.put_nowait(description, weight(description)) or not self._running
 
     def take_candidate(self, candidate: Mapping[str, Any] | None) -> bool:
-        """Take a candidate of the other side, or the end of them, likewise."""
+        """Take a candidate of the remote peer, or the end of them, likewise."""
         return self._inbox.put_nowait(_Candidate(candidate), weight(candidate)) or not self._running
 
     @property
@@ -230,7 +230,7 @@ class Negotiator:
         return self._running and self._inbox.is_full
 
     async def settled(self) -> None:
-        """Wait until the other side has agreed to everything that this side has changed.
+        """Wait until the remote peer has agreed to everything that this side has changed.
 
         Raises:
             DescriptionTooLarge: The offer that asks for it cannot be sent.

@@ -45,7 +45,7 @@ class Numbering:
         codecs: Iterable[RTCRtpCodecParameters],
         extensions: Iterable[RTCRtpHeaderExtensionParameters],
     ) -> None:
-        """Note what was agreed on for a media section; the first number of a codec counts."""
+        """Record what was agreed on for a media section; the first number of a codec counts."""
         by_number = {payload_type(codec): codec for codec in codecs}
         by_id = {extension.id: extension for extension in extensions}
         self._forget_proposals()
@@ -60,7 +60,7 @@ class Numbering:
             self._meanings.setdefault(extension.id, set()).add(extension.uri)
 
     def is_certain(self, uri: str, id: int) -> bool:
-        """Tell whether an id can mean nothing but this extension to the other side.
+        """Return whether an id can mean nothing but this extension to the remote peer.
 
         One that gives an id another meaning in the middle of a session, as plain aiortc does in
         each of its offers, reads packets by either meaning until long after the answer: aiortc's
@@ -69,7 +69,7 @@ class Numbering:
         return self._meanings.get(id, set()) <= {uri}
 
     def reserve(self, payload_types: Iterable[int], extension_ids: Iterable[int]) -> None:
-        """Note what the other side uses for things that this side does not have."""
+        """Record what the remote peer uses for things that this side does not have."""
         self._forget_proposals()
         # A static payload type means one codec only: there is nothing to stay clear of.
         self._taken_payload_types.update(n for n in payload_types if n in _DYNAMIC)

@@ -27,10 +27,10 @@ class Event(StrEnum):
     """The application has changed something."""
 
     OFFER = "offer"
-    """The other side sent an offer."""
+    """The remote peer sent an offer."""
 
     ANSWER = "answer"
-    """The other side sent an answer."""
+    """The remote peer sent an answer."""
 
     CLOSE = "close"
     """The connection is over."""
@@ -46,7 +46,7 @@ class Action(StrEnum):
     """``setRemoteDescription(offer)``, ``setLocalDescription()`` and send the answer."""
 
     ROLL_BACK_AND_ANSWER = "roll-back-and-answer"
-    """The same; ``setRemoteDescription`` takes the own offer back (RFC 9429 section 4.1.10.2)."""
+    """The same; ``setRemoteDescription`` takes the local offer back (RFC 9429 section 4.1.10.2)."""
 
     APPLY_ANSWER = "apply-answer"
     """``setRemoteDescription(answer)``."""
@@ -132,7 +132,7 @@ _RECEIVES = frozenset({"sendrecv", "recvonly"})
 
 
 def reverse(direction: str | None) -> str | None:
-    """Return a direction as the other side sees it."""
+    """Return a direction as the remote peer sees it."""
     return {"sendonly": "recvonly", "recvonly": "sendonly"}.get(direction or "", direction)
 
 
@@ -151,7 +151,7 @@ def intersect(one: str, other: str | None) -> str:
 def needs_negotiation(
     sections: Iterable[MediaSection], *, has_channels: bool, channels_negotiated: bool
 ) -> bool:
-    """Tell whether an offer is due (W3C webrtc-pc 4.7.3, "check if negotiation is needed").
+    """Return whether an offer is due (W3C webrtc-pc 4.7.3, "check if negotiation is needed").
 
     Args:
         sections: The transceivers.

@@ -43,7 +43,7 @@ class RemoteCandidates:
         self._waiting.append(candidate)
 
     def described(self, fragments: set[str]) -> list[RemoteCandidate]:
-        """Note that a remote description with these username fragments was applied.
+        """Record that a remote description with these username fragments was applied.
 
         Returns:
             The candidates that can be applied now, in the order in which they came.
@@ -63,5 +63,5 @@ class RemoteCandidates:
         return ready
 
     def rolled_back(self, fragments: set[str]) -> None:
-        """Note that the latest description was taken back, and these fragments are in force."""
+        """Record that the latest description was taken back, and these fragments are in force."""
         self._current = frozenset(fragments)

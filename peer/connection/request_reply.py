@@ -33,7 +33,7 @@ from ..errors import (
 logger = get_logger(__name__)
 
 CONCURRENT = 64
-"""Requests of the other side that are handled at the same time."""
+"""Requests of the remote peer that are handled at the same time."""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Errors of reading JSON of the remote peer: invalid, not UTF-8, or nested too deeply."""
@@ -43,7 +43,7 @@ ANYTHING = cast("type[Any]", Any)
 
 _Type = TypeVar("_Type")
 _Number = Annotated[int, Meta(ge=1, le=2**53)]
-_REASON = 500  # characters of a sentence that goes to the other side
+_REASON = 500  # characters of a sentence that goes to the remote peer
 
 
 class _Envelope(Struct, omit_defaults=True):
@@ -222,7 +222,7 @@ class Requests:
             self._refuse(number, "cancelled", "the handler was cancelled")
             raise
         except Exception as error:
-            # What a handler raises is its own affair; the other side gets no more than its name.
+            # What a handler raises is its own affair; the remote peer gets no more than its name.
             logger.exception("a handler of requests on %r failed", self._label)
             text = _encode(failure=number, code="error", reason=type(error).__name__)
         try:
@@ -244,7 +244,7 @@ class Requests:
 
     def _run(self, errand: Any, name: str) -> None:
         if len(self._errands) >= 4 * CONCURRENT:
-            errand.close()  # the other side floods us, and does not read what we answer
+            errand.close()  # the remote peer floods us, and does not read what we answer
             return
         task = asyncio.create_task(errand, name=f"{name} on {self._label!r}")
         self._errands.add(task)

@@ -30,11 +30,11 @@ class RestartSchedule:
         return self._due
 
     def trouble(self, now: float, *, courteous: bool = False) -> None:
-        """Note that the path is in danger.
+        """Record that the path is in danger.
 
         Args:
             now: The time.
-            courteous: Whether to leave the other side the first word.
+            courteous: Whether to leave the remote peer the first word.
         """
         if self._healthy_since is not None and now - self._healthy_since >= STABLE:
             self._restarts = 0
@@ -44,7 +44,7 @@ class RestartSchedule:
         self._due = min(self._due, max(earliest, self._asked_at + pause))
 
     def restarted(self, now: float, *, still_in_trouble: bool) -> None:
-        """Note that a restart was asked for, here or by the other side."""
+        """Record that a restart was asked for, here or by the remote peer."""
         self._restarts += 1
         self._asked_at = now
         self._due = float("inf")
@@ -52,7 +52,7 @@ class RestartSchedule:
             self.trouble(now)
 
     def healthy(self, now: float) -> None:
-        """Note that the path works."""
+        """Record that the path works."""
         self._due = float("inf")
         if self._healthy_since is None:
             self._healthy_since = now

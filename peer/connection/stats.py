@@ -32,7 +32,7 @@ class RTCIceCandidatePairStats(RTCStats):
 
     transportId: str
     localCandidateId: str
-    """The local candidate as the other side sees it: behind a NAT a reflexive one."""
+    """The local candidate as the remote peer sees it: behind a NAT a reflexive one."""
     remoteCandidateId: str
     state: str
     """``frozen``, ``waiting``, ``in-progress``, ``failed`` or ``succeeded``."""
@@ -49,7 +49,7 @@ class RTCIceCandidatePairStats(RTCStats):
     currentRoundTripTime: float | None
     """The latest round trip, in seconds."""
     requestsReceived: int
-    """Checks of the other side, those for consent included (RFC 7675)."""
+    """Checks of the remote peer, those for consent included (RFC 7675)."""
     requestsSent: int
     """Checks, without those for consent."""
     responsesReceived: int
@@ -129,7 +129,7 @@ class RTCPeerConnectionStats(RTCStats):
     dataChannelsClosed: int
     """Those of them that no longer are."""
     dataChannelsRefused: int = 0
-    """Channels of the other side that were refused, see ``maxDataChannels``; not in W3C's."""
+    """Channels of the remote peer that were refused, see ``maxDataChannels``; not in W3C's."""
 
 
 @dataclass
@@ -221,7 +221,7 @@ class StatsWriter:
     ) -> Iterator[RTCStats]:
         checks = generation.checks
         pairs = list(checks.list)
-        # What the other side sees of this one may be in no list, but in the pair.
+        # What the remote peer sees of this one may be in no list, but in the pair.
         seen = [c for pair in pairs for c in (pair.local, pair.valid_local)]
         for local in dict.fromkeys([*generation.local_candidates, *seen]):
             stats = RTCIceCandidateStats(
@@ -323,7 +323,7 @@ class StatsWriter:
         Args:
             opened: Data channels that were ever open.
             closed: Those of them that no longer are.
-            refused: Those of the other side that were refused.
+            refused: Those of the remote peer that were refused.
         """
         return RTCPeerConnectionStats(
             clock.current_datetime(), PEER_CONNECTION, PEER_CONNECTION, opened, closed, refused

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Arrivals(Generic[T]):
-    """A bounded queue that ends: tracks, channels or peers, each handed out once."""
+    """A bounded queue of tracks, channels or peers that can be ended; each item is taken once."""
 
     def __init__(self) -> None:
         self._waiting: deque[T] = deque()
@@ -21,7 +21,7 @@ class Arrivals(Generic[T]):
         self._changed = asyncio.Event()
 
     def put(self, thing: T) -> bool:
-        """Add a thing; return whether there was room for it."""
+        """Add an item; return whether there was room."""
         if self._ended or len(self._waiting) >= CAPACITY:
             return False
         self._waiting.append(thing)
@@ -29,17 +29,17 @@ class Arrivals(Generic[T]):
         return True
 
     def withdraw(self, thing: T) -> None:
-        """Take a thing back that nobody has taken; do nothing if somebody has."""
+        """Remove an item, unless it was taken already."""
         with suppress(ValueError):
             self._waiting.remove(thing)
 
     def end(self) -> None:
-        """Let readers stop after what is there."""
+        """End the queue; readers stop after the remaining items."""
         self._ended = True
         self._changed.set()
 
     async def take(self) -> T | None:
-        """Wait for the next thing; return ``None`` after the last one.
+        """Wait for the next item; return ``None`` after the last one.
 
         Cancellation: safe; nothing is lost.
         """

@@ -1,4 +1,4 @@
-"""A task for each participant of a room, and the end of a program that takes part in one."""
+"""Runs a task for each participant of a room, and ends a program in order on a signal."""
 
 import asyncio
 import gc

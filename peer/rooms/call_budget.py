@@ -1,4 +1,4 @@
-"""Offers of participants to whom there is no connection, and how soon each gets another one."""
+"""Call budget: limits how often each participant gets a new connection or restarts ICE."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from ..connection.negotiator import INBOX, INBOX_BYTES, weight
 logger = get_logger(__name__)
 
 Candidate = Mapping[str, Any] | None
-"""One as ``addIceCandidate`` takes it, or the end of them."""
+"""A candidate as ``addIceCandidate`` takes it, or ``None`` for the end of candidates."""
 
 Answer = Callable[[str, RTCSessionDescription, list[Candidate]], None]
 """Called with the id of a participant, its offer, and the candidates that came after it."""
@@ -27,10 +27,10 @@ class _Caller:
     """A participant.
 
     Attributes:
-        budget: What it may still ask for.
+        budget: The connections and restarts that are left.
         timer: When its offer is answered, if it has to wait for that.
-        offer: Its latest offer; ``None`` if it has taken that back.
-        candidates: Those that came after it.
+        offer: The latest offer; ``None`` if it was withdrawn.
+        candidates: The candidates that came after the offer.
         size: Bytes of these.
     """
 
@@ -41,18 +41,18 @@ class _Caller:
     size: int = 0
 
     def put(self, offer: RTCSessionDescription | None) -> None:
-        """Wait with an offer in the place of the one before."""
+        """Replace the waiting offer."""
         self.offer = offer
         self.candidates = []
         self.size = 0
 
 
 class Callers:
-    """Lets each participant have so many new connections and ICE restarts, and no more.
+    """Answers offers of participants without a connection, within a budget for each.
 
-    Both cost this machine sockets, allocations and checks, and are paid from one budget: to hang up
-    and call again is no way around the limit of restarts. Who calls too often waits, and its latest
-    offer is answered then; nobody else waits for it.
+    New connections and ICE restarts cost sockets, allocations and checks, and share one budget, so
+    that hanging up and calling again does not evade the limit of restarts. The latest offer of a
+    participant that calls too often is answered later; other participants do not wait.
 
     Args:
         answer: Makes a connection for an offer. It is called at once or later, never for one that

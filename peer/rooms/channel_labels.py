@@ -1,4 +1,4 @@
-"""One channel for each label, whoever opens it."""
+"""Shared data channels: both peers open one label and get one channel."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,7 +10,7 @@ from ..connection.data_channel import DataChannel
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The properties by which both sides know a channel for the same one.
+    """The properties that identify a shared channel.
 
     Attributes:
         label: Its label.
@@ -38,12 +38,12 @@ class Kind:
         )
 
     def is_named_as(self, other: Self) -> bool:
-        """Tell whether nothing but the reliability is another one."""
+        """Return whether only the reliability differs."""
         return self != other and (self.label, self.protocol) == (other.label, other.protocol)
 
 
 class Labels:
-    """The channels of one connection by their kind: there is one of each."""
+    """The shared channels of one connection, one of each kind."""
 
     def __init__(self) -> None:
         self._channels: dict[Kind, DataChannel] = {}
@@ -55,17 +55,17 @@ class Labels:
         return channel if channel is not None and _is_usable(channel) else None
 
     def opened(self, kind: Kind, channel: DataChannel) -> None:
-        """Note a channel that this side has opened, because there was none."""
+        """Record a channel that was opened here because there was none."""
         self._channels[kind] = channel
         self._alone.add(channel)
 
     def arrived(self, kind: Kind, channel: DataChannel) -> None:
-        """Note a channel that the other side has opened."""
+        """Record a channel that the remote peer has opened."""
         if self.find(kind) is None:
             self._channels[kind] = channel
 
     def take_half(self, kind: Kind) -> DataChannel | None:
-        """Return the own channel that the other side has opened, too, with one that crossed it.
+        """Return the local channel that the remote peer has opened, too, with one that crossed it.
 
         It does so once for each channel: what comes after that is another one.
         """
@@ -76,7 +76,7 @@ class Labels:
         return channel
 
     def unlike(self, kind: Kind) -> Kind | None:
-        """Return what there is under the same label and protocol with another reliability."""
+        """Return the kind with the same label and protocol but another reliability, if any."""
         return next((other for other in self._channels if other.is_named_as(kind)), None)
 
     def forget(self, channel: DataChannel) -> None:

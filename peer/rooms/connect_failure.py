@@ -13,7 +13,7 @@ def connect_failed(
     """Make the error for a connection that could not be established.
 
     Args:
-        peer: The name of the other side.
+        peer: The name of the remote peer.
         connection: The connection, as it is when it is given up.
         seconds: How long it had been trying.
         server_errors: What STUN and TURN servers answered, as ``url: code text``.

@@ -1,5 +1,5 @@
 # Longer than 400 lines: one public class, half of it docstrings.
-"""``RemotePeer``: one other participant, and the connection to it."""
+"""``RemotePeer``: another participant of a room, and the connection to it."""
 
 import asyncio
 from collections import deque
@@ -176,14 +176,14 @@ class RemotePeer:
             send_buffer: Bytes that may wait before ``send()`` waits.
             receive_buffer: Bytes that may wait to be read; a reliable channel stops the sender
                 before that, see :class:`DataChannel`.
-            shared: ``False`` opens another one in any case, which the other side finds in
+            shared: ``False`` opens another one in any case, which the remote peer finds in
                 :meth:`channels`; there, too, the label is then opened with ``False`` or not at all.
                 A channel that is ``negotiated`` or has an ``id`` is never shared.
 
         Raises:
             ConnectFailed: There is no connection to the peer.
             PeerLeft: The peer is gone.
-            ChannelClosed: The other side closed it at once.
+            ChannelClosed: The remote peer closed it at once.
             InvalidChannel: It cannot be so, or as ChannelUnavailable, there is no stream for it;
                 a ``ValueError``.
             ValueError: A buffer is no number of bytes.
@@ -222,7 +222,7 @@ class RemotePeer:
         return channel
 
     def channels(self) -> AsyncIterator[DataChannel]:
-        """Iterate over the data channels that the other side opens, until the peer is gone.
+        """Iterate over the data channels that the remote peer opens, until the peer is gone.
 
         One that this side opens as well is the same object that :meth:`open_channel` returns. A
         message is for whoever reads it first.
@@ -230,7 +230,7 @@ class RemotePeer:
         return self._channels.__aiter__()
 
     def tracks(self) -> AsyncIterator[MediaStreamTrack]:
-        """Iterate over the tracks that the other side sends, until the peer is gone."""
+        """Iterate over the tracks that the remote peer sends, until the peer is gone."""
         return self._tracks.__aiter__()
 
     # --- files
@@ -242,9 +242,9 @@ class RemotePeer:
     async def send_files(
         self, paths: Iterable[Path | str], *, on_progress: OnProgress | None = None
     ) -> int:
-        """Offer files and folders, and send them if the other side accepts.
+        """Offer files and folders, and send them if the remote peer accepts.
 
-        What the other side has from an earlier attempt is not sent again. Links inside of folders
+        What the remote peer has from an earlier attempt is not sent again. Links inside of folders
         are left out.
 
         Args:
@@ -255,13 +255,13 @@ class RemotePeer:
             Bytes that were sent.
 
         Raises:
-            TransferDeclined: The other side does not want them.
+            TransferDeclined: The remote peer does not want them.
             TransferFailed: One of the paths cannot be sent, and nothing was offered; or it cannot
                 be completed, and both sides know why.
             TransferBroken: The connection ended in the middle; send again to go on.
             ConnectFailed: As :meth:`open_channel`; so are PeerLeft and ChannelClosed.
 
-        Cancellation: safe; the other side is told, and keeps what it has.
+        Cancellation: safe; the remote peer is told, and keeps what it has.
         """
         sources, left_out = await asyncio.to_thread(gather, list(paths))
         for path in left_out:
@@ -270,9 +270,9 @@ class RemotePeer:
         return await send_sources(channel, sources, on_progress=on_progress)
 
     async def files(self) -> AsyncIterator[FileOffer]:
-        """Iterate over the files that the other side offers, until the peer is gone.
+        """Iterate over the files that the remote peer offers, until the peer is gone.
 
-        An offer that cannot be read is logged and left out; the other side is told why. Who has to
+        An offer that cannot be read is logged and left out; the remote peer is told why. Who has to
         know of it as well takes :meth:`next_files`.
         """
         while True:
@@ -284,10 +284,10 @@ class RemotePeer:
                 logger.warning("%s: ignored an offer of files: %s", self.name, error)
 
     async def next_files(self) -> FileOffer:
-        """Wait for the next files that the other side offers.
+        """Wait for the next files that the remote peer offers.
 
         Raises:
-            TransferFailed: What came is no offer; the other side is told.
+            TransferFailed: What came is no offer; the remote peer is told.
             TransferBroken: The connection ended before the offer was complete.
             PeerLeft: The peer is gone.
 
@@ -317,7 +317,7 @@ class RemotePeer:
         await self._connected
 
     async def negotiated(self) -> None:
-        """Wait until the other side has agreed to the tracks and channels that were added here.
+        """Wait until the remote peer has agreed to the tracks and channels that were added here.
 
         Raises:
             DescriptionTooLarge: They are too many for one description; nothing is changed, and the
@@ -401,27 +401,27 @@ class RemotePeer:
         return self._negotiator.is_flooded
 
     async def receive_description(self, description: RTCSessionDescription) -> None:
-        """Take a description of the other side; waits while too much waits already."""
+        """Take a description of the remote peer; waits while too much waits already."""
         with named(self.name):
             await self._negotiator.receive_description(description)
 
     async def receive_candidate(self, candidate: Mapping[str, Any] | None) -> None:
-        """Take a candidate of the other side, or the end of them; waits likewise."""
+        """Take a candidate of the remote peer, or the end of them; waits likewise."""
         with named(self.name):
             await self._negotiator.receive_candidate(candidate)
 
     def take_description(self, description: RTCSessionDescription) -> bool:
-        """Take a description of the other side; return ``False`` if too much waits already."""
+        """Take a description of the remote peer; return ``False`` if too much waits already."""
         with named(self.name):
             return self._negotiator.take_description(description)
 
     def take_candidate(self, candidate: Mapping[str, Any] | None) -> bool:
-        """Take a candidate of the other side, or the end of them, likewise."""
+        """Take a candidate of the remote peer, or the end of them, likewise."""
         with named(self.name):
             return self._negotiator.take_candidate(candidate)
 
     def end(self, reason: str) -> None:
-        """Note that the connection is over, and why; :meth:`run` then returns."""
+        """End the connection with a reason; :meth:`run` then returns."""
         if self._ended.is_set():
             return
         self._reason = reason
@@ -475,7 +475,7 @@ class RemotePeer:
         logger.warning("%s: negotiating failed: %s", self.name, error)
         unanswered = isinstance(error, DescriptionTooLarge) and error.kind == "answer"
         if unanswered and self._connected.done():
-            # Nothing can take an answer back, and the other side would wait for it for ever.
+            # Nothing can take an answer back, and the remote peer would wait for it for ever.
             self.end("failed")
         if not self._connected.done():
             failure = self._failure()

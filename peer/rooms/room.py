@@ -54,7 +54,7 @@ _INSIST = 3.0
 signaling, and the pauses of the client are longer."""
 
 _TOLD = frozenset({"failed", "hung-up"})
-"""Ends of a connection that the other side cannot know of by itself."""
+"""Ends of a connection that the remote peer cannot know of by itself."""
 
 
 def join(
@@ -283,7 +283,7 @@ class Room:
             self._notify()
 
     def _notify(self) -> None:
-        """Let whoever waits for a peer look again."""
+        """Wake the callers of :meth:`peer`."""
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -299,7 +299,7 @@ class Room:
         peer.away = info.away
 
     def _has_room(self) -> bool:
-        """Tell whether there may be a connection with one more."""
+        """Return whether another participant may be connected."""
         # Those that end do so in a moment.
         was_full = self._is_full
         self._is_full = len(self._participants) >= MOST_PEERS or len(self._tasks) >= 2 * MOST_PEERS
@@ -412,7 +412,7 @@ class Room:
             self._tell_if_flooded(peer, is_taken=peer.take_candidate(candidate))
 
     def _tell_if_flooded(self, peer: RemotePeer, *, is_taken: bool) -> None:
-        """Log, once, that what a peer says is dropped, since the others would wait for it."""
+        """Log, once a peer, that its messages are dropped because they are too many."""
         if not is_taken and peer not in self._flooded:
             self._flooded.add(peer)
             logger.warning(

@@ -29,13 +29,13 @@ from ..sdp import SECTIONS
 logger = get_logger(__name__)
 
 _SEND_AGAIN = 0.5
-"""Seconds after which it is tried again to send what signaling has no room for."""
+"""Seconds before a message is sent again for which signaling had no room."""
 
 _LATE = 2**53
-"""The largest number of a message: it takes the most bytes."""
+"""The largest sequence number of a message, which takes the most bytes."""
 
 _BYE_TIMEOUT = 1.0
-"""Seconds that telling the other side of an end may take."""
+"""Seconds that telling the remote peer of an end may take."""
 
 
 MOST_SERVERS = 32
@@ -44,7 +44,7 @@ asked from every own address."""
 
 
 def usable_servers(servers: Iterable[IceServer]) -> Iterator[RTCIceServer]:
-    """Give the servers that the signaling server names, without those that cannot be read.
+    """Yield the servers that the signaling server names, without invalid ones.
 
     Of more than :data:`MOST_SERVERS` URLs the first are looked at.
     """
@@ -69,7 +69,7 @@ def usable_servers(servers: Iterable[IceServer]) -> Iterator[RTCIceServer]:
 
 
 class RoomSignaler:
-    """Sends to one participant. What cannot be sent is logged: the call does not hang on it.
+    """Sends to one participant. A message that cannot be sent is logged, and the call goes on.
 
     While too much waits for signaling to come back, descriptions and candidates wait here: a
     description that is lost is one that nobody ever answers.
@@ -83,7 +83,7 @@ class RoomSignaler:
         """Check that a description can be sent.
 
         Raises:
-            DescriptionTooLarge: Signaling does not carry as much, or the other side does not take
+            DescriptionTooLarge: Signaling does not carry as much, or the remote peer does not take
                 as many media sections.
         """
         size, sections = len(description.sdp.encode()), description.sdp.count("\nm=")

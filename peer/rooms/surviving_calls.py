@@ -1,4 +1,4 @@
-"""Calls that outlive a seat: signaling has lost a participant, and media and data still flow."""
+"""Calls that go on after signaling has lost their participant."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from .remote_peer import RemotePeer
 
 
 class Outlived:
-    """Connections to participants that have no seat any more.
+    """Connections to participants that have lost their seat at the signaling server.
 
     Each ends when its path is lost, for without signaling there can be no restart, or when the
     participant is back under its name and a connection to the new seat works.
@@ -35,7 +35,7 @@ class Outlived:
         self._reasons[peer] = reason
 
     def look(self, changed: RemotePeer) -> None:
-        """Look at what follows from a change of the state of any peer's connection."""
+        """Handle a change of the connection state of any peer."""
         state = changed.connection.connectionState
         if changed in self._reasons:
             if state == "failed":
