@@ -147,11 +147,10 @@ async def test_the_station_meets_the_base(server: SignalingServer) -> None:
 
 
 async def takes_readings(base: Program) -> None:
-    """Wait until the base has printed what the pages say of the five readings."""
-    printed = [await base.prints("°C") for _ in range(5)]
-    assert printed[0] == "0.0 s: 20.0 °C"
-    assert printed[-1] == "2.0 s: 20.4 °C"
+    """Wait until the base has printed what the page says of the five readings."""
     await base.prints("station has no more readings")
+    printed = [line for line in base.printed if line.endswith("°C")]
+    assert printed == [f"{n / 2:.1f} s: {20 + n / 10:.1f} °C" for n in range(5)]
 
 
 async def test_the_base_prints_the_readings(server: SignalingServer) -> None:
@@ -165,9 +164,10 @@ async def test_the_base_prints_the_readings(server: SignalingServer) -> None:
 async def test_the_base_asks_a_question(server: SignalingServer) -> None:
     base_block, station_block = QUESTION
     async with program(base_block, server) as base, program(station_block, server) as station:
-        assert await base.prints("it is at") == "it is at 47.421, 10.985"
         await takes_readings(base)
-        assert await station.end() == 0
+        assert await station.process.wait() == 0
+        if "it is at 47.421, 10.985" not in base.printed:
+            await base.prints("it is at 47.421, 10.985")
         assert await base.end() == 0
 
 
