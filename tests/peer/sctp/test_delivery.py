@@ -4,7 +4,7 @@ import random
 from collections import defaultdict
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from icefloe.peer.sctp.congestion.newreno import NewReno
 from tests.helpers.sctp import Link, Side, World
@@ -96,6 +96,11 @@ UNRELIABLE = st.lists(st.tuples(st.integers(0, 3), st.booleans(), SIZES, LIMITS)
 @pytest.mark.parametrize("interleaves", [True, False])
 @thorough
 @given(link=LINKS, seed=st.integers(0, 1000), messages=UNRELIABLE)
+@example(  # SACKs overtake each other: the peer seems to renege
+    link=Link(delay=0.1, jitter=0.05, loss=0.01, duplication=0.3, queue=0.05, mtu=1280),
+    seed=0,
+    messages=[(0, False, 70_000, (limit, None)) for limit in (None, 0, 0)],
+)
 def test_what_is_given_up_holds_up_nothing_else(
     interleaves: bool,
     link: Link,
