@@ -1,7 +1,6 @@
 """Checks a built release: ``python -m tests.helpers.release dist``.
 
-The wheel is installed into an environment of its own, where two peers talk, the command answers,
-and pyright finds every public name typed.
+The wheel is installed into an environment of its own, where two peers talk and the command answers.
 """
 
 import argparse
@@ -41,9 +40,9 @@ NEEDED = (
 )
 
 
-def run(*command: str | Path, cwd: Path | None = None) -> None:
+def run(*command: str | Path) -> None:
     """Run a command; its failure ends this program."""
-    subprocess.run([str(part) for part in command], cwd=cwd, check=True)
+    subprocess.run([str(part) for part in command], check=True)
 
 
 def check_contents(wheel: Path) -> None:
@@ -67,13 +66,9 @@ def main() -> None:
         run(sys.executable, "-m", "venv", place / "venv")
         python = place / "venv" / "bin" / "python"
         pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
-        run(*pip, wheel, "pyright[nodejs]>=1.1.400")
+        run(*pip, wheel)
         run(place / "venv" / "bin" / "icefloe", "--version")
         run(python, "-I", "-c", PROGRAM)
-        for package in ("peer", "signaling", "media", "encoding"):
-            verify = ("--verifytypes", f"icefloe.{package}", "--ignoreexternal")
-            # Elsewhere, so that it finds what is installed and not the checkout.
-            run(python, "-m", "pyright", "--pythonpath", python, *verify, cwd=place)
     print(f"{wheel.name} and {sdist.name} are fit to be published")  # noqa: T201
 
 
