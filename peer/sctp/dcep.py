@@ -101,12 +101,6 @@ def is_open(message: bytes) -> bool:
     return message[:1] == bytes([_OPEN])
 
 
-def encode(message: str | bytes) -> tuple[Protocol, bytes]:
-    """Return the payload protocol identifier and the encoded bytes of a message."""
-    is_text = isinstance(message, str)
-    return payload(message.encode() if isinstance(message, str) else message, is_text=is_text)
-
-
 def payload(data: bytes, *, is_text: bool) -> tuple[Protocol, bytes]:
     """Return the payload protocol identifier and the bytes of a message (RFC 8831 section 6.6).
 
