@@ -23,7 +23,6 @@ from icefloe.logs import get_logger
 from icefloe.text import public_url
 
 from .client_socket import (
-    decode,
     join_room,
     leave_room,
     open_interruptibly,
@@ -31,7 +30,7 @@ from .client_socket import (
     socket_options,
     verify,
 )
-from .codec import encode_client
+from .codec import encode_client, receive_server
 from .errors import (
     ErrorCode,
     JoinRefused,
@@ -313,7 +312,7 @@ class SignalingClient:
                     "signaling: the connection to %s broke: %s", public_url(self._url), closed
                 )
                 return
-            message = decode(frame)
+            message = receive_server(frame)
             if message is not None and seat.receive(message):
                 await self._inbox.put(message, len(frame))
 

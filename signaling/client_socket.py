@@ -10,16 +10,14 @@ from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketExcepti
 from icefloe.logs import get_logger
 
 from .address import check_url
-from .codec import SERVER_LIMIT, decode_server, encode_client, is_of_unknown_type
+from .codec import SERVER_LIMIT, encode_client, receive_server
 from .errors import (
     ErrorCode,
     InvalidUrl,
     JoinRefused,
-    MessageError,
-    SignalingLost,
     Unreachable,
 )
-from .messages import Error, Join, Joined, Leave, ServerMessage
+from .messages import Error, Join, Joined, Leave
 from .sockets import QuietLogger, cut_off, wait_for_name
 
 logger = get_logger(__name__)
@@ -127,7 +125,7 @@ async def join_room(url: str, socket: ClientConnection, join: Join) -> Joined:
         await socket.send(encode_client(join).decode())
         async with asyncio.timeout(_JOIN_TIMEOUT):
             while True:
-                match decode(await socket.recv()):
+                match receive_server(await socket.recv()):
                     case Joined() as joined:
                         return joined
                     case Error(code=code, message=sentence) if code != ErrorCode.RATE_LIMITED:
@@ -159,17 +157,3 @@ async def verify(socket: ClientConnection) -> None:
         cut_off(socket)
     except ConnectionClosed:
         return
-
-
-def decode(frame: str | bytes) -> ServerMessage | None:
-    """Decode a message; return ``None`` if only newer clients know its type.
-
-    Raises:
-        SignalingLost: The message is invalid.
-    """
-    try:
-        return decode_server(frame)
-    except MessageError as error:
-        if is_of_unknown_type(frame):
-            return None
-        raise SignalingLost(f"the server does not keep to the protocol: {error}") from error

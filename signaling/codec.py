@@ -11,7 +11,7 @@ from typing import Any, get_args
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from .errors import ErrorCode, MessageError
+from .errors import ErrorCode, MessageError, SignalingLost
 from .messages import (
     VERSION,
     Bye,
@@ -137,6 +137,20 @@ def decode_server(frame: str | bytes) -> ServerMessage:
         return _server.decode(text)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _explain(text, error) from error
+
+
+def receive_server(frame: str | bytes) -> ServerMessage | None:
+    """Decode a message of the server for a client; ``None`` if only newer clients know its type.
+
+    Raises:
+        SignalingLost: The message is invalid.
+    """
+    try:
+        return decode_server(frame)
+    except MessageError as error:
+        if is_of_unknown_type(frame):
+            return None
+        raise SignalingLost(f"the server does not keep to the protocol: {error}") from error
 
 
 def is_of_unknown_type(frame: str | bytes) -> bool:
