@@ -6,7 +6,6 @@ from typing import Any
 
 from aioice.mdns import is_mdns_hostname
 from aiortc import RTCIceCandidate, RTCIceGatherer, RTCIceParameters, RTCIceTransport
-from aiortc.rtcicetransport import candidate_to_aioice
 
 
 class _Candidates(list[RTCIceCandidate]):
@@ -87,9 +86,10 @@ class IceTransport(RTCIceTransport):
         await closing
 
     async def addRemoteCandidate(self, candidate: RTCIceCandidate | None) -> None:
-        await self._connection.add_remote_candidate(
-            candidate_to_aioice(candidate) if candidate is not None else None
-        )
+        self._connection.add_remote_candidate(candidate)
+
+    def getRemoteCandidates(self) -> list[RTCIceCandidate]:
+        return [replace(candidate) for candidate in self._connection.remote_candidates]
 
 
 def agent_of(ice: RTCIceTransport) -> Any:

@@ -25,7 +25,6 @@ AGENT_CONTRACT = (
     "local_password",
     "local_username",
     "recv",
-    "remote_candidates",
     "send",
 )
 """The names that aiortc uses of ``RTCIceTransport._connection``, outside of methods that

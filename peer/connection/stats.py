@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from weakref import WeakKeyDictionary
 
 import aiortc
-from aioice.candidate import Candidate
 from aiortc import clock
+from aiortc.rtcicetransport import candidate_from_aioice
 from aiortc.stats import RTCStats
 
 from .._aiortc import CountedChannel, Receiver
@@ -230,7 +230,7 @@ class StatsWriter:
                 self.id("local-candidate", local),
                 transport_id,
                 local.host,
-                *_described(local),
+                *_described(candidate_from_aioice(local)),
                 usernameFragment=checks.credentials.local_username,
                 url=local.url,
                 networkType=str(local.network_type),
@@ -247,7 +247,7 @@ class StatsWriter:
                 _shown(remote),
                 *_described(remote.candidate),
                 usernameFragment=checks.credentials.remote_username,
-                tcpType=remote.candidate.tcptype,
+                tcpType=remote.candidate.tcpType,
             )
         for pair in pairs:
             yield self._pair(pair, transport_id, timestamp)
@@ -331,16 +331,16 @@ class StatsWriter:
 
 
 def _described(
-    candidate: Candidate,
+    candidate: aiortc.RTCIceCandidate,
 ) -> tuple[int, str, str, int, str, str | None, int | None]:
     return (
         candidate.port,
-        candidate.transport.lower(),
+        candidate.protocol.lower(),
         candidate.type,
         candidate.priority,
         candidate.foundation,
-        candidate.related_address,
-        candidate.related_port,
+        candidate.relatedAddress,
+        candidate.relatedPort,
     )
 
 

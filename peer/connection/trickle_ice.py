@@ -247,7 +247,7 @@ class TrickleIce:
         credentials = agent.generation.checks.credentials
         local = _as_found(pair.valid_local, fragment=credentials.local_username)
         remote = local_candidate(
-            candidate_from_aioice(pair.remote.candidate),
+            pair.remote.candidate,
             mid=None,
             index=None,
             fragment=credentials.remote_username,

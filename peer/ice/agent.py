@@ -14,6 +14,7 @@ from typing import Protocol
 
 from aioice import Candidate
 from aioice.utils import random_string
+from aiortc import RTCIceCandidate
 
 from .._util.peer_logger import NamingLogger
 from .checks.binding import Credentials, Role
@@ -289,7 +290,7 @@ class IceAgent:
     # --- remote
 
     @property
-    def remote_candidates(self) -> list[Candidate]:
+    def remote_candidates(self) -> list[RTCIceCandidate]:
         """The remote candidates known so far, including peer-reflexive ones."""
         return [remote.candidate for remote in self._described.checks.list.remotes.values()]
 
@@ -298,10 +299,10 @@ class IceAgent:
         """The remote username fragment last negotiated; ``None`` before."""
         return self._remote_username
 
-    async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
+    def add_remote_candidate(self, candidate: RTCIceCandidate | None) -> None:
         """Add a candidate for the latest remote description; ``None`` is the end of candidates."""
         if not self._is_closed:
-            self._described.add_remote_candidate(remote_candidate)
+            self._described.remote_candidates.add(candidate)
 
     # --- the connection
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aioice import stun
-from aioice.candidate import Candidate
 
 from icefloe.logs import get_logger
 
@@ -105,12 +104,13 @@ class Generation:
         self._discarded: set[Any] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._remote_candidates = RemoteCandidates(
+        self.remote_candidates = RemoteCandidates(
+            self.checks,
             limit=configuration.max_remote_candidates,
             relay_only=configuration.relay_only,
-            on_candidate=self._add_remote,
-            on_end=self._end_remote,
+            flush=self._flush,
         )
+        """Takes the candidates of the remote peer."""
         self._closing: asyncio.Task[None] | None = None
         self.is_gathering = False
         """True once gathering has started."""
@@ -172,23 +172,6 @@ class Generation:
         self.socket_lost(base)
         if self._closing is None:
             self._listener.relay_lost(reason)
-
-    # --- remote candidates
-
-    def add_remote_candidate(self, candidate: Candidate | None) -> None:
-        """Add a remote candidate; ``None`` is the end of candidates. Never waits.
-
-        Limits and mDNS names are handled as described at :class:`.RemoteCandidates`.
-        """
-        self._remote_candidates.add(candidate)
-
-    def _add_remote(self, candidate: Candidate, address: Address, named: bool) -> None:
-        self.checks.add_remote(candidate, address, self._loop.time(), named=named)
-        self._flush()
-
-    def _end_remote(self) -> None:
-        self.checks.end_remote(self._loop.time())
-        self._flush()
 
     # --- checks
 
@@ -325,7 +308,7 @@ class Generation:
         Cancellation: safe; closing goes on in the background.
         """
         if self._closing is None:
-            self._remote_candidates.stop()
+            self.remote_candidates.stop()
             self._closing = self._loop.create_task(self._close(), name="ICE generation close")
         await asyncio.shield(self._closing)
 
@@ -350,7 +333,7 @@ class Generation:
                 await base.lost()
         self.gathered.set()
         await self._gathering.close()
-        await self._remote_candidates.close()
+        await self.remote_candidates.close()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)

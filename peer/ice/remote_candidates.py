@@ -5,11 +5,11 @@ import ipaddress
 from collections.abc import Callable
 
 from aioice import mdns
-from aioice.candidate import Candidate
+from aiortc import RTCIceCandidate
 
 from icefloe.logs import get_logger
 
-from .checks.pair import Address
+from .checks.connectivity import Checks
 from .gather.interfaces import broadcast_addresses, read_interfaces
 from .gather.multicast_dns import MulticastDns
 
@@ -20,29 +20,24 @@ MAX_MDNS_QUERIES = 64
 
 
 class RemoteCandidates:
-    """Admits the remote candidates of one generation.
+    """Admits the remote candidates of one generation to its checks.
 
     Args:
+        checks: The checks, to which what is admitted goes.
         limit: Maximum number of candidates; further ones are ignored.
         relay_only: True to ignore candidates with an mDNS name: a relayed candidate is not paired
             with them (draft-ietf-mmusic-mdns-ice-candidates section 3.2).
-        on_candidate: Called with each admitted candidate, its IP address and port, and whether the
-            signalled address is an mDNS name.
-        on_end: Called after the end of candidates, once no query is pending.
+        flush: Called after a change of the checks, to send what they have to say.
     """
 
     def __init__(
-        self,
-        *,
-        limit: int,
-        relay_only: bool,
-        on_candidate: Callable[[Candidate, Address, bool], None],
-        on_end: Callable[[], None],
+        self, checks: Checks, *, limit: int, relay_only: bool, flush: Callable[[], None]
     ) -> None:
+        self._checks = checks
         self._limit = limit
         self._relay_only = relay_only
-        self._on_candidate = on_candidate
-        self._on_end = on_end
+        self._flush = flush
+        self._now = asyncio.get_running_loop().time
         self._multicast = MulticastDns()
         self._queries: set[asyncio.Task[None]] = set()
         self._pending = 0
@@ -51,7 +46,7 @@ class RemoteCandidates:
         self._is_stopped = False
         self._broadcasts: frozenset[str] | None = None
 
-    def add(self, candidate: Candidate | None) -> None:
+    def add(self, candidate: RTCIceCandidate | None) -> None:
         """Add a candidate; ``None`` is the end of candidates. Never waits.
 
         An mDNS name is resolved in the background. Candidates after the end are ignored (RFC 8838
@@ -69,8 +64,8 @@ class RemoteCandidates:
                 logger.warning(
                     "more than %d remote candidates: further ones are ignored", self._limit
                 )
-        elif not mdns.is_mdns_hostname(candidate.host):
-            self._admit(candidate, candidate.host, named=False)
+        elif not mdns.is_mdns_hostname(candidate.ip):
+            self._admit(candidate, candidate.ip, named=False)
         elif not self._relay_only and self._pending < MAX_MDNS_QUERIES:
             self._pending += 1
             query = asyncio.get_running_loop().create_task(self._resolve(candidate))
@@ -90,7 +85,7 @@ class RemoteCandidates:
             await asyncio.wait(self._queries)
         await self._multicast.close()
 
-    def _admit(self, candidate: Candidate, host: str, *, named: bool) -> None:
+    def _admit(self, candidate: RTCIceCandidate, host: str, *, named: bool) -> None:
         try:
             address = (str(ipaddress.ip_address(host)), candidate.port)
         except ValueError:
@@ -101,21 +96,23 @@ class RemoteCandidates:
         if address[0] in self._broadcasts:
             logger.debug("ignored a remote candidate with a broadcast address: %s", host)
             return
-        if candidate.transport.lower() != "udp" or candidate.component != 1 or not candidate.port:
+        if candidate.protocol.lower() != "udp" or candidate.component != 1 or not candidate.port:
             return  # all local candidates are UDP, component 1
-        self._on_candidate(candidate, address, named)
+        self._checks.add_remote(candidate, address, self._now(), named=named)
+        self._flush()
 
-    async def _resolve(self, candidate: Candidate) -> None:
+    async def _resolve(self, candidate: RTCIceCandidate) -> None:
         try:
-            host = await self._multicast.resolve(candidate.host)
+            host = await self._multicast.resolve(candidate.ip)
             if host is not None and not self._is_stopped:
                 self._admit(candidate, host, named=True)
         except OSError as error:
-            logger.debug("%s not resolved: multicast DNS unavailable (%s)", candidate.host, error)
+            logger.debug("%s not resolved: multicast DNS unavailable (%s)", candidate.ip, error)
         finally:
             self._pending -= 1
             self._maybe_end()
 
     def _maybe_end(self) -> None:
         if self._has_ended and not self._pending and not self._is_stopped:
-            self._on_end()
+            self._checks.end_remote(self._now())
+            self._flush()

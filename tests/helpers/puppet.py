@@ -3,7 +3,8 @@
 from typing import Any, cast
 
 from aioice import stun
-from aioice.candidate import Candidate, candidate_foundation, candidate_priority
+from aioice.candidate import candidate_foundation, candidate_priority
+from aiortc import RTCIceCandidate
 
 from icefloe.peer.ice.checks import binding
 from icefloe.peer.ice.checks.binding import Credentials, Role
@@ -32,14 +33,16 @@ def local_candidate(
     )
 
 
-def remote_candidate(address: Address, kind: str = "host", preference: int = 65535) -> Candidate:
+def remote_candidate(
+    address: Address, kind: str = "host", preference: int = 65535
+) -> RTCIceCandidate:
     """Make a candidate of the other side."""
-    return Candidate(
+    return RTCIceCandidate(
         foundation=candidate_foundation(kind, "udp", address[0]),
         component=1,
-        transport="udp",
+        protocol="udp",
         priority=candidate_priority(1, kind, preference),
-        host=address[0],
+        ip=address[0],
         port=address[1],
         type=kind,
     )

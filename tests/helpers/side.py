@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from aioice import stun
 from aioice.candidate import Candidate, candidate_foundation
+from aiortc.rtcicetransport import candidate_from_aioice
 
 from icefloe.peer.ice.checks.binding import Credentials, Role
 from icefloe.peer.ice.checks.connectivity import Checks
@@ -144,7 +145,8 @@ class Side(Driven):
         if candidate is None:
             self.checks.end_remote(self.network.now)
         else:
-            self.checks.add_remote(candidate, (candidate.host, candidate.port), self.network.now)
+            told, address = candidate_from_aioice(candidate), (candidate.host, candidate.port)
+            self.checks.add_remote(told, address, self.network.now)
         self.flush()
 
     # --- the engine's shell

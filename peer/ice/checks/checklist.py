@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from aioice.candidate import Candidate, candidate_foundation
+from aioice.candidate import candidate_foundation
+from aiortc import RTCIceCandidate
 
 from ..configuration import MAX_REMOTES
 from ..gather.local_candidate import LocalCandidate
@@ -99,7 +100,9 @@ class CheckList:
             self._remove(pair)
         return removed
 
-    def add_remote(self, candidate: Candidate, address: Address, *, named: bool = False) -> None:
+    def add_remote(
+        self, candidate: RTCIceCandidate, address: Address, *, named: bool = False
+    ) -> None:
         """Add a signalled remote candidate and form its pairs.
 
         A peer-reflexive candidate with the same address takes the signalled type, foundation and
@@ -143,12 +146,12 @@ class CheckList:
         if address not in self.remotes:
             if len(self.remotes) >= self._max_remotes:
                 return None
-            candidate = Candidate(
+            candidate = RTCIceCandidate(
                 foundation=candidate_foundation("prflx", "udp", address[0]),
                 component=1,
-                transport="udp",
+                protocol="udp",
                 priority=priority,
-                host=address[0],
+                ip=address[0],
                 port=address[1],
                 type="prflx",
             )

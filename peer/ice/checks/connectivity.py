@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aioice import stun
-from aioice.candidate import Candidate
+from aiortc import RTCIceCandidate
 
 from ..._util.peer_logger import NamingLogger
 from ..gather.local_candidate import LocalCandidate
@@ -158,7 +158,7 @@ class Checks:
         self.tick(now)
 
     def add_remote(
-        self, candidate: Candidate, address: Address, now: float, *, named: bool = False
+        self, candidate: RTCIceCandidate, address: Address, now: float, *, named: bool = False
     ) -> None:
         """Add a remote candidate; possible while the checks run.
 

@@ -4,7 +4,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from aioice.candidate import Candidate
+from aiortc import RTCIceCandidate
 
 from ..gather.local_candidate import LocalCandidate
 from .address_scope import Scope, scope_of
@@ -42,7 +42,7 @@ class Remote:
         scope: Scope of the address.
     """
 
-    candidate: Candidate
+    candidate: RTCIceCandidate
     address: Address
     is_named: bool = False
     has_checked: bool = False
@@ -171,7 +171,7 @@ def can_pair(local: LocalCandidate, remote: Remote) -> bool:
         is_reachable
         and remote.scope is not Scope.NONE
         and remote.candidate.component == local.component
-        and remote.candidate.transport.lower() == local.transport
+        and remote.candidate.protocol.lower() == local.transport
         and remote.version == ipaddress.ip_address(local.host).version
         and not (remote.is_named and local.type == "relay")
     )

@@ -7,8 +7,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aiortc.rtcicetransport import candidate_to_aioice
-
 from icefloe.peer import InvalidCandidate
 from icefloe.peer.connection.candidates import describe, parse_remote
 from icefloe.peer.ice.checks.binding import Credentials, Role
@@ -90,7 +88,7 @@ def start() -> Iterator[Run]:
             if remote.candidate is not None:
                 describe(remote.candidate)
                 assert isinstance(taker, Generation)
-                taker.add_remote_candidate(candidate_to_aioice(remote.candidate))
+                taker.remote_candidates.add(remote.candidate)
 
         yield lambda data: run_in_loop(take(data))
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from aioice.candidate import Candidate
 from aiortc import (
     RTCBundlePolicy,
     RTCDataChannel,
+    RTCIceCandidate,
     RTCIceServer,
     RTCIceTransportPolicy,
     RTCSessionDescription,
@@ -384,7 +384,7 @@ async def test_an_address_that_hides_behind_a_name_stays_hidden() -> None:
         assert a.iceTransport is not None
         checks = agent_of(a.iceTransport).generation.checks
         name = "1f4712db-ea17-4bcf-a596-105139dfd8bf.local"
-        hidden = Candidate("1", 1, "udp", 2113937151, name, 5000, "host")
+        hidden = RTCIceCandidate(1, "1", name, 5000, 2113937151, "udp", "host")
         now = asyncio.get_running_loop().time()
         checks.add_remote(hidden, ("192.0.2.7", 5000), now, named=True)
         report = await a.getStats()

@@ -1,7 +1,8 @@
 """The check list and its pairs: which there are, in which state, and in which order."""
 
 import pytest
-from aioice.candidate import Candidate, candidate_priority
+from aioice.candidate import candidate_priority
+from aiortc import RTCIceCandidate
 
 from icefloe.peer.ice.checks.binding import Role
 from icefloe.peer.ice.checks.checklist import MAX_PAIRS, MAX_REFLEXIVE, CheckList
@@ -34,7 +35,9 @@ def at(checklist: CheckList, address: Address, base: object = BASE) -> Pair:
 # --- pairing
 
 
-def pairs_with(remote: Candidate, host: str, *, local: str = "host", named: bool = False) -> bool:
+def pairs_with(
+    remote: RTCIceCandidate, host: str, *, local: str = "host", named: bool = False
+) -> bool:
     there = Remote(remote, (host, remote.port), named)
     return can_pair(local_candidate(local), there)
 
@@ -43,8 +46,8 @@ def pairs_with(remote: Candidate, host: str, *, local: str = "host", named: bool
     ("change", "expected"),
     [
         ({}, True),
-        ({"transport": "UDP"}, True),
-        ({"transport": "tcp"}, False),
+        ({"protocol": "UDP"}, True),
+        ({"protocol": "tcp"}, False),
         ({"component": 2}, False),
     ],
 )
