@@ -17,9 +17,8 @@ HIDDEN = {
     "peer.DataChannel": "abandon join",
     "peer.ForwardedTrack": "end take",
     "peer.PeerConfiguration": "ice selection",
-    "peer.PeerConnection": "await_change emit is_settled limit_restarts wanted",
-    "peer.RemotePeer": "end is_flooded receive_candidate receive_description run start "
-    "take_candidate take_description",
+    "peer.PeerConnection": "await_change emit is_settled limit_restarts remote_candidates wanted",
+    "peer.RemotePeer": "end negotiator run start",
     "peer.RemoteTrack": "begin",
 }
 """Members that other parts of the package call, and no application."""

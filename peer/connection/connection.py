@@ -2,8 +2,9 @@
 """``PeerConnection``: aiortc's ``RTCPeerConnection`` with the parts of W3C webrtc-pc that it lacks.
 
 The class is the interface of W3C, most of it documentation. Its collaborators own their state:
-:mod:`.descriptions`, :mod:`.trickle_ice`, :mod:`.ice_restart`, :mod:`.negotiation_needed` and
-:mod:`.stats`; the adapter in :mod:`icefloe.peer._aiortc` is the way to what aiortc keeps to itself.
+:mod:`.descriptions`, :mod:`.trickle_ice`, :mod:`.remote_candidates`, :mod:`.ice_restart`,
+:mod:`.negotiation_needed` and :mod:`.stats`; the adapter in :mod:`icefloe.peer._aiortc` is the way
+to what aiortc keeps to itself.
 """
 
 import asyncio
@@ -51,6 +52,7 @@ from .description_applier import DescriptionApplier
 from .descriptions import Descriptions
 from .ice_restart import IceRestart
 from .negotiation_needed import NegotiationNeeded
+from .remote_candidates import RemoteTrickle, parse_remote
 from .states import connection_state, ice_connection_state
 from .stats import StatsWriter
 from .trickle_ice import TrickleIce
@@ -102,6 +104,7 @@ class PeerConnection(RTCPeerConnection):
         )
         self._ice_restart = IceRestart(self, context, self._negotiation.check_soon)
         self._trickle = TrickleIce(self, context, self._ice_restart)
+        self._remote_candidates = RemoteTrickle(self, context)
         hooks = Hooks(
             make_agent=self._trickle.make_agent,
             negotiation_may_be_needed=self._negotiation.check_soon,
@@ -111,14 +114,15 @@ class PeerConnection(RTCPeerConnection):
         )
         self._adapter = ConnectionAdapter(self, own, hooks)
         self._descriptions = Descriptions(self, self._adapter)
-        for part in (self._negotiation, self._ice_restart, self._trickle):
+        parts = (self._negotiation, self._ice_restart, self._trickle, self._remote_candidates)
+        for part in parts:
             part.begin(self._adapter, self._descriptions)
         self._applier = DescriptionApplier(
             self,
             context,
             self._adapter,
             self._descriptions,
-            self._trickle,
+            self._remote_candidates,
             self._ice_restart,
             set_local=super().setLocalDescription,
         )
@@ -296,7 +300,7 @@ class PeerConnection(RTCPeerConnection):
         async with self._operation():
             if sessionDescription.type == "rollback":
                 await self._descriptions.roll_back("have-remote-offer")
-                self._trickle.rolled_back()
+                self._remote_candidates.rolled_back()
             else:
                 await self._applier.apply_remote(sessionDescription)
 
@@ -320,7 +324,12 @@ class PeerConnection(RTCPeerConnection):
         Raises:
             InvalidCandidate: It cannot be read, or names no media section; a ``ValueError``.
         """
-        await self._trickle.add(candidate)
+        self._remote_candidates.add(parse_remote(candidate), candidate)
+
+    @property
+    def remote_candidates(self) -> RemoteTrickle:
+        """The way of candidates that were read already, as those of signaling are."""
+        return self._remote_candidates
 
     def restartIce(self) -> None:
         """Ask for an ICE restart: ``negotiationneeded`` follows, and the next offer has it.

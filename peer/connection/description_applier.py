@@ -18,7 +18,7 @@ from ..sdp.steps import Turns, in_turns
 from .context import Context
 from .descriptions import Descriptions
 from .ice_restart import IceRestart
-from .trickle_ice import TrickleIce
+from .remote_candidates import RemoteTrickle
 
 _FITTING_STATES = {
     "offer": ("stable", "have-local-offer", "have-remote-offer"),
@@ -48,7 +48,7 @@ class DescriptionApplier:
         context: Its configuration.
         adapter: Its adapter.
         descriptions: Its descriptions.
-        trickle: Its candidates.
+        remote_candidates: The candidates of the remote peer.
         ice_restart: Its ICE restarts.
         set_local: ``setLocalDescription`` of aiortc.
     """
@@ -59,7 +59,7 @@ class DescriptionApplier:
         context: Context,
         adapter: ConnectionAdapter,
         descriptions: Descriptions,
-        trickle: TrickleIce,
+        remote_candidates: RemoteTrickle,
         ice_restart: IceRestart,
         *,
         set_local: Callable[[RTCSessionDescription], Awaitable[None]],
@@ -68,7 +68,7 @@ class DescriptionApplier:
         self._context = context
         self._adapter = adapter
         self._descriptions = descriptions
-        self._trickle = trickle
+        self._remote_candidates = remote_candidates
         self._ice_restart = ice_restart
         self._set_local = set_local
 
@@ -132,7 +132,7 @@ class DescriptionApplier:
         await self._descriptions.take_rejections(plan.rejected)
         if kind == "answer":
             await self._descriptions.drop_unused_channels()
-        await self._trickle.take_described(set(plan.fragments.values()), plan.candidates)
+        await self._remote_candidates.take_described(set(plan.fragments.values()), plan.candidates)
 
     def _check_state(self, kind: str) -> None:
         state = self._connection.signalingState

@@ -22,6 +22,7 @@ from ..errors import InvalidCandidate, InvalidDescription, PeerError
 from .candidates import RTCIceCandidate, RTCIceCandidateInit
 from .connection import PeerConnection
 from .perfect_negotiation import Action, Event, Negotiation
+from .remote_candidates import RemoteCandidate, parse_remote
 
 logger = get_logger(__name__)
 
@@ -71,15 +72,12 @@ class _Wake(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
-    init: Mapping[str, Any] | None
-
-
-_Item = RTCSessionDescription | _Candidate
+class _LocalCandidate:
+    init: RTCIceCandidateInit | None
 
 
 def weight(item: RTCSessionDescription | Mapping[str, Any] | None) -> int:
-    """Return the bytes of memory that a description or a candidate takes, about."""
+    """Return the bytes of memory that a description or a local candidate takes, about."""
     if isinstance(item, RTCSessionDescription):
         return getsizeof(item.sdp)
     return sum(map(getsizeof, item.values())) if item is not None else 0
@@ -138,8 +136,10 @@ class Negotiator:
         self._signaler = signaler
         self._on_error = on_error or _log_error
         self._negotiation = Negotiation(polite=polite)
-        self._inbox: BoundedQueue[_Item | _Wake] = BoundedQueue(INBOX, INBOX_BYTES)
-        self._outbox: BoundedQueue[_Item] = BoundedQueue(OUTBOX, OUTBOX_BYTES)
+        self._inbox: BoundedQueue[RTCSessionDescription | RemoteCandidate | _Wake]
+        self._inbox = BoundedQueue(INBOX, INBOX_BYTES)
+        self._outbox: BoundedQueue[RTCSessionDescription | _LocalCandidate]
+        self._outbox = BoundedQueue(OUTBOX, OUTBOX_BYTES)
         self._needed = False
         self._refused: object = None
         """Value of ``wanted()`` when an offer could not be sent, or its answer was invalid."""
@@ -213,16 +213,25 @@ class Negotiator:
         await self._inbox.put(description, weight(description))
 
     async def receive_candidate(self, candidate: Mapping[str, Any] | None) -> None:
-        """Take a candidate of the remote peer, or the end of them; waits likewise."""
-        await self._inbox.put(_Candidate(candidate), weight(candidate))
+        """Take a candidate of the remote peer, or the end of them; waits likewise.
+
+        One that cannot be read is logged and ignored.
+        """
+        try:
+            remote = parse_remote(candidate)
+        except InvalidCandidate as error:
+            logger.warning("ignored a candidate that cannot be read")
+            logger.debug("%s", error)
+        else:
+            await self._inbox.put(remote, remote.weight)
 
     def take_description(self, description: RTCSessionDescription) -> bool:
         """Take a description of the remote peer; return ``False`` if too much waits already."""
         return self._inbox.put_nowait(description, weight(description)) or not self._running
 
-    def take_candidate(self, candidate: Mapping[str, Any] | None) -> bool:
-        """Take a candidate of the remote peer, or the end of them, likewise."""
-        return self._inbox.put_nowait(_Candidate(candidate), weight(candidate)) or not self._running
+    def take_candidate(self, candidate: RemoteCandidate) -> bool:
+        """Take a candidate of the remote peer that was read already, likewise."""
+        return self._inbox.put_nowait(candidate, candidate.weight) or not self._running
 
     @property
     def is_flooded(self) -> bool:
@@ -271,8 +280,8 @@ class Negotiator:
     async def _work(self) -> None:
         while True:
             item = await self._inbox.get()
-            if isinstance(item, _Candidate):
-                await self._add_candidate(item)
+            if isinstance(item, RemoteCandidate):
+                self._connection.remote_candidates.add(item)
             elif isinstance(item, RTCSessionDescription):
                 await self._operate(Event(item.type), item)
             if self._needed and self._inbox.is_empty:
@@ -306,13 +315,6 @@ class Negotiator:
             case "have-remote-offer":
                 await self._connection.setRemoteDescription(rollback)
 
-    async def _add_candidate(self, item: _Candidate) -> None:
-        try:
-            await self._connection.addIceCandidate(item.init)
-        except ValueError as error:
-            logger.warning("ignored a candidate that cannot be read")
-            logger.debug("%s", error)
-
     async def _offer(self, _: None) -> None:
         self._failure = self._refused = None
         await self._connection.setLocalDescription()
@@ -334,8 +336,8 @@ class Negotiator:
     async def _send(self) -> None:
         while True:
             item = await self._outbox.get()
-            if isinstance(item, _Candidate):
-                await self._signaler.candidate(item.init)  # type: ignore[arg-type]
+            if isinstance(item, _LocalCandidate):
+                await self._signaler.candidate(item.init)
             else:
                 await self._signaler.description(item)
 
@@ -346,5 +348,5 @@ class Negotiator:
 
     def _on_ice_candidate(self, candidate: RTCIceCandidate | None) -> None:
         init = candidate.toJSON() if candidate else None
-        if not self._outbox.put_nowait(_Candidate(init), weight(init)):
+        if not self._outbox.put_nowait(_LocalCandidate(init), weight(init)):
             logger.warning("dropped a local candidate: signaling does not keep up")

@@ -1,40 +1,19 @@
-"""Trickle ICE (RFC 8838): local and remote candidates, one by one."""
+"""Trickle ICE (RFC 8838): local candidates, one by one, and the selected pair."""
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-import aiortc
-from aiortc import RTCDtlsTransport, RTCIceTransport, RTCPeerConnection
+from aiortc import RTCIceTransport, RTCPeerConnection
 from aiortc.rtcicetransport import candidate_from_aioice
-from aiortc.sdp import MediaDescription
 
-from .. import sdp
 from .._aiortc import ConnectionAdapter, Gatherer, agent_of
-from .._util.peer_logger import NamingLogger
-from ..errors import InvalidCandidate, UnknownSection
 from ..ice.agent import AgentListener, IceAgent
 from ..ice.gather.local_candidate import LocalCandidate
 from ..ice.server_urls import RTCPeerConnectionIceErrorEvent
-from ..sdp.steps import Turns
-from .candidates import (
-    RemoteCandidate,
-    RTCIceCandidate,
-    RTCIceCandidateInit,
-    RTCIceCandidatePair,
-    local_candidate,
-    parse_candidate,
-    parse_remote,
-)
+from .candidates import RTCIceCandidate, RTCIceCandidatePair, local_candidate
 from .context import Context
 from .descriptions import Descriptions
-from .remote_candidates import RemoteCandidates, Verdict
-
-_CANDIDATE_WORK = 10
-"""Lines of a description that are as much work as one candidate in it."""
-
-logger = NamingLogger(__name__)
 
 
 class PathListener(Protocol):
@@ -51,10 +30,9 @@ class PathListener(Protocol):
 
 
 class TrickleIce:
-    """The ICE agents of a connection, and the candidates of both sides.
+    """The ICE agents of a connection, and the candidates that they find.
 
-    Local candidates are announced once the description that they belong to is set; remote ones are
-    applied once their description has come.
+    These are announced once the description that they belong to is set.
 
     Args:
         connection: The connection.
@@ -66,7 +44,6 @@ class TrickleIce:
         self._connection = connection
         self._context = context
         self._path = path
-        self._remote_candidates = RemoteCandidates()
         self._found: deque[tuple[RTCIceTransport, LocalCandidate | None, str]] = deque()
         self._holds_found = False
 
@@ -154,89 +131,6 @@ class TrickleIce:
         for ice in self._adapter.sections.ice_transports():
             await agent_of(ice).wait_until_gathered(max(deadline - loop.time(), 0))
 
-    # --- remote candidates
-
-    async def add(
-        self, candidate: aiortc.RTCIceCandidate | RTCIceCandidateInit | Mapping[str, Any] | None
-    ) -> None:
-        """Add a remote candidate, as ``PeerConnection.addIceCandidate`` documents it."""
-        remote = parse_remote(candidate)
-        if self._context.is_closing:
-            return
-        verdict = self._remote_candidates.judge(remote)
-        if verdict is Verdict.KEEP:
-            self._remote_candidates.keep(remote)
-        elif verdict is Verdict.APPLY:
-            if not await self._apply(remote):
-                self._remote_candidates.keep(remote)
-                error = UnknownSection(candidate, remote.sdpMid, remote.sdpMLineIndex)
-                logger.warning("%s", error)
-                self._connection.emit("remotecandidateerror", error)
-        elif verdict is Verdict.DROP:
-            logger.info("dropped a candidate of generation %s", remote.usernameFragment)
-
-    def rolled_back(self) -> None:
-        """Record that the remote offer was rolled back."""
-        self._remote_candidates.rolled_back(sdp.fragments(self._descriptions.remote_text()))
-
-    async def take_described(
-        self, fragments: set[str], sections: Sequence[sdp.SectionCandidates]
-    ) -> None:
-        """Take the candidates in a remote description, and those that waited for it.
-
-        Args:
-            fragments: The username fragments in it.
-            sections: The candidates of each media section.
-        """
-        ready = self._remote_candidates.described(fragments)
-        remote = self._adapter.latest("Remote")
-        described = list(zip(remote.media if remote else (), sections, strict=True))
-        transports, tagged = self._adapter.sections.dtls_by_mid(), self._tagged()
-        turns = Turns()
-        for media, section in described:
-            dtls = transports.get(media.rtp.muxId)
-            for attribute in section.candidates:
-                await turns.after(_CANDIDATE_WORK)
-                try:
-                    parsed = parse_candidate(attribute)
-                except InvalidCandidate as error:
-                    logger.debug("ignored in the remote description: %s", error)
-                    continue
-                await _apply_to(media, dtls, parsed)
-        for media, section in described:
-            if section.complete:
-                mid = media.rtp.muxId
-                await _apply_to(media, transports.get(mid), None, tagged=mid in tagged)
-        for early in ready:
-            if not await self._apply(early):
-                self._remote_candidates.keep(early)
-
-    async def _apply(self, remote: RemoteCandidate) -> bool:
-        """Hand a candidate to its transport; return whether its media section exists."""
-        description = self._adapter.latest("Remote")
-        if description is None:
-            return False
-        sections = self._adapter.sections
-        if remote.is_for_all:
-            for media in description.media:
-                media.ice_candidates_complete = True
-            for ice in sections.ice_transports():
-                await ice.addRemoteCandidate(None)
-            return True
-        mid = self._descriptions.layout.target(remote.sdpMid, remote.sdpMLineIndex)
-        if mid == "":
-            return True  # of a section that is rejected: there is nothing to be done with it
-        for media in description.media:
-            if media.rtp.muxId == mid:
-                dtls = sections.dtls_by_mid().get(mid)
-                await _apply_to(media, dtls, remote.candidate, tagged=mid in self._tagged())
-                return True
-        return False
-
-    def _tagged(self) -> set[str]:
-        """Return the mids of the remote sections that stand for a transport."""
-        return {mid for mid, _ in self._descriptions.sections_of_transports("Remote").values()}
-
     def selected_pair(self) -> RTCIceCandidatePair | None:
         """Return the selected candidate pair of the first transport, once there is one."""
         ice = self._descriptions.ice_transport()
@@ -253,26 +147,6 @@ class TrickleIce:
             fragment=credentials.remote_username,
         )
         return RTCIceCandidatePair(local, remote, pair.current_round_trip_time)
-
-
-async def _apply_to(
-    media: MediaDescription,
-    dtls: RTCDtlsTransport | None,
-    candidate: aiortc.RTCIceCandidate | None,
-    *,
-    tagged: bool = False,
-) -> None:
-    if dtls is None:
-        return
-    if candidate is not None:
-        media.ice_candidates.append(candidate)
-        await dtls.transport.addRemoteCandidate(candidate)
-        return
-    media.ice_candidates_complete = True
-    # In a bundle only the section that stands for the transport ends its candidates: Firefox ends
-    # the others' before the first candidate of that one.
-    if tagged:
-        await dtls.transport.addRemoteCandidate(None)
 
 
 def _complete(ice: RTCIceTransport) -> None:

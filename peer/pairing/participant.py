@@ -1,7 +1,6 @@
 """A participant of the rendezvous room: its key exchange, and the connection that follows."""
 
-import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from aiortc import RTCSessionDescription
 
@@ -9,7 +8,7 @@ from icefloe.signaling import PeerInfo, SignalingClient
 
 from ..configuration import PeerConfiguration
 from ..rooms.remote_peer import RemotePeer
-from ..rooms.signaler import RoomSignaler, usable_servers
+from ..rooms.signaler import RoomSignaler, with_servers
 from .key_exchange import Fingerprints, Pairing, Side, encode
 
 
@@ -23,7 +22,6 @@ class Participant:
         signaler: Sends messages to it.
         signature: Its signature of the fingerprints in its next description.
         peer: The connection with it, once it has shown that it has the code.
-        running: The task of that connection.
         is_away: Whether it has lost its connection to the signaling server.
     """
 
@@ -32,7 +30,6 @@ class Participant:
     signaler: RoomSignaler
     signature: Fingerprints | None = None
     peer: RemotePeer | None = None
-    running: asyncio.Task[None] | None = field(default=None, repr=False)
     is_away: bool = False
 
     @property
@@ -58,15 +55,12 @@ class Participant:
             configuration: The configuration of the connection.
             connect_timeout: Seconds that connecting may take.
         """
-        if configuration.iceServers is None:
-            servers = list(usable_servers(client.ice_servers))
-            configuration = replace(configuration, iceServers=servers)
         self.peer = RemotePeer(
             id=self.id,
             name=str(side.other),
             polite=side is Side.SENDER,
             signaler=_SigningSignaler(self.signaler, self.pairing),
-            configuration=configuration,
+            configuration=with_servers(configuration, client),
             connect_timeout=connect_timeout,
         )
         return self.peer

@@ -7,7 +7,7 @@ has shown that it has the code.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 from typing import cast
@@ -15,27 +15,15 @@ from typing import cast
 from aiortc import RTCSessionDescription
 
 from icefloe.logs import get_logger
-from icefloe.signaling import (
-    PeerAway,
-    PeerBack,
-    PeerBye,
-    PeerCandidate,
-    PeerDescription,
-    PeerInfo,
-    PeerJoined,
-    PeerLeft,
-    PeerMessage,
-    Rejoined,
-    SignalingClient,
-    SignalingError,
-    connect,
-)
+from icefloe.signaling import IceServer, PeerInfo, SignalingClient, SignalingError, connect
 
 from ..configuration import PeerConfiguration
+from ..connection.remote_candidates import RemoteCandidate
 from ..files.errors import CodeUsedUp, FingerprintMismatch, PairingError, WrongCode
 from ..rooms.arrivals import Arrivals
 from ..rooms.remote_peer import RemotePeer
-from ..rooms.signaler import RoomSignaler, init_of
+from ..rooms.signaler import RoomSignaler
+from ..rooms.signaling_pump import SignalingPump
 from .attempts import Attempt, Attempts
 from .key_exchange import (
     Code,
@@ -129,13 +117,12 @@ class Meeting:
         self._configuration = configuration or PeerConfiguration()
         self._connect_timeout = connect_timeout
         self._participants: dict[str, Participant] = {}
-        self._connections: set[asyncio.Task[None]] = set()
+        self._pump = SignalingPump(client, self)
         self._retries: set[asyncio.Task[None]] = set()
         self._attempts = Attempts()
         self._has_attempt = asyncio.Event()
-        self._lock = asyncio.Lock()
         self._paired: Arrivals[RemotePeer] = Arrivals()
-        self._failure: PairingError | SignalingError | None = None
+        self._failure: Exception | None = None
         self._guesses = 0
         self._unanswered_confirms = 0
         self.is_busy = False
@@ -160,13 +147,14 @@ class Meeting:
 
     async def run(self) -> None:
         """Process signaling events and pairing attempts until the meeting ends."""
-        listening = asyncio.create_task(self._listen(), name="signaling of a meeting")
+        self._pump.begin()
+        listening = asyncio.create_task(self._pump.run(), name="signaling of a meeting")
         working = asyncio.create_task(self._work(), name="pairing at a meeting")
         tasks = {listening, working}
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                task.result()
+                self._failure = task.result()
         except (PairingError, SignalingError) as error:
             self._failure = error
         finally:
@@ -177,13 +165,11 @@ class Meeting:
 
     async def close(self) -> None:
         """End all connections."""
-        for participant in self._participants.values():
-            if participant.peer is not None:
-                participant.peer.end("closed")
         for task in self._retries:
             task.cancel()
-        if tasks := {*self._connections, *self._retries}:
-            await asyncio.wait(tasks)
+        await self._pump.peers.end_all("closed")
+        if self._retries:
+            await asyncio.wait(self._retries)
 
     # --- pairing attempts, whose computations take milliseconds and run in a thread
 
@@ -203,7 +189,7 @@ class Meeting:
                 continue
             await self._try(attempt)
             for message in self._attempts.finish(attempt):
-                async with self._lock:
+                async with self._pump.lock:
                     await self._on_pairing_message(attempt.id, cast("PairingMessage", message))
 
     async def _try(self, attempt: Attempt) -> None:
@@ -214,7 +200,7 @@ class Meeting:
                 await self._confirm(participant, pake, attempt)
             return
         pairing, is_valid = await asyncio.to_thread(begin, self._code, self._side, pake)
-        async with self._lock:
+        async with self._pump.lock:
             if not self._attempts.is_pending(attempt):
                 return  # the participant has left
             participant = self._add(attempt.id, pairing)
@@ -229,7 +215,7 @@ class Meeting:
         if self._unanswered_confirms >= MAX_GUESSES:
             raise CodeUsedUp(self._unanswered_confirms)
         confirm = await asyncio.to_thread(participant.pairing.receive, pake)
-        async with self._lock:
+        async with self._pump.lock:
             is_current = self._participants.get(participant.id) is participant
             if self._attempts.is_pending(attempt) and is_current:
                 self._unanswered_confirms += 1
@@ -239,44 +225,66 @@ class Meeting:
         if self._attempts.add(attempt):
             self._has_attempt.set()
 
-    # --- signaling events
+    # --- the policy of the pump
 
-    async def _listen(self) -> None:
-        for info in self._client.peers:
-            self._approach(info)
-        async for event in self._client:
-            async with self._lock:
-                await self._on_event(event)
+    def joined(self, info: PeerInfo, *, senior: bool) -> None:
+        """Begin a key exchange with a possible sender; it is the receiver that begins."""
+        self._approach(info)
 
-    async def _on_event(self, event: object) -> None:
-        match event:
-            case PeerJoined():
-                self._approach(event.peer)
-            case PeerMessage():
-                await self._on_message(event.from_, event.data)
-            case PeerDescription():
-                await self._on_description(event)
-            case PeerCandidate():
-                participant = self._participants.get(event.from_)
-                if participant is not None and participant.peer is not None:
-                    await participant.peer.receive_candidate(init_of(event.candidate))
-            case PeerAway() | PeerBack():
-                if (participant := self._participants.get(event.id)) is not None:
-                    participant.is_away = isinstance(event, PeerAway)
-            case PeerLeft():
-                self._attempts.forget(event.id)
-                self._remove(event.id, event.reason)
-            case PeerBye():
-                self._remove(event.from_, "bye")
-            case Rejoined():
-                for id in list(self._participants):
-                    self._attempts.forget(id)
-                    self._remove(id, "rejoined")
-                for info in event.joined.peers:
-                    self._approach(info)
+    def presence_changed(self, id: str, *, away: bool) -> None:
+        """Note that a participant is away: another one is not turned away for it."""
+        if (participant := self._participants.get(id)) is not None:
+            participant.is_away = away
+
+    def left(self, id: str, reason: str) -> None:
+        """Let go of a participant, and of its attempts."""
+        self._attempts.forget(id)
+        self._remove(id, reason)
+
+    def hung_up(self, id: str) -> None:
+        """Let go of a participant; its attempts still count."""
+        self._remove(id, "bye")
+
+    def rejoined(self) -> None:
+        """Begin anew with everybody."""
+        for id in list(self._participants):
+            self.left(id, "rejoined")
+
+    def renewed(self, servers: Iterable[IceServer]) -> None:
+        """Leave connections as they are; the next one asks the client for its servers."""
+
+    def connection(self, id: str) -> RemotePeer | None:
+        """Return the connection with a participant that has shown that it has the code."""
+        participant = self._participants.get(id)
+        peer = participant.peer if participant is not None else None
+        return peer if peer is not None and not peer.has_ended else None
+
+    async def admits(self, id: str, description: RTCSessionDescription) -> bool:
+        """Return whether a description is of a participant with the code, and signed with it."""
+        participant = self._participants.get(id)
+        if participant is None or participant.peer is None:
+            return False
+        if not participant.pairing.verify(participant.signature, description.sdp):
+            self._remove(participant.id, "fingerprints")
+            await participant.signaler.message(encode(Refused("fingerprints")))
+            raise FingerprintMismatch
+        return True
+
+    def unconnected(self, id: str, item: RTCSessionDescription | RemoteCandidate) -> None:
+        """Ignore it: a connection begins with the code."""
+
+    async def message(self, id: str, data: object) -> None:
+        """Take a message of the key exchange."""
+        message = decode(data)
+        if isinstance(message, Pake):
+            if self._side is Side.SENDER or id in self._participants:
+                self._enqueue(Attempt(id, message))
+        elif message is not None and not self._attempts.queue_message(id, message):
+            await self._on_pairing_message(id, message)
+
+    # --- participants
 
     def _approach(self, info: PeerInfo) -> None:
-        """Begin a key exchange with a possible sender; it is the receiver that begins."""
         if self._side is Side.RECEIVER and has_role(info, Side.SENDER):
             self._enqueue(Attempt(info.id))
 
@@ -293,14 +301,6 @@ class Meeting:
         participant = self._participants.pop(id, None)
         if participant is not None and participant.peer is not None:
             participant.peer.end(reason)
-
-    async def _on_message(self, id: str, data: object) -> None:
-        message = decode(data)
-        if isinstance(message, Pake):
-            if self._side is Side.SENDER or id in self._participants:
-                self._enqueue(Attempt(id, message))
-        elif message is not None and not self._attempts.queue_message(id, message):
-            await self._on_pairing_message(id, message)
 
     async def _on_pairing_message(self, id: str, message: PairingMessage) -> None:
         participant = self._participants.get(id)
@@ -368,32 +368,12 @@ class Meeting:
             if info.id == id and id not in self._participants:
                 self._approach(info)
 
-    async def _on_description(self, event: PeerDescription) -> None:
-        participant = self._participants.get(event.from_)
-        if participant is None or participant.peer is None:
-            return
-        if not participant.pairing.verify(participant.signature, event.description.sdp):
-            self._remove(participant.id, "fingerprints")
-            await participant.signaler.message(encode(Refused("fingerprints")))
-            raise FingerprintMismatch
-        description = RTCSessionDescription(sdp=event.description.sdp, type=event.description.type)
-        await participant.peer.receive_description(description)
-
-    # --- connections
-
     def _connect(self, participant: Participant) -> None:
         peer = participant.make_peer(
             self._client, self._side, self._configuration, self._connect_timeout
         )
-        task = asyncio.create_task(peer.run(), name=f"paired {self._side.other}")
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
-        participant.running = task
-        peer.connection.on("connectionstatechange", lambda: self._on_state_change(peer))
+        self._pump.peers.start(peer, peer.run())
+        peer.connection.on("connectionstatechange", lambda: self._pump.suspect(peer))
         if self._side is Side.RECEIVER:
             peer.start()
         self._paired.put(peer)
-
-    def _on_state_change(self, peer: RemotePeer) -> None:
-        if peer.connection.connectionState == "disconnected":
-            self._client.suspect()

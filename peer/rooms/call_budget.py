@@ -1,9 +1,8 @@
 """Call budget: limits how often each participant gets a new connection or restarts ICE."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from aiortc import RTCSessionDescription
 
@@ -11,14 +10,12 @@ from icefloe._util.token_bucket import TokenBucket
 from icefloe.logs import get_logger
 
 from ..connection.ice_restart import restart_budget
-from ..connection.negotiator import INBOX, INBOX_BYTES, weight
+from ..connection.negotiator import INBOX, INBOX_BYTES
+from ..connection.remote_candidates import RemoteCandidate
 
 logger = get_logger(__name__)
 
-Candidate = Mapping[str, Any] | None
-"""A candidate as ``addIceCandidate`` takes it, or ``None`` for the end of candidates."""
-
-Answer = Callable[[str, RTCSessionDescription, list[Candidate]], None]
+Answer = Callable[[str, RTCSessionDescription, list[RemoteCandidate]], None]
 """Called with the id of a participant, its offer, and the candidates that came after it."""
 
 
@@ -37,7 +34,7 @@ class _Caller:
     budget: TokenBucket
     timer: asyncio.TimerHandle | None = None
     offer: RTCSessionDescription | None = None
-    candidates: list[Candidate] = field(default_factory=list)
+    candidates: list[RemoteCandidate] = field(default_factory=list)
     size: int = 0
 
     def put(self, offer: RTCSessionDescription | None) -> None:
@@ -83,12 +80,12 @@ class Callers:
         else:
             self._answer(id, offer, [])
 
-    def add_candidate(self, id: str, candidate: Candidate) -> None:
+    def add_candidate(self, id: str, candidate: RemoteCandidate) -> None:
         """Take a candidate of an offer that waits; one beyond the limits is dropped."""
         caller = self._callers.get(id)
         if caller is None or caller.offer is None:
             return
-        size = weight(candidate)
+        size = candidate.weight
         if len(caller.candidates) < INBOX and caller.size + size <= INBOX_BYTES:
             caller.candidates.append(candidate)
             caller.size += size

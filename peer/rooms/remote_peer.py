@@ -3,16 +3,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import Any
 
 from aiortc import (
     InvalidAccessError,
     MediaStreamTrack,
     RTCDataChannel,
     RTCRtpSender,
-    RTCSessionDescription,
 )
 
 from icefloe._util.token_bucket import TokenBucket
@@ -396,29 +394,9 @@ class RemotePeer:
         self.connection.negotiateDataChannels()
 
     @property
-    def is_flooded(self) -> bool:
-        """True if the signaling of this peer has to wait, because too much of it is queued."""
-        return self._negotiator.is_flooded
-
-    async def receive_description(self, description: RTCSessionDescription) -> None:
-        """Take a description of the remote peer; waits while too much waits already."""
-        with named(self.name):
-            await self._negotiator.receive_description(description)
-
-    async def receive_candidate(self, candidate: Mapping[str, Any] | None) -> None:
-        """Take a candidate of the remote peer, or the end of them; waits likewise."""
-        with named(self.name):
-            await self._negotiator.receive_candidate(candidate)
-
-    def take_description(self, description: RTCSessionDescription) -> bool:
-        """Take a description of the remote peer; return ``False`` if too much waits already."""
-        with named(self.name):
-            return self._negotiator.take_description(description)
-
-    def take_candidate(self, candidate: Mapping[str, Any] | None) -> bool:
-        """Take a candidate of the remote peer, or the end of them, likewise."""
-        with named(self.name):
-            return self._negotiator.take_candidate(candidate)
+    def negotiator(self) -> Negotiator:
+        """The negotiation with this peer, which takes what signaling brings."""
+        return self._negotiator
 
     def end(self, reason: str) -> None:
         """End the connection with a reason; :meth:`run` then returns."""

@@ -1,35 +1,14 @@
-# Longer than 400 lines: one public class and its pump of signaling messages.
 """``join()`` and ``Room``: everybody in a room, connected with everybody else."""
 
 import asyncio
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
-from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
-
-from aiortc import InvalidStateError, RTCSessionDescription
+from typing import Self
 
 from icefloe.logs import get_logger
-from icefloe.signaling import (
-    Error,
-    LeftReason,
-    PeerAway,
-    PeerBack,
-    PeerBye,
-    PeerCandidate,
-    PeerDescription,
-    PeerInfo,
-    PeerJoined,
-    PeerLeft,
-    Rejoined,
-    Renewed,
-    SignalingClient,
-    SignalingError,
-    connect,
-)
+from icefloe.signaling import SignalingClient, SignalingError, connect
 
 from ..configuration import PeerConfiguration
 from ..errors import PeerNotHere
@@ -38,23 +17,10 @@ from ..ice.gather.interfaces import Selection
 from ..ice.server_urls import parse_servers
 from .arrivals import Arrivals
 from .attend import attend
-from .call_budget import Callers, Candidate
+from .calls import Calls
 from .remote_peer import RemotePeer
-from .signaler import RoomSignaler, init_of, usable_servers
-from .surviving_calls import Outlived
 
 logger = get_logger(__name__)
-
-MOST_PEERS = 256
-"""Participants with whom there is a connection; more are ignored. Each has sockets and a task, and
-the signaling server says how many there are."""
-
-_INSIST = 3.0
-"""Seconds between two looks for the signaling server while a call has no path: its recovery needs
-signaling, and the pauses of the client are longer."""
-
-_TOLD = frozenset({"failed", "hung-up"})
-"""Ends of a connection that the remote peer cannot know of by itself."""
 
 
 def join(
@@ -126,33 +92,12 @@ class Room:
         parse_servers(self._configuration.iceServers)
         self._connect_timeout = connect_timeout
         self._client: SignalingClient | None = None
-        self._participants: dict[str, PeerInfo] = {}
-        self._seniors: set[str] = set()
-        self._peers: dict[str, RemotePeer] = {}
-        self._outlived = Outlived()
-        self._tasks: dict[RemotePeer, asyncio.Task[None]] = {}
-        self._flooded: set[RemotePeer] = set()
-        self._callers = Callers(self._answer_call)
-        self._is_full = False
+        self._calls: Calls | None = None
         self._arrivals: Arrivals[RemotePeer] = Arrivals()
         self._changed = asyncio.Event()
-        self._is_over = False
         self._pumping: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
         self._unwatch: Callable[[], None] | None = None
-        self._insisting: asyncio.TimerHandle | None = None
-        self._handlers: dict[type, Callable[[Any], Awaitable[None]]] = {
-            PeerJoined: self._on_joined,
-            PeerAway: self._on_away,
-            PeerBack: self._on_back,
-            PeerLeft: self._on_left,
-            PeerDescription: self._on_description,
-            PeerCandidate: self._on_candidate,
-            PeerBye: self._on_bye,
-            Rejoined: self._on_rejoined,
-            Renewed: self._on_renewed,
-            Error: self._on_error,
-        }
 
     # --- for users
 
@@ -180,7 +125,7 @@ class Room:
     @property
     def peers(self) -> tuple[RemotePeer, ...]:
         """Everybody else to whom there is, or is to be, a connection."""
-        return (*self._peers.values(), *self._outlived)
+        return self._calls.peers if self._calls is not None else ()
 
     async def peer(self, name: str, *, timeout: float | None = None) -> RemotePeer:
         """Wait for the participant of this name.
@@ -201,7 +146,7 @@ class Room:
 
         try:
             async with asyncio.timeout(timeout):
-                while here() is None and not self._is_over:
+                while here() is None and not (self._calls and self._calls.is_over):
                     await self._changed.wait()
         except TimeoutError:
             raise PeerNotHere(name, timeout) from None
@@ -236,13 +181,19 @@ class Room:
     async def __aenter__(self) -> Self:
         client = self._client = await self._connecting.__aenter__()
         try:
-            for info in client.peers:
-                self._meet(info, senior=True)
+            calls = self._calls = Calls(
+                client,
+                self._configuration,
+                self._connect_timeout,
+                came=self._on_came,
+                went=self._arrivals.withdraw,
+            )
+            calls.pump.begin()
             self._unwatch = watch(Selection(), lambda _: client.suspect())
         except BaseException:
             await self.__aexit__(*sys.exc_info())
             raise
-        self._pumping = asyncio.create_task(self._pump(), name=f"room {client.id}")
+        self._pumping = asyncio.create_task(self._pump(calls), name=f"room {client.id}")
         return self
 
     async def __aexit__(
@@ -252,220 +203,37 @@ class Room:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            self._stop_looking()
-            for peer in list(self._tasks):  # at once, lest being cancelled here leaves any of them
-                peer.end("room-closed")
+            if self._unwatch is not None:
+                self._unwatch()
+                self._unwatch = None
+            if self._calls is not None:
+                self._calls.stop()  # at once, lest being cancelled here leaves any of them
             if self._pumping is not None:
                 self._pumping.cancel()
                 await asyncio.wait((self._pumping,))
-            await self._end_all("room-closed")
+            if self._calls is not None:
+                await self._calls.pump.peers.end_all("room-closed")
         finally:
             await self._connecting.__aexit__(kind, error, traceback)
 
     # --- signaling
 
-    async def _pump(self) -> None:
+    async def _pump(self, calls: Calls) -> None:
         try:
-            async for message in self.client:
-                handler = self._handlers.get(type(message))
-                if handler is not None:
-                    await handler(message)
-        except SignalingError as error:
-            logger.warning("signaling is lost, calls go on: %s", error)
-            self._failure = error
-        except Exception as error:
-            # A fault here must not look like the end of the room.
-            logger.exception("the room has failed, calls go on")
-            self._failure = error
+            self._failure = await calls.pump.run()
+            if isinstance(self._failure, SignalingError):
+                logger.warning("signaling is lost, calls go on: %s", self._failure)
         finally:
-            self._is_over = True
+            calls.is_over = True
             self._arrivals.end()
             self._notify()
+
+    def _on_came(self, peer: RemotePeer) -> None:
+        if not self._arrivals.put(peer):
+            logger.warning("nobody takes the peers of this room; %s is there all the same", peer)
+        self._notify()
 
     def _notify(self) -> None:
         """Wake the callers of :meth:`peer`."""
         self._changed.set()
         self._changed = asyncio.Event()
-
-    def _meet(self, info: PeerInfo, *, senior: bool) -> None:
-        if not self._has_room():
-            return
-        self._participants[info.id] = info
-        if senior:
-            self._seniors.add(info.id)
-        peer = self._connect_with(info)
-        if senior and not info.away:
-            peer.start()
-        peer.away = info.away
-
-    def _has_room(self) -> bool:
-        """Return whether another participant may be connected."""
-        # Those that end do so in a moment.
-        was_full = self._is_full
-        self._is_full = len(self._participants) >= MOST_PEERS or len(self._tasks) >= 2 * MOST_PEERS
-        if self._is_full and not was_full:
-            logger.warning("more than %d participants: the rest is ignored", MOST_PEERS)
-        return not self._is_full
-
-    def _connect_with(self, info: PeerInfo) -> RemotePeer:
-        configuration = self._configuration
-        if configuration.iceServers is None:
-            configuration = replace(
-                configuration,
-                iceServers=list(usable_servers(self.client.ice_servers)),
-            )
-        peer = RemotePeer(
-            id=info.id,
-            name=info.name,
-            polite=info.id not in self._seniors,
-            signaler=RoomSignaler(self.client, info.id),
-            configuration=configuration,
-            connect_timeout=self._connect_timeout,
-            restarts=self._callers.budget(info.id),
-        )
-        peer.connection.on("connectionstatechange", lambda: self._on_state(peer))
-        self._peers[info.id] = peer
-        self._tasks[peer] = asyncio.create_task(self._run(peer), name=f"peer {info.name}")
-        if not self._arrivals.put(peer):
-            logger.warning("nobody takes the peers of this room; %s is there all the same", peer)
-        self._notify()
-        return peer
-
-    async def _run(self, peer: RemotePeer) -> None:
-        try:
-            await peer.run()
-            if await peer.ended() in _TOLD:
-                await RoomSignaler(self.client, peer.id).bye()
-        finally:
-            self._arrivals.withdraw(peer)
-            self._tasks.pop(peer, None)
-            self._flooded.discard(peer)
-            self._outlived.forget(peer)
-            if self._peers.get(peer.id) is peer:
-                del self._peers[peer.id]
-
-    async def _end_all(self, reason: str) -> None:
-        tasks = list(self._tasks.values())
-        for peer in list(self._tasks):
-            peer.end(reason)
-        if tasks:
-            await asyncio.wait(tasks)
-
-    async def _on_joined(self, message: PeerJoined) -> None:
-        self._meet(message.peer, senior=False)
-
-    async def _on_away(self, message: PeerAway) -> None:
-        if peer := self._peers.get(message.id):
-            peer.away = True
-
-    async def _on_back(self, message: PeerBack) -> None:
-        if peer := self._peers.get(message.id):
-            peer.away = False
-            if not peer.polite:
-                peer.start()
-
-    async def _on_left(self, message: PeerLeft) -> None:
-        self._participants.pop(message.id, None)
-        self._seniors.discard(message.id)
-        self._callers.forget(message.id)
-        peer = self._peers.pop(message.id, None)
-        if peer is not None and message.reason == LeftReason.TIMEOUT:
-            self._outlived.keep_or_end(peer, message.reason)
-        elif peer is not None:
-            peer.end(message.reason)
-
-    async def _on_bye(self, message: PeerBye) -> None:
-        self._callers.hang_up(message.from_)
-        if peer := self._peers.pop(message.from_, None):
-            peer.end("bye")
-
-    async def _on_description(self, message: PeerDescription) -> None:
-        peer = self._peers.get(message.from_)
-        sent = message.description
-        description = RTCSessionDescription(sdp=sent.sdp, type=sent.type)
-        if peer is not None and not peer.has_ended:
-            self._tell_if_flooded(peer, is_taken=peer.take_description(description))
-        # An answer would be one to an offer of a connection that is over.
-        elif message.from_ in self._participants and description.type == "offer":
-            self._callers.call(message.from_, description)
-
-    def _answer_call(
-        self, id: str, offer: RTCSessionDescription, candidates: list[Candidate]
-    ) -> None:
-        """Make another connection, for an offer."""
-        peer = self._peers.get(id)
-        # Those that end do so in a moment.
-        is_full = len(self._tasks) >= 2 * MOST_PEERS
-        if self._is_over or is_full or not (peer is None or peer.has_ended):
-            return
-        peer = self._connect_with(self._participants[id])
-        peer.take_description(offer)
-        for candidate in candidates:
-            peer.take_candidate(candidate)
-
-    async def _on_candidate(self, message: PeerCandidate) -> None:
-        peer = self._peers.get(message.from_)
-        candidate = init_of(message.candidate)
-        if peer is None or peer.has_ended:
-            self._callers.add_candidate(message.from_, candidate)
-        else:
-            self._tell_if_flooded(peer, is_taken=peer.take_candidate(candidate))
-
-    def _tell_if_flooded(self, peer: RemotePeer, *, is_taken: bool) -> None:
-        """Log, once a peer, that its messages are dropped because they are too many."""
-        if not is_taken and peer not in self._flooded:
-            self._flooded.add(peer)
-            logger.warning(
-                "%s says more over signaling than can be worked off: it is dropped", peer.name
-            )
-
-    async def _on_rejoined(self, message: Rejoined) -> None:
-        # The seat was lost, and signaling begins anew; calls that work go on until the new ones do.
-        for peer in self._peers.values():
-            self._outlived.keep_or_end(peer, "rejoined")
-        self._peers.clear()
-        self._participants.clear()
-        self._seniors.clear()
-        self._callers.clear()
-        for info in message.joined.peers:
-            self._meet(info, senior=True)
-
-    async def _on_renewed(self, message: Renewed) -> None:
-        if self._configuration.iceServers is not None:
-            return
-        servers = list(usable_servers(message.iceServers))
-        for peer in self._peers.values():
-            held = peer.connection.getConfiguration()
-            with suppress(InvalidStateError):  # it is being closed
-                peer.connection.setConfiguration(replace(held, iceServers=servers))
-
-    def _on_state(self, peer: RemotePeer) -> None:
-        self._outlived.look(peer)
-        # What cuts a call off may have cut off signaling as well, which its recovery needs.
-        if peer.connection.connectionState == "disconnected":
-            self.client.suspect()
-            if self._insisting is None:
-                self._insist_later()
-
-    def _insist_later(self) -> None:
-        self._insisting = asyncio.get_running_loop().call_later(_INSIST, self._insist)
-
-    def _insist(self) -> None:
-        self._insisting = None
-        states = {peer.connection.connectionState for peer in self._peers.values()}
-        if states & {"disconnected", "failed"} and not self._is_over:
-            if not self.client.is_connected:
-                self.client.suspect()
-            self._insist_later()
-
-    def _stop_looking(self) -> None:
-        self._callers.clear()
-        if self._unwatch is not None:
-            self._unwatch()
-            self._unwatch = None
-        self._is_over = True
-        if self._insisting is not None:
-            self._insisting.cancel()
-
-    async def _on_error(self, message: Error) -> None:
-        logger.info("the signaling server says %s: %s", message.code, message.message)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from aiortc import RTCIceServer, RTCSessionDescription
 
@@ -21,6 +22,7 @@ from icefloe.signaling import (
 )
 from icefloe.signaling.codec import encode_client
 
+from ..configuration import PeerConfiguration
 from ..connection.candidates import RTCIceCandidateInit
 from ..errors import DescriptionTooLarge, InvalidServerUrl
 from ..ice.server_urls import parse_servers
@@ -66,6 +68,13 @@ def usable_servers(servers: Iterable[IceServer]) -> Iterator[RTCIceServer]:
             logger.warning("ignored a server that signaling named: %s", error)
         else:
             yield server
+
+
+def with_servers(configuration: PeerConfiguration, client: SignalingClient) -> PeerConfiguration:
+    """Return a configuration with the servers that signaling names, unless it has its own."""
+    if configuration.iceServers is not None:
+        return configuration
+    return replace(configuration, iceServers=list(usable_servers(client.ice_servers)))
 
 
 class RoomSignaler:
@@ -129,15 +138,3 @@ class RoomSignaler:
             raise
         except SignalingError as error:
             logger.warning("not sent to %s: %s", self._to, error)
-
-
-def init_of(sent: IceCandidate | None) -> RTCIceCandidateInit | None:
-    """Return a candidate as ``addIceCandidate`` takes it."""
-    if sent is None:
-        return None
-    return {
-        "candidate": sent.candidate,
-        "sdpMid": sent.sdpMid,
-        "sdpMLineIndex": sent.sdpMLineIndex,
-        "usernameFragment": sent.usernameFragment,
-    }

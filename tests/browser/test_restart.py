@@ -109,9 +109,9 @@ async def calling(browser: Browser, *, polite: bool) -> AsyncIterator[tuple[Remo
             message = await inbox.get()
             if "description" in message:
                 described = RTCSessionDescription(**message["description"])
-                await peer.receive_description(described)
+                await peer.negotiator.receive_description(described)
             else:
-                await peer.receive_candidate(message["candidate"])
+                await peer.negotiator.receive_candidate(message["candidate"])
 
     track = TestPatternTrack(160, 120, 10)
     await page.evaluate(_BROWSER, not polite)

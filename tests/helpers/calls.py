@@ -36,14 +36,14 @@ class Wire:
         self.descriptions.append(description)
         await self.is_open.wait()
         if self._target is not None:
-            await self._target.receive_description(description)
+            await self._target.negotiator.receive_description(description)
 
     async def candidate(self, candidate: RTCIceCandidateInit | None) -> None:
         """Send a candidate, or the end of them."""
         self.candidates.append(candidate)
         await self.is_open.wait()
         if self._target is not None:
-            await self._target.receive_candidate(candidate)
+            await self._target.negotiator.receive_candidate(candidate)
 
 
 class Call:

@@ -93,9 +93,11 @@ class IcefloePeer:
             raise ValueError("start comes first")
         match message["do"]:
             case "description":
-                await peer.receive_description(RTCSessionDescription(**message["description"]))
+                await peer.negotiator.receive_description(
+                    RTCSessionDescription(**message["description"])
+                )
             case "candidate":
-                await peer.receive_candidate(message["candidate"])
+                await peer.negotiator.receive_candidate(message["candidate"])
             case "restart":
                 peer.connection.restartIce()
             case "pair":

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from icefloe.peer import InvalidCandidate
-from icefloe.peer.connection.candidates import describe, parse_remote
+from icefloe.peer.connection.candidates import describe
+from icefloe.peer.connection.remote_candidates import parse_remote
 from icefloe.peer.ice.checks.binding import Credentials, Role
 from icefloe.peer.ice.configuration import IceConfiguration
 from icefloe.peer.ice.generation import Generation, Listener

@@ -13,12 +13,14 @@ from hypothesis import example, given, strategies as st
 
 from icefloe.peer import PeerConnection
 from icefloe.peer.connection.candidates import (
-    END_OF_CANDIDATES,
-    RemoteCandidate,
     RTCIceCandidate,
     RTCIceCandidatePair,
     describe,
     local_candidate,
+)
+from icefloe.peer.connection.remote_candidates import (
+    END_OF_CANDIDATES,
+    RemoteCandidate,
     parse_candidate,
     parse_remote,
 )

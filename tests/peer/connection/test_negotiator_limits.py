@@ -7,6 +7,7 @@ from aiortc import RTCSessionDescription
 
 from icefloe.peer import PeerConnection
 from icefloe.peer.connection.negotiator import INBOX, INBOX_BYTES, OUTBOX_BYTES, Negotiator, weight
+from icefloe.peer.connection.remote_candidates import END_OF_CANDIDATES, parse_remote
 from icefloe.peer.rooms.remote_peer import RemotePeer
 
 
@@ -39,33 +40,35 @@ def test_the_weight_is_that_of_the_memory() -> None:
 @pytest.mark.parametrize("kind", ["description", "candidate"])
 async def test_what_waits_is_bounded_in_bytes(kind: str) -> None:
     peer = RemotePeer(id="1", name="bob", polite=False, signaler=Stuck())
-    taken, size = 0, 0
+    negotiator, taken, size = peer.negotiator, 0, 0
     for _ in range(INBOX * 2):
         if kind == "description":
             item = hostile(262_144)
-            is_taken, size = peer.take_description(item), weight(item)
+            is_taken, size = negotiator.take_description(item), weight(item)
         else:
-            candidate = {"candidate": "x" * 65_000, "sdpMid": "y" * 65_000}
-            is_taken, size = peer.take_candidate(candidate), weight(candidate)
+            text = f"{'x' * 65_000} 1 udp 1 192.0.2.1 5 typ host"
+            candidate = parse_remote({"candidate": text, "sdpMid": "y" * 65_000})
+            is_taken, size = negotiator.take_candidate(candidate), candidate.weight
+            assert size > 130_000
         if not is_taken:
             break
         taken += 1
     assert taken == INBOX_BYTES // size < INBOX
     # Who waits for room goes on at the latest when the connection is over.
-    waiting = asyncio.create_task(peer.receive_description(hostile(262_144)))
+    waiting = asyncio.create_task(negotiator.receive_description(hostile(262_144)))
     await asyncio.sleep(0)
     assert not waiting.done()
     peer.end("left")
     await peer.run()
     await waiting
-    assert not peer.is_flooded
+    assert not negotiator.is_flooded
 
 
 async def test_small_ones_are_bounded_in_number() -> None:
     peer = RemotePeer(id="1", name="bob", polite=False, signaler=Stuck())
-    taken = [peer.take_candidate(None) for _ in range(INBOX * 2)]
+    taken = [peer.negotiator.take_candidate(END_OF_CANDIDATES) for _ in range(INBOX * 2)]
     assert taken == [True] * INBOX + [False] * INBOX
-    assert peer.is_flooded
+    assert peer.negotiator.is_flooded
     peer.end("left")
     await peer.run()
 

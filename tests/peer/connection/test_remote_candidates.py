@@ -2,8 +2,13 @@
 
 import pytest
 
-from icefloe.peer.connection.candidates import END_OF_CANDIDATES, RemoteCandidate
-from icefloe.peer.connection.remote_candidates import CAPACITY, RemoteCandidates, Verdict
+from icefloe.peer.connection.remote_candidates import (
+    CAPACITY,
+    END_OF_CANDIDATES,
+    RemoteCandidate,
+    RemoteCandidates,
+    Verdict,
+)
 
 
 def of(fragment: str | None, index: int = 0) -> RemoteCandidate:

@@ -11,7 +11,12 @@ from aiortc import RTCSessionDescription
 from icefloe.peer import PeerConnection, Room, join
 from icefloe.peer.connection import ice_restart
 from icefloe.peer.connection.negotiator import INBOX, INBOX_BYTES
-from icefloe.peer.rooms.call_budget import Callers, Candidate
+from icefloe.peer.connection.remote_candidates import (
+    END_OF_CANDIDATES,
+    RemoteCandidate,
+    parse_remote,
+)
+from icefloe.peer.rooms.call_budget import Callers
 from icefloe.peer.rooms.remote_peer import RemotePeer
 from icefloe.signaling import (
     Bye,
@@ -26,14 +31,22 @@ from icefloe.signaling import (
 OFFER = RTCSessionDescription("v=0", "offer")
 
 
+def candidate(foundation: str) -> RemoteCandidate:
+    """Make a candidate that can be told from others."""
+    text = f"candidate:{foundation} 1 udp 1 192.0.2.1 5 typ host"
+    return parse_remote({"candidate": text, "sdpMid": "0"})
+
+
 class Answered:
     """Calls that got a connection."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[str, RTCSessionDescription, list[Candidate]]] = []
+        self.calls: list[tuple[str, RTCSessionDescription, list[RemoteCandidate]]] = []
         self.has_come = asyncio.Event()
 
-    def __call__(self, id: str, offer: RTCSessionDescription, candidates: list[Candidate]) -> None:
+    def __call__(
+        self, id: str, offer: RTCSessionDescription, candidates: list[RemoteCandidate]
+    ) -> None:
         self.calls.append((id, offer, candidates))
         self.has_come.set()
 
@@ -75,13 +88,13 @@ async def test_the_latest_offer_is_answered_with_its_candidates() -> None:
     began = loop.time()
     for number in range(50):
         callers.call("a", RTCSessionDescription(str(number), "offer"))
-        callers.add_candidate("a", {"candidate": str(number)})
-    callers.add_candidate("a", None)
+        callers.add_candidate("a", candidate(str(number)))
+    callers.add_candidate("a", END_OF_CANDIDATES)
     assert len(answered.calls) == 2
     await answered.until(3)
     assert loop.time() - began >= 0.19
     id, offer, candidates = answered.calls[2]
-    assert (id, offer.sdp, candidates) == ("a", "49", [{"candidate": "49"}, None])
+    assert (id, offer.sdp, candidates) == ("a", "49", [candidate("49"), END_OF_CANDIDATES])
 
 
 @pytest.mark.usefixtures("few")
@@ -107,19 +120,20 @@ async def test_candidates_of_a_call_that_waits_are_bounded_in_number_and_bytes()
         callers.call("a", OFFER)
     caller = callers._callers["a"]
     for number in range(INBOX * 4):
-        callers.add_candidate("a", {"candidate": str(number)})
+        callers.add_candidate("a", candidate(str(number)))
     assert len(caller.candidates) == INBOX
     callers.call("a", OFFER)
     for _ in range(INBOX):
-        callers.add_candidate("a", {"candidate": "x" * 65_536})
-    assert sum(len(c["candidate"]) for c in caller.candidates if c) > INBOX_BYTES - 70_000
+        callers.add_candidate("a", candidate("x" * 65_536))
+    foundations = [c.candidate.foundation for c in caller.candidates if c.candidate]
+    assert sum(map(len, foundations)) > INBOX_BYTES - 70_000
     assert caller.size <= INBOX_BYTES
     callers.hang_up("a")
     assert caller.size == 0 and not caller.candidates
-    callers.add_candidate("a", {"candidate": "late"})
+    callers.add_candidate("a", candidate("late"))
     assert not caller.candidates
     callers.forget("a")
-    callers.add_candidate("a", {"candidate": "gone"})
+    callers.add_candidate("a", candidate("gone"))
     assert not callers._callers
 
 

@@ -64,7 +64,7 @@ async def test_a_room_that_cannot_be_entered_gives_its_seat_back(
         serve(port=0) as server,
         connect(server.url, room="lobby", name="alice") as alice,
     ):
-        monkeypatch.setattr("icefloe.peer.rooms.room.RemotePeer", BrokenPeer)
+        monkeypatch.setattr("icefloe.peer.rooms.calls.RemotePeer", BrokenPeer)
         with pytest.raises(Broken):
             async with join(server.url, room="lobby", name="bob"):
                 pass
@@ -76,7 +76,7 @@ async def test_a_room_that_fails_says_so_to_whoever_iterates(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with serve(port=0) as server, join(server.url, room="lobby", name="bob") as room:
-        monkeypatch.setattr("icefloe.peer.rooms.room.RemotePeer", BrokenPeer)
+        monkeypatch.setattr("icefloe.peer.rooms.calls.RemotePeer", BrokenPeer)
         async with connect(server.url, room="lobby", name="alice"):
             with pytest.raises(Broken):
                 async for _ in room:

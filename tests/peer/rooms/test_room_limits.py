@@ -15,7 +15,7 @@ from websockets.asyncio.server import ServerConnection, serve as serve_raw
 from icefloe.peer import PeerConnection, join
 from icefloe.peer.connection import ice_restart, negotiator
 from icefloe.peer.ice.server_urls import parse_servers
-from icefloe.peer.rooms import room
+from icefloe.peer.rooms import calls
 from icefloe.peer.rooms.signaler import MOST_SERVERS, usable_servers
 from icefloe.signaling import (
     Description,
@@ -73,7 +73,7 @@ async def test_one_that_floods_signaling_does_not_hold_up_the_others(
             await channel.send("hello")
             there = await (await victims.peer("friend")).open_channel("chat")
             assert await there.receive() == "hello"
-        assert (await victims.peer("flood")).is_flooded
+        assert (await victims.peer("flood")).negotiator.is_flooded
     told = [r for r in caplog.records if "can be worked off" in r.getMessage()]
     assert [record.levelno for record in told] == [logging.WARNING]
 
@@ -104,7 +104,7 @@ async def saying(*messages: dict[str, Any]) -> AsyncIterator[str]:
 async def test_participants_beyond_the_limit_are_ignored(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(room, "MOST_PEERS", 3)
+    monkeypatch.setattr(calls, "MOST_PEERS", 3)
     more = [
         {"type": "peer-joined", "peer": {"id": f"q{number}", "name": f"m{number}"}}
         for number in range(20)
@@ -122,7 +122,7 @@ async def test_participants_beyond_the_limit_are_ignored(
 async def test_offers_of_participants_that_are_ignored_are_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(room, "MOST_PEERS", 1)
+    monkeypatch.setattr(calls, "MOST_PEERS", 1)
     offer = {
         "type": "description",
         "from": "p5",
