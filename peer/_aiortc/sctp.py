@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable
 
-from aiortc import InvalidStateError, RTCDataChannel, RTCDataChannelParameters, RTCSctpTransport
+from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCSctpTransport
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 
 from ..sctp.admission import MOST_CHANNELS
 from ..sctp.congestion import Controller
 from ..sctp.congestion.model import PathModel
+from ..sctp.data_channels import DataChannels
 from ..sctp.dcep import Open
 from ..sctp.interfaces import Channel
 from ..sctp.transport import DataChannelTransport
@@ -34,17 +35,6 @@ class CountedChannel(RTCDataChannel):
     reader: Callable[[str | bytes], None] | None = None
     """Takes each message before those who listen: to emit costs as much as all that a small message
     needs beside."""
-
-    def send_encoded(self, data: bytes, *, is_text: bool) -> None:
-        """Send a message whose text, if it is one, is encoded already.
-
-        Raises:
-            InvalidStateError: The channel is not open.
-        """
-        if self.readyState != "open":
-            raise InvalidStateError
-        assert isinstance(self.transport, SctpTransport)
-        self.transport.send_encoded(self, data, is_text=is_text)
 
     def deliver(self, message: str | bytes) -> None:
         """Deliver a message to the application."""
@@ -127,6 +117,7 @@ class SctpTransport(RTCSctpTransport):
         self.shell = DataChannelTransport(
             self, controller=self.controller, port=self.port, most=most
         )
+        self.shell.channels.max_message = self._remote_max_message_size
 
     def channel_changes(self, channel: CountedChannel, before: str, after: str) -> None:
         """Count a channel that enters or leaves ``open``."""
@@ -157,10 +148,11 @@ class SctpTransport(RTCSctpTransport):
         if self.state == "new":
             if remoteCaps is not None:
                 self._remote_max_message_size = remoteCaps.maxMessageSize
+            self.shell.channels.max_message = self._remote_max_message_size
             assert isinstance(self.transport, DtlsTransport)
             self.transport._register_data_receiver(self)
             self.transport.take_data = self.shell.receive
-            self.shell.start(remotePort)
+            self.shell.start(remotePort, self.transport)
 
     async def stop(self) -> None:
         assert isinstance(self.transport, DtlsTransport)
@@ -187,12 +179,12 @@ class SctpTransport(RTCSctpTransport):
 
     def _data_channel_send(self, channel: RTCDataChannel, data: bytes | str) -> None:
         assert isinstance(channel, CountedChannel)
-        self.shell.channels.send(channel, data, self._remote_max_message_size)
+        self.shell.channels.send(channel, data)
 
-    def send_encoded(self, channel: CountedChannel, data: bytes, *, is_text: bool) -> None:
-        """Queue a message whose text, if it is one, is encoded already."""
-        limit = self._remote_max_message_size
-        self.shell.channels.send_encoded(channel, data, limit, is_text=is_text)
+    @property
+    def outlet(self) -> DataChannels:
+        """Takes the messages of channels, with their texts encoded already."""
+        return self.shell.channels
 
     def hold(self, size: int) -> None:
         """Record that so many bytes wait to be read: the remote peer is offered as much less."""
@@ -203,24 +195,6 @@ class SctpTransport(RTCSctpTransport):
         self.shell.hold(-size)
 
     # What the channels call.
-
-    def transmit(self, packets: list[bytes]) -> None:
-        """Send packets.
-
-        Raises:
-            ConnectionError: DTLS is not connected.
-        """
-        assert isinstance(self.transport, DtlsTransport)
-        self.transport.send_all(packets)
-
-    def transmit_probe(self, packet: bytes) -> bool:
-        """Send a packet that is not to be fragmented; return whether its size can be sent at all.
-
-        Raises:
-            ConnectionError: DTLS is not connected.
-        """
-        assert isinstance(self.transport, DtlsTransport)
-        return self.transport.send_probe(packet)
 
     def accept(self, opened: Open, id: int) -> CountedChannel:
         """Make a channel that the remote peer has opened."""

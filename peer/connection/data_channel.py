@@ -47,6 +47,13 @@ class Deliverer(Protocol):
     reader: Callable[[str | bytes], None] | None
 
 
+class Outlet(Protocol):
+    """The ``outlet`` of a transport that takes a text in UTF-8, so that it is encoded once."""
+
+    def send_encoded(self, channel: Any, data: bytes, *, is_text: bool) -> None:
+        """Queue a message of an open channel."""
+
+
 @runtime_checkable
 class ReceiveWindow(Protocol):
     """A transport that takes less from the remote peer while messages wait to be read.
@@ -139,6 +146,8 @@ class DataChannel:
         transport = channel.transport
         self._window = transport if isinstance(transport, ReceiveWindow) else None
         self._has_window = self._window is not None
+        # Looked up once: isinstance() takes longer than all the rest of a small message.
+        self._outlet: Outlet | None = getattr(transport, "outlet", None)
         self._may_lose = channel.maxRetransmits is not None or channel.maxPacketLifeTime is not None
         self._receive_buffer = (
             min(receive_buffer, LOSSY_BUFFER) if self._may_lose else receive_buffer
@@ -592,10 +601,8 @@ class DataChannel:
         self._check_size(size)
         if self._channel.readyState != "open":
             raise ChannelClosed(self.label, ClosedBy.THEM)  # it is being closed
-        # Not by isinstance(), which takes longer than all the rest of a small message.
-        send_encoded = getattr(self._channel, "send_encoded", None)
-        if send_encoded is not None:
-            send_encoded(payload, is_text=is_text)
+        if self._outlet is not None:
+            self._outlet.send_encoded(self._channel, payload, is_text=is_text)
         else:
             self._channel.send(payload.decode() if is_text else payload)
         self._counts.sent += 1

@@ -1,6 +1,7 @@
 """SCTP association without I/O: packets, messages and the time go in, packets come out.
 
-The caller must call :meth:`Association.flush` after any other method, then process and clear
+Messages are put into :attr:`Association.queue`. After that, and after any other method, the caller
+must call :meth:`Association.flush`, then process and clear
 :attr:`~Association.outgoing`, :attr:`~Association.arrived`, :attr:`~Association.events` and
 :attr:`~Association.probe`, and call :meth:`~Association.tick` at :attr:`~Association.deadline`.
 Several packets may be received before one flush: then one SACK acknowledges all of them, and small
@@ -18,7 +19,7 @@ from icefloe.logs import get_logger
 from . import path_mtu_probes
 from .handshake import Handshake
 from .inbound import Arrival
-from .outbound import Message, SendQueue
+from .outbound import SendQueue
 from .packet import (
     DATA_HEADER,
     HEADER,
@@ -58,7 +59,7 @@ class Association:
 
     Attributes:
         state: The state (RFC 9260 section 4).
-        queue: Messages queued for sending.
+        queue: Takes messages to send, even before the association is established.
         path: Path MTU discovery.
         outgoing: Packets to send, in order.
         probe: A packet to send after those without IP fragmentation (RFC 8899), or ``None``. If it
@@ -91,10 +92,6 @@ class Association:
         if self.state is State.CLOSED and self._handshake.peer is None:
             self._handshake.send_init(now)
             self._enter(State.COOKIE_WAIT)
-
-    def send(self, message: Message) -> None:
-        """Queue a message, even before the association is established."""
-        self.queue.put(message)
 
     def reset(self, stream: int) -> bool:
         """Reset a stream after its messages were sent; return whether the peer supports that."""

@@ -31,11 +31,13 @@ class DataChannels:
     Attributes:
         association: The association; ``None`` until it is started.
         state: State of the association: ``new``, ``connecting``, ``connected`` or ``closed``.
+        max_message: Bytes of a message that the remote peer takes; 0 for no limit.
     """
 
     def __init__(self, host: Host, wake: Callable[[], None], most: int = MOST_CHANNELS) -> None:
         self.association: Association | None = None
         self.state = "new"
+        self.max_message = 0
         self._host = host
         self._wake = wake
         self._admission = Admission(most)
@@ -132,7 +134,7 @@ class DataChannels:
                 channel.maxRetransmits,
                 channel.maxPacketLifeTime,
             )
-            association.send(Message(id, dcep.Protocol.DCEP, opened.encode()))
+            association.queue.put(Message(id, dcep.Protocol.DCEP, opened.encode()))
 
     def _fail(self, error: ChannelUnavailable, channel: Channel) -> None:
         """Close a channel for which no stream is available."""
@@ -154,25 +156,25 @@ class DataChannels:
             if channel.negotiated and channel.readyState == "connecting":
                 channel.change("open")
 
-    def send(self, channel: Channel, message: str | bytes, limit: int) -> None:
+    def send(self, channel: Channel, message: str | bytes) -> None:
         """Queue a message; see :meth:`send_encoded`."""
         is_text = isinstance(message, str)
         data = message.encode() if isinstance(message, str) else message
-        self.send_encoded(channel, data, limit, is_text=is_text)
+        self.send_encoded(channel, data, is_text=is_text)
 
-    def send_encoded(self, channel: Channel, data: bytes, limit: int, *, is_text: bool) -> None:
+    def send_encoded(self, channel: Channel, data: bytes, *, is_text: bool) -> None:
         """Queue a message.
 
         Args:
             channel: An open channel.
             data: The message; a text in UTF-8.
             is_text: True for a text.
-            limit: Maximum message size of the remote peer in bytes; 0 for no limit.
 
         Raises:
-            ValueError: The message is larger than the limit.
+            ValueError: The message is larger than :attr:`max_message`.
         """
         protocol, data = dcep.payload(data, is_text=is_text)
+        limit = self.max_message
         if limit and len(data) > limit:
             raise ValueError(
                 f"Cannot send message of {len(data)} bytes, the remote party "
@@ -183,7 +185,7 @@ class DataChannels:
             return
         lifetime = channel.maxPacketLifeTime
         channel.buffered(len(data))
-        association.send(
+        association.queue.put(
             Message(
                 id,
                 protocol,
@@ -198,7 +200,7 @@ class DataChannels:
     def send_raw(self, stream: int, protocol: int, data: bytes) -> None:
         """Queue a message with a given payload protocol identifier."""
         if self.association is not None:
-            self.association.send(Message(stream, protocol, data))
+            self.association.queue.put(Message(stream, protocol, data))
             self._wake()
 
     def close(self, channel: Channel) -> None:

@@ -55,21 +55,17 @@ class Channel(Protocol):
         """Count messages that the remote peer abandoned."""
 
 
-class Host(Protocol):
-    """Interface of the owner of the SCTP transport."""
+class Link(Protocol):
+    """Interface of the DTLS transport, which packets are sent over."""
 
-    @property
-    def is_server(self) -> bool:
-        """True if this is the DTLS server, which uses odd stream identifiers (RFC 8832)."""
-
-    def transmit(self, packets: list[bytes]) -> None:
+    def send_all(self, packets: list[bytes]) -> None:
         """Send packets.
 
         Raises:
             ConnectionError: The DTLS transport is closed.
         """
 
-    def transmit_probe(self, packet: bytes) -> bool:
+    def send_probe(self, packet: bytes) -> bool:
         """Send a packet without IP fragmentation.
 
         Returns:
@@ -78,6 +74,14 @@ class Host(Protocol):
         Raises:
             ConnectionError: The DTLS transport is closed.
         """
+
+
+class Host(Protocol):
+    """Interface of the owner of the SCTP transport."""
+
+    @property
+    def is_server(self) -> bool:
+        """True if this is the DTLS server, which uses odd stream identifiers (RFC 8832)."""
 
     def accept(self, opened: dcep.Open, id: int) -> Channel:
         """Create a channel that the remote peer has opened."""

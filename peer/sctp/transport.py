@@ -15,7 +15,7 @@ from .association import Association
 from .congestion import Controller
 from .congestion.model import PathModel
 from .data_channels import DataChannels
-from .interfaces import Host
+from .interfaces import Host, Link
 from .states import Closed, Established, Event, Settings, StreamsReset
 
 logger = get_logger(__name__)
@@ -33,7 +33,7 @@ class DataChannelTransport:
     """The SCTP association of one connection, driven by the event loop.
 
     Args:
-        host: Sends packets, and creates the channels that the remote peer opens.
+        host: Creates the channels that the remote peer opens.
         controller: Class of the congestion controller.
         port: Local SCTP port.
         most: Maximum number of channels that the remote peer may have open.
@@ -54,6 +54,7 @@ class DataChannelTransport:
         self._controller = controller
         self._port = port
         self._association: Association | None = None
+        self._link: Link | None = None
         self._is_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
@@ -86,10 +87,11 @@ class DataChannelTransport:
         """
         return 0.0 if self._is_scheduled else self._timer_at
 
-    def start(self, remote_port: int) -> None:
-        """Start the association. No-op if it was started before."""
+    def start(self, remote_port: int, link: Link) -> None:
+        """Start the association over a link. No-op if it was started before."""
         if self.state != "new":
             return
+        self._link = link
         self.channels.state = "connecting"
         self._association = self.channels.association = Association(
             Settings(
@@ -204,17 +206,20 @@ class DataChannelTransport:
                 return False
 
     def _transmit(self, association: Association) -> None:
+        link = self._link
+        if link is None:
+            return
         if association.outgoing:
             packets = list(association.outgoing)
             association.outgoing.clear()
             try:
-                self._host.transmit(packets)
+                link.send_all(packets)
             except ConnectionError as error:
                 logger.debug("%d packets were not sent: %s", len(packets), error)
         if association.probe is not None:
             probe, association.probe = association.probe, None
             try:
-                if not self._host.transmit_probe(probe):
+                if not link.send_probe(probe):
                     association.probe_refused(time.monotonic())
             except ConnectionError as error:
                 logger.debug("a path MTU probe was not sent: %s", error)

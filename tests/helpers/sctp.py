@@ -143,7 +143,7 @@ class World:
             max_retransmits=max_retransmits,
             expires=self.now + lifetime if lifetime is not None else None,
         )
-        side.association.send(message)
+        side.association.queue.put(message)
         self._stale.add(side.name)
         return message
 

@@ -95,7 +95,7 @@ class Means:
         """Send packets of these chunks."""
         if self.dtls.state == "connected":
             seal = self.association._handshake.header.seal
-            self.sctp.transmit([seal(packet) for packet in packets])
+            self.dtls.send_all([seal(packet) for packet in packets])
             self.sent += len(packets)
 
     def media(self, *packets: bytes) -> None:

@@ -49,10 +49,10 @@ class Transport(SctpTransport):
 
     sent: list[bytes]
 
-    def transmit(self, packets: list[bytes]) -> None:
+    def send_all(self, packets: list[bytes]) -> None:
         self.sent += packets
 
-    def transmit_probe(self, packet: bytes) -> bool:
+    def send_probe(self, packet: bytes) -> bool:
         return True
 
     def init_chunk(self, kind: Kind) -> Init:
@@ -74,7 +74,7 @@ class Peer:
         transport = self._transport
         transport.sent = []
         transport.begin(MOST)
-        transport.shell.start(5000)
+        transport.shell.start(5000, transport)
         await asyncio.sleep(0)
         self._seal = Header(5000, 5000, transport.init_chunk(Kind.INIT).tag).seal
         body = init(TAG, TSN, 1 << 20, interleaves=False)

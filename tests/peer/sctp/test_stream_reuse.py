@@ -6,7 +6,7 @@ import pytest
 from aiortc import RTCDataChannel
 
 from icefloe.peer import ClosedBy, DataChannel
-from icefloe.peer._aiortc import SctpTransport
+from icefloe.peer._aiortc import DtlsTransport, SctpTransport
 from icefloe.peer.sctp.outbound import Message
 from icefloe.peer.sctp.packet import HEADER, Header, Kind, Parameter, chunks, parameters
 from icefloe.peer.sctp.states import StreamsReset
@@ -51,7 +51,9 @@ async def test_a_stream_is_used_again_before_the_other_side_knows_that_it_is_fre
         channel.send("hello")
         here, there = a.sctp, b.sctp
         assert isinstance(here, SctpTransport) and isinstance(there, SctpTransport)
-        transmit: Callable[[list[bytes]], None] = here.transmit
+        link = here.transport
+        assert isinstance(link, DtlsTransport)
+        transmit: Callable[[list[bytes]], None] = link.send_all
         held: list[bytes] = []
         lost: list[bytes] = []
 
@@ -68,9 +70,9 @@ async def test_a_stream_is_used_again_before_the_other_side_knows_that_it_is_fre
                 for packet in held:
                     there.shell.receive(packet)
                 held.clear()
-                monkeypatch.setattr(here, "transmit", transmit)
+                monkeypatch.setattr(link, "send_all", transmit)
 
-        monkeypatch.setattr(here, "transmit", carry)
+        monkeypatch.setattr(link, "send_all", carry)
         channel.close()
         await until(channel, "close", lambda: channel.readyState == "closed")
         again = a.createDataChannel("again")
@@ -129,7 +131,7 @@ def test_a_reset_is_told_before_the_messages_that_were_sent_after_it(together: b
     world.run(1.0)
     packets: list[bytes] = []
     a.association.reset(0)
-    a.association.send(Message(2, 53, b"afterwards"))
+    a.association.queue.put(Message(2, 53, b"afterwards"))
     a.association.flush(world.now)
     packets += a.association.outgoing
     a.association.outgoing.clear()

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from icefloe.peer import DataChannel
-from icefloe.peer._aiortc import SctpTransport
+from icefloe.peer._aiortc import DtlsTransport, SctpTransport
 from icefloe.peer.sctp.transport import DataChannelTransport
 from tests.helpers.pairs import closing, make, negotiate
 
@@ -50,15 +50,17 @@ async def test_it_is_woken_for_whatever_is_due(seed: int, monkeypatch: pytest.Mo
             transport = connection.sctp
             assert isinstance(transport, SctpTransport)
             shells.append(transport.shell)
+            link = transport.transport
+            assert isinstance(link, DtlsTransport)
 
-            def carry(packets: list[bytes], send: object = transport.transmit) -> None:
+            def carry(packets: list[bytes], send: object = link.send_all) -> None:
                 if cut[0]:
                     if chances.random() < 0.3:
                         raise ConnectionError("there is no path")
                     return
                 send([p for p in packets if chances.random() > 0.02])  # type: ignore[operator]
 
-            monkeypatch.setattr(transport, "transmit", carry)
+            monkeypatch.setattr(link, "send_all", carry)
 
         async def disturb() -> None:
             for _ in range(6):

@@ -11,7 +11,7 @@ import pytest
 from aiortc import RTCDataChannel, RTCPeerConnection
 
 from icefloe.peer import DataChannel, PeerConfiguration, PeerConnection, ReceiveOverflow
-from icefloe.peer._aiortc import SctpTransport
+from icefloe.peer._aiortc import DtlsTransport, SctpTransport
 from icefloe.peer.connection.data_channel import LOSSY_BUFFER
 from icefloe.peer.sctp.states import WINDOW
 from tests.helpers.calls import eventually
@@ -170,19 +170,21 @@ async def test_what_a_lossy_path_loses_is_counted_and_blocks_nothing(
         await negotiate(a, b)
         far, far_reliable = await channels.get(), await channels.get()
         await reliable.opened()
-        chances, transmit = random.Random(7), association(a).transmit
+        link = association(a).transport
+        assert isinstance(link, DtlsTransport)
+        chances, transmit = random.Random(7), link.send_all
 
         def lose(packets: list[bytes]) -> None:
             transmit([packet for packet in packets if chances.random() > 0.2])
 
-        monkeypatch.setattr(association(a), "transmit", lose)
+        monkeypatch.setattr(link, "send_all", lose)
         count = 200
         for number in range(count):
             await near.send(str(number))
             if not number % 20:
                 await reliable.send(str(number))
             await asyncio.sleep(0.002)  # so that each has a packet of its own
-        monkeypatch.setattr(association(a), "transmit", transmit)
+        monkeypatch.setattr(link, "send_all", transmit)
         await near.send("end")
         shell = association(a).shell.association
         assert shell is not None and shell.sender is not None
