@@ -1,11 +1,8 @@
 """SCTP association without I/O: packets, messages and the time go in, packets come out.
 
-Messages are put into :attr:`Association.queue`. After that, and after any other method, the caller
-must call :meth:`Association.flush`, then process and clear
-:attr:`~Association.outgoing`, :attr:`~Association.arrived`, :attr:`~Association.events` and
-:attr:`~Association.probe`, and call :meth:`~Association.tick` at :attr:`~Association.deadline`.
-Several packets may be received before one flush: then one SACK acknowledges all of them, and small
-messages share packets.
+Messages are put into :attr:`Association.queue`. Packets are made in
+:meth:`Association.take_datagrams` alone, which the caller calls after any other method: one SACK
+acknowledges all packets that were received before it, and small messages share packets.
 
 RFC 9260, with FORWARD TSN (RFC 3758), stream resets (RFC 6525), I-DATA (RFC 8260), the I bit (RFC
 7053); loss detection by RFC 8985, path MTU discovery by RFC 8899.
@@ -17,8 +14,8 @@ from struct import error as StructError
 from icefloe.logs import get_logger
 
 from . import path_mtu_probes
+from .event_queue import EventQueue
 from .handshake import Handshake
-from .inbound import Arrival
 from .outbound import SendQueue
 from .packet import (
     DATA_HEADER,
@@ -39,7 +36,7 @@ from .receiving import Receiver
 from .resets import StreamResets
 from .round_trip import RTO_MAX
 from .sending import Sender
-from .states import INITIAL_WINDOW, Closed, Established, Event, Settings, State
+from .states import INITIAL_WINDOW, Changes, Closed, Established, Event, Settings, State
 
 logger = get_logger(__name__)
 
@@ -61,19 +58,15 @@ class Association:
         state: The state (RFC 9260 section 4).
         queue: Takes messages to send, even before the association is established.
         path: Path MTU discovery.
-        outgoing: Packets to send, in order.
-        probe: A packet to send after those without IP fragmentation (RFC 8899), or ``None``. If it
-            exceeds the MTU of the local interface, call :meth:`probe_refused`.
-        arrived: Complete messages received.
-        events: Other events.
+        events: The events that :meth:`poll_event` returns.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._expected = Header(settings.remote_port, settings.local_port, settings.tag)
         self._expected_init = Header(settings.remote_port, settings.local_port, 0)
-        self.outgoing: deque[bytes] = deque()
-        self._handshake = Handshake(settings, self.outgoing, self._reply)
+        self._outgoing: deque[bytes] = deque()
+        self._handshake = Handshake(settings, self._outgoing, self._reply)
         self._control: list[bytes] = []
         self._had_sack = False
         self._receiver = Receiver(settings.window, INITIAL_WINDOW, settings.max_message)
@@ -83,13 +76,12 @@ class Association:
         self._resets: StreamResets | None = None
         self._probe_tsn = settings.tsn - 1  # repeated by the latest path MTU probe
         self.state = State.CLOSED
-        self.probe: bytes | None = None
-        self.arrived: deque[Arrival] = self._receiver.arrived
-        self.events: deque[Event] = deque()
+        self._probe: bytes | None = None
+        self.events = EventQueue(self._receiver.arrived)
 
     def connect(self, now: float) -> None:
-        """Start the handshake (RFC 9260 section 5.1)."""
-        if self.state is State.CLOSED and self._handshake.peer is None:
+        """Start the handshake (RFC 9260 section 5.1), unless it was started or is over."""
+        if self.state is State.CLOSED and not (self._handshake.peer or self._receiver.is_over):
             self._handshake.send_init(now)
             self._enter(State.COOKIE_WAIT)
 
@@ -106,18 +98,14 @@ class Association:
         return self._resets is not None and self._resets.has_queued
 
     def stream_reused(self, stream: int) -> None:
-        """Note that the remote peer reuses a stream.
-
-        A pending reset of the stream is then complete, and :attr:`events` has its
-        :class:`ResetDone`.
-        """
+        """Note that the remote peer reuses a stream, whose pending reset is then complete."""
         if self._resets is not None:
             self._resets.stream_reused(stream)
 
     def abort(self) -> None:
         """Abort the association and tell the remote peer (RFC 9260 section 9.1)."""
         if self.state is not State.CLOSED:
-            self.outgoing.append(self._handshake.header.seal(chunk(Kind.ABORT, 0, b"")))
+            self._outgoing.append(self._handshake.header.seal(chunk(Kind.ABORT, 0, b"")))
             self._close("aborted locally")
 
     def path_changed(self, now: float, *, was_lost: bool) -> None:
@@ -142,24 +130,39 @@ class Association:
             self._sender.forget_path()
 
     def hold(self, size: int) -> None:
-        """Add to the bytes that the application has not read yet; negative when they are read.
-
-        They are subtracted from the advertised receive window.
-        """
+        """Add to the unread bytes, which reduce the receive window; negative when they are read."""
         self._receiver.unread += size
+
+    def take_datagrams(self, now: float) -> list[bytes]:
+        """Fill packets with everything that may be sent now; return them in order."""
+        self._flush(now)
+        taken = list(self._outgoing)
+        self._outgoing.clear()
+        return taken
+
+    def take_probe(self) -> bytes | None:
+        """Return a packet to send after the others and without IP fragmentation (RFC 8899).
+
+        If it exceeds the MTU of the local interface, call :meth:`probe_refused`.
+        """
+        probe, self._probe = self._probe, None
+        return probe
+
+    def poll_event(self) -> Event | None:
+        """Return the next event, such as a message that arrived; ``None`` if there is none."""
+        return self.events.poll()
+
+    def poll_changes(self) -> Changes | None:
+        """Return what has changed in the queues of both directions; ``None`` if nothing has."""
+        sent, abandoned = self._sender.take_done() if self._sender else ([], [])
+        skipped, freed = self._receiver.take_skipped(), self.queue.take_freed()
+        has_changed = sent or abandoned or skipped or freed
+        return Changes(sent, abandoned, skipped, freed) if has_changed else None
 
     @property
     def sender(self) -> Sender | None:
         """The sending half; ``None`` unless the association is established."""
         return self._sender
-
-    @property
-    def skipped(self) -> dict[int, int]:
-        """Messages of ordered streams that the remote peer abandoned, by stream.
-
-        The caller clears it.
-        """
-        return self._receiver.skipped
 
     @property
     def streams(self) -> int:
@@ -174,24 +177,26 @@ class Association:
 
     @property
     def deadline(self) -> float:
-        """Time of the next :meth:`tick`."""
+        """Time of the next :meth:`handle_timeout`."""
         due = min(self._handshake.deadline, self._receiver.deadline)
         if self._sender is not None and self._resets is not None:
             due = min(due, self._sender.deadline, self._resets.deadline, self.path.deadline)
         return due
 
-    def tick(self, now: float) -> None:
+    def handle_timeout(self, now: float) -> None:
         """Process the timers that are due."""
-        self._handshake.tick(now)
-        self._receiver.tick(now)
+        self._handshake.handle_timeout(now)
+        self._receiver.handle_timeout(now)
         if self._sender is not None and self._resets is not None:
-            self._sender.tick(now)
-            self._resets.tick(now, self._sender.rto, RTO_MAX)
-            if self.path.tick(now):
+            self._sender.handle_timeout(now)
+            self._resets.handle_timeout(now, self._sender.rto, RTO_MAX)
+            if self.path.handle_timeout(now):
                 self._sender.size_changed()
 
     def receive(self, packet: bytes, now: float) -> None:
-        """Process a packet; the rest of a malformed one is dropped."""
+        """Process a packet; the rest of a malformed one is dropped, and all once it is closed."""
+        if self._receiver.is_over:
+            return
         if not self._expected.fits(packet):
             if self._expected_init.fits(packet):
                 self._handshake.receive_init(packet, now)
@@ -228,7 +233,7 @@ class Association:
     def _send_sack(self) -> None:
         """Acknowledge at least every second packet separately (RFC 9260 section 6.2)."""
         if self._receiver.is_due and (sack := self._receiver.sack()) is not None:
-            self.outgoing.append(self._handshake.header.seal(sack))
+            self._outgoing.append(self._handshake.header.seal(sack))
 
     def _perform_resets(self) -> None:
         if self._resets is not None:
@@ -320,12 +325,11 @@ class Association:
         self._enter(State.ESTABLISHED)
         self.events.append(Established(min(peer.inbound, peer.outbound)))
 
-    def flush(self, now: float) -> None:
-        """Create packets of everything that may be sent now."""
+    def _flush(self, now: float) -> None:
         control = self._control
         sender, resets = self._sender, self._resets
         if sender is None or resets is None or self.state is State.CLOSED:
-            self.outgoing.extend(self._handshake.header.seal(each) for each in control)
+            self._outgoing.extend(self._handshake.header.seal(each) for each in control)
             control.clear()
             return
         if (sack := self._receiver.sack()) is not None:
@@ -335,24 +339,24 @@ class Association:
             resets.outgoing.clear()
         # Keep the order if a channel is closed and then another one is opened.
         self._request_resets(sender, resets, now)
-        sender.flush(self._handshake.header, control, self.outgoing, now)
+        sender.flush(self._handshake.header, control, self._outgoing, now)
         self._request_resets(sender, resets, now)
         if self.path.probe is not None:
             self._probe_path(self.path.probe, sender, now)
         if self.state is State.SHUTDOWN_RECEIVED and sender.is_done:
-            self.outgoing.append(self._handshake.header.seal(chunk(Kind.SHUTDOWN_ACK, 0, b"")))
+            self._outgoing.append(self._handshake.header.seal(chunk(Kind.SHUTDOWN_ACK, 0, b"")))
             self._enter(State.SHUTDOWN_ACK_SENT)
 
     def _request_resets(self, sender: Sender, resets: StreamResets, now: float) -> None:
         if resets.has_queued:
             resets.request(sender.last_tsn, self.queue.has, now, sender.rto)
             if resets.outgoing:
-                self.outgoing.append(self._handshake.header.seal(b"".join(resets.outgoing)))
+                self._outgoing.append(self._handshake.header.seal(b"".join(resets.outgoing)))
                 resets.outgoing.clear()
 
     def _probe_path(self, size: int, sender: Sender, now: float) -> None:
         self._probe_tsn = sender.recovery.cumulative
-        self.probe = path_mtu_probes.encode(
+        self._probe = path_mtu_probes.encode(
             self._handshake.header,
             size,
             pads=self._handshake.peer is not None and self._handshake.peer.pads,
@@ -373,7 +377,7 @@ class Association:
 
     def _fail(self, error: Fatal) -> None:
         cause = encode_parameters([(error.cause, error.information)])
-        self.outgoing.append(self._handshake.header.seal(chunk(Kind.ABORT, 0, cause)))
+        self._outgoing.append(self._handshake.header.seal(chunk(Kind.ABORT, 0, cause)))
         logger.warning("aborted the SCTP association: %s", error)
         self._close(str(error))
 
@@ -383,7 +387,7 @@ class Association:
         self._enter(State.CLOSED)
         self._handshake.stop()
         self._receiver.end()
-        self._sender = self._resets = None
+        self._sender = self._resets = self._probe = None
         self.events.append(Closed(reason))
 
     def _enter(self, state: State) -> None:

@@ -14,7 +14,7 @@ from .inbound import Arrival
 from .interfaces import Channel, Host
 from .outbound import Message
 from .packet import Malformed
-from .states import Closed, Established, ResetDone, StreamsReset
+from .states import Established, ResetDone, StreamsReset
 from .streams import Streams
 
 logger = get_logger(__name__)
@@ -256,12 +256,7 @@ class DataChannels:
         if association is None or id not in self._streams.reset_incoming:
             return False
         association.stream_reused(id)
-        events = association.events
-        while id in self._streams and events:
-            event = events[0]
-            if isinstance(event, Closed):
-                break
-            events.popleft()
+        while id in self._streams and (event := association.events.poll_reset()) is not None:
             self.take_event(event)
         return id not in self._streams
 
@@ -331,31 +326,24 @@ class DataChannels:
 
     def account(self, association: Association) -> None:
         """Update the counters of the channels from those of the association."""
-        sender, freed = association.sender, association.queue.freed
-        if sender is not None:
-            for message in sender.finished:
-                channel = self._streams.get(message.stream)
-                if channel is not None and message.protocol != dcep.Protocol.DCEP:
-                    channel.sent(_size(message))
-            sender.finished.clear()
-            for message in sender.abandoned:
-                channel = self._streams.get(message.stream)
-                if channel is not None:
-                    channel.abandoned(_size(message))
-            sender.abandoned.clear()
-        if association.skipped:
-            for stream, count in association.skipped.items():
-                channel = self._streams.get(stream)
-                if channel is not None:
-                    channel.skipped(count)
-            association.skipped.clear()
-        if freed:
-            taken = list(freed.items())
-            freed.clear()
-            for stream, size in taken:
-                channel = self._streams.get(stream)
-                if channel is not None:
-                    channel.buffered(-size)
+        if (changes := association.poll_changes()) is None:
+            return
+        for message in changes.sent:
+            channel = self._streams.get(message.stream)
+            if channel is not None and message.protocol != dcep.Protocol.DCEP:
+                channel.sent(_size(message))
+        for message in changes.abandoned:
+            channel = self._streams.get(message.stream)
+            if channel is not None:
+                channel.abandoned(_size(message))
+        for stream, count in changes.skipped.items():
+            channel = self._streams.get(stream)
+            if channel is not None:
+                channel.skipped(count)
+        for stream, size in changes.freed.items():
+            channel = self._streams.get(stream)
+            if channel is not None:
+                channel.buffered(-size)
 
     def end(self) -> None:
         """Close all channels. Idempotent."""

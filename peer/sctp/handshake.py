@@ -157,7 +157,7 @@ class Handshake:
     Attributes:
         peer: The remote peer, once its INIT ACK or its state cookie was received.
         header: Header of the packets to the remote peer; its verification tag is 0 before.
-        deadline: Time of the next :meth:`tick`.
+        deadline: Time of the next :meth:`handle_timeout`.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class Handshake:
         self._start_t1(self._header(0).seal(chunk(Kind.INIT, 0, body)), now)
 
     def retry(self, now: float) -> None:
-        """Repeat an unanswered INIT or COOKIE ECHO at the next :meth:`tick`."""
+        """Repeat an unanswered INIT or COOKIE ECHO at the next :meth:`handle_timeout`."""
         if self.deadline < float("inf"):
             self.deadline = now
 
@@ -195,7 +195,7 @@ class Handshake:
         """Stop repeating packets."""
         self.deadline = float("inf")
 
-    def tick(self, now: float) -> None:
+    def handle_timeout(self, now: float) -> None:
         """Repeat the latest INIT or COOKIE ECHO if it is due (T1 timer)."""
         if now >= self.deadline:
             self._send_t1(now)

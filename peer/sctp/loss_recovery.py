@@ -316,7 +316,7 @@ class Recovery:
 
     @property
     def deadline(self) -> float:
-        """Time of the next :meth:`tick`."""
+        """Time of the next :meth:`handle_timeout`."""
         if not self._flying:
             return self._t3_at() if self.advanced > self.cumulative else float("inf")
         return min(self._t3_at(), self._reorder_at, self._probe_at)
@@ -350,7 +350,7 @@ class Recovery:
         del self._flying[fragment.tsn]
         return fragment
 
-    def tick(self, now: float) -> tuple[int, bool]:
+    def handle_timeout(self, now: float) -> tuple[int, bool]:
         """Process due timers; return the bytes lost by RACK, and whether T3 expired."""
         lost = 0
         if now >= self._reorder_at:

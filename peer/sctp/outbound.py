@@ -138,8 +138,7 @@ class SendQueue:
         interleaves: Whether fragments of several messages may be interleaved (I-DATA).
         peer_window: Largest receive window that the remote peer has announced, in bytes.
         size: Queued bytes.
-        freed: Bytes by stream that have left the queue; the caller clears it.
-        dropped: Messages abandoned before a part of them was sent; the caller clears it.
+        dropped: Messages abandoned before a part of them was sent; the sender takes them.
     """
 
     def __init__(self) -> None:
@@ -150,7 +149,7 @@ class SendQueue:
         self._turns: deque[int] = deque()
         self._held: deque[int] = deque()  # streams that wait for other messages to end
         self._begun = 0  # bytes of messages that are partly taken
-        self.freed: dict[int, int] = {}
+        self._freed: dict[int, int] = {}
         self.dropped: list[Message] = []
 
     def put(self, message: Message) -> None:
@@ -162,6 +161,11 @@ class SendQueue:
             self._turns.append(message.stream)
         stream.waiting.append(message)
         self.size += len(message.data)
+
+    def take_freed(self) -> dict[int, int]:
+        """Return the bytes that have left the queue since the last call, by stream."""
+        taken, self._freed = self._freed, {}
+        return taken
 
     def has(self, stream: int) -> bool:
         """Return whether messages of a stream are queued."""
@@ -238,7 +242,7 @@ class SendQueue:
     def _free(self, message: Message, size: int) -> None:
         # W3C's bufferedAmount counts messages of the application, not those of DCEP.
         if message.protocol != Protocol.DCEP:
-            self.freed[message.stream] = self.freed.get(message.stream, 0) + size
+            self._freed[message.stream] = self._freed.get(message.stream, 0) + size
 
     def _number(self, stream: _Stream, message: Message) -> None:
         if message.ordered:

@@ -31,7 +31,7 @@ class PathMtu:
     Attributes:
         size: Maximum size of an SCTP packet now, in bytes.
         probe: The size to probe now, or ``None``; cleared by :meth:`tried`.
-        deadline: Time of the next :meth:`tick`.
+        deadline: Time of the next :meth:`handle_timeout`.
     """
 
     def __init__(self, sizes: tuple[int, ...] = SIZES) -> None:
@@ -56,7 +56,7 @@ class PathMtu:
         self.begin(now)
         return shrinks
 
-    def tick(self, now: float) -> bool:
+    def handle_timeout(self, now: float) -> bool:
         """Process the timer; return whether packets must be smaller.
 
         Probe the current size again, or the next one. If even probes of the confirmed size are

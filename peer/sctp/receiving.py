@@ -65,6 +65,7 @@ class Receiver:
     Attributes:
         unread: Bytes delivered to the application and not read yet.
         is_due: Whether to send a SACK.
+        is_over: Whether receiving was ended for good.
         deadline: Time of the delayed SACK.
     """
 
@@ -77,7 +78,7 @@ class Receiver:
         self._max_pieces = max(limit, 2 * max_message) // OVERHEAD
         self._offered = offered
         self._tsns: Tsns | None = None
-        self._is_over = False
+        self.is_over = False
         self._inbound = Inbound(max_message)
         self._packets = 0  # packets with data since the last SACK
         self._has_bulk = False
@@ -93,7 +94,7 @@ class Receiver:
 
     def end(self) -> None:
         """Stop receiving, and drop incomplete messages."""
-        self._is_over = True
+        self.is_over = True
         self._inbound.discard()
         self.deadline = float("inf")
 
@@ -107,10 +108,10 @@ class Receiver:
         """Number of complete messages ever received."""
         return self._inbound.completed
 
-    @property
-    def skipped(self) -> dict[int, int]:
-        """Messages that the remote peer abandoned, by stream; the caller clears it."""
-        return self._inbound.skipped
+    def take_skipped(self) -> dict[int, int]:
+        """Return the messages that the remote peer abandoned since the last call, by stream."""
+        taken, self._inbound.skipped = self._inbound.skipped, {}
+        return taken
 
     @property
     def window(self) -> int:
@@ -152,7 +153,7 @@ class Receiver:
             Fatal: It has no data, or its message is too long.
         """
         tsns = self._tsns
-        if tsns is None or self._is_over:
+        if tsns is None or self.is_over:
             return
         if flags & IMMEDIATE:
             self.deadline = min(self.deadline, now + IMMEDIATE_DELAY)
@@ -206,7 +207,7 @@ class Receiver:
                 SACKs.
         """
         tsns = self._tsns
-        if tsns is None or self._is_over:
+        if tsns is None or self.is_over:
             return
         self._packets += 1
         is_sack_due = self._packets >= PACKETS_PER_SACK or (
@@ -247,7 +248,7 @@ class Receiver:
             self._inbound.skip_interleaved(skipped)
 
     def _skip_to(self, tsn: int) -> int | None:
-        if self._tsns is None or self._is_over:
+        if self._tsns is None or self.is_over:
             return None
         self.is_due = True
         cumulative = unwrap(tsn, self._tsns.cumulative)
@@ -261,10 +262,10 @@ class Receiver:
 
     def acknowledge(self, now: float) -> None:
         """Send a SACK soon, even if nothing has arrived."""
-        if self._tsns is not None and not self._is_over:
+        if self._tsns is not None and not self.is_over:
             self.deadline = min(self.deadline, now)
 
-    def tick(self, now: float) -> None:
+    def handle_timeout(self, now: float) -> None:
         """Process the timer of the delayed SACK."""
         if now >= self.deadline:
             self.is_due = True
@@ -272,7 +273,7 @@ class Receiver:
     def sack(self) -> bytes | None:
         """Return a SACK chunk if one is due, or if the window has is_reopened."""
         tsns = self._tsns
-        if tsns is None or self._is_over:
+        if tsns is None or self.is_over:
             return None
         window = self.window
         # RFC 9260 section 6.2: announce a is_reopened window.

@@ -4,16 +4,16 @@ A request contains the last TSN of the streams' data, and is performed once that
 peer has one request pending at a time. Does no I/O.
 """
 
-from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
 from itertools import islice
 from struct import Struct, error as StructError
 
+from .event_queue import EventQueue
 from .outbound import SendQueue
 from .packet import Kind, Malformed, Parameter, chunk, encode_parameters, unwrap
 from .receiving import Receiver
-from .states import Event, ResetDone, StreamsReset
+from .states import ResetDone, StreamsReset
 
 MAX_STREAMS = 128
 """Maximum streams in one request, so that it fits into a packet."""
@@ -44,11 +44,11 @@ class StreamResets:
         peer_tsn: The initial TSN of the remote peer, likewise.
         receiver: Restarts the numbering of streams that the remote peer resets.
         queue: Restarts the numbering of streams whose reset the remote peer performs.
-        events: Receives :class:`StreamsReset` and :class:`ResetDone`.
+        events: Receives :class:`.StreamsReset` and :class:`.ResetDone`.
 
     Attributes:
         outgoing: RE-CONFIG chunks to send; the caller removes them.
-        deadline: Time of the next :meth:`tick`.
+        deadline: Time of the next :meth:`handle_timeout`.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class StreamResets:
         *,
         receiver: Receiver,
         queue: SendQueue,
-        events: deque[Event],
+        events: EventQueue,
     ) -> None:
         self._receiver = receiver
         self._send_queue = queue
@@ -113,7 +113,7 @@ class StreamResets:
         self.outgoing.append(encoded)
         self.deadline = now + rto
 
-    def tick(self, now: float, rto: float, most: float) -> None:
+    def handle_timeout(self, now: float, rto: float, most: float) -> None:
         """Repeat an unanswered request (RFC 6525 section 5.1.1).
 
         Args:
@@ -208,7 +208,7 @@ class StreamResets:
             self._done(performed=True)
 
     def path_changed(self, now: float) -> None:
-        """Repeat an unanswered request at the next :meth:`tick`."""
+        """Repeat an unanswered request at the next :meth:`handle_timeout`."""
         if self._request is not None:
             self._failures = 0
             self.deadline = now

@@ -95,8 +95,8 @@ class Sender:
         interleaves: Whether I-DATA is used.
 
     Attributes:
-        finished: Messages that have left the queue; the caller removes them.
-        abandoned: Abandoned messages; the caller removes them.
+        finished: Messages that have left the queue, until :meth:`take_done`.
+        abandoned: Abandoned messages, likewise.
         recovery: Loss recovery.
         controller: The congestion controller.
     """
@@ -156,7 +156,7 @@ class Sender:
 
     @property
     def deadline(self) -> float:
-        """Time of the next :meth:`tick`."""
+        """Time of the next :meth:`handle_timeout`."""
         return min(self.recovery.deadline, self._paced_until, self._expiry_at)
 
     # --- what happens
@@ -199,14 +199,14 @@ class Sender:
         self.controller = type(self.controller)(self._full)
         self._pacer = Pacer()
 
-    def tick(self, now: float) -> None:
+    def handle_timeout(self, now: float) -> None:
         """Process the timers that are due; :meth:`flush` sends the packets."""
         self._paced_until = float("inf")
         recovery = self.recovery
         if now >= recovery.deadline:
             self._probing = recovery.probe(now)
             if self._probing is None:
-                _, timed_out = recovery.tick(now)
+                _, timed_out = recovery.handle_timeout(now)
                 if timed_out:
                     self._on_timeout(now)
                 elif recovery.advanced > recovery.cumulative:
@@ -236,6 +236,12 @@ class Sender:
         if self.recovery.newly_abandoned:
             self.abandoned += self.recovery.newly_abandoned
             self.recovery.newly_abandoned = []
+
+    def take_done(self) -> tuple[list[Message], list[Message]]:
+        """Return the messages sent, and those abandoned, since the last call."""
+        taken = self.finished, self.abandoned
+        self.finished, self.abandoned = [], []
+        return taken
 
     # --- packets
 
@@ -349,7 +355,7 @@ class Sender:
         """Add a FORWARD TSN if one is due (RFC 3758 section 3.5, C3 to C5)."""
         recovery = self.recovery
         wait = recovery.round_trip.smoothed or 0.0
-        if recovery.advanced == self._forward_tsn_point and now < self._forward_tsn_sent_at + wait:
+        if recovery.advanced == self._forward_tsn_point and now <= self._forward_tsn_sent_at + wait:
             return
         self._forward_tsn_point, self._forward_tsn_sent_at = recovery.advanced, now
         recovery.forward_tsn_sent(now)

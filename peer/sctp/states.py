@@ -6,7 +6,8 @@ from enum import StrEnum
 
 from .congestion import Controller
 from .congestion.model import PathModel
-from .inbound import MAX_MESSAGE
+from .inbound import MAX_MESSAGE, Arrival
+from .outbound import Message
 from .path_mtu import SIZES
 
 INITIAL_WINDOW = 1024 * 1024
@@ -75,7 +76,27 @@ class ResetDone:
     performed: bool
 
 
-Event = Established | Closed | StreamsReset | ResetDone
+Notice = Established | Closed | StreamsReset | ResetDone
+"""An event that is not a message."""
+
+Event = Arrival | Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Changes of what was queued and what the remote peer gave up, since the last poll.
+
+    Attributes:
+        sent: Messages whose last fragment was sent.
+        abandoned: Messages that were abandoned.
+        skipped: Messages of ordered streams that the remote peer abandoned, by stream.
+        freed: Bytes that have left the send queue, by stream.
+    """
+
+    sent: list[Message]
+    abandoned: list[Message]
+    skipped: dict[int, int]
+    freed: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

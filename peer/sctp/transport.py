@@ -15,8 +15,9 @@ from .association import Association
 from .congestion import Controller
 from .congestion.model import PathModel
 from .data_channels import DataChannels
+from .inbound import Arrival
 from .interfaces import Host, Link
-from .states import Closed, Established, Event, Settings, StreamsReset
+from .states import Closed, Event, Settings
 
 logger = get_logger(__name__)
 
@@ -59,7 +60,6 @@ class DataChannelTransport:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self.channels = DataChannels(host, self._schedule, most)
-        self._delivered = 0  # messages delivered, of all that arrived
         self._delivery_time = 0.0  # seconds spent on delivery in this iteration of the loop
 
     # --- the association
@@ -77,7 +77,7 @@ class DataChannelTransport:
     @property
     def is_behind(self) -> bool:
         """True if arrived messages are left for later iterations of the event loop."""
-        return self._association is not None and bool(self._association.arrived)
+        return self._association is not None and self._association.events.has_messages
 
     @property
     def wakes_at(self) -> float:
@@ -126,7 +126,7 @@ class DataChannelTransport:
             return
         association.receive(packet, time.monotonic())
         try:
-            if association.arrived or association.events:
+            if association.events:
                 # Deliver before answering, so that a reply of the application shares a packet with
                 # the SACK.
                 self._deliver(association)
@@ -162,62 +162,42 @@ class DataChannelTransport:
         if association is None or self.state == "closed":
             return
         try:
-            if association.arrived or association.events:
+            if association.events:
                 self._deliver(association)
             if self.channels.has_pending:
                 if association.has_pending_resets:
-                    association.flush(time.monotonic())  # send earlier resets before the new OPENs
+                    self._transmit(association)  # earlier resets leave before the new OPENs
                 self.channels.open_pending(association)
         finally:
             self._send(association)
 
     def _send(self, association: Association) -> None:
-        association.flush(time.monotonic())
         self._transmit(association)
         self.channels.account(association)
         self._arm(association)
-        if association.arrived or association.events:
+        if association.events:
             self._schedule()  # a handler raised, more has arrived, or the time was used up
 
     def _deliver(self, association: Association) -> None:
-        events, arrived = association.events, association.arrived
-        now = time.monotonic()
+        now = began = time.monotonic()
         until = now + DELIVERY_SLICE - self._delivery_time
-        began = now
         try:
-            while (arrived or events) and now < until:
-                if events and (not arrived or self._comes_first(events[0])):
-                    self._take_event(events.popleft())
-                else:
-                    self._delivered += 1
-                    self.channels.take(arrived.popleft())
+            while now < until and (event := association.poll_event()) is not None:
+                self._take_event(event)
                 now = time.monotonic()
         finally:
             self._delivery_time += time.monotonic() - began
-
-    def _comes_first(self, event: Event) -> bool:
-        """Return whether an event precedes the next message."""
-        match event:
-            case Established():
-                return True
-            case StreamsReset(after=after):
-                return after <= self._delivered
-            case _:
-                return False
 
     def _transmit(self, association: Association) -> None:
         link = self._link
         if link is None:
             return
-        if association.outgoing:
-            packets = list(association.outgoing)
-            association.outgoing.clear()
+        if packets := association.take_datagrams(time.monotonic()):
             try:
                 link.send_all(packets)
             except ConnectionError as error:
                 logger.debug("%d packets were not sent: %s", len(packets), error)
-        if association.probe is not None:
-            probe, association.probe = association.probe, None
+        if (probe := association.take_probe()) is not None:
             try:
                 if not link.send_probe(probe):
                     association.probe_refused(time.monotonic())
@@ -241,13 +221,15 @@ class DataChannelTransport:
             return
         now = time.monotonic()
         if now >= association.deadline:
-            association.tick(now)
+            association.handle_timeout(now)
             self._flush()
         else:
             self._arm(association)
 
     def _take_event(self, event: Event) -> None:
-        if isinstance(event, Closed):
+        if isinstance(event, Arrival):
+            self.channels.take(event)
+        elif isinstance(event, Closed):
             logger.debug("the SCTP association is closed: %s", event.reason)
             self._end()
         else:

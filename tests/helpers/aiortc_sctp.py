@@ -18,6 +18,7 @@ from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCDtlsTransport, R
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 
 from icefloe.peer.sctp.association import Association
+from icefloe.peer.sctp.inbound import Arrival
 from icefloe.peer.sctp.states import Settings
 
 T = TypeVar("T")
@@ -195,9 +196,10 @@ class Pair:
         self._schedule()
 
     def _hand_out(self) -> None:
-        self.receiver.events.clear()
-        while self.receiver.arrived:
-            data = self.receiver.arrived.popleft().data
+        while (event := self.receiver.poll_event()) is not None:
+            if not isinstance(event, Arrival):
+                continue
+            data = event.data
             self.messages.append(data)
             self._changed.set()
             if not self._reads:
@@ -212,11 +214,10 @@ class Pair:
     def _flush(self) -> None:
         self._is_scheduled = False
         receiver = self.receiver
-        receiver.flush(self._loop.now)
+        packets = receiver.take_datagrams(self._loop.now)
         self._hand_out()
-        packets = [*receiver.outgoing, *([receiver.probe] if receiver.probe is not None else [])]
-        receiver.outgoing.clear()
-        receiver.probe = None
+        if (probe := receiver.take_probe()) is not None:
+            packets.append(probe)
         for packet in packets:
             self._carry(packet, self._arrived_at_sender)
         if self._timer is not None:
@@ -228,7 +229,7 @@ class Pair:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self.receiver.tick(self._loop.now)
+        self.receiver.handle_timeout(self._loop.now)
         self._flush()
 
     def close(self) -> None:

@@ -66,6 +66,7 @@ class Side:
         self.keep = True
         self.events: list[Event] = []
         self.freed: dict[int, int] = {}
+        self.abandoned = 0
         self.packets_sent = 0
         self.on_packet: Callable[[bytes], None] | None = None
         self.on_message: Callable[[Arrival], None] | None = None
@@ -154,30 +155,28 @@ class World:
     def flush(self, side: Side) -> None:
         """Carry out what a side wants."""
         association = side.association
-        association.flush(self.now)
         link, other = self.ways[side.name]
-        while association.outgoing:
-            packet = association.outgoing.popleft()
+        for packet in association.take_datagrams(self.now):
             if side.on_packet is not None:
                 side.on_packet(packet)
             self._carry(packet, link, other)
             side.packets_sent += 1
-        if association.probe is not None:
-            self._carry(association.probe, link, other)
-            association.probe = None
+        if (probe := association.take_probe()) is not None:
+            self._carry(probe, link, other)
             side.packets_sent += 1
-        while association.arrived:
-            arrival = association.arrived.popleft()
-            side.bytes_arrived += len(arrival.data)
+        while (event := association.poll_event()) is not None:
+            if not isinstance(event, Arrival):
+                side.events.append(event)
+                continue
+            side.bytes_arrived += len(event.data)
             if side.keep:
-                side.messages.append(arrival)
+                side.messages.append(event)
             if side.on_message is not None:
-                side.on_message(arrival)
-        side.events += association.events
-        association.events.clear()
-        for stream, size in association.queue.freed.items():
-            side.freed[stream] = side.freed.get(stream, 0) + size
-        association.queue.freed.clear()
+                side.on_message(event)
+        if (changes := association.poll_changes()) is not None:
+            side.abandoned += len(changes.abandoned)
+            for stream, size in changes.freed.items():
+                side.freed[stream] = side.freed.get(stream, 0) + size
 
     def _carry(self, packet: bytes, link: Link, other: Side) -> None:
         size = len(packet) + OVERHEAD
@@ -232,7 +231,7 @@ class World:
                 while self._coming and self._coming[0][0] <= self.now:
                     heapq.heappop(self._coming)[2]()
             else:
-                first.association.tick(self.now)
+                first.association.handle_timeout(self.now)
                 self._stale.add(first.name)
 
 

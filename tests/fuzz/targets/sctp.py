@@ -98,21 +98,17 @@ def begun(first: int) -> Association:
         assert association.state is State.ESTABLISHED
     if first & SHUTS_DOWN:
         association.receive(_sealed(chunk(Kind.SHUTDOWN, 0, bytes(4))), _NOW)
-    _settle(association)
+    _settle(association, _NOW)
     return association
 
 
-def _settle(association: Association) -> None:
+def _settle(association: Association, now: float) -> None:
     """Take all that came out of it, as whoever drives it does."""
-    association.outgoing.clear()
-    association.arrived.clear()
-    association.events.clear()
-    association.skipped.clear()
-    association.queue.freed.clear()
-    association.probe = None
-    if (sender := association.sender) is not None:
-        sender.finished.clear()
-        sender.abandoned.clear()
+    association.take_datagrams(now)
+    association.take_probe()
+    while association.poll_event() is not None:
+        pass
+    association.poll_changes()
 
 
 def _step(association: Association, part: bytes, now: float) -> float:
@@ -122,7 +118,7 @@ def _step(association: Association, part: bytes, now: float) -> float:
     if how & MUCH_LATER:
         now += 3.0
     if now >= association.deadline:
-        association.tick(now)
+        association.handle_timeout(now)
     if how & SENDS:
         for stream, size in ((0, 40), (1, 3000)):
             association.queue.put(Message(stream, 53, bytes(size)))
@@ -134,12 +130,11 @@ def _step(association: Association, part: bytes, now: float) -> float:
     if how & PATH_CHANGES:
         association.path_changed(now, was_lost=bool(len(body) & 1))
     if how & (SENDS | SENDS_LOSSY | RESETS):
-        association.flush(now)
+        association.take_datagrams(now)
     if not how & RAW:
         body = (_sealed_init if how & INIT_TAG else _sealed)(body)
     association.receive(body, now)
-    association.flush(now)
-    _settle(association)
+    _settle(association, now)
     return now
 
 

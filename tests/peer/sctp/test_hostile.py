@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from icefloe.peer.sctp.association import Association
+from icefloe.peer.sctp.inbound import Arrival
 from icefloe.peer.sctp.number_map import NumberMap
 from icefloe.peer.sctp.outbound import Message
 from icefloe.peer.sctp.packet import (
@@ -62,9 +63,8 @@ class Victim:
         self.association.connect(self.now)
         for _ in range(10):
             for one, other in ((peer, self.association), (self.association, peer)):
-                one.flush(self.now)
-                while one.outgoing:
-                    other.receive(one.outgoing.popleft(), self.now)
+                for packet in one.take_datagrams(self.now):
+                    other.receive(packet, self.now)
             self.now += 0.01
         assert self.association.state is State.ESTABLISHED
         self._header = Header(5000, 5000, 0xBBBB0001)
@@ -87,10 +87,13 @@ class Victim:
         for parts in packets:
             self.now += 0.0001
             self.association.receive(self._header.seal(b"".join(parts)), self.now)
-            self.association.flush(self.now)
-            self.association.outgoing.clear()
-            self.messages += len(self.association.arrived)
-            self.association.arrived.clear()
+            self.association.take_datagrams(self.now)
+            self.messages += len(self.poll())
+
+    def poll(self) -> list[bytes]:
+        """Poll all events; return the messages among them."""
+        events = iter(self.association.poll_event, None)
+        return [event.data for event in events if isinstance(event, Arrival)]
 
     def data(
         self, flags: int, body: bytes, *, stream: int = 1, ssn: int = 0, skip: int = 0
@@ -121,14 +124,13 @@ class Victim:
         for _ in range(count):
             association.queue.put(Message(1, 53, b"x" * 900, max_retransmits=0))
         while association.sender.last_tsn < before + count:
-            association.flush(self.now)
+            association.take_datagrams(self.now)
             self.now += 0.05
-        association.outgoing.clear()
         return before & 0xFFFFFFFF
 
     def aborted_with(self) -> int | None:
         """Return the cause of the ABORT that was sent; ``None`` if there is none."""
-        for packet in self.association.outgoing:
+        for packet in self.association.take_datagrams(self.now):
             for kind, _, body in chunks(packet):
                 if kind == Kind.ABORT:
                     return parameters(body)[0][0]
@@ -266,7 +268,7 @@ def test_one_packet_completes_no_more_messages_than_a_window_has(
     assert held.pieces == fits * streams
     packet = [message(stream, 0) for stream in range(streams)]
     lines = victim.measure(*packet)
-    assert len(victim.association.arrived) == (fits + 1) * streams <= window // 256
+    assert len(victim.poll()) == (fits + 1) * streams <= window // 256
     assert lines < LINES_PER_BYTE * 4000 + 16 * window // 256
     assert held.pieces == held.size == 0
 
@@ -279,17 +281,17 @@ def test_nothing_is_taken_where_the_window_is_closed() -> None:
     victim.tsn = first
     for _ in range(5000):
         victim.pour([[victim.data(FIRST | LAST, bytes(1100))]])
-    assert not victim.association.arrived
+    assert not victim.poll()
     assert victim.association._receiver._inbound.size < 2000
 
 
 def test_a_tsn_that_cannot_be_acknowledged_is_not_taken() -> None:
     victim = Victim(interleaves=False)
     victim.take(victim.data(FIRST | LAST, b"far", ssn=0, skip=70_000))
-    assert not victim.association.arrived
+    assert not victim.poll()
     victim.tsn -= 70_001
     victim.take(victim.data(FIRST | LAST, b"near"))
-    assert [arrival.data for arrival in victim.association.arrived] == [b"near"]
+    assert victim.poll() == [b"near"]
 
 
 def test_asking_whether_there_is_room_again_is_no_attack() -> None:
@@ -380,8 +382,7 @@ def test_answers_are_no_more_than_fit_and_share_packets_of_the_usual_size() -> N
     for _ in range(500):
         victim.take(beat)
         victim.take(*[reset] * 40)
-    victim.association.flush(victim.now)
-    sizes = [len(packet) for packet in victim.association.outgoing]
+    sizes = [len(packet) for packet in victim.association.take_datagrams(victim.now)]
     assert max(sizes) <= 1200
     assert sum(sizes) < 100_000
 
@@ -389,8 +390,7 @@ def test_answers_are_no_more_than_fit_and_share_packets_of_the_usual_size() -> N
 def test_a_heartbeat_of_any_size_is_no_reason_to_send_that_much() -> None:
     victim = Victim()
     victim.take(chunk(Kind.HEARTBEAT, 0, encode_parameters([(1, bytes(15_000))])))
-    victim.association.flush(victim.now)
-    assert not victim.association.outgoing
+    assert not victim.association.take_datagrams(victim.now)
 
 
 # --- many channels

@@ -20,7 +20,7 @@ def search(path: PathMtu, fits: int, now: float, seconds: float = 60.0) -> tuple
     end, probes = now + seconds, 0
     while path.deadline <= end:
         now = path.deadline
-        path.tick(now)
+        path.handle_timeout(now)
         if path.probe is not None:
             probes += 1
             size = path.probe
@@ -63,7 +63,7 @@ def test_what_cannot_leave_this_machine_is_not_tried_again() -> None:
     sizes = []
     while path.deadline < 10.0:
         now = path.deadline
-        path.tick(now)
+        path.handle_timeout(now)
         if path.probe is not None:
             sizes.append(path.probe)
             path.tried(now, 0.5)
@@ -76,7 +76,7 @@ def test_an_answer_to_another_probe_changes_nothing() -> None:
     path = PathMtu()
     path.begin(0.0)
     assert not path.confirmed(1432, 0.1)
-    path.tick(0.1)
+    path.handle_timeout(0.1)
     path.tried(0.1, 0.5)
     assert not path.confirmed(1280, 0.2)
     assert path.size == BASE

@@ -64,5 +64,5 @@ def test_a_packet_waits_for_another_or_an_answer_where_nothing_is_won(
     assert [sender.send(size, now=1 + number / 200) for number in range(6)] == [False, True] * 3
     assert not sender.send(size, now=5)
     assert sender.receiver.deadline == 5 + SACK_DELAY
-    sender.receiver.tick(5 + SACK_DELAY)
+    sender.receiver.handle_timeout(5 + SACK_DELAY)
     assert sender.sack()

@@ -7,6 +7,7 @@ from aiortc import RTCDataChannel
 
 from icefloe.peer import ClosedBy, DataChannel
 from icefloe.peer._aiortc import DtlsTransport, SctpTransport
+from icefloe.peer.sctp.inbound import Arrival
 from icefloe.peer.sctp.outbound import Message
 from icefloe.peer.sctp.packet import HEADER, Header, Kind, Parameter, chunks, parameters
 from icefloe.peer.sctp.states import StreamsReset
@@ -129,12 +130,9 @@ def test_a_reset_is_told_before_the_messages_that_were_sent_after_it(together: b
     world.connect(a, b)
     world.send(a, b"in time", stream=0)
     world.run(1.0)
-    packets: list[bytes] = []
     a.association.reset(0)
     a.association.queue.put(Message(2, 53, b"afterwards"))
-    a.association.flush(world.now)
-    packets += a.association.outgoing
-    a.association.outgoing.clear()
+    packets = a.association.take_datagrams(world.now)
     kinds = [kind for packet in packets for kind, _, _ in chunks(packet)]
     assert kinds.index(Kind.RE_CONFIG) < kinds.index(Kind.I_DATA)
     if together:
@@ -143,7 +141,6 @@ def test_a_reset_is_told_before_the_messages_that_were_sent_after_it(together: b
         packets = [Header(5000, 5000, tag).seal(body)]
     for packet in packets:
         b.association.receive(packet, world.now)
-    reset = next(event for event in b.association.events if isinstance(event, StreamsReset))
-    assert reset.streams == (0,)
-    assert [arrival.data for arrival in b.association.arrived] == [b"afterwards"]
-    assert reset.after == 1  # "in time"
+    assert b.association.poll_event() == StreamsReset((0,))
+    assert b.association.poll_event() == Arrival(2, 53, b"afterwards")
+    assert b.association.poll_event() is None
