@@ -203,9 +203,7 @@ class Generation:
                 self.socket_lost(base)
 
     def _flush(self) -> None:
-        outgoing = self.checks.outgoing
-        while outgoing:
-            item = outgoing.popleft()
+        for item in self.checks.take_datagrams():
             item.base.send(item.message, item.address)
         self._arm()
         self._listener.changed()
@@ -218,7 +216,7 @@ class Generation:
             self._timer = self._loop.call_at(self.checks.deadline, self._on_timer)
 
     def _on_timer(self) -> None:
-        self.checks.tick(self._loop.time())
+        self.checks.handle_timeout(self._loop.time())
         self._flush()
 
     # --- events of the sockets
@@ -231,7 +229,7 @@ class Generation:
 
     def packet_received(self, data: bytes, source: Address, base: IceSocket) -> None:
         """Handle a datagram that is not STUN; drop it unless it is from the remote peer."""
-        if data and self.checks.data_received(base, source, len(data), self._loop.time()):
+        if data and self.checks.receive_data(base, source, len(data), self._loop.time()):
             self._listener.packet(data)
 
     def socket_lost(self, base: Any) -> None:

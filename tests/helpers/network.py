@@ -244,7 +244,7 @@ class Network:
             if coming <= deadline:
                 heapq.heappop(self._coming)[2]()
             elif driver is not None:
-                driver.tick()
+                driver.handle_timeout()
         return True
 
 
@@ -253,7 +253,7 @@ class Driven:
 
     deadline: float = float("inf")
 
-    def tick(self) -> None:
+    def handle_timeout(self) -> None:
         """Do what is due."""
 
 

@@ -128,14 +128,13 @@ class Puppet:
         end = self.now + seconds
         while (deadline := self.checks.deadline) <= end:
             self.now = max(self.now, deadline)
-            self.checks.tick(self.now)
+            self.checks.handle_timeout(self.now)
             self._take()
         self.now = end
 
     def _take(self) -> None:
-        outgoing = self.checks.outgoing
-        while outgoing:
-            self._take_one(outgoing.popleft())
+        for item in self.checks.take_datagrams():
+            self._take_one(item)
 
     def _take_one(self, item: Outgoing) -> None:
         message = stun.parse_message(item.message)

@@ -153,12 +153,12 @@ class Side(Driven):
 
     @property
     def deadline(self) -> float:  # type: ignore[override]
-        """When to call :meth:`tick`."""
+        """When to call :meth:`handle_timeout`."""
         return max(self.checks.deadline, self._asleep_until)
 
-    def tick(self) -> None:
+    def handle_timeout(self) -> None:
         """Do what is due."""
-        self.checks.tick(self.network.now)
+        self.checks.handle_timeout(self.network.now)
         self.flush()
 
     def receive(self, message: bytes, source: Address, socket: Socket) -> None:
@@ -176,9 +176,7 @@ class Side(Driven):
 
     def flush(self) -> None:
         """Send what is to be sent, and note what has changed."""
-        outgoing = self.checks.outgoing
-        while outgoing:
-            item = outgoing.popleft()
+        for item in self.checks.take_datagrams():
             self.network.send(item.base, item.message, item.address)
         checks = self.checks
         moment = Moment(self.network.now, checks.state, checks.selected, checks.nominated)

@@ -2,9 +2,9 @@
 """Connectivity checks of one ICE generation, as a state machine without I/O.
 
 RFC 8445 sections 6.1.4 to 8, with nomination and consent freshness (RFC 7675). The caller passes in
-messages and the time, sends the messages queued in :attr:`Checks.outgoing`, and calls
-:meth:`Checks.tick` at :attr:`Checks.deadline`. Every call may change :attr:`Checks.state` and
-:attr:`Checks.selected`.
+messages and the time, sends what :meth:`Checks.take_datagrams` returns, and calls
+:meth:`Checks.handle_timeout` at :attr:`Checks.deadline`. Every call may change :attr:`Checks.state`
+and :attr:`Checks.selected`.
 """
 
 from collections import deque
@@ -92,11 +92,10 @@ class Checks:
         failure: The cause, if the state is ``failed``.
         selected: The pair that carries data; ``None`` before a check succeeds.
         nominated: The nominated pair; ``None`` before the nomination.
-        outgoing: Messages to send.
         remote_is_lite: True if the remote peer is an ICE-lite implementation.
         local_ended: True after the last local candidate.
         remote_ended: True after the last signalled remote candidate.
-        deadline: Time of the next call of :meth:`tick`; infinite if none is needed.
+        deadline: Time of the next call of :meth:`handle_timeout`; infinite if none is needed.
     """
 
     def __init__(self, credentials: Credentials, role: Role, settings: Settings) -> None:
@@ -108,7 +107,7 @@ class Checks:
         self.failure: Failure | None = None
         self.selected: Pair | None = None
         self.nominated: Pair | None = None
-        self.outgoing: deque[Outgoing] = deque()
+        self._outgoing: list[Outgoing] = []
         self.remote_is_lite = False
         self.local_ended = False
         self.remote_ended = False
@@ -145,17 +144,17 @@ class Checks:
             _, _, fragment = message.attributes["USERNAME"].partition(":")
             if fragment == username:
                 self._take_check(message, source, base, now)
-        self.tick(now)
+        self.handle_timeout(now)
 
     def add_local(self, candidate: LocalCandidate, now: float) -> None:
         """Add a local candidate; possible while the checks run (RFC 8838 section 8)."""
         self.list.add_local(candidate)
-        self.tick(now)
+        self.handle_timeout(now)
 
     def end_local(self, now: float) -> None:
         """Record the end of the local candidates."""
         self.local_ended = True
-        self.tick(now)
+        self.handle_timeout(now)
 
     def add_remote(
         self, candidate: RTCIceCandidate, address: Address, now: float, *, named: bool = False
@@ -169,12 +168,12 @@ class Checks:
             named: True if the signalled address is an mDNS name.
         """
         self.list.add_remote(candidate, address, named=named)
-        self.tick(now)
+        self.handle_timeout(now)
 
     def end_remote(self, now: float) -> None:
         """Record the end of the signalled remote candidates."""
         self.remote_ended = True
-        self.tick(now)
+        self.handle_timeout(now)
 
     def remove_base(self, base: object, now: float) -> None:
         """Remove the pairs of a closed socket."""
@@ -184,7 +183,7 @@ class Checks:
                 self.nominated = None
             if pair is self.selected:
                 self.selected = None
-        self.tick(now)
+        self.handle_timeout(now)
 
     def retire(self) -> None:
         """Stop sending checks, because another generation has taken over; requests are answered.
@@ -200,7 +199,7 @@ class Checks:
         """Probe all valid pairs at once, after a change of the network."""
         for pair in self.list.valid:
             self._send_check(pair, Purpose.PROBE, now)
-        self.tick(now)
+        self.handle_timeout(now)
 
     # --- messages
 
@@ -218,7 +217,7 @@ class Checks:
         elif message.message_class in (stun.Class.RESPONSE, stun.Class.ERROR):
             self._receive_answer(message, source, base, now)
 
-    def data_received(self, base: Any, source: Address, size: int, now: float) -> bool:
+    def receive_data(self, base: Any, source: Address, size: int, now: float) -> bool:
         """Count a datagram that is not STUN; return whether its source is the remote peer.
 
         Args:
@@ -235,6 +234,11 @@ class Checks:
         pair.packets_received += 1
         pair.bytes_received += size
         return True
+
+    def take_datagrams(self) -> list[Outgoing]:
+        """Return the messages to send since the last call, in order."""
+        taken, self._outgoing = self._outgoing, []
+        return taken
 
     def path(self, now: float) -> Pair | None:
         """Return the selected pair if consent is fresh, else ``None`` (RFC 7675)."""
@@ -259,7 +263,7 @@ class Checks:
             self._early.append((message, source, base))
         else:
             self._take_check(message, source, base, now)
-            self.tick(now)
+            self.handle_timeout(now)
 
     def _take_check(self, message: stun.Message, source: Address, base: Any, now: float) -> None:
         pair = self.list.find_pair(base, source) or self.list.learn_remote(
@@ -300,7 +304,7 @@ class Checks:
             self._fail(transaction, now)  # RFC 8445 section 7.2.5.2.1
         else:
             self._take_success(message, transaction, now)
-        self.tick(now)
+        self.handle_timeout(now)
 
     def _take_error(self, message: stun.Message, transaction: Transaction, now: float) -> None:
         if message.error_code == binding.ROLE_CONFLICT[0]:
@@ -365,7 +369,7 @@ class Checks:
     # --- sending
 
     def _reply(self, base: Any, message: bytes, address: Address) -> None:
-        self.outgoing.append(Outgoing(base, message, address))
+        self._outgoing.append(Outgoing(base, message, address))
 
     def _send_check(self, pair: Pair, purpose: Purpose, now: float) -> None:
         transaction_id, message = binding.request(
@@ -404,8 +408,8 @@ class Checks:
 
     # --- timers
 
-    def tick(self, now: float) -> None:
-        """Run everything that is due at ``now`` and update :attr:`deadline`."""
+    def handle_timeout(self, now: float) -> None:
+        """Run everything that is due at ``now``, and update :attr:`deadline`."""
         if self._started_at is None or self._is_retired:
             return
         for transaction in self._transactions.expired(now):
@@ -535,11 +539,10 @@ class Checks:
         assert self._started_at is not None
         if self.state is not IceState.CHECKING:
             return
-        elapsed = now - self._started_at
         self._fail_without_sockets()
-        if elapsed >= self.settings.checking_timeout:
+        if now >= self._started_at + self.settings.checking_timeout:
             self._enter_failed(Failure.TOO_LONG)
-        elif elapsed >= self.settings.patience and self.list.is_exhausted:
+        elif now >= self._started_at + self.settings.patience and self.list.is_exhausted:
             self._enter_failed(Failure.NO_PAIR_WORKS)
 
     def _enter_failed(self, failure: Failure) -> None:
@@ -547,7 +550,7 @@ class Checks:
         self.state, self.failure = IceState.FAILED, failure
 
     def _next_time(self, now: float) -> float:
-        times = [self._transactions.next_deadline()]
+        times = [self._transactions.deadline]
         if self.list.has_next and not self._has_given_up:
             times.append(self._next_check_at)
         if self._decision.reconsider_after != float("inf"):

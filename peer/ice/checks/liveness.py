@@ -93,7 +93,7 @@ class Liveness:
             self._enter(Health.CONNECTED, now)
         elif self.health is Health.CONNECTED:
             self._enter(Health.DISCONNECTED, now)
-        elif self.health is Health.DISCONNECTED and now - self.since >= self._limits.failed:
+        elif self.health is Health.DISCONNECTED and now >= self.since + self._limits.failed:
             self.health = Health.FAILED
         return self.health
 
@@ -109,7 +109,8 @@ class Liveness:
         return min(silent_at, now + SILENT_PROBE_INTERVAL)
 
     def _is_silent(self, pair: Pair, now: float) -> bool:
-        return now - max(pair.heard_at, self._stalled_at) >= self._limits.disconnected
+        # The sum is that of next_update(): a difference of times is rounded otherwise.
+        return now >= max(pair.heard_at, self._stalled_at) + self._limits.disconnected
 
     def _enter(self, health: Health, now: float) -> None:
         if health is not self.health:

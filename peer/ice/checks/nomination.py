@@ -24,6 +24,10 @@ def acceptance_min_wait(pair: Pair) -> float:
     )
 
 
+_ROUNDING = 1e-6
+"""Seconds by which a difference of times may be too small."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckProgress:
     """The progress of the checks, as input for a nomination decision.
@@ -74,7 +78,7 @@ def decide(pairs: Iterable[Pair], nominated: Pair | None, progress: CheckProgres
         # A working nomination is replaced only to get rid of a relay.
         return Decision(best if nominated.is_relayed and not best.is_relayed else None)
     remaining = acceptance_min_wait(best) - progress.elapsed
-    if remaining <= 0 or not (
+    if remaining < _ROUNDING or not (
         progress.more_candidates or _has_pending_better_pair(best, everything, progress)
     ):
         return Decision(best)

@@ -133,8 +133,9 @@ class Transactions:
         """Return the requests that are due for retransmission."""
         return [t for t in self._by_id.values() if t.retransmit_at <= now]
 
-    def next_deadline(self) -> float:
-        """Return the time of the next retransmission or timeout; infinite if there is none."""
+    @property
+    def deadline(self) -> float:
+        """Time of the next retransmission or timeout; infinite if there is none."""
         return min(
             (min(t.retransmit_at, t.expires_at) for t in self._by_id.values()),
             default=float("inf"),

@@ -47,8 +47,8 @@ class Debounce:
         self._quiet = quiet
         self._longest = longest
         self._first: float | None = None
-        self.deadline: float | None = None
-        """Time of the end of the burst; ``None`` if there is no burst."""
+        self.deadline = float("inf")
+        """Time of the end of the burst; infinite if there is no burst."""
 
     def notice(self, now: float) -> float:
         """Record a notification and return the new deadline."""
@@ -59,9 +59,9 @@ class Debounce:
 
     def is_due(self, now: float) -> bool:
         """Return whether the burst has ended; if so, reset."""
-        if self.deadline is None or now < self.deadline:
+        if now < self.deadline:
             return False
-        self._first = self.deadline = None
+        self._first, self.deadline = None, float("inf")
         return True
 
 
@@ -161,7 +161,7 @@ class AddressMonitor:
         now = self._loop.time()
         if self._debounce.is_due(now):
             self._read_and_notify()
-        elif self._debounce.deadline is not None:
+        elif self._debounce.deadline < float("inf"):
             # The timer fired early because the clock is coarse.
             self._timer = self._loop.call_later(self._debounce.deadline - now, self._read_if_due)
 

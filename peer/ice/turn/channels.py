@@ -133,10 +133,11 @@ class Bindings:
         self._forget(now)
         return to_rebind
 
-    def next_time(self) -> float | None:
-        """Return the time to call :meth:`due` next; ``None`` if no channel is bound."""
+    @property
+    def deadline(self) -> float:
+        """Time to call :meth:`due` next; infinite if no channel is bound."""
         times = [self._known[peer].bound_at + REBIND_AFTER for peer in self.ready]
-        return min(times, default=None)
+        return min(times, default=float("inf"))
 
     def _take_number(self, now: float) -> int:
         if self._next > LAST_CHANNEL and not self._free:

@@ -197,9 +197,9 @@ class RelayTransport(asyncio.DatagramTransport):
         self._schedule_rebinding()
 
     def _schedule_rebinding(self) -> None:
-        due = self._bindings.next_time()
-        if due is not None and not self._ended:
-            self._schedule("rebind", due - self._loop.time(), self._rebind)
+        deadline = self._bindings.deadline
+        if deadline < float("inf") and not self._ended:
+            self._schedule("rebind", deadline - self._loop.time(), self._rebind)
 
     def _rebind(self) -> None:
         now = self._loop.time()

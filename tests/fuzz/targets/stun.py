@@ -47,7 +47,7 @@ class Side:
         flags, data = packet[0], packet[1:]
         if pause := PAUSES[flags >> 4 & 3]:
             self.now += pause
-            self.checks.tick(self.now)
+            self.checks.handle_timeout(self.now)
             self._take()
         if flags & ANSWERS and self.asked:
             data = data[:8] + self.asked + data[20:]
@@ -58,10 +58,9 @@ class Side:
         return bool(password or pause)
 
     def _take(self) -> None:
-        for item in self.checks.outgoing:
+        for item in self.checks.take_datagrams():
             if item.message[:2] == b"\x00\x01":
                 self.asked = item.message[8:20]
-        self.checks.outgoing.clear()
 
     # --- what the socket tells
 
@@ -69,7 +68,7 @@ class Side:
         self.checks.receive(message, source, BASE, self.now)
 
     def packet_received(self, data: bytes, source: tuple[str, int], base: object) -> None:
-        self.checks.data_received(BASE, source, len(data), self.now)
+        self.checks.receive_data(BASE, source, len(data), self.now)
 
     def socket_lost(self, base: object) -> None:
         raise AssertionError("nobody closes it")

@@ -254,4 +254,4 @@ def test_what_another_generation_has_replaced_answers_and_nominates_nothing() ->
         puppet.wait(10.0)
     assert len(puppet.requests) == sent
     assert len(puppet.replies) == answered + 2
-    assert puppet.checks.data_received(BASE, RELAY, 100, puppet.now)
+    assert puppet.checks.receive_data(BASE, RELAY, 100, puppet.now)

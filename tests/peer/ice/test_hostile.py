@@ -46,7 +46,7 @@ class Target:
         self.checks.receive(message, source, BASE, self.puppet.now)
 
     def packet_received(self, data: bytes, source: Address, base: object) -> None:
-        if self.checks.data_received(BASE, source, len(data), self.puppet.now):
+        if self.checks.receive_data(BASE, source, len(data), self.puppet.now):
             self.packets.append((data, source))
 
     def socket_lost(self, base: object) -> None:
@@ -80,9 +80,7 @@ class Target:
 
     def replies(self) -> list[stun.Message]:
         """Take what is sent in return."""
-        sent = [stun.parse_message(item.message) for item in self.checks.outgoing]
-        self.checks.outgoing.clear()
-        return sent
+        return [stun.parse_message(item.message) for item in self.checks.take_datagrams()]
 
 
 def sizes(thing: object, depth: int = 3) -> int:
@@ -199,7 +197,7 @@ def test_a_forged_answer_to_a_probe_that_is_under_way_is_dropped() -> None:
     puppet = target.puppet
     puppet.answers.clear()
     target.checks.probe_path(puppet.now)
-    request = stun.parse_message(target.checks.outgoing[-1].message)
+    request = stun.parse_message(target.checks.take_datagrams()[-1].message)
     before = target.snapshot()
     for password in (b"a guess", b"here-password"):
         for kind in (stun.Class.RESPONSE, stun.Class.ERROR):
@@ -344,7 +342,7 @@ def test_a_damaged_answer_does_no_harm(chance: random.Random) -> None:
     target = Target()
     target.puppet.answers.clear()
     target.checks.probe_path(target.puppet.now)
-    request = stun.parse_message(target.checks.outgoing[-1].message)
+    request = stun.parse_message(target.checks.take_datagrams()[-1].message)
     before = target.snapshot()
     data = bytearray(binding.success(request, ("203.0.113.9", 9), target.puppet.credentials))
     position = chance.randrange(len(data) - FINGERPRINT)

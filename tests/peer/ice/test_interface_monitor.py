@@ -172,7 +172,7 @@ def test_a_burst_ends_when_it_is_quiet() -> None:
     assert debounce.notice(0.5) == 1.5
     assert not debounce.is_due(1)
     assert debounce.is_due(1.5)
-    assert debounce.deadline is None
+    assert debounce.deadline == float("inf")
     assert not debounce.is_due(100)
 
 

@@ -45,7 +45,7 @@ def talk(network: Network, one: Side, other: Side, every: float = 0.02) -> None:
         if pair is not None and not network.conditions.is_cut(source.sockets[0], receiver):
             public = network.public(source.sockets[0], pair.remote.address)
             assert public is not None
-            target.checks.data_received(receiver, public, 1200, network.now)
+            target.checks.receive_data(receiver, public, 1200, network.now)
         network.at(every, lambda: send(source, target))
 
     send(one, other)

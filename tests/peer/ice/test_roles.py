@@ -169,7 +169,7 @@ def test_checks_before_the_answer_are_answered_and_made_up_for() -> None:
     right.start(left)
     assert network.run(3.0, lambda: right.is_connected)
     assert left.checks.state is IceState.NEW
-    assert left.checks.data_received(left.sockets[0], right.sockets[0].address, 100, network.now)
+    assert left.checks.receive_data(left.sockets[0], right.sockets[0].address, 100, network.now)
     # Now the answer comes, without any candidate: the checks that came tell where to go.
     left.start(right)
     begun = network.now

@@ -49,7 +49,7 @@ def sent_at(transaction: Transaction) -> list[float]:
     transactions = Transactions()
     transactions.add(transaction)
     times = [0.0]
-    while (now := transactions.next_deadline()) < float("inf"):
+    while (now := transactions.deadline) < float("inf"):
         if transactions.expired(now):
             times.append(now - START)
         for due in transactions.due(now):
@@ -92,7 +92,7 @@ def test_after_a_stall_a_request_is_sent_once_and_not_once_for_each_time_missed(
     assert transactions.due(now) == [transaction]
     transaction.note_retransmission(now)
     assert transactions.due(now) == []
-    assert transactions.next_deadline() == now + 1.0
+    assert transactions.deadline == now + 1.0
 
 
 def test_the_round_trip_of_a_request_sent_twice_is_unknown() -> None:
@@ -120,4 +120,4 @@ def test_requests_are_found_by_id_pair_and_purpose() -> None:
     assert transactions.get(b"3") is elsewhere
     transactions.remove(elsewhere)
     transactions.remove(elsewhere)
-    assert transactions.next_deadline() == float("inf")
+    assert transactions.deadline == float("inf")

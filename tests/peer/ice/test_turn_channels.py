@@ -57,7 +57,7 @@ def test_a_channel_in_use_is_due_well_before_its_permission_ends() -> None:
     bindings = Bindings()
     bound(bindings, A, 0)
     bindings.mark_used(A)
-    assert bindings.next_time() == REBIND_AFTER
+    assert bindings.deadline == REBIND_AFTER
     assert REBIND_AFTER < PERMISSION_LIFETIME - 60
     assert bindings.due(REBIND_AFTER - 1) == []
     assert bindings.due(REBIND_AFTER) == [A]
@@ -65,7 +65,7 @@ def test_a_channel_in_use_is_due_well_before_its_permission_ends() -> None:
     assert A in bindings.ready, "it can be sent to while it is bound again"
     assert bindings.due(REBIND_AFTER) == [], "it is under way"
     bindings.succeed(A)
-    assert bindings.next_time() == 2 * REBIND_AFTER
+    assert bindings.deadline == 2 * REBIND_AFTER
 
 
 def test_what_is_received_is_use() -> None:
@@ -80,7 +80,7 @@ def test_an_idle_channel_is_let_go_and_can_be_bound_again_with_its_number() -> N
     number = bound(bindings, A, 0)
     assert bindings.due(REBIND_AFTER) == []
     assert bindings.ready == {}
-    assert bindings.next_time() is None
+    assert bindings.deadline == float("inf")
     assert bindings.peer_of(number) == A, "what still comes is known"
     assert bindings.begin(A, REBIND_AFTER + 1) == number
 
