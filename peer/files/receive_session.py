@@ -1,7 +1,8 @@
 """Receiving files over a data channel: runs the receiver's state machine, the disk, the channel."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar, assert_never
 
@@ -63,7 +64,8 @@ class FileOffer:
         machine = Receiver()
         try:
             while machine.state is ReceiverState.LISTENING:
-                await _send_all(channel, _process(machine, await channel.receive()))
+                _process(machine, await channel.receive())
+                await _send_rest(channel, machine)
         except ChannelError as error:
             raise TransferBroken(0, str(error)) from error
         if machine.error is not None:
@@ -80,7 +82,8 @@ class FileOffer:
         Cancellation: safe.
         """
         self._is_answered = True
-        await _send_all(self._channel, self._machine.decline(reason))
+        self._machine.decline(reason)
+        await _send_rest(self._channel, self._machine)
         await self._channel.aclose(CLOSE_TIMEOUT)
 
     async def accept(
@@ -127,9 +130,9 @@ class FileOffer:
         return await session.run(Path(folder) if folder is not None else None, overwrite, stream)
 
 
-async def _send_all(channel: DataChannel, steps: Sequence[receiving.Step]) -> None:
-    """Send the messages among some steps, until the channel is closed."""
-    for step in steps:
+async def _send_rest(channel: DataChannel, machine: Receiver) -> None:
+    """Send the messages among the remaining steps, until the channel is closed."""
+    while (step := machine.poll_step()) is not None:
         if isinstance(step, receiving.Send):
             try:
                 await channel.send(encode(step.message))
@@ -137,12 +140,12 @@ async def _send_all(channel: DataChannel, steps: Sequence[receiving.Step]) -> No
                 return
 
 
-def _process(machine: Receiver, message: str | bytes) -> list[receiving.Step]:
-    """Return the steps that a message from the sender requires; fail if it is invalid."""
+def _process(machine: Receiver, message: str | bytes) -> None:
+    """Pass a message of the sender to the machine; fail if it is invalid."""
     try:
-        return machine.receive(decode_from_sender(message))
+        machine.receive(decode_from_sender(message))
     except TransferFailed as error:
-        return machine.fail(error)
+        machine.fail(error)
 
 
 class _ReceivingSession:
@@ -170,11 +173,14 @@ class _ReceivingSession:
         self._stream = stream
         try:
             try:
-                await self._do(machine.accept(await self._prepare(folder, overwrite)))
+                machine.accept(await self._prepare(folder, overwrite))
+                await self._do_steps()
                 while machine.state is ReceiverState.RECEIVING:
-                    await self._do(await self._next())
+                    await self._receive()
+                    await self._do_steps()
             except TransferFailed as error:
-                await _send_all(self._channel, machine.fail(error))
+                machine.fail(error)
+                await _send_rest(self._channel, machine)
             if machine.error is not None:
                 raise machine.error
         except ChannelError as error:
@@ -195,32 +201,20 @@ class _ReceivingSession:
         return list(dict.fromkeys(folder / place[0] for place in self._destination.places))
 
     def _send_cancelled(self) -> None:
-        cancelled = TransferFailed(Failure.CANCELLED, "", STOPPED)
-        for step in self._machine.fail(cancelled):
+        machine = self._machine
+        machine.fail(TransferFailed(Failure.CANCELLED, "", STOPPED))
+        while (step := machine.poll_step()) is not None:
             if isinstance(step, receiving.Send) and not self._channel.closed:
                 self._channel.try_send(encode(step.message))
 
-    async def _next(self) -> list[receiving.Step]:
-        """Return the steps that the next message requires.
-
-        Data messages that have already arrived are combined into one write.
-        """
-        steps = _process(self._machine, await self._channel.receive())
-        if len(steps) != 1 or not isinstance(steps[0], receiving.Write):
-            return steps
-        first, rest = steps[0], list[receiving.Step]()
-        pieces, size = [first.data], len(first.data)
-        while not rest and size < _WRITE_BATCH:
+    async def _receive(self) -> None:
+        """Process the next message, and data that has already arrived if both make one write."""
+        _process(self._machine, await self._channel.receive())
+        while 0 < self._machine.write_size < _WRITE_BATCH:
             message = self._channel.try_receive()
             if message is None:
                 break
-            for step in _process(self._machine, message):
-                if isinstance(step, receiving.Write):
-                    pieces.append(step.data)
-                    size += len(step.data)
-                else:
-                    rest.append(step)
-        return [receiving.Write(first.index, first.offset, b"".join(pieces)), *rest]
+            _process(self._machine, message)
 
     async def _prepare(self, folder: Path | None, overwrite: bool) -> list[Kept]:
         entries = self._machine.entries
@@ -239,32 +233,36 @@ class _ReceivingSession:
         await self._on_disk(destination.make_folders)
         return kept
 
-    async def _do(self, steps: Sequence[receiving.Step]) -> None:
+    async def _do_steps(self) -> None:
+        while (step := self._machine.poll_step()) is not None:
+            await self._do(step)
+
+    async def _do(self, step: receiving.Step) -> None:
         machine = self._machine
-        for step in steps:
-            match step:
-                case receiving.Send():
-                    # If the channel is closed, messages that arrived before may have the reason.
-                    await _send_all(self._channel, [step])
-                case receiving.Open():
-                    await self._open(step)
-                case receiving.Write():
-                    assert self._file is not None
-                    await self._on_disk(self._file.write, step.offset, step.data)
-                    await self._do(machine.written(step.index, step.offset + len(step.data)))
-                    self._report()
-                case receiving.Close():
-                    assert self._file is not None
-                    await self._on_disk(self._file.finish, step.size, step.hash)
-                    await self._on_disk(self._file.close)
-                    self._file = None
-                    await self._do(machine.closed(step.index))
-                case receiving.Complete():
-                    if self._destination is not None:
-                        await self._on_disk(self._destination.complete)
-                    await self._do(machine.completed())
-                case _:
-                    assert_never(step)
+        match step:
+            case receiving.Send():
+                # If the channel is closed, messages that arrived before may have the reason.
+                with suppress(ChannelError):
+                    await self._channel.send(encode(step.message))
+            case receiving.Open():
+                await self._open(step)
+            case receiving.Write():
+                assert self._file is not None
+                await self._on_disk(self._file.write, step.offset, step.data)
+                machine.written(step.index, step.offset + len(step.data))
+                self._report()
+            case receiving.Close():
+                assert self._file is not None
+                await self._on_disk(self._file.finish, step.size, step.hash)
+                await self._on_disk(self._file.close)
+                self._file = None
+                machine.closed(step.index)
+            case receiving.Complete():
+                if self._destination is not None:
+                    await self._on_disk(self._destination.complete)
+                machine.completed()
+            case _:
+                assert_never(step)
 
     async def _on_disk(
         self,

@@ -80,7 +80,7 @@ class _SendingSession:
         try:
             while True:
                 self._wake.clear()
-                while (step := machine.next()) is not None:
+                while (step := machine.poll_step()) is not None:
                     await self._do(step)
                 if machine.state is SenderState.FINISHED:
                     return machine.sent
@@ -113,7 +113,7 @@ class _SendingSession:
 
     def _send_pending(self) -> None:
         """Send the remaining messages, as far as the channel takes them without waiting."""
-        while (step := self._machine.next()) is not None:
+        while (step := self._machine.poll_step()) is not None:
             if isinstance(step, sending.Send):
                 try:
                     self._channel.try_send(encode(step.message))

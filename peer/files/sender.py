@@ -1,8 +1,8 @@
 """State machine of the sender of a file transfer. No I/O.
 
 Pass the messages of the receiver to :meth:`Sender.receive`. Carry out the steps that
-:meth:`Sender.next` returns, one after the other, until it returns ``None``; then wait for the next
-message. The steps never exceed the window, which bounds the memory of the caller.
+:meth:`Sender.poll_step` returns, one after the other, until it returns ``None``; then wait for the
+next message. The steps never exceed the window, which bounds the memory of the caller.
 """
 
 from collections import deque
@@ -137,7 +137,7 @@ class Sender:
         """The part of the window in use: unacknowledged bytes, and a cost for each open file."""
         return sum(file.sent - file.acknowledged + FILE_COST for file in self._unfinished.values())
 
-    def next(self) -> Step | None:
+    def poll_step(self) -> Step | None:
         """Return the next step, or ``None`` if there is none until the receiver sends a message.
 
         After an :class:`Open` or :class:`Read`, call :meth:`opened` or :meth:`read` before calling

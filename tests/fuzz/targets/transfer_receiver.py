@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from icefloe.peer.files.errors import TransferFailed
 from icefloe.peer.files.file_names import arrange, part_name
@@ -38,32 +37,33 @@ def _receive(data: bytes) -> ReceiverState:
         if part[0] == _TEXT:
             message = part[1:].decode("utf-8", "replace")  # as DCEP hands on what is UTF-8
         try:
-            steps = list[Any](receiver.receive(decode_from_sender(message)))
+            receiver.receive(decode_from_sender(message))
         except TransferFailed as error:
-            steps = list(receiver.fail(error))
+            receiver.fail(error)
         if receiver.state is ReceiverState.OFFERED:
-            steps += _accept(receiver)
-        while steps:
-            match steps.pop(0):
+            _accept(receiver)
+        while (step := receiver.poll_step()) is not None:
+            match step:
                 case Open(index, offset):
                     assert receiver.entries[index].folder is False
                     assert offset >= 0
                 case Write(index, offset, written):
-                    steps += receiver.written(index, offset + len(written))
+                    receiver.written(index, offset + len(written))
                 case Close(index):
-                    steps += receiver.closed(index)
+                    receiver.closed(index)
                 case Complete():
-                    steps += receiver.completed()
+                    receiver.completed()
                 case Send(message=said):
                     encode(said)
     return receiver.state
 
 
-def _accept(receiver: Receiver) -> list[object]:
+def _accept(receiver: Receiver) -> None:
     try:
         places = arrange(receiver.entries)
     except TransferFailed as error:
-        return list(receiver.fail(error))
+        receiver.fail(error)
+        return
     assert len(places) == len(receiver.entries)
     for place, entry in zip(places, receiver.entries, strict=True):
         for name in place:
@@ -76,7 +76,7 @@ def _accept(receiver: Receiver) -> list[object]:
         for index, entry in enumerate(receiver.entries[:2])
         if not entry.folder
     ]
-    return list(receiver.accept(kept))
+    receiver.accept(kept)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ _STEPS = 64
 
 def _work(sender: Sender, left: dict[int, int]) -> None:
     for _ in range(_STEPS):
-        match sender.next():
+        match sender.poll_step():
             case None:
                 return
             case Open(index, kept):

@@ -67,23 +67,24 @@ def test_the_example_of_a_transfer_is_a_transfer() -> None:
     for side, line in EXAMPLE:
         if side == "R":
             message = decode_from_receiver(line)
-            while sender.next() is not None:
+            while sender.poll_step() is not None:
                 pass
             sender.receive(message)
             if isinstance(message, protocol.Have):
                 receiver.accept(message.kept)
             elif isinstance(message, protocol.Accept):
-                sender.next()
+                sender.poll_step()
                 sender.opened(0, kept_is_right=True)
             continue
         heard = decode_from_sender(line if line.startswith("{") else bytes.fromhex(line))
-        for step in receiver.receive(heard):
+        receiver.receive(heard)
+        while (step := receiver.poll_step()) is not None:
             if isinstance(step, Write):
                 written += step.data
                 receiver.written(step.index, step.offset + len(step.data))
         if isinstance(heard, Data):
-            sender.next()
-            sender.next()
+            sender.poll_step()
+            sender.poll_step()
             sender.read(heard.data, digest=protocol.new_hash().hexdigest())
         if isinstance(heard, protocol.Finish):
             receiver.completed()
