@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from .codec import encode_server
-from .messages import CloseCode, ServerMessage
+from .messages import CloseCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,11 +11,6 @@ class Send:
 
     connection: int
     payloads: tuple[bytes, ...]
-
-    @classmethod
-    def of(cls, connection: int, message: ServerMessage) -> "Send":
-        """Return the effect that sends one message."""
-        return cls(connection, (encode_server(message),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,10 +61,11 @@ class PendingConnections(Generic[_Join]):
         ):
             kept.pop(connection, None)
 
-    def next_deadlines(self) -> list[float]:
-        """Return the next deadline of each kind that has one."""
+    @property
+    def deadline(self) -> float:
+        """Time of the next deadline; infinite if there is none."""
         deadlines = (self._join_deadlines, self._name_deadlines)
-        return [next(iter(kind.values())) for kind in deadlines if kind]
+        return min((next(iter(kind.values())) for kind in deadlines if kind), default=float("inf"))
 
     def expired(self, now: float) -> list[int]:
         """Remove and return the connections that did not join in time."""

@@ -1,8 +1,9 @@
 """Rooms of the signaling server: joining, resuming, and routing messages between participants.
 
-No I/O: the caller passes in the time and carries out the returned effects (:class:`Send`,
-:class:`Close`), in order. :class:`Rooms` knows a connection by a number that the caller chooses.
-Call :meth:`Rooms.tick` at each :meth:`Rooms.next_deadline`.
+No I/O: the caller passes in the time, and after each call carries out in order what
+:meth:`Rooms.take_effects` returns (:class:`Send`, :class:`Close`). :class:`Rooms` knows a
+connection by a number that the caller chooses. Call :meth:`Rooms.handle_timeout` at
+:attr:`Rooms.deadline`.
 
 A participant has a *seat* in its room. When its connection breaks, the participant is *away*: the
 seat and the messages sent to it are kept for a while. Events of the room are not kept; a client
@@ -101,7 +102,8 @@ class Rooms:
         )
         # Deadlines, sorted: all last equally long.
         self._away: dict[Seat, float] = {}
-        self._sweep_at: float | None = None
+        self._sweep_at = float("inf")
+        self._effects: list[Effect] = []
         self._join_rate = JoinRate(limits.address.joins)
 
     @property
@@ -149,7 +151,7 @@ class Rooms:
         message: ClientMessage,
         now: float,
         admission: Admission | None = None,
-    ) -> list[Effect]:
+    ) -> None:
         """Process a message from a client.
 
         Args:
@@ -159,78 +161,79 @@ class Rooms:
             admission: For a ``join`` the permission; ``None`` if the client may not join.
         """
         state = self._state(connection)
-        if state is None:
-            return []
-        return _TABLE[state, type(message)](self, _Arrival(connection, message, now, admission))
+        if state is not None:
+            _TABLE[state, type(message)](self, _Arrival(connection, message, now, admission))
 
-    def refuse(self, connection: int, code: ErrorCode, reason: str, ref: Ref = UNSET) -> Send:
-        """Return an error for a client, and count it."""
+    def refuse(self, connection: int, code: ErrorCode, reason: str, ref: Ref = UNSET) -> None:
+        """Send an error to a client, and count it."""
         self.refused[code] += 1
-        return Send.of(connection, Error(code, reason, ref))
+        self._send(connection, Error(code, reason, ref))
 
-    def disconnect(self, connection: int, now: float) -> list[Effect]:
+    def disconnect(self, connection: int, now: float) -> None:
         """Remove a connection that was closed or lost; its participant is now away."""
         self._pending.forget(connection)
         seat = self._seat_by_connection.pop(connection, None)
-        if seat is None:
-            return []
-        seat.connection = None
-        self._away[seat] = now + self._limits.away_seconds
-        return self._notify_others(seat, PeerAway(seat.id))
+        if seat is not None:
+            seat.connection = None
+            self._away[seat] = now + self._limits.away_seconds
+            self._notify_others(seat, PeerAway(seat.id))
 
-    def next_deadline(self) -> float | None:
-        """Return the time of the next :meth:`tick`, on the clock of ``now``; ``None`` for never."""
-        deadlines = self._pending.next_deadlines()
-        if self._away:
-            deadlines.append(next(iter(self._away.values())))
-        if self._sweep_at is not None:
-            deadlines.append(self._sweep_at)
-        return min(deadlines, default=None)
+    def take_effects(self) -> list[Effect]:
+        """Return the effects since the last call, to be carried out in order."""
+        taken, self._effects = self._effects, []
+        return taken
 
-    def tick(self, now: float) -> list[Effect]:
+    @property
+    def deadline(self) -> float:
+        """Time of the next :meth:`handle_timeout`; infinite if there is none."""
+        away = next(iter(self._away.values()), float("inf"))
+        return min(self._pending.deadline, away, self._sweep_at)
+
+    def handle_timeout(self, now: float) -> None:
         """Process the deadlines that have passed."""
-        effects: list[Effect] = []
         for connection in self._pending.expired(now):
             reason = f"join within {self._limits.join_seconds:g} seconds"
-            effects.append(Close(connection, CloseCode.POLICY, reason))
+            self._effects.append(Close(connection, CloseCode.POLICY, reason))
         for connection, arrival in self._pending.expired_waits(now):
-            effects += self._take_over_name(connection, arrival, now)
+            self._take_over_name(connection, arrival, now)
         for seat in due(self._away, now):
-            effects += self._remove(seat, LeftReason.TIMEOUT)
-        if self._sweep_at is not None and self._sweep_at <= now:
+            self._remove(seat, LeftReason.TIMEOUT)
+        if self._sweep_at <= now:
             keeps_sent = self._seats.forget_delivered(now)
-            self._sweep_at = now + _SWEEP_SECONDS if keeps_sent else None
-        return effects
+            self._sweep_at = now + _SWEEP_SECONDS if keeps_sent else float("inf")
 
     # ---- joining -------------------------------------------------------------------------------
 
-    def _join(self, arrival: _Arrival[Join]) -> list[Effect]:
+    def _join(self, arrival: _Arrival[Join]) -> None:
         connection, join, admission = arrival.connection, arrival.message, arrival.admission
         if admission is None:
             reason = "The token does not admit to this room under this name."
-            return [self.refuse(connection, ErrorCode.UNAUTHORIZED, reason, join.ref)]
-        address = self._pending.address(connection)
-        network = network_of(address)
+            self.refuse(connection, ErrorCode.UNAUTHORIZED, reason, join.ref)
+            return
+        network = network_of(self._pending.address(connection))
         if not self._join_rate.allow(network, arrival.now):
             reason = "Too many joins came from this address. Try again in a minute."
-            return [self.refuse(connection, ErrorCode.ROOM_FULL, reason, join.ref)]
-        if isinstance(join.resume, str):
-            return self._resume(connection, join, join.resume, arrival.now, admission)
-        if self._abandoned_seat(connection, join) is not None:
+            self.refuse(connection, ErrorCode.ROOM_FULL, reason, join.ref)
+        elif isinstance(join.resume, str):
+            self._resume(connection, join, join.resume, arrival.now, admission)
+        elif self._abandoned_seat(connection, join) is not None:
             self._pending.wait_for_name(connection, arrival, arrival.now)
-            return []
-        name = join.name
+        else:
+            self._take_seat(connection, join, admission)
+
+    def _take_seat(self, connection: int, join: Join, admission: Admission) -> None:
+        """Give a client a new seat, or refuse it."""
+        address, name = self._pending.address(connection), join.name
         room = self._seats.rooms.get(join.room)
         if room is not None and join.rename is True and admission.rename:
             name = room.free_name(name)
-        if refusal := self._seats.refusal(join.room, name, network):
-            return [self.refuse(connection, *refusal, join.ref)]
+        if refusal := self._seats.refusal(join.room, name, network_of(address)):
+            self.refuse(connection, *refusal, join.ref)
+            return
         seat = self._seats.create(join.room, name, address)
         self._attach(connection, seat)
-        return [
-            Send.of(connection, seat.joined(admission, asked=join.name)),
-            *self._notify_others(seat, PeerJoined(seat.info)),
-        ]
+        self._send(connection, seat.joined(admission, asked=join.name))
+        self._notify_others(seat, PeerJoined(seat.info))
 
     def _abandoned_seat(self, connection: int, join: Join) -> Seat | None:
         """Return the seat that holds the name, if its participant is away and had this address."""
@@ -240,24 +243,25 @@ class Rooms:
             return None
         return seat if seat.address == self._pending.address(connection) else None
 
-    def _take_over_name(self, connection: int, arrival: _Arrival[Join], now: float) -> list[Effect]:
+    def _take_over_name(self, connection: int, arrival: _Arrival[Join], now: float) -> None:
         """Let a client join that has waited for a name; remove the seat that still holds it."""
         seat = self._abandoned_seat(connection, arrival.message)
-        effects = [] if seat is None else self._remove(seat, LeftReason.TIMEOUT)
-        return effects + self._join(replace(arrival, now=now))
+        if seat is not None:
+            self._remove(seat, LeftReason.TIMEOUT)
+        self._join(replace(arrival, now=now))
 
     def _resume(
         self, connection: int, join: Join, secret: str, now: float, admission: Admission
-    ) -> list[Effect]:
+    ) -> None:
         seat = self._seats.with_token(secret)
         if seat is None or (seat.room.name, seat.name) != (join.room, join.name):
             reason = "This seat is gone. Join without `resume`."
-            return [self.refuse(connection, ErrorCode.RESUME_FAILED, reason, join.ref)]
-        effects: list[Effect] = []
+            self.refuse(connection, ErrorCode.RESUME_FAILED, reason, join.ref)
+            return
         if seat.connection is not None:
             del self._seat_by_connection[seat.connection]
             reason = "another connection resumed this seat"
-            effects.append(Close(seat.connection, CloseCode.TAKEN_OVER, reason))
+            self._effects.append(Close(seat.connection, CloseCode.TAKEN_OVER, reason))
         ack = None if isinstance(join.ack, UnsetType) else join.ack
         kept = seat.outbox.resume(ack, now)
         if kept is None:
@@ -265,18 +269,17 @@ class Rooms:
                 "Messages for this seat are lost: more were sent than are kept. The seat was "
                 "removed. Join without `resume`."
             )
-            effects += self._remove(seat, LeftReason.REMOVED)
-            effects.append(self.refuse(connection, ErrorCode.RESUME_FAILED, reason, join.ref))
-            return effects
+            self._remove(seat, LeftReason.REMOVED)
+            self.refuse(connection, ErrorCode.RESUME_FAILED, reason, join.ref)
+            return
         self._seats.move(seat, self._pending.address(connection))
         self._seats.renew_token(seat, secret)
         was_away = self._away.pop(seat, None) is not None
         self._attach(connection, seat)
         joined = seat.joined(admission, asked=join.name, ack=seat.received)
-        effects.append(Send(connection, (encode_server(joined), *kept)))
+        self._effects.append(Send(connection, (encode_server(joined), *kept)))
         if was_away:
-            effects += self._notify_others(seat, PeerBack(seat.id))
-        return effects
+            self._notify_others(seat, PeerBack(seat.id))
 
     def _attach(self, connection: int, seat: Seat) -> None:
         seat.connection = connection
@@ -285,59 +288,57 @@ class Rooms:
 
     # ---- messages of connections that have joined ----------------------------------------------
 
-    def _route(self, arrival: _Arrival[ToPeer]) -> list[Effect]:
+    def _route(self, arrival: _Arrival[ToPeer]) -> None:
         connection, message, now = arrival.connection, arrival.message, arrival.now
         seat = self._confirmed_seat(connection)
         if isinstance(message.seq, int):
             if message.seq <= seat.received:
-                return []  # repeated after a resume, but it had arrived
+                return  # repeated after a resume, but it had arrived
             seat.received = message.seq
         receiver = seat.room.seats.get(message.to)
         if receiver is None or receiver is seat:
             reason = "This is your own id." if receiver else "Nobody in the room has this id."
-            return [self.refuse(connection, ErrorCode.PEER_UNAVAILABLE, reason, message.ref)]
+            self.refuse(connection, ErrorCode.PEER_UNAVAILABLE, reason, message.ref)
+            return
         outbox = receiver.outbox
         payload = encode_server(forwarded(message, seat.id, outbox.next_seq))
         if receiver.connection is None:
             if not outbox.enqueue(payload):
                 reason = "The peer is away, and the queue of messages for it is full."
-                return [self.refuse(connection, ErrorCode.PEER_UNAVAILABLE, reason, message.ref)]
-            effects: list[Effect] = []
+                self.refuse(connection, ErrorCode.PEER_UNAVAILABLE, reason, message.ref)
+                return
         else:
             outbox.record_sent(payload, now)
-            effects = [Send(receiver.connection, (payload,))]
-            if self._sweep_at is None:
-                self._sweep_at = now + _SWEEP_SECONDS
+            self._effects.append(Send(receiver.connection, (payload,)))
+            self._sweep_at = min(self._sweep_at, now + _SWEEP_SECONDS)
         self.routed[str(message.__struct_config__.tag)] += 1
-        return effects
 
-    def _leave(self, arrival: _Arrival[Leave]) -> list[Effect]:
+    def _leave(self, arrival: _Arrival[Leave]) -> None:
         seat = self._confirmed_seat(arrival.connection)
         del self._seat_by_connection[arrival.connection]
-        close = Close(arrival.connection, CloseCode.NORMAL, "left")
-        return [close, *self._remove(seat, LeftReason.LEFT)]
+        self._effects.append(Close(arrival.connection, CloseCode.NORMAL, "left"))
+        self._remove(seat, LeftReason.LEFT)
 
-    def _already_joined(self, arrival: _Arrival[Join]) -> list[Effect]:
+    def _already_joined(self, arrival: _Arrival[Join]) -> None:
         self._confirmed_seat(arrival.connection)
         reason = "This connection has joined already. Open another one for another seat."
         code = ErrorCode.ALREADY_JOINED
-        return [self.refuse(arrival.connection, code, reason, arrival.message.ref)]
+        self.refuse(arrival.connection, code, reason, arrival.message.ref)
 
     # ---- messages of connections that have not joined ------------------------------------------
 
-    def _not_joined(self, arrival: _Arrival[ToPeer]) -> list[Effect]:
+    def _not_joined(self, arrival: _Arrival[ToPeer]) -> None:
         reason = "The first message must be `join`."
-        code = ErrorCode.NOT_JOINED
-        return [self.refuse(arrival.connection, code, reason, arrival.message.ref)]
+        self.refuse(arrival.connection, ErrorCode.NOT_JOINED, reason, arrival.message.ref)
 
-    def _leave_before_joining(self, arrival: _Arrival[Leave]) -> list[Effect]:
+    def _leave_before_joining(self, arrival: _Arrival[Leave]) -> None:
         self._pending.forget(arrival.connection)
-        return [Close(arrival.connection, CloseCode.NORMAL, "left")]
+        self._effects.append(Close(arrival.connection, CloseCode.NORMAL, "left"))
 
-    def _join_is_pending(self, arrival: _Arrival[Join]) -> list[Effect]:
+    def _join_is_pending(self, arrival: _Arrival[Join]) -> None:
         reason = "This connection has already asked to join. Wait for the answer."
         code = ErrorCode.ALREADY_JOINED
-        return [self.refuse(arrival.connection, code, reason, arrival.message.ref)]
+        self.refuse(arrival.connection, code, reason, arrival.message.ref)
 
     # ---- helpers -------------------------------------------------------------------------------
 
@@ -354,22 +355,24 @@ class Rooms:
         self._seats.confirm_token(seat)
         return seat
 
-    def _remove(self, seat: Seat, reason: LeftReason) -> list[Effect]:
-        effects = self._notify_others(seat, PeerLeft(seat.id, reason))
+    def _remove(self, seat: Seat, reason: LeftReason) -> None:
+        self._notify_others(seat, PeerLeft(seat.id, reason))
         self._away.pop(seat, None)
         self._seats.remove(seat)
-        return effects
 
-    def _notify_others(self, seat: Seat, message: ServerMessage) -> list[Effect]:
+    def _send(self, connection: int, message: ServerMessage) -> None:
+        self._effects.append(Send(connection, (encode_server(message),)))
+
+    def _notify_others(self, seat: Seat, message: ServerMessage) -> None:
         payloads = (encode_server(message),)
-        return [
+        self._effects += [
             Send(other.connection, payloads)
             for other in seat.room.others(seat)
             if other.connection is not None
         ]
 
 
-_TABLE: dict[tuple[State, type], Callable[[Rooms, Any], list[Effect]]] = {
+_TABLE: dict[tuple[State, type], Callable[[Rooms, Any], None]] = {
     (State.NEW, Join): Rooms._join,
     (State.NEW, Description): Rooms._not_joined,
     (State.NEW, Candidate): Rooms._not_joined,

@@ -9,7 +9,6 @@ import asyncio
 import itertools
 import secrets
 import ssl
-from collections.abc import Iterable
 from functools import partial
 from http import HTTPStatus
 from socket import SO_RCVBUF, SOL_SOCKET, fromfd, socket as Socket
@@ -21,11 +20,12 @@ from websockets.asyncio.server import Server, ServerConnection, serve as listen
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from icefloe._util.deadlines import timeout_at
 from icefloe.logs import get_logger
 
 from .codec import CLIENT_LIMIT, DESCRIPTION_LIMIT, decode_client
 from .configuration import Admission, ServerConfiguration
-from .effects import Close, Effect, Send
+from .effects import Close, Send
 from .errors import ErrorCode, ListenFailed, MessageError
 from .http import WEBSOCKET_PATH, Site, is_allowed_host, is_allowed_origin, own_hosts, text
 from .messages import CloseCode, Join
@@ -102,7 +102,7 @@ class SignalingServer:
         self._connections: dict[int, FairConnection] = {}
         self._opened = 0
         self._stalled = 0
-        self._deadline: float | None = None
+        self._deadline = float("inf")
         self._deadline_changed = asyncio.Event()
         self._progress = asyncio.Event()
         self._closings: set[asyncio.Task[None]] = set()
@@ -279,7 +279,8 @@ class SignalingServer:
         finally:
             del self._connections[socket.number]
             self._progress.set()
-            self._apply(self._rooms.disconnect(socket.number, self._now()))
+            self._rooms.disconnect(socket.number, self._now())
+            self._apply()
 
     def _receive(self, socket: FairConnection, frame: str | bytes) -> None:
         try:
@@ -289,10 +290,12 @@ class SignalingServer:
         except MessageError as error:
             socket.charge(_INVALID_MESSAGE_COST)
             ref = UNSET if error.ref is None else error.ref
-            self._apply([self._rooms.refuse(socket.number, error.code, error.reason, ref)])
+            self._rooms.refuse(socket.number, error.code, error.reason, ref)
+            self._apply()
             return
         admission = self._admit(message) if isinstance(message, Join) else None
-        self._apply(self._rooms.receive(socket.number, message, self._now(), admission))
+        self._rooms.receive(socket.number, message, self._now(), admission)
+        self._apply()
         if admission is not None and self._rooms.has_seat(socket.number):
             # Only admitted participants may send descriptions: these are large, and are kept.
             socket.protocol.max_message_size = DESCRIPTION_LIMIT
@@ -304,12 +307,13 @@ class SignalingServer:
 
     def _report_throttled(self, socket: FairConnection) -> None:
         reason = "You send too fast. The server reads more slowly for a while; nothing is lost."
-        self._apply([self._rooms.refuse(socket.number, ErrorCode.RATE_LIMITED, reason)])
+        self._rooms.refuse(socket.number, ErrorCode.RATE_LIMITED, reason)
+        self._apply()
 
     # ---- effects and timers --------------------------------------------------------------------
 
-    def _apply(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
+    def _apply(self) -> None:
+        for effect in self._rooms.take_effects():
             socket = self._connections.get(effect.connection)
             if socket is None:
                 continue
@@ -328,23 +332,23 @@ class SignalingServer:
         task.add_done_callback(self._closings.discard)
 
     async def _run_timers(self) -> None:
-        """Call ``tick()`` of the rooms at each of their deadlines."""
+        """Call ``handle_timeout()`` of the rooms at each of their deadlines."""
         try:
             while True:
-                self._deadline = self._rooms.next_deadline()
+                self._deadline = self._rooms.deadline
                 self._deadline_changed.clear()
                 try:
-                    async with asyncio.timeout_at(self._deadline):
+                    async with timeout_at(self._deadline):
                         await self._deadline_changed.wait()
                 except TimeoutError:
-                    self._apply(self._rooms.tick(self._now()))
+                    self._rooms.handle_timeout(self._now())
+                    self._apply()
         finally:
             if self._closings:
                 await asyncio.wait(self._closings)
 
     def _update_deadline(self) -> None:
-        deadline = self._rooms.next_deadline()
-        if deadline is not None and (self._deadline is None or deadline < self._deadline):
+        if self._rooms.deadline < self._deadline:
             self._deadline_changed.set()
 
     def _now(self) -> float:

@@ -99,9 +99,11 @@ class Attempts:
         assert isinstance(attempt, Attempt)
         return attempt
 
-    def next_deadline(self) -> float | None:
-        """Return when the next attempt is due, on the clock of :meth:`next`, if there is one."""
-        return min((q.not_before for q in self._queues.values() if q.waiting), default=None)
+    @property
+    def deadline(self) -> float:
+        """Time at which :meth:`next` has an attempt; infinite if none waits."""
+        waiting = (q.not_before for q in self._queues.values() if q.waiting)
+        return min(waiting, default=float("inf"))
 
     def is_pending(self, attempt: Attempt) -> bool:
         """Return whether an attempt is still the first of its queue."""

@@ -14,6 +14,7 @@ from typing import cast
 
 from aiortc import RTCSessionDescription
 
+from icefloe._util.deadlines import timeout_at
 from icefloe.logs import get_logger
 from icefloe.signaling import IceServer, PeerInfo, SignalingClient, SignalingError, connect
 
@@ -178,13 +179,10 @@ class Meeting:
         loop = asyncio.get_running_loop()
         while True:
             self._has_attempt.clear()
-            now = loop.time()
-            attempt = self._attempts.next(now)
+            attempt = self._attempts.next(loop.time())
             if attempt is None:
-                deadline = self._attempts.next_deadline()
-                wait = None if deadline is None else max(deadline - now, 0)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
+                    async with timeout_at(self._attempts.deadline):
                         await self._has_attempt.wait()
                 continue
             await self._try(attempt)

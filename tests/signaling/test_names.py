@@ -40,7 +40,8 @@ class Street(House):
         connection = self.arrive(origin)
         join = decode_client(encode_client(Join(room="lobby", name=name, **more)))
         admission = Admission(rename=may_rename)
-        self.do(self.rooms.receive(connection, join, self.now, admission))
+        self.rooms.receive(connection, join, self.now, admission)
+        self.do()
         return connection, self.heard(connection)
 
 
@@ -158,7 +159,7 @@ def test_who_waits_may_go_and_say_nothing_else(street: Street) -> None:
     street.lose(lost)
     assert street.say(gone, Leave()) == []
     assert street.closed[gone] == CloseCode.NORMAL
-    assert street.rooms.next_deadline() == 1.0
+    assert street.rooms.deadline == 1.0
     street.tick(1)
     assert street.heard(waits)[0]["type"] == "joined"
     assert street.rooms.seats == 1

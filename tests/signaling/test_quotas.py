@@ -88,7 +88,8 @@ class House:
         connection = next(self._connections)
         self.rooms.connect(connection, now, origin)
         message = Join(room=room, name=name)
-        for effect in self.rooms.receive(connection, message, now, Admission()):
+        self.rooms.receive(connection, message, now, Admission())
+        for effect in self.rooms.take_effects():
             if isinstance(effect, Send) and effect.connection == connection:
                 text = effect.payloads[0].decode()
                 codes = [code for code in ErrorCode if f'"{code}"' in text]
@@ -110,7 +111,7 @@ def test_a_room_that_is_gone_counts_no_more() -> None:
     assert house.join("r0", "x", "192.0.2.1") == "joined"
     house.rooms.disconnect(0, 0.0)
     assert house.join("r1", "x", "192.0.2.1", 1.0) == ErrorCode.ROOM_FULL
-    house.rooms.tick(31.0)
+    house.rooms.handle_timeout(31.0)
     assert house.join("r1", "x", "192.0.2.1", 31.0) == "joined"
 
 

@@ -23,7 +23,7 @@ from icefloe.signaling import (
     SessionDescription,
 )
 from icefloe.signaling.codec import decode_client, encode_client
-from icefloe.signaling.effects import Close, Effect, Send
+from icefloe.signaling.effects import Close, Send
 from icefloe.signaling.outbox import BYTES_KEPT, MESSAGES_KEPT, UNCONFIRMED_SECONDS
 from icefloe.signaling.rooms import _TABLE, Rooms, State
 
@@ -44,8 +44,8 @@ class House:
         self.closed: dict[int, CloseCode] = {}
         self.joined: dict[int, dict[str, Any]] = {}
 
-    def do(self, effects: list[Effect]) -> None:
-        for effect in effects:
+    def do(self) -> None:
+        for effect in self.rooms.take_effects():
             match effect:
                 case Send():
                     assert effect.connection not in self.closed
@@ -68,7 +68,8 @@ class House:
         before = len(self.sent[connection])
         admission = ADMITTED if isinstance(message, Join) else None
         received = decode_client(encode_client(message))
-        self.do(self.rooms.receive(connection, received, self.now, admission))
+        self.rooms.receive(connection, received, self.now, admission)
+        self.do()
         return self.sent[connection][before:]
 
     def join(self, name: str, room: str = "lobby", **more: Any) -> int:
@@ -78,11 +79,13 @@ class House:
         return connection
 
     def lose(self, connection: int) -> None:
-        self.do(self.rooms.disconnect(connection, self.now))
+        self.rooms.disconnect(connection, self.now)
+        self.do()
 
     def tick(self, seconds: float) -> None:
         self.now += seconds
-        self.do(self.rooms.tick(self.now))
+        self.rooms.handle_timeout(self.now)
+        self.do()
 
     def id(self, connection: int) -> str:
         return str(self.joined[connection]["id"])
@@ -127,7 +130,8 @@ def test_whoever_joins_is_given_the_servers(house: House) -> None:
     connection = house.connect()
     admission = Admission(ice_servers=(IceServer("turn:t", "u", "c"),), expires=77)
     join = Join(room="lobby", name="bob")
-    house.do(house.rooms.receive(connection, join, 0.0, admission))
+    house.rooms.receive(connection, join, 0.0, admission)
+    house.do()
     [joined] = house.sent[connection]
     assert joined["iceServers"] == [{"urls": "turn:t", "username": "u", "credential": "c"}]
     assert joined["expires"] == 77
@@ -189,7 +193,8 @@ def test_rooms_have_a_limit_and_are_gone_when_empty() -> None:
 def test_who_is_not_admitted_may_try_again(house: House) -> None:
     connection = house.connect()
     join = Join(room="lobby", name="bob", ref="j")
-    house.do(house.rooms.receive(connection, join, 0.0, None))
+    house.rooms.receive(connection, join, 0.0, None)
+    house.do()
     assert code(house.heard(connection)) == "unauthorized"
     assert house.say(connection, join)[0]["type"] == "joined"
 
@@ -200,14 +205,14 @@ def test_who_does_not_join_in_time_is_sent_away() -> None:
     house.tick(5)
     late = house.connect()
     joins = house.join("alice")
-    assert house.rooms.next_deadline() == 10
+    assert house.rooms.deadline == 10
     house.tick(5)
     assert house.closed == {early: CloseCode.POLICY}
     house.tick(5)
     assert house.closed == {early: CloseCode.POLICY, late: CloseCode.POLICY}
     house.tick(1000)
     assert joins not in house.closed
-    assert house.rooms.next_deadline() is None
+    assert house.rooms.deadline == float("inf")
 
 
 # ---- every state and message -------------------------------------------------------------------
@@ -286,7 +291,8 @@ def test_nobody_can_speak_in_the_name_of_another(house: House) -> None:
     forged = decode_client(
         json.dumps({"type": "message", "to": house.id(alice), "from": "p99", "data": 1})
     )
-    house.do(house.rooms.receive(bob, forged, 0.0))
+    house.rooms.receive(bob, forged, 0.0)
+    house.do()
     assert house.heard(alice)[0]["from"] == house.id(bob)
 
 
@@ -337,7 +343,7 @@ def test_whoever_is_lost_is_away_and_after_a_while_gone() -> None:
     house.heard(alice)
     house.tick(29.9)
     assert house.heard(alice) == []
-    assert house.rooms.next_deadline() == 30
+    assert house.rooms.deadline == 30
     house.tick(0.1)
     assert house.heard(alice) == [{"type": "peer-left", "id": bobs_id, "reason": "timeout"}]
     assert (house.rooms.seats, house.rooms.away) == (2, 0)
@@ -505,11 +511,11 @@ def test_a_seat_that_misses_too_much_is_given_up(house: House) -> None:
 def test_what_must_have_arrived_is_swept(house: House) -> None:
     alice, bob = house.join("alice"), house.join("bob")
     secret, bobs_id = house.secret(bob), house.id(bob)
-    assert house.rooms.next_deadline() is None
+    assert house.rooms.deadline == float("inf")
     house.say(alice, Message(bobs_id, "old"))
-    assert house.rooms.next_deadline() == UNCONFIRMED_SECONDS
+    assert house.rooms.deadline == UNCONFIRMED_SECONDS
     house.tick(UNCONFIRMED_SECONDS)
-    assert house.rooms.next_deadline() is None
+    assert house.rooms.deadline == float("inf")
     house.lose(bob)
     connection = house.connect()
     join = Join(room="lobby", name="bob", resume=secret, ack=0)
@@ -631,9 +637,9 @@ class Anything(RuleBasedStateMachine):
         rooms = self.house.rooms
         assert not rooms._seats.rooms and not rooms._seats._tokens
         assert not rooms._away and not rooms._seat_by_connection
-        if rooms.next_deadline() is not None:
+        if rooms.deadline < float("inf"):
             self.house.tick(100)
-        assert rooms.next_deadline() is None
+        assert rooms.deadline == float("inf")
 
 
 Anything.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
