@@ -47,6 +47,7 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.sctp.congestion.model.MAX_QUEUE peer.sctp.congestion.model.MAX_QUEUE_FRACTION
         peer.sctp.congestion.model.MIN_PACKETS peer.sctp.congestion.cubic.MIN_PACKETS
         peer.sctp.round_trip.RTO_MAX peer.sctp.handshake.T1_MAX
+        peer.rtp.congestion.congestion_window._LONGEST_TRIP
         peer.sctp.sending.MAX_SKIPPED_STREAMS peer.sctp.sending.MAX_PROBE_BACKOFF
     """,
     FORMAT: """

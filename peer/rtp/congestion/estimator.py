@@ -1,0 +1,399 @@
+"""Send-side bandwidth estimator of a transport. Does no I/O.
+
+It joins Google Congestion Control (draft-ietf-rmcat-gcc-02) with a model of the path: the one-way
+delay above the least one is the queue, and what arrives while there is a queue is the capacity.
+When a queue grows, the rate falls below the capacity at once, and a little more until it is gone.
+A queue that persists nevertheless belongs to another flow; then only its trend and loss count.
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+
+from .acknowledged import AcknowledgedBitrate
+from .arrival_groups import ArrivalGroups
+from .congestion_window import CongestionWindow
+from .in_flight import InFlight
+from .loss import LossControl
+from .packets import NetworkState, PacketResult, ProbeCluster, SentPacket
+from .probe_results import ProbeResult, ProbeResults
+from .probes import ProbeController
+from .queue_delay import QueueDelay
+from .rate_control import RateControl
+from .receiver_limits import ReceiverLimits
+from .sent_bitrate import SentBitrate
+from .trend import TrendDetector
+
+__all__ = ["BandwidthEstimator", "NetworkState", "PacketResult", "ProbeCluster", "SentPacket"]
+
+MAX_RESULTS = 65_536
+"""Results of one feedback that are read."""
+
+_PACING = 2.5
+"""Pacing rate divided by the target."""
+
+_DECREASE = 0.85
+"""Part of what arrives that is sent after an overuse."""
+_DECREASE_LOSS = 0.95
+"""The same after loss without a queue."""
+_DECREASE_FOREIGN = 0.8
+"""The same after loss in somebody else's queue."""
+
+_GROWING = 0.01
+"""Seconds of queue at least for an overuse by trend."""
+_HIGH = 0.03
+"""Seconds of queue beyond the normal one that are an overuse without a trend."""
+_SURGE, _SURGE_PART = 0.06, 0.7
+"""Seconds of queue, and part of the sent rate that arrives, by which a link became much slower."""
+
+_DRAIN_TIME, _DRAIN = 0.4, 0.5
+"""Seconds in which a queue drains, and the least part of the rate that is left meanwhile."""
+
+_SHARP = 0.66
+"""Part of the rate that is left after a sharp decrease."""
+_CONTESTED = 5.0
+"""Seconds after an overuse for which a probe may have displaced other flows."""
+
+_CLOCK_STEP = 10.0
+"""Seconds by which a one-way delay changes if the receiver's clock was set, or lies."""
+
+_SILENCE = 0.5
+"""Seconds without feedback, beyond a round trip, after which the rate is reduced."""
+_SILENCE_FACTOR = 0.7
+
+_LOWEST_ARRIVING = 0.7
+"""Part of the rate that an application-limited flow is thought to get at least."""
+
+
+class BandwidthEstimator:
+    """Estimates what a transport can send.
+
+    Args:
+        now: Seconds on a monotonic clock, like all other times here.
+        start_bitrate: First estimate.
+        min_bitrate: Lowest estimate.
+        max_bitrate: Highest estimate; all in bits per second.
+
+    Attributes:
+        network_state: State of the path.
+    """
+
+    def __init__(
+        self,
+        now: float,
+        *,
+        start_bitrate: float = 300_000,
+        min_bitrate: float = 30_000,
+        max_bitrate: float = 20_000_000,
+    ) -> None:
+        self._min, self._max = min_bitrate, max_bitrate
+        self._flight = InFlight()
+        self._sent = SentBitrate(now)
+        self._groups = ArrivalGroups()
+        self._trend = TrendDetector()
+        self._queue = QueueDelay()
+        self._acknowledged = AcknowledgedBitrate()
+        self._loss = LossControl()
+        self._rates = RateControl(start_bitrate, min_bitrate, max_bitrate)
+        self._probes = ProbeController(now, start_bitrate, max_bitrate)
+        self._results = ProbeResults()
+        self._window = CongestionWindow()
+        self._receiver = ReceiverLimits()
+        self._now = now
+        self._rtt: float | None = None
+        self._last_delay: float | None = None
+        self._feedback_at: float | None = None
+        self._overused_at = float("-inf")
+        self._is_starting = True
+        self._silent_from: float | None = None
+        self._bound: float | None = None  # of a REMB
+        self.network_state = NetworkState.NORMAL
+
+    # What is sent.
+
+    def on_sent(self, packet: SentPacket) -> None:
+        """Note a packet that was sent."""
+        self._now = packet.sent_at
+        self._flight.add(packet)
+        self._sent.add(packet.size, packet.sent_at)
+        if packet.probe is not None:
+            self._results.sent(packet)
+
+    def set_demand(self, bitrate: float, now: float) -> None:
+        """Set what all senders together could use at most; probes go up to it.
+
+        Args:
+            bitrate: Bits per second.
+            now: The current time.
+        """
+        self._now = now
+        self._probes.set_demand(bitrate, self._rates.rate, now)
+
+    def take_probes(self, now: float) -> list[ProbeCluster]:
+        """Return the clusters to be sent now, each once: of media, or of padding where it lacks.
+
+        While a cluster is sent the pacer uses its rate instead of :attr:`pacing_rate`.
+        """
+        self._now = now
+        is_clear = (
+            self._queue.excess == 0
+            and not self._queue.is_foreign
+            and self.network_state is not NetworkState.OVERUSING
+            and self._silent_from is None
+        )
+        self._probes.update(self._rates.rate, now, self._rates.decreased_at, is_clear=is_clear)
+        clusters = self._probes.take()
+        for cluster in clusters:
+            self._results.begin(cluster)
+        return clusters
+
+    # What the receiver tells.
+
+    def on_feedback(self, results: Sequence[PacketResult], now: float) -> None:
+        """Process transport-wide feedback.
+
+        Results of unknown packets, and all but the first one of a packet, are ignored; so are times
+        that are no numbers.
+
+        Args:
+            results: A result for each packet that the feedback tells about.
+            now: The current time.
+        """
+        self._now = now
+        arrivals: list[tuple[float, SentPacket]] = []
+        lost = late = 0
+        for result in results[:MAX_RESULTS]:
+            number, received_at = result.packet.number, result.received_at
+            if received_at is None:
+                if (packet := self._flight.lost(number)) is not None:
+                    lost += 1
+                    self._results.add(packet, None)
+            elif math.isfinite(received_at):
+                packet, was_lost = self._flight.received(number)
+                if packet is not None:
+                    late += was_lost
+                    arrivals.append((received_at, packet))
+        if not arrivals and not lost:
+            return
+        self._flight.forget_unreported()
+        self._end_silence(now)
+        if arrivals:
+            self._add_arrivals(arrivals, now)
+        self._feedback_at = now
+        excess = self._loss.add(len(arrivals), lost, late, now, has_queue=self._queue.excess > 0)
+        self._decide(excess, now)
+        for id_, found in self._results.take():
+            self._finish_probe(id_, found, now)
+
+    def _add_arrivals(self, arrivals: list[tuple[float, SentPacket]], now: float) -> None:
+        arrivals.sort(key=_by_arrival)
+        lowest, last = float("inf"), 0.0
+        for received_at, packet in arrivals:
+            delay = received_at - packet.sent_at
+            if self._last_delay is not None and abs(delay - self._last_delay) > _CLOCK_STEP:
+                self._reset_clock()
+                lowest = float("inf")
+            self._last_delay = last = delay
+            lowest = min(lowest, delay)
+            self._acknowledged.add(received_at, packet.size)
+            if packet.probe is not None:
+                self._results.add(packet, received_at)
+            delta = self._groups.add(packet, received_at)
+            if delta is not None:
+                self._trend.add(delta)
+        self._queue.add(lowest, last, now)
+        trip = now - max(packet.sent_at for _, packet in arrivals)
+        if trip >= 0:
+            self._window.add(trip, max(self._queue.latest, 0.0), now)
+
+    def _reset_clock(self) -> None:
+        self._groups.reset()
+        self._trend.reset()
+        self._queue.reset()
+        self._acknowledged.reset()
+
+    def _decide(self, excess_loss: float, now: float) -> None:
+        """Change the rate by what the feedback showed."""
+        queue, rates = self._queue, self._rates
+        arriving = self._acknowledged.bitrate
+        trend = self._trend.state
+        is_over = trend is NetworkState.OVERUSING and queue.queue > _GROWING
+        if not queue.is_foreign:
+            is_over = is_over or queue.excess > _HIGH
+        self.network_state = NetworkState.COMPETING if queue.is_foreign else trend
+        if is_over:
+            self._overused_at = now
+            self.network_state = NetworkState.OVERUSING
+        settled = now - rates.decreased_at >= self._settle_time()
+        if self._is_surge(now):
+            self._decrease(self._acknowledged.recent, _DECREASE, now)
+        elif is_over and settled:
+            self._decrease(arriving, _DECREASE, now)
+        elif excess_loss > 0 and settled and (queue.is_foreign or queue.excess == 0):
+            factor = _DECREASE_FOREIGN if queue.is_foreign else _DECREASE_LOSS
+            self._decrease(arriving, factor, now)
+        elif trend is NetworkState.NORMAL and (queue.excess == 0 or queue.is_foreign):
+            rates.increase(arriving, now)
+        else:
+            rates.hold(now)
+
+    def _settle_time(self) -> float:
+        """Return the seconds until a decrease shows in the feedback."""
+        trip = self._window.round_trip or 0.2
+        return trip + (self._window.interval or 0.1) + min(self._queue.latest, 0.3) + 0.1
+
+    def _is_surge(self, now: float) -> bool:
+        recent, queue = self._acknowledged.recent, self._queue
+        if recent is None or queue.is_foreign or min(queue.queue, queue.latest) < _SURGE:
+            return False
+        return recent < _SURGE_PART * min(self._rates.rate, self._sent.bitrate(now))
+
+    def _decrease(self, arriving: float | None, factor: float, now: float) -> None:
+        rates = self._rates
+        before = rates.rate
+        if arriving is None:
+            arriving = before
+        if self._sent.bitrate(now) < before / 2:
+            arriving = max(arriving, _LOWEST_ARRIVING * before)
+        rates.decrease(arriving, factor, now)
+        self._is_starting = False
+        self._loss.reduced(now, self._window.round_trip or 0.2)
+        if rates.rate < _SHARP * before:
+            self._probes.fell(before, now)
+
+    def _finish_probe(self, id_: int, found: ProbeResult | None, now: float) -> None:
+        rates = self._rates
+        confirmed = None
+        if found is not None:
+            bitrate = found.bitrate
+            if found.is_saturated:
+                if now - self._overused_at < _CONTESTED:
+                    bitrate = (bitrate + rates.rate) / 2
+                if bitrate > rates.rate or self._is_starting:
+                    rates.accept(bitrate, now)
+                self._is_starting = False
+            else:
+                confirmed = bitrate
+                if bitrate > rates.rate:
+                    rates.accept(bitrate, now)
+        self._probes.finished(id_, confirmed, rates.rate, now)
+
+    def on_round_trip_time(self, rtt: float, now: float) -> None:
+        """Note a measured round-trip time in seconds."""
+        self._now = now
+        if math.isfinite(rtt) and rtt >= 0:
+            self._rtt = min(rtt, 10.0)
+
+    def on_remb(self, bitrate: float, now: float) -> None:
+        """Process a REMB, in bits per second: an upper bound.
+
+        Without transport-wide feedback it is the estimate, too.
+        """
+        self._now = now
+        if not (math.isfinite(bitrate) and bitrate >= 0):
+            return
+        rate = self._receiver.on_remb(bitrate, self._rates.rate, self._sent.bitrate(now), now)
+        if self._feedback_at is None:
+            self._rates.accept(rate, now)
+
+    def on_loss_report(self, fraction: float, now: float) -> None:
+        """Process the loss of a receiver report, 0 to 1; used without transport-wide feedback."""
+        self._now = now
+        if not 0 <= fraction <= 1 or self._feedback_at is not None:
+            return
+        self._loss.fraction = fraction
+        rate = self._receiver.on_loss(
+            fraction, self._rates.rate, self._sent.bitrate(now), self._rtt or 0.2, now
+        )
+        self._rates.accept(rate, now)
+
+    # Time.
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due: see :meth:`deadline`."""
+        self._now = now
+        open_ = self._probes.timed_out(now)
+        if open_ is not None:
+            self._finish_probe(open_, self._results.give_up(open_), now)
+        due = self._silence_deadline()
+        if due is not None and now >= due:
+            if self._silent_from is None:
+                self._silent_from = now
+                self._probes.fell(self._rates.rate, now)
+            self.network_state = NetworkState.SILENT
+            self._rates.accept(self._rates.rate * _SILENCE_FACTOR, now)
+            # Otherwise nothing more is sent that feedback could tell about.
+            self._flight.clear()
+
+    def _end_silence(self, now: float) -> None:
+        self._silent_from = None
+
+    def _silence_deadline(self) -> float | None:
+        oldest = self._flight.oldest
+        if self._feedback_at is None or oldest is None:
+            return None
+        trip = self._window.round_trip or 0.2
+        return max(oldest.sent_at, self._feedback_at) + _SILENCE + trip
+
+    def deadline(self) -> float | None:
+        """Return the time for :meth:`handle_timeout` and :meth:`take_probes`."""
+        times = self._silence_deadline(), self._probes.deadline(self._rates.rate)
+        return min((time for time in times if time is not None), default=None)
+
+    # What the sender is told.
+
+    @property
+    def target_bitrate(self) -> float:
+        """Return the bits per second that may be sent, with all overhead."""
+        rate = self._rates.rate
+        if not self._queue.is_foreign and self._queue.excess > 0:
+            rate *= max(1 - self._queue.excess / _DRAIN_TIME, _DRAIN)
+        if self._feedback_at is not None:
+            rate *= self._window.factor(self._rates.rate, self._flight.bytes)
+        if (bound := self._receiver.remb(self._now)) is not None:
+            rate = min(rate, bound)
+        return min(max(rate, self._min), self._max)
+
+    @property
+    def pacing_rate(self) -> float:
+        """Return the bits per second at which the pacer sends media."""
+        return _PACING * self.target_bitrate
+
+    @property
+    def congestion_window(self) -> int:
+        """Return the bytes that may be in flight; there is no limit before the first feedback."""
+        return sys.maxsize if self._feedback_at is None else self._window.size(self._rates.rate)
+
+    @property
+    def bytes_in_flight(self) -> int:
+        """Return the bytes of packets without a result."""
+        return self._flight.bytes
+
+    @property
+    def round_trip_time(self) -> float | None:
+        """Return the seconds of a round trip; ``None`` if unknown."""
+        return self._window.round_trip if self._rtt is None else self._rtt
+
+    @property
+    def loss(self) -> float:
+        """Return the part of the packets that was lost lately, 0 to 1."""
+        return self._loss.fraction
+
+    @property
+    def acknowledged_bitrate(self) -> float | None:
+        """Return the bits per second that arrive; ``None`` if unknown."""
+        return self._acknowledged.bitrate
+
+    @property
+    def queue_delay(self) -> float:
+        """Return the seconds that packets wait in a queue of the path."""
+        return max(self._queue.queue, 0.0)
+
+    @property
+    def is_application_limited(self) -> bool:
+        """Return whether much less is sent than the target allows."""
+        return self._sent.is_limited(self._rates.rate, self._now)
+
+
+def _by_arrival(arrival: tuple[float, SentPacket]) -> tuple[float, int]:
+    return arrival[0], arrival[1].number

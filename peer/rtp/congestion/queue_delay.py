@@ -1,0 +1,111 @@
+"""Queueing delay on the way to the receiver, and who causes it.
+
+The clocks of both sides have any offset, so only differences of one-way delays mean something. The
+least one of the last half minute is taken for the delay without a queue.
+"""
+
+from collections import deque
+
+_BASE_TIME = 15.0
+"""Seconds after which the least delay is renewed, by that of the last and of this period."""
+
+_FILTER_TIME = 0.07
+"""Seconds whose least delay counts: a frame that is sent in a burst makes a queue of its own."""
+
+_NOISE_GAIN = 0.1
+_NOISE_STEP = 0.03
+"""Seconds of change that count at most as noise."""
+
+_REFERENCE = 0.02
+"""Seconds of queue that are no sign of anything."""
+
+_SETTLE = 0.6
+"""Seconds of a queue after which its length is noted."""
+_WATCH = 1.2
+"""Seconds after which a queue of our own is gone, since we send less than the path carries."""
+_PERSISTS = 0.6
+"""Part of its length that is left of somebody else's queue."""
+_SHORTEST_FOREIGN = 0.04
+"""Seconds that somebody else's queue has at least."""
+
+
+class QueueDelay:
+    """One-way delay above the least one.
+
+    Attributes:
+        queue: Seconds that the latest packets waited at least.
+        latest: Seconds that the last packet waited.
+        noise: Mean change in seconds between two feedbacks.
+        is_foreign: Whether the queue persists although less is sent than arrived: another flow
+            keeps it filled.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all delays, such as after a step of the receiver's clock."""
+        self.queue = self.latest = self.noise = 0.0
+        self.is_foreign = False
+        self._base = self._last_base = float("inf")
+        self._base_from: float | None = None
+        self._recent: deque[tuple[float, float]] = deque()
+        self._before: float | None = None
+        self._stands_from: float | None = None
+        self._marked: tuple[float, float] | None = None
+
+    @property
+    def reference(self) -> float:
+        """Return the seconds of queue that are normal on this path."""
+        return _REFERENCE + 2 * self.noise
+
+    @property
+    def excess(self) -> float:
+        """Return the seconds of queue beyond what is normal."""
+        return max(self.queue - self.reference, 0.0)
+
+    def add(self, lowest: float, last: float, now: float) -> None:
+        """Process the least and the last one-way delay of a feedback.
+
+        Args:
+            lowest: Least difference in seconds between arrival and sending.
+            last: That of the packet that arrived last.
+            now: Seconds on the sender's clock.
+        """
+        self._renew(lowest, now)
+        recent = self._recent
+        recent.append((now, lowest))
+        while now - recent[0][0] > _FILTER_TIME:
+            recent.popleft()
+        base = min(self._base, self._last_base)
+        self.queue = min(low for _, low in recent) - base
+        self.latest = last - base
+        if self._before is not None:
+            change = min(abs(lowest - self._before), _NOISE_STEP)
+            self.noise += _NOISE_GAIN * (change - self.noise)
+        self._before = lowest
+        self._watch(now)
+
+    def _renew(self, lowest: float, now: float) -> None:
+        if self._base_from is None:
+            self._base_from = now
+        elif now - self._base_from >= _BASE_TIME:
+            self._base_from = now
+            self._last_base, self._base = self._base, lowest
+        self._base = min(self._base, lowest)
+
+    def _watch(self, now: float) -> None:
+        """Tell a queue of our own, which drains, from one that others fill."""
+        limit = max(self.reference, _SHORTEST_FOREIGN)
+        if self.queue < limit:
+            self._stands_from = self._marked = None
+            self.is_foreign = False
+        elif self._stands_from is None:
+            self._stands_from = now
+        elif self._marked is None:
+            if now - self._stands_from >= _SETTLE:
+                self._marked = now, self.queue
+        elif now - self._marked[0] >= _WATCH:
+            if self.queue >= _PERSISTS * self._marked[1]:
+                self.is_foreign = True
+            self._marked = now, self.queue
