@@ -53,13 +53,17 @@ class CongestionWindow:
             )
         self._reported_at = now
 
-    def size(self, bitrate: float) -> int:
-        """Return the bytes that may be in flight at a bit rate."""
+    def size(self, bitrate: float, queue: float = 0.0) -> int:
+        """Return the bytes that may be in flight.
+
+        Args:
+            bitrate: Bits per second that are sent.
+            queue: Seconds of a queue of other flows.
+        """
         trip = _UNKNOWN if self.round_trip is None else self.round_trip
-        held = trip + (self.interval or 0.1) + _ALLOWED
+        held = trip + (self.interval or 0.1) + _ALLOWED + queue
         return max(int(bitrate * held / 8), _LEAST)
 
-    def factor(self, bitrate: float, in_flight: int) -> float:
+    def factor(self, size: int, in_flight: int) -> float:
         """Return the part of the bit rate that is left if more is in flight than fits."""
-        size = self.size(bitrate)
         return max(size / in_flight, _LOWEST_FACTOR) if in_flight > size else 1.0

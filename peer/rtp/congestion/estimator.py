@@ -43,8 +43,15 @@ _GROWING = 0.01
 """Seconds of queue at least for an overuse by trend."""
 _HIGH = 0.03
 """Seconds of queue beyond the normal one that are an overuse without a trend."""
-_SURGE, _SURGE_PART = 0.06, 0.7
-"""Seconds of queue, and part of the sent rate that arrives, by which a link became much slower."""
+_SURGE, _SURGE_PART = 0.04, 0.7
+"""Seconds of queue beyond the normal one, and part of the sent rate that arrives, by which a link
+became much slower."""
+_SURGE_TIME = 0.5
+"""Seconds in which the rate follows such a change."""
+_FLOOR = 0.5
+"""Part of the rate that is left while a queue stands; if it stays, it belongs to another flow."""
+_DEEPER = 0.03
+"""Seconds by which somebody else's queue becomes longer than before because of us."""
 
 _DRAIN_TIME, _DRAIN = 0.4, 0.5
 """Seconds in which a queue drains, and the least part of the rate that is left meanwhile."""
@@ -105,6 +112,9 @@ class BandwidthEstimator:
         self._feedback_at: float | None = None
         self._overused_at = float("-inf")
         self._is_starting = True
+        self._before_queue: float | None = None  # rate when the present queue began
+        self._surge_from: float | None = None
+        self._deepest = 0.0  # queue of another flow, in seconds
         self._silent_from: float | None = None
         self._bound: float | None = None  # of a REMB
         self.network_state = NetworkState.NORMAL
@@ -217,25 +227,48 @@ class BandwidthEstimator:
         queue, rates = self._queue, self._rates
         arriving = self._acknowledged.bitrate
         trend = self._trend.state
-        is_over = trend is NetworkState.OVERUSING and queue.queue > _GROWING
-        if not queue.is_foreign:
-            is_over = is_over or queue.excess > _HIGH
-        self.network_state = NetworkState.COMPETING if queue.is_foreign else trend
+        self._follow_queue()
+        is_over = self._is_over()
         if is_over:
             self._overused_at = now
             self.network_state = NetworkState.OVERUSING
+        elif queue.is_foreign:
+            self.network_state = NetworkState.COMPETING
+        else:
+            self.network_state = trend
         settled = now - rates.decreased_at >= self._settle_time()
         if self._is_surge(now):
             self._decrease(self._acknowledged.recent, _DECREASE, now)
+            self._before_queue = rates.rate
         elif is_over and settled:
-            self._decrease(arriving, _DECREASE, now)
+            self._decrease(arriving, _DECREASE, now, _FLOOR * (self._before_queue or 0.0))
+            self._deepest = max(self._deepest, queue.queue)
         elif excess_loss > 0 and settled and (queue.is_foreign or queue.excess == 0):
             factor = _DECREASE_FOREIGN if queue.is_foreign else _DECREASE_LOSS
             self._decrease(arriving, factor, now)
-        elif trend is NetworkState.NORMAL and (queue.excess == 0 or queue.is_foreign):
+        elif queue.is_foreign:
+            rates.increase(arriving, now, is_competing=True)
+        elif trend is NetworkState.NORMAL and queue.excess == 0:
             rates.increase(arriving, now)
         else:
             rates.hold(now)
+
+    def _follow_queue(self) -> None:
+        """Remember the rate from before a queue, and the length of one that belongs to others."""
+        if self._queue.excess == 0:
+            self._before_queue = self._surge_from = None
+        elif self._before_queue is None:
+            self._before_queue = self._rates.rate
+        if not self._queue.is_foreign:
+            self._deepest = self._queue.queue
+
+    def _is_over(self) -> bool:
+        """Return whether more is sent than the path carries."""
+        queue = self._queue
+        is_growing = self._trend.state is NetworkState.OVERUSING
+        if queue.is_foreign:
+            return is_growing and queue.queue > self._deepest + _DEEPER
+        return (is_growing and queue.queue > _GROWING) or queue.excess > _HIGH
 
     def _settle_time(self) -> float:
         """Return the seconds until a decrease shows in the feedback."""
@@ -243,19 +276,30 @@ class BandwidthEstimator:
         return trip + (self._window.interval or 0.1) + min(self._queue.latest, 0.3) + 0.1
 
     def _is_surge(self, now: float) -> bool:
+        """Return whether the link just became much slower, as far as what arrives shows it."""
         recent, queue = self._acknowledged.recent, self._queue
-        if recent is None or queue.is_foreign or min(queue.queue, queue.latest) < _SURGE:
+        if recent is None or queue.is_foreign:
             return False
-        return recent < _SURGE_PART * min(self._rates.rate, self._sent.bitrate(now))
+        if min(queue.queue, queue.latest) < queue.reference + _SURGE:
+            return False
+        if self._surge_from is not None and now - self._surge_from > _SURGE_TIME:
+            return False
+        if recent >= _SURGE_PART * min(self._rates.rate, self._sent.bitrate(now)):
+            return False
+        if self._surge_from is None:
+            self._surge_from = now
+        return True
 
-    def _decrease(self, arriving: float | None, factor: float, now: float) -> None:
+    def _decrease(
+        self, arriving: float | None, factor: float, now: float, least: float = 0.0
+    ) -> None:
         rates = self._rates
         before = rates.rate
         if arriving is None:
             arriving = before
         if self._sent.bitrate(now) < before / 2:
-            arriving = max(arriving, _LOWEST_ARRIVING * before)
-        rates.decrease(arriving, factor, now)
+            least = max(least, factor * _LOWEST_ARRIVING * before)
+        rates.decrease(arriving, factor, now, least=least)
         self._is_starting = False
         self._loss.reduced(now, self._window.round_trip or 0.2)
         if rates.rate < _SHARP * before:
@@ -349,7 +393,7 @@ class BandwidthEstimator:
         if not self._queue.is_foreign and self._queue.excess > 0:
             rate *= max(1 - self._queue.excess / _DRAIN_TIME, _DRAIN)
         if self._feedback_at is not None:
-            rate *= self._window.factor(self._rates.rate, self._flight.bytes)
+            rate *= self._window.factor(self.congestion_window, self._flight.bytes)
         if (bound := self._receiver.remb(self._now)) is not None:
             rate = min(rate, bound)
         return min(max(rate, self._min), self._max)
@@ -362,7 +406,10 @@ class BandwidthEstimator:
     @property
     def congestion_window(self) -> int:
         """Return the bytes that may be in flight; there is no limit before the first feedback."""
-        return sys.maxsize if self._feedback_at is None else self._window.size(self._rates.rate)
+        if self._feedback_at is None:
+            return sys.maxsize
+        foreign = self._queue.queue if self._queue.is_foreign else 0.0
+        return self._window.size(self._rates.rate, foreign)
 
     @property
     def bytes_in_flight(self) -> int:

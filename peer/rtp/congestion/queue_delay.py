@@ -6,8 +6,9 @@ least one of the last half minute is taken for the delay without a queue.
 
 from collections import deque
 
-_BASE_TIME = 15.0
-"""Seconds after which the least delay is renewed, by that of the last and of this period."""
+_BASE_TIME, _FOREIGN_BASE_TIME = 15.0, 60.0
+"""Seconds after which the least delay is renewed, by that of the last and of this period: usually,
+and while another flow hides it."""
 
 _FILTER_TIME = 0.07
 """Seconds whose least delay counts: a frame that is sent in a burst makes a queue of its own."""
@@ -27,6 +28,11 @@ _PERSISTS = 0.6
 """Part of its length that is left of somebody else's queue."""
 _SHORTEST_FOREIGN = 0.04
 """Seconds that somebody else's queue has at least."""
+_GONE = 1.0
+"""Seconds without a queue after which the other flow has ended."""
+
+_CONSTANT_TIME, _CONSTANT = 8.0, 0.02
+"""Seconds for which a delay changes by less than these: the path is longer, and there is no queue."""
 
 
 class QueueDelay:
@@ -53,6 +59,8 @@ class QueueDelay:
         self._before: float | None = None
         self._stands_from: float | None = None
         self._marked: tuple[float, float] | None = None
+        self._short_from: float | None = None
+        self._range: tuple[float, float, float] | None = None  # since when, least and most
 
     @property
     def reference(self) -> float:
@@ -89,7 +97,7 @@ class QueueDelay:
     def _renew(self, lowest: float, now: float) -> None:
         if self._base_from is None:
             self._base_from = now
-        elif now - self._base_from >= _BASE_TIME:
+        elif now - self._base_from >= (_FOREIGN_BASE_TIME if self.is_foreign else _BASE_TIME):
             self._base_from = now
             self._last_base, self._base = self._base, lowest
         self._base = min(self._base, lowest)
@@ -97,9 +105,10 @@ class QueueDelay:
     def _watch(self, now: float) -> None:
         """Tell a queue of our own, which drains, from one that others fill."""
         limit = max(self.reference, _SHORTEST_FOREIGN)
-        if self.queue < limit:
+        if self.is_foreign:
+            self._watch_foreign(limit, now)
+        elif self.queue < limit:
             self._stands_from = self._marked = None
-            self.is_foreign = False
         elif self._stands_from is None:
             self._stands_from = now
         elif self._marked is None:
@@ -108,4 +117,28 @@ class QueueDelay:
         elif now - self._marked[0] >= _WATCH:
             if self.queue >= _PERSISTS * self._marked[1]:
                 self.is_foreign = True
+                self._short_from = self._range = None
             self._marked = now, self.queue
+
+    def _watch_foreign(self, limit: float, now: float) -> None:
+        if self.queue >= limit:
+            self._short_from = None
+        elif self._short_from is None:
+            self._short_from = now
+        elif now - self._short_from >= _GONE:
+            self._end_foreign()
+            return
+        start, least, most = self._range or (now, self.queue, self.queue)
+        least, most = min(least, self.queue), max(most, self.queue)
+        if most - least > _CONSTANT + self.noise:
+            self._range = None
+        elif now - start >= _CONSTANT_TIME:
+            self._base += least
+            self._last_base = float("inf")
+            self._end_foreign()
+        else:
+            self._range = start, least, most
+
+    def _end_foreign(self) -> None:
+        self.is_foreign = False
+        self._stands_from = self._marked = None

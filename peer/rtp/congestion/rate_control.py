@@ -85,12 +85,15 @@ class RateControl:
         self.decreased_at = float("-inf")
         self._changed_at: float | None = None
 
-    def increase(self, arriving: float | None, now: float) -> None:
+    def increase(
+        self, arriving: float | None, now: float, *, is_competing: bool = False
+    ) -> None:
         """Grow for the time since the last change.
 
         Args:
             arriving: Bits per second that arrive; ``None`` if unknown.
             now: Seconds on a monotonic clock.
+            is_competing: Whether another flow takes what this one does not.
         """
         before = now if self._changed_at is None else self._changed_at
         lasted = min(max(now - before, 0.0), _STEP_TIME)
@@ -99,7 +102,9 @@ class RateControl:
             return
         if self.capacity.bitrate is not None and arriving > self.capacity.bitrate:
             self.capacity.forget_unless(arriving)
-        if self.capacity.bitrate is None:
+        if is_competing:
+            grown = self.rate + _ADDED * lasted
+        elif self.capacity.bitrate is None:
             grown = self.rate * _GROWTH**lasted
         else:
             added = max(min(_ADDED_PART * self.rate, _ADDED), _LEAST_ADDED)
@@ -110,17 +115,18 @@ class RateControl:
         """Note that the rate stays as it is."""
         self._changed_at = now
 
-    def decrease(self, arriving: float, factor: float, now: float) -> None:
+    def decrease(self, arriving: float, factor: float, now: float, *, least: float = 0.0) -> None:
         """Fall below what arrives.
 
         Args:
             arriving: Bits per second that arrive.
             factor: Part of them to be sent.
             now: Seconds on a monotonic clock.
+            least: Bits per second that are left.
         """
         self.capacity.forget_unless(arriving)
         self.capacity.add(arriving)
-        self._set(min(factor * arriving, self.rate))
+        self._set(min(max(factor * arriving, least), self.rate))
         self._changed_at = self.decreased_at = now
 
     def accept(self, bitrate: float, now: float) -> None:
