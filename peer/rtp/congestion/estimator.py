@@ -58,8 +58,11 @@ _DRAIN_TIME, _DRAIN = 0.4, 0.5
 
 _SHARP = 0.66
 """Part of the rate that is left after a sharp decrease."""
-_CONTESTED = 5.0
+_CONTESTED = 8.0
 """Seconds after an overuse for which a probe may have displaced other flows."""
+
+_SHARE = 0.5
+"""Part of what such a probe found that is taken."""
 
 _CLOCK_STEP = 10.0
 """Seconds by which a one-way delay changes if the receiver's clock was set, or lies."""
@@ -151,7 +154,14 @@ class BandwidthEstimator:
             and self.network_state is not NetworkState.OVERUSING
             and self._silent_from is None
         )
-        self._probes.update(self._rates.rate, now, self._rates.decreased_at, is_clear=is_clear)
+        self._probes.update(
+            self._rates.rate,
+            now,
+            self._rates.decreased_at,
+            is_clear=is_clear,
+            is_shared=now - self._overused_at < _CONTESTED,
+            noise=self._queue.noise,
+        )
         clusters = self._probes.take()
         for cluster in clusters:
             self._results.begin(cluster)
@@ -312,7 +322,7 @@ class BandwidthEstimator:
             bitrate = found.bitrate
             if found.is_saturated:
                 if now - self._overused_at < _CONTESTED:
-                    bitrate = (bitrate + rates.rate) / 2
+                    bitrate = rates.rate + _SHARE * (bitrate - rates.rate)
                 if bitrate > rates.rate or self._is_starting:
                     rates.accept(bitrate, now)
                 self._is_starting = False

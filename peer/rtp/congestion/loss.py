@@ -32,6 +32,8 @@ _SETTLE = 0.25
 """Seconds, beyond a round trip, until a reduction shows in the loss."""
 
 _RISE, _FALL = 0.25, 0.3
+_CREEPING = 0.04
+"""Loss up to which the persistent level rises without a reduction that shows that it persists."""
 _SMOOTHING = 0.3
 
 
@@ -92,7 +94,7 @@ class LossControl:
         if excess <= 0:
             if loss < self.inherent:
                 self.inherent += _FALL * (loss - self.inherent)
-            elif not has_queue:
+            elif not has_queue and loss < _CREEPING:
                 self.inherent += _RISE * (loss - self.inherent)
             return 0.0
         if before is not None and not has_queue and loss >= _PERSISTS * before:

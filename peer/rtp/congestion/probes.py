@@ -30,10 +30,17 @@ _COST = 0.04
 _AFTER_DECREASE = 1.0
 """Seconds after a decrease without a probe."""
 
+_OVERFLOW = 0.1
+"""Seconds of the estimated rate that a cluster takes at most: the queue that it may cause."""
+
 _RETRY = 0.05
 """Seconds after which a probe is tried again that congestion did not permit."""
 
-_DURATION = 0.02
+_DURATION, _FRAMES = 0.02, 0.07
+"""Seconds of a cluster: usually, and where other flows may be. Their frames leave gaps, so that a
+cluster has to be longer than the time between frames."""
+_NOISES = 5.0
+"""Seconds of a cluster for each second of jitter."""
 _COUNT = 5
 _PART = 0.85
 """Part of a rate before a sharp decrease that is probed once the queue is gone."""
@@ -64,6 +71,8 @@ class ProbeController:
         self._has_begun = False
         self._failures = 0
         self._recover: float | None = None
+        self._duration = _DURATION
+        self._overflow = _OVERFLOW
 
     @property
     def pending(self) -> int | None:
@@ -84,7 +93,16 @@ class ProbeController:
             self._failures = 0
             self._next_at = now
 
-    def update(self, rate: float, now: float, decreased_at: float, *, is_clear: bool) -> None:
+    def update(
+        self,
+        rate: float,
+        now: float,
+        decreased_at: float,
+        *,
+        is_clear: bool,
+        is_shared: bool = False,
+        noise: float = 0.0,
+    ) -> None:
         """Begin a probe if one is due.
 
         Args:
@@ -92,7 +110,11 @@ class ProbeController:
             now: Seconds on a monotonic clock.
             decreased_at: Time of the last decrease.
             is_clear: Whether there is no sign of congestion.
+            is_shared: Whether the link was full lately, maybe by other flows.
+            noise: Seconds of jitter.
         """
+        self._duration = max(_FRAMES if is_shared else _DURATION, _NOISES * noise)
+        self._overflow = _OVERFLOW + _NOISES * noise / 2
         if self._open is not None or now < self._next_at or not self._is_wanted(rate):
             return
         if not self._has_begun:
@@ -114,8 +136,8 @@ class ProbeController:
 
     def _begin(self, bitrate: float, rate: float, now: float) -> None:
         bitrate = min(bitrate, self._most())
-        size = int(bitrate * _DURATION / 8)
-        cluster = ProbeCluster(self._next_id, bitrate, _COUNT, size, _DURATION)
+        size = int(min(bitrate * self._duration, rate * self._overflow) / 8)
+        cluster = ProbeCluster(self._next_id, bitrate, _COUNT, size, self._duration)
         self._next_id += 1
         self._due.append(cluster)
         self._open = cluster.id, now + _RESULT_TIME

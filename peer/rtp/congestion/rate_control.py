@@ -10,7 +10,7 @@ import math
 _GROWTH = 1.08
 """Growth per second while the capacity is unknown."""
 
-_ADDED = 80_000.0
+_ADDED = 120_000.0
 """Bits per second that are added per second near the capacity."""
 _ADDED_PART = 0.25
 """The same at most, as a part of the rate."""
@@ -85,9 +85,7 @@ class RateControl:
         self.decreased_at = float("-inf")
         self._changed_at: float | None = None
 
-    def increase(
-        self, arriving: float | None, now: float, *, is_competing: bool = False
-    ) -> None:
+    def increase(self, arriving: float | None, now: float, *, is_competing: bool = False) -> None:
         """Grow for the time since the last change.
 
         Args:
