@@ -56,7 +56,7 @@ _DEEPER = 0.03
 _DRAIN_TIME, _DRAIN = 0.4, 0.5
 """Seconds in which a queue drains, and the least part of the rate that is left meanwhile."""
 
-_SHARP = 0.66
+_SHARP = 0.7
 """Part of the rate that is left after a sharp decrease."""
 _CONTESTED = 8.0
 """Seconds after an overuse for which a probe may have displaced other flows."""
@@ -117,6 +117,7 @@ class BandwidthEstimator:
         self._is_starting = True
         self._before_queue: float | None = None  # rate when the present queue began
         self._surge_from: float | None = None
+        self._surges = 0
         self._deepest = 0.0  # queue of another flow, in seconds
         self._silent_from: float | None = None
         self._bound: float | None = None  # of a REMB
@@ -182,6 +183,7 @@ class BandwidthEstimator:
         self._now = now
         arrivals: list[tuple[float, SentPacket]] = []
         lost = late = 0
+        skipped = self._skip(results)
         for result in results[:MAX_RESULTS]:
             number, received_at = result.packet.number, result.received_at
             if received_at is None:
@@ -195,18 +197,29 @@ class BandwidthEstimator:
                     arrivals.append((received_at, packet))
         if not arrivals and not lost:
             return
-        self._flight.forget_unreported()
-        self._end_silence(now)
+        self._silent_from = None
         if arrivals:
-            self._add_arrivals(arrivals, now)
+            self._add_arrivals(arrivals, skipped, now)
         self._feedback_at = now
         excess = self._loss.add(len(arrivals), lost, late, now, has_queue=self._queue.excess > 0)
         self._decide(excess, now)
         for id_, found in self._results.take():
             self._finish_probe(id_, found, now)
 
-    def _add_arrivals(self, arrivals: list[tuple[float, SentPacket]], now: float) -> None:
+    def _skip(self, results: Sequence[PacketResult]) -> int:
+        """Take out the packets whose feedback was lost; return how many bytes probably arrived."""
+        numbers = (result.packet.number for result in results[:MAX_RESULTS])
+        first = min((number for number in numbers if number in self._flight), default=None)
+        skipped = [] if first is None else self._flight.skip(first)
+        for packet in skipped:
+            self._results.add(packet, None)
+        return int(sum(packet.size for packet in skipped) * (1 - self._loss.fraction))
+
+    def _add_arrivals(
+        self, arrivals: list[tuple[float, SentPacket]], skipped: int, now: float
+    ) -> None:
         arrivals.sort(key=_by_arrival)
+        self._acknowledged.add(arrivals[0][0], skipped)
         lowest, last = float("inf"), 0.0
         for received_at, packet in arrivals:
             delay = received_at - packet.sent_at
@@ -237,7 +250,7 @@ class BandwidthEstimator:
         queue, rates = self._queue, self._rates
         arriving = self._acknowledged.bitrate
         trend = self._trend.state
-        self._follow_queue()
+        self._follow_queue(now)
         is_over = self._is_over()
         if is_over:
             self._overused_at = now
@@ -263,9 +276,11 @@ class BandwidthEstimator:
         else:
             rates.hold(now)
 
-    def _follow_queue(self) -> None:
+    def _follow_queue(self, now: float) -> None:
         """Remember the rate from before a queue, and the length of one that belongs to others."""
         if self._queue.excess == 0:
+            if self._before_queue is not None and self._rates.rate < _SHARP * self._before_queue:
+                self._probes.fell(self._before_queue, now)
             self._before_queue = self._surge_from = None
         elif self._before_queue is None:
             self._before_queue = self._rates.rate
@@ -286,15 +301,20 @@ class BandwidthEstimator:
         return trip + (self._window.interval or 0.1) + min(self._queue.latest, 0.3) + 0.1
 
     def _is_surge(self, now: float) -> bool:
-        """Return whether the link just became much slower, as far as what arrives shows it."""
+        """Return whether the link just became much slower: two feedbacks in turn have to show it.
+
+        A longer route makes one gap in what arrives.
+        """
         recent, queue = self._acknowledged.recent, self._queue
-        if recent is None or queue.is_foreign:
-            return False
-        if min(queue.queue, queue.latest) < queue.reference + _SURGE:
-            return False
-        if self._surge_from is not None and now - self._surge_from > _SURGE_TIME:
-            return False
-        if recent >= _SURGE_PART * min(self._rates.rate, self._sent.bitrate(now)):
+        shows = (
+            recent is not None
+            and not queue.is_foreign
+            and min(queue.queue, queue.latest) >= queue.reference + _SURGE
+            and recent < _SURGE_PART * min(self._rates.rate, self._sent.bitrate(now))
+            and (self._surge_from is None or now - self._surge_from <= _SURGE_TIME)
+        )
+        self._surges = self._surges + 1 if shows else 0
+        if self._surges < 2:
             return False
         if self._surge_from is None:
             self._surge_from = now
@@ -378,9 +398,6 @@ class BandwidthEstimator:
             self._rates.accept(self._rates.rate * _SILENCE_FACTOR, now)
             # Otherwise nothing more is sent that feedback could tell about.
             self._flight.clear()
-
-    def _end_silence(self, now: float) -> None:
-        self._silent_from = None
 
     def _silence_deadline(self) -> float | None:
         oldest = self._flight.oldest

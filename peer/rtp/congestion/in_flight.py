@@ -10,26 +10,24 @@ MAX_PACKETS = 16_384
 MAX_LOST = 1_024
 """Lost packets that are remembered in case that they arrive late."""
 
-_UNREPORTED = 0.5
-"""Seconds by which a packet is older than one with a result, and its own result is lost."""
-
 
 class InFlight:
     """Packets without a result, by their number.
 
     Attributes:
         bytes: Their total size.
-        reported_from: Time at which the latest packet with a result was sent.
     """
 
     def __init__(self) -> None:
         self.bytes = 0
-        self.reported_from = float("-inf")
         self._packets: OrderedDict[int, SentPacket] = OrderedDict()
         self._lost: OrderedDict[int, SentPacket] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._packets)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._packets
 
     @property
     def oldest(self) -> SentPacket | None:
@@ -53,34 +51,36 @@ class InFlight:
         packet = self._packets.pop(number, None)
         if packet is None:
             return self._lost.pop(number, None), True
-        self._take(packet)
+        self.bytes -= packet.size
         return packet, False
 
     def lost(self, number: int) -> SentPacket | None:
         """Take a lost packet out; ``None`` if it is unknown, or has its result."""
         packet = self._packets.pop(number, None)
         if packet is not None:
-            self._take(packet)
+            self.bytes -= packet.size
             self._lost[number] = packet
             if len(self._lost) > MAX_LOST:
                 self._lost.popitem(last=False)
         return packet
 
-    def _take(self, packet: SentPacket) -> None:
-        self.bytes -= packet.size
-        self.reported_from = max(self.reported_from, packet.sent_at)
+    def skip(self, number: int) -> list[SentPacket]:
+        """Take out the packets before the first one of a feedback: theirs was lost.
 
-    def forget_unreported(self) -> None:
-        """Forget packets whose feedback was lost: much later ones have their result."""
-        before = self.reported_from - _UNREPORTED
-        while self._packets and next(iter(self._packets.values())).sent_at < before:
-            self._forget_first()
+        A number that is not in flight leaves all as they are.
+        """
+        skipped: list[SentPacket] = []
+        if number in self._packets:
+            while next(iter(self._packets)) != number:
+                skipped.append(self._forget_first())
+        return skipped
 
     def clear(self) -> None:
         """Forget all packets."""
         self._packets.clear()
         self.bytes = 0
 
-    def _forget_first(self) -> None:
+    def _forget_first(self) -> SentPacket:
         _, packet = self._packets.popitem(last=False)
         self.bytes -= packet.size
+        return packet

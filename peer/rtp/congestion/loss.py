@@ -31,7 +31,7 @@ _HIGHEST_INHERENT = 0.25
 _SETTLE = 0.25
 """Seconds, beyond a round trip, until a reduction shows in the loss."""
 
-_RISE, _FALL = 0.25, 0.3
+_GAIN = 0.25
 _CREEPING = 0.04
 """Loss up to which the persistent level rises without a reduction that shows that it persists."""
 _SMOOTHING = 0.3
@@ -48,6 +48,7 @@ class LossControl:
     def __init__(self) -> None:
         self.inherent = 0.0
         self.fraction = 0.0
+        self._shown = 0.0  # level that persisted after a reduction
         self._received = self._lost = 0
         self._from: float | None = None
         self._reduced_for: float | None = None  # loss that led to the last reduction
@@ -92,16 +93,21 @@ class LossControl:
         excess = loss - self.inherent - tolerance
         before, self._reduced_for = self._reduced_for, None
         if excess <= 0:
-            if loss < self.inherent:
-                self.inherent += _FALL * (loss - self.inherent)
-            elif not has_queue and loss < _CREEPING:
-                self.inherent += _RISE * (loss - self.inherent)
+            self._follow(loss, has_queue=has_queue)
             return 0.0
         if before is not None and not has_queue and loss >= _PERSISTS * before:
-            self.inherent = min(loss, _HIGHEST_INHERENT)
+            self.inherent = self._shown = min(loss, _HIGHEST_INHERENT)
             return max(loss - _HIGHEST_INHERENT, 0.0)
         self._reduced_for = loss
         return excess
+
+    def _follow(self, loss: float, *, has_queue: bool) -> None:
+        """Have the persistent level follow a sample that is no sign of congestion."""
+        if loss > self.inherent:
+            loss = self.inherent if has_queue else min(loss, max(self._shown, _CREEPING))
+        self.inherent += _GAIN * (loss - self.inherent)
+        if self.inherent < self._shown / 2:
+            self._shown = self.inherent
 
     def reduced(self, now: float, round_trip: float) -> None:
         """Note that the rate was reduced: what was sent before it does not count any more."""

@@ -27,7 +27,7 @@ _SPREAD = 0.5
 _GOLDEN = 0.618034
 _COST = 0.04
 """Part of the rate that is spent on probes."""
-_AFTER_DECREASE = 1.0
+_AFTER_DECREASE = 0.5
 """Seconds after a decrease without a probe."""
 
 _OVERFLOW = 0.1

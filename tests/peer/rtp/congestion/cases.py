@@ -246,6 +246,54 @@ def longer_path(seed: int = 1) -> Figures:
     }
 
 
+def lost_feedback(part: float = 0.3, seed: int = 1) -> Figures:
+    world, link = World(), Link(2.5e6)
+    flow = Flow(world, link, Link(10e6, loss=part, seed=seed), seed=seed)
+    world.run(40)
+    return {
+        "seconds to 2.1 Mbit/s": flow.first_at(2.1e6),
+        "use": flow.rate(5, 40) / 2.5e6,
+        "p95 queue": link.percentile(0.95, 5, 40),
+    }
+
+
+def outage(seconds: float = 3.0, seed: int = 1) -> Figures:
+    """Neither packets nor feedback arrive for a while."""
+    world, link, back = World(), Link(2.5e6), back_link()
+    flow = Flow(world, link, back, seed=seed)
+    world.run(20)
+    link.loss = back.loss = 1.0
+    world.run(20 + seconds)
+    during = flow.estimator.target_bitrate
+    link.loss = back.loss = 0.0
+    world.run(50)
+    return {
+        "target at its end": during / 2.5e6,
+        "seconds to 2.1 Mbit/s": flow.first_at(2.1e6, 20.5 + seconds) - 20 - seconds,
+        "use": flow.rate(25 + seconds, 50) / 2.5e6,
+    }
+
+
+def fast(seed: int = 1, rate: float = 18e6) -> Figures:
+    flow, link = one(rate, 15, seed=seed)
+    return {
+        "seconds to 85 %": flow.first_at(0.85 * rate),
+        "use": flow.rate(5, 15) / rate,
+        "p95 queue": link.percentile(0.95, 5, 15),
+    }
+
+
+def enough(seed: int = 1) -> Figures:
+    """A demand that the link has room for."""
+    flow, link = one(10e6, 30, demand=2.5e6, seed=seed)
+    return {
+        "seconds to 2.5 Mbit/s": flow.first_at(2.5e6),
+        "of demand": flow.rate(5, 30) / 2.5e6,
+        "highest target, of demand": flow.most(0, 30) / 2.5e6,
+        "p95 queue": link.percentile(0.95, 5, 30),
+    }
+
+
 CASES: dict[str, Callable[[], Figures]] = {
     "5.1 variable, one flow": variable_one,
     "5.1, feedback every 100 ms": lambda: variable_one(interval=0.1),
@@ -272,4 +320,8 @@ CASES: dict[str, Callable[[], Figures]] = {
     "audio only, then video": audio_only,
     "queue of 20 ms": short_queue,
     "route 80 ms longer": longer_path,
+    "30 % of feedback lost": lost_feedback,
+    "outage of 3 s": outage,
+    "18 Mbit/s": fast,
+    "10 Mbit/s, demand of 2.5": enough,
 }

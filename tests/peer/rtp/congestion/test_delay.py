@@ -115,7 +115,7 @@ def test_a_queue_that_persists_belongs_to_somebody_else() -> None:
     for n in range(1, 45):
         queue.add(3.2, 3.2, n * 0.05)
     assert queue.is_foreign
-    for n in range(45, 48):
+    for n in range(45, 70):
         queue.add(3.01, 3.01, n * 0.05)
     assert not queue.is_foreign
 

@@ -45,11 +45,12 @@ def test_packets_whose_feedback_was_lost_are_forgotten() -> None:
     flight = InFlight()
     for number in range(200):
         flight.add(packet(number))
-    flight.received(150)
-    flight.forget_unreported()
+    assert flight.skip(100) == [packet(number) for number in range(100)]
+    assert flight.skip(50) == []
+    assert flight.skip(10**6) == []
     assert flight.oldest == packet(100)
-    assert flight.bytes == 99 * 1000
-    assert len(flight) == 99
+    assert flight.bytes == 100 * 1000
+    assert len(flight) == 100
 
 
 def test_there_is_an_end_to_what_is_remembered() -> None:
