@@ -7,11 +7,15 @@ inherent loss, without its search over candidate rates.
 """
 
 import math
+from collections import deque
 
 _ENOUGH, _TIME = 40, 0.4
 """Packets and seconds of a sample."""
 _FEW, _LONG_TIME = 10, 2.0
 """The same where little is sent."""
+
+_SAMPLES = 5
+"""Samples that are judged together."""
 
 _TOLERANCE = 0.02
 """Loss beyond the persistent level that is no sign of anything."""
@@ -32,7 +36,7 @@ _SETTLE = 0.25
 """Seconds, beyond a round trip, until a reduction shows in the loss."""
 
 _GAIN = 0.25
-_CREEPING = 0.04
+_CREEPING = 0.03
 """Loss up to which the persistent level rises without a reduction that shows that it persists."""
 _SMOOTHING = 0.3
 
@@ -49,6 +53,7 @@ class LossControl:
         self.inherent = 0.0
         self.fraction = 0.0
         self._shown = 0.0  # level that persisted after a reduction
+        self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)  # lost, and all
         self._received = self._lost = 0
         self._from: float | None = None
         self._reduced_for: float | None = None  # loss that led to the last reduction
@@ -84,13 +89,13 @@ class LossControl:
         return self._judge(loss, total, has_queue=has_queue)
 
     def _judge(self, loss: float, total: int, *, has_queue: bool) -> float:
-        level = max(self.inherent, _LEAST_LEVEL)
-        deviation = math.sqrt(level * (1 - level) / total)
-        if has_queue:
-            tolerance = _TOLERANCE_WHEN_FULL + _DEVIATIONS_WHEN_FULL * deviation
-        else:
-            tolerance = _TOLERANCE + _DEVIATIONS * deviation
-        excess = loss - self.inherent - tolerance
+        """Judge the latest sample, and the latest ones together, which are less uneven."""
+        self._samples.append((loss * total, total))
+        all_lost = sum(lost for lost, _ in self._samples)
+        all_total = sum(count for _, count in self._samples)
+        excess = self._excess(loss, total, has_queue=has_queue)
+        if (together := self._excess(all_lost / all_total, all_total, has_queue=has_queue)) > excess:
+            excess, loss = together, all_lost / all_total
         before, self._reduced_for = self._reduced_for, None
         if excess <= 0:
             self._follow(loss, has_queue=has_queue)
@@ -100,6 +105,16 @@ class LossControl:
             return max(loss - _HIGHEST_INHERENT, 0.0)
         self._reduced_for = loss
         return excess
+
+    def _excess(self, loss: float, total: int, *, has_queue: bool) -> float:
+        """Return the loss beyond the persistent level and what chance adds to it."""
+        level = max(self.inherent, _LEAST_LEVEL)
+        deviation = math.sqrt(level * (1 - level) / total)
+        if has_queue:
+            tolerance = _TOLERANCE_WHEN_FULL + _DEVIATIONS_WHEN_FULL * deviation
+        else:
+            tolerance = _TOLERANCE + _DEVIATIONS * deviation
+        return loss - self.inherent - tolerance
 
     def _follow(self, loss: float, *, has_queue: bool) -> None:
         """Have the persistent level follow a sample that is no sign of congestion."""
@@ -113,4 +128,5 @@ class LossControl:
         """Note that the rate was reduced: what was sent before it does not count any more."""
         self._received = self._lost = 0
         self._from = None
+        self._samples.clear()
         self._ignored_until = now + round_trip + _SETTLE
