@@ -94,7 +94,9 @@ class LossControl:
         all_lost = sum(lost for lost, _ in self._samples)
         all_total = sum(count for _, count in self._samples)
         excess = self._excess(loss, total, has_queue=has_queue)
-        if (together := self._excess(all_lost / all_total, all_total, has_queue=has_queue)) > excess:
+        if (
+            together := self._excess(all_lost / all_total, all_total, has_queue=has_queue)
+        ) > excess:
             excess, loss = together, all_lost / all_total
         before, self._reduced_for = self._reduced_for, None
         if excess <= 0:

@@ -32,7 +32,7 @@ _GONE = 1.0
 """Seconds without a queue after which the other flow has ended."""
 
 _CONSTANT_TIME, _CONSTANT = 8.0, 0.02
-"""Seconds for which a delay changes by less than these: the path is longer, and there is no queue."""
+"""Seconds for which a delay changes by less than these: the path is longer, with no queue."""
 
 
 class QueueDelay:

@@ -240,7 +240,7 @@ def longer_path(seed: int = 1) -> Figures:
     link.delay += 0.08
     world.run(60)
     return {
-        "use of 20 s to 30 s": flow.rate(20, 30) / 2e6,
+        "of the first 10 s": flow.rate(20, 30) / 2e6,
         "use": flow.rate(30, 60) / 2e6,
         "p95 queue": link.percentile(0.95, 25, 60),
     }

@@ -137,21 +137,28 @@ def test_a_step_of_the_receivers_clock_costs_nothing() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_random_feedback_keeps_the_bounds(seed: int) -> None:
     source, sender = random.Random(seed), Sender()
-    times = [lambda: source.uniform(-1e6, 1e6), lambda: source.gauss(sender.now, 1), lambda: None]
+    estimator = sender.estimator
+
+    def arrival() -> float | None:
+        times = (source.uniform(-1e6, 1e6), source.gauss(sender.now, 1), None)
+        return times[source.randrange(3)]
+
     for _ in range(300):
         packets = sender.send(source.randrange(20), source.randrange(1500))
         source.shuffle(packets)
-        results = [PacketResult(packet, source.choice(times)()) for packet in packets]
-        sender.estimator.on_feedback(results, sender.now + source.uniform(-1, 1))
-        source.choice(
-            [
-                lambda: sender.estimator.on_remb(source.choice(RATES), sender.now),
-                lambda: sender.estimator.on_loss_report(source.uniform(-1, 2), sender.now),
-                lambda: sender.estimator.on_round_trip_time(source.uniform(-1, 1e9), sender.now),
-                lambda: sender.estimator.handle_timeout(sender.now),
-                lambda: sender.estimator.take_probes(sender.now),
-            ]
-        )()
+        results = [PacketResult(packet, arrival()) for packet in packets]
+        estimator.on_feedback(results, sender.now + source.uniform(-1, 1))
+        match source.randrange(5):
+            case 0:
+                estimator.on_remb(source.choice(RATES), sender.now)
+            case 1:
+                estimator.on_loss_report(source.uniform(-1, 2), sender.now)
+            case 2:
+                estimator.on_round_trip_time(source.uniform(-1, 1e9), sender.now)
+            case 3:
+                estimator.handle_timeout(sender.now)
+            case _:
+                estimator.take_probes(sender.now)
         sender.check()
 
 
