@@ -49,6 +49,7 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.sctp.round_trip.RTO_MAX peer.sctp.handshake.T1_MAX
         peer.rtp.congestion.congestion_window._LONGEST_TRIP
         peer.sctp.sending.MAX_SKIPPED_STREAMS peer.sctp.sending.MAX_PROBE_BACKOFF
+        peer.rtp.congestion.feedback_recorder.MAX_INTERVAL
     """,
     FORMAT: """
         encoding.packing.PAYLOAD_MAX media.sources.decoding._FRAME_BYTES
@@ -56,6 +57,8 @@ CONSTANTS_THAT_ARE_NONE = {
         media.sources.test_signals._TEXT_LENGTH peer.ice.turn.tcp._TCP_RTO_MAX_MS
         peer.ice.udp._MAX_SEGMENTS peer.rtp.send.pipeline._MAX_PAYLOAD
         peer.rtp.receive.bitstream_size._MAX_LEADING_ZEROS
+        peer.rtp.congestion.transport_feedback._MAX_RUN
+        peer.rtp.congestion.transport_feedback._MAX_DELTA
     """,
     OWN: """
         encoding.clock._WINDOW encoding.pieces._WINDOW peer.rtp.send.frame_delay._WINDOW
@@ -76,6 +79,7 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.rtp.receive.decoder_threads._MAX_LAG peer.rtp.receive.time_stretch.MAX_PERIOD
         peer.sctp.receiving.PACKETS_PER_SACK peer.sctp.receiving.WINDOW_UPDATE
         peer.ice.turn.allocation.REFRESH_AHEAD
+        peer.rtp.congestion.rtcp_framing.MAX_SIZE
     """,
 }
 """Those that bound nothing that another machine decides, by the reason."""
