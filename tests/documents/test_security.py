@@ -80,6 +80,7 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.sctp.receiving.PACKETS_PER_SACK peer.sctp.receiving.WINDOW_UPDATE
         peer.ice.turn.allocation.REFRESH_AHEAD
         peer.rtp.congestion.rtcp_framing.MAX_SIZE
+        peer.rtp.congestion.receiver_estimate.WINDOW
     """,
 }
 """Those that bound nothing that another machine decides, by the reason."""
