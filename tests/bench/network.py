@@ -81,12 +81,14 @@ async def network(wire: Wire | None, program: Path | None) -> AsyncIterator[Netw
                 fast = await start_fast_wire(program, lower, upper, wire)
                 stack.push_async_callback(fast.close)
         for number, host in enumerate(hosts):
-            await host.run("sh", "-e", stdin=_set_up(number))
+            await host.run("sh", "-e", stdin=set_up(number))
         yield Network(hosts, fast)
 
 
-def _set_up(number: int) -> str:
-    """Return the shell script for a host: nothing travels but what the programs there send.
+def set_up(number: int) -> str:
+    """Return the shell script that sets a host up, which has its device.
+
+    Nothing travels but what the programs there send.
 
     The way out leads to the other host, which forwards nothing: browsers look which of their
     addresses would be used for it.

@@ -3,7 +3,7 @@
 export const [WIDTH, HEIGHT, RATE] = [1280, 720, 30];
 const [BLOCKS, ROWS] = [32, 18];
 const [BLACK, WHITE, DOUBT] = [16, 235, 50];
-const [PERIOD, STEP] = [320, 4];
+export const [PERIOD, STEP] = [320, 4];
 
 // CRC-16-CCITT, as Python's binascii.crc_hqx
 function checksum(number) {
@@ -39,20 +39,33 @@ export function read(luma, width, stride, height) {
 
 export const stripHeight = (height) => Math.ceil(height / ROWS / 2) * 2;
 
-export class Painter {
-  #background = new Uint8Array((WIDTH + PERIOD) * HEIGHT);
-  #tile = null;
-
-  constructor() {
-    const turn = (2 * Math.PI) / PERIOD;
-    for (let [i, y] = [0, 0]; y < HEIGHT; y += 1) {
-      for (let x = 0; x < WIDTH + PERIOD; x += 1, i += 1) {
-        const waves =
-          50 * Math.sin(turn * x) * Math.sin(2 * turn * y) + 30 * Math.sin(turn * (7 * x + 9 * y));
-        this.#background[i] = 128 + waves;
-      }
+// Returns rows of luma that are as wide as a picture and its background's period.
+export function background(width, height) {
+  const rows = new Uint8Array((width + PERIOD) * height);
+  const turn = (2 * Math.PI) / PERIOD;
+  for (let [i, y] = [0, 0]; y < height; y += 1) {
+    for (let x = 0; x < width + PERIOD; x += 1, i += 1) {
+      const waves =
+        50 * Math.sin(turn * x) * Math.sin(2 * turn * y) + 30 * Math.sin(turn * (7 * x + 9 * y));
+      rows[i] = 128 + waves;
     }
   }
+  return rows;
+}
+
+// Paints a number along the upper edge of luma.
+export function stamp(luma, number, width, height) {
+  const wide = width / BLOCKS;
+  blocks(number).forEach((white, i) => {
+    for (let y = 0; y < height / ROWS; y += 1) {
+      luma.fill(white ? WHITE : BLACK, y * width + i * wide, y * width + (i + 1) * wide);
+    }
+  });
+}
+
+export class Painter {
+  #background = background(WIDTH, HEIGHT);
+  #tile = null;
 
   // Returns the planes of a new picture, I420.
   paint(number) {
@@ -62,12 +75,7 @@ export class Painter {
       const from = y * (WIDTH + PERIOD) + left;
       planes.set(this.#background.subarray(from, from + WIDTH), y * WIDTH);
     }
-    const wide = WIDTH / BLOCKS;
-    blocks(number).forEach((white, i) => {
-      for (let y = 0; y < HEIGHT / ROWS; y += 1) {
-        planes.fill(white ? WHITE : BLACK, y * WIDTH + i * wide, y * WIDTH + (i + 1) * wide);
-      }
-    });
+    stamp(planes, number, WIDTH, HEIGHT);
     return planes;
   }
 
