@@ -1,7 +1,8 @@
 """Run every benchmark and write docs/benchmarks.md: ``make bench``.
 
 ``python -m tests.bench.media --cell memory --cell step --write`` adds what takes long: the memory
-of an hour of frames, and a recording of ten minutes.
+of an hour of frames, and a recording of ten minutes; ``python -m tests.bench.capacity --write``
+adds video on links that change, which takes three quarters of an hour.
 """
 
 import asyncio

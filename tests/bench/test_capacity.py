@@ -152,7 +152,9 @@ def test_a_sender_that_does_not_obey_is_told_from_one_that_does() -> None:
 def test_pictures_are_compared_by_their_numbers() -> None:
     made = {n: n / 10 for n in range(200)}
     seen = {n: at + 0.1 for n, at in made.items() if not 30 <= n < 50}
-    call = Call(made, seen, [(2.0, 0.05), (3.0, 0.4), (12.0, 0.2)], LARGE)
+    call = Call(
+        made, seen, [(2.0, 0.05), (3.0, 0.4), (12.0, 0.2)], [(0.1, 640, 360), (11.0, *LARGE)]
+    )
     first, second = (figures(CASE, recorded(steady(1e5, 0, 20), call), n) for n in (0, 1))
     assert first is not None and second is not None
     assert (first.made, first.arrived) == (100, 80)
@@ -160,6 +162,7 @@ def test_pictures_are_compared_by_their_numbers() -> None:
     assert first.freeze == pytest.approx(2.1)
     assert second.freeze == pytest.approx(0.1)
     assert (first.gaps, second.gaps) == ([0.4], [0.2])
+    assert (first.size, second.size) == ((640, 360), LARGE)
 
 
 def test_a_freeze_lasts_until_the_end_where_no_picture_comes() -> None:
@@ -193,7 +196,7 @@ def test_rates_are_those_of_the_window_before() -> None:
 
 def some(case: Case) -> Recording:
     passages = steady(0.4e6, 0, case.seconds)
-    call = Call({0: 0.1, 1: 0.2}, {0: 0.3, 1: 0.5}, [(1.0, 0.3)], LARGE, frozenset({111}))
+    call = Call({0: 0.1, 1: 0.2}, {0: 0.3, 1: 0.5}, [(1.0, 0.3)], [(0.3, *LARGE)], frozenset({111}))
     return Recording(passages, [call] * len(case.starts), late=0.001)
 
 
@@ -282,4 +285,4 @@ async def test_a_call_of_a_page_over_a_link_that_changes_is_measured() -> None:
     recording = await run(case, CONTESTANTS["chromium"])
     (call,) = recording.calls
     assert call.made and recording.of_call(0)
-    assert 0 < call.size[0] <= LARGE[0]
+    assert all(width <= LARGE[0] for _, width, _ in call.sizes)

@@ -108,7 +108,7 @@ CASES = {
         "100 kbit/s with sound and picture", (Step(40, 0.1 * MBIT, "100 kbit/s"),), sound=True
     ),
     "f": Case(
-        "Three calls on 3.5 Mbit/s",
+        "three calls on 3.5 Mbit/s",
         tuple(
             Step(seconds, 3.5 * MBIT, title)
             for seconds, title in ((20, "one call"), (20, "two calls"), (40, "three calls"))
@@ -117,7 +117,7 @@ CASES = {
         size=MEDIUM,
     ),
     "g": Case(
-        "Beside a TCP flow on 2 Mbit/s",
+        "beside a TCP flow on 2 Mbit/s",
         (Step(15, 2 * MBIT, "alone"), Step(45, 2 * MBIT, "beside TCP")),
         tcp=15.0,
     ),

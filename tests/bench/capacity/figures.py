@@ -34,6 +34,7 @@ class Figures:
         made: Pictures that its program handed over.
         sent: Pictures of which something was sent.
         arrived: Pictures of those made that arrived, however late.
+        size: Width and height of the last picture that arrived until the end of the step.
         freeze: The longest time without a picture.
         delays: The median and the 95th percentile of the pictures' delay.
         wait: The 95th percentile of the queueing delay of all packets.
@@ -50,6 +51,7 @@ class Figures:
     made: int
     sent: int
     arrived: int
+    size: tuple[int, int] | None
     freeze: float
     delays: tuple[float, float] | None
     wait: float | None
@@ -89,6 +91,7 @@ def figures(case: Case, recording: Recording, step: int, call: int = 0) -> Figur
         made=len(numbers),
         sent=_pictures(mine, ends.audio_types),
         arrived=len(delays),
+        size=ends.size_at(end),
         freeze=ends.freeze(first, end, case.seconds),
         delays=(statistics.median(delays), percentile(delays, 0.95)) if delays else None,
         wait=percentile(sorted(waits), 0.95) if waits else None,

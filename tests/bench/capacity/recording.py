@@ -20,14 +20,14 @@ class Call:
         made: When each picture was handed over, by its number.
         seen: When each picture arrived, by its number.
         gaps: When sound was missing, and for how many seconds each time.
-        size: Width and height of the last picture that arrived.
+        sizes: When pictures had another size than before, and their width and height.
         audio_types: The payload types of sound.
     """
 
     made: dict[int, float] = field(default_factory=dict)
     seen: dict[int, float] = field(default_factory=dict)
     gaps: list[tuple[float, float]] = field(default_factory=list)
-    size: tuple[int, int] = (0, 0)
+    sizes: list[tuple[float, int, int]] = field(default_factory=list)
     audio_types: frozenset[int] = frozenset()
 
     def made_in(self, begin: float, end: float) -> list[int]:
@@ -57,6 +57,11 @@ class Call:
             if before < end:
                 longest = max(longest, min(after, until) - before)
         return longest
+
+    def size_at(self, at: float) -> tuple[int, int] | None:
+        """Return width and height of the last picture that arrived until a time."""
+        known = [(width, height) for since, width, height in self.sizes if since <= at]
+        return known[-1] if known else None
 
     def gaps_in(self, begin: float, end: float, least: float = 0.1) -> list[float]:
         """Return the seconds of the gaps in the sound that begin in a span of time."""
@@ -109,7 +114,7 @@ class Recording:
                     "made": list(call.made.items()),
                     "seen": list(call.seen.items()),
                     "gaps": call.gaps,
-                    "size": call.size,
+                    "sizes": call.sizes,
                     "audio_types": sorted(call.audio_types),
                 }
                 for call in self.calls
@@ -129,7 +134,7 @@ class Recording:
                 {number: at - begun for number, at in call["made"]},
                 {number: at - begun for number, at in call["seen"]},
                 [(at - begun, length) for at, length in call["gaps"]],
-                (call["size"][0], call["size"][1]),
+                [(at - begun, width, height) for at, width, height in call["sizes"]],
                 frozenset(call["audio_types"]),
             )
             for call in given["calls"]

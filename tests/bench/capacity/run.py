@@ -186,7 +186,7 @@ async def _reported(ends: tuple[LabPeer, LabPeer]) -> dict[str, Any]:
         "made": sent["pictures"],
         "seen": came["pictures"],
         "gaps": came["gaps"],
-        "size": came["size"],
+        "sizes": came["sizes"],
     }
 
 

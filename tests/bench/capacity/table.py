@@ -121,6 +121,10 @@ def _ratio(row: Row) -> str:
     return f"{row.figures.settled / row.ours.settled:.2f}"
 
 
+def _size(row: Row) -> str:
+    return "x".join(map(str, row.figures.size)) if row.figures.size else "-"
+
+
 def _delays(row: Row) -> str:
     if row.figures.delays is None:
         return "-"
@@ -154,6 +158,7 @@ COLUMNS = (
         "pictures made / sent / arrived",
         lambda row: f"{row.figures.made} / {row.figures.sent} / {row.figures.arrived}",
     ),
+    Column("size at last", _size),
     Column("longest freeze", lambda row: seconds(row.figures.freeze)),
     Column("delay p50 / p95", _delays),
     Column("wait", lambda row: "-" if row.figures.wait is None else seconds(row.figures.wait)),

@@ -6,8 +6,9 @@ connected.
 ===============  ==================================================================================
 ``start``        ``offerer``, who sends pictures, their ``size``, and whether there is ``sound``
 ``description``  ``description``: the other side's
-``report``       report ``pictures``: ``[number, at]`` of those that were ``made`` or ``seen``, the
-                 ``size`` of the last one, and ``gaps`` in the sound: ``[at, seconds]``
+``report``       report ``pictures``: ``[number, at]`` of those that were made or seen,
+                 ``sizes``: ``[at, width, height]`` of each that is not as the one before, and
+                 ``gaps`` in the sound: ``[at, seconds]``
 ===============  ==================================================================================
 
 ::
@@ -42,7 +43,7 @@ class CapacityPeer(PythonPeer):
     def __init__(self, stack: str) -> None:
         super().__init__(stack)
         self._pictures: dict[int, float] = {}
-        self._size = 0, 0
+        self._sizes: list[tuple[float, int, int]] = []
         self._listener = Listener()
         self._connection.on("connectionstatechange", self._on_state)
         self._connection.on("track", lambda track: self._jobs.start(self._take(track)))
@@ -59,7 +60,7 @@ class CapacityPeer(PythonPeer):
             case "report":
                 gaps = self._listener.until(time.monotonic())
                 pictures = list(self._pictures.items())
-                emit("pictures", pictures=pictures, size=self._size, gaps=gaps)
+                emit("pictures", pictures=pictures, sizes=self._sizes, gaps=gaps)
             case unknown:
                 raise ValueError(f"cannot {unknown}")
 
@@ -84,7 +85,8 @@ class CapacityPeer(PythonPeer):
                 return
             now = time.monotonic()
             if isinstance(frame, VideoFrame):
-                self._size = frame.width, frame.height
+                if not self._sizes or self._sizes[-1][1:] != (frame.width, frame.height):
+                    self._sizes.append((now, frame.width, frame.height))
                 if (number := read(luma_of(frame))) is not None:
                     self._pictures.setdefault(number, now)
             elif isinstance(frame, AudioFrame):

@@ -43,7 +43,7 @@ class Capacity extends Connection {
   #now;
   #emit;
   #pictures = new Map();
-  #size = [0, 0];
+  #sizes = [];
   #listener = new Listener();
 
   constructor(emit, now) {
@@ -70,7 +70,7 @@ class Capacity extends Connection {
 
   report() {
     const gaps = this.#listener.until(this.#now());
-    this.#emit("pictures", { pictures: [...this.#pictures], size: this.#size, gaps });
+    this.#emit("pictures", { pictures: [...this.#pictures], sizes: this.#sizes, gaps });
   }
 
   // --- what is sent
@@ -121,7 +121,8 @@ class Capacity extends Connection {
       const planes = new Uint8Array(frame.allocationSize({ rect }));
       const [{ stride }] = await frame.copyTo(planes, { rect });
       frame.close();
-      this.#size = [width, height];
+      const last = this.#sizes.at(-1);
+      if (last?.[1] !== width || last?.[2] !== height) this.#sizes.push([at, width, height]);
       const number = read(planes, width, stride, height);
       if (number !== null && !this.#pictures.has(number)) this.#pictures.set(number, at);
     }

@@ -28,7 +28,7 @@ class WrtcPeer:
         self._connection: Any = _webrtc.RTCPeerConnection()
         self._jobs = Jobs()
         self._pictures: dict[int, float] = {}
-        self._size = 0, 0
+        self._sizes: list[tuple[float, int, int]] = []
         self._listener = Listener()
         self._connection.on("connectionstatechange", lambda event: self._on_state())
         self._connection.on("track", lambda event: self._on_track(event.track))
@@ -48,7 +48,7 @@ class WrtcPeer:
             case "report":
                 gaps = self._listener.until(time.monotonic())
                 pictures = list(self._pictures.items())
-                emit("pictures", pictures=pictures, size=self._size, gaps=gaps)
+                emit("pictures", pictures=pictures, sizes=self._sizes, gaps=gaps)
             case unknown:
                 raise ValueError(f"cannot {unknown}")
 
@@ -130,7 +130,8 @@ class WrtcPeer:
         async for frame in processor.readable:
             now = time.monotonic()
             width, height = frame.coded_width, frame.coded_height
-            self._size = width, height
+            if not self._sizes or self._sizes[-1][1:] != (width, height):
+                self._sizes.append((now, width, height))
             strip = -(-height // _ROWS // 2) * 2
             rect = _webrtc.DOMRectInit(0, 0, width, strip)
             options = _webrtc.VideoFrameCopyToOptions(rect=rect)
