@@ -4,11 +4,13 @@ import json
 import socket
 import struct
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
+from tests.bench.capacity.__main__ import Plan, keep, measure
 from tests.bench.capacity.bottleneck import Bottleneck, Fate, Kind, Passage, kind_of
 from tests.bench.capacity.cases import CASES, CONTESTANTS, LARGE, Case, Step
 from tests.bench.capacity.figures import figures, rates
@@ -49,7 +51,7 @@ def test_packets_are_known_by_their_headers() -> None:
     assert kind_of(frame(b"\x81\xc9" + bytes(20))) == Kind(17, 5000)  # RTCP
     assert kind_of(frame(b"\x00\x01" + bytes(20))) == Kind(17, 5000)  # STUN
     assert kind_of(frame(RTP, protocol=6, port=80)) == Kind(6, 80)
-    assert kind_of(frame(RTP, to="8.8.8.8")) == Kind(17, 5000)  # a question whose number is 32864
+    assert kind_of(frame(RTP, to="8.8.8.8")) == Kind(17, 5000)  # a DNS query may look so
     assert kind_of(b"") == kind_of(bytes(60)) == Kind()
     for cut in range(len(frame(RTP))):
         kind_of(frame(RTP)[:cut])
@@ -219,6 +221,20 @@ def test_each_case_has_a_table_and_a_plot(name: str) -> None:
     assert "![" in made.markdown()
     picture = ElementTree.fromstring(plot(case, recordings))
     assert picture.tag.endswith("svg")
+
+
+async def test_a_report_is_made_of_recordings_that_were_kept(tmp_path: Path) -> None:
+    case = CASES["b"].scaled(0.5)
+    for stack in ("icefloe", "chromium"):
+        keep(tmp_path, "b", stack, 0.5, some(case))
+    ((made, file, text),) = await measure(Plan(["a", "b"], read=tmp_path))
+    assert [row[:2] for row in made.rows] == [
+        (step.title, stack) for step in case.steps for stack in ("icefloe", "chromium")
+    ]
+    assert (file, "7.5 s" in text) == ("capacity-b.svg", True)
+    keep(tmp_path, "b", "wrtc", 1.0, some(case))
+    with pytest.raises(ValueError, match="different schedules"):
+        await measure(Plan(["b"], read=tmp_path))
 
 
 def test_a_scaled_case_keeps_its_link() -> None:

@@ -65,6 +65,7 @@ async def measure(plan: Plan) -> list[tuple[Section, str, str]]:
 
     Raises:
         OSError: A recording cannot be kept or read.
+        ValueError: Recordings that are read are of different schedules.
     """
     made = []
     for name in plan.cases:
@@ -92,10 +93,13 @@ async def measure(plan: Plan) -> list[tuple[Section, str, str]]:
 
 def _scale_of(plan: Plan, name: str) -> float:
     """Return by what the times of a case are multiplied: those of recordings that are read."""
-    if plan.read is not None:
-        for path in plan.read.glob(f"{name}-*.json"):
-            return float(json.loads(path.read_text())["scale"])
-    return plan.scale
+    if plan.read is None:
+        return plan.scale
+    paths = sorted(plan.read.glob(f"{name}-*.json"))
+    scales = {float(json.loads(path.read_text())["scale"]) for path in paths}
+    if len(scales) > 1:
+        raise ValueError(f"the recordings of case {name} in {plan.read} have different schedules")
+    return scales.pop() if scales else plan.scale
 
 
 async def _recording(
@@ -116,10 +120,23 @@ async def _recording(
         return None
     print(f"{name} {stack}: done, load {load()}", file=sys.stderr, flush=True)
     if plan.keep is not None:
-        plan.keep.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({**recording.to_json(), "scale": plan.scale})
-        (plan.keep / f"{name}-{stack}.json").write_text(text)
+        keep(plan.keep, name, stack, plan.scale, recording)
     return recording
+
+
+def keep(folder: Path, name: str, stack: str, scale: float, recording: Recording) -> None:
+    """Write a recording where :attr:`Plan.read` finds it.
+
+    Args:
+        folder: The folder, which is made.
+        name: The case's name.
+        stack: The contestant's name.
+        scale: What the times of the schedule were multiplied by.
+        recording: What was seen.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**recording.to_json(), "scale": scale})
+    (folder / f"{name}-{stack}.json").write_text(text)
 
 
 def main() -> None:
