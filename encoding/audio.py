@@ -52,6 +52,7 @@ class AudioEncoder:
         bitrate: Bits per second of Opus.
 
     Attributes:
+        bitrate: See above. Another thread may set it; it takes effect with the next packet.
         queue: Audio that is not encoded yet. A piece is encoded when its send time has come.
         expected_loss: The expected packet loss, 0 to 1. Above 0 Opus adds in-band forward error
             correction (RFC 6716 section 2.1.7). Another thread may set it; it takes effect with the
@@ -70,8 +71,8 @@ class AudioEncoder:
         self.clock_rate = known.clock_rate
         self.expected_loss = 0.0
         self._known = known
-        self._bitrate = bitrate
-        self._loss = 0.0
+        self.bitrate = bitrate
+        self._loss, self._opened_bitrate = 0.0, bitrate
         self._context = self._open()
         self._encoded_samples = 0
         self._encoding: deque[tuple[Piece, int]] = deque()
@@ -108,9 +109,9 @@ class AudioEncoder:
         return made
 
     def _encode(self, piece: Piece, *, muted: bool) -> list[AnyPacket]:
-        if self.expected_loss != self._loss:
-            # FFmpeg reads this option only when an encoder is opened.
-            self._loss = self.expected_loss
+        if (self.expected_loss, self.bitrate) != (self._loss, self._opened_bitrate):
+            # FFmpeg reads these options only when an encoder is opened.
+            self._loss, self._opened_bitrate = self.expected_loss, self.bitrate
             self._context = self._open()
         data = bytes(len(piece.data)) if muted else piece.data
         form = self._known.format
@@ -142,7 +143,7 @@ class AudioEncoder:
         context.sample_rate, context.layout, context.format = form.rate, form.layout, form.type
         context.time_base = Fraction(1, form.rate)
         if self.implementation == "libopus":
-            context.bit_rate = self._bitrate
+            context.bit_rate = self._opened_bitrate
             context.options = {"application": "voip"}
             if self._loss:
                 context.options |= {"fec": "1", "packet_loss": str(round(self._loss * 100))}

@@ -17,22 +17,33 @@ from av.video.reformatter import ColorRange
 from icefloe.logs import get_logger
 
 from .clock import MediaClock
+from .encoder_time import MAX_RATIO, MIN_RATIO, EncoderTime, RateCorrection
 from .errors import UnusablePicture
 from .hardware import OPTIONS, PIXEL_FORMATS, hardware_encoder
 from .packing import VIDEO_TIME_BASE, AnyPacket, Encoded, Packer, make_packet
 from .pictures import BT601, MAX_SIDE, PictureConverter, upright_size
 from .reference import PictureReference
 
-MIN_BITRATE = 60_000
-"""Minimum bits per second: below this no picture is recognizable."""
+MIN_BITRATE = 30_000
+"""Minimum bits per second: 160x90 at 5 Hz is recognizable with it, and less is not."""
 
 _FRAME_RATE = 30
 _MIN_AND_MAX_RATE = 1, 120
 """Minimum and maximum frame rate that is configured in an encoder."""
 _BITS_PER_PIXEL = 0.07
 _HEADROOM = 2
+_X264_PEAK = 3.0
+"""Maximum bitrate of x264's rate control divided by the target when it is opened. The target of an
+open x264 can be changed through FFmpeg, this maximum cannot."""
+_BUFFER_SECONDS = 0.6
+"""Length of the encoder's rate-control buffer in seconds: the rate may vary within it."""
+_MAX_KEY_FRAME = 900
+"""Maximum size of a key frame of libvpx in percent of an average frame: 0.3 seconds of the rate."""
+_FOLLOWING = {"libvpx": MAX_RATIO, "libx264": _X264_PEAK}
+"""Encoders whose bitrate can follow the target while they are open, and the target divided by the
+bitrate they were opened with up to which they can."""
 _LOWER_RATIO, _HIGHER_RATIO = 0.85, 1.2
-"""Ratios of the target bitrate to that of the open encoder, beyond which the encoder is reopened. A
+"""Ratios of the target bitrate to that of another open encoder, beyond which it is reopened. A
 smaller change is ignored because reopening costs a key frame."""
 _RAISE_INTERVAL = 4.0
 """Seconds after opening an encoder before its bitrate may be raised."""
@@ -82,6 +93,8 @@ class VideoEncoder:
         self._clock = MediaClock(VIDEO_TIME_BASE.denominator, live=False)
         self._pictures = 0
         self._last: int | None = None
+        self._encoder_time = EncoderTime()
+        self._correction = RateCorrection()
         self._step = VIDEO_TIME_BASE.denominator / _FRAME_RATE
         """Moving average of the ticks from one picture to the next."""
         self._context: av.VideoCodecContext | None = None
@@ -144,7 +157,12 @@ class VideoEncoder:
         return at
 
     def _encode(self, picture: VideoFrame, began: float) -> list[AnyPacket]:
+        at = picture.pts
+        assert at is not None
         context = self._open(picture)
+        target = self._target(picture)
+        ratio = self._follow(context, target)
+        picture.pts = self._encoder_time.place(at, ratio)
         made = []
         for packet in context.encode(picture):
             data = bytes(packet)
@@ -157,8 +175,11 @@ class VideoEncoder:
                 received_at=began,
                 payloads=self._packer.pack(data),
             )
-            pts = packet.pts if packet.pts is not None else picture.pts or 0
+            pts = self._encoder_time.original(packet.pts, at)
             made.append(make_packet(data, pts=pts, time_base=VIDEO_TIME_BASE, known=known))
+        if self.implementation == "libx264":
+            size = sum(packet.size for packet in made)
+            self._correction.encoded(size, target, self._step / VIDEO_TIME_BASE.denominator)
         return made
 
     def _format(self) -> str:
@@ -200,8 +221,16 @@ class VideoEncoder:
         wanted = self.bitrate or default_bitrate(picture.width, picture.height)
         return max(MIN_BITRATE, min(wanted, most))
 
+    def _follow(self, context: av.VideoCodecContext, target: int) -> float:
+        """Set the bitrate of an open encoder; return the ratio for :meth:`EncoderTime.place`."""
+        if self.implementation == "libx264":
+            context.bit_rate = min(self._correction.target(target), context.max_bit_rate or target)
+        return target / self._opened_with if self.implementation == "libvpx" else 1.0
+
     def _must_reopen(self, target: int, now: float) -> bool:
         since = now - self._opened_at
+        if self.implementation in _FOLLOWING:
+            return not MIN_RATIO <= target / self._opened_with <= _FOLLOWING[self.implementation]
         if target < self._opened_with * _LOWER_RATIO:
             return since >= _LOWER_INTERVAL
         return target > self._opened_with * _HIGHER_RATIO and since >= _RAISE_INTERVAL
@@ -219,6 +248,9 @@ class VideoEncoder:
         context.pix_fmt = self._format()
         # H.264 signals this in its VUI (ITU-T H.264 annex E); VP8 has no other (RFC 6386 sec. 9.2).
         context.color_range, context.colorspace = ColorRange.MPEG, BT601
+        if name == "libx264":
+            # Rate control is strict only if both are equal when it is opened.
+            bitrate = round(bitrate * _X264_PEAK)
         context.bit_rate = bitrate
         least, most = _MIN_AND_MAX_RATE
         rate = round(VIDEO_TIME_BASE.denominator / self._step)
@@ -228,6 +260,7 @@ class VideoEncoder:
         context.options = self._options(name, bitrate)
         if name == "libx264":
             context.profile = "Baseline"
+            context.open(strict=False)
         elif name == "libvpx":
             context.qmin, context.qmax = 2, 56
             context.thread_count = _threads(picture.width * picture.height, os.cpu_count() or 1)
@@ -247,7 +280,7 @@ class VideoEncoder:
                 "preset": "veryfast",
                 "tune": "stillimage+zerolatency" if is_still else "zerolatency",
                 "maxrate": str(bitrate),
-                "bufsize": str(bitrate),
+                "bufsize": str(round(bitrate * _BUFFER_SECONDS / 2)),
                 "sc_threshold": "0",
                 "forced-idr": "1",
             }
@@ -258,7 +291,8 @@ class VideoEncoder:
                 "lag-in-frames": "0",
                 "minrate": str(bitrate),
                 "maxrate": str(bitrate),
-                "bufsize": str(bitrate),
+                "bufsize": str(round(bitrate * _BUFFER_SECONDS)),
+                "max-intra-rate": str(_MAX_KEY_FRAME),
                 "overshoot-pct": "15",
                 "undershoot-pct": "100",
                 "static-thresh": "0" if is_still else "1",

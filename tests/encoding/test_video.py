@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import av
+import numpy as np
 import pytest
 from av import VideoFrame
 from av.video.frame import PictureType
@@ -102,7 +103,54 @@ def test_several_threads_encode_the_same_pictures_in_several_sizes() -> None:
         assert list(pool.map(encode, (1, 2, 4, 2, 3, 4))) == [60] * 6
 
 
-def test_a_lower_bitrate_is_followed_and_a_little_change_is_not() -> None:
+def grainy(number: int) -> VideoFrame:
+    """Return a picture of moving areas with grain, which can use any number of bits."""
+    chances = np.random.default_rng(1)
+    areas = np.kron(chances.integers(64, 192, (6, 8)), np.ones((90, 80), np.int16))
+    grain = np.random.default_rng(number).integers(-4, 5, areas.shape)
+    picture = np.clip(np.roll(areas, number * 2, axis=1) + grain, 0, 255).astype(np.uint8)
+    frame = VideoFrame.from_ndarray(picture, format="yuv420p")
+    frame.pts, frame.time_base = number, Fraction(1, 30)
+    return frame
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_target_is_followed_at_once_without_key_frames(codec: str) -> None:
+    encoder, number, key_frames = VideoEncoder(codec, bitrate=600_000), 0, 0
+    frames = [grainy(number) for number in range(40)]
+    frames += frames[::-1]
+    for bitrate in (600_000, 300_000, 960_000, 300_000, 600_000):
+        encoder.bitrate = bitrate
+        sizes = []
+        for _ in range(60):
+            frame = frames[number % 80]
+            frame.pts, number = number, number + 1
+            (packet,) = encoder.encode(frame)
+            assert packet.pts == (number - 1) * 3000
+            sizes.append(packet.size * 8)
+            key_frames += packet.is_keyframe
+        ratio = sum(sizes[20:]) / (bitrate * 40 / 30)
+        # x264 takes longer than libvpx to reach a target.
+        assert abs(ratio - 1) < (0.15 if codec == "VP8" else 0.35), (bitrate, ratio)
+    assert key_frames == 1
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_very_different_target_opens_another_encoder(codec: str) -> None:
+    encoder = VideoEncoder(codec, bitrate=900_000)
+    encoder.encode(grainy(0))
+    encoder.bitrate = 100_000
+    (packet,) = encoder.encode(grainy(1))
+    assert packet.is_keyframe
+    encoder.bitrate = 900_000
+    (packet,) = encoder.encode(grainy(2))
+    assert packet.is_keyframe
+
+
+def test_other_encoders_are_not_opened_for_a_little_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("icefloe.encoding.video._FOLLOWING", {})
     encoder = VideoEncoder("H264", bitrate=800_000)
     encoder.encode(picture(0))
     encoder._opened_at -= 10
