@@ -208,6 +208,11 @@ class EncodedSubscription(DerivedTrack):
         """Current divisor of width and height."""
         return self._fanout._tiers[self._tier]
 
+    @property
+    def wanted_bitrate(self) -> int:
+        """Bits per second of the best tier, which the sender seeks to make room for."""
+        return self._fanout._rates()[0]
+
     async def recv(self) -> "Packet[Any]":
         """Take and return the oldest encoded frame of the queue; wait for one if it is empty.
 

@@ -37,6 +37,7 @@ from .sender import Sender
 from .snapshot import Snapshot, restore, take
 from .tap import origin_of
 from .transceiver import negotiated_media, prefers_codecs, set_media, shares_codec
+from .transport_feedback import header_extensions, with_transport_feedback
 
 __all__ = [
     "AGENT_CONTRACT",
@@ -55,6 +56,7 @@ __all__ = [
     "check",
     "describe_transport",
     "guard",
+    "header_extensions",
     "negotiated_media",
     "origin_of",
     "parse",
@@ -65,4 +67,5 @@ __all__ = [
     "shares_codec",
     "take",
     "transport_stats",
+    "with_transport_feedback",
 ]

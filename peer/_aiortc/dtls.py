@@ -1,6 +1,7 @@
 """The DTLS transport: data and media without a coroutine for each packet."""
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,9 @@ from pylibsrtp import Error as SrtpError
 
 from icefloe.logs import get_logger
 
+from ..rtp.congestion.errors import MalformedFeedback
+from ..rtp.congestion.feedback_recorder import FeedbackRecorder
+from ..rtp.congestion.transport_feedback import TransportFeedback
 from ..rtp.receive.packet_validation import (
     DiscardCounters,
     HeaderExtensionParser,
@@ -22,6 +26,8 @@ from ..rtp.receive.packet_validation import (
     read_rtp,
 )
 from ..rtp.receive.srtp import SrtpReceiver
+from ..rtp.send.allocation import DATAGRAM_OVERHEAD
+from ..rtp.send.congestion_controller import CongestionController
 from .ice import agent_of
 
 logger = get_logger(__name__)
@@ -36,6 +42,10 @@ class DtlsTransport(RTCDtlsTransport):
 
     discarded: DiscardCounters
     """Datagrams and packets dropped so far, by reason."""
+    congestion: CongestionController
+    """Congestion control of the media that is sent."""
+    _recorder: FeedbackRecorder
+    _feedback_timer: asyncio.TimerHandle | None = None
     _fingerprints: tuple[RTCDtlsFingerprint, ...] = ()
     _learned: set[int]
     _failures: int
@@ -74,6 +84,14 @@ class DtlsTransport(RTCDtlsTransport):
         self._rtp_header_extensions_map = HeaderExtensionParser(self.discarded)
         self._learned = set()
         self._failures = 0
+        self.congestion = CongestionController(self.send_media)
+        self._recorder = FeedbackRecorder(secrets.randbits(32))
+
+    async def stop(self) -> None:
+        self.congestion.close()
+        if self._feedback_timer is not None:
+            self._feedback_timer.cancel()
+        await super().stop()
 
     def _setup_srtp(self) -> None:
         super()._setup_srtp()
@@ -90,7 +108,8 @@ class DtlsTransport(RTCDtlsTransport):
 
     async def _handle_rtcp_data(self, data: bytes) -> None:
         router = self._rtp_router
-        for packet in read_rtcp(data, self.discarded):
+        congestion_feedback: list[bytes] = []
+        for packet in read_rtcp(data, self.discarded, congestion_feedback):
             recipients = router.route_rtcp(packet)
             for ssrc in fir_ssrcs(packet):
                 if ssrc in router.senders:
@@ -102,10 +121,45 @@ class DtlsTransport(RTCDtlsTransport):
                     self.discarded.rtcp += 1
                     self._failed("RTCP")
 
+        for part in congestion_feedback:
+            try:
+                self.congestion.on_feedback(TransportFeedback.parse(part))
+            except MalformedFeedback as error:
+                self.discarded.rtcp += 1
+                logger.debug("rtcp.dropped type=transport-feedback reason=%s", error)
+
+    def _record(self, number: int, packet: RtpPacket, size: int) -> None:
+        """Record the arrival of a packet with a transport-wide sequence number."""
+        loop = asyncio.get_running_loop()
+        self._recorder.on_packet(number, loop.time(), size + DATAGRAM_OVERHEAD, packet.ssrc)
+        self._schedule_feedback(loop)
+
+    def _schedule_feedback(self, loop: asyncio.AbstractEventLoop) -> None:
+        due = self._recorder.deadline()
+        if due is None or self._state is not DtlsState.CONNECTED:
+            return
+        if self._feedback_timer is None or due < self._feedback_timer.when():
+            if self._feedback_timer is not None:
+                self._feedback_timer.cancel()
+            self._feedback_timer = loop.call_at(due, self._send_feedback)
+
+    def _send_feedback(self) -> None:
+        self._feedback_timer = None
+        loop = asyncio.get_running_loop()
+        try:
+            for packet in self._recorder.handle_timeout(loop.time()):
+                self.send_control(packet)
+        except ConnectionError:
+            logger.debug("rtcp.feedback.dropped reason=closed")
+            return
+        self._schedule_feedback(loop)
+
     async def _handle_rtp_data(self, data: bytes, arrival_time_ms: int) -> None:
         packet = read_rtp(data, self._rtp_header_extensions_map, self.discarded)
         if packet is None:
             return
+        if (number := packet.extensions.transport_sequence_number) is not None:
+            self._record(number, packet, len(data))
         receiver = self._receiver_of(packet)
         if receiver is None:
             self.discarded.rtp += 1

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from aiortc import RTCStatsReport, clock, rtp
 from aiortc.codecs import is_rtx
 from aiortc.jitterbuffer import JitterFrame
-from aiortc.rate import RemoteBitrateEstimator
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import RemoteStreamTrack, StreamStatistics
 from aiortc.rtp import (
@@ -22,6 +21,7 @@ from aiortc.stats import RTCInboundRtpStreamStats
 
 from icefloe.logs import get_logger
 
+from ..rtp.congestion.receiver_estimate import ReceiverEstimate
 from ..rtp.receive.audio_receiver import AudioReceiver, AudioStats
 from ..rtp.receive.decoder_pool import DecoderPool
 from ..rtp.receive.decoder_threads import AudioDecoderThread, VideoDecoderThread
@@ -89,7 +89,6 @@ class Receiver(TappedReceiver):
     """Sources of retransmissions that the description named."""
     _wants_key_frame = False
     _pleaded_at = float("-inf")
-    _estimated_at = 0
 
     def begin(self, pool: DecoderPool) -> None:
         """Take the place of aiortc's.
@@ -329,16 +328,11 @@ class Receiver(TappedReceiver):
         estimator, sent = self._private["remote_bitrate_estimator"], packet.extensions.abs_send_time
         if sent is None or self.kind != "video":
             return
+        if packet.extensions.transport_sequence_number is not None:
+            return  # the sender has transport-wide feedback, and REMB would limit its estimate
         if estimator is None:
-            estimator = RemoteBitrateEstimator()
+            estimator = ReceiverEstimate()
             self._private["remote_bitrate_estimator"] = estimator
-        if arrival_time_ms - self._estimated_at > 2000:
-            # It would go through each millisecond of the pause, one after the other.
-            estimator.incoming_bitrate.reset()
-            estimator.ssrcs.clear()
-        self._estimated_at = arrival_time_ms
-        if len(estimator.ssrcs) > self.MOST_SOURCES:
-            estimator.ssrcs.clear()
         told = estimator.add(
             abs_send_time=sent,
             arrival_time_ms=arrival_time_ms,

@@ -15,7 +15,7 @@ from aiortc import (
     RTCRtpCodecParameters,
     RTCRtpTransceiver,
 )
-from aiortc.codecs import CODECS, HEADER_EXTENSIONS
+from aiortc.codecs import CODECS
 from aiortc.exceptions import OperationError
 from aiortc.rtcpeerconnection import (
     filter_preferred_codecs,
@@ -29,6 +29,7 @@ from aiortc.sdp import MediaDescription, SessionDescription
 from ..errors import InvalidDescription
 from ..sdp.steps import A_SECTION, Steps
 from .private import Private
+from .transport_feedback import header_extensions, with_transport_feedback
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +156,9 @@ class MediaSections:
         common = filter_preferred_codecs(codecs, transceiver._preferred_codecs)
         if not common:
             raise OperationError(f"Failed to set remote {media.kind} description send parameters")
-        transceiver._codecs = common
+        transceiver._codecs = with_transport_feedback(common, media.rtp.codecs)
         transceiver._headerExtensions = find_common_header_extensions(
-            HEADER_EXTENSIONS[media.kind], media.rtp.headerExtensions
+            header_extensions(media.kind), media.rtp.headerExtensions
         )
         direction = reverse_direction(str(media.direction))
         if kind == "offer":

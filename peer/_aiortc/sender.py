@@ -18,10 +18,12 @@ from aiortc.stats import RTCOutboundRtpStreamStats as AiortcOutbound
 
 from icefloe.logs import get_logger
 
+from ..rtp.send.congestion_controller import CongestionController
 from ..rtp.send.parameters import RTCRtpSendParameters, checked
 from ..rtp.send.pipeline import SendPipeline
 from ..rtp.send.rtp_stream import RtpStream
 from ..rtp.send.stats import outbound
+from ..rtp.send.video_adaptation import DegradationPreference
 from .dtls import DtlsTransport
 from .private import Private
 
@@ -53,12 +55,17 @@ class Sender(RTCRtpSender):
     def begin(self) -> None:
         """Take the place of aiortc's."""
         stream = RtpStream(self._ssrc, self._rtx_ssrc)
-        self.outgoing = SendPipeline(self.kind, stream, self._transmit, lambda: self._enabled)
+        self.outgoing = SendPipeline(
+            self.kind, stream, self._congestion, lambda: self._enabled, self._note_sent
+        )
         self.outgoing.replace_track(self.track)
 
     def getParameters(self) -> RTCRtpSendParameters:
         """Return a copy of the limits in force (W3C webrtc-pc 5.2)."""
-        return RTCRtpSendParameters(encodings=[replace(self.outgoing.encoding)])
+        return RTCRtpSendParameters(
+            encodings=[replace(self.outgoing.encoding)],
+            degradationPreference=self.outgoing.selection.preference,
+        )
 
     async def setParameters(self, parameters: RTCRtpSendParameters) -> None:
         """Set limits; nothing is negotiated.
@@ -69,6 +76,10 @@ class Sender(RTCRtpSender):
         Cancellation: safe.
         """
         self.outgoing.set_limits(checked(parameters))
+        preference = parameters.degradationPreference
+        self.outgoing.selection.preference = (
+            None if preference is None else DegradationPreference(preference)
+        )
 
     def replaceTrack(self, track: MediaStreamTrack | None) -> None:
         """Send another track from now on, or none; nothing is negotiated.
@@ -113,9 +124,11 @@ class Sender(RTCRtpSender):
         finally:
             self._private["rtp_exited"].set()
 
-    def _transmit(self, packets: list[bytes]) -> None:
+    def _congestion(self) -> CongestionController:
         assert isinstance(self.transport, DtlsTransport)
-        self.transport.send_media(packets)
+        return self.transport.congestion
+
+    def _note_sent(self) -> None:
         private, stream = self._private, self.outgoing.stream
         ntp, timestamp = self.outgoing.packets.latest_times
         private["ntp_timestamp"] = ntp
@@ -148,6 +161,7 @@ class Sender(RTCRtpSender):
                 except ValueError:
                     return  # another application's
                 if self._ssrc in ssrcs:
+                    self._congestion().on_remb(min(bitrate, HIGHEST_ESTIMATE))
                     self.outgoing.on_estimate(min(bitrate, HIGHEST_ESTIMATE))
 
     async def getStats(self) -> RTCStatsReport:

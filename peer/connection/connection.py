@@ -479,8 +479,11 @@ class PeerConnection(RTCPeerConnection):
         now = asyncio.get_running_loop().time()
         for dtls in self._adapter.sections.dtls_in_use():
             agent = agent_of(dtls.transport)
-            discarded = dtls.discarded if isinstance(dtls, DtlsTransport) else None
-            for stats in self._stats.transport(transport_stats(dtls), agent, now, discarded):
+            discarded = bitrate = None
+            if isinstance(dtls, DtlsTransport):
+                discarded, bitrate = dtls.discarded, dtls.congestion.available_bitrate
+            counted = transport_stats(dtls)
+            for stats in self._stats.transport(counted, agent, now, discarded, bitrate):
                 report.add(stats)
         opened = closed = refused = 0
         if isinstance(self.sctp, SctpTransport):

@@ -8,7 +8,15 @@ from aiortc.codecs import is_rtx
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from .. import sdp
-from .._aiortc import Snapshot, negotiated_media, parse, prefers_codecs, set_media
+from .._aiortc import (
+    Snapshot,
+    header_extensions,
+    negotiated_media,
+    parse,
+    prefers_codecs,
+    set_media,
+    with_transport_feedback,
+)
 from ..sdp.steps import Steps
 from .payload_numbers import Numbering, payload_type
 
@@ -95,8 +103,8 @@ class DescriptionWriter:
     ) -> None:
         codecs, extensions = stable.agreed_on(transceiver)
         if not codecs or prefers_codecs(transceiver):
-            codecs = self.numbering.codecs(media.rtp.codecs)
-            extensions = self.numbering.extensions(media.rtp.headerExtensions)
+            codecs = self.numbering.codecs(with_transport_feedback(media.rtp.codecs))
+            extensions = self.numbering.extensions(header_extensions(media.kind))
         set_media(transceiver, codecs, extensions)
         media.rtp.codecs, media.rtp.headerExtensions = codecs, extensions
         media.fmt = [codec.payloadType for codec in codecs]

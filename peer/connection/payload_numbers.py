@@ -21,6 +21,7 @@ _EXTENSION_IDS = range(1, 15)
 _CUSTOMARY_IDS = {
     "urn:ietf:params:rtp-hdrext:ssrc-audio-level": 1,
     "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time": 2,
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01": 3,
     "urn:ietf:params:rtp-hdrext:sdes:mid": 4,
 }
 """Ids that Chromium and Safari give. What an offer of theirs gave to a media section they hold to,
@@ -118,7 +119,9 @@ class Numbering:
             number = self._extension_ids.get(extension.uri, proposed.get(extension.uri))
             if number is None:
                 customary = _CUSTOMARY_IDS.get(extension.uri, extension.id)
-                number = _choose(customary, used, _EXTENSION_IDS)
+                # The other side may give an id another meaning in an offer of its own.
+                elsewhere = {n for n, uris in self._meanings.items() if uris - {extension.uri}}
+                number = _choose(customary, used | elsewhere, _EXTENSION_IDS)
                 if number is None:
                     continue
                 proposed[extension.uri] = number

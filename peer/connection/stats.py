@@ -55,6 +55,9 @@ class RTCIceCandidatePairStats(RTCStats):
     responsesReceived: int
     responsesSent: int
     consentRequestsSent: int
+    availableOutgoingBitrate: int | None = None
+    """Bits per second that the path of the selected pair can carry, all headers included. ``None``
+    for other pairs, and while the remote peer sends no transport-wide feedback."""
 
 
 @dataclass
@@ -186,6 +189,7 @@ class StatsWriter:
         agent: IceAgent,
         now: float,
         discarded: DiscardCounters | None = None,
+        available_bitrate: int | None = None,
     ) -> Iterator[RTCStats]:
         """Write a transport, its candidates and their pairs.
 
@@ -194,16 +198,18 @@ class StatsWriter:
             agent: Its ICE agent.
             now: The time of the event loop's clock, in seconds.
             discarded: What was dropped of what came.
+            available_bitrate: Estimate of the bandwidth, in bits per second.
         """
         discarded = discarded or DiscardCounters()
         used, selected = agent.generation, agent.selected_pair
+        selected_id = self.id("candidate-pair", selected) if selected else None
         yield RTCTransportStats(
             **vars(known),
             iceLocalUsernameFragment=(
                 used.checks.credentials.local_username if used else agent.local_username
             ),
             iceState=str(agent.state),
-            selectedCandidatePairId=self.id("candidate-pair", selected) if selected else None,
+            selectedCandidatePairId=selected_id,
             selectedCandidatePairChanges=agent.selected_pair_changes,
             datagramsDiscarded=discarded.datagrams,
             rtpPacketsDiscarded=discarded.rtp,
@@ -214,7 +220,10 @@ class StatsWriter:
             # As a browser's: a clock that is set meanwhile does not move what has happened.
             self._origin = known.timestamp - timedelta(seconds=now)
         for generation in agent.generations:
-            yield from self._generation(generation, known.id, known.timestamp)
+            for stats in self._generation(generation, known.id, known.timestamp):
+                if stats.id == selected_id and isinstance(stats, RTCIceCandidatePairStats):
+                    stats.availableOutgoingBitrate = available_bitrate
+                yield stats
 
     def _generation(
         self, generation: Generation, transport_id: str, timestamp: datetime

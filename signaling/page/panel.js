@@ -99,6 +99,10 @@ class Section {
     this.#say("rtt", pair?.rtt == null ? "–" : `${pair.rtt} ms`);
     this.#flow("in", inbound);
     this.#flow("out", outbound);
+    if (pair?.available && outbound.bitrate !== null) {
+      const possible = bitrateWords(pair.available);
+      this.#say("out-rate", `${bitrateWords(outbound.bitrate)} of ${possible} possible`);
+    }
     return pair;
   }
 

@@ -5,8 +5,9 @@ import { endpoint } from "./candidates.js";
 /**
  * The selected candidate pair, or null while there is none.
  *
- * @returns {?{local: object, remote: object, relayed: boolean, rtt: ?number}} each side with
- *   `type`, `protocol`, `address` and `port`; the round-trip time in milliseconds
+ * @returns {?{local: object, remote: object, relayed: boolean, rtt: ?number, available: ?number}} each side with
+ *   `type`, `protocol`, `address` and `port`; the round-trip time in milliseconds; `available`, the
+ *   estimate of what can be sent in bits per second, or null
  */
 export function selectedPair(report) {
   const all = [...report.values()];
@@ -24,6 +25,7 @@ export function selectedPair(report) {
     remote: side(remote),
     relayed: local.candidateType === "relay" || remote.candidateType === "relay",
     rtt: rtt === undefined ? null : Math.round(rtt * 1000),
+    available: pair.availableOutgoingBitrate ?? null,
   };
 }
 
@@ -80,7 +82,9 @@ function describe(entry, report) {
   const size = entry.frameWidth ? `${entry.frameWidth}×${entry.frameHeight}` : null;
   const rate = entry.framesPerSecond ? `${Math.round(entry.framesPerSecond)}\u00a0fps` : null;
   const lost = entry.packetsLost > 0 ? `${entry.packetsLost}\u00a0lost` : null;
-  return [codec, size, rate, lost].filter(Boolean).join(" ");
+  const limit = entry.qualityLimitationReason ?? "none";
+  const limited = limit === "none" ? null : `limited by ${limit}`;
+  return [codec, size, rate, lost, limited].filter(Boolean).join(" ");
 }
 
 /** A bitrate as text. */

@@ -450,8 +450,15 @@ async def test_limits(call: Call) -> None:
     assert sender.getParameters().encodings[0].maxFramerate == 15  # type: ignore[attr-defined]
 
 
+async def test_a_link_of_any_size(call: Call) -> None:
+    await load("media.md/A link of any size").show_slides(call.ends[0])
+    assert (await picture_of(call.ends[1])).width == 1920
+    [sender] = call.ends[0].connection.getSenders()
+    assert sender.getParameters().degradationPreference == "maintain-resolution"  # type: ignore[attr-defined]
+
+
 async def test_muting(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
-    page = load("media.md/Limits/2")
+    page = load("media.md/Muting, codecs and other sources")
     voice = ToneTrack()
     page.pause_and_go_on(call.ends[0], voice)
     track = await track_of(call.ends[1], "audio")

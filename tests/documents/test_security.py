@@ -75,12 +75,21 @@ CONSTANTS_THAT_ARE_NONE = {
         media.fanout.quality_tiers._MAX_UP_AFTER media.sources.reader_thread._MAX_BACK_OFF
         peer.files.sender._READ_BATCH peer.rtp.send.send_bitrate._WINDOW
         peer.rtp.send.send_bitrate._MIN_WINDOW peer.rtp.send.timestamps._MAX_CAPTURE_AGE
-        peer.rtp.send.frame_pacer._MAX_BURST peer.rtp.receive.jitter_buffer._BASE_WINDOW
+        peer.rtp.receive.jitter_buffer._BASE_WINDOW
         peer.rtp.receive.decoder_threads._MAX_LAG peer.rtp.receive.time_stretch.MAX_PERIOD
         peer.sctp.receiving.PACKETS_PER_SACK peer.sctp.receiving.WINDOW_UPDATE
         peer.ice.turn.allocation.REFRESH_AHEAD
         peer.rtp.congestion.rtcp_framing.MAX_SIZE
-        peer.rtp.congestion.receiver_estimate.WINDOW
+        peer.rtp.send.allocation.AUDIO_PACKETS_PER_SECOND
+        peer.rtp.send.congestion_control.BACKLOG
+        peer.rtp.send.congestion_control.FEEDBACK_TIMEOUT
+        peer.rtp.send.packet_pacer.BURST peer.rtp.send.packet_pacer.MIN_BURST_BYTES
+        peer.rtp.send.frame_selection._HIGHEST_RATE peer.rtp.send.packet_pacer.PROBE_TIMEOUT
+        peer.rtp.send.packet_pacer.MAX_BURST_BYTES
+        peer.rtp.send.video_adaptation.MAX_UP_AFTER encoding.video._MAX_KEY_FRAME
+        encoding.video._BUFFER_SECONDS encoding.encoder_time.MAX_STEP
+        encoding.encoder_time.MAX_CORRECTION encoding.encoder_time.MAX_WAITING
+        encoding.encoder_time.MAX_RATIO
     """,
 }
 """Those that bound nothing that another machine decides, by the reason."""

@@ -27,6 +27,8 @@ from aiortc.rtp import (
 
 from icefloe.logs import get_logger
 
+from ..congestion.transport_feedback import FORMAT as TRANSPORT_FEEDBACK
+
 MAX_COMPOUND_PARTS = 64
 """Maximum number of packets parsed in a compound packet."""
 
@@ -177,7 +179,9 @@ _READERS: dict[str, tuple[str, Callable[[bytes], object]]] = {
 }
 
 
-def read_rtcp(data: bytes, discarded: DiscardCounters) -> list[AnyRtcpPacket]:
+def read_rtcp(
+    data: bytes, discarded: DiscardCounters, congestion_feedback: list[bytes] | None = None
+) -> list[AnyRtcpPacket]:
     """Return the valid packets of a compound packet (RFC 3550 section 6.1).
 
     A malformed packet is skipped as long as its length is valid. Packets of unknown types are
@@ -186,6 +190,8 @@ def read_rtcp(data: bytes, discarded: DiscardCounters) -> list[AnyRtcpPacket]:
     Args:
         data: The decrypted compound packet.
         discarded: Counters.
+        congestion_feedback: Transport-wide feedback is appended to it unparsed: it is about the
+            transport, and aiortc's parser would take it for a NACK. It is ignored if ``None``.
     """
     packets: list[AnyRtcpPacket] = []
     at = parts = 0
@@ -201,6 +207,11 @@ def read_rtcp(data: bytes, discarded: DiscardCounters) -> list[AnyRtcpPacket]:
             discarded.rtcp += 1
             logger.debug("rtcp.dropped size=%d reason=framing", len(data))
             break
+        if data[at + 1] == RTCP_RTPFB and data[at] & 31 == TRANSPORT_FEEDBACK:
+            if congestion_feedback is not None:
+                congestion_feedback.append(data[at:end])
+            at = end
+            continue
         try:
             packets += _checked(_bounded(data[at:end]))
         except _ERRORS as error:

@@ -5,7 +5,6 @@ frames are encoded in a thread of the event loop's executor; packets of encoded 
 without encoding. A frame that cannot be sent is reported, and the next one is tried.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +17,6 @@ from av import VideoFrame
 from av.packet import Packet
 
 from icefloe.encoding import (
-    AudioEncoder,
     EncodingError,
     KeyFrameRequests,
     Refusals,
@@ -29,19 +27,17 @@ from icefloe.encoding.packing import Packer
 from icefloe.logs import get_logger
 
 from ..errors import TrackNotSent
-from .black_frame import black_frame
+from .audio_sender import AudioSender
+from .congestion_controller import CongestionController
 from .encoded_track import EncodedTrack, codec_name
-from .frame_rate import FrameRateLimit
+from .frame_selection import FrameSelection
 from .opus_fec import OpusFec
 from .packet_sender import PacketSender
 from .parameters import RTCRtpEncodingParameters
 from .rtp_stream import RtpStream
-from .sender_encoder import NO_FRAME, SenderEncoder, encode_audio, encode_video
+from .sender_encoder import SenderEncoder, encode_video
 from .timestamps import capture_time
-from .track_reader import TrackFailed, TrackReader, receive
-
-_BLACK_FRAME_INTERVAL = 1.0
-"""Seconds between the black frames of a disabled track (W3C mediacapture-main 4.3)."""
+from .track_reader import TrackFailed, TrackReader
 
 _MAX_PAYLOAD = 1300
 """Maximum bytes of a payload: with all headers it fits into SRTP's buffer of 1500 bytes."""
@@ -59,13 +55,15 @@ class SendPipeline:
     Args:
         kind: ``"audio"`` or ``"video"``.
         stream: The RTP stream.
-        transmit: Sends packets immediately; raises ``ConnectionError`` once the transport is
-            closed.
+        controller: Returns the congestion controller of the transport; raises ``ConnectionError``
+            once there is none.
         is_enabled: Returns whether the negotiated direction includes sending.
+        on_sent: Called after packets were sent or queued.
         report: Called once for each different reason why media of a track cannot be sent.
 
     Attributes:
         encoding: The limits set by the application.
+        selection: Decides which video frames are encoded, and in which size.
         packets: Sends the packets of the stream.
         frames: Frames sent.
         key_frames: Key frames sent.
@@ -80,12 +78,15 @@ class SendPipeline:
         self,
         kind: str,
         stream: RtpStream,
-        transmit: Callable[[list[bytes]], None],
+        controller: Callable[[], CongestionController],
         is_enabled: Callable[[], bool],
+        on_sent: Callable[[], None] = lambda: None,
         report: Callable[[TrackNotSent], None] = lambda error: None,
     ) -> None:
         self.encoding = RTCRtpEncodingParameters()
-        self.packets = PacketSender(kind, stream, transmit)
+        self.packets = PacketSender(kind, stream, controller, on_sent)
+        self.packets.on_bitrate = self._on_bitrate
+        self.packets.wanted = self._wanted_bitrate
         self.frames = self.key_frames = self.frames_encoded = 0
         self.requests = {"pli": 0, "fir": 0}
         self.nacks = 0
@@ -99,12 +100,12 @@ class SendPipeline:
             self._read, lambda track, error: self._refuse(track, f"sending ended: {error!r}", error)
         )
         self._encoder = SenderEncoder(kind)
+        self._audio = AudioSender(self._encoder, self._may_send, self._send_packet)
         self._codecs: list[RTCRtpCodecParameters] = []
         self._packers: dict[str, Packer] = {}
         self._key_frame = KeyFrameRequests()
-        self._rate_limit = FrameRateLimit()
+        self.selection = FrameSelection()
         self._fec = OpusFec()
-        self._black_at = 0.0
         self._is_sending = False
         self._reported: set[str] = set()
 
@@ -150,6 +151,8 @@ class SendPipeline:
             self.request_key_frame()
         self.encoding = encoding
         self.packets.bitrate.maximum = encoding.maxBitrate
+        self.packets.priority = encoding.priority
+        self.packets.reallocate()
         self._give_feedback()
 
     def on_key_frame_request(self, feedback: str) -> None:
@@ -223,7 +226,7 @@ class SendPipeline:
             (await self._encoder.idle()).anew()
         while True:
             try:
-                data: Any = await self._next(track)
+                data: Any = await self._audio.next(track)
                 if not self._may_send():
                     self._is_sending = False
                     continue
@@ -232,7 +235,7 @@ class SendPipeline:
                     self.request_key_frame()
                 await self._send_data(track, data)
             except MediaStreamError:
-                await self._send_queued_audio(track)
+                await self._audio.finish(track)
                 return
             except TrackFailed as failure:
                 cause = failure.__cause__
@@ -254,39 +257,6 @@ class SendPipeline:
             encoder.queue.clear()
         return False
 
-    async def _next(self, track: MediaStreamTrack) -> Any:
-        """Return the next frame of a track; send queued audio that becomes due meanwhile."""
-        if self._audio_due() is None:
-            return await receive(track)
-        reading = asyncio.ensure_future(receive(track))
-        try:
-            while (waiting := self._audio_due()) is not None:
-                encoder, due = waiting
-                now = time.monotonic()
-                has_ended = reading.done() and (reading.cancelled() or reading.exception())
-                if reading.done() and not has_ended and encoder.queue.has_room(now):
-                    break
-                if due <= now:
-                    await self._send_audio(NO_FRAME, track)
-                elif reading.done():
-                    await asyncio.sleep(due - now)
-                else:
-                    await asyncio.wait((reading,), timeout=due - now)
-            return await reading
-        finally:
-            reading.cancel()
-            await asyncio.wait((reading,))
-            if not reading.cancelled():
-                reading.exception()
-
-    async def _send_queued_audio(self, track: MediaStreamTrack) -> None:
-        """Send the queued audio of a track that has ended."""
-        if self._encoder.is_audio:
-            (await self._encoder.idle()).queue.finish()
-        while (waiting := self._audio_due()) is not None:
-            await asyncio.sleep(max(0.0, waiting[1] - time.monotonic()))
-            await self._send_audio(NO_FRAME, track)
-
     async def _send_data(self, track: MediaStreamTrack, data: Any) -> None:
         if isinstance(data, Packet):
             if getattr(track, "enabled", True):
@@ -294,7 +264,7 @@ class SendPipeline:
             else:
                 self._is_sending = False  # request a key frame once the track is enabled
         elif self._kind == "audio":
-            await self._send_audio(data, track)
+            await self._audio.send(data, track)
         elif isinstance(data, VideoFrame):
             await self._send_frame(track, data)
         else:
@@ -351,22 +321,31 @@ class SendPipeline:
 
     async def _send_frame(self, track: MediaStreamTrack, frame: VideoFrame) -> None:
         now = time.monotonic()
-        codec, is_muted = self._codecs[0], not getattr(track, "enabled", True)
+        codec = self._codecs[0]
         at = self.packets.timestamps(codec).for_frame(frame, now)
-        if not self._rate_limit.takes(at / codec.clockRate, self.encoding.maxFramerate):
+        hint = getattr(self._reader.track, "contentHint", "")
+        self.selection.look_at(frame, at / codec.clockRate, self.encoding)
+        self.packets.source_size = self.selection.size
+        has_room = self.packets.may_encode()
+        bitrate = self.packets.bitrate.target(now)
+        selected = self.selection.select(
+            frame,
+            at / codec.clockRate,
+            now,
+            encoding=self.encoding,
+            bitrate=bitrate,
+            content_hint=hint,
+            is_muted=not getattr(track, "enabled", True),
+            has_room=has_room,
+        )
+        if selected is None:
             return
-        if is_muted and now - self._black_at < _BLACK_FRAME_INTERVAL:
-            return
-        if is_muted:
-            frame, self._black_at = black_frame(frame), now
-        else:
-            self._black_at = 0.0
         encoder: VideoEncoder = await self._encoder.idle()
         key = self._key_frame.due(now)
-        encoder.content_hint = getattr(self._reader.track, "contentHint", "")
-        encoder.bitrate = self.packets.bitrate.target(now)
-        scale = self.encoding.scaleResolutionDownBy
-        packets = await self._encoder.run(encode_video, encoder, frame, at, key, scale)
+        encoder.content_hint, encoder.bitrate = hint, bitrate
+        packets = await self._encoder.run(
+            encode_video, encoder, selected.frame, at, key, selected.scale
+        )
         self.frames_encoded += 1
         for packet in packets:
             known = encoded(packet)
@@ -376,22 +355,15 @@ class SendPipeline:
                 self._key_frame.made(now)
             self._send_packet(track, packet, packet.pts)
 
-    async def _send_audio(self, frame: object, track: MediaStreamTrack) -> None:
-        """Encode an audio frame, or :data:`NO_FRAME`, and send the audio that is due.
+    def _on_bitrate(self) -> None:
+        if self._kind == "audio":
+            self._encoder.limit_bitrate(self.packets.bitrate.allocated)
+        self._give_feedback()
 
-        Raises:
-            UnusableSound: The frame cannot be used.
-        """
-        now = time.monotonic()
-        is_muted = not getattr(track, "enabled", True)
-        encoder: AudioEncoder = await self._encoder.idle()
-        packets = await self._encoder.run(encode_audio, encoder, frame, now, is_muted)
-        if self._may_send():
-            for packet in packets:
-                self._send_packet(track, packet)
-
-    def _audio_due(self) -> tuple[AudioEncoder, float] | None:
-        return self._encoder.audio_due() if self._may_send() else None
+    def _wanted_bitrate(self) -> float | None:
+        """Return the bits per second that an encoded track can use; ``None`` if unknown."""
+        wanted = getattr(self._reader.track, "wanted_bitrate", None)
+        return wanted if isinstance(wanted, (int, float)) and wanted > 0 else None
 
     def _give_feedback(self) -> None:
         if isinstance(track := self._reader.track, EncodedTrack):

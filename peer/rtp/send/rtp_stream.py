@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from .send_stamp import SendStamp
+
 MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+TRANSPORT_NUMBER = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 
 HISTORY = 8192
 """Maximum packets kept for retransmission: 9.7 MB, a 4K key frame with film grain."""
@@ -25,6 +28,9 @@ HISTORY_SECONDS = 3.0
 
 MAX_RETRANSMISSIONS = 256
 """Maximum packets retransmitted for one NACK."""
+
+MAX_PADDING = 64
+"""Maximum packets of padding made at once."""
 
 MIN_RETRANSMISSION_INTERVAL = 0.01
 """Minimum seconds between two retransmissions of the same packet. A receiver that requests it with
@@ -53,22 +59,6 @@ def ntp_time() -> int:
     The upper 32 bits are seconds since 1900, the lower 32 their fraction.
     """
     return int((time.time() + _NTP_EPOCH) * (1 << 32))
-
-
-def with_send_time(packet: bytes, at: int, ntp: int) -> bytes:
-    """Return a packet with its abs-send-time replaced.
-
-    Args:
-        packet: An RTP packet.
-        at: Offset of the abs-send-time, see :attr:`RtpStream.send_time_offset`; 0 leaves the packet
-            unchanged.
-        ntp: The new time, as an NTP timestamp.
-    """
-    return packet[:at] + _send_time(ntp) + packet[at + 3 :] if at else packet
-
-
-def _send_time(ntp: int) -> bytes:
-    return (ntp >> 14 & 0xFFFFFF).to_bytes(3, "big")  # 6 bits of seconds, 18 of fraction
 
 
 @dataclass(slots=True)
@@ -126,6 +116,9 @@ class RtpStream:
         octets: Payload bytes sent.
         retransmitted_packets: Packets retransmitted.
         retransmitted_octets: Payload bytes retransmitted.
+        stamp: Offsets of the header extensions that are written when a packet leaves.
+        padding_packets: Packets sent again unasked, as padding of a bandwidth probe.
+        padding_octets: Payload bytes of these.
         refused_retransmissions: Requested packets that were available but not retransmitted,
             because the request or all requests together exceeded a limit.
     """
@@ -133,7 +126,7 @@ class RtpStream:
     def __init__(self, ssrc: int, rtx_ssrc: int) -> None:
         self.mid = ""
         self.packets = self.octets = self.retransmitted_packets = self.retransmitted_octets = 0
-        self.refused_retransmissions = 0
+        self.refused_retransmissions = self.padding_packets = self.padding_octets = 0
         self._ssrc, self._rtx_ssrc = ssrc, rtx_ssrc
         # Start in the lower half, so that SRTP's rollover counter does not change within the first
         # packets.
@@ -142,8 +135,8 @@ class RtpStream:
         self._history: dict[int, _Sent] = {}
         """Packets by sequence number, the oldest first."""
         self._budget = _RetransmissionBudget()
+        self.stamp = SendStamp()
         self._prefix = b""
-        self._has_send_time = False
         self._level_id: int | None = None
         self._two_byte_headers = False
 
@@ -158,25 +151,21 @@ class RtpStream:
         self.mid = mid
         self._two_byte_headers = any(id > 14 for id in ids.values()) or len(mid.encode()) > 16
         self._prefix = self._element(ids[MID], mid.encode()) if mid and MID in ids else b""
-        self._has_send_time = ABS_SEND_TIME in ids
-        if self._has_send_time:
-            self._prefix += self._element(ids[ABS_SEND_TIME], bytes(3))[:-3]
+        offsets = dict.fromkeys((ABS_SEND_TIME, TRANSPORT_NUMBER), 0)
+        for uri, size in ((ABS_SEND_TIME, 3), (TRANSPORT_NUMBER, 2)):
+            if uri in ids:
+                self._prefix += self._element(ids[uri], bytes(size))
+                offsets[uri] = _HEADER.size + _EXTENSION_HEADER + len(self._prefix) - size
+        self.stamp = SendStamp(offsets[ABS_SEND_TIME], offsets[TRANSPORT_NUMBER])
         self._level_id = ids.get(AUDIO_LEVEL)
-
-    @property
-    def send_time_offset(self) -> int:
-        """Offset of the abs-send-time in packets, in bytes; 0 if it was not negotiated."""
-        return _HEADER.size + _EXTENSION_HEADER + len(self._prefix) if self._has_send_time else 0
 
     def _element(self, id: int, value: bytes) -> bytes:
         if self._two_byte_headers:
             return bytes((id, len(value))) + value
         return bytes((id << 4 | len(value) - 1,)) + value
 
-    def _extension(self, ntp: int, level: int | None) -> bytes:
+    def _extension(self, level: int | None) -> bytes:
         value = self._prefix
-        if self._has_send_time:
-            value += _send_time(ntp)
         if level is not None and self._level_id is not None:
             value += self._element(self._level_id, bytes((level,)))
         if not value:
@@ -203,7 +192,7 @@ class RtpStream:
             ntp: The current time, see :func:`ntp_time`.
             level: For audio, the level in -dBov (RFC 6464).
         """
-        extension = self._extension(ntp, level)
+        extension = self._extension(level)
         first = 0x90 if extension else 0x80
         packets = []
         number, last = self._number, len(payloads) - 1
@@ -265,18 +254,42 @@ class RtpStream:
             if limit_reached:
                 self.refused_retransmissions += 1
                 continue
-            extension = self._extension(ntp, sent.level)
-            first = 0x90 if extension else 0x80
-            if rtx_type is None:
-                header = _HEADER.pack(first, sent.kind, number, sent.timestamp, self._ssrc)
-                payload = sent.payload
-            else:
-                kind, again = rtx_type | sent.kind & 0x80, self._rtx_number
-                header = _HEADER.pack(first, kind, again, sent.timestamp, self._rtx_ssrc)
-                payload = number.to_bytes(2, "big") + sent.payload
-                self._rtx_number = again + 1 & 0xFFFF
-            packets.append(header + extension + payload)
+            packets.append(self._retransmission(number, sent, rtx_type))
             sent.retransmitted_at = ntp
             self.retransmitted_packets += 1
-            self.retransmitted_octets += len(payload)
+            self.retransmitted_octets += len(sent.payload) + (0 if rtx_type is None else 2)
         return packets
+
+    def padding(self, size: int, *, rtx_type: int | None) -> list[bytes]:
+        """Return the latest packets once more, as padding for a bandwidth probe.
+
+        Padding of real media may repair a loss; libwebrtc probes with it too. It needs RTX: under
+        their own numbers the packets would be duplicates, which do not count (RFC 3550 6.4.1).
+
+        Args:
+            size: Bytes wanted.
+            rtx_type: Payload type of RTX; with ``None`` there is no padding.
+        """
+        packets: list[bytes] = []
+        if rtx_type is None:
+            return packets
+        for number in reversed(self._history):
+            if size <= 0 or len(packets) == MAX_PADDING:
+                break
+            sent = self._history[number]
+            packets.append(self._retransmission(number, sent, rtx_type))
+            size -= len(packets[-1])
+            self.padding_packets += 1
+            self.padding_octets += len(sent.payload) + 2
+        return packets
+
+    def _retransmission(self, number: int, sent: _Sent, rtx_type: int | None) -> bytes:
+        extension = self._extension(sent.level)
+        first = 0x90 if extension else 0x80
+        if rtx_type is None:
+            header = _HEADER.pack(first, sent.kind, number, sent.timestamp, self._ssrc)
+            return header + extension + sent.payload
+        kind, again = rtx_type | sent.kind & 0x80, self._rtx_number
+        self._rtx_number = again + 1 & 0xFFFF
+        header = _HEADER.pack(first, kind, again, sent.timestamp, self._rtx_ssrc)
+        return header + extension + number.to_bytes(2, "big") + sent.payload

@@ -9,7 +9,7 @@ from .rate_control import RateControl
 _MIN_WINDOW, _WINDOW = 0.25, 1.5
 """Minimum and usual length of the measurement window, in seconds."""
 
-_ASSUMED_SIZE = 1280, 720
+ASSUMED_SIZE = 1280, 720
 """Width and height in pixels, for the default bit rate of frames whose size is unknown."""
 
 
@@ -20,12 +20,15 @@ class SendBitrate:
         now: Seconds on a monotonic clock, like all other times here.
 
     Attributes:
-        control: The bandwidth estimate for the peer.
+        control: The bandwidth estimate for a peer without transport-wide feedback.
+        allocated: Bits per second allocated by the transport's congestion controller; ``None`` if
+            it leaves them to ``control``.
         maximum: Maximum bits per second set by the application, or ``None``.
     """
 
     def __init__(self, now: float) -> None:
         self.control = RateControl()
+        self.allocated: int | None = None
         self.maximum: int | None = None
         self._samples = deque([(now, 0)])
         """Pairs of time and payload bytes sent until then."""
@@ -51,7 +54,7 @@ class SendBitrate:
 
     def target(self, now: float) -> int | None:
         """Return the target bits per second; ``None`` if only the frame size limits it."""
-        estimate = self.control.bitrate(now)
+        estimate = self.control.bitrate(now) if self.allocated is None else self.allocated
         if estimate is None or self.maximum is None:
             return estimate or self.maximum
         return min(estimate, self.maximum)
@@ -66,5 +69,5 @@ class SendBitrate:
         """
         target = self.target(now)
         if target is None:
-            target = default_bitrate(*(size if size[0] else _ASSUMED_SIZE))
+            target = default_bitrate(*(size if size[0] else ASSUMED_SIZE))
         return max(target, self.measured(octets, now) or 0.0)

@@ -37,6 +37,7 @@ class SenderEncoder:
         self._kind = kind
         self._encoder: Any = None
         self._expected_loss = 0.0
+        self._audio_bitrate = _OPUS_BITRATE
         self._encoding: asyncio.Future[list[Packet[Any]]] | None = None
 
     @property
@@ -69,6 +70,12 @@ class SenderEncoder:
         self._expected_loss = loss
         if isinstance(self._encoder, AudioEncoder):
             self._encoder.expected_loss = loss
+
+    def limit_bitrate(self, bitrate: int | None) -> None:
+        """Set the bits per second of an audio encoder; ``None`` for the usual ones."""
+        self._audio_bitrate = min(bitrate or _OPUS_BITRATE, _OPUS_BITRATE)
+        if isinstance(self._encoder, AudioEncoder):
+            self._encoder.bitrate = self._audio_bitrate
 
     async def idle(self) -> Any:
         """Return the encoder once it is idle, or a new one.
@@ -106,7 +113,7 @@ class SenderEncoder:
     def _create(self) -> Any:
         if self._kind == "video":
             return VideoEncoder(self.codec)
-        encoder = AudioEncoder(self.codec, bitrate=_OPUS_BITRATE)
+        encoder = AudioEncoder(self.codec, bitrate=self._audio_bitrate)
         encoder.expected_loss = self._expected_loss
         return encoder
 

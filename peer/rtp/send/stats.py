@@ -1,5 +1,6 @@
 """``outbound-rtp`` statistics, with the names of W3C webrtc-stats."""
 
+import time
 from dataclasses import dataclass
 
 import aiortc.stats
@@ -22,6 +23,12 @@ class RTCOutboundRtpStreamStats(aiortc.stats.RTCOutboundRtpStreamStats):
     frameHeight: int | None = None
     targetBitrate: int | None = None
     """Bits per second; absent while only the frame size limits the bit rate."""
+    qualityLimitationReason: str | None = None
+    """``"none"`` or ``"bandwidth"``: why frames are smaller or fewer than those of the track."""
+    qualityLimitationDurations: dict[str, float] | None = None
+    """Seconds by reason."""
+    qualityLimitationResolutionChanges: int | None = None
+    """Number of changes of the frame size for such a reason."""
     encoderImplementation: str | None = None
     """FFmpeg's encoder name, such as ``libx264`` or ``h264_nvenc``; absent for encoded tracks."""
     powerEfficientEncoder: bool | None = None
@@ -32,6 +39,13 @@ class RTCOutboundRtpStreamStats(aiortc.stats.RTCOutboundRtpStreamStats):
     exceeded a limit. Not part of the W3C's statistics."""
     totalPacketSendDelay: float | None = None
     """Total seconds that packets waited in the pacer."""
+    paddingPacketsSent: int = 0
+    """Packets sent once more as padding of a bandwidth probe. Not part of the W3C's statistics."""
+    paddingBytesSent: int = 0
+    """Payload bytes of these. Not part of the W3C's statistics."""
+    framesSkipped: int | None = None
+    """Frames that were not encoded because those before them waited in the pacer. Not part of the
+    W3C's statistics."""
     framesRefused: int = 0
     """Frames and packets of the track that could not be sent, see the event ``senderror``. Not part
     of the W3C's statistics."""
@@ -61,7 +75,14 @@ def outbound(
         more.keyFramesEncoded = pipeline.key_frames
         width, height = pipeline.packets.frame_size
         more.frameWidth, more.frameHeight = width or None, height or None
-        more.totalPacketSendDelay = pipeline.packets.delay
+        more.totalPacketSendDelay = pipeline.packets.send_delay
+        more.paddingPacketsSent = stream.padding_packets
+        more.paddingBytesSent = stream.padding_octets
+        selection = pipeline.selection
+        more.framesSkipped = selection.skipped
+        more.qualityLimitationReason = selection.limitation.reason
+        more.qualityLimitationDurations = dict(selection.limitation.durations(time.monotonic()))
+        more.qualityLimitationResolutionChanges = selection.limitation.resolution_changes
         more.nackCount = pipeline.nacks
         more.pliCount, more.firCount = pipeline.requests["pli"], pipeline.requests["fir"]
         if pipeline.implementation:

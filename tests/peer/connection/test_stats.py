@@ -68,7 +68,8 @@ W3C: dict[type, str] = {
         ssrc kind transportId packetsSent bytesSent trackId mid active framesSent framesEncoded
         keyFramesEncoded frameWidth frameHeight targetBitrate encoderImplementation
         powerEfficientEncoder retransmittedPacketsSent retransmittedBytesSent
-        totalPacketSendDelay nackCount pliCount firCount
+        totalPacketSendDelay nackCount pliCount firCount qualityLimitationReason
+        qualityLimitationDurations qualityLimitationResolutionChanges
     """,
     RTCPeerConnectionStats: "dataChannelsOpened dataChannelsClosed",
 }
@@ -78,7 +79,9 @@ BEYOND: dict[type, str] = {
     RTCTransportStats: """
         datagramsDiscarded rtpPacketsDiscarded rtcpPacketsDiscarded headerExtensionsDiscarded
     """,
-    RTCOutboundRtpStreamStats: "framesRefused retransmissionsRefused",
+    RTCOutboundRtpStreamStats: """
+        framesRefused framesSkipped retransmissionsRefused paddingPacketsSent paddingBytesSent
+    """,
     RTCPeerConnectionStats: "dataChannelsRefused",
 }
 """Those for which W3C has no name; the document says so."""

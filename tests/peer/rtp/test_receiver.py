@@ -100,7 +100,7 @@ async def test_a_lost_packet_is_concealed_and_time_goes_on() -> None:
 
 
 async def test_the_estimator_of_the_bandwidth_is_made_with_the_first_packet() -> None:
-    a, b = PeerConnection(), PeerConnection()
+    a, b = RTCPeerConnection(), PeerConnection()
     async with closing(a, b):
         a.addTrack(VideoStreamTrack())
         await negotiate(a, b)

@@ -13,6 +13,7 @@ from icefloe.peer.rtp.send.rtp_stream import (
     MID,
     MIN_BUDGET,
     MIN_RETRANSMISSION_INTERVAL,
+    TRANSPORT_NUMBER,
     RtpStream,
     ntp_time,
 )
@@ -43,6 +44,9 @@ def make(extensions: dict[str, int], mid: str = "0") -> RtpStream:
         ({ABS_SEND_TIME: 14}, ""),
         ({MID: 4, ABS_SEND_TIME: 15, AUDIO_LEVEL: 200}, "0"),
         ({MID: 1, ABS_SEND_TIME: 2}, "a-name-of-more-than-sixteen-bytes"),
+        ({TRANSPORT_NUMBER: 3}, ""),
+        ({MID: 4, ABS_SEND_TIME: 2, TRANSPORT_NUMBER: 3, AUDIO_LEVEL: 1}, "0"),
+        ({MID: 4, ABS_SEND_TIME: 2, TRANSPORT_NUMBER: 33, AUDIO_LEVEL: 1}, "0"),
     ],
 )
 def test_aiortc_reads_what_was_written(extensions: dict[str, int], mid: str) -> None:
@@ -50,6 +54,7 @@ def test_aiortc_reads_what_was_written(extensions: dict[str, int], mid: str) -> 
     stream = make(extensions, mid)
     payloads = [b"one", b"two" * 300, b"three"]
     raw = stream.packetize(payloads, payload_type=97, timestamp=77, ntp=ntp, level=30)
+    raw = [stream.stamp.written(each, ntp=ntp, number=0x12345) for each in raw]
     packets = [RtpPacket.parse(each, reading(extensions)) for each in raw]
     first = packets[0].sequence_number
     assert [packet.payload for packet in packets] == payloads
@@ -61,6 +66,8 @@ def test_aiortc_reads_what_was_written(extensions: dict[str, int], mid: str) -> 
         assert found.mid == (mid if mid and MID in extensions else None)
         sent = ntp >> 14 & 0xFFFFFF
         assert found.abs_send_time == (sent if ABS_SEND_TIME in extensions else None)
+        number = 0x2345 if TRANSPORT_NUMBER in extensions else None
+        assert found.transport_sequence_number == number
         assert found.audio_level == ((False, 30) if AUDIO_LEVEL in extensions else None)
     assert (stream.packets, stream.octets) == (3, 908)
 

@@ -1,4 +1,4 @@
-"""When the packets of pictures leave: decided, and over a shallow buffer between real peers."""
+"""The pacer of a transport: what leaves when, and over a shallow buffer between real peers."""
 
 import asyncio
 import random
@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from aiortc import MediaStreamTrack
-from aiortc.rtp import RtpPacket
 from av import VideoFrame
 from av.packet import Packet
 from hypothesis import given, strategies as st
@@ -17,20 +16,21 @@ from hypothesis import given, strategies as st
 from icefloe.encoding import VideoEncoder
 from icefloe.peer import PeerConnection, forward
 from icefloe.peer._aiortc import Sender
-from icefloe.peer.rtp.send import frame_pacer
-from icefloe.peer.rtp.send.frame_pacer import (
-    MAX_DELAY,
+from icefloe.peer._aiortc.dtls import DtlsTransport
+from icefloe.peer.rtp.congestion.packets import ProbeCluster
+from icefloe.peer.rtp.send import packet_pacer
+from icefloe.peer.rtp.send.congestion_control import PACING_FACTOR
+from icefloe.peer.rtp.send.packet_pacer import (
     MAX_OVERDUE_BYTES,
     MAX_QUEUED_BYTES,
-    OVERDUE,
-    PACING_FACTOR,
-    PacedSender,
-    VideoPacer,
+    PROBE_TIMEOUT,
+    PacedPacket,
+    PacketPacer,
+    Priority,
 )
-from icefloe.peer.rtp.send.rtp_stream import ABS_SEND_TIME, MID, ntp_time
+from icefloe.peer.rtp.send.send_stamp import NO_STAMP
 from tests.helpers.hops import hop
 from tests.peer.rtp.test_loss_repair import is_media, make_lossy
-from tests.peer.rtp.test_rtp_stream import make, reading
 
 PACKET = bytes(1200)
 VP8 = "video/VP8"
@@ -64,28 +64,35 @@ class Bottleneck:
 # --- decided
 
 
+def pacer_at(bitrate: float, max_delay: float = 0.2) -> PacketPacer:
+    """Return a pacer for a target bit rate."""
+    pacer = PacketPacer(max_delay)
+    pacer.rate = bitrate * PACING_FACTOR / 8
+    return pacer
+
+
 def leave(
-    pacer: VideoPacer, until: float, now: float, link: Bottleneck | None = None
-) -> list[tuple[float, bytes]]:
+    pacer: PacketPacer, until: float, now: float, link: Bottleneck | None = None
+) -> list[tuple[float, PacedPacket]]:
     """Take what leaves, each time when it may, until some moment."""
-    gone: list[tuple[float, bytes]] = []
+    gone: list[tuple[float, PacedPacket]] = []
     ready: float | None = now
     while ready is not None and ready <= until:
-        for packet in pacer.take(ready, 0):
-            gone.append((ready, packet))
+        for paced in pacer.take(ready):
+            gone.append((ready, paced))
             if link is not None:
-                link.take(ready, len(packet))
+                link.take(ready, len(paced.packet))
         ready = pacer.ready_at(ready)
     return gone
 
 
 @pytest.mark.parametrize("is_paced", [True, False])
 def test_a_key_frame_overflows_no_shallow_buffer(is_paced: bool) -> None:
-    link, pacer = Bottleneck(rate=20e6 / 8, room=40), VideoPacer()
+    link, pacer = Bottleneck(rate=20e6 / 8, room=40), pacer_at(4e6)
     for number in range(60):
         now, count = number / 30, 170 if number % 30 == 0 else 12
         if is_paced:
-            pacer.put(now, [PACKET] * count, send_time_offset=0, bitrate=4e6)
+            pacer.put(now, 1, [PACKET] * count, stamp=NO_STAMP)
             leave(pacer, now + 1 / 30, now, link)
         else:
             for _ in range(count):
@@ -98,18 +105,17 @@ def test_a_key_frame_overflows_no_shallow_buffer(is_paced: bool) -> None:
 
 @pytest.mark.parametrize(("bitrate", "size"), [(0.5e6, 2_100), (1.9e6, 8_000), (4.4e6, 18_000)])
 def test_an_ordinary_picture_leaves_at_once(bitrate: float, size: int) -> None:
-    pacer = VideoPacer()
+    pacer = pacer_at(bitrate)
     picture = [PACKET] * (size // 1200 + 1)
     for number in range(100, 200):
-        pacer.put(number / 30, picture, send_time_offset=0, bitrate=bitrate)
-        assert len(pacer.take(number / 30, 0)) == len(picture)
-    assert pacer.delay == 0
+        pacer.put(number / 30, 1, picture, stamp=NO_STAMP)
+        assert len(pacer.take(number / 30)) == len(picture)
 
 
 def test_a_large_ordinary_picture_leaves_within_a_part_of_its_interval() -> None:
-    pacer = VideoPacer()
+    pacer = pacer_at(8.7e6)
     for number in range(100):  # 1080p30, at the most that it is given
-        pacer.put(number / 30, [PACKET] * 30, send_time_offset=0, bitrate=8.7e6)
+        pacer.put(number / 30, 1, [PACKET] * 30, stamp=NO_STAMP)
         gone = leave(pacer, (number + 1) / 30, number / 30)
         assert len(gone) == 30
         assert gone[-1][0] - number / 30 < 1 / 30 / PACING_FACTOR
@@ -118,119 +124,114 @@ def test_a_large_ordinary_picture_leaves_within_a_part_of_its_interval() -> None
 @given(
     st.lists(st.tuples(st.floats(0, 0.1), st.integers(1, 200)), min_size=1, max_size=30),
     st.floats(30_000, 10e6),
+    st.sampled_from([0.2, 1.0]),
 )
-def test_nothing_waits_longer_than_said(steps: list[tuple[float, int]], bitrate: float) -> None:
-    pacer, now = VideoPacer(), 0.0
+def test_nothing_waits_longer_than_said(
+    steps: list[tuple[float, int]], bitrate: float, max_delay: float
+) -> None:
+    pacer, now = pacer_at(bitrate, max_delay), 0.0
     sent: list[float] = []
-    gone: list[tuple[float, bytes]] = []
+    gone: list[tuple[float, PacedPacket]] = []
     for pause, count in steps:
         gone += leave(pacer, now + pause, now)
         now += pause
         numbers = range(len(sent), len(sent) + count)
-        pacer.put(
-            now,
-            [n.to_bytes(4, "big") + PACKET[4:] for n in numbers],
-            send_time_offset=0,
-            bitrate=bitrate,
-        )
+        packets = [n.to_bytes(4, "big") + PACKET[4:] for n in numbers]
+        pacer.put(now, 1, packets, stamp=NO_STAMP)
         sent += [now] * count
     gone += leave(pacer, now + 10, now)
-    assert [int.from_bytes(packet[:4], "big") for _, packet in gone] == list(range(len(sent)))
+    order = [int.from_bytes(paced.packet[:4], "big") for _, paced in gone]
+    assert order == list(range(len(sent)))
     # A burst, and what one packet was more than there was credit for.
-    assert all(at - then < MAX_DELAY + 0.05 for (at, _), then in zip(gone, sent, strict=True))
+    assert all(at - paced.since < max_delay + 0.05 for at, paced in gone)
+    assert [paced.since for _, paced in gone] == sent
 
 
 def test_what_is_overdue_leaves_although_the_loop_was_late() -> None:
-    pacer = VideoPacer()
-    pacer.put(0.0, [PACKET] * 2000, send_time_offset=0, bitrate=1e6)
-    early = len(pacer.take(0.01, 0)) + len(pacer.take(0.2, 0))
-    pacer.put(0.3, [b"next"], send_time_offset=0, bitrate=1e6)
+    pacer = pacer_at(1e6)
+    pacer.put(0.0, 1, [PACKET] * 2000, stamp=NO_STAMP)
+    early = len(pacer.take(0.01)) + len(pacer.take(0.2))
+    pacer.put(0.3, 1, [b"next"], stamp=NO_STAMP)
     assert early < 200
-    gone = pacer.take(OVERDUE, 0)
+    gone = pacer.take(0.4)
     assert MAX_OVERDUE_BYTES <= len(gone) * 1200 < 2 * MAX_OVERDUE_BYTES
-    while pacer._queued_bytes > 1200:
-        gone += pacer.take(OVERDUE, 0)
-    assert gone.count(PACKET) == 2000 - early
-    assert gone.count(b"next") + len(pacer.take(OVERDUE + 0.3, 0)) == 1
+    while pacer.queued_bytes > 1200:
+        gone += pacer.take(0.4)
+    packets = [paced.packet for paced in gone]
+    assert packets.count(PACKET) == 2000 - early
+    assert packets.count(b"next") + len(pacer.take(0.7)) == 1
 
 
-def test_what_is_sent_again_goes_first() -> None:
-    pacer = VideoPacer()
-    pacer.put(0.0, [PACKET] * 100, send_time_offset=0, bitrate=1e6)
-    assert 0 < len(pacer.take(0.0, 0)) < 20
-    pacer.put(0.001, [b"again"] * 2, send_time_offset=0, bitrate=1e6, again=True)
-    gone = leave(pacer, 1.0, 0.001)
-    assert [packet for _, packet in gone[:2]] == [b"again"] * 2
+def test_what_is_sent_again_goes_first_and_padding_last() -> None:
+    pacer = pacer_at(1e6)
+    pacer.put(0.0, 1, [PACKET] * 100, stamp=NO_STAMP)
+    assert 0 < len(pacer.take(0.0)) < 20
+    pacer.put(0.001, 1, [b"padding"], stamp=NO_STAMP, priority=Priority.PADDING)
+    pacer.put(0.001, 1, [b"again"] * 2, stamp=NO_STAMP, priority=Priority.RETRANSMISSION)
+    gone = [paced.packet for _, paced in leave(pacer, 1.0, 0.001)]
+    assert gone[:2] == [b"again"] * 2 and gone[-1] == b"padding"
     assert pacer.ready_at(1.0) is None
-    assert pacer.delay > 0
+
+
+def test_streams_take_turns_by_bytes() -> None:
+    pacer = pacer_at(1e6)
+    pacer.put(0.0, 1, [PACKET] * 150, stamp=NO_STAMP)
+    pacer.take(0.0)
+    pacer.put(0.001, 2, [b"x" * 600] * 10, stamp=NO_STAMP)
+    gone = [paced.stream for _, paced in leave(pacer, 2.0, 0.001)]
+    last = max(index for index, stream in enumerate(gone) if stream == 2)
+    assert last < 20  # a key frame of 150 packets does not hold up another stream
 
 
 def test_what_waits_is_bounded() -> None:
-    pacer = VideoPacer()
-    pacer.put(0.0, [PACKET] * 8000, send_time_offset=0, bitrate=1e6)
-    pacer.take(0.0, 0)
-    assert MAX_QUEUED_BYTES - 1200 <= pacer._queued_bytes <= MAX_QUEUED_BYTES
-    pacer.clear()
-    assert pacer.take(9.0, 0) == [] and pacer.ready_at(9.0) is None
+    pacer = pacer_at(1e6)
+    pacer.put(0.0, 1, [PACKET] * 8000, stamp=NO_STAMP)
+    while len(pacer.take(0.0)) > 1:
+        pass
+    assert MAX_QUEUED_BYTES - 1200 <= pacer.queued_bytes <= MAX_QUEUED_BYTES
+    assert pacer.queued_bytes_of(1) == pacer.queued_bytes
+    assert pacer.drop(1) * 1200 > MAX_QUEUED_BYTES - 2400
+    assert pacer.take(9.0) == [] and pacer.ready_at(9.0) is None
 
 
-@pytest.mark.parametrize("id", [3, 20])
-@pytest.mark.parametrize("mid", ["0", ""])
-def test_a_packet_that_waited_tells_when_it_left(id: int, mid: str) -> None:
-    ids = {MID: 4, ABS_SEND_TIME: id}
-    stream, pacer = make(ids, mid), VideoPacer()
-    ntp = ntp_time()
-    packets = stream.packetize([PACKET] * 100, payload_type=97, timestamp=5, ntp=ntp)
-    pacer.put(0.0, packets, send_time_offset=stream.send_time_offset, bitrate=1e6)
-    assert (
-        pacer.take(0.0, ntp + (1 << 32)) == packets[: 100 - pacer._queued_bytes // len(packets[0])]
-    )
-    later = pacer.take(0.1, ntp + (1 << 31))
-    assert later
-    for raw in later:
-        packet = RtpPacket.parse(raw, reading(ids))
-        assert packet.extensions.abs_send_time == (ntp + (1 << 31)) >> 14 & 0xFFFFFF
-        assert packet.payload == PACKET
-        assert packet.extensions.mid == (mid or None)
+def test_a_probe_leaves_at_its_rate_and_asks_for_padding() -> None:
+    pacer = pacer_at(300_000)
+    pacer.take(0.0)
+    cluster = ProbeCluster(id=7, bitrate=1_800_000, min_packets=5, min_bytes=3400, duration=0.015)
+    pacer.start_probe(cluster, 1.0)
+    assert pacer.padding_needed(1.0) == 0  # it waits for media
+    pacer.put(1.1, 1, [PACKET], stamp=NO_STAMP)
+    gone = leave(pacer, 1.1, 1.1)
+    now = 1.1
+    while (at := pacer.ready_at(now)) is not None and now < 1.2:
+        now = max(at, now + 1e-4)
+        if pacer.padding_needed(now):
+            pacer.put(now, 1, [PACKET], stamp=NO_STAMP, priority=Priority.PADDING)
+        gone += [(now, paced) for paced in pacer.take(now)]
+    assert [paced.probe for _, paced in gone] == [7] * 5
+    took = gone[-1][0] - gone[0][0]
+    assert 1_500_000 < 4 * 1200 * 8 / took < 2_100_000
+    assert pacer.padding_needed(now) == 0 and pacer.ready_at(now) is None
 
 
-def test_a_packet_that_does_not_tell_stays_as_it_is() -> None:
-    stream, pacer = make({MID: 4}), VideoPacer()
-    packets = stream.packetize([PACKET] * 20, payload_type=97, timestamp=5, ntp=0)
-    pacer.put(0.0, packets, send_time_offset=stream.send_time_offset, bitrate=1e6)
-    assert [packet for _, packet in leave(pacer, 1.0, 0.0)] == packets
+def test_a_probe_without_anything_to_send_ends() -> None:
+    pacer = pacer_at(300_000)
+    cluster = ProbeCluster(id=7, bitrate=1_800_000, min_packets=5, min_bytes=3400, duration=0.015)
+    pacer.start_probe(cluster, 1.0)
+    pacer.take(1.0 + PROBE_TIMEOUT)
+    pacer.put(3.0, 1, [PACKET], stamp=NO_STAMP)
+    assert [paced.probe for paced in pacer.take(3.0)] == [None]
 
 
-async def test_nothing_is_sent_once_it_is_closed() -> None:
-    gone: list[bytes] = []
-    sending = PacedSender(gone.extend)
-    sending.send([PACKET] * 100, send_time_offset=0, bitrate=1e6)
-    before = len(gone)
-    sending.close()
-    sending.send([PACKET], send_time_offset=0, bitrate=1e6)
-    sending.close()
-    await asyncio.sleep(0.05)
-    assert len(gone) == before < 100
-
-
-async def test_a_transport_that_is_closed_meanwhile_ends_the_waiting() -> None:
-    gone: list[bytes] = []
-    closed = False
-
-    def transmit(packets: list[bytes]) -> None:
-        if closed:
-            raise ConnectionError
-        gone.extend(packets)
-
-    sending = PacedSender(transmit)
-    sending.send([PACKET] * 100, send_time_offset=0, bitrate=1e6)
-    closed = True
-    while sending.pacer.ready_at(time.monotonic()) is not None:
-        await asyncio.sleep(0.01)
-    sending.pacer._pacer.spend(1_000_000)  # what leaves late may leave all at once
-    with pytest.raises(ConnectionError):
-        sending.send([PACKET], send_time_offset=0, bitrate=1e6)
-    sending.close()
+def test_audio_outside_of_the_queue_counts() -> None:
+    pacer, other = pacer_at(500_000), pacer_at(500_000)
+    for one in (pacer, other):
+        one.take(0.0)
+    pacer.spend(3000, 1.0)
+    for one in (pacer, other):
+        one.put(1.0, 1, [PACKET] * 20, stamp=NO_STAMP)
+    first, second = leave(pacer, 9.0, 1.0), leave(other, 9.0, 1.0)
+    assert first[-1][0] > second[-1][0]
 
 
 # --- between peers
@@ -253,7 +254,7 @@ class Bursts(MediaStreamTrack):
             noise.pts, noise.time_base = number * 3000, Fraction(1, 90000)
             (packet,) = encoder.encode(noise, key_frame=number == 0)
             self._pictures.append(bytes(packet))
-        assert len(self._pictures[0]) > 100 * 1200
+        assert len(self._pictures[0]) > 90 * 1200
         assert max(map(len, self._pictures[1:])) < 10 * 1200
         self._number = -1
 
@@ -272,7 +273,7 @@ async def test_key_frames_come_through_a_shallow_buffer(
     is_forwarded: bool, is_paced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not is_paced:
-        monkeypatch.setattr(frame_pacer, "MAX_QUEUED_BYTES", 0)
+        monkeypatch.setattr(packet_pacer, "MAX_QUEUED_BYTES", 0)
     source = Bursts()
     async with AsyncExitStack() as stack:
         arriving, near, _ = await stack.enter_async_context(hop(source, codec=VP8))
@@ -285,21 +286,26 @@ async def test_key_frames_come_through_a_shallow_buffer(
         make_lossy(near, lambda data: is_media(data) and not link.take(time.monotonic(), len(data)))
         sender = near.getSenders()[0]
         assert isinstance(sender, Sender)
-        outgoing = sender.outgoing
+        outgoing, transport = sender.outgoing, sender.transport
+        assert isinstance(transport, DtlsTransport)
         before = outgoing.key_frames
         while outgoing.key_frames < before + 2 and (is_paced or not link.lost):
             await arriving.recv()
         if not is_paced:
             assert link.lost > 20
             return
-        while outgoing.packets._paced.pacer.ready_at(time.monotonic()) is not None:
+        while transport.congestion.control.pacer.queued_bytes:
             await arriving.recv()
         assert (link.lost, outgoing.stream.retransmitted_packets) == (0, 0)
         assert link.passed > 200
         # The key frame took its time; pictures between them leave at once.
-        delay, key_frames, frames = outgoing.packets.delay, outgoing.key_frames, outgoing.frames
+        delay, key_frames, frames = (
+            outgoing.packets.send_delay,
+            outgoing.key_frames,
+            outgoing.frames,
+        )
         assert delay > 0
         while outgoing.frames < frames + 10:
             await arriving.recv()
-        assert outgoing.key_frames > key_frames or outgoing.packets.delay == delay
+        assert outgoing.key_frames > key_frames or outgoing.packets.send_delay == delay
     source.stop()

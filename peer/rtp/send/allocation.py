@@ -1,0 +1,99 @@
+"""Allocation of a transport's bandwidth estimate to its outgoing streams. Does no I/O.
+
+Audio is served first: it is small, and a call without picture is still a call. Video shares what is
+left by priority (RFC 8835 section 4.1), up to what each stream can use. A layer of a simulcast
+would be a stream of its own here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+DATAGRAM_OVERHEAD = 38
+"""Bytes of a datagram beyond the RTP packet: IPv4 20, UDP 8, SRTP 10."""
+
+PACKET_OVERHEAD = DATAGRAM_OVERHEAD + 12 + 12
+"""Bytes of a packet beyond its payload: those, the RTP header and the header extensions."""
+
+AUDIO_PACKETS_PER_SECOND = 50
+"""Packets of 20 ms (RFC 7587)."""
+
+AUDIO_OVERHEAD = AUDIO_PACKETS_PER_SECOND * PACKET_OVERHEAD * 8
+"""Bits per second that one audio stream takes beyond its payload."""
+
+VIDEO_OVERHEAD = 1.06
+"""Bits on the wire divided by bits of payload, for video in packets of about 1,000 bytes."""
+
+AUDIO_SHARE = 0.4
+"""Fraction of the estimate that all audio may take before its bit rate is lowered."""
+
+AUDIO_BITRATES = (96_000, 64_000, 48_000, 32_000, 24_000, 16_000)
+"""Bit rates of Opus in bits per second. Stereo music is transparent at the first; the last is good
+for speech (RFC 7587 section 3.1.1)."""
+
+PRIORITY_WEIGHTS: Mapping[str, float] = MappingProxyType(
+    {"very-low": 0.5, "low": 1.0, "medium": 2.0, "high": 4.0}
+)
+"""Weights of W3C's priorities: each has twice the share of the one below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Bit rate that one stream can use.
+
+    Attributes:
+        kind: ``"audio"`` or ``"video"``.
+        maximum: Bits per second of payload that the stream can use at most; 0 if it sends nothing.
+        weight: Share relative to other streams; see :data:`PRIORITY_WEIGHTS`.
+    """
+
+    kind: str
+    maximum: float
+    weight: float = 1.0
+
+    @property
+    def on_the_wire(self) -> float:
+        """Bits per second of :attr:`maximum` with all headers."""
+        if self.maximum <= 0:
+            return 0.0
+        if self.kind == "audio":
+            return self.maximum + AUDIO_OVERHEAD
+        return self.maximum * VIDEO_OVERHEAD
+
+
+def allocate(estimate: float, demands: Sequence[Demand]) -> list[int]:
+    """Divide an estimate among streams.
+
+    Args:
+        estimate: Bits per second for everything, with all headers.
+        demands: What the streams can use.
+
+    Returns:
+        Bits per second of payload for each stream, in the same order. Audio gets at least the
+        lowest of :data:`AUDIO_BITRATES`, or its maximum if that is less, whatever the estimate.
+    """
+    given = [0] * len(demands)
+    sounds = [i for i, d in enumerate(demands) if d.kind == "audio" and d.maximum > 0]
+    left = estimate
+    for index in sounds:
+        share = estimate * AUDIO_SHARE / len(sounds) - AUDIO_OVERHEAD
+        fitting = next((rate for rate in AUDIO_BITRATES if rate <= share), AUDIO_BITRATES[-1])
+        given[index] = round(min(fitting, demands[index].maximum))
+        left -= given[index] + AUDIO_OVERHEAD
+    pictures = [i for i, d in enumerate(demands) if d.kind != "audio" and d.maximum > 0]
+    for index, bits in _fill(max(0.0, left) / VIDEO_OVERHEAD, pictures, demands).items():
+        given[index] = round(bits)
+    return given
+
+
+def _fill(total: float, indexes: list[int], demands: Sequence[Demand]) -> dict[int, float]:
+    """Divide by weight; what a stream cannot use goes to the others."""
+    given: dict[int, float] = {}
+    waiting = sorted(indexes, key=lambda i: demands[i].maximum / demands[i].weight)
+    weights = sum(demands[index].weight for index in waiting)
+    for index in waiting:
+        demand = demands[index]
+        given[index] = min(demand.maximum, total * demand.weight / weights)
+        total -= given[index]
+        weights -= demand.weight
+    return given

@@ -1,0 +1,131 @@
+"""Congestion controller of one transport: drives :class:`CongestionControl` in an event loop."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from icefloe.logs import get_logger
+
+from ..congestion.transport_feedback import TransportFeedback
+from .congestion_control import CongestionControl, Stream
+from .rtp_stream import ntp_time
+
+logger = get_logger(__name__)
+
+
+class CongestionController:
+    """Sends the media of one transport as its congestion control allows.
+
+    Args:
+        transmit: Sends RTP packets immediately; raises ``ConnectionError`` once the transport is
+            closed.
+
+    Attributes:
+        control: The state without I/O.
+    """
+
+    def __init__(self, transmit: Callable[[list[bytes]], None]) -> None:
+        self.control = CongestionControl(time.monotonic())
+        self._transmit = transmit
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._closed = self._transport_closed = False
+
+    @property
+    def available_bitrate(self) -> int | None:
+        """The estimate in bits per second, all headers included; ``None`` without feedback."""
+        return self.control.available_bitrate
+
+    def add(self, stream: Stream) -> int:
+        """Register a stream and return its number, for :meth:`send`."""
+        return self.control.add(stream, time.monotonic())
+
+    def remove(self, number: int) -> None:
+        """Drop a stream and its queued packets. Idempotent."""
+        self.control.remove(number)
+
+    def send(self, number: int, packets: Sequence[bytes], *, again: bool = False) -> None:
+        """Send packets of a stream: audio immediately, video through the pacer. No-op once closed.
+
+        Args:
+            number: The stream, by the number that :meth:`add` returned.
+            packets: Its packets, in order.
+            again: Whether these are retransmissions.
+
+        Raises:
+            ConnectionError: The transport was closed.
+        """
+        if self._closed:
+            return
+        if self._transport_closed:
+            raise ConnectionError("the transport was closed while packets waited")
+        now = time.monotonic()
+        self.control.put(number, packets, now, again=again)
+        self._run(now)
+
+    def may_encode(self, number: int, bitrate: float | None) -> bool:
+        """Return whether the next frame of a stream would leave soon.
+
+        Args:
+            number: The stream.
+            bitrate: Its target bit rate; ``None`` if nothing limits it.
+        """
+        return self.control.may_encode(number, bitrate, time.monotonic())
+
+    def on_feedback(self, feedback: TransportFeedback) -> None:
+        """Process transport-wide feedback of the peer."""
+        now = time.monotonic()
+        self.control.on_feedback(feedback, now)
+        self._run_safely(now)
+
+    def on_remb(self, bitrate: float) -> None:
+        """Process a receiver's estimate, in bits per second."""
+        self.control.on_remb(bitrate, time.monotonic())
+
+    def reallocate(self) -> None:
+        """Divide the estimate again: what a stream can use has changed."""
+        self.control.reallocate(time.monotonic())
+
+    def close(self) -> None:
+        """Drop all queued packets and send no more. Idempotent."""
+        self._closed = True
+        self.control.clear()
+        self._cancel_timer()
+
+    def _run(self, now: float) -> None:
+        """Send what may leave now, and set the timer for the rest."""
+        self.control.handle_timeout(now)
+        if packets := self.control.take_packets(now, ntp_time()):
+            self._transmit(packets)
+        self._schedule(now)
+
+    def _run_safely(self, now: float) -> None:
+        if self._closed or self._transport_closed:
+            return
+        try:
+            self._run(now)
+        except ConnectionError:
+            # The next call of send() raises.
+            self._transport_closed = True
+            logger.debug("pacing.dropped reason=closed")
+            self.control.clear()
+            self._cancel_timer()
+
+    def _schedule(self, now: float) -> None:
+        deadline = self.control.deadline(now)
+        if self._timer is not None and deadline is not None and self._timer_at <= deadline:
+            return  # it then looks again
+        self._cancel_timer()
+        if deadline is not None:
+            self._timer_at = deadline
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, deadline - now), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._run_safely(time.monotonic())
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

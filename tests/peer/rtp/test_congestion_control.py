@@ -1,0 +1,236 @@
+"""Congestion control of a transport: senders, pacer and estimate over a link in virtual time."""
+
+import itertools
+from bisect import bisect_left
+
+import pytest
+
+from icefloe.peer.rtp.congestion.feedback_recorder import FeedbackRecorder
+from icefloe.peer.rtp.congestion.transport_feedback import TransportFeedback
+from icefloe.peer.rtp.send.allocation import DATAGRAM_OVERHEAD, Demand
+from icefloe.peer.rtp.send.congestion_control import FEEDBACK_TIMEOUT, CongestionControl
+from icefloe.peer.rtp.send.send_stamp import NO_STAMP, SendStamp
+from tests.peer.rtp.congestion.link import Link, Video, World
+
+STAMP = SendStamp(number=4)
+
+
+class Media:
+    """A sender of audio or video that takes the bit rate it is given.
+
+    Args:
+        kind: ``"audio"`` or ``"video"``.
+        maximum: Bits per second that it can use.
+        weight: Its weight.
+        stamp: Where its packets have their numbers.
+    """
+
+    def __init__(
+        self, kind: str, maximum: float, weight: float = 1.0, stamp: SendStamp = STAMP
+    ) -> None:
+        self.send_delay = 0.0
+        self.kind, self.maximum, self.weight, self.stamp = kind, maximum, weight, stamp
+        self.bitrate: int | None = None
+        self.padded = 0
+        self.skipped = self.frames = 0
+        self.video = Video(1)
+        self.arrivals: list[float] = []
+
+    def demand(self, now: float) -> Demand:
+        return Demand(self.kind, self.maximum, self.weight)
+
+    def on_allocation(self, bitrate: int | None) -> None:
+        self.bitrate = bitrate
+
+    def unmanaged_bitrate(self, now: float) -> float:
+        return self.maximum
+
+    def padding(self, size: int) -> list[bytes]:
+        self.padded += size
+        return [bytes(1000)] * -(-size // 1000)
+
+    def packets(self, now: float, index: int) -> list[bytes]:
+        if self.kind == "audio":
+            return [bytes(3) + bytes([index]) + bytes(int(self.maximum * 0.02 / 8))]
+        size = self.video.frame(now, min(self.bitrate or self.maximum, self.maximum))
+        count = -(-size // 1100)
+        return [bytes(3) + bytes([index]) + bytes(size // count)] * count
+
+
+class Transport:
+    """A transport over a link: what is sent is reported by a real recorder, or not at all."""
+
+    def __init__(self, link: Link, *media: Media, reports: bool = True) -> None:
+        self.world, self.link, self.media = World(), link, media
+        self.back = Link(10e6)
+        self.control = CongestionControl(0.0)
+        self.recorder = FeedbackRecorder(1)
+        self.reports = reports
+        self.sent: list[tuple[float, int]] = []
+        self.largest_queue = 0.0
+        self._wakes_at = float("inf")
+        for index, one in enumerate(media):
+            number = self.control.add(one, 0.0)
+            self._tick(index, number)
+        self._unwrapped = 0
+
+    def _tick(self, index: int, number: int) -> None:
+        media, now = self.media[index], self.world.now
+        if media.kind == "audio" or self.control.may_encode(number, media.bitrate, now):
+            media.frames += 1
+            self.control.put(number, media.packets(now, index), now, again=False)
+        else:
+            media.skipped += 1
+        self._run()
+        pause = 0.02 if media.kind == "audio" else 1 / 30
+        self.world.at(now + pause, lambda: self._tick(index, number))
+
+    def _run(self) -> None:
+        now = self.world.now
+        self.control.handle_timeout(now)
+        for packet in self.control.take_packets(now, 0):
+            size = len(packet) + DATAGRAM_OVERHEAD
+            self.sent.append((now, size))
+            arrival = self.link.send(now, size)
+            if arrival is not None:
+                self.world.at(arrival, lambda packet=packet: self._arrived(packet))
+        self.largest_queue = max(self.largest_queue, self.control.pacer.queued_bytes)
+        deadline = self.control.deadline(now)
+        if deadline is not None and deadline < self._wakes_at:
+            self._wakes_at = deadline
+            self.world.at(max(deadline, now + 1e-4), self._wake)
+
+    def _wake(self) -> None:
+        self._wakes_at = float("inf")
+        self._run()
+
+    def _arrived(self, packet: bytes) -> None:
+        now = self.world.now
+        self.media[packet[3]].arrivals.append(now)
+        if not self.reports:
+            return
+        number = int.from_bytes(packet[4:6], "big")
+        self.recorder.on_packet(number, now + 500, len(packet) + DATAGRAM_OVERHEAD, 2)
+        if (due := self.recorder.deadline()) is not None:
+            self.world.at(due - 500, self._report)
+
+    def _report(self) -> None:
+        for report in self.recorder.handle_timeout(self.world.now + 500):
+            feedback = TransportFeedback.parse(report)
+            at = self.back.send(self.world.now, len(report))
+            assert at is not None
+            self.world.at(at, lambda feedback=feedback: self._reported(feedback))
+
+    def _reported(self, feedback: TransportFeedback) -> None:
+        self.control.on_feedback(feedback, self.world.now)
+        self._run()
+
+    def rate(self, start: float, end: float) -> float:
+        """Return the bits per second that were sent."""
+        first, last = bisect_left(self.sent, (start, 0)), bisect_left(self.sent, (end, 0))
+        return sum(size for _, size in self.sent[first:last]) * 8 / (end - start)
+
+
+def gaps(arrivals: list[float], start: float) -> float:
+    """Return the longest time without an arrival, in seconds."""
+    late = [at for at in arrivals if at >= start]
+    return max(b - a for a, b in itertools.pairwise(late))
+
+
+def test_a_call_begins_low_and_soon_uses_its_link() -> None:
+    picture, sound = Media("video", 3_800_000), Media("audio", 64_000)
+    call = Transport(Link(2.5e6, delay=0.025), sound, picture)
+    call.world.run(0.5)
+    assert call.rate(0, 0.2) < 800_000
+    call.world.run(10)
+    assert call.control.available_bitrate is not None
+    assert call.rate(5, 10) > 0.85 * 2.5e6
+    assert call.link.percentile(0.95, 5, 10) < 0.1
+    assert gaps(sound.arrivals, 0) < 0.1
+
+
+def test_sound_has_no_gap_and_the_queue_is_gone_soon_after_a_sharp_drop() -> None:
+    picture, sound = Media("video", 3_800_000), Media("audio", 64_000)
+    call = Transport(Link([(0, 2.5e6), (10, 0.5e6)], delay=0.025), sound, picture)
+    call.world.run(9.9)
+    before = picture.skipped
+    call.world.run(11)
+    assert call.control.estimator.target_bitrate < 600_000
+    assert picture.skipped > before  # late frames are dropped before the encoder
+    call.world.run(20)
+    assert gaps(sound.arrivals, 1) < 0.35  # the queue of the link was full for a moment
+    assert gaps(sound.arrivals, 12) < 0.1
+    assert call.link.percentile(0.95, 12, 20) < 0.12
+    assert 0.8 * 0.5e6 < call.rate(14, 20) <= 0.52e6
+
+
+def test_a_narrow_link_carries_sound_and_a_picture() -> None:
+    picture, sound = Media("video", 3_800_000), Media("audio", 16_000)
+    call = Transport(Link(100_000, delay=0.025), sound, picture)
+    call.world.run(30)
+    assert gaps(sound.arrivals, 5) < 0.15
+    assert gaps(picture.arrivals, 5) < 0.5
+    assert call.link.percentile(0.95, 10, 30) < 0.15
+
+
+def test_streams_share_by_weight() -> None:
+    heavy, light = Media("video", 3_800_000, weight=3.0), Media("video", 3_800_000)
+    call = Transport(Link(2e6, delay=0.025), heavy, light)
+    call.world.run(8)
+    assert heavy.bitrate is not None and light.bitrate is not None
+    assert heavy.bitrate == pytest.approx(3 * light.bitrate, rel=0.01)
+    call.control.remove(1)
+    call.world.run(12)
+    assert light.bitrate > 1.4e6
+
+
+def test_probes_are_padded_where_there_is_too_little_media() -> None:
+    picture = Media("video", 3_800_000)
+    picture.video.frame = lambda now, target: 200  # type: ignore[method-assign]  # a still picture
+    call = Transport(Link(5e6, delay=0.025), picture)
+    call.world.run(6)
+    assert picture.padded > 0
+    assert call.control.estimator.target_bitrate > 2e6
+    assert call.rate(1, 6) < 1e6
+
+
+def test_without_feedback_each_stream_is_left_to_itself() -> None:
+    picture = Media("video", 1_000_000)
+    call = Transport(Link(5e6), picture, reports=False)
+    call.world.run(FEEDBACK_TIMEOUT - 0.1)
+    assert picture.bitrate is not None and picture.bitrate < 400_000
+    call.world.run(FEEDBACK_TIMEOUT + 0.2)
+    assert picture.bitrate is None and call.control.available_bitrate is None
+    call.world.run(6)
+    assert 0.8e6 < call.rate(3, 6) < 1.3e6
+
+
+def test_a_peer_without_the_extension_is_served_as_ever() -> None:
+    picture = Media("video", 1_000_000, stamp=NO_STAMP)
+    call = Transport(Link(5e6), picture)
+    call.reports = False
+    call.world.run(3)
+    assert picture.bitrate is None and not call.control.is_managed(3.0)
+    assert 0.8e6 < call.rate(1, 3) < 1.3e6
+
+
+def test_nothing_but_sound_is_sent_while_the_window_is_full() -> None:
+    picture, sound = Media("video", 3_800_000), Media("audio", 64_000)
+    call = Transport(Link(2.5e6, delay=0.025), sound, picture)
+    call.world.run(5)
+    call.link.loss = 1.0  # no feedback comes any more
+    call.world.run(5.4)
+    in_flight = call.control.estimator.bytes_in_flight
+    assert in_flight > call.control.estimator.congestion_window - 3000
+    assert call.rate(5.3, 5.4) < 300_000
+    assert sound.send_delay == 0
+
+
+def test_clearing_drops_what_waits() -> None:
+    picture = Media("video", 3_800_000)
+    control = CongestionControl(0.0)
+    number = control.add(picture, 0.0)
+    control.put(number, [bytes(1000)] * 100, 0.0, again=False)
+    control.put(99, [bytes(1000)], 0.0, again=False)  # one that is not there
+    control.clear()
+    assert control.take_packets(1.0, 0) == []
