@@ -1,8 +1,8 @@
 """SCTP association without I/O: packets, messages and the time go in, packets come out.
 
-Messages are put into :attr:`Association.queue`. Packets are made in
-:meth:`Association.take_datagrams` alone, which the caller calls after any other method: one SACK
-acknowledges all packets that were received before it, and small messages share packets.
+Packets are made in :meth:`Association.take_datagrams` alone, which the caller calls after any other
+method: one SACK acknowledges all packets that were received before it, and small messages share
+packets.
 
 RFC 9260, with FORWARD TSN (RFC 3758), stream resets (RFC 6525), I-DATA (RFC 8260), the I bit (RFC
 7053); loss detection by RFC 8985, path MTU discovery by RFC 8899.
@@ -16,7 +16,7 @@ from icefloe.logs import get_logger
 from . import path_mtu_probes
 from .event_queue import EventQueue
 from .handshake import Handshake
-from .outbound import SendQueue
+from .outbound import Message, SendQueue
 from .packet import (
     DATA_HEADER,
     HEADER,
@@ -56,7 +56,7 @@ class Association:
 
     Attributes:
         state: The state (RFC 9260 section 4).
-        queue: Takes messages to send, even before the association is established.
+        queue: Messages queued for sending.
         path: Path MTU discovery.
         events: The events that :meth:`poll_event` returns.
     """
@@ -84,6 +84,10 @@ class Association:
         if self.state is State.CLOSED and not (self._handshake.peer or self._receiver.is_over):
             self._handshake.send_init(now)
             self._enter(State.COOKIE_WAIT)
+
+    def send(self, message: Message) -> None:
+        """Queue a message, even before the association is established."""
+        self.queue.put(message)
 
     def reset(self, stream: int) -> bool:
         """Reset a stream after its messages were sent; return whether the peer supports that."""

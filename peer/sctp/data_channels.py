@@ -134,7 +134,7 @@ class DataChannels:
                 channel.maxRetransmits,
                 channel.maxPacketLifeTime,
             )
-            association.queue.put(Message(id, dcep.Protocol.DCEP, opened.encode()))
+            association.send(Message(id, dcep.Protocol.DCEP, opened.encode()))
 
     def _fail(self, error: ChannelUnavailable, channel: Channel) -> None:
         """Close a channel for which no stream is available."""
@@ -185,7 +185,7 @@ class DataChannels:
             return
         lifetime = channel.maxPacketLifeTime
         channel.buffered(len(data))
-        association.queue.put(
+        association.send(
             Message(
                 id,
                 protocol,
@@ -200,7 +200,7 @@ class DataChannels:
     def send_raw(self, stream: int, protocol: int, data: bytes) -> None:
         """Queue a message with a given payload protocol identifier."""
         if self.association is not None:
-            self.association.queue.put(Message(stream, protocol, data))
+            self.association.send(Message(stream, protocol, data))
             self._wake()
 
     def close(self, channel: Channel) -> None:

@@ -144,7 +144,7 @@ class World:
             max_retransmits=max_retransmits,
             expires=self.now + lifetime if lifetime is not None else None,
         )
-        side.association.queue.put(message)
+        side.association.send(message)
         self._stale.add(side.name)
         return message
 

@@ -121,10 +121,10 @@ def _step(association: Association, part: bytes, now: float) -> float:
         association.handle_timeout(now)
     if how & SENDS:
         for stream, size in ((0, 40), (1, 3000)):
-            association.queue.put(Message(stream, 53, bytes(size)))
+            association.send(Message(stream, 53, bytes(size)))
     if how & SENDS_LOSSY:
-        association.queue.put(Message(2, 53, bytes(900), ordered=False, max_retransmits=0))
-        association.queue.put(Message(3, 53, bytes(3000), expires=now + 0.02))
+        association.send(Message(2, 53, bytes(900), ordered=False, max_retransmits=0))
+        association.send(Message(3, 53, bytes(3000), expires=now + 0.02))
     if how & RESETS:
         association.reset(len(body) % 4)
     if how & PATH_CHANGES:

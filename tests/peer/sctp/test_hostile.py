@@ -122,7 +122,7 @@ class Victim:
         before = association.sender.last_tsn
         self.pour([[encode_sack(before & 0xFFFFFFFF, 1 << 26, [], [])]])
         for _ in range(count):
-            association.queue.put(Message(1, 53, b"x" * 900, max_retransmits=0))
+            association.send(Message(1, 53, b"x" * 900, max_retransmits=0))
         while association.sender.last_tsn < before + count:
             association.take_datagrams(self.now)
             self.now += 0.05

@@ -131,7 +131,7 @@ def test_a_reset_is_told_before_the_messages_that_were_sent_after_it(together: b
     world.send(a, b"in time", stream=0)
     world.run(1.0)
     a.association.reset(0)
-    a.association.queue.put(Message(2, 53, b"afterwards"))
+    a.association.send(Message(2, 53, b"afterwards"))
     packets = a.association.take_datagrams(world.now)
     kinds = [kind for packet in packets for kind, _, _ in chunks(packet)]
     assert kinds.index(Kind.RE_CONFIG) < kinds.index(Kind.I_DATA)
