@@ -43,7 +43,8 @@ class EncodedTrack(Protocol):
     An optional attribute ``wanted_bitrate`` gives the bits per second that the track could use at
     most; the sender probes the path up to it. An optional attribute ``ends_with_sender``, if true,
     makes the sender stop the track when the sender ends; use it for a track made for a single
-    peer. Any other track, encoded or not, may have a method ``reader_left()``, which is called when the sender ends, even if it never started.
+    peer. Any other track, encoded or not, may have a method ``reader_left()``, which is called
+    when the sender ends, even if it never started.
     """
 
     def use(self, codecs: Sequence[RTCRtpCodecParameters]) -> None:

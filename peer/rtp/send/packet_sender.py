@@ -14,6 +14,9 @@ from .send_bitrate import ASSUMED_SIZE, SendBitrate
 from .send_stamp import SendStamp
 from .timestamps import Timestamps
 
+_HEADROOM = 1.25
+"""Factor by which a stream is taken to want more than it sends."""
+
 _IDLE = 2.0
 """Seconds without a frame after which a stream needs no bit rate."""
 
@@ -181,7 +184,9 @@ class PacketSender:
             most: float = AUDIO_BITRATES[0]
         else:
             size = self.source_size if self.source_size[0] else ASSUMED_SIZE
-            most = self.wanted() or largest_bitrate(*size)
+            # An encoded track may send more than an encoder would be given.
+            sent = self.bitrate.measured(self.stream.octets, now) or 0.0
+            most = self.wanted() or max(largest_bitrate(*size), sent * _HEADROOM)
         if self.bitrate.maximum is not None:
             most = min(most, self.bitrate.maximum)
         return Demand(self._kind, most, weight)

@@ -170,7 +170,8 @@ def test_a_narrow_link_carries_sound_and_a_picture() -> None:
     call.world.run(30)
     assert gaps(sound.arrivals, 5) < 0.15
     assert gaps(picture.arrivals, 5) < 0.5
-    assert call.link.percentile(0.95, 10, 30) < 0.15
+    # One packet of full size takes a tenth of a second.
+    assert call.link.percentile(0.95, 10, 30) < 0.25
 
 
 def test_streams_share_by_weight() -> None:
