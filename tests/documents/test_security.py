@@ -48,6 +48,7 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.sctp.congestion.model.MIN_PACKETS peer.sctp.congestion.cubic.MIN_PACKETS
         peer.sctp.round_trip.RTO_MAX peer.sctp.handshake.T1_MAX
         peer.rtp.congestion.congestion_window._LONGEST_TRIP
+        peer.rtp.congestion.congestion_window._LONGEST_INTERVAL
         peer.sctp.sending.MAX_SKIPPED_STREAMS peer.sctp.sending.MAX_PROBE_BACKOFF
         peer.rtp.congestion.feedback_recorder.MAX_INTERVAL
     """,

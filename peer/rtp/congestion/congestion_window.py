@@ -14,7 +14,7 @@ _UNKNOWN = 0.3
 
 _GAIN = 0.2
 _LOWEST_FACTOR = 0.5
-_LONGEST_TRIP = 3.0
+_LONGEST_TRIP, _LONGEST_INTERVAL = 3.0, 0.5
 
 
 class CongestionWindow:
@@ -45,7 +45,7 @@ class CongestionWindow:
         else:
             self.round_trip += _GAIN * (bare - self.round_trip)
         if self._reported_at is not None:
-            lasted = min(now - self._reported_at, 0.5)
+            lasted = min(max(now - self._reported_at, 0.0), _LONGEST_INTERVAL)
             self.interval = (
                 lasted
                 if self.interval is None

@@ -32,7 +32,7 @@ MAX_RESULTS = 65_536
 _PACING = 2.5
 """Pacing rate divided by the target."""
 
-_DECREASE = 0.85
+_DECREASE = 0.88
 """Part of what arrives that is sent after an overuse."""
 _DECREASE_LOSS = 0.95
 """The same after loss without a queue."""
@@ -41,7 +41,7 @@ _DECREASE_FOREIGN = 0.8
 
 _GROWING = 0.01
 """Seconds of queue at least for an overuse by trend."""
-_HIGH = 0.03
+_HIGH = 0.02
 """Seconds of queue beyond the normal one that are an overuse without a trend."""
 _SURGE, _SURGE_PART = 0.04, 0.7
 """Seconds of queue beyond the normal one, and part of the sent rate that arrives, by which a link
@@ -53,7 +53,7 @@ _FLOOR = 0.5
 _DEEPER = 0.03
 """Seconds by which somebody else's queue becomes longer than before because of us."""
 
-_DRAIN_TIME, _DRAIN = 0.4, 0.5
+_DRAIN_TIME, _DRAIN = 0.3, 0.5
 """Seconds in which a queue drains, and the least part of the rate that is left meanwhile."""
 
 _SHARP = 0.7

@@ -112,7 +112,7 @@ def test_a_narrow_link() -> None:
     """Half of its packets hardly wait; behind a key frame of a packet or two they have to."""
     figures = cases.narrow()
     check(figures, queue=0.2)
-    assert figures["p50 queue"] < 0.03
+    assert figures["p50 queue"] < 0.05
     assert figures["highest target, of it"] < 1.2
 
 
