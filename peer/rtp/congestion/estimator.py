@@ -10,19 +10,15 @@ import math
 import sys
 from collections.abc import Sequence
 
-from .acknowledged import AcknowledgedBitrate
-from .arrival_groups import ArrivalGroups
+from .arrivals import Arrivals
 from .congestion_window import CongestionWindow
 from .in_flight import InFlight
-from .loss import LossControl
 from .packets import NetworkState, PacketResult, ProbeCluster, SentPacket
+from .path_control import PathControl
 from .probe_results import ProbeResult, ProbeResults
 from .probes import ProbeController
-from .queue_delay import QueueDelay
-from .rate_control import RateControl
 from .receiver_limits import ReceiverLimits
 from .sent_bitrate import SentBitrate
-from .trend import TrendDetector
 
 __all__ = ["BandwidthEstimator", "NetworkState", "PacketResult", "ProbeCluster", "SentPacket"]
 
@@ -32,47 +28,9 @@ MAX_RESULTS = 65_536
 _PACING = 2.5
 """Pacing rate divided by the target."""
 
-_DECREASE = 0.88
-"""Part of what arrives that is sent after an overuse."""
-_DECREASE_LOSS = 0.95
-"""The same after loss without a queue."""
-_DECREASE_FOREIGN = 0.8
-"""The same after loss in somebody else's queue."""
-
-_GROWING = 0.01
-"""Seconds of queue at least for an overuse by trend."""
-_HIGH = 0.02
-"""Seconds of queue beyond the normal one that are an overuse without a trend."""
-_SURGE, _SURGE_PART = 0.04, 0.7
-"""Seconds of queue beyond the normal one, and part of the sent rate that arrives, by which a link
-became much slower."""
-_SURGE_TIME = 0.5
-"""Seconds in which the rate follows such a change."""
-_FLOOR = 0.5
-"""Part of the rate that is left while a queue stands; if it stays, it belongs to another flow."""
-_DEEPER = 0.03
-"""Seconds by which somebody else's queue becomes longer than before because of us."""
-
-_DRAIN_TIME, _DRAIN = 0.3, 0.5
-"""Seconds in which a queue drains, and the least part of the rate that is left meanwhile."""
-
-_SHARP = 0.7
-"""Part of the rate that is left after a sharp decrease."""
-_CONTESTED = 8.0
-"""Seconds after an overuse for which a probe may have displaced other flows."""
-
-_SHARE = 0.5
-"""Part of what such a probe found that is taken."""
-
-_CLOCK_STEP = 10.0
-"""Seconds by which a one-way delay changes if the receiver's clock was set, or lies."""
-
 _SILENCE = 0.5
 """Seconds without feedback, beyond a round trip, after which the rate is reduced."""
 _SILENCE_FACTOR = 0.7
-
-_LOWEST_ARRIVING = 0.7
-"""Part of the rate that an application-limited flow is thought to get at least."""
 
 
 class BandwidthEstimator:
@@ -83,9 +41,6 @@ class BandwidthEstimator:
         start_bitrate: First estimate.
         min_bitrate: Lowest estimate.
         max_bitrate: Highest estimate; all in bits per second.
-
-    Attributes:
-        network_state: State of the path.
     """
 
     def __init__(
@@ -99,29 +54,21 @@ class BandwidthEstimator:
         self._min, self._max = min_bitrate, max_bitrate
         self._flight = InFlight()
         self._sent = SentBitrate(now)
-        self._groups = ArrivalGroups()
-        self._trend = TrendDetector()
-        self._queue = QueueDelay()
-        self._acknowledged = AcknowledgedBitrate()
-        self._loss = LossControl()
-        self._rates = RateControl(start_bitrate, min_bitrate, max_bitrate)
+        self._window = CongestionWindow()
+        self._arrivals = Arrivals()
+        self._path = PathControl(
+            start_bitrate, min_bitrate, max_bitrate, self._arrivals, self._window
+        )
+        self._rates = self._path.rates
+        self._queue = self._arrivals.queue
+        self._loss = self._path.loss
         self._probes = ProbeController(now, start_bitrate, max_bitrate)
         self._results = ProbeResults()
-        self._window = CongestionWindow()
         self._receiver = ReceiverLimits()
         self._now = now
         self._rtt: float | None = None
-        self._last_delay: float | None = None
         self._feedback_at: float | None = None
-        self._overused_at = float("-inf")
-        self._is_starting = True
-        self._before_queue: float | None = None  # rate when the present queue began
-        self._surge_from: float | None = None
-        self._surges = 0
-        self._deepest = 0.0  # queue of another flow, in seconds
         self._silent_from: float | None = None
-        self._bound: float | None = None  # of a REMB
-        self.network_state = NetworkState.NORMAL
 
     # What is sent.
 
@@ -160,7 +107,7 @@ class BandwidthEstimator:
             now,
             self._rates.decreased_at,
             is_clear=is_clear,
-            is_shared=now - self._overused_at < _CONTESTED,
+            is_shared=self._path.is_contested(now),
             noise=self._queue.noise,
         )
         clusters = self._probes.take()
@@ -202,7 +149,9 @@ class BandwidthEstimator:
             self._add_arrivals(arrivals, skipped, now)
         self._feedback_at = now
         excess = self._loss.add(len(arrivals), lost, late, now, has_queue=self._queue.excess > 0)
-        self._decide(excess, now)
+        before = self._path.decide(excess, self._sent.bitrate(now), now)
+        if before is not None:
+            self._probes.fell(before, now)
         for id_, found in self._results.take():
             self._finish_probe(id_, found, now)
 
@@ -219,138 +168,18 @@ class BandwidthEstimator:
         self, arrivals: list[tuple[float, SentPacket]], skipped: int, now: float
     ) -> None:
         arrivals.sort(key=_by_arrival)
-        self._acknowledged.add(arrivals[0][0], skipped)
-        lowest, last = float("inf"), 0.0
+        self._arrivals.add(arrivals, skipped, now)
         for received_at, packet in arrivals:
-            delay = received_at - packet.sent_at
-            if self._last_delay is not None and abs(delay - self._last_delay) > _CLOCK_STEP:
-                self._reset_clock()
-                lowest = float("inf")
-            self._last_delay = last = delay
-            lowest = min(lowest, delay)
-            self._acknowledged.add(received_at, packet.size)
             if packet.probe is not None:
                 self._results.add(packet, received_at)
-            delta = self._groups.add(packet, received_at)
-            if delta is not None:
-                self._trend.add(delta)
-        self._queue.add(lowest, last, now)
         trip = now - max(packet.sent_at for _, packet in arrivals)
         if trip >= 0:
             self._window.add(trip, max(self._queue.latest, 0.0), now)
 
-    def _reset_clock(self) -> None:
-        self._groups.reset()
-        self._trend.reset()
-        self._queue.reset()
-        self._acknowledged.reset()
-
-    def _decide(self, excess_loss: float, now: float) -> None:
-        """Change the rate by what the feedback showed."""
-        queue, rates = self._queue, self._rates
-        arriving = self._acknowledged.bitrate
-        trend = self._trend.state
-        self._follow_queue(now)
-        is_over = self._is_over()
-        if is_over:
-            self._overused_at = now
-            self.network_state = NetworkState.OVERUSING
-        elif queue.is_foreign:
-            self.network_state = NetworkState.COMPETING
-        else:
-            self.network_state = trend
-        settled = now - rates.decreased_at >= self._settle_time()
-        if self._is_surge(now):
-            self._decrease(self._acknowledged.recent, _DECREASE, now)
-            self._before_queue = rates.rate
-        elif is_over and settled:
-            self._decrease(arriving, _DECREASE, now, _FLOOR * (self._before_queue or 0.0))
-            self._deepest = max(self._deepest, queue.queue)
-        elif excess_loss > 0 and settled and (queue.is_foreign or queue.excess == 0):
-            factor = _DECREASE_FOREIGN if queue.is_foreign else _DECREASE_LOSS
-            self._decrease(arriving, factor, now)
-        elif queue.is_foreign:
-            rates.increase(arriving, now, is_competing=True)
-        elif trend is NetworkState.NORMAL and queue.excess == 0:
-            rates.increase(arriving, now)
-        else:
-            rates.hold(now)
-
-    def _follow_queue(self, now: float) -> None:
-        """Remember the rate from before a queue, and the length of one that belongs to others."""
-        if self._queue.excess == 0:
-            if self._before_queue is not None and self._rates.rate < _SHARP * self._before_queue:
-                self._probes.fell(self._before_queue, now)
-            self._before_queue = self._surge_from = None
-        elif self._before_queue is None:
-            self._before_queue = self._rates.rate
-        if not self._queue.is_foreign:
-            self._deepest = self._queue.queue
-
-    def _is_over(self) -> bool:
-        """Return whether more is sent than the path carries."""
-        queue = self._queue
-        is_growing = self._trend.state is NetworkState.OVERUSING
-        if queue.is_foreign:
-            return is_growing and queue.queue > self._deepest + _DEEPER
-        return (is_growing and queue.queue > _GROWING) or queue.excess > _HIGH
-
-    def _settle_time(self) -> float:
-        """Return the seconds until a decrease shows in the feedback."""
-        trip = self._window.round_trip or 0.2
-        return trip + (self._window.interval or 0.1) + min(self._queue.latest, 0.3) + 0.1
-
-    def _is_surge(self, now: float) -> bool:
-        """Return whether the link just became much slower: two feedbacks in turn have to show it.
-
-        A longer route makes one gap in what arrives.
-        """
-        recent, queue = self._acknowledged.recent, self._queue
-        shows = (
-            recent is not None
-            and not queue.is_foreign
-            and min(queue.queue, queue.latest) >= queue.reference + _SURGE
-            and recent < _SURGE_PART * min(self._rates.rate, self._sent.bitrate(now))
-            and (self._surge_from is None or now - self._surge_from <= _SURGE_TIME)
-        )
-        self._surges = self._surges + 1 if shows else 0
-        if self._surges < 2:
-            return False
-        if self._surge_from is None:
-            self._surge_from = now
-        return True
-
-    def _decrease(
-        self, arriving: float | None, factor: float, now: float, least: float = 0.0
-    ) -> None:
-        rates = self._rates
-        before = rates.rate
-        if arriving is None:
-            arriving = before
-        if self._sent.bitrate(now) < before / 2:
-            least = max(least, factor * _LOWEST_ARRIVING * before)
-        rates.decrease(arriving, factor, now, least=least)
-        self._is_starting = False
-        self._loss.reduced(now, self._window.round_trip or 0.2)
-        if rates.rate < _SHARP * before:
-            self._probes.fell(before, now)
-
     def _finish_probe(self, id_: int, found: ProbeResult | None, now: float) -> None:
-        rates = self._rates
-        confirmed = None
-        if found is not None:
-            bitrate = found.bitrate
-            if found.is_saturated:
-                if now - self._overused_at < _CONTESTED:
-                    bitrate = rates.rate + _SHARE * (bitrate - rates.rate)
-                if bitrate > rates.rate or self._is_starting:
-                    rates.accept(bitrate, now)
-                self._is_starting = False
-            else:
-                confirmed = bitrate
-                if bitrate > rates.rate:
-                    rates.accept(bitrate, now)
-        self._probes.finished(id_, confirmed, rates.rate, now)
+        is_confirmed = found is not None and self._path.probed(found, now)
+        confirmed = found.bitrate if found is not None and is_confirmed else None
+        self._probes.finished(id_, confirmed, self._rates.rate, now)
 
     def on_round_trip_time(self, rtt: float, now: float) -> None:
         """Note a measured round-trip time in seconds."""
@@ -394,7 +223,6 @@ class BandwidthEstimator:
             if self._silent_from is None:
                 self._silent_from = now
                 self._probes.fell(self._rates.rate, now)
-            self.network_state = NetworkState.SILENT
             self._rates.accept(self._rates.rate * _SILENCE_FACTOR, now)
             # Otherwise nothing more is sent that feedback could tell about.
             self._flight.clear()
@@ -416,9 +244,7 @@ class BandwidthEstimator:
     @property
     def target_bitrate(self) -> float:
         """Return the bits per second that may be sent, with all overhead."""
-        rate = self._rates.rate
-        if not self._queue.is_foreign and self._queue.excess > 0:
-            rate *= max(1 - self._queue.excess / _DRAIN_TIME, _DRAIN)
+        rate = self._path.drained_rate
         if self._feedback_at is not None:
             rate *= self._window.factor(self.congestion_window, self._flight.bytes)
         if (bound := self._receiver.remb(self._now)) is not None:
@@ -449,6 +275,11 @@ class BandwidthEstimator:
         return self._window.round_trip if self._rtt is None else self._rtt
 
     @property
+    def network_state(self) -> NetworkState:
+        """Return the state of the path."""
+        return NetworkState.SILENT if self._silent_from is not None else self._path.state
+
+    @property
     def loss(self) -> float:
         """Return the part of the packets that was lost lately, 0 to 1."""
         return self._loss.fraction
@@ -456,7 +287,7 @@ class BandwidthEstimator:
     @property
     def acknowledged_bitrate(self) -> float | None:
         """Return the bits per second that arrive; ``None`` if unknown."""
-        return self._acknowledged.bitrate
+        return self._arrivals.acknowledged.bitrate
 
     @property
     def queue_delay(self) -> float:
