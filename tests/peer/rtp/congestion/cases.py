@@ -101,11 +101,11 @@ def round_trips(seed: int = 1) -> Figures:
         Flow(world, link, back_link(0.005), start=10.0 * n, seed=seed + n, extra_delay=extra)
         for n, extra in enumerate((0.0, 0.02, 0.045, 0.07, 0.145))
     ]
-    world.run(120)
-    rates = [flow.rate(60, 120) for flow in flows]
+    world.run(100)
+    rates = [flow.rate(60, 100) for flow in flows]
     figures = fairness(rates)
     figures["use"] = sum(rates) / 4e6
-    figures["p95 queue"] = link.percentile(0.95, 60, 120)
+    figures["p95 queue"] = link.percentile(0.95, 60, 100)
     return figures
 
 
