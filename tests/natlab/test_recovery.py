@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import pytest
 
+from tests.helpers.at_once import at_once
 from tests.natlab.call import Call, Kind, calling
 from tests.natlab.conftest import Note
 from tests.natlab.lab_peer import Message
@@ -254,18 +255,10 @@ async def cut_path(path: Path, seconds: float, note: Note) -> None:
                 assert "failed" in peer.states()
 
 
-async def test_a_cut_of_five_seconds(note: Note) -> None:
-    async with asyncio.TaskGroup() as group:
-        for path in Path:
-            group.create_task(cut_path(path, 5, note))
-
-
 @pytest.mark.slow
-async def test_cuts_of_twenty_and_of_forty_seconds(note: Note) -> None:
-    async with asyncio.TaskGroup() as group:
-        group.create_task(cut_path(Path.DIRECT, 20, note))
-        for path in Path:
-            group.create_task(cut_path(path, 40, note))
+async def test_cuts_of_five_of_twenty_and_of_forty_seconds(note: Note) -> None:
+    cuts = [*((path, 5.0) for path in Path), (Path.DIRECT, 20.0), *((path, 40.0) for path in Path)]
+    await at_once(cut_path, *((path, seconds, note) for path, seconds in cuts))
 
 
 @pytest.mark.parametrize("kinds", WITH_CHROMIUM)
@@ -284,8 +277,11 @@ async def test_a_cut_of_five_seconds_in_a_call_with_plain_aiortc(note: Note) -> 
         await cut_for(call, lab, 5, note)
 
 
-@pytest.mark.parametrize("path", Path)
-async def test_a_cut_for_good_is_told_and_ends_nothing(path: Path, note: Note) -> None:
+async def test_a_cut_for_good_is_told_and_ends_nothing(note: Note) -> None:
+    await at_once(_cut_for_good, *((path, note) for path in Path))
+
+
+async def _cut_for_good(path: Path, note: Note) -> None:
     def impatient(turn: Turn) -> Message:
         return {**PATHS[path](turn), "failedTimeout": 3}
 
@@ -296,7 +292,7 @@ async def test_a_cut_for_good_is_told_and_ends_nothing(path: Path, note: Note) -
             lost = await peer.until("connectionState", 10, since=begun, state="disconnected")
             failed = await peer.until("connectionState", 20, since=begun, state="failed")
             note(
-                f"{peer.name}: disconnected {lost['at'] - begun:.2f} s after the cut,"
+                f"{path}: {peer.name}: disconnected {lost['at'] - begun:.2f} s after the cut,"
                 f" failed {failed['at'] - begun:.2f} s after it"
             )
 

@@ -27,6 +27,7 @@ from icefloe.media import (
     speech,
 )
 from tests.encoding.sounds import LOUD, frame_of, loudness, tone
+from tests.helpers.at_once import at_once
 from tests.helpers.sound_track import CHANGING, SoundTrack, changing, same
 from tests.media.manual_clock import ManualClock
 from tests.media.recordings import read
@@ -180,9 +181,12 @@ async def test_a_tone_is_recorded_while_its_format_changes(tmp_path: Path) -> No
     assert float(np.median(levels)) == pytest.approx(LOUD, rel=0.05)
 
 
-@pytest.mark.parametrize("seconds", [0.0025, 1.0, 2.5])
-async def test_frames_of_any_length_are_recorded(tmp_path: Path, seconds: float) -> None:
-    path = tmp_path / "call.wav"
+async def test_frames_of_any_length_are_recorded(tmp_path: Path) -> None:
+    lengths = 0.0025, 1.0, 2.5
+    await at_once(_recorded, *((tmp_path / f"{seconds}.wav", seconds) for seconds in lengths))
+
+
+async def _recorded(path: Path, seconds: float) -> None:
     async with Recorder(path) as recorder:
         recorder.add_track(SoundTrack(same("fltp", "stereo", 44100, seconds), length=4.9))
         await recorder.wait()

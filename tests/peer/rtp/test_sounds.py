@@ -18,6 +18,7 @@ from icefloe.media import AudioQueue, EncodedFanout, Fanout, NobodyListens, Tone
 from icefloe.peer import PeerConnection, TrackNotSent
 from icefloe.peer._aiortc import Sender
 from tests.encoding.sounds import LOUD, loudness
+from tests.helpers.at_once import at_once
 from tests.helpers.hops import hop, until_loud
 from tests.helpers.pairs import closing, negotiate
 from tests.helpers.sound_track import SoundTrack, changing, same
@@ -65,10 +66,11 @@ def noting(near: Any) -> "list[tuple[float, int]]":
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize(
-    ("codec", "shared"), [*((codec, False) for codec in CODECS), ("audio/opus", True)]
-)
-async def test_a_tone_is_heard_while_its_format_changes(codec: str, shared: bool) -> None:
+async def test_a_tone_is_heard_while_its_format_changes() -> None:
+    await at_once(_is_heard, *((codec, False) for codec in CODECS), ("audio/opus", True))
+
+
+async def _is_heard(codec: str, shared: bool) -> None:
     track = SoundTrack(changing)
     fanout = EncodedFanout(track)
     async with hop(fanout.subscribe() if shared else track, codec=codec) as (remote, near, far):
@@ -85,9 +87,13 @@ async def test_a_tone_is_heard_while_its_format_changes(codec: str, shared: bool
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("seconds", [0.0025, 0.03, 1.0, 3.0])
 @pytest.mark.parametrize("shared", [False, True], ids=["own", "shared"])
-async def test_packets_of_20_ms_leave_one_after_the_other(seconds: float, shared: bool) -> None:
+async def test_packets_of_20_ms_leave_one_after_the_other(shared: bool) -> None:
+    lengths = 0.0025, 0.03, 1.0, 3.0
+    await at_once(_leave_one_after_the_other, *((seconds, shared) for seconds in lengths))
+
+
+async def _leave_one_after_the_other(seconds: float, shared: bool) -> None:
     track = SoundTrack(same("s16", "mono", 48000, seconds))
     fanout = EncodedFanout(track)
     async with hop(fanout.subscribe() if shared else track) as (remote, near, far):

@@ -19,6 +19,7 @@ from icefloe.encoding import VideoEncoder
 from icefloe.media import EncodedFanout, EncodedSource
 from icefloe.peer import forward
 from icefloe.peer._aiortc import Sender
+from tests.helpers.at_once import at_once
 from tests.helpers.hops import hop, pictures, until_loud
 from tests.helpers.times import PICTURES, SOUND, Told
 from tests.media.files import make
@@ -105,8 +106,11 @@ def sender_of(pc: Any) -> Sender:
     return sender
 
 
-@pytest.mark.parametrize("codec", ["video/VP8", "video/H264"])
-async def test_pictures_go_on_whatever_one_track_after_the_other_tells(codec: str) -> None:
+async def test_pictures_go_on_whatever_one_track_after_the_other_tells() -> None:
+    await at_once(_pictures_go_on, ("video/VP8",), ("video/H264",))
+
+
+async def _pictures_go_on(codec: str) -> None:
     async with hop(TellingTrack("video", lambda n: (None, None)), codec=codec) as (remote, near, _):
         watched = Watched(remote)
         await watched.see(5)
@@ -116,8 +120,11 @@ async def test_pictures_go_on_whatever_one_track_after_the_other_tells(codec: st
         watched.check()
 
 
-@pytest.mark.parametrize("codec", ["VP8", "H264"])
-async def test_encoded_pictures_go_on_likewise(codec: str) -> None:
+async def test_encoded_pictures_go_on_likewise() -> None:
+    await at_once(_encoded_pictures_go_on, ("VP8",), ("H264",))
+
+
+async def _encoded_pictures_go_on(codec: str) -> None:
     # What goes to and fro in H.264 is taken for the order of decoding, and it is not in that.
     left_out = ("in order of decoding", "at random", "to and fro", "backwards")
     first = PacketTrack(codec, lambda n: (None, None))
@@ -131,8 +138,11 @@ async def test_encoded_pictures_go_on_likewise(codec: str) -> None:
         watched.check()
 
 
-@pytest.mark.parametrize("codec", ["VP8", "H264"])
-async def test_pictures_that_are_encoded_once_go_on_likewise(codec: str) -> None:
+async def test_pictures_that_are_encoded_once_go_on_likewise() -> None:
+    await at_once(_pictures_encoded_once_go_on, ("VP8",), ("H264",))
+
+
+async def _pictures_encoded_once_go_on(codec: str) -> None:
     told: list[Callable[[int], Told]] = list(PICTURES.values())
     source = TellingTrack("video", lambda n: told[n // 12 % len(told)](n))
     shared = EncodedFanout(source)
@@ -161,12 +171,12 @@ async def sent_times(near: Any) -> AsyncIterator[list[int]]:
     yield stamps
 
 
-@pytest.mark.parametrize(
-    ("codec", "rate"), [("audio/opus", 48000), ("audio/PCMU", 8000), ("audio/PCMA", 8000)]
-)
-async def test_sound_goes_on_whatever_one_track_after_the_other_tells(
-    codec: str, rate: int
-) -> None:
+async def test_sound_goes_on_whatever_one_track_after_the_other_tells() -> None:
+    codecs = ("audio/opus", 48000), ("audio/PCMU", 8000), ("audio/PCMA", 8000)
+    await at_once(_sound_goes_on, *codecs)
+
+
+async def _sound_goes_on(codec: str, rate: int) -> None:
     async with hop(TellingTrack("audio", lambda n: (None, None)), codec=codec) as (remote, near, _):
         await until_loud(remote)
         async with sent_times(near) as stamps:
@@ -198,8 +208,11 @@ def wild(stamps: Iterable[Callable[[int], int]], near: Any) -> None:
     stream.packetize = lying  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("codec", ["video/VP8", "video/H264"])
-async def test_what_is_forwarded_goes_on_whatever_the_remote_side_tells(codec: str) -> None:
+async def test_what_is_forwarded_goes_on_whatever_the_remote_side_tells() -> None:
+    await at_once(_what_is_forwarded_goes_on, ("video/VP8",), ("video/H264",))
+
+
+async def _what_is_forwarded_goes_on(codec: str) -> None:
     track = TellingTrack("video", lambda n: (n, Fraction(1, 30)))
     async with (
         hop(track, codec=codec) as (remote, near, _),
