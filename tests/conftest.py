@@ -34,6 +34,16 @@ def pytest_configure(config: pytest.Config) -> None:
         netns.isolate()
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Pass over files in which nothing is marked ``alone`` where nothing else is wanted.
+
+    To import all of them takes as long as some of these tests.
+    """
+    if config.option.markexpr != "alone" or collection_path.suffix != ".py":
+        return None
+    return "mark.alone" not in collection_path.read_text(encoding="utf-8") or None
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many tests run side by side with ``-n auto``.
 
