@@ -19,6 +19,7 @@ import asyncio
 import json
 import os
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from tests.bench.hostility import data, media, paths
 from tests.bench.hostility.friends import FRIENDS
 from tests.bench.hostility.hostile_peer import NAME
 from tests.bench.hostility.means import ATTACKS
+from tests.helpers import forked
 
 ROOT = Path(__file__).parent.parent.parent
 MODULES = (data, media, paths)
@@ -80,19 +82,30 @@ class Role:
 
 
 @asynccontextmanager
-async def running(program: str, *arguments: str) -> AsyncIterator[Role]:
-    """Run one of the processes until the end of the block."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        f"tests.bench.hostility.{program}",
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-        env={"ICEFLOE_LAB_LOG": "ERROR", **os.environ},
-        limit=_LINE,
-    )
+async def running(program: str, *arguments: str, anew: bool = False) -> AsyncIterator[Role]:
+    """Run one of the processes until the end of the block.
+
+    Args:
+        program: Which.
+        arguments: Its own.
+        anew: Whether it is an interpreter of its own and no fork, for its memory to be measured.
+    """
+    command = ("-m", f"tests.bench.hostility.{program}", *arguments)
+    environment = {"ICEFLOE_LAB_LOG": "ERROR", **os.environ}
+    if anew:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *command,
+            stdin=PIPE,
+            stdout=PIPE,
+            cwd=ROOT,
+            env=environment,
+            limit=_LINE,
+        )
+    else:
+        process = await forked.start(
+            *command, stderr=None, cwd=ROOT, environment=environment, limit=_LINE
+        )
     assert process.stdin is not None
     try:
         yield Role(process)
@@ -243,7 +256,7 @@ class Stage:
 @asynccontextmanager
 async def staged() -> AsyncIterator[Stage]:
     """Have the call stand, with a fifth peer that has come and gone, until the end of the block."""
-    async with running("victim") as victim:
+    async with running("victim", anew=True) as victim:
         port = (await victim.until("ready"))["port"]
         async with running("friends", str(port)) as friends:
             await friends.until("ready")

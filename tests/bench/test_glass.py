@@ -75,7 +75,7 @@ async def test_pictures_from_a_canvas_to_a_video_element_are_measured() -> None:
 
 
 async def check(name: str, codec: str) -> None:
-    delays = await measure_pair(PAIRS[name], None, codec, 3.0, None, warm_up=1.0)
+    delays = await measure_pair(PAIRS[name], None, codec, 2.0, None, warm_up=0.5)
     assert 0 < len(delays.delays) <= delays.made
     # Clocks that were not matched would be apart by the age of the machine.
     assert -0.1 < delays.delays[0] < delays.delays[-1] < 10
