@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from aiortc.sdp import candidate_from_sdp
 
 from icefloe.peer import DataChannel, PeerConnection
 from tests.helpers.pairs import closing
-from tests.natlab.browser_peer import page_peer
+from tests.helpers.turn import stun_server
+from tests.interop.standing import CHROMIUM
+from tests.natlab.browser_peer import page_in
 from tests.natlab.lab_peer import LabPeer, Message, program_peer, warm_peer
 from tests.natlab.namespace import Here
 
@@ -22,20 +24,26 @@ PATIENCE = 50.0
 """Seconds that something may take to happen at the other side; the test's time limit is longer."""
 
 _FOLDER = Path(__file__).parent
+_MAPPED = ("203.0.113.9", 50000)
+"""What the STUN server says that an address is: one of documentation (RFC 5737)."""
+
 _CANDIDATE = "a=candidate:"
 
 
 @asynccontextmanager
 async def far_peer(kind: str) -> AsyncIterator[LabPeer]:
     """Run the other side, one of :data:`FARS`, until the end of the block."""
-    if kind == "chromium":
-        running = page_peer(Here(), "far", kind, [_FOLDER / "page.mjs", _FOLDER / "far.mjs"])
-    elif kind != "aiortc":
-        running = program_peer(Here(), "far", kind, "node", str(_FOLDER / "node.mjs"), kind)
-    else:
-        running = warm_peer(None, "far", kind, "tests.interop.aiortc_far")
-    async with running as far:
-        yield far
+    async with AsyncExitStack() as stack:
+        if kind == "chromium":
+            scripts = [_FOLDER / "page.mjs", _FOLDER / "far.mjs"]
+            running = page_in(CHROMIUM.browser(), "far", kind, scripts)
+        elif kind == "aiortc":
+            running = warm_peer(None, "far", kind, "tests.interop.aiortc_far")
+        else:
+            stun = await stack.enter_async_context(stun_server("127.0.0.1", _MAPPED))
+            command = ("node", str(_FOLDER / "node.mjs"), kind, stun.url)
+            running = program_peer(Here(), "far", kind, *command)
+        yield await stack.enter_async_context(running)
 
 
 class Meeting:

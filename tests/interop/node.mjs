@@ -1,5 +1,5 @@
 // The other side in Node.js, on libdatachannel or on werift: JSON lines in, JSON lines out.
-// node node.mjs node-datachannel|werift
+// node node.mjs node-datachannel|werift [STUN URL]
 
 import { webcrypto } from "node:crypto";
 import process from "node:process";

@@ -16,8 +16,8 @@ SIZES = (0, 1, 1200, 16 * KIB, 64 * KIB, 256 * KIB)
 """Bytes; the last is the largest message that any of them announces."""
 
 LABELS = ("chat", "", "Grüße", "Привет", "你好，世界", "שלום", "🐧❄️", "a" * 300)
-MANY, LARGE = 320, 64 * KIB
-"""Messages and their bytes: 20 MiB."""
+MANY, LARGE = 160, 64 * KIB
+"""Messages and their bytes: 10 MiB."""
 
 far = pytest.mark.parametrize(
     "far",

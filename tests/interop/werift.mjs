@@ -1,10 +1,13 @@
 // werift's connection, with the little that W3C's has and it lacks, for far.mjs.
 
+import process from "node:process";
 import { RTCPeerConnection as Connection } from "werift";
 
 export class RTCPeerConnection extends Connection {
   constructor(configuration) {
-    super({ ...configuration, bundlePolicy: "max-bundle" });
+    // Where it is given no server it asks one of Google's, and waits 5 s for the answer.
+    const iceServers = [{ urls: process.argv[3] }];
+    super({ ...configuration, iceServers, bundlePolicy: "max-bundle" });
   }
 
   set ondatachannel(take) {

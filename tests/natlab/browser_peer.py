@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Page, Route, async_playwright
+from playwright.async_api import Browser, Page, Route, async_playwright
 
 from tests.helpers import system
 from tests.helpers.browser import SWITCHES
@@ -78,40 +78,63 @@ async def _answer(route: Route, scripts: Sequence[Path]) -> None:
 
 
 @asynccontextmanager
-async def page_peer(
-    place: Place, name: str, kind: str, scripts: Sequence[Path], *, hiding: bool = False
-) -> AsyncIterator[LabPeer]:
-    """Run Chromium with a page that is a peer until the end of the block.
+async def chromium_at(place: Place, *, hiding: bool = False) -> AsyncIterator[Browser]:
+    """Run Chromium somewhere until the end of the block.
 
     Args:
         place: Where it runs.
-        name: The peer's name.
-        kind: What it is made of.
-        scripts: The page's script, and those that it imports if it is a module. It defines
-            ``lab.handle(message)``, and tells what happens with ``report(event)``.
         hiding: Whether it tells names in the place of local addresses, as Chromium does by default.
     """
-    peer = LabPeer(name, kind)
-    switches = [*SWITCHES, *_MORE_SWITCHES]
-    if not hiding:
-        switches.append(_SHOW_ADDRESSES)
+    switches = [*SWITCHES, *_MORE_SWITCHES, *([] if hiding else [_SHOW_ADDRESSES])]
     with tempfile.TemporaryDirectory(prefix="icefloe-chromium-") as folder:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
                 executable_path=_wrapper(place, Path(folder)), args=switches
             )
             try:
-                page = await browser.new_page()
-                transport = _PageTransport(page)
-                await page.expose_function("report", peer.receive)
-                await page.route(f"{_URL}**", lambda route: _answer(route, scripts))
-                await page.goto(_URL)
-                is_module = "module" if scripts[0].suffix == ".mjs" else ""
-                await page.add_script_tag(url=_URL + scripts[0].name, type=is_module)
-                peer.attach(transport)
-                yield peer
+                yield browser
             finally:
                 await browser.close()
+
+
+@asynccontextmanager
+async def page_in(
+    browser: Browser, name: str, kind: str, scripts: Sequence[Path]
+) -> AsyncIterator[LabPeer]:
+    """Have a page that is a peer until the end of the block.
+
+    Args:
+        browser: Where it is opened.
+        name: The peer's name.
+        kind: What it is made of.
+        scripts: The page's script, and those that it imports if it is a module. It defines
+            ``lab.handle(message)``, and tells what happens with ``report(event)``.
+    """
+    peer = LabPeer(name, kind)
+    page = await browser.new_page()
+    try:
+        transport = _PageTransport(page)
+        await page.expose_function("report", peer.receive)
+        await page.route(f"{_URL}**", lambda route: _answer(route, scripts))
+        await page.goto(_URL)
+        is_module = "module" if scripts[0].suffix == ".mjs" else ""
+        await page.add_script_tag(url=_URL + scripts[0].name, type=is_module)
+        peer.attach(transport)
+        yield peer
+    finally:
+        await page.close()
+
+
+@asynccontextmanager
+async def page_peer(
+    place: Place, name: str, kind: str, scripts: Sequence[Path], *, hiding: bool = False
+) -> AsyncIterator[LabPeer]:
+    """Run Chromium with a page that is a peer, as :func:`page_in`, until the end of the block."""
+    async with (
+        chromium_at(place, hiding=hiding) as browser,
+        page_in(browser, name, kind, scripts) as peer,
+    ):
+        yield peer
 
 
 @asynccontextmanager
