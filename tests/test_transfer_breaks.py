@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from icefloe.peer.files.protocol import WINDOW
+from tests.helpers.at_once import at_once
 from tests.helpers.commands import event, on_the_wire, process, receive_arguments, usage
 from tests.helpers.transfers import contents, random_file
 
@@ -120,12 +121,18 @@ async def _until_it_stands_still(sender: Process) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("end", ["sender", "receiver"])
-async def test_a_stream_cannot_be_gone_on_with_and_that_is_said(tmp_path: Path, end: str) -> None:
-    async with process("send", "-", "--json", "--wait", "20", stdin=PIPE) as sender:
+async def test_a_stream_cannot_be_gone_on_with_and_that_is_said(tmp_path: Path) -> None:
+    await at_once(_a_stream_breaks, ("sender", tmp_path), ("receiver", tmp_path))
+
+
+async def _a_stream_breaks(end: str, folder: Path) -> None:
+    """Kill one end; the other waits for it, and ends."""
+    environment = {"XDG_CACHE_HOME": str(folder / end)}
+    send = ("send", "-", "--json", "--wait", "10")
+    async with process(*send, environment=environment, stdin=PIPE) as sender:
         told = await event(sender, "code")
-        arguments = receive_arguments(told, "-", "--wait", "20")
-        async with process(*arguments, stdout=PIPE) as receiver:
+        receive = receive_arguments(told, "-", "--wait", "10")
+        async with process(*receive, environment=environment, stdout=PIPE) as receiver:
             assert sender.stdin is not None
             assert receiver.stdout is not None
             sender.stdin.write(os.urandom(MB))

@@ -217,7 +217,7 @@ async def test_who_is_stopped_leaves_the_other_waiting_and_may_go_on(
 @pytest.mark.timeout(120)
 async def test_a_sender_whose_receiver_does_not_come_back_says_so(tmp_path: Path) -> None:
     file = random_file(tmp_path / "source" / "a.bin", 1000)
-    async with process("send", str(file), "--json", "--wait", "15") as sender:
+    async with process("send", str(file), "--json", "--wait", "8") as sender:
         told = await event(sender, "code")
         async with receiver_of_the_command(told) as meeting:
             await (await come(meeting)).next_files()
@@ -269,7 +269,7 @@ async def test_a_second_receiver_is_told_why_it_waits(tmp_path: Path) -> None:
         async with receiver_of_the_command(told) as meeting:
             peer = await come(meeting)
             offer = await peer.next_files()
-            second = receive_arguments(told, tmp_path / "second", "--wait", "10")
+            second = receive_arguments(told, tmp_path / "second", "--wait", "6")
             async with process(*second) as waiting:
                 assert "another receiver" in (await event(waiting, "waiting"))["message"]
                 # The first one is not disturbed, and the second gives up when its time is over.

@@ -99,7 +99,7 @@ async def test_a_page_that_sends_lets_a_second_receiver_wait(
     async with receiver_of_the_command({"code": code, "server": server.url}) as meeting:
         peer = await come(meeting)
         await peer.next_files()
-        async with command(*arguments, "--wait", "10") as second:
+        async with command(*arguments, "--wait", "6") as second:
             assert "another receiver" in (await event(second, "waiting"))["message"]
             assert (await event(second, "error"))["kind"] == "SenderBusy"
             assert await second.wait() == 11
