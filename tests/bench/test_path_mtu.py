@@ -47,13 +47,19 @@ async def counted(link: Network) -> dict[str, int]:
     return {counter["name"]: counter["packets"] for counter in counters}
 
 
-@pytest.mark.parametrize(("limit", "size"), [(1500, 1432), (1400, 1280), (1260, 1188)])
-async def test_the_largest_size_that_gets_through_is_found(limit: int, size: int) -> None:
+@pytest.mark.parametrize(
+    ("limit", "size", "seconds"),
+    # Where probes are lost it takes until the larger sizes have been tried often enough.
+    [(1500, 1432, 2.0), (1400, 1280, 6.0), (1260, 1188, 6.0)],
+)
+async def test_the_largest_size_that_gets_through_is_found(
+    limit: int, size: int, seconds: float
+) -> None:
     stack = Stack.ICEFLOE
     async with network(None, None) as link:
         await watch(link, limit=limit, largest=size + HEADERS)
         async with calling(link, stack, stack) as ends:
-            first = await transfer(ends, size=16384, seconds=6.0)
+            first = await transfer(ends, size=16384, seconds=seconds)
             assert first.size > 100_000
         seen = await counted(link)
     assert seen["largest"] > seen["whole"] / 4
