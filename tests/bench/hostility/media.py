@@ -152,7 +152,8 @@ async def requests_for_everything(means: Means) -> None:
     receiver = next(r for r in means.connection.getReceivers() if r.track.kind == "video")
     while await means.goes_on():
         source = receiver.source  # type: ignore[attr-defined]
-        lost = [number & 0xFFFF for number in range(random.getrandbits(16), 1 << 20)][:1000]
+        first = random.randrange((1 << 16) - 1000)  # aiortc writes none that begin anew
+        lost = [number & 0xFFFF for number in range(first, 1 << 20)][:1000]
         for packet in (
             RtcpRtpfbPacket(fmt=1, ssrc=9, media_ssrc=source or 0, lost=lost),
             RtcpPsfbPacket(fmt=1, ssrc=9, media_ssrc=source or 0),
