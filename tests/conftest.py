@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.helpers import complaints, netns, signals, system
+from tests.helpers import complaints, netns, room, signals, system
 from tests.helpers.leaks import nothing_left
 
 _LACKING = "lacking"
@@ -47,10 +47,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many tests run side by side with ``-n auto``.
 
-    Three for two processors, since much of their time they wait; fewer where this process gets but
-    a part of one, since what talks in real time needs some of it.
+    Two for each processor, since much of their time they wait; fewer where this process gets but a
+    part of one, since what talks in real time needs some of it.
     """
-    return max(1, min(round(1.5 * (os.cpu_count() or 1) * _share_of_a_processor()), 8))
+    return max(1, min(round(2 * (os.cpu_count() or 1) * _share_of_a_processor()), 8))
 
 
 def _share_of_a_processor() -> float:
@@ -68,6 +68,20 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     return re.sub(r" at 0x[0-9a-f]+", "", repr(val))
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let as many as there are processors run at a time of those that start browsers and servers.
+
+    With more, other stacks have too little time now and then. What goes by the clock, or computes
+    in this process, may be beside them.
+    """
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    if not is_worker or not any(item.iter_markers("system")):
+        return (yield)
+    with room.room(os.getppid(), os.cpu_count() or 1):
+        return (yield)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("system"):
         lacking = system.missing(*mark.args)
@@ -77,6 +91,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    room.clear(os.getpid())  # a worker's number is that of no run
     if system.REQUIRED and session.exitstatus == pytest.ExitCode.OK:
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and reporter.stats.get("skipped"):
