@@ -29,11 +29,11 @@ class PeerConfiguration(RTCConfiguration):
     bundlePolicy: RTCBundlePolicy = RTCBundlePolicy.MAX_BUNDLE
     """Everything on one transport, as every browser does it (RFC 8843)."""
 
-    gatheringTimeout: float = 1.0
+    gathering_timeout: float = 1.0
     """Seconds that ``setLocalDescription()`` waits at most for servers that do not answer, while
     nobody listens to ``icecandidate``. With a listener it never waits."""
 
-    serverTimeout: float = 5.0
+    server_timeout: float = 5.0
     """Seconds that a STUN or TURN server has to answer before it is given up."""
 
     patience: float = 39.5
@@ -41,32 +41,32 @@ class PeerConfiguration(RTCConfiguration):
     and after which no further remote candidates are waited for. RFC 8863 section 4 asks for at
     least the length of a STUN transaction, which is 39.5 s."""
 
-    checkingTimeout: float = 60.0
+    checking_timeout: float = 60.0
     """Seconds after the start of connectivity checks after which they fail, whatever is still
     pending; at least :attr:`patience`."""
 
-    disconnectedTimeout: float = 1.5
+    disconnected_timeout: float = 1.5
     """Seconds of silence before a path that worked is ``disconnected``. It is probed twice a second
     when nothing else is heard, so a path that is lost is noticed after as long."""
 
-    failedTimeout: float = 25.0
+    failed_timeout: float = 25.0
     """Seconds after that before the connection has ``failed``. It still comes back if the path
     does, or another one is found."""
 
-    restartAutomatically: bool = True
+    restart_automatically: bool = True
     """Restart ICE, by ``negotiationneeded``, when the path is
     ``disconnected``, the machine's addresses change or a TURN server drops the allocation."""
 
-    closeTimeout: float = 0.5
+    close_timeout: float = 0.5
     """Seconds that closing waits at most for TURN servers to free their allocations."""
 
-    tlsContext: ssl.SSLContext | None = None
+    tls_context: ssl.SSLContext | None = None
     """The TLS context that verifies ``turns:`` servers; by default with the system's
     certification authorities."""
 
-    tlsCaFile: str | Path | None = None
+    tls_ca_file: str | Path | None = None
     """For a TURN server of one's own: a PEM file of certification authorities that are trusted
-    beside the system's. Not together with ``tlsContext``."""
+    beside the system's. Not together with ``tls_context``."""
 
     interfaces: Sequence[str] | Callable[[str], bool] = ()
     """For a machine with networks that calls must not use, or only these: names of interfaces,
@@ -79,47 +79,47 @@ class PeerConfiguration(RTCConfiguration):
     """The same by address: networks such as ``("10.0.0.0/8",)``, of which alone addresses are
     offered, or ``("!fd00::/8", "!192.168.122.0/24")``, of which none are."""
 
-    includeLoopback: bool = False
+    include_loopback: bool = False
     """For two programs on one machine that has a network, too: gather on ``127.0.0.1`` and ``::1``
     as well. A machine that has nothing else gathers on them anyhow."""
 
-    portRange: tuple[int, int] | None = None
+    port_range: tuple[int, int] | None = None
     """For a firewall that lets a range of UDP ports in, or a container that publishes one: the
     first and the last port that host candidates may use. Each connection takes one on each address,
     and an ICE restart takes others beside those in use, so have twice as many. The sockets that
     speak to TURN servers are not bound by it, since nothing comes in to them unasked."""
 
-    externalAddresses: Mapping[str, str] | Sequence[str] = ()
+    external_addresses: Mapping[str, str] | Sequence[str] = ()
     """For a cloud machine behind a 1:1 NAT, or a container whose ports are published: the address
     that others see instead of the local one, as ``{"10.0.0.4": "203.0.113.4"}``; or just
     ``("203.0.113.4",)``, one for each IP version, which then stands for all local addresses of it.
     Ports must be the same on both sides."""
 
-    externalAddressType: Literal["host", "srflx"] = "host"
+    external_address_type: Literal["host", "srflx"] = "host"
     """The type of candidates with an external address: ``host`` announces it in the place of the
     local one, so that nobody tries to reach that; ``srflx`` announces both, for a machine that has
     peers on its own network, too."""
 
-    hideHostAddresses: bool = False
+    hide_host_addresses: bool = False
     """For who should not learn the local addresses: announce names in their place that only the
     local network can resolve, by multicast DNS (draft-ietf-mmusic-mdns-ice-candidates), as browsers
     do it. What cannot be published is not announced; the address that a STUN server sees is."""
 
-    maxRemoteCandidates: int = MAX_REMOTES
+    max_remote_candidates: int = MAX_REMOTES
     """Candidates of the remote peer that are taken between two ICE restarts; more are ignored.
     Browsers send a few dozen. Loopback and link-local ones are checked only from a local candidate
     that is such too, and those of no single host (multicast, broadcast) not at all."""
 
-    maxDataChannels: int = MOST_CHANNELS
+    max_data_channels: int = MOST_CHANNELS
     """Data channels that the remote peer may have open at a time; further ones are closed at once
     and counted in the statistics. Their labels and protocols may have 1 MiB together."""
 
-    maxVideoPixels: int = MOST_PIXELS
+    max_video_pixels: int = MOST_PIXELS
     """Pixels of a picture that is decoded: 4096 x 2304, either way up. Larger ones are refused by
     what their headers say, before a decoder sees them, and counted as dropped. All tracks of a
     connection together may have four times as many."""
 
-    maxDecoders: int = MOST_DECODERS
+    max_decoders: int = MOST_DECODERS
     """Tracks that are decoded at a time, each in a thread of its own. One of which nothing comes,
     or that nobody reads, needs none; what comes of further ones is dropped and counted."""
 
@@ -131,12 +131,12 @@ class PeerConfiguration(RTCConfiguration):
         for name in _TIMES:
             if getattr(self, name) < 0:
                 raise InvalidConfiguration(name, getattr(self, name), "it must not be negative")
-        if self.tlsCaFile is not None:
-            if self.tlsContext is not None:
-                problem = "give tlsContext or tlsCaFile, not both"
-                raise InvalidConfiguration("tlsCaFile", self.tlsCaFile, problem)
-            if not Path(self.tlsCaFile).is_file():
-                raise InvalidConfiguration("tlsCaFile", self.tlsCaFile, "there is no such file")
+        if self.tls_ca_file is not None:
+            if self.tls_context is not None:
+                problem = "give tls_context or tls_ca_file, not both"
+                raise InvalidConfiguration("tls_ca_file", self.tls_ca_file, problem)
+            if not Path(self.tls_ca_file).is_file():
+                raise InvalidConfiguration("tls_ca_file", self.tls_ca_file, "there is no such file")
         self._check_patterns()
         self._check_ports()
         self._check_external()
@@ -153,32 +153,32 @@ class PeerConfiguration(RTCConfiguration):
                 raise InvalidConfiguration(name, value, str(error)) from error
 
     def _check_ports(self) -> None:
-        if self.portRange is None:
+        if self.port_range is None:
             return
         try:
-            first, last = self.portRange
+            first, last = self.port_range
             valid = 1 <= first <= last <= 65535
         except (TypeError, ValueError):
             valid = False
         if not valid:
             problem = "give the first and the last port, as (50000, 50100)"
-            raise InvalidConfiguration("portRange", self.portRange, problem)
+            raise InvalidConfiguration("port_range", self.port_range, problem)
 
     def _check_external(self) -> None:
-        given = self.externalAddresses
+        given = self.external_addresses
         try:
             pairs = external_pairs(given)
         except (TypeError, ValueError) as error:
-            raise InvalidConfiguration("externalAddresses", given, str(error)) from error
-        if self.externalAddressType not in ("host", "srflx"):
+            raise InvalidConfiguration("external_addresses", given, str(error)) from error
+        if self.external_address_type not in ("host", "srflx"):
             problem = "it is either 'host' or 'srflx'"
-            raise InvalidConfiguration("externalAddressType", self.externalAddressType, problem)
-        if pairs and self.hideHostAddresses and self.externalAddressType == "host":
+            raise InvalidConfiguration("external_address_type", self.external_address_type, problem)
+        if pairs and self.hide_host_addresses and self.external_address_type == "host":
             problem = (
-                "hideHostAddresses puts a name where the external address would go; "
-                "set externalAddressType='srflx' to announce both"
+                "hide_host_addresses puts a name where the external address would go; "
+                "set external_address_type='srflx' to announce both"
             )
-            raise InvalidConfiguration("externalAddresses", given, problem)
+            raise InvalidConfiguration("external_addresses", given, problem)
 
     def __repr__(self) -> str:
         # aiortc's RTCIceServer shows its credential.
@@ -191,27 +191,27 @@ class PeerConfiguration(RTCConfiguration):
     @property
     def selection(self) -> Selection:
         """The interfaces and addresses that ``interfaces`` and so on leave."""
-        return Selection(self.interfaces, self.addresses, self.includeLoopback)
+        return Selection(self.interfaces, self.addresses, self.include_loopback)
 
     @property
     def ice(self) -> IceConfiguration:
         """The part that an ICE agent goes by."""
         return IceConfiguration(
             relay_only=self.iceTransportPolicy is RTCIceTransportPolicy.RELAY,
-            server_timeout=self.serverTimeout,
+            server_timeout=self.server_timeout,
             patience=self.patience,
-            checking_timeout=self.checkingTimeout,
-            disconnected_timeout=self.disconnectedTimeout,
-            failed_timeout=self.failedTimeout,
-            close_timeout=self.closeTimeout,
-            tls_context=self.tlsContext,
-            tls_ca_file=self.tlsCaFile,
+            checking_timeout=self.checking_timeout,
+            disconnected_timeout=self.disconnected_timeout,
+            failed_timeout=self.failed_timeout,
+            close_timeout=self.close_timeout,
+            tls_context=self.tls_context,
+            tls_ca_file=self.tls_ca_file,
             selection=self.selection,
-            port_range=self.portRange,
-            external_addresses=external_pairs(self.externalAddresses),
-            external_as_host=self.externalAddressType == "host",
-            hide_host_addresses=self.hideHostAddresses,
-            max_remote_candidates=self.maxRemoteCandidates,
+            port_range=self.port_range,
+            external_addresses=external_pairs(self.external_addresses),
+            external_as_host=self.external_address_type == "host",
+            hide_host_addresses=self.hide_host_addresses,
+            max_remote_candidates=self.max_remote_candidates,
         )
 
 
@@ -221,17 +221,22 @@ def server_in_short(server: RTCIceServer) -> str:
     return " ".join(public_url(str(url)) for url in urls)
 
 
-_COUNTS = {"maxRemoteCandidates": 1, "maxDataChannels": 0, "maxVideoPixels": 1, "maxDecoders": 0}
+_COUNTS = {
+    "max_remote_candidates": 1,
+    "max_data_channels": 0,
+    "max_video_pixels": 1,
+    "max_decoders": 0,
+}
 """Fields that are numbers of something, and the least that makes sense."""
 
 _TIMES = (
-    "gatheringTimeout",
-    "serverTimeout",
+    "gathering_timeout",
+    "server_timeout",
     "patience",
-    "checkingTimeout",
-    "disconnectedTimeout",
-    "failedTimeout",
-    "closeTimeout",
+    "checking_timeout",
+    "disconnected_timeout",
+    "failed_timeout",
+    "close_timeout",
 )
 
 

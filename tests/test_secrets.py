@@ -125,7 +125,7 @@ async def test_a_call_logs_no_secret_at_any_level(caplog: pytest.LogCaptureFixtu
 
     options: dict[str, Any] = {
         "token": SECRET,
-        "configuration": PeerConfiguration(includeLoopback=True),
+        "configuration": PeerConfiguration(include_loopback=True),
     }
     async with (
         serve(port=0, configuration=ServerConfiguration(admit=admit)) as server,

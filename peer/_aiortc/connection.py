@@ -96,8 +96,8 @@ class ConnectionAdapter:
     ) -> None:
         self._connection = connection
         self._hooks = hooks
-        self._decoders = DecoderPool(configuration.maxDecoders, configuration.maxVideoPixels)
-        self._max_data_channels = configuration.maxDataChannels
+        self._decoders = DecoderPool(configuration.max_decoders, configuration.max_video_pixels)
+        self._max_data_channels = configuration.max_data_channels
         self._connecting: set[asyncio.Task[None]] = set()
         self.private = private = Private(connection, RTCPeerConnection)
         self.sections = MediaSections(connection, private, self.resume_connecting)

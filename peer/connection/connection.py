@@ -74,7 +74,7 @@ class PeerConnection(RTCPeerConnection):
     * ``senderror`` with a :class:`TrackNotSent` for each reason why something of a track that is
       sent could not be sent,
     * ``negotiationneeded``, without an argument,
-    * ``selectedcandidatepairchange``, without an argument, when :attr:`selectedCandidatePair` is
+    * ``selectedcandidatepairchange``, without an argument, when :attr:`selected_candidate_pair` is
       another one.
 
     A handler that raises is logged and does no harm to the connection. Operations that are called
@@ -246,7 +246,7 @@ class PeerConnection(RTCPeerConnection):
         """Apply a local description, or one made to fit the state if none is given.
 
         With a listener to ``icecandidate`` it waits for no server. Without one it waits for their
-        candidates, as aiortc does, for at most the configuration's ``gatheringTimeout``.
+        candidates, as aiortc does, for at most the configuration's ``gathering_timeout``.
 
         Args:
             sessionDescription: An offer or answer made here; of type ``rollback`` to take back the
@@ -347,12 +347,12 @@ class PeerConnection(RTCPeerConnection):
         self._ice_restart.limit(budget)
 
     @property
-    def iceTransport(self) -> RTCIceTransport | None:
+    def ice_transport(self) -> RTCIceTransport | None:
         """The ICE transport; of several, where media is not bundled, the first."""
         return self._descriptions.ice_transport()
 
     @property
-    def selectedCandidatePair(self) -> RTCIceCandidatePair | None:
+    def selected_candidate_pair(self) -> RTCIceCandidatePair | None:
         """The pair of candidates that carries the data, once there is one."""
         return self._trickle.selected_pair()
 
@@ -443,13 +443,13 @@ class PeerConnection(RTCPeerConnection):
         guard(channel)
         return channel
 
-    def negotiateDataChannels(self) -> None:
+    def negotiate_data_channels(self) -> None:
         """Have a section for data channels in the next offer, although there is no channel yet."""
         self._descriptions.channels_created = True
         self._adapter.ensure_sctp()
 
     @property
-    def maxMessageSize(self) -> int:
+    def max_message_size(self) -> int:
         """The largest data channel message that the remote peer takes, in bytes; 0 is no limit."""
         return self._adapter.remote_max_message_size()
 
@@ -516,7 +516,7 @@ class PeerConnection(RTCPeerConnection):
     async def close(self) -> None:
         """Close the connection and free everything it holds; a second call waits for the first.
 
-        Takes at most the configuration's ``closeTimeout`` for TURN servers that do not answer.
+        Takes at most the configuration's ``close_timeout`` for TURN servers that do not answer.
 
         Cancellation: safe; the closing goes on.
         """

@@ -190,7 +190,7 @@ class IceRestart:
 
     def on_trouble(self, reason: str, *, silent: bool) -> None:
         """Restart soon, unless the configuration forbids it."""
-        if self._context.is_closing or not self._context.configuration.restartAutomatically:
+        if self._context.is_closing or not self._context.configuration.restart_automatically:
             return
         logger.info("ICE is to be restarted: %s", reason)
         courteous = silent and not any(agent.ice_controlling for agent in self.agents())
@@ -204,7 +204,7 @@ class IceRestart:
     def _arm(self) -> None:
         self._disarm()
         due = self._schedule.due if not self._context.is_closing else float("inf")
-        if due < float("inf") and self._context.configuration.restartAutomatically:
+        if due < float("inf") and self._context.configuration.restart_automatically:
             self._timer = asyncio.get_running_loop().call_at(due, self._on_due)
 
     def _disarm(self) -> None:

@@ -1,8 +1,8 @@
 """Statistics beyond aiortc's: the path, its candidates, transports and data channels.
 
-Names and meanings are those of W3C webrtc-stats (https://www.w3.org/TR/webrtc-stats/), durations
-are seconds, sizes bytes. Points in time are ``datetime`` objects, as in aiortc. A field that is
-``None`` is one that W3C would leave out.
+Names and meanings are those of W3C webrtc-stats (https://www.w3.org/TR/webrtc-stats/), except for
+names with underscores, which are icefloe's own. Durations are seconds, sizes bytes. Points in time
+are ``datetime`` objects, as in aiortc. A field that is ``None`` is one that W3C would leave out.
 """
 
 import itertools
@@ -95,14 +95,14 @@ class RTCTransportStats(aiortc.RTCTransportStats):
     """As ``iceConnectionState``; ``completed`` stands for ``connected`` as well."""
     selectedCandidatePairId: str | None
     selectedCandidatePairChanges: int
-    datagramsDiscarded: int = 0
+    datagrams_discarded: int = 0
     """Datagrams that are empty, or of no protocol that is spoken here; this field and those after
     it are not in W3C's."""
-    rtpPacketsDiscarded: int = 0
+    rtp_packets_discarded: int = 0
     """RTP packets that are not authentic, came before, do not parse or belong to no track."""
-    rtcpPacketsDiscarded: int = 0
+    rtcp_packets_discarded: int = 0
     """RTCP packets likewise; each part of a compound packet counts by itself."""
-    headerExtensionsDiscarded: int = 0
+    header_extensions_discarded: int = 0
     """Elements of RTP header extensions that do not parse; the rest of their packet is used."""
 
 
@@ -131,8 +131,8 @@ class RTCPeerConnectionStats(RTCStats):
     """Channels that were ever open."""
     dataChannelsClosed: int
     """Those of them that no longer are."""
-    dataChannelsRefused: int = 0
-    """Channels of the remote peer that were refused, see ``maxDataChannels``; not in W3C's."""
+    data_channels_refused: int = 0
+    """Channels of the remote peer that were refused, see ``max_data_channels``; not in W3C's."""
 
 
 @dataclass
@@ -211,10 +211,10 @@ class StatsWriter:
             iceState=str(agent.state),
             selectedCandidatePairId=selected_id,
             selectedCandidatePairChanges=agent.selected_pair_changes,
-            datagramsDiscarded=discarded.datagrams,
-            rtpPacketsDiscarded=discarded.rtp,
-            rtcpPacketsDiscarded=discarded.rtcp,
-            headerExtensionsDiscarded=discarded.extensions,
+            datagrams_discarded=discarded.datagrams,
+            rtp_packets_discarded=discarded.rtp,
+            rtcp_packets_discarded=discarded.rtcp,
+            header_extensions_discarded=discarded.extensions,
         )
         if self._origin is None:
             # As a browser's: a clock that is set meanwhile does not move what has happened.

@@ -125,9 +125,9 @@ class TrickleIce:
                     self._connection.emit("icecandidate", None)
 
     async def wait_until_gathered(self) -> None:
-        """Wait for the end of gathering, at most the ``gatheringTimeout``."""
+        """Wait for the end of gathering, at most the ``gathering_timeout``."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._context.configuration.gatheringTimeout
+        deadline = loop.time() + self._context.configuration.gathering_timeout
         for ice in self._adapter.sections.ice_transports():
             await agent_of(ice).wait_until_gathered(max(deadline - loop.time(), 0))
 

@@ -41,7 +41,7 @@ class IceConfiguration:
 
 
 def external_pairs(addresses: Mapping[str, str] | Sequence[str]) -> dict[str | int, str]:
-    """Parse ``externalAddresses``.
+    """Parse ``external_addresses``.
 
     Args:
         addresses: A mapping from local to external address, or a sequence with at most one

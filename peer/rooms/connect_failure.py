@@ -18,7 +18,7 @@ def connect_failed(
         seconds: How long it had been trying.
         server_errors: What STUN and TURN servers answered, as ``url: code text``.
     """
-    ice = connection.iceTransport
+    ice = connection.ice_transport
     local = ice.iceGatherer.getLocalCandidates() if ice else []
     remote = ice.getRemoteCandidates() if ice else []
     evidence = Evidence(

@@ -358,7 +358,7 @@ class RemotePeer:
 
         For example ``host/udp -> srflx/udp, rtt 12 ms, direct``.
         """
-        pair = self.connection.selectedCandidatePair
+        pair = self.connection.selected_candidate_pair
         return str(pair) if pair is not None else None
 
     # --- what the room does
@@ -391,7 +391,7 @@ class RemotePeer:
 
     def start(self) -> None:
         """Make the first offer, as the newcomer does; there is a section for data in any case."""
-        self.connection.negotiateDataChannels()
+        self.connection.negotiate_data_channels()
 
     @property
     def negotiator(self) -> Negotiator:
@@ -463,7 +463,7 @@ class RemotePeer:
 
     def _wrap(self, channel: RTCDataChannel, **buffers: int) -> DataChannel:
         wrapped = DataChannel(
-            channel, max_message_size=lambda: self.connection.maxMessageSize, **buffers
+            channel, max_message_size=lambda: self.connection.max_message_size, **buffers
         )
         self._live.add(wrapped)
         channel.on("close", lambda: self._forget(wrapped))

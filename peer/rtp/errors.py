@@ -23,7 +23,7 @@ class TrackNotSent(PeerError):
     """A frame or packet of a local track could not be sent, or the track failed.
 
     The connection emits it with the event ``senderror``. The sender continues with the next frame
-    unless the track failed; ``framesRefused`` of ``outbound-rtp`` counts the frames. The original
+    unless the track failed; ``frames_refused`` of ``outbound-rtp`` counts the frames. The original
     exception is the ``__cause__``.
 
     Attributes:

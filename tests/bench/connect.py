@@ -108,7 +108,7 @@ async def measure(rounds: int) -> list[Section]:
         Section(
             "How long setLocalDescription() takes",
             "The longest of all rounds. Without a listener to `icecandidate` it waits for servers, "
-            "for at most `gatheringTimeout`, here 1 s.",
+            "for at most `gathering_timeout`, here 1 s.",
             ("servers", "with a listener", "without"),
             tuple(describing),
         ),

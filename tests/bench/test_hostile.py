@@ -12,7 +12,7 @@ MOST_MB = 150.0
 
 TOLD = {
     "a message that never ends": "closed",
-    "channels without end": "dataChannelsRefused",
+    "channels without end": "data_channels_refused",
     "pictures as large as can be": "framesDropped",
     "datagrams that are none": "Discarded",
     "descriptions of nonsense": "refused",

@@ -143,7 +143,7 @@ async def fragments(page: Page) -> list[str]:
 
 def own_fragment(peer: RemotePeer) -> str | None:
     """Return ours of the path that this side uses."""
-    pair = peer.connection.selectedCandidatePair
+    pair = peer.connection.selected_candidate_pair
     return pair.local.usernameFragment if pair is not None else None
 
 

@@ -82,13 +82,13 @@ async def _agree(connection: PeerConnection, page: Page) -> None:
         await until(
             connection,
             "selectedcandidatepairchange",
-            lambda: connection.selectedCandidatePair is not None,
+            lambda: connection.selected_candidate_pair is not None,
         )
         theirs = await _chromium(page)
         transport = next(s for s in theirs.values() if s["type"] == "transport")
         numbers = [s for s in theirs.values() if s.get("label") == "numbers"]
         pair = theirs.get(transport.get("selectedCandidatePairId", ""))
-        mine = connection.selectedCandidatePair
+        mine = connection.selected_candidate_pair
         if (
             pair is not None
             and mine is not None

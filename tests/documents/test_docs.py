@@ -36,7 +36,7 @@ PROGRAMS = {
 }
 """Blocks that are whole programs; ``test_readme.py`` runs them."""
 
-LOOPBACK = PeerConfiguration(includeLoopback=True)
+LOOPBACK = PeerConfiguration(include_loopback=True)
 
 
 def load(id: str) -> SimpleNamespace:
@@ -141,7 +141,7 @@ async def test_the_place_of_aiortc() -> None:
 async def test_a_configuration() -> None:
     connection = load("configuration.md/Configuration").connection
     assert isinstance(connection, PeerConnection)
-    assert connection.getConfiguration().portRange == (50000, 50200)
+    assert connection.getConfiguration().port_range == (50000, 50200)
     await connection.close()
 
 

@@ -37,7 +37,7 @@ def configuration_from(given: Message) -> PeerConfiguration:
     ca = known.pop("tlsCa", None)
     context = ssl.create_default_context(cafile=ca) if ca else None
     return PeerConfiguration(
-        iceServers=servers, iceTransportPolicy=policy, tlsContext=context, **known
+        iceServers=servers, iceTransportPolicy=policy, tls_context=context, **known
     )
 
 
@@ -101,7 +101,7 @@ class IcefloePeer:
             case "restart":
                 peer.connection.restartIce()
             case "pair":
-                emit("pair", pair=pair_json(peer.connection.selectedCandidatePair))
+                emit("pair", pair=pair_json(peer.connection.selected_candidate_pair))
             case "transfer":
                 self._jobs.start(self._transfer(peer, message["bytes"]))
             case unknown:

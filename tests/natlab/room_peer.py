@@ -95,7 +95,7 @@ class RoomPeer:
             case "restart":
                 self._peer.connection.restartIce()
             case "pair":
-                emit("pair", pair=pair_json(self._peer.connection.selectedCandidatePair))
+                emit("pair", pair=pair_json(self._peer.connection.selected_candidate_pair))
             case "servers":
                 servers = self._peer.connection.getConfiguration().iceServers or []
                 emit("servers", usernames=[s.username for s in servers if s.username])

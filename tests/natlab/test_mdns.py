@@ -12,7 +12,7 @@ from tests.natlab.topology import Lab
 
 pytestmark = pytest.mark.system("iproute2", "nftables", "netns")
 
-HIDDEN: Message = {"hideHostAddresses": True, "iceServers": []}
+HIDDEN: Message = {"hide_host_addresses": True, "iceServers": []}
 
 BOTH_WAYS = [
     pytest.param(kinds, marks=[pytest.mark.browser, pytest.mark.system("chromium")])

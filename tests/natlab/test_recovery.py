@@ -283,7 +283,7 @@ async def test_a_cut_for_good_is_told_and_ends_nothing(note: Note) -> None:
 
 async def _cut_for_good(path: Path, note: Note) -> None:
     def impatient(turn: Turn) -> Message:
-        return {**PATHS[path](turn), "failedTimeout": 3}
+        return {**PATHS[path](turn), "failed_timeout": 3}
 
     async with connected(apart(path.site, Site.PORT_RESTRICTED), impatient) as (lab, _, call):
         begun = time.monotonic()

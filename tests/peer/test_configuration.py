@@ -18,26 +18,26 @@ DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "configuration.md"
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("serverTimeout", -1, "negative"),
-        ("closeTimeout", -0.1, "negative"),
+        ("server_timeout", -1, "negative"),
+        ("close_timeout", -0.1, "negative"),
         ("interfaces", "eth0", "sequence"),
         ("interfaces", ("",), "empty"),
         ("interfaces", (1,), "interfaces=(1,)"),
         ("addresses", "10.0.0.0/8", "sequence"),
         ("addresses", ("ten",), "ten"),
         ("addresses", ("!10.0.0.0/33",), "10.0.0.0/33"),
-        ("portRange", (0, 10), "first and the last"),
-        ("portRange", (10, 9), "first and the last"),
-        ("portRange", (1, 65536), "first and the last"),
-        ("portRange", 5000, "first and the last"),
-        ("portRange", ("a", "b"), "first and the last"),
-        ("externalAddresses", "203.0.113.1", "sequence"),
-        ("externalAddresses", ("somewhere",), "somewhere"),
-        ("externalAddresses", ("203.0.113.1", "203.0.113.2"), "mapping"),
-        ("externalAddresses", {"10.0.0.1": "2001:db8::1"}, "different IP versions"),
-        ("externalAddresses", {"10.0.0.1": ""}, "externalAddresses="),
-        ("externalAddressType", "relay", "'host' or 'srflx'"),
-        ("tlsCaFile", "/nowhere/ca.pem", "no such file"),
+        ("port_range", (0, 10), "first and the last"),
+        ("port_range", (10, 9), "first and the last"),
+        ("port_range", (1, 65536), "first and the last"),
+        ("port_range", 5000, "first and the last"),
+        ("port_range", ("a", "b"), "first and the last"),
+        ("external_addresses", "203.0.113.1", "sequence"),
+        ("external_addresses", ("somewhere",), "somewhere"),
+        ("external_addresses", ("203.0.113.1", "203.0.113.2"), "mapping"),
+        ("external_addresses", {"10.0.0.1": "2001:db8::1"}, "different IP versions"),
+        ("external_addresses", {"10.0.0.1": ""}, "external_addresses="),
+        ("external_address_type", "relay", "'host' or 'srflx'"),
+        ("tls_ca_file", "/nowhere/ca.pem", "no such file"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(field: str, value: Any, said: str) -> None:
@@ -55,11 +55,11 @@ def test_a_value_that_makes_no_sense_is_refused(field: str, value: Any, said: st
         {"interfaces": ("eth*", "!eth1")},
         {"interfaces": lambda name: name == "eth0"},
         {"addresses": ["10.0.0.0/8", "!fd00::/8", "192.0.2.1"]},
-        {"portRange": (50000, 50000)},
-        {"externalAddresses": {"10.0.0.4": "203.0.113.4", "fd00::4": "2001:db8::4"}},
-        {"externalAddresses": ("203.0.113.4", "2001:db8::4"), "externalAddressType": "srflx"},
-        {"hideHostAddresses": True, "includeLoopback": True},
-        {"tlsContext": ssl.create_default_context()},
+        {"port_range": (50000, 50000)},
+        {"external_addresses": {"10.0.0.4": "203.0.113.4", "fd00::4": "2001:db8::4"}},
+        {"external_addresses": ("203.0.113.4", "2001:db8::4"), "external_address_type": "srflx"},
+        {"hide_host_addresses": True, "include_loopback": True},
+        {"tls_context": ssl.create_default_context()},
     ],
 )
 def test_what_makes_sense_is_taken_and_survives_a_copy(fits: dict[str, Any]) -> None:
@@ -70,17 +70,17 @@ def test_what_makes_sense_is_taken_and_survives_a_copy(fits: dict[str, Any]) -> 
 def test_a_name_and_an_external_address_cannot_both_stand_for_the_local_one() -> None:
     external = ("203.0.113.4",)
     with pytest.raises(InvalidConfiguration, match="srflx"):
-        PeerConfiguration(externalAddresses=external, hideHostAddresses=True)
+        PeerConfiguration(external_addresses=external, hide_host_addresses=True)
     PeerConfiguration(
-        externalAddresses=external, hideHostAddresses=True, externalAddressType="srflx"
+        external_addresses=external, hide_host_addresses=True, external_address_type="srflx"
     )
 
 
 def test_a_certificate_file_and_a_context_exclude_each_other(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").touch()
-    PeerConfiguration(tlsCaFile=tmp_path / "ca.pem")
+    PeerConfiguration(tls_ca_file=tmp_path / "ca.pem")
     with pytest.raises(InvalidConfiguration, match="not both"):
-        PeerConfiguration(tlsCaFile=tmp_path / "ca.pem", tlsContext=ssl.create_default_context())
+        PeerConfiguration(tls_ca_file=tmp_path / "ca.pem", tls_context=ssl.create_default_context())
 
 
 def test_external_addresses_are_read_in_canonical_form() -> None:
@@ -91,7 +91,7 @@ def test_external_addresses_are_read_in_canonical_form() -> None:
 
 def test_the_selection_is_made_of_the_three_fields() -> None:
     selection = PeerConfiguration(
-        interfaces=("eth*",), addresses=("10.0.0.0/8",), includeLoopback=True
+        interfaces=("eth*",), addresses=("10.0.0.0/8",), include_loopback=True
     ).selection
     assert (selection.interfaces, selection.addresses) == (("eth*",), ("10.0.0.0/8",))
     assert selection.loopback

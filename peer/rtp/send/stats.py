@@ -34,19 +34,19 @@ class RTCOutboundRtpStreamStats(aiortc.stats.RTCOutboundRtpStreamStats):
     powerEfficientEncoder: bool | None = None
     retransmittedPacketsSent: int = 0
     retransmittedBytesSent: int = 0
-    retransmissionsRefused: int = 0
+    retransmissions_refused: int = 0
     """Requested packets that were not retransmitted because the request, or all requests together,
     exceeded a limit. Not part of the W3C's statistics."""
     totalPacketSendDelay: float | None = None
     """Total seconds that packets waited in the pacer."""
-    paddingPacketsSent: int = 0
+    padding_packets_sent: int = 0
     """Packets sent once more as padding of a bandwidth probe. Not part of the W3C's statistics."""
-    paddingBytesSent: int = 0
+    padding_bytes_sent: int = 0
     """Payload bytes of these. Not part of the W3C's statistics."""
-    framesSkipped: int | None = None
+    frames_skipped: int | None = None
     """Frames that were not encoded because those before them waited in the pacer. Not part of the
     W3C's statistics."""
-    framesRefused: int = 0
+    frames_refused: int = 0
     """Frames and packets of the track that could not be sent, see the event ``senderror``. Not part
     of the W3C's statistics."""
     nackCount: int | None = None
@@ -66,9 +66,9 @@ def outbound(
     more.targetBitrate = pipeline.packets.target_bitrate()
     more.retransmittedPacketsSent = stream.retransmitted_packets
     more.retransmittedBytesSent = stream.retransmitted_octets
-    more.retransmissionsRefused = stream.refused_retransmissions
+    more.retransmissions_refused = stream.refused_retransmissions
     more.encoderImplementation = pipeline.implementation or None
-    more.framesRefused = pipeline.refused.count
+    more.frames_refused = pipeline.refused.count
     if stats.kind == "video":
         more.framesSent = pipeline.frames
         more.framesEncoded = pipeline.frames_encoded
@@ -76,10 +76,10 @@ def outbound(
         width, height = pipeline.packets.frame_size
         more.frameWidth, more.frameHeight = width or None, height or None
         more.totalPacketSendDelay = pipeline.packets.send_delay
-        more.paddingPacketsSent = stream.padding_packets
-        more.paddingBytesSent = stream.padding_octets
+        more.padding_packets_sent = stream.padding_packets
+        more.padding_bytes_sent = stream.padding_octets
         selection = pipeline.selection
-        more.framesSkipped = selection.skipped
+        more.frames_skipped = selection.skipped
         more.qualityLimitationReason = selection.limitation.reason
         more.qualityLimitationDurations = dict(selection.limitation.durations(time.monotonic()))
         more.qualityLimitationResolutionChanges = selection.limitation.resolution_changes

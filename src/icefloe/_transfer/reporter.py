@@ -149,7 +149,7 @@ def _would_block(out: TextIO) -> bool:
 
 def path_in_short(peer: RemotePeer) -> str:
     """Return a short form of the network path, as ``direct, host/udp`` or ``relay, turn/tls``."""
-    pair = peer.connection.selectedCandidatePair
+    pair = peer.connection.selected_candidate_pair
     if pair is None:
         return ""
     local = pair.local

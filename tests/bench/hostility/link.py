@@ -20,7 +20,7 @@ SIZE = (160, 120)
 
 def configuration() -> PeerConfiguration:
     """Return that of a connection over loopback alone."""
-    return PeerConfiguration(includeLoopback=True, interfaces=("lo",))
+    return PeerConfiguration(include_loopback=True, interfaces=("lo",))
 
 
 def describe(description: RTCSessionDescription) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def nowhere(_: str) -> bool:
 
 async def converse(packets: list[bytes]) -> None:
     """Have a connection take all of it; each part may be refused, and the rest still counts."""
-    connection = PeerConnection(PeerConfiguration(interfaces=nowhere, closeTimeout=0))
+    connection = PeerConnection(PeerConfiguration(interfaces=nowhere, close_timeout=0))
     connection.on("icecandidate", lambda candidate: None)
     refused: Exception | None = None
     try:

@@ -72,7 +72,7 @@ async def test_a_call_follows_each_size_and_goes_on_after_what_is_of_no_use(code
         stats = [s for s in (await sender.getStats()).values() if s.type == "outbound-rtp"]
         (outbound,) = stats
         assert isinstance(outbound, RTCOutboundRtpStreamStats)
-        assert 0 < outbound.framesRefused <= track.number / 3
+        assert 0 < outbound.frames_refused <= track.number / 3
     track.stop()
 
 

@@ -20,7 +20,7 @@ SIDES = pytest.mark.parametrize("who", [0, 1], ids=["impolite", "polite"])
 def fragment(end: RemotePeer | PeerConnection) -> str:
     """Return the username fragment of this side of the path in use."""
     pc = end.connection if isinstance(end, RemotePeer) else end
-    pair = pc.selectedCandidatePair
+    pair = pc.selected_candidate_pair
     assert pair is not None
     assert pair.local.usernameFragment is not None
     return pair.local.usernameFragment
@@ -298,7 +298,7 @@ async def test_a_candidate_of_the_generation_before_is_dropped() -> None:
         await other.setLocalDescription()
         await one.setRemoteDescription(unfinished(other.localDescription))
         await one.addIceCandidate(old)
-        ice = one.iceTransport
+        ice = one.ice_transport
         assert ice is not None
         hosts = {candidate.ip for candidate in ice.getRemoteCandidates()}
         assert "198.18.0.77" not in hosts
@@ -333,7 +333,7 @@ async def test_candidates_that_come_while_a_restart_is_offered_go_with_the_path_
         await other.setRemoteDescription(one.localDescription)
         await other.setLocalDescription()
         await one.setRemoteDescription(other.localDescription)
-        ice = one.iceTransport
+        ice = one.ice_transport
         assert ice is not None
         (candidate,) = ice.getRemoteCandidates()
         assert candidate.type == "host"

@@ -14,7 +14,7 @@ from tests.helpers.pairs import negotiate, opened, trickle
 @pytest.mark.parametrize("turns", range(14))
 async def test_a_connection_that_is_closed_while_it_gathers(turns: int, hides: bool) -> None:
     servers = [RTCIceServer("stun:198.18.0.99")]
-    connection = PeerConnection(PeerConfiguration(iceServers=servers, hideHostAddresses=hides))
+    connection = PeerConnection(PeerConfiguration(iceServers=servers, hide_host_addresses=hides))
     connection.createDataChannel("chat")
     gathering = asyncio.create_task(connection.setLocalDescription())
     for _ in range(turns):

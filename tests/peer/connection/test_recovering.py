@@ -13,7 +13,7 @@ from tests.helpers.calls import Call, calling, eventually
 def impatient(*, restarts: bool = True) -> PeerConfiguration:
     """Return a configuration with which a test need not wait for long."""
     return PeerConfiguration(
-        disconnectedTimeout=0.6, failedTimeout=2.0, restartAutomatically=restarts
+        disconnected_timeout=0.6, failed_timeout=2.0, restart_automatically=restarts
     )
 
 
@@ -22,7 +22,7 @@ def offers(call: Call) -> int:
 
 
 def fragments(call: Call) -> list[str | None]:
-    pairs = [end.connection.selectedCandidatePair for end in call.ends]
+    pairs = [end.connection.selected_candidate_pair for end in call.ends]
     return [pair.local.usernameFragment if pair is not None else None for pair in pairs]
 
 

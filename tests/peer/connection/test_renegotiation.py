@@ -178,7 +178,7 @@ async def test_two_hundred_collisions_all_end_connected() -> None:
 
     async with closing(a, b), asyncio.TaskGroup() as group:
         tasks = [group.create_task(side.run()) for side in sides]
-        a.negotiateDataChannels()
+        a.negotiate_data_channels()
         await connected(a, b)
         for number in range(200):
             add(a, number)

@@ -77,12 +77,12 @@ W3C: dict[type, str] = {
 
 BEYOND: dict[type, str] = {
     RTCTransportStats: """
-        datagramsDiscarded rtpPacketsDiscarded rtcpPacketsDiscarded headerExtensionsDiscarded
+        datagrams_discarded rtp_packets_discarded rtcp_packets_discarded header_extensions_discarded
     """,
     RTCOutboundRtpStreamStats: """
-        framesRefused framesSkipped retransmissionsRefused paddingPacketsSent paddingBytesSent
+        frames_refused frames_skipped retransmissions_refused padding_packets_sent padding_bytes_sent
     """,
-    RTCPeerConnectionStats: "dataChannelsRefused",
+    RTCPeerConnectionStats: "data_channels_refused",
 }
 """Those for which W3C has no name; the document says so."""
 
@@ -203,7 +203,7 @@ async def test_there_is_a_report_in_every_state() -> None:
 
 
 async def test_a_connection_that_failed_shows_what_was_tried() -> None:
-    impatient = PeerConfiguration(patience=0.2, checkingTimeout=0.3)
+    impatient = PeerConfiguration(patience=0.2, checking_timeout=0.3)
     a, b = PeerConnection(impatient), PeerConnection()
     a.createDataChannel("x")
     async with closing(a, b):
@@ -280,8 +280,8 @@ async def test_media_without_a_bundle_has_several_transports() -> None:
 async def test_a_restart_has_ids_of_its_own() -> None:
     async with call() as pair:
         told: list[str] = []
-        assert pair.a.iceTransport is not None
-        pair.a.iceTransport.on("selectedcandidatepairchange", lambda: told.append("transport"))
+        assert pair.a.ice_transport is not None
+        pair.a.ice_transport.on("selectedcandidatepairchange", lambda: told.append("transport"))
         pair.a.on("selectedcandidatepairchange", lambda: told.append("connection"))
         before = await pair.a.getStats()
         pair.a.restartIce()
@@ -340,7 +340,7 @@ async def test_the_selected_pair_has_a_round_trip_and_times() -> None:
 async def test_both_ends_describe_the_same_path() -> None:
     async with call() as pair:
         one, other = await pair.at_rest()
-        path = pair.a.selectedCandidatePair
+        path = pair.a.selected_candidate_pair
     x, y = selected(one), selected(other)
     for mine, theirs in (
         (one[x.localCandidateId], other[y.remoteCandidateId]),
@@ -361,9 +361,9 @@ async def test_a_path_through_a_nat_is_that_which_the_other_side_sees() -> None:
     a.createDataChannel("x")
     async with closing(a, b), proxy() as between:
         await negotiate_through(between, a, b)
-        await until(b, "selectedcandidatepairchange", lambda: b.selectedCandidatePair is not None)
+        await until(b, "selectedcandidatepairchange", lambda: b.selected_candidate_pair is not None)
         report_a, report_b = await a.getStats(), await b.getStats()
-        paths = a.selectedCandidatePair, b.selectedCandidatePair
+        paths = a.selected_candidate_pair, b.selected_candidate_pair
     local = report_b[selected(report_b).localCandidateId]
     remote = report_a[selected(report_a).remoteCandidateId]
     assert isinstance(local, RTCIceCandidateStats)
@@ -384,8 +384,8 @@ async def test_an_address_that_hides_behind_a_name_stays_hidden() -> None:
     a.createDataChannel("x")
     async with closing(a):
         await a.setLocalDescription()
-        assert a.iceTransport is not None
-        checks = agent_of(a.iceTransport).generation.checks
+        assert a.ice_transport is not None
+        checks = agent_of(a.ice_transport).generation.checks
         name = "1f4712db-ea17-4bcf-a596-105139dfd8bf.local"
         hidden = RTCIceCandidate(1, "1", name, 5000, 2113937151, "udp", "host")
         now = asyncio.get_running_loop().time()
@@ -409,7 +409,7 @@ async def test_a_relay_is_named_with_its_server(tmp_path: Path) -> None:
         async with closing(a, b):
             await negotiate(a, b)
             await opened(channel)
-            report, path = await a.getStats(), a.selectedCandidatePair
+            report, path = await a.getStats(), a.selected_candidate_pair
     local = report[selected(report).localCandidateId]
     assert isinstance(local, RTCIceCandidateStats)
     assert (local.candidateType, local.relayProtocol, local.url) == ("relay", "tcp", url)

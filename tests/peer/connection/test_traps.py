@@ -309,7 +309,7 @@ async def test_an_empty_datagram_from_anywhere_is_ignored() -> None:
     async with closing(a, b):
         await negotiate(a, b)
         await opened(channel)
-        pair = a.selectedCandidatePair
+        pair = a.selected_candidate_pair
         assert pair is not None
         loop = asyncio.get_running_loop()
         stranger, _ = await loop.create_datagram_endpoint(

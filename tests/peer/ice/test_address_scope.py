@@ -125,7 +125,7 @@ async def test_candidates_beyond_the_limit_are_ignored_and_one_line_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def configuration() -> PeerConfiguration:
-        return PeerConfiguration(includeLoopback=True, maxRemoteCandidates=5)
+        return PeerConfiguration(include_loopback=True, max_remote_candidates=5)
 
     a, b = PeerConnection(configuration()), PeerConnection(configuration())
     try:
@@ -166,5 +166,5 @@ async def test_generations_that_were_replaced_do_not_pile_up() -> None:
 
 @pytest.mark.parametrize("value", [0, -1])
 def test_at_least_one_candidate_is_to_be_taken(value: int) -> None:
-    with pytest.raises(InvalidConfiguration, match="maxRemoteCandidates"):
-        PeerConfiguration(maxRemoteCandidates=value)
+    with pytest.raises(InvalidConfiguration, match="max_remote_candidates"):
+        PeerConfiguration(max_remote_candidates=value)

@@ -82,9 +82,9 @@ async def test_every_server_and_transport_is_used(server: Coturn, dead: Silent) 
     context = ssl.create_default_context()
     server.ca.configure_trust(context)
     relays = [turn(server.turn(transport)) for transport in ("udp", "tcp", "tls")]
-    a = Gathering(RTCIceServer([dead.stun, server.stun]), *relays, tlsContext=context)
+    a = Gathering(RTCIceServer([dead.stun, server.stun]), *relays, tls_context=context)
     async with closing(a.connection):
-        a.connection._context.configuration.serverTimeout = 0.5
+        a.connection._context.configuration.server_timeout = 0.5
         await a.complete()
         assert a.types.count("relay") == 3
         # The server is on this machine: it sees the host candidate itself, which is redundant.
@@ -127,7 +127,7 @@ async def test_two_peers_meet_on_a_relay_alone(server: Coturn, transport: str) -
     async with closing(a, b):
         await negotiate(a, b)
         await opened(channel)
-        pair = a.selectedCandidatePair
+        pair = a.selected_candidate_pair
         assert pair is not None
         assert (pair.local.type, pair.relayed) == ("relay", True)
         assert a.localDescription.sdp.count("typ host") == 0
@@ -149,7 +149,7 @@ async def test_dead_servers_hold_nothing_up_with_a_listener(dead: Silent) -> Non
 
 async def test_dead_servers_hold_up_no_longer_than_the_cap_without_one(dead: Silent) -> None:
     configuration = PeerConfiguration(
-        iceServers=[RTCIceServer(dead.stun), turn(dead.turn("udp"))], gatheringTimeout=0.05
+        iceServers=[RTCIceServer(dead.stun), turn(dead.turn("udp"))], gathering_timeout=0.05
     )
     a = PeerConnection(configuration)
     a.createDataChannel("x")
@@ -165,7 +165,7 @@ async def test_without_a_listener_the_description_waits_for_servers_that_answer(
     server: Coturn,
 ) -> None:
     a = PeerConnection(
-        PeerConfiguration(iceServers=[turn(server.turn("udp"))], gatheringTimeout=30)
+        PeerConfiguration(iceServers=[turn(server.turn("udp"))], gathering_timeout=30)
     )
     a.createDataChannel("x")
     async with closing(a):
@@ -196,7 +196,7 @@ async def test_a_resolver_that_hangs_costs_only_its_server(monkeypatch: pytest.M
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    a = Gathering(RTCIceServer("stun:slow.invalid"), serverTimeout=0.05)
+    a = Gathering(RTCIceServer("stun:slow.invalid"), server_timeout=0.05)
     try:
         async with closing(a.connection):
             await a.complete()
@@ -220,7 +220,7 @@ async def test_closing_does_not_hang_on_a_relay_that_died(tmp_path: Path, transp
     async with coturn(tmp_path, ADDRESS) as running:
         context = ssl.create_default_context()
         running.ca.configure_trust(context)
-        a = Gathering(turn(running.turn(transport)), tlsContext=context, closeTimeout=0.1)
+        a = Gathering(turn(running.turn(transport)), tls_context=context, close_timeout=0.1)
         await a.complete()
         assert "relay" in a.types
     async with asyncio.timeout(10):  # aiortc: 63 s
@@ -261,7 +261,7 @@ def names(monkeypatch: pytest.MonkeyPatch, **known: list[str]) -> None:
 
 async def test_a_reflexive_candidate_tells_base_server_and_network() -> None:
     async with stun_server("127.0.0.1", mapped=("203.0.113.9", 4567)) as server:
-        options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",)}
+        options = {"include_loopback": True, "addresses": ("127.0.0.0/8",)}
         async with gathered(RTCIceServer(server.url), **options) as owner:
             host, reflexive = owner.candidates
             assert reflexive.base is host.base
@@ -276,7 +276,7 @@ async def test_two_servers_that_see_the_same_address_give_one_candidate() -> Non
     mapped = ("203.0.113.9", 4567)
     async with stun_server("127.0.0.1", mapped) as a, stun_server("127.0.0.1", mapped) as b:
         both = [RTCIceServer([a.url, b.url])]
-        options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",)}
+        options = {"include_loopback": True, "addresses": ("127.0.0.0/8",)}
         async with gathered(*both, **options) as owner:
             assert [c.type for c in owner.candidates] == ["host", "srflx"]
 
@@ -286,7 +286,7 @@ async def test_two_servers_that_see_different_addresses_give_different_prioritie
         stun_server("127.0.0.1", ("203.0.113.9", 1)) as a,
         stun_server("127.0.0.1", ("203.0.113.9", 2)) as b,
     ):
-        options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",)}
+        options = {"include_loopback": True, "addresses": ("127.0.0.0/8",)}
         async with gathered(RTCIceServer([a.url, b.url]), **options) as owner:
             assert len({c.priority for c in owner.of_type("srflx")}) == 2
 
@@ -309,7 +309,7 @@ async def test_a_dead_address_of_a_server_costs_half_a_second(
 ) -> None:
     async with stun_server("127.0.0.2", ("203.0.113.9", 1), port=dead.udp_port):
         names(monkeypatch, stun_invalid=["127.0.0.1", "127.0.0.2"])
-        options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",), "serverTimeout": 30}
+        options = {"include_loopback": True, "addresses": ("127.0.0.0/8",), "server_timeout": 30}
         url = f"stun:stun.invalid:{dead.udp_port}"
         async with gathered(RTCIceServer(url), **options) as owner:
             assert owner.announced("srflx") == [("203.0.113.9", 1)]
@@ -317,7 +317,7 @@ async def test_a_dead_address_of_a_server_costs_half_a_second(
 
 
 async def test_a_server_of_another_family_is_reported() -> None:
-    options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",)}
+    options = {"include_loopback": True, "addresses": ("127.0.0.0/8",)}
     async with gathered(RTCIceServer("stun:[2001:db8::1]"), **options) as owner:
         assert [(error.errorCode, "only IPv6" in error.errorText) for error in owner.errors] == [
             (701, True)
@@ -326,18 +326,18 @@ async def test_a_server_of_another_family_is_reported() -> None:
 
 async def test_an_error_names_the_socket_unless_its_address_is_hidden(dead: Silent) -> None:
     server = RTCIceServer(dead.stun)
-    options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",), "serverTimeout": 0.05}
+    options = {"include_loopback": True, "addresses": ("127.0.0.0/8",), "server_timeout": 0.05}
     async with gathered(server, **options) as owner:
         host = owner.candidates[0]
         assert [(e.address, e.port) for e in owner.errors] == [(host.host, host.port)]
-    async with gathered(server, hideHostAddresses=True, **options) as owner:
+    async with gathered(server, hide_host_addresses=True, **options) as owner:
         assert [(e.address, e.port) for e in owner.errors] == [(None, None)]
 
 
 async def test_bindings_are_kept_until_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "KEEPALIVE_INTERVAL", 0.05)
     async with stun_server("127.0.0.1", mapped=("203.0.113.9", 1)) as server:
-        options = {"includeLoopback": True, "addresses": ("127.0.0.0/8",)}
+        options = {"include_loopback": True, "addresses": ("127.0.0.0/8",)}
         async with gathered(RTCIceServer(server.url), **options) as owner:
             keeping = asyncio.create_task(owner.gathering.keep_alive())
             await server.until(lambda: len(server.requests) == 4)
@@ -362,7 +362,7 @@ async def test_a_relay_candidate_tells_how_its_server_is_spoken_to(server: Cotur
 @needs_coturn
 async def test_a_ca_file_is_trusted_beside_the_systems(tmp_path: Path, server: Coturn) -> None:
     server.ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    async with gathered(turn(server.turn("tls")), tlsCaFile=tmp_path / "ca.pem") as owner:
+    async with gathered(turn(server.turn("tls")), tls_ca_file=tmp_path / "ca.pem") as owner:
         assert [c.relay_protocol for c in owner.of_type("relay")] == ["tls"]
 
 
@@ -373,7 +373,7 @@ async def test_a_certificate_must_be_for_the_name_in_the_url(
     server.ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     names(monkeypatch, other_invalid=[ADDRESS])
     url = f"turns:other.invalid:{server.tls_port}"
-    async with gathered(turn(url), tlsCaFile=tmp_path / "ca.pem") as owner:
+    async with gathered(turn(url), tls_ca_file=tmp_path / "ca.pem") as owner:
         assert owner.of_type("relay") == []
         assert "other.invalid" in owner.errors[0].errorText
 
@@ -406,7 +406,7 @@ async def test_broken_ipv6_costs_no_more_than_a_last_chance(
     async with silent(ipv6, port=server.port):
         names(monkeypatch, turn_invalid=[ipv6, ADDRESS])
         url = f"turn:turn.invalid:{server.port}"
-        async with gathered(turn(url), serverTimeout=1000) as owner:
+        async with gathered(turn(url), server_timeout=1000) as owner:
             assert [c.host for c in owner.of_type("relay")] == [ADDRESS]
             assert owner.errors == []
 

@@ -38,7 +38,7 @@ def ipv6() -> Iterator[str]:
 
 
 async def test_each_address_has_a_socket_and_a_preference_of_its_own(ipv6: str) -> None:
-    async with gathered(includeLoopback=True) as owner:
+    async with gathered(include_loopback=True) as owner:
         hosts = [candidate.host for candidate in owner.candidates]
         assert hosts == [ipv6, ADDRESS, "::1", "127.0.0.1"]
         assert len({candidate.base for candidate in owner.candidates}) == 4
@@ -84,7 +84,7 @@ async def test_an_address_that_cannot_be_bound_costs_only_itself(
 async def test_ports_are_taken_from_the_range_until_it_is_used_up() -> None:
     ports = (42000, 42002)
     async with AsyncExitStack() as stack:
-        owners = [await stack.enter_async_context(gathered(portRange=ports)) for _ in range(4)]
+        owners = [await stack.enter_async_context(gathered(port_range=ports)) for _ in range(4)]
         taken = [owner.candidates[0].port for owner in owners[:3]]
         assert sorted(taken) == [42000, 42001, 42002]
         assert owners[3].candidates == []
@@ -93,7 +93,7 @@ async def test_ports_are_taken_from_the_range_until_it_is_used_up() -> None:
 async def test_a_port_in_use_by_someone_else_is_passed_over() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind((ADDRESS, 42010))
-        async with gathered(portRange=(42010, 42011)) as owner:
+        async with gathered(port_range=(42010, 42011)) as owner:
             assert owner.candidates[0].port == 42011
 
 
@@ -104,14 +104,14 @@ async def test_a_port_in_use_by_someone_else_is_passed_over() -> None:
 async def test_an_external_address_is_announced_in_the_place_of_the_local_one(
     external: object,
 ) -> None:
-    async with gathered(externalAddresses=external) as owner:
+    async with gathered(external_addresses=external) as owner:
         (host,) = owner.candidates
         assert (host.type, host.host) == ("host", ADDRESS)
         assert owner.announced("host") == [(EXTERNAL, host.port)]
 
 
 async def test_an_external_address_can_stand_beside_the_local_one() -> None:
-    async with gathered(externalAddresses=(EXTERNAL,), externalAddressType="srflx") as owner:
+    async with gathered(external_addresses=(EXTERNAL,), external_address_type="srflx") as owner:
         host, reflexive = owner.candidates
         assert owner.announced("host") == [(ADDRESS, host.port)]
         assert (reflexive.type, reflexive.host, reflexive.port) == ("srflx", EXTERNAL, host.port)
@@ -120,12 +120,12 @@ async def test_an_external_address_can_stand_beside_the_local_one() -> None:
 
 
 async def test_an_external_address_of_another_machine_changes_nothing() -> None:
-    async with gathered(externalAddresses={"10.0.0.9": EXTERNAL}) as owner:
+    async with gathered(external_addresses={"10.0.0.9": EXTERNAL}) as owner:
         assert owner.announced("host") == [(ADDRESS, owner.candidates[0].port)]
 
 
 async def test_a_connection_announces_its_external_address_and_not_the_local_one() -> None:
-    connection = PeerConnection(PeerConfiguration(externalAddresses=(EXTERNAL,)))
+    connection = PeerConnection(PeerConfiguration(external_addresses=(EXTERNAL,)))
     connection.createDataChannel("x")
     async with closing(connection):
         await connection.setLocalDescription()
@@ -139,7 +139,7 @@ async def test_a_connection_announces_its_external_address_and_not_the_local_one
 
 
 async def test_a_hidden_address_is_announced_by_a_name_that_resolves() -> None:
-    async with gathered(hideHostAddresses=True) as owner:
+    async with gathered(hide_host_addresses=True) as owner:
         ((name, port),) = owner.announced("host")
         assert mdns.is_mdns_hostname(name)
         assert port == owner.candidates[0].port
@@ -160,8 +160,8 @@ async def test_a_foundation_does_not_give_the_address_away() -> None:
 
 
 async def test_the_related_address_of_a_hidden_one_is_hidden_too() -> None:
-    options = {"externalAddresses": (EXTERNAL,), "externalAddressType": "srflx"}
-    async with gathered(hideHostAddresses=True, **options) as owner:
+    options = {"external_addresses": (EXTERNAL,), "external_address_type": "srflx"}
+    async with gathered(hide_host_addresses=True, **options) as owner:
         (reflexive,) = owner.of_type("srflx")
         assert reflexive.related_address == ADDRESS
         announced = reflexive.announced()
@@ -172,13 +172,13 @@ async def test_the_related_address_of_a_hidden_one_is_hidden_too() -> None:
 async def test_what_cannot_be_published_is_not_announced() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as blocker:
         blocker.bind(("", mdns.MDNS_PORT))  # without SO_REUSEPORT nobody else gets it
-        async with gathered(hideHostAddresses=True) as owner:
+        async with gathered(hide_host_addresses=True) as owner:
             assert [candidate.type for candidate in owner.candidates] == ["host"]
             assert owner.candidates[0].announced() is None
 
 
 async def test_two_peers_that_hide_their_addresses_meet() -> None:
-    hidden = PeerConfiguration(hideHostAddresses=True)
+    hidden = PeerConfiguration(hide_host_addresses=True)
     a, b = PeerConnection(hidden), PeerConnection(hidden)
     seen = trickle(a, b), trickle(b, a)
     a.createDataChannel("x")
@@ -195,7 +195,7 @@ async def test_names_go_with_the_last_who_uses_them() -> None:
     mine = MulticastDns()
     responder = await mine.open()
     try:
-        async with gathered(hideHostAddresses=True):
+        async with gathered(hide_host_addresses=True):
             assert await mine.open() is responder
             assert len(list(responder.zone)) == 1
         assert list(responder.zone) == []

@@ -16,7 +16,7 @@ async def test_a_dead_relay_is_named_and_is_not_waited_for() -> None:
         relay = PeerConfiguration(
             iceServers=[RTCIceServer(dead.turn("udp"), "user", "secret")],
             iceTransportPolicy=RTCIceTransportPolicy.RELAY,
-            serverTimeout=0.3,
+            server_timeout=0.3,
         )
         async with (
             join(server.url, room="lobby", name="bob") as bobs,

@@ -75,7 +75,7 @@ async def test_the_reason_is_cut_and_shown_on_one_line(
             name="bob",
             polite=False,
             signaler=Mute(),
-            configuration=PeerConfiguration(iceServers=[server], includeLoopback=True),
+            configuration=PeerConfiguration(iceServers=[server], include_loopback=True),
             connect_timeout=0,
         )
         told = asyncio.Event()

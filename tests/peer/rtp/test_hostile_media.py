@@ -145,15 +145,15 @@ async def test_payloads_that_do_not_parse_are_dropped_and_counted() -> None:
                 call.send(header(call, kind, marker=1) + payload)
         await call.goes_on(60)
         assert (await call.inbound()).packetsDiscarded
-        assert (await call.transport()).rtpPacketsDiscarded >= 0
+        assert (await call.transport()).rtp_packets_discarded >= 0
 
 
 async def test_packets_that_nobody_receives_are_dropped_and_counted() -> None:
     async with calling() as call:
-        before = (await call.transport()).rtpPacketsDiscarded
+        before = (await call.transport()).rtp_packets_discarded
         for number in range(50):
             call.send(header(call, "video", number=1, type=34 + number % 30, ssrc=number) + b"x")
-        while (await call.transport()).rtpPacketsDiscarded < before + 50:
+        while (await call.transport()).rtp_packets_discarded < before + 50:
             await asyncio.sleep(0.02)
         await call.goes_on()
 
@@ -166,7 +166,7 @@ async def test_elements_of_extensions_that_mean_another_one_do_not_cost_the_conn
                 value = element + bytes(-len(element) % 4)
                 words = struct.pack("!HH", 0xBEDE, len(value) // 4)
                 call.send(header(call, "audio", first=0x90) + words + value + b"\xf8\xff")
-        while (await call.transport()).headerExtensionsDiscarded < 10:
+        while (await call.transport()).header_extensions_discarded < 10:
             await asyncio.sleep(0.02)
         await call.goes_on()
 
@@ -219,7 +219,7 @@ async def test_control_that_makes_no_sense_does_no_harm(to_sender: bool) -> None
             for ssrc in ssrcs:
                 transport.send_control(bytes(RtcpRrPacket(1)) + make(ssrc))
         at = call.a if to_sender else call.b
-        while (await call.transport(at)).rtcpPacketsDiscarded < 8:
+        while (await call.transport(at)).rtcp_packets_discarded < 8:
             await asyncio.sleep(0.02)
         await call.goes_on()
 
@@ -307,10 +307,10 @@ async def test_datagrams_that_anybody_can_send_do_not_end_the_transport(kind: in
         rude += [bytes([first]) + bytes(20) for first in (64, 80, 127, 192, 255)]
         agent_of(transport.transport).send_all(rude)
         stats = await call.transport()
-        while stats.rtpPacketsDiscarded + stats.rtcpPacketsDiscarded < 7:
+        while stats.rtp_packets_discarded + stats.rtcp_packets_discarded < 7:
             await asyncio.sleep(0.02)
             stats = await call.transport()
-        while stats.datagramsDiscarded < 3:
+        while stats.datagrams_discarded < 3:
             await asyncio.sleep(0.02)
             stats = await call.transport()
         await call.goes_on()

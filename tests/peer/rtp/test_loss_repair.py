@@ -73,7 +73,7 @@ class Lossy:
 
 def make_lossy(connection: PeerConnection, loses: Callable[[bytes], bool]) -> None:
     """Have a connection lose some of what it sends over the path in use."""
-    ice = connection.iceTransport
+    ice = connection.ice_transport
     assert ice is not None
     base = agent_of(ice).selected_pair.local.base
     base.transport = Lossy(base.transport, loses)

@@ -43,7 +43,7 @@ def receivers(pc: PeerConnection) -> list[Receiver]:
 
 
 async def test_no_more_tracks_are_decoded_than_may_be_and_the_rest_is_counted() -> None:
-    a, b = PeerConnection(), PeerConnection(PeerConfiguration(maxDecoders=2))
+    a, b = PeerConnection(), PeerConnection(PeerConfiguration(max_decoders=2))
     async with closing(a, b):
         tracks: list[Any] = [ToneTrack() for _ in range(4)]
         for track in tracks:
@@ -102,6 +102,6 @@ async def test_requests_for_everything_get_no_more_than_was_sent() -> None:
         assert 0 < stream.retransmitted_octets <= 1.1 * stream.octets + MIN_BUDGET
         report = (await b.getStats()).values()
         (stats,) = (each for each in report if isinstance(each, RTCOutboundRtpStreamStats))
-        assert stats.retransmissionsRefused == stream.refused_retransmissions > 0
+        assert stats.retransmissions_refused == stream.refused_retransmissions > 0
         assert sender.outgoing.requests["pli"] > sender.outgoing.key_frames
         track.stop()

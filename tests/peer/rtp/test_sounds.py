@@ -192,7 +192,7 @@ async def test_what_cannot_be_sent_is_told_and_the_next_frame_is_sent(
         assert named in str(error)
         report = (await near.getStats()).values()
         (stats,) = [s for s in report if s.type == "outbound-rtp"]
-        assert stats.framesRefused >= 10
+        assert stats.frames_refused >= 10
         await until_loud(tracks[0])
 
 

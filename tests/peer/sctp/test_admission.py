@@ -82,13 +82,13 @@ def transport(pc: PeerConnection) -> SctpTransport:
 async def refused(pc: PeerConnection) -> int:
     report = await pc.getStats()
     (count,) = (s for s in report.values() if isinstance(s, RTCPeerConnectionStats))
-    return count.dataChannelsRefused
+    return count.data_channels_refused
 
 
 async def test_a_flood_of_channels_is_refused_told_once_and_the_others_go_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    a, b, told = await pair(maxDataChannels=10)
+    a, b, told = await pair(max_data_channels=10)
     async with closing(a, b):
         parity = told[0].id % 2
         with caplog.at_level(logging.WARNING):
@@ -107,7 +107,7 @@ async def test_a_flood_of_channels_is_refused_told_once_and_the_others_go_on(
 
 
 async def test_a_refused_channel_is_closed_there_and_one_that_closes_makes_room() -> None:
-    a, b, told = await pair(maxDataChannels=2)
+    a, b, told = await pair(max_data_channels=2)
     async with closing(a, b):
         second = a.createDataChannel("second")
         await opened(second)

@@ -97,7 +97,7 @@ async def test_a_reader_that_stops_stops_the_sender_and_loses_nothing(
 
 async def test_a_plain_aiortc_that_gives_the_path_up_is_noticed_and_what_came_can_be_read() -> None:
     a = make("aiortc")
-    b = PeerConnection(PeerConfiguration(disconnectedTimeout=0.5, failedTimeout=0.5))
+    b = PeerConnection(PeerConfiguration(disconnected_timeout=0.5, failed_timeout=0.5))
     channels = accepted(b)
     async with closing(a, b):
         near = DataChannel(a.createDataChannel("bulk"))

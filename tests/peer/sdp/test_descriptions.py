@@ -108,7 +108,7 @@ async def test_an_offer_can_be_made_again_and_from_here(name: str) -> None:
             await python.setLocalDescription()
         assert sections(python.localDescription.sdp) == ANSWERED[name]
         python.addTransceiver("video")
-        python.negotiateDataChannels()
+        python.negotiate_data_channels()
         own = (await python.createOffer()).sdp
         kinds = [kind.strip("-") for kind in ANSWERED[name].split()]
         assert [kind.strip("-") for kind in sections(own).split()][: len(kinds)] == kinds
