@@ -141,7 +141,7 @@ class InvalidModification(PeerError, ValueError):
         )
 
 
-class Phase(StrEnum):
+class ConnectPhase(StrEnum):
     """The phases of a connection attempt; the first one that did not end well is at fault."""
 
     SIGNALING = "signaling"
@@ -158,21 +158,29 @@ class Phase(StrEnum):
 
 
 _ADVICE = {
-    Phase.SIGNALING: "It never answered the offer: is it still in the room, and does it negotiate?",
-    Phase.GATHERING: "This machine has no usable network address and no relay gave one.",
-    Phase.CHECKS: "No pair of addresses answered. Give both sides a TURN server in iceServers.",
-    Phase.DTLS: "The path works; a middlebox or a wrong fingerprint stopped the encryption.",
+    ConnectPhase.SIGNALING: (
+        "It never answered the offer: is it still in the room, and does it negotiate?"
+    ),
+    ConnectPhase.GATHERING: "This machine has no usable network address and no relay gave one.",
+    ConnectPhase.CHECKS: (
+        "No pair of addresses answered. Give both sides a TURN server in iceServers."
+    ),
+    ConnectPhase.DTLS: "The path works; a middlebox or a wrong fingerprint stopped the encryption.",
 }
 
 
 _RELAY_ONLY = {
-    Phase.GATHERING: "No TURN server gave a relay, and iceTransportPolicy allows nothing else.",
-    Phase.CHECKS: "The relay did not reach the other side: does it allow its addresses as peers?",
+    ConnectPhase.GATHERING: (
+        "No TURN server gave a relay, and iceTransportPolicy allows nothing else."
+    ),
+    ConnectPhase.CHECKS: (
+        "The relay did not reach the other side: does it allow its addresses as peers?"
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ConnectEvidence:
     """The facts known when a connection failed.
 
     Attributes:
@@ -199,7 +207,7 @@ class ConnectFailed(PeerError):
         evidence: What was known then.
     """
 
-    def __init__(self, peer: str, phase: Phase, evidence: Evidence) -> None:
+    def __init__(self, peer: str, phase: ConnectPhase, evidence: ConnectEvidence) -> None:
         self.peer = peer
         self.phase = phase
         self.evidence = evidence

@@ -15,9 +15,9 @@ from .messages import (
     PeerBye,
     PeerCandidate,
     PeerDescription,
+    PeerGone,
     PeerInfo,
     PeerJoined,
-    PeerLeft,
     PeerMessage,
     ServerMessage,
 )
@@ -86,7 +86,7 @@ class Roster:
                 return self._set_away(id, away=True)
             case PeerBack(id=id):
                 return self._set_away(id, away=False)
-            case PeerLeft(id=id):
+            case PeerGone(id=id):
                 return self._peers.pop(id, None) is not None
             case Rejoined(joined=joined):
                 self._peers = {peer.id: peer for peer in islice(joined.peers, MAX_PEERS)}
@@ -96,7 +96,7 @@ class Roster:
         """Return the events that lead from the current participants to the given ones."""
         present = {peer.id: peer for peer in islice(peers, MAX_PEERS)}
         changes: list[ServerMessage] = [
-            PeerLeft(id, LeftReason.LEFT) for id in self._peers if id not in present
+            PeerGone(id, LeftReason.LEFT) for id in self._peers if id not in present
         ]
         for id, peer in present.items():
             known = self._peers.get(id)

@@ -231,7 +231,7 @@ class PeerBack(_ServerStruct, frozen=True, tag="peer-back"):
     id: str
 
 
-class PeerLeft(_ServerStruct, frozen=True, tag="peer-left"):
+class PeerGone(_ServerStruct, frozen=True, tag="peer-left"):
     """A peer is gone for good.
 
     Attributes:
@@ -329,7 +329,7 @@ ClientMessage = Join | Description | Candidate | Message | Bye | Leave
 FromPeer = PeerDescription | PeerCandidate | PeerMessage | PeerBye
 """A message from a peer."""
 
-ServerMessage = Joined | PeerJoined | PeerAway | PeerBack | PeerLeft | FromPeer | Error
+ServerMessage = Joined | PeerJoined | PeerAway | PeerBack | PeerGone | FromPeer | Error
 """Any message from the server."""
 
 

@@ -37,8 +37,8 @@ from .messages import (
     Message,
     PeerAway,
     PeerBack,
+    PeerGone,
     PeerJoined,
-    PeerLeft,
     Ref,
     ServerMessage,
     ToPeer,
@@ -356,7 +356,7 @@ class Rooms:
         return seat
 
     def _remove(self, seat: Seat, reason: LeftReason) -> None:
-        self._notify_others(seat, PeerLeft(seat.id, reason))
+        self._notify_others(seat, PeerGone(seat.id, reason))
         self._away.pop(seat, None)
         self._seats.remove(seat)
 

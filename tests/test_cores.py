@@ -12,7 +12,7 @@ from aioice import stun
 from hypothesis import given, strategies as st
 
 import icefloe
-from icefloe.peer.files.errors import Failure, TransferFailed
+from icefloe.peer.files.errors import TransferErrorCode, TransferFailed
 from icefloe.peer.files.protocol import (
     Accept,
     Ack,
@@ -363,7 +363,7 @@ class SenderDriver:
         return until_none(self._machine.poll_step)
 
     def end(self, now: float) -> None:
-        self._machine.fail(TransferFailed(Failure.CANCELLED, "", "stopped"))
+        self._machine.fail(TransferFailed(TransferErrorCode.CANCELLED, "", "stopped"))
 
 
 class ReceiverDriver:
@@ -416,7 +416,7 @@ class ReceiverDriver:
         return found
 
     def end(self, now: float) -> None:
-        self._machine.fail(TransferFailed(Failure.CANCELLED, "", "stopped"))
+        self._machine.fail(TransferFailed(TransferErrorCode.CANCELLED, "", "stopped"))
 
 
 TIMED: dict[str, Callable[[], TimedDriver]] = {

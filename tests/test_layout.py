@@ -84,12 +84,12 @@ PUBLIC = {
         ChannelMisused
         ChannelUnavailable
         ClosedBy
+        ConnectEvidence
         ConnectFailed
+        ConnectPhase
         DataChannel
         DescriptionTooLarge
         EncodedTrack
-        Evidence
-        Failure
         FileOffer
         ForwardedTrack
         IncompatibleVersions
@@ -109,8 +109,6 @@ PUBLIC = {
         PeerError
         PeerLeft
         PeerNotHere
-        Phase
-        Progress
         RTCDataChannelStats
         RTCIceCandidate
         RTCIceCandidatePair
@@ -135,7 +133,9 @@ PUBLIC = {
         TransferBroken
         TransferDeclined
         TransferError
+        TransferErrorCode
         TransferFailed
+        TransferProgress
         UnknownSection
         UnsafeName
         forward

@@ -59,7 +59,7 @@ class TransferBroken(TransferError):
         )
 
 
-class Failure(StrEnum):
+class TransferErrorCode(StrEnum):
     """The reason why a transfer failed, as a code that both sides know."""
 
     CHANGED = "changed"
@@ -95,16 +95,18 @@ class Failure(StrEnum):
 
 
 _ADVICE = {
-    Failure.CHANGED: "Send it again when nobody writes to it.",
-    Failure.UNREADABLE: "See whether the sender may read it.",
-    Failure.DISK_FULL: "What arrived is kept; make room and start again to go on from there.",
-    Failure.PERMISSION: "Choose a folder that the receiver may write to.",
-    Failure.EXISTS: "Move it away, receive into another folder, or allow overwriting.",
-    Failure.UNSAFE: "Nothing was written there.",
-    Failure.UNWRITABLE: "What arrived is kept; start again to go on from there.",
-    Failure.MISMATCH: "The part was removed; send it again.",
-    Failure.CANCELLED: "What arrived is kept; start again to go on from there.",
-    Failure.PROTOCOL: "Use versions of icefloe that belong together.",
+    TransferErrorCode.CHANGED: "Send it again when nobody writes to it.",
+    TransferErrorCode.UNREADABLE: "See whether the sender may read it.",
+    TransferErrorCode.DISK_FULL: (
+        "What arrived is kept; make room and start again to go on from there."
+    ),
+    TransferErrorCode.PERMISSION: "Choose a folder that the receiver may write to.",
+    TransferErrorCode.EXISTS: "Move it away, receive into another folder, or allow overwriting.",
+    TransferErrorCode.UNSAFE: "Nothing was written there.",
+    TransferErrorCode.UNWRITABLE: "What arrived is kept; start again to go on from there.",
+    TransferErrorCode.MISMATCH: "The part was removed; send it again.",
+    TransferErrorCode.CANCELLED: "What arrived is kept; start again to go on from there.",
+    TransferErrorCode.PROTOCOL: "Use versions of icefloe that belong together.",
 }
 
 
@@ -112,7 +114,7 @@ class TransferFailed(TransferError):
     """The transfer cannot be completed; both sides get this error.
 
     Attributes:
-        code: The reason, as in :class:`Failure`; a newer version may send other codes.
+        code: The reason, as in :class:`TransferErrorCode`; a newer version may send other codes.
         path: The file that the error is about, as the sender named it; empty if it is about none.
         detail: A description of what happened.
         here: Whether it happened on this side.
@@ -152,7 +154,7 @@ class UnsafeName(TransferFailed, ValueError):
 
     def __init__(self, path: str, reason: str, *, private: bool = False) -> None:
         detail = f"the name is refused because {reason}"
-        super().__init__(Failure.UNSAFE, path, detail, private=private)
+        super().__init__(TransferErrorCode.UNSAFE, path, detail, private=private)
 
 
 class PairingError(TransferError):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from icefloe.text import file_name, shortened
 
-from .errors import Failure, TransferFailed, UnsafeName
+from .errors import TransferErrorCode, TransferFailed, UnsafeName
 from .protocol import (
     EARLIEST,
     LATEST,
@@ -235,7 +235,10 @@ def gather(paths: Iterable[Path | str]) -> tuple[list[Source], list[Path]]:
     for path in paths:
         if path == "":
             raise TransferFailed(
-                Failure.UNREADABLE, "", "an empty name names no file", advice="Give a name."
+                TransferErrorCode.UNREADABLE,
+                "",
+                "an empty name names no file",
+                advice="Give a name.",
             )
         path = Path(path)
         try:
@@ -245,7 +248,7 @@ def gather(paths: Iterable[Path | str]) -> tuple[list[Source], list[Path]]:
             status = path.stat()
             if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
                 raise TransferFailed(
-                    Failure.UNREADABLE,
+                    TransferErrorCode.UNREADABLE,
                     str(path),
                     f"it is {_kind(status.st_mode)}, and neither file nor folder",
                     advice="Send what comes out of it as standard input: icefloe send - < NAME.",
@@ -255,7 +258,7 @@ def gather(paths: Iterable[Path | str]) -> tuple[list[Source], list[Path]]:
             raise unreadable(str(error.filename or path), error) from error
     if sum(cost(source.entry) for source in sources) > MAX_OFFER_BYTES:
         raise TransferFailed(
-            Failure.UNREADABLE,
+            TransferErrorCode.UNREADABLE,
             "",
             f"the names of the files take more than {MAX_OFFER_BYTES} bytes",
             advice="Send an archive.",
@@ -268,14 +271,14 @@ def _add(
 ) -> None:
     if len(sources) >= MAX_ENTRIES:
         raise TransferFailed(
-            Failure.UNREADABLE,
+            TransferErrorCode.UNREADABLE,
             "",
             f"there are more than {MAX_ENTRIES} files",
             advice="Send an archive.",
         )
     if name.count("/") >= MAX_DEPTH or len(name.encode()) > MAX_PATH_BYTES:
         raise TransferFailed(
-            Failure.UNREADABLE,
+            TransferErrorCode.UNREADABLE,
             str(path),
             f"it is nested more than {MAX_DEPTH} folders deep, or its path has more than "
             f"{MAX_PATH_BYTES} bytes",
@@ -347,7 +350,7 @@ def _unicode(name: str) -> str:
 def endless(path: str) -> TransferFailed:
     """Return the error for a source that never ends, such as the log of the kernel."""
     return TransferFailed(
-        Failure.UNREADABLE,
+        TransferErrorCode.UNREADABLE,
         path,
         "it has no end: what comes next is not there yet",
         advice="Send what is there so far as a copy.",
@@ -358,4 +361,6 @@ def unreadable(path: str, error: OSError) -> TransferFailed:
     """Return the error for a source that cannot be read."""
     is_missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
     advice = "Check the name, and whether it was moved." if is_missing else None
-    return TransferFailed(Failure.UNREADABLE, path, error.strerror or str(error), advice=advice)
+    return TransferFailed(
+        TransferErrorCode.UNREADABLE, path, error.strerror or str(error), advice=advice
+    )

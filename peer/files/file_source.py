@@ -5,7 +5,7 @@ import stat
 from typing import BinaryIO
 
 from .disk_thread import Stop
-from .errors import Failure, TransferFailed
+from .errors import TransferErrorCode, TransferFailed
 from .file_names import Source, endless, unreadable
 from .protocol import Kept, new_hash
 
@@ -34,7 +34,9 @@ class SourceFile:
         self._file: BinaryIO
         if source.path is None:
             if stream is None:
-                raise TransferFailed(Failure.UNREADABLE, source.entry.path, "it has no stream")
+                raise TransferFailed(
+                    TransferErrorCode.UNREADABLE, source.entry.path, "it has no stream"
+                )
             self._file = stream
             return
         try:
@@ -138,7 +140,9 @@ class SourceFile:
             raise self._changed("it was written to")
 
     def _changed(self, detail: str) -> TransferFailed:
-        return TransferFailed(Failure.CHANGED, self._entry.path, f"{detail} since it was offered")
+        return TransferFailed(
+            TransferErrorCode.CHANGED, self._entry.path, f"{detail} since it was offered"
+        )
 
 
 def _open(path: str, flags: int) -> int:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from . import file_lock
 from .disk_thread import Stop
-from .errors import Failure, TransferFailed, UnsafeName
+from .errors import TransferErrorCode, TransferFailed, UnsafeName
 from .file_names import part_name
 from .protocol import BLOCK, Entry, new_hash
 
@@ -72,7 +72,7 @@ class PartFile:
                 break
         else:
             raise TransferFailed(
-                Failure.UNWRITABLE,
+                TransferErrorCode.UNWRITABLE,
                 entry.path,
                 "another transfer writes the same file there",
                 private=True,
@@ -80,7 +80,7 @@ class PartFile:
         try:
             if os.fstat(self._fd).st_size < offset:
                 raise TransferFailed(
-                    Failure.UNWRITABLE, entry.path, "its part was shortened meanwhile"
+                    TransferErrorCode.UNWRITABLE, entry.path, "its part was shortened meanwhile"
                 )
             os.ftruncate(self._fd, offset)
         except BaseException:
@@ -121,7 +121,9 @@ class PartFile:
             if self._offset != size or hash_of(self._fd, self._stop.check) != (size, digest):
                 os.unlink(self._part)
                 raise TransferFailed(
-                    Failure.MISMATCH, self._entry.path, "what arrived is not what was sent"
+                    TransferErrorCode.MISMATCH,
+                    self._entry.path,
+                    "what arrived is not what was sent",
                 )
             os.fsync(self._fd)
             if sys.platform == "win32":
@@ -181,7 +183,7 @@ class WholeFile:
             TransferFailed: Always.
         """
         del offset, data
-        raise TransferFailed(Failure.PROTOCOL, self._entry.path, "it is complete already")
+        raise TransferFailed(TransferErrorCode.PROTOCOL, self._entry.path, "it is complete already")
 
     def finish(self, size: int, digest: str) -> None:
         """Verify the file; see :meth:`PartFile.finish`."""
@@ -195,7 +197,7 @@ class WholeFile:
             raise unwritable(self._entry.path, error) from error
         if found != (size, digest):
             raise TransferFailed(
-                Failure.MISMATCH, self._entry.path, "what arrived is not what was sent"
+                TransferErrorCode.MISMATCH, self._entry.path, "what arrived is not what was sent"
             )
 
     def close(self) -> None:
@@ -224,7 +226,7 @@ class StreamFile:
             self._stream.write(data)
         except (OSError, ValueError) as error:
             raise TransferFailed(
-                Failure.UNWRITABLE, self._path, f"the output is closed: {error}"
+                TransferErrorCode.UNWRITABLE, self._path, f"the output is closed: {error}"
             ) from error
         self._hash.update(data)
 
@@ -232,12 +234,14 @@ class StreamFile:
         """Verify the bytes that were written; see :meth:`PartFile.finish`."""
         del size
         if self._hash.hexdigest() != digest:
-            raise TransferFailed(Failure.MISMATCH, self._path, "what arrived is not what was sent")
+            raise TransferFailed(
+                TransferErrorCode.MISMATCH, self._path, "what arrived is not what was sent"
+            )
         try:
             self._stream.flush()
         except (OSError, ValueError) as error:
             raise TransferFailed(
-                Failure.UNWRITABLE, self._path, f"the output is closed: {error}"
+                TransferErrorCode.UNWRITABLE, self._path, f"the output is closed: {error}"
             ) from error
 
     def close(self) -> None:
@@ -337,18 +341,20 @@ def unwritable(path: str, error: OSError, where: str = "") -> TransferFailed:
     # Not `str(error)`, which includes a path of this machine.
     detail = error.strerror or type(error).__name__
     if error.errno in _DISK_FULL_ERRORS:
-        return TransferFailed(Failure.DISK_FULL, path, detail, where=where)
+        return TransferFailed(TransferErrorCode.DISK_FULL, path, detail, where=where)
     if error.errno in _PERMISSION_ERRORS:
-        return TransferFailed(Failure.PERMISSION, path, detail, where=where, private=not where)
+        return TransferFailed(
+            TransferErrorCode.PERMISSION, path, detail, where=where, private=not where
+        )
     if error.errno == errno.ELOOP:
         return UnsafeName(path, "there is a link in its place", private=not where)
     private = not where and error.errno in _EXISTS_ERRORS
-    return TransferFailed(Failure.UNWRITABLE, path, detail, where=where, private=private)
+    return TransferFailed(TransferErrorCode.UNWRITABLE, path, detail, where=where, private=private)
 
 
 def exists(path: str, place: Path, detail: str = "it is there already") -> TransferFailed:
     """Return the error for a file that exists already; the sender is not told of it."""
-    return TransferFailed(Failure.EXISTS, path, detail, where=str(place), private=True)
+    return TransferFailed(TransferErrorCode.EXISTS, path, detail, where=str(place), private=True)
 
 
 def status_of(path: Path) -> os.stat_result | None:

@@ -10,7 +10,7 @@ CLOSE_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TransferProgress:
     """The progress of a transfer.
 
     Attributes:
@@ -26,7 +26,7 @@ class Progress:
     path: str
 
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[TransferProgress], None]
 
 
 def total_size(entries: Sequence[Entry]) -> int | None:

@@ -31,7 +31,7 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from .errors import Failure, TransferFailed
+from .errors import TransferErrorCode, TransferFailed
 
 PROTOCOL: Final = "icefloe-transfer-1"
 """The subprotocol of the data channel."""
@@ -214,7 +214,7 @@ class Failed(Struct, frozen=True, tag="failed"):
     """The transfer cannot be completed.
 
     Attributes:
-        code: The reason, as in :class:`Failure`.
+        code: The reason, as in :class:`TransferErrorCode`.
         detail: A description of what happened.
         path: The file that the error is about; empty if it is about none.
     """
@@ -231,7 +231,7 @@ class Failed(Struct, frozen=True, tag="failed"):
     def of(cls, error: TransferFailed) -> "Failed":
         """Return the message for an error, without private details of this machine."""
         if error.private:
-            return cls(Failure.CANCELLED, STOPPED)
+            return cls(TransferErrorCode.CANCELLED, STOPPED)
         # File names of this system need not be valid Unicode.
         detail, path = (
             text.encode(errors="replace").decode() for text in (error.detail, error.path)
@@ -323,7 +323,7 @@ def cost(entry: Entry) -> int:
 
 def violation(detail: str) -> TransferFailed:
     """Return the error for a message that violates the protocol."""
-    return TransferFailed(Failure.PROTOCOL, "", detail)
+    return TransferFailed(TransferErrorCode.PROTOCOL, "", detail)
 
 
 def _invalid(reason: str) -> TransferFailed:

@@ -11,9 +11,9 @@ from ..errors import ChannelError
 from . import receiver as receiving
 from .destination import Destination
 from .disk_thread import Disk
-from .errors import Failure, TransferBroken, TransferFailed
+from .errors import TransferBroken, TransferErrorCode, TransferFailed
 from .partial_file import PartFile, StreamFile, WholeFile, unwritable
-from .progress import CLOSE_TIMEOUT, OnProgress, Progress, total_size
+from .progress import CLOSE_TIMEOUT, OnProgress, TransferProgress, total_size
 from .protocol import STOPPED, Entry, Kept, decode_from_sender, encode, violation
 from .receiver import Receiver, ReceiverState
 
@@ -202,7 +202,7 @@ class _ReceivingSession:
 
     def _send_cancelled(self) -> None:
         machine = self._machine
-        machine.fail(TransferFailed(Failure.CANCELLED, "", STOPPED))
+        machine.fail(TransferFailed(TransferErrorCode.CANCELLED, "", STOPPED))
         while (step := machine.poll_step()) is not None:
             if isinstance(step, receiving.Send) and not self._channel.closed:
                 self._channel.try_send(encode(step.message))
@@ -221,7 +221,7 @@ class _ReceivingSession:
         if folder is None:
             if len(entries) != 1 or entries[0].folder:
                 raise TransferFailed(
-                    Failure.UNWRITABLE, "", "only a single file can go to standard output"
+                    TransferErrorCode.UNWRITABLE, "", "only a single file can go to standard output"
                 )
             return []
         destination = await self._on_disk(
@@ -290,4 +290,4 @@ class _ReceivingSession:
     def _report(self) -> None:
         if self._on_progress is not None:
             done = self._machine.written_bytes
-            self._on_progress(Progress(done, done - self._resumed, self._total, self._path))
+            self._on_progress(TransferProgress(done, done - self._resumed, self._total, self._path))

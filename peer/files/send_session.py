@@ -8,10 +8,10 @@ from ..connection.data_channel import DataChannel
 from ..errors import ChannelClosed, ChannelError, ClosedBy
 from . import sender as sending
 from .disk_thread import Disk
-from .errors import Failure, TransferBroken, TransferError, TransferFailed
+from .errors import TransferBroken, TransferError, TransferErrorCode, TransferFailed
 from .file_names import Source
 from .file_source import SourceFile
-from .progress import CLOSE_TIMEOUT, OnProgress, Progress, total_size
+from .progress import CLOSE_TIMEOUT, OnProgress, TransferProgress, total_size
 from .protocol import BLOCK, decode_from_receiver, encode
 from .sender import Sender, SenderState
 
@@ -95,7 +95,9 @@ class _SendingSession:
             raise self._broken(error) from error
         except asyncio.CancelledError:
             if self._stop_is_final:
-                machine.fail(TransferFailed(Failure.CANCELLED, "", "the sender stopped it"))
+                machine.fail(
+                    TransferFailed(TransferErrorCode.CANCELLED, "", "the sender stopped it")
+                )
                 self._send_pending()
             raise
         finally:
@@ -168,4 +170,4 @@ class _SendingSession:
         done = self._machine.acknowledged
         if self._on_progress is not None and done != self._reported:
             self._reported = done
-            self._on_progress(Progress(done, done - self._resumed, self._total, self._path))
+            self._on_progress(TransferProgress(done, done - self._resumed, self._total, self._path))

@@ -4,7 +4,7 @@ from aiortc import RTCIceTransport, RTCIceTransportPolicy
 
 from ..connection.candidates import describe
 from ..connection.connection import PeerConnection
-from ..errors import ConnectFailed, Evidence, Phase
+from ..errors import ConnectEvidence, ConnectFailed, ConnectPhase
 
 
 def connect_failed(
@@ -21,7 +21,7 @@ def connect_failed(
     ice = connection.ice_transport
     local = ice.iceGatherer.getLocalCandidates() if ice else []
     remote = ice.getRemoteCandidates() if ice else []
-    evidence = Evidence(
+    evidence = ConnectEvidence(
         seconds=seconds,
         local=tuple(map(describe, local)),
         remote=tuple(map(describe, remote)),
@@ -31,11 +31,13 @@ def connect_failed(
     return ConnectFailed(peer, _phase(connection, ice, bool(local)), evidence)
 
 
-def _phase(connection: PeerConnection, ice: RTCIceTransport | None, has_candidates: bool) -> Phase:
+def _phase(
+    connection: PeerConnection, ice: RTCIceTransport | None, has_candidates: bool
+) -> ConnectPhase:
     if connection.remoteDescription is None:
-        return Phase.SIGNALING
+        return ConnectPhase.SIGNALING
     if not has_candidates:
-        return Phase.GATHERING
+        return ConnectPhase.GATHERING
     if ice is not None and ice.state == "completed":
-        return Phase.DTLS
-    return Phase.CHECKS
+        return ConnectPhase.DTLS
+    return ConnectPhase.CHECKS

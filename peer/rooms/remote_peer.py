@@ -247,7 +247,7 @@ class RemotePeer:
 
         Args:
             paths: Files and folders.
-            on_progress: Called with a :class:`Progress` whenever more is acknowledged.
+            on_progress: Called with a :class:`TransferProgress` whenever more is acknowledged.
 
         Returns:
             Bytes that were sent.

@@ -22,9 +22,9 @@ from icefloe.signaling import (
     PeerBye,
     PeerCandidate,
     PeerDescription,
+    PeerGone,
     PeerInfo,
     PeerJoined,
-    PeerLeft,
     PeerMessage,
     Rejoined,
     Renewed,
@@ -188,7 +188,7 @@ class SignalingPump:
                 policy.presence_changed(id, away=True)
             case PeerBack(id=id):
                 policy.presence_changed(id, away=False)
-            case PeerLeft(id=id, reason=reason):
+            case PeerGone(id=id, reason=reason):
                 policy.left(id, reason)
             case PeerBye(from_=id):
                 policy.hung_up(id)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from icefloe.peer import Phase
+from icefloe.peer import ConnectPhase
 from tests.natlab.call import Kind, Pair, calling
 from tests.natlab.conftest import Note
 from tests.natlab.sites import Site, apart, same_carrier, same_lan
@@ -167,7 +167,7 @@ async def test_without_a_relay_symmetric_to_port_restricted_fails_and_says_why(n
             verdicts = await call.not_connected(20)
             note({name: verdict["text"] for name, verdict in verdicts.items()})
             for verdict in verdicts.values():
-                assert verdict["phase"] == Phase.CHECKS
+                assert verdict["phase"] == ConnectPhase.CHECKS
                 assert "TURN" in verdict["text"]
 
 
@@ -178,7 +178,7 @@ async def test_a_dead_relay_with_nothing_else_allowed_fails_and_names_it(note: N
         async with calling(lab, configurations=both, connect_timeout=9) as call:
             verdict = (await call.not_connected(25))["a"]
             note(verdict["text"])
-            assert verdict["phase"] == Phase.GATHERING
+            assert verdict["phase"] == ConnectPhase.GATHERING
             for url in dead["iceServers"][0]["urls"]:  # type: ignore[index]
                 assert any(error.startswith(url) for error in verdict["serverErrors"])
 

@@ -9,15 +9,15 @@ from icefloe.peer import errors
 from icefloe.peer.errors import (
     ChannelClosed,
     ChannelError,
+    ConnectEvidence,
     ConnectFailed,
-    Evidence,
+    ConnectPhase,
     IncompatibleVersions,
     InvalidCandidate,
     InvalidServerUrl,
     MessageTooLarge,
     PeerError,
     PeerLeft,
-    Phase,
     ReceiveOverflow,
 )
 
@@ -80,9 +80,9 @@ def test_an_invalid_candidate_is_quoted_with_the_reason() -> None:
     assert "5 should be of type str" in str(error)
 
 
-@pytest.mark.parametrize("phase", Phase)
-def test_a_failed_connection_tells_how_far_it_came_and_what_to_do(phase: Phase) -> None:
-    evidence = Evidence(
+@pytest.mark.parametrize("phase", ConnectPhase)
+def test_a_failed_connection_tells_how_far_it_came_and_what_to_do(phase: ConnectPhase) -> None:
+    evidence = ConnectEvidence(
         seconds=12.34,
         local=("host/udp 192.0.2.1:4000", "srflx/udp 198.51.100.1:4000"),
         remote=("host/udp 192.0.2.9:5000",),
@@ -95,9 +95,9 @@ def test_a_failed_connection_tells_how_far_it_came_and_what_to_do(phase: Phase) 
 
 
 def test_every_phase_has_advice_of_its_own() -> None:
-    nothing = Evidence(seconds=0)
-    said = {str(ConnectFailed("bob", phase, nothing)).replace(phase, "") for phase in Phase}
-    assert len(said) == len(Phase)
+    nothing = ConnectEvidence(seconds=0)
+    said = {str(ConnectFailed("bob", phase, nothing)).replace(phase, "") for phase in ConnectPhase}
+    assert len(said) == len(ConnectPhase)
 
 
 @pytest.mark.parametrize("reason", ["left", "timeout", "removed", "bye"])

@@ -32,9 +32,9 @@ from icefloe.signaling import (
     PeerBye,
     PeerCandidate,
     PeerDescription,
+    PeerGone,
     PeerInfo,
     PeerJoined,
-    PeerLeft,
     PeerMessage,
     ServerConfiguration,
     SessionDescription,
@@ -100,7 +100,7 @@ async def test_leaving_is_told_to_the_others(server: SignalingServer) -> None:
             pass
         assert await take(alice, 2) == [
             PeerJoined(PeerInfo(bob.id, "bob")),
-            PeerLeft(bob.id, "left"),
+            PeerGone(bob.id, "left"),
         ]
         assert alice.peers == []
 

@@ -26,9 +26,9 @@ from icefloe.signaling import (
     PeerBye,
     PeerCandidate,
     PeerDescription,
+    PeerGone,
     PeerInfo,
     PeerJoined,
-    PeerLeft,
     PeerMessage,
     ServerMessage,
     SessionDescription,
@@ -118,7 +118,7 @@ server_messages: st.SearchStrategy[ServerMessage] = st.one_of(
     st.builds(PeerJoined, peer=peers),
     st.builds(PeerAway, id=ids),
     st.builds(PeerBack, id=ids),
-    st.builds(PeerLeft, id=ids, reason=st.sampled_from(["left", "timeout", "removed"])),
+    st.builds(PeerGone, id=ids, reason=st.sampled_from(["left", "timeout", "removed"])),
     st.builds(PeerDescription, from_=ids, description=descriptions, seq=seqs),
     st.builds(PeerCandidate, from_=ids, candidate=candidates, seq=seqs),
     st.builds(PeerMessage, from_=ids, data=anything, seq=seqs),
@@ -215,7 +215,7 @@ def test_a_client_message_looks_as_specified(message: ClientMessage, wire: dict[
         ),
         (PeerAway("p7"), {"type": "peer-away", "id": "p7"}),
         (PeerBack("p7"), {"type": "peer-back", "id": "p7"}),
-        (PeerLeft("p7", "left"), {"type": "peer-left", "id": "p7", "reason": "left"}),
+        (PeerGone("p7", "left"), {"type": "peer-left", "id": "p7", "reason": "left"}),
         (
             PeerDescription("p7", SessionDescription("answer", "v=0"), 1),
             {

@@ -9,9 +9,9 @@ from icefloe.signaling import (
     PeerAway,
     PeerBack,
     PeerBye,
+    PeerGone,
     PeerInfo,
     PeerJoined,
-    PeerLeft,
     PeerMessage,
     Rejoined,
     membership,
@@ -31,7 +31,7 @@ def test_the_roster_follows_what_happens() -> None:
     assert roster.apply(PeerAway(ALICE.id))
     assert roster.peers == [away(ALICE), BOB]
     assert roster.apply(PeerBack(ALICE.id))
-    assert roster.apply(PeerLeft(BOB.id, "left"))
+    assert roster.apply(PeerGone(BOB.id, "left"))
     assert roster.peers == [ALICE]
     assert roster.apply(Rejoined(Joined("x", [CAROL], "s"), 0))
     assert roster.peers == [CAROL]
@@ -43,7 +43,7 @@ def test_what_is_known_is_no_news() -> None:
     assert not roster.apply(PeerAway(BOB.id))
     assert not roster.apply(PeerBack(ALICE.id))
     assert not roster.apply(PeerBack(CAROL.id))
-    assert not roster.apply(PeerLeft(CAROL.id, "left"))
+    assert not roster.apply(PeerGone(CAROL.id, "left"))
     assert roster.peers == [ALICE, away(BOB)]
 
 
@@ -53,7 +53,7 @@ def test_a_roster_has_room_for_so_many_and_no_more(monkeypatch: pytest.MonkeyPat
     assert roster.peers == [ALICE, BOB]
     assert not roster.apply(PeerJoined(CAROL))
     assert roster.changes_to([ALICE, BOB, CAROL]) == []
-    assert roster.apply(PeerLeft(BOB.id, "left"))
+    assert roster.apply(PeerGone(BOB.id, "left"))
     assert roster.apply(PeerJoined(CAROL))
     assert roster.apply(Rejoined(Joined("x", [CAROL, BOB, ALICE], "s"), 0))
     assert roster.peers == [CAROL, BOB]
@@ -65,7 +65,7 @@ def test_what_was_missed_in_the_room_is_told_after_a_resume() -> None:
     erin = PeerInfo("e", "erin")
     joined = Joined("me", [away(BOB), CAROL, PeerInfo("d", "dave"), erin], "s2", ack=0)
     assert seat.resume(joined, 0.0) == (
-        [PeerLeft(ALICE.id, LeftReason.LEFT), PeerAway(BOB.id), PeerBack("d"), PeerJoined(erin)],
+        [PeerGone(ALICE.id, LeftReason.LEFT), PeerAway(BOB.id), PeerBack("d"), PeerJoined(erin)],
         [],
     )
     assert seat.joined.resume == "s2"

@@ -17,9 +17,9 @@ from icefloe.signaling import (
     Message,
     PeerAway,
     PeerBack,
+    PeerGone,
     PeerInfo,
     PeerJoined,
-    PeerLeft,
     PeerMessage,
     Rejoined,
     Renewed,
@@ -149,7 +149,7 @@ async def test_what_happened_in_the_room_meanwhile_is_told(
             proxy.refuses = False
             events = await until(bob, PeerMessage)
             assert events == [
-                PeerLeft(alice.id, "left"),
+                PeerGone(alice.id, "left"),
                 PeerJoined(PeerInfo(carol.id, "carol")),
                 PeerMessage(carol.id, "hello", 1),
             ]
@@ -186,7 +186,7 @@ async def test_a_seat_that_was_lost_is_taken_anew_and_that_is_told(proxy_to: Any
             id = bob.id
             proxy.refuses = True
             proxy.cut()
-            await until(alice, PeerLeft)
+            await until(alice, PeerGone)
             await bob.send(Message(alice.id, "in vain"))
             proxy.refuses = False
             [rejoined] = await until(bob, Rejoined)

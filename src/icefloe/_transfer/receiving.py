@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from icefloe._streams import finish, was_closed, write_line
 from icefloe.peer import RemotePeer
-from icefloe.peer.files.errors import Failure, TransferDeclined, TransferFailed
+from icefloe.peer.files.errors import TransferDeclined, TransferErrorCode, TransferFailed
 from icefloe.peer.files.file_names import safe_name
 from icefloe.peer.files.receive_session import FileOffer
 from icefloe.peer.pairing.key_exchange import Code, Side
@@ -99,11 +99,13 @@ def _stream_to(out: str) -> BinaryIO | None:
     """
     if out == "-":
         if was_closed("stdout"):
-            raise TransferFailed(Failure.UNWRITABLE, "", "standard output is closed", advice="")
+            raise TransferFailed(
+                TransferErrorCode.UNWRITABLE, "", "standard output is closed", advice=""
+            )
         return sys.stdout.buffer
     if os.path.lexists(out) and not os.path.isdir(out):
         raise TransferFailed(
-            Failure.UNWRITABLE,
+            TransferErrorCode.UNWRITABLE,
             out,
             "it is there and is no folder",
             advice="Give a folder to --out.",

@@ -20,7 +20,7 @@ from rich.progress import (
 from icefloe._streams import lines, output, show_message, write_line
 from icefloe.peer import RemotePeer
 from icefloe.peer.files.file_names import safe_name
-from icefloe.peer.files.progress import Progress
+from icefloe.peer.files.progress import TransferProgress
 from icefloe.text import printable
 
 _PROGRESS_EVERY = 0.2
@@ -83,10 +83,10 @@ class Reporter:
         if self.as_json:
             self.report("", "error", code=code, kind=kind, message=sentence)
 
-    def progress(self, peer: RemotePeer) -> Callable[[Progress], None]:
+    def progress(self, peer: RemotePeer) -> Callable[[TransferProgress], None]:
         """Return a callback that shows the progress over the connection with a peer."""
 
-        def show(progress: Progress) -> None:
+        def show(progress: TransferProgress) -> None:
             loop = asyncio.get_running_loop()
             self._cancel_delayed_update()
             left = self._last_update + _PROGRESS_EVERY - loop.time()
@@ -98,7 +98,7 @@ class Reporter:
 
         return show
 
-    def _show(self, progress: Progress, peer: RemotePeer) -> None:
+    def _show(self, progress: TransferProgress, peer: RemotePeer) -> None:
         self._last_update = asyncio.get_running_loop().time()
         if self.as_json and _would_block(self._out):
             return  # a program that does not read must not delay the transfer

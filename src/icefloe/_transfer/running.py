@@ -15,10 +15,10 @@ from icefloe._serving import (
 )
 from icefloe.peer import ConnectFailed, PeerError
 from icefloe.peer.files.errors import (
-    Failure,
     InvalidCode,
     PairingError,
     TransferDeclined,
+    TransferErrorCode,
     TransferFailed,
 )
 from icefloe.signaling import SignalingError
@@ -93,7 +93,7 @@ def _exit_code(error: Exception) -> int:
             return EXIT_SIGNALING
         case PairingError():
             return EXIT_PAIRING
-        case TransferDeclined() | TransferFailed(code=Failure.CANCELLED):
+        case TransferDeclined() | TransferFailed(code=TransferErrorCode.CANCELLED):
             return EXIT_DECLINED
         case TransferFailed():
             return EXIT_TRANSFER

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from icefloe._serving import lan_addresses
 from icefloe._streams import show_message, was_closed
 from icefloe.peer import RemotePeer
-from icefloe.peer.files.errors import CodeUsedUp, Failure, NoPlaceFree, TransferFailed
+from icefloe.peer.files.errors import CodeUsedUp, NoPlaceFree, TransferErrorCode, TransferFailed
 from icefloe.peer.files.file_names import Source, gather
 from icefloe.peer.files.protocol import PROTOCOL, Entry
 from icefloe.peer.files.send_session import send_sources
@@ -112,7 +112,9 @@ async def _sources(settings: SendSettings, stdin: StandardInput | None) -> list[
         TransferFailed: A file cannot be sent, or standard input is closed.
     """
     if stdin is not None and was_closed("stdin"):
-        raise TransferFailed(Failure.UNREADABLE, "", "standard input is closed", advice="")
+        raise TransferFailed(
+            TransferErrorCode.UNREADABLE, "", "standard input is closed", advice=""
+        )
     paths = [path for path in settings.paths if path != "-"]
     sources, left_out = await asyncio.to_thread(gather, paths)
     if stdin is not None:

@@ -18,7 +18,7 @@ import pytest
 from icefloe.peer.files import file_names, partial_file
 from icefloe.peer.files.destination import Destination
 from icefloe.peer.files.disk_thread import Disk, Stop, Stopped
-from icefloe.peer.files.errors import Failure, TransferFailed
+from icefloe.peer.files.errors import TransferErrorCode, TransferFailed
 from icefloe.peer.files.file_names import arrange, gather, part_name
 from icefloe.peer.files.partial_file import MAX_PARTS, unwritable
 from icefloe.peer.files.protocol import (
@@ -66,7 +66,7 @@ def test_two_transfers_of_the_same_file_keep_apart(tmp_path: Path) -> None:
     assert (tmp_path / "setup.sh").read_bytes() == GOOD
     with pytest.raises(TransferFailed) as caught:
         evil.finish(len(EVIL), hash_of(EVIL))
-    assert caught.value.code == Failure.EXISTS
+    assert caught.value.code == TransferErrorCode.EXISTS
     evil.close()
     assert (tmp_path / "setup.sh").read_bytes() == GOOD
 
@@ -80,7 +80,7 @@ def test_what_another_program_wrote_to_a_part_is_noticed(tmp_path: Path) -> None
         other.write(b"EVIL")
     with pytest.raises(TransferFailed) as caught:
         file.finish(len(GOOD), hash_of(GOOD))
-    assert caught.value.code == Failure.MISMATCH
+    assert caught.value.code == TransferErrorCode.MISMATCH
     file.close()
     assert list(tmp_path.iterdir()) == []
 
@@ -209,7 +209,7 @@ def test_a_file_that_a_transfer_left_is_not_sent_again(tmp_path: Path) -> None:
     (tmp_path / "setup.sh").write_bytes(EVIL)
     with pytest.raises(TransferFailed) as caught:
         whole.finish(len(GOOD), hash_of(GOOD))
-    assert caught.value.code == Failure.MISMATCH
+    assert caught.value.code == TransferErrorCode.MISMATCH
     whole.close()
 
 
@@ -334,7 +334,7 @@ def test_an_offer_is_bounded_in_memory(letter: str) -> None:
     finally:
         tracemalloc.stop()
     assert machine.error is not None
-    assert machine.error.code == Failure.PROTOCOL
+    assert machine.error.code == TransferErrorCode.PROTOCOL
     assert (batches - 1) * 60 * 4000 <= MAX_OFFER_BYTES
     assert taken < 3 * MAX_OFFER_BYTES
 

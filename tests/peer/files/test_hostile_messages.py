@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from icefloe.peer.files.errors import Failure, TransferFailed
+from icefloe.peer.files.errors import TransferErrorCode, TransferFailed
 from icefloe.peer.files.protocol import MESSAGE_LIMIT, decode_from_receiver, decode_from_sender
 
 DEEP = [
@@ -22,4 +22,4 @@ def test_what_is_nested_without_end_is_no_message(
 ) -> None:
     with pytest.raises(TransferFailed) as caught:
         decode(message)
-    assert caught.value.code == Failure.PROTOCOL
+    assert caught.value.code == TransferErrorCode.PROTOCOL

@@ -8,7 +8,7 @@ import pytest
 from spake2 import SPAKE2_A, SPAKE2_B
 
 from icefloe.peer.files import protocol
-from icefloe.peer.files.errors import Failure
+from icefloe.peer.files.errors import TransferErrorCode
 from icefloe.peer.files.protocol import Data, decode_from_receiver, decode_from_sender
 from icefloe.peer.files.receiver import Receiver, ReceiverState, Write
 from icefloe.peer.files.sender import Sender, SenderState
@@ -106,7 +106,7 @@ def test_every_message_failure_and_limit_is_specified() -> None:
         assert f"`{message.__struct_config__.tag}`" in DOCUMENT
         for name in message.__struct_fields__:
             assert f"`{name}`" in DOCUMENT or f"`[{name}]`" in DOCUMENT, (message, name)
-    for code in (*Failure, *get_args(Refused.__annotations__["reason"])):
+    for code in (*TransferErrorCode, *get_args(Refused.__annotations__["reason"])):
         assert f"`{code}`" in DOCUMENT, code
     assert f"`{protocol.PROTOCOL}`" in DOCUMENT
     limits = (protocol.WINDOW, protocol.BLOCK, protocol.ACK_EVERY, protocol.MESSAGE_LIMIT)

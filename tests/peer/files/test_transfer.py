@@ -15,7 +15,7 @@ from icefloe.peer.files.errors import TransferBroken, TransferDeclined, Transfer
 from icefloe.peer.files.file_names import gather
 from icefloe.peer.files.file_source import SourceFile
 from icefloe.peer.files.partial_file import PartFile
-from icefloe.peer.files.progress import Progress
+from icefloe.peer.files.progress import TransferProgress
 from icefloe.peer.files.protocol import WINDOW, Data, Entries, Entry, Offer, encode
 from icefloe.peer.files.receive_session import FileOffer
 from icefloe.peer.files.send_session import send_sources
@@ -77,14 +77,14 @@ async def test_files_folders_and_awkward_names_arrive_as_they_are(
 
 async def test_the_methods_of_a_peer(call: Call, source: Path, target: Path) -> None:
     random_file(source / "a.bin", 300_000)
-    seen: list[Progress] = []
+    seen: list[TransferProgress] = []
     sending = asyncio.create_task(call.ends[0].send_file(source / "a.bin", on_progress=seen.append))
     offer = await anext(aiter(call.ends[1].files()))
     assert (offer.names, offer.size) == (["a.bin"], 300_000)
     assert await offer.accept(target) == [target / "a.bin"]
     assert await sending == 300_000
     assert (target / "a.bin").read_bytes() == (source / "a.bin").read_bytes()
-    assert seen[-1] == Progress(300_000, 300_000, 300_000, "a.bin")
+    assert seen[-1] == TransferProgress(300_000, 300_000, 300_000, "a.bin")
     assert [progress.done for progress in seen] == sorted({progress.done for progress in seen})
     with pytest.raises(ValueError, match="once"):
         await offer.accept(target)
@@ -106,7 +106,7 @@ async def test_a_break_costs_no_more_than_the_window(
     near, far = await transfer_channel(call)
     half = asyncio.Event()
 
-    def on_progress(progress: Progress) -> None:
+    def on_progress(progress: TransferProgress) -> None:
         if progress.done > size // 2:
             half.set()
 
@@ -232,7 +232,7 @@ async def test_a_file_that_is_made_meanwhile_is_not_told(
 ) -> None:
     file = random_file(source / "a.bin", 1000)
 
-    def make(progress: Progress) -> None:
+    def make(progress: TransferProgress) -> None:
         (target / "a.bin").write_bytes(b"mine")
 
     sent, received = await transfer(call, [file], target, on_progress=make)

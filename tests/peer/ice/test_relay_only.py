@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiortc import RTCIceServer, RTCIceTransportPolicy
 
-from icefloe.peer import ConnectFailed, PeerConfiguration, Phase, join
+from icefloe.peer import ConnectFailed, ConnectPhase, PeerConfiguration, join
 from icefloe.signaling import serve
 from tests.helpers.pairs import closing, connected, make, negotiate, until
 from tests.helpers.turn import silent
@@ -25,7 +25,7 @@ async def test_a_dead_relay_is_named_and_is_not_waited_for() -> None:
             bob = await alices.peer("bob")
             with pytest.raises(ConnectFailed) as caught:
                 await bob.connected()
-            assert caught.value.phase is Phase.GATHERING
+            assert caught.value.phase is ConnectPhase.GATHERING
             assert dead.turn("udp") in str(caught.value)
             assert "No TURN server gave a relay" in str(caught.value)
             assert "no answer within 0.3 s" in str(caught.value)

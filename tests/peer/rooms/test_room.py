@@ -10,10 +10,10 @@ from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from icefloe.peer import (
     ChannelClosed,
     ConnectFailed,
+    ConnectPhase,
     DataChannel,
     PeerLeft,
     PeerNotHere,
-    Phase,
     RemotePeer,
     Room,
     join,
@@ -203,7 +203,7 @@ async def test_a_participant_that_never_answers_is_named_with_the_phase(
         mute = await room.peer("mute")
         with pytest.raises(ConnectFailed) as caught:
             await mute.open_channel("chat")
-        assert caught.value.phase is Phase.SIGNALING
+        assert caught.value.phase is ConnectPhase.SIGNALING
         assert caught.value.evidence.local
         assert "is it still in the room" in str(caught.value)
 

@@ -21,7 +21,7 @@ from icefloe.peer.rooms.signaler import RoomSignaler
 from icefloe.signaling import (
     Message,
     PeerDescription,
-    PeerLeft,
+    PeerGone,
     PeerMessage,
     SendQueueFull,
     connect,
@@ -68,7 +68,7 @@ async def test_a_room_that_cannot_be_entered_gives_its_seat_back(
         with pytest.raises(Broken):
             async with join(server.url, room="lobby", name="bob"):
                 pass
-        while not isinstance(await anext(alice), PeerLeft):
+        while not isinstance(await anext(alice), PeerGone):
             pass
 
 
