@@ -70,9 +70,21 @@ if TYPE_CHECKING:
         TransferFailed,
         UnsafeName,
     )
+    from .files.outgoing import FilesToSend
     from .files.progress import TransferProgress
     from .files.receive_session import FileOffer
     from .ice.server_urls import RTCPeerConnectionIceErrorEvent
+    from .pairing.errors import (
+        FingerprintMismatch,
+        InvalidPairingCode,
+        NoRoomFree,
+        PairingCodeUsedUp,
+        PairingError,
+        WrongPairingCode,
+    )
+    from .pairing.key_exchange import PairingCode, PairingSide
+    from .pairing.meeting import Meeting
+    from .pairing.rendezvous import meet
     from .rooms.attend import run
     from .rooms.remote_peer import RemotePeer
     from .rooms.room import Room, join
@@ -96,6 +108,8 @@ __all__ = [
     "DescriptionTooLarge",
     "EncodedTrack",
     "FileOffer",
+    "FilesToSend",
+    "FingerprintMismatch",
     "ForwardedTrack",
     "IncompatibleVersions",
     "InvalidCandidate",
@@ -104,11 +118,18 @@ __all__ = [
     "InvalidDescription",
     "InvalidMessage",
     "InvalidModification",
+    "InvalidPairingCode",
     "InvalidParameters",
     "InvalidServerUrl",
+    "Meeting",
     "MessageTooLarge",
     "Negotiator",
+    "NoRoomFree",
     "NotForwardable",
+    "PairingCode",
+    "PairingCodeUsedUp",
+    "PairingError",
+    "PairingSide",
     "PeerConfiguration",
     "PeerConnection",
     "PeerError",
@@ -143,8 +164,10 @@ __all__ = [
     "TransferProgress",
     "UnknownSection",
     "UnsafeName",
+    "WrongPairingCode",
     "forward",
     "join",
+    "meet",
     "run",
 ]
 
@@ -215,9 +238,24 @@ __getattr__, __dir__ = exports(
             "TransferFailed",
             "UnsafeName",
         ),
+        ".files.outgoing": ("FilesToSend",),
         ".files.progress": ("TransferProgress",),
         ".files.receive_session": ("FileOffer",),
         ".ice.server_urls": ("RTCPeerConnectionIceErrorEvent",),
+        ".pairing.errors": (
+            "FingerprintMismatch",
+            "InvalidPairingCode",
+            "NoRoomFree",
+            "PairingCodeUsedUp",
+            "PairingError",
+            "WrongPairingCode",
+        ),
+        ".pairing.key_exchange": (
+            "PairingCode",
+            "PairingSide",
+        ),
+        ".pairing.meeting": ("Meeting",),
+        ".pairing.rendezvous": ("meet",),
         ".rooms.attend": ("run",),
         ".rooms.remote_peer": ("RemotePeer",),
         ".rooms.room": (

@@ -13,6 +13,7 @@ from icefloe.text import public_url
 from .errors import InvalidConfiguration
 from .ice.configuration import MAX_REMOTES, IceConfiguration, external_pairs
 from .ice.gather.interfaces import Selection
+from .ice.server_urls import parse_servers
 from .rtp.receive.bitstream_size import MOST_PIXELS
 from .rtp.receive.decoder_pool import MOST_DECODERS
 from .sctp.admission import MOST_CHANNELS
@@ -23,7 +24,11 @@ class PeerConfiguration(RTCConfiguration):
     """aiortc's ``RTCConfiguration`` with icefloe's fields.
 
     Two defaults differ from aiortc's: without ``iceServers`` no server is contacted, and media is
-    bundled on one transport.
+    bundled on one transport. W3C's members have W3C's names; icefloe's own have underscores.
+
+    Raises:
+        InvalidConfiguration: A field has a value that makes no sense; a ``ValueError``.
+        InvalidServerUrl: A URL in ``iceServers`` is malformed; a ``ValueError``.
     """
 
     bundlePolicy: RTCBundlePolicy = RTCBundlePolicy.MAX_BUNDLE
@@ -137,6 +142,7 @@ class PeerConfiguration(RTCConfiguration):
                 raise InvalidConfiguration("tls_ca_file", self.tls_ca_file, problem)
             if not Path(self.tls_ca_file).is_file():
                 raise InvalidConfiguration("tls_ca_file", self.tls_ca_file, "there is no such file")
+        parse_servers(self.iceServers)
         self._check_patterns()
         self._check_ports()
         self._check_external()

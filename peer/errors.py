@@ -17,6 +17,7 @@
     ├── ConnectFailed
     ├── PeerLeft
     ├── PeerNotHere (also LookupError)
+    ├── PairingError
     └── ChannelError
         ├── ChannelClosed
         ├── ChannelMisused (also RuntimeError)
@@ -247,6 +248,10 @@ class PeerNotHere(PeerError, LookupError):
         self.timeout = timeout
         waited = f"within {timeout:g} s" if timeout is not None else "before the room was left"
         super().__init__(f"{quoted(peer)} did not come {waited}; is it the right room?")
+
+
+class PairingError(PeerError):
+    """The base class of the errors of pairing by a code."""
 
 
 class ClosedBy(StrEnum):

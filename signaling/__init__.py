@@ -14,6 +14,7 @@ A client, which keeps its seat in the room when its WebSocket breaks::
 ``docs/protocol.md`` specifies the messages. This package needs neither aiortc nor PyAV.
 """
 
+from .address import server_url
 from .client import SignalingClient, connect
 from .configuration import Admission, Limits, ServerConfiguration
 from .errors import (
@@ -104,4 +105,5 @@ __all__ = [
     "Unreachable",
     "connect",
     "serve",
+    "server_url",
 ]

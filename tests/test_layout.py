@@ -1,11 +1,18 @@
 """The packages are reached by one name each, and signaling stands without the media stack."""
 
+import importlib
+import inspect
+import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 
 import pytest
+
+from tests.peer.connection.test_stats import W3C as STATISTICS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -91,6 +98,8 @@ PUBLIC = {
         DescriptionTooLarge
         EncodedTrack
         FileOffer
+        FilesToSend
+        FingerprintMismatch
         ForwardedTrack
         IncompatibleVersions
         InvalidCandidate
@@ -99,11 +108,18 @@ PUBLIC = {
         InvalidDescription
         InvalidMessage
         InvalidModification
+        InvalidPairingCode
         InvalidParameters
         InvalidServerUrl
+        Meeting
         MessageTooLarge
         Negotiator
+        NoRoomFree
         NotForwardable
+        PairingCode
+        PairingCodeUsedUp
+        PairingError
+        PairingSide
         PeerConfiguration
         PeerConnection
         PeerError
@@ -138,12 +154,35 @@ PUBLIC = {
         TransferProgress
         UnknownSection
         UnsafeName
+        WrongPairingCode
         forward
         join
+        meet
         run
     """,
 }
 """What is public; a change to it goes into CHANGELOG.md. Signaling has a list of its own."""
+
+
+W3C = """
+    addIceCandidate addTrack canTrickleIceCandidates createAnswer createDataChannel createOffer
+    currentLocalDescription currentRemoteDescription getConfiguration getStats localDescription
+    pendingLocalDescription pendingRemoteDescription remoteDescription removeTrack restartIce
+    setConfiguration setLocalDescription setRemoteDescription
+    alwaysNegotiateDataChannels bundlePolicy iceServers iceTransportPolicy
+    maxPacketLifeTime maxRetransmits
+    relayProtocol sdpLineNumber sdpMLineIndex sdpMid toJSON usernameFragment
+    errorCode errorText
+    maxBitrate maxFramerate scaleResolutionDownBy
+    concealedSamples concealmentEvents fecPacketsReceived framesDropped
+    insertedSamplesForDeceleration jitterBufferDelay jitterBufferEmittedCount
+    jitterBufferTargetDelay packetsDiscarded packetsLost removedSamplesForAcceleration
+    silentConcealedSamples totalSamplesReceived
+"""
+"""Names in camel case that W3C has given, as far as icefloe has them."""
+
+AIORTC = {"sessionDescription"}
+"""Arguments in camel case that aiortc's callers name."""
 
 
 def run(code: str) -> str:
@@ -192,3 +231,41 @@ def test_every_package_is_named_for_the_wheel() -> None:
     assert set(setuptools["packages"]) == found
     for name, folder in FOLDERS.items():
         assert (ROOT / "src" / Path(*name.split("."))).resolve() == ROOT / folder
+
+
+def public(package: str) -> dict[str, object]:
+    module = importlib.import_module(package)
+    return {name: getattr(module, name) for name in module.__all__}
+
+
+def test_a_public_name_has_one_meaning() -> None:
+    for one, other in combinations(PACKAGES, 2):
+        both = public(one).keys() & public(other).keys()
+        assert not both, f"{one} and {other} both have {both}"
+
+
+def own_names(thing: object) -> Iterator[str]:
+    """Yield the names of members and arguments that icefloe, and not aiortc, has given."""
+    owners = inspect.getmro(thing) if inspect.isclass(thing) else (thing,)
+    for owner in owners:
+        if not getattr(owner, "__module__", "").startswith("icefloe."):
+            continue
+        members = vars(owner) if inspect.isclass(owner) else {"": owner}
+        yield from members
+        yield from inspect.get_annotations(owner) if inspect.isclass(owner) else ()
+        for member in members.values():
+            if inspect.isfunction(member):
+                yield from inspect.signature(member).parameters
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_only_names_of_w3c_are_in_camel_case(package: str) -> None:
+    camel = {
+        name
+        for thing in public(package).values()
+        for name in own_names(thing)
+        if re.match(r"[a-z]+[a-z0-9]*[A-Z]", name)
+    }
+    given = {*W3C.split(), *" ".join(STATISTICS.values()).split(), *AIORTC}
+    assert camel <= given
+    assert bool(camel) == (package in ("icefloe.peer", "icefloe.signaling"))

@@ -12,10 +12,10 @@ from icefloe._transfer.receiving import ReceiveSettings
 from icefloe.media import FileSource, SourceError
 from icefloe.media.errors import SourceUnreadable
 from icefloe.peer import InvalidServerUrl, PeerConfiguration, RemotePeer, join
-from icefloe.peer.files.errors import InvalidCode
 from icefloe.peer.ice.checks.binding import Credentials
 from icefloe.peer.ice.server_urls import parse_url
-from icefloe.peer.pairing.key_exchange import Code, Side
+from icefloe.peer.pairing.errors import InvalidPairingCode
+from icefloe.peer.pairing.key_exchange import PairingCode, PairingSide
 from icefloe.peer.pairing.rendezvous import meet
 from icefloe.peer.sctp.states import Settings
 from icefloe.peer.sdp.transport import Transport
@@ -39,6 +39,10 @@ URL = f"wss://user:{SECRET}@example.org/ws?token={SECRET}#{SECRET}"
 SDP = SessionDescription("offer", f"v=0\r\na=ice-pwd:{SECRET}\r\n")
 SERVER = IceServer("turn:turn.example", "user", SECRET)
 
+CHANGED = PeerConfiguration()
+# A URL that is refused when a configuration is made, and may get into it afterwards.
+CHANGED.iceServers = [RTCIceServer([f"turn:user:{SECRET}@turn.example"])]
+
 
 @pytest.mark.parametrize(
     "holder",
@@ -53,12 +57,12 @@ SERVER = IceServer("turn:turn.example", "user", SECRET)
         Description(to="x", description=SDP),
         PeerDescription("x", SDP),
         PeerConfiguration(iceServers=[RTCIceServer("turn:turn.example", "user", SECRET)]),
-        PeerConfiguration(iceServers=[RTCIceServer([f"turn:user:{SECRET}@turn.example"])]),
+        CHANGED,
         parse_url("turn:turn.example", "user", SECRET),
         Credentials("ours", SECRET, "theirs", SECRET),
         Transport("ufrag", SECRET),
         Settings(tag=1, tsn=1, secret=SECRET.encode()),
-        [Code(7, (SECRET, "falcon"))],  # str() is for the person who is to have it
+        [PairingCode(7, (SECRET, "falcon"))],  # str() is for the person who is to have it
         ReceiveSettings(
             code=SECRET, server="", out="", yes=True, overwrite=True, wait=1, json=True
         ),
@@ -66,7 +70,7 @@ SERVER = IceServer("turn:turn.example", "user", SECRET)
         Unreachable(URL, "so"),
         InvalidServerUrl(f"turn:user:{SECRET}@turn.example", "so"),
         InvalidServerUrl(RTCIceServer("turn:turn.example", "user", SECRET), "so"),
-        InvalidCode(f"7-{SECRET}", "two words follow the number"),
+        InvalidPairingCode(f"7-{SECRET}", "two words follow the number"),
         SourceUnreadable(URL, f"Connection refused: '{URL}'"),
     ],
     ids=lambda holder: type(holder).__name__,
@@ -157,7 +161,7 @@ async def test_a_pairing_logs_nothing_of_the_code(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG, "icefloe")
-    code = Code.parse("7-amber-falcon")
+    code = PairingCode.parse("7-amber-falcon")
 
     async def first(meeting: object) -> RemotePeer:
         async for peer in meeting:  # type: ignore[attr-defined]
@@ -167,8 +171,8 @@ async def test_a_pairing_logs_nothing_of_the_code(
 
     async with (
         serve(port=0) as server,
-        meet(server.url, code, Side.SENDER) as sender,
-        meet(server.url, code, Side.RECEIVER) as receiver,
+        meet(server.url, code, side=PairingSide.SENDER) as sender,
+        meet(server.url, code, side=PairingSide.RECEIVER) as receiver,
     ):
         await asyncio.gather(first(sender), first(receiver))
     assert any(record.name.startswith("icefloe.") for record in caplog.records)

@@ -13,7 +13,7 @@ from aiortc import RTCIceServer, RTCIceTransportPolicy
 
 from icefloe._transfer.reporter import path_in_short
 from icefloe.peer import PeerConfiguration
-from icefloe.peer.pairing.key_exchange import Code, Side
+from icefloe.peer.pairing.key_exchange import PairingCode, PairingSide
 from icefloe.peer.pairing.rendezvous import meet
 from icefloe.signaling import serve
 from tests.helpers.commands import event, process, receive_arguments
@@ -153,15 +153,15 @@ async def test_the_progress_of_a_sender_is_what_the_receiver_has(tmp_path: Path)
 @pytest.mark.system("coturn", "netns")
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_a_relayed_path_is_named(tmp_path: Path, transport: str) -> None:
-    code = Code.make()
+    code = PairingCode.make()
     async with coturn(tmp_path, "127.0.0.1") as turn, serve("127.0.0.1", 0) as server:
         relay = PeerConfiguration(
             iceServers=[RTCIceServer(turn.turn(transport), USER, PASSWORD)],
             iceTransportPolicy=RTCIceTransportPolicy.RELAY,
         )
         async with (
-            meet(server.url, code, Side.SENDER, configuration=relay) as sender,
-            meet(server.url, code, Side.RECEIVER) as receiver,
+            meet(server.url, code, side=PairingSide.SENDER, configuration=relay) as sender,
+            meet(server.url, code, side=PairingSide.RECEIVER) as receiver,
         ):
             near, far = await asyncio.gather(anext(aiter(sender)), anext(aiter(receiver)))
             await asyncio.gather(near.connected(), far.connected())

@@ -1,20 +1,12 @@
-"""Errors of file transfers and of pairing.
+"""Errors of file transfers.
 
 ::
 
     TransferError (a PeerError)
     ├── TransferDeclined
     ├── TransferBroken
-    ├── TransferFailed
-    │   └── UnsafeName (also ValueError)
-    └── PairingError
-        ├── WrongCode
-        ├── InvalidCode (also ValueError)
-        ├── CodeUsedUp
-        ├── NobodyThere
-        ├── SenderBusy
-        ├── NoPlaceFree
-        └── FingerprintMismatch
+    └── TransferFailed
+        └── UnsafeName (also ValueError)
 """
 
 from enum import StrEnum
@@ -155,99 +147,3 @@ class UnsafeName(TransferFailed, ValueError):
     def __init__(self, path: str, reason: str, *, private: bool = False) -> None:
         detail = f"the name is refused because {reason}"
         super().__init__(TransferErrorCode.UNSAFE, path, detail, private=private)
-
-
-class PairingError(TransferError):
-    """The base class of the errors of pairing by a code."""
-
-
-class InvalidCode(PairingError, ValueError):
-    """The text is not a code.
-
-    Attributes:
-        code: The text.
-    """
-
-    def __init__(self, code: str, reason: str) -> None:
-        self.code = code
-        # The message does not show the code: most of it may be right, and errors end up in logs.
-        super().__init__(f"This is not a code: {reason}. A code looks like 7-amber-falcon")
-
-
-class WrongCode(PairingError):
-    """The two sides have different codes, or an attacker between them guesses the code."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The codes of the two sides differ. Compare them letter by letter; if they are the "
-            "same, somebody on the way tries to guess the code: make a new one"
-        )
-
-
-class CodeUsedUp(PairingError):
-    """The code is void, because too many wrong codes were tried.
-
-    Attributes:
-        guesses: The number of wrong codes.
-    """
-
-    def __init__(self, guesses: int) -> None:
-        self.guesses = guesses
-        super().__init__(
-            f"{guesses} wrong codes were tried for this transfer, so its code is void. "
-            "Start it again for a new code"
-        )
-
-
-class NobodyThere(PairingError):
-    """The remote peer did not come to the rendezvous.
-
-    Attributes:
-        timeout: The seconds waited.
-    """
-
-    def __init__(self, timeout: float, *, is_sender: bool = False) -> None:
-        self.timeout = timeout
-        if is_sender:
-            super().__init__(
-                f"Nobody came for the files (waited {timeout:g} s). Start again and give the code "
-                "to the other side; --wait sets how long to wait"
-            )
-        else:
-            super().__init__(
-                f"Nobody offers files under this code (waited {timeout:g} s). Is the sender still "
-                "running, with the same server?"
-            )
-
-
-class SenderBusy(PairingError):
-    """The sender is sending to another receiver that has the same code."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The sender is sending to another receiver with this code. A code is good for one: "
-            "ask the sender to start again for you"
-        )
-
-
-class NoPlaceFree(PairingError):
-    """All rooms of the signaling server that were tried are used by other senders."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The signaling server has too many senders at once. Try again later, or use a server "
-            "of your own: icefloe serve"
-        )
-
-
-class FingerprintMismatch(PairingError):
-    """The DTLS fingerprints are not those of the peer that has the code.
-
-    An attacker, such as the signaling server, has replaced them with its own.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The signaling server changed the fingerprints of the connection, so somebody would "
-            "have listened in. Nothing was sent. Use another server"
-        )

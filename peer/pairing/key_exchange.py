@@ -24,8 +24,8 @@ from msgspec import Meta, Struct
 from spake2 import SPAKE2_A, SPAKE2_B, SPAKEError
 from spake2.ed25519_basic import NotOnCurve
 
-from ..files.errors import InvalidCode, WrongCode
 from .code_words import WORDS
+from .errors import InvalidPairingCode, WrongPairingCode
 
 _NUMBERS = 1000
 """Codes begin with a number below this one."""
@@ -41,7 +41,7 @@ _FINGERPRINT = re.compile(
 _Hex = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{2}){1,128}\Z")]
 
 
-class Side(StrEnum):
+class PairingSide(StrEnum):
     """The role of a program in a rendezvous."""
 
     SENDER = "sender"
@@ -51,13 +51,13 @@ class Side(StrEnum):
     """The program that was given the code."""
 
     @property
-    def other(self) -> "Side":
+    def other(self) -> "PairingSide":
         """The opposite role."""
-        return Side.RECEIVER if self is Side.SENDER else Side.SENDER
+        return PairingSide.RECEIVER if self is PairingSide.SENDER else PairingSide.SENDER
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class PairingCode:
     """A code that pairs two programs, as ``7-amber-falcon``.
 
     Attributes:
@@ -72,7 +72,7 @@ class Code:
         return "-".join((str(self.place), *self.words))
 
     def __repr__(self) -> str:
-        return f"Code({self.place}-…)"  # no secrets in logs
+        return f"PairingCode({self.place}-…)"  # no secrets in logs
 
     @property
     def room(self) -> str:
@@ -80,7 +80,7 @@ class Code:
         return f"files-{self.place}"
 
     @classmethod
-    def make(cls, choose: Callable[[int], int] = secrets.randbelow) -> "Code":
+    def make(cls, choose: Callable[[int], int] = secrets.randbelow) -> "PairingCode":
         """Return a new random code.
 
         Args:
@@ -90,22 +90,22 @@ class Code:
         return cls(1 + choose(_NUMBERS - 1), words)
 
     @classmethod
-    def parse(cls, text: str) -> "Code":
+    def parse(cls, text: str) -> "PairingCode":
         """Parse a code; case is ignored, and spaces may take the place of hyphens.
 
         Raises:
-            InvalidCode: The text is not a code.
+            InvalidPairingCode: The text is not a code.
         """
         place, *words = re.split(r"[-\s]+", text.strip().lower()) or [""]
         if not re.fullmatch(r"[0-9]{1,6}", place):
-            raise InvalidCode(text, "it does not begin with a number")
+            raise InvalidPairingCode(text, "it does not begin with a number")
         if len(words) != 2:
-            raise InvalidCode(text, "two words follow the number")
+            raise InvalidPairingCode(text, "two words follow the number")
         for word in words:
             if word not in WORDS:
                 near = [known for known in WORDS if known[:2] == word[:2]]
                 hint = f" (is it {' or '.join(near)}?)" if near else ""
-                raise InvalidCode(text, f"{word!r} is no word of a code{hint}")
+                raise InvalidPairingCode(text, f"{word!r} is no word of a code{hint}")
         return cls(int(place), tuple(words))
 
 
@@ -167,8 +167,8 @@ class Pairing:
         is_paired: Whether the remote peer has proved that it has the key.
     """
 
-    def __init__(self, code: Code, side: Side) -> None:
-        kind = SPAKE2_A if side is Side.SENDER else SPAKE2_B
+    def __init__(self, code: PairingCode, side: PairingSide) -> None:
+        kind = SPAKE2_A if side is PairingSide.SENDER else SPAKE2_B
         self._spake = kind(str(code).encode(), **_IDENTITIES)
         self._side = side
         self._key: bytes | None = None
@@ -187,17 +187,18 @@ class Pairing:
             The key confirmation of this side. A sender must not send it before :meth:`check`.
 
         Raises:
-            WrongCode: The message is invalid, or is not the first.
+            WrongPairingCode: The message is invalid, or is not the first.
         """
         if self._key is not None:
-            raise WrongCode
+            raise WrongPairingCode
         data = bytes.fromhex(pake.data)
         if len(data) != _PAKE_SIZE:
-            raise WrongCode  # the library accepts a truncated point, and bytes after the point
+            # The library accepts a truncated point, and bytes after the point.
+            raise WrongPairingCode
         try:
             self._key = self._spake.finish(data)
         except (SPAKEError, NotOnCurve, ValueError) as error:
-            raise WrongCode from error
+            raise WrongPairingCode from error
         return self.confirmation
 
     @property
@@ -205,7 +206,7 @@ class Pairing:
         """The key confirmation of this side.
 
         Raises:
-            WrongCode: There is no key yet.
+            WrongPairingCode: There is no key yet.
         """
         return Confirm(self._mac(b"confirm", self._side))
 
@@ -213,19 +214,19 @@ class Pairing:
         """Check the key confirmation of the remote peer.
 
         Raises:
-            WrongCode: The remote peer does not have the same key.
+            WrongPairingCode: The remote peer does not have the same key.
         """
         if self._key is None or not hmac.compare_digest(
             confirm.mac, self._mac(b"confirm", self._side.other)
         ):
-            raise WrongCode
+            raise WrongPairingCode
         self.is_paired = True
 
     def sign(self, sdp: str) -> Fingerprints:
         """Return the authentication of the fingerprints in a description of this side.
 
         Raises:
-            WrongCode: There is no key yet.
+            WrongPairingCode: There is no key yet.
         """
         return Fingerprints(self._mac(b"fingerprints", self._side, *_fingerprints(sdp)))
 
@@ -242,14 +243,14 @@ class Pairing:
         expected = self._mac(b"fingerprints", self._side.other, *fingerprints)
         return hmac.compare_digest(signed.mac, expected)
 
-    def _mac(self, purpose: bytes, side: Side, *parts: str) -> str:
+    def _mac(self, purpose: bytes, side: PairingSide, *parts: str) -> str:
         if self._key is None:
-            raise WrongCode
+            raise WrongPairingCode
         message = b"\0".join((purpose, side.encode(), *(part.encode() for part in parts)))
         return hmac.digest(self._key, message, "sha256").hex()
 
 
-def begin(code: Code, side: Side, pake: Pake | None) -> tuple[Pairing, bool]:
+def begin(code: PairingCode, side: PairingSide, pake: Pake | None) -> tuple[Pairing, bool]:
     """Begin a key exchange, and process the SPAKE2 message of the remote peer if it came.
 
     It takes milliseconds of processor time; call it in a thread.
@@ -261,7 +262,7 @@ def begin(code: Code, side: Side, pake: Pake | None) -> tuple[Pairing, bool]:
     if pake is not None:
         try:
             pairing.receive(pake)
-        except WrongCode:
+        except WrongPairingCode:
             return pairing, False
     return pairing, True
 

@@ -9,7 +9,7 @@ from icefloe.signaling import PeerInfo, SignalingClient
 from ..configuration import PeerConfiguration
 from ..rooms.remote_peer import RemotePeer
 from ..rooms.signaler import RoomSignaler, with_servers
-from .key_exchange import Fingerprints, Pairing, Side, encode
+from .key_exchange import Fingerprints, Pairing, PairingSide, encode
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Participant:
     def make_peer(
         self,
         client: SignalingClient,
-        side: Side,
+        side: PairingSide,
         configuration: PeerConfiguration,
         connect_timeout: float,
     ) -> RemotePeer:
@@ -58,7 +58,7 @@ class Participant:
         self.peer = RemotePeer(
             id=self.id,
             name=str(side.other),
-            polite=side is Side.SENDER,
+            polite=side is PairingSide.SENDER,
             signaler=_SigningSignaler(self.signaler, self.pairing),
             configuration=with_servers(configuration, client),
             connect_timeout=connect_timeout,
@@ -78,6 +78,6 @@ class _SigningSignaler:
         await self._signaler.description(description)
 
 
-def has_role(info: PeerInfo, side: Side) -> bool:
+def has_role(info: PeerInfo, side: PairingSide) -> bool:
     """Return whether a participant joined the room in a role, as its name says."""
     return info.name.startswith(f"{side}-")

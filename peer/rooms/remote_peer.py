@@ -3,7 +3,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 from aiortc import (
@@ -25,7 +25,7 @@ from ..connection.data_channel import RECEIVE_BUFFER, SEND_BUFFER, DataChannel, 
 from ..connection.negotiator import Negotiator, Signaler
 from ..errors import ConnectFailed, DescriptionTooLarge, PeerError, PeerLeft
 from ..files.errors import TransferError
-from ..files.file_names import gather
+from ..files.outgoing import FilesToSend
 from ..files.progress import OnProgress
 from ..files.protocol import PROTOCOL as TRANSFER
 from ..files.receive_session import FileOffer
@@ -238,7 +238,12 @@ class RemotePeer:
         return await self.send_files([path], on_progress=on_progress)
 
     async def send_files(
-        self, paths: Iterable[Path | str], *, on_progress: OnProgress | None = None
+        self,
+        files: Iterable[Path | str] | FilesToSend,
+        *,
+        on_progress: OnProgress | None = None,
+        on_closed: Callable[[], None] | None = None,
+        stop_is_final: bool = True,
     ) -> int:
         """Offer files and folders, and send them if the remote peer accepts.
 
@@ -246,8 +251,12 @@ class RemotePeer:
         are left out.
 
         Args:
-            paths: Files and folders.
+            files: Paths of files and folders, or what :meth:`FilesToSend.find` has found.
             on_progress: Called with a :class:`TransferProgress` whenever more is acknowledged.
+            on_closed: Called when the remote peer takes no more. A read of the stream that waits
+                should then end, since the error is raised only after it.
+            stop_is_final: Whether a cancellation ends the transfer for the receiver. Otherwise the
+                receiver takes it for a broken connection, and may wait for this side to come back.
 
         Returns:
             Bytes that were sent.
@@ -261,11 +270,19 @@ class RemotePeer:
 
         Cancellation: safe; the remote peer is told, and keeps what it has.
         """
-        sources, left_out = await asyncio.to_thread(gather, list(paths))
-        for path in left_out:
-            logger.warning("%s is not sent: it is a link, or no file", path)
+        if not isinstance(files, FilesToSend):
+            files = await FilesToSend.find(files)
+            for path in files.left_out:
+                logger.warning("%s is not sent: it is a link, or no file", path)
         channel = await self.open_channel("files", protocol=TRANSFER)
-        return await send_sources(channel, sources, on_progress=on_progress)
+        return await send_sources(
+            channel,
+            files.sources,
+            stream=files.stream,
+            on_progress=on_progress,
+            on_closed=on_closed,
+            stop_is_final=stop_is_final,
+        )
 
     async def files(self) -> AsyncIterator[FileOffer]:
         """Iterate over the files that the remote peer offers, until the peer is gone.

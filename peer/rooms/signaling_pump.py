@@ -33,8 +33,7 @@ from icefloe.signaling import (
 )
 
 from ..connection.remote_candidates import END_OF_CANDIDATES, RemoteCandidate, read_candidate
-from ..errors import InvalidCandidate
-from ..files.errors import PairingError
+from ..errors import InvalidCandidate, PairingError
 from .remote_peer import RemotePeer
 
 logger = get_logger(__name__)

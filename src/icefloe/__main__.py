@@ -263,16 +263,18 @@ def _ice_servers(
 ) -> "tuple[IceServer, ...]":
     if not urls:
         return ()
-    from icefloe.peer import InvalidServerUrl
-    from icefloe.peer.ice.server_urls import parse_url
+    from aiortc import RTCIceServer
+
+    from icefloe.peer import InvalidServerUrl, PeerConfiguration
     from icefloe.signaling import IceServer
 
     servers = []
     for url in urls:
         try:
-            is_turn = parse_url(url).is_turn
+            PeerConfiguration(iceServers=[RTCIceServer(urls=url)])
         except InvalidServerUrl as error:
             raise typer.BadParameter(str(error), param_hint="--ice-server") from error
+        is_turn = url.lower().startswith("turn")
         if is_turn and not (username and credential):
             raise typer.BadParameter(
                 f"{url} needs --ice-username and --ice-credential", param_hint="--ice-server"

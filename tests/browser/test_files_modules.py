@@ -10,7 +10,14 @@ from playwright.async_api import Browser, Error, Page
 from icefloe.peer.files.file_names import arrange, safe_name
 from icefloe.peer.files.protocol import MAX_OFFER_BYTES, MAX_PATH_BYTES, Entry
 from icefloe.peer.pairing.code_words import WORDS
-from icefloe.peer.pairing.key_exchange import Code, Confirm, Fingerprints, Pairing, Pake, Side
+from icefloe.peer.pairing.key_exchange import (
+    Confirm,
+    Fingerprints,
+    Pairing,
+    PairingCode,
+    PairingSide,
+    Pake,
+)
 from icefloe.signaling import serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.system("chromium")]
@@ -26,7 +33,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
         yield page
 
 
-async def pairing(page: Page, code: str, side: Side) -> None:
+async def pairing(page: Page, code: str, side: PairingSide) -> None:
     await page.evaluate(
         """async ([code, side]) => {
           const { Pairing } = await import("/files/pairing.js");
@@ -36,10 +43,10 @@ async def pairing(page: Page, code: str, side: Side) -> None:
     )
 
 
-@pytest.mark.parametrize("side", Side)
-async def test_page_and_command_get_the_same_key(page: Page, side: Side) -> None:
+@pytest.mark.parametrize("side", PairingSide)
+async def test_page_and_command_get_the_same_key(page: Page, side: PairingSide) -> None:
     for _ in range(5):
-        code = Code.make()
+        code = PairingCode.make()
         own = Pairing(code, side.other)
         await pairing(page, str(code), side)
         confirm = own.receive(Pake(await page.evaluate("pairing.pake")))
@@ -72,14 +79,14 @@ HALVES = [
 
 
 async def test_what_is_no_half_is_refused(page: Page) -> None:
-    await pairing(page, "7-amber-falcon", Side.SENDER)
+    await pairing(page, "7-amber-falcon", PairingSide.SENDER)
     for half in HALVES:
         assert not await page.evaluate("half => pairing.receive(half)", half), half
         assert not await page.evaluate("pairing.hasKey"), half
 
 
 async def test_a_half_that_is_sent_back_is_refused(page: Page) -> None:
-    await pairing(page, "7-amber-falcon", Side.SENDER)
+    await pairing(page, "7-amber-falcon", PairingSide.SENDER)
     assert not await page.evaluate("pairing.receive('42' + pairing.pake.slice(2))")
 
 
@@ -90,7 +97,7 @@ async def test_new_codes_are_codes(page: Page) -> None:
           return Array.from({ length: 300 }, makeCode);
         }"""
     )
-    codes = [Code.parse(code) for code in made]
+    codes = [PairingCode.parse(code) for code in made]
     assert [str(code) for code in codes] == made
     assert all(1 <= code.place <= 999 for code in codes)
     assert len(set(made)) > 295

@@ -225,6 +225,30 @@ async def test_files_from_python(
     assert "10000 bytes were sent" in capsys.readouterr().out
 
 
+async def test_files_with_a_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "holiday").write_bytes(b"\xff\xd8" * 5000)
+    page = load("files.md/With a code")
+    printed = ""
+
+    def has_line() -> bool:
+        nonlocal printed
+        printed += capsys.readouterr().out
+        return "\n" in printed
+
+    async with serve("127.0.0.1", 0) as server, asyncio.TaskGroup() as group:
+        group.create_task(page.send(server.url))
+        await eventually(has_line)
+        group.create_task(page.receive(server.url, printed.removeprefix("The code is ").strip()))
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        "10000 bytes were sent",
+        f"saved as {Path('downloads', 'holiday')}",
+    ]
+    assert (tmp_path / "downloads" / "holiday").read_bytes() == b"\xff\xd8" * 5000
+
+
 # --- media.md: sources --------------------------------------------------------------------------
 
 

@@ -4,10 +4,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from icefloe.peer import DataChannel, PeerConfiguration, RemotePeer
+from icefloe.peer import (
+    DataChannel,
+    Meeting,
+    PairingCode,
+    PairingSide,
+    PeerConfiguration,
+    RemotePeer,
+    meet,
+)
 from icefloe.peer.files.protocol import PROTOCOL
-from icefloe.peer.pairing.key_exchange import Code, Side
-from icefloe.peer.pairing.rendezvous import Meeting, meet
 
 
 async def come(meeting: Meeting) -> RemotePeer:
@@ -22,7 +28,7 @@ async def sender_to_the_command(
     url: str, code: str
 ) -> AsyncIterator[tuple[RemotePeer, DataChannel]]:
     """Be the sender for ``icefloe receive``; give the channel of a transfer."""
-    async with meet(url, Code.parse(code), Side.SENDER) as meeting:
+    async with meet(url, PairingCode.parse(code), side=PairingSide.SENDER) as meeting:
         peer = await come(meeting)
         yield peer, await peer.open_channel("files", protocol=PROTOCOL)
 
@@ -32,6 +38,8 @@ async def receiver_of_the_command(
     told: dict[str, Any], configuration: PeerConfiguration | None = None
 ) -> AsyncIterator[Meeting]:
     """Be the receiver for ``icefloe send``, which told this of itself."""
-    code = Code.parse(told["code"])
-    async with meet(told["server"], code, Side.RECEIVER, configuration=configuration) as meeting:
+    code = PairingCode.parse(told["code"])
+    async with meet(
+        told["server"], code, side=PairingSide.RECEIVER, configuration=configuration
+    ) as meeting:
         yield meeting

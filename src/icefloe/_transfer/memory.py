@@ -8,7 +8,7 @@ from pathlib import Path
 
 from icefloe._streams import show_message
 from icefloe._tls import cache_folder
-from icefloe.peer.pairing.key_exchange import Code
+from icefloe.peer import PairingCode
 
 
 class Memory:
@@ -28,17 +28,17 @@ class Memory:
         except RuntimeError as error:  # the user has no home folder
             show_message(f"this transfer cannot be resumed later: {error}")
 
-    def load(self) -> tuple[Code, int] | None:
+    def load(self) -> tuple[PairingCode, int] | None:
         """Return the stored code and port, or ``None`` if there are none."""
         if self._path is None:
             return None
         try:
             kept = json.loads(self._path.read_text(encoding="utf-8"))
-            return Code.parse(kept["code"]), int(kept["port"])
+            return PairingCode.parse(kept["code"]), int(kept["port"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def store(self, code: Code, port: int) -> None:
+    def store(self, code: PairingCode, port: int) -> None:
         """Store code and port, readable only by this user; show a message if that fails."""
         if self._path is None:
             return

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from icefloe._streams import finish, was_closed, write_line
-from icefloe.peer import RemotePeer
-from icefloe.peer.files.errors import TransferDeclined, TransferErrorCode, TransferFailed
-from icefloe.peer.files.file_names import safe_name
-from icefloe.peer.files.receive_session import FileOffer
-from icefloe.peer.pairing.key_exchange import Code, Side
-from icefloe.peer.pairing.rendezvous import meet
-from icefloe.signaling.address import server_url
-from icefloe.text import printable
+from icefloe.peer import (
+    FileOffer,
+    PairingCode,
+    RemotePeer,
+    TransferDeclined,
+    TransferErrorCode,
+    TransferFailed,
+    meet,
+)
+from icefloe.signaling import server_url
+from icefloe.text import file_name, printable
 
 from .reporter import Reporter
 from .retrying import until_done
@@ -57,7 +60,7 @@ def receive(settings: ReceiveSettings) -> int:
 
 
 async def _receive(settings: ReceiveSettings, reporter: Reporter) -> None:
-    code = Code.parse(settings.code)
+    code = PairingCode.parse(settings.code)
     url = server_url(settings.server)
     stream = await asyncio.to_thread(_stream_to, settings.out)
     is_accepted = settings.yes
@@ -80,7 +83,7 @@ async def _receive(settings: ReceiveSettings, reporter: Reporter) -> None:
         )
 
     try:
-        async with meet(url, code, Side.RECEIVER) as meeting:
+        async with meet(url, code) as meeting:
             again = stream is None
             places = await until_done(meeting, accept, settings.wait, reporter, again=again)
     finally:
@@ -114,7 +117,7 @@ def _stream_to(out: str) -> BinaryIO | None:
 
 
 async def _ask(offer: FileOffer, reporter: Reporter) -> bool:
-    names = [printable(safe_name(name), 100) for name in offer.names]
+    names = [printable(file_name(name), 100) for name in offer.names]
     size = "an unknown number of" if offer.size is None else f"{offer.size:,}"
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     reporter.stop()

@@ -18,10 +18,8 @@ from rich.progress import (
 )
 
 from icefloe._streams import lines, output, show_message, write_line
-from icefloe.peer import RemotePeer
-from icefloe.peer.files.file_names import safe_name
-from icefloe.peer.files.progress import TransferProgress
-from icefloe.text import printable
+from icefloe.peer import RemotePeer, TransferProgress
+from icefloe.text import file_name, printable
 
 _PROGRESS_EVERY = 0.2
 """Seconds between two updates of the progress."""
@@ -120,7 +118,7 @@ class Reporter:
                 self._kept = kept
                 self._bar.reset(self._task, completed=progress.done)  # not counted in the rate
             last = progress.path.rpartition("/")[2]
-            name = printable(safe_name(last)) if last else ""  # empty before the first file
+            name = printable(file_name(last)) if last else ""  # empty before the first file
             self._bar.update(
                 self._task,
                 completed=progress.done,

@@ -4,18 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Protocol
 
-from icefloe.peer import PeerError, PeerLeft, RemotePeer
-from icefloe.peer.files.errors import (
-    NobodyThere,
+from icefloe.peer import (
+    Meeting,
     PairingError,
-    SenderBusy,
+    PairingSide,
+    PeerError,
+    PeerLeft,
+    RemotePeer,
     TransferBroken,
     TransferDeclined,
     TransferFailed,
 )
-from icefloe.peer.pairing.key_exchange import Side
-from icefloe.peer.pairing.rendezvous import Meeting
 
+from .errors import NobodyThere, SenderBusy
 from .reporter import Reporter
 
 _FINAL_ERRORS = (PairingError, TransferDeclined, TransferFailed)
@@ -72,7 +73,7 @@ class _Retries:
                 self._arriving = self._arriving or asyncio.ensure_future(_next(peers))
                 done = await self._wait_for_any()
                 if not done:
-                    is_sender = self._meeting.side is Side.SENDER
+                    is_sender = self._meeting.side is PairingSide.SENDER
                     raise self._last_error or NobodyThere(self._wait, is_sender=is_sender)
                 if self._transferring in done:
                     finished, self._transferring = self._transferring, None

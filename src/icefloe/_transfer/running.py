@@ -13,10 +13,11 @@ from icefloe._serving import (
     exit_signals,
     loop_factory,
 )
-from icefloe.peer import ConnectFailed, PeerError
-from icefloe.peer.files.errors import (
-    InvalidCode,
+from icefloe.peer import (
+    ConnectFailed,
+    InvalidPairingCode,
     PairingError,
+    PeerError,
     TransferDeclined,
     TransferErrorCode,
     TransferFailed,
@@ -87,7 +88,7 @@ def _as_command_errors(reporter: Reporter) -> Iterator[None]:
 
 def _exit_code(error: Exception) -> int:
     match error:
-        case InvalidCode():
+        case InvalidPairingCode():
             return EXIT_USAGE
         case SignalingError():
             return EXIT_SIGNALING

@@ -1,33 +1,30 @@
 """The command ``icefloe send``."""
 
-import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
 from icefloe._serving import lan_addresses
 from icefloe._streams import show_message, was_closed
-from icefloe.peer import RemotePeer
-from icefloe.peer.files.errors import CodeUsedUp, NoPlaceFree, TransferErrorCode, TransferFailed
-from icefloe.peer.files.file_names import Source, gather
-from icefloe.peer.files.protocol import PROTOCOL, Entry
-from icefloe.peer.files.send_session import send_sources
-from icefloe.peer.pairing.key_exchange import Code, Side
-from icefloe.peer.pairing.rendezvous import Meeting, meet
-from icefloe.signaling import ListenFailed, ServerConfiguration, SignalingServer, serve
-from icefloe.signaling.address import server_url
+from icefloe.peer import (
+    FilesToSend,
+    PairingCode,
+    PairingCodeUsedUp,
+    PairingSide,
+    RemotePeer,
+    TransferErrorCode,
+    TransferFailed,
+    meet,
+)
+from icefloe.signaling import ListenFailed, ServerConfiguration, SignalingServer, serve, server_url
 
 from .memory import Memory
 from .reporter import Reporter
 from .retrying import until_done
 from .running import run
 from .stdin import StandardInput
-
-_MAX_CODES_TRIED = 20
-"""New codes that are tried to find a room without another sender."""
 
 _STDIN = "stdin"
 """The name of standard input for the receiver."""
@@ -65,7 +62,7 @@ def send(settings: SendSettings) -> int:
 
 async def _send(settings: SendSettings, reporter: Reporter, stdin: StandardInput | None) -> None:
     given_url = None if settings.server is None else server_url(settings.server)
-    sources = await _sources(settings, stdin)
+    files = await _files(settings, stdin)
     memory = Memory(given_url, settings.paths) if stdin is None else None
     stored_code, port = (memory.load() if memory else None) or (None, 0)
     async with AsyncExitStack() as stack:
@@ -77,17 +74,14 @@ async def _send(settings: SendSettings, reporter: Reporter, stdin: StandardInput
             port, url = server.port, f"ws://127.0.0.1:{server.port}/ws"
             host = next((a for a in lan_addresses("0.0.0.0")), "127.0.0.1")
             reachable_url = f"ws://{host}:{port}/ws"
-        meeting, code = await stack.enter_async_context(_meet(url, stored_code))
+        meeting = await stack.enter_async_context(meet(url, stored_code, side=PairingSide.SENDER))
         if memory is not None:
-            memory.store(code, port)
-        _report_code(settings, reporter, code, url, reachable_url)
+            memory.store(meeting.code, port)
+        _report_code(settings, reporter, meeting.code, url, reachable_url)
 
         async def send_to(peer: RemotePeer) -> int:
-            channel = await peer.open_channel("files", protocol=PROTOCOL)
-            return await send_sources(
-                channel,
-                sources,
-                stream=cast("BinaryIO | None", stdin),
+            return await peer.send_files(
+                files,
                 on_progress=reporter.progress(peer),
                 on_closed=stdin.stop if stdin is not None else None,
                 stop_is_final=False,
@@ -95,7 +89,7 @@ async def _send(settings: SendSettings, reporter: Reporter, stdin: StandardInput
 
         try:
             sent = await until_done(meeting, send_to, settings.wait, reporter, again=stdin is None)
-        except CodeUsedUp:
+        except PairingCodeUsedUp:
             if memory is not None:
                 memory.clear()
             raise
@@ -105,7 +99,7 @@ async def _send(settings: SendSettings, reporter: Reporter, stdin: StandardInput
     reporter.report(f"Sent {sent} bytes.", "done", sent=sent)
 
 
-async def _sources(settings: SendSettings, stdin: StandardInput | None) -> list[Source]:
+async def _files(settings: SendSettings, stdin: StandardInput | None) -> FilesToSend:
     """Return the files to send; show a message for each path inside of folders that is left out.
 
     Raises:
@@ -116,16 +110,15 @@ async def _sources(settings: SendSettings, stdin: StandardInput | None) -> list[
             TransferErrorCode.UNREADABLE, "", "standard input is closed", advice=""
         )
     paths = [path for path in settings.paths if path != "-"]
-    sources, left_out = await asyncio.to_thread(gather, paths)
-    if stdin is not None:
-        sources.append(Source(None, Entry(_STDIN)))
-    for path in left_out:
+    stream = cast("BinaryIO | None", stdin)
+    files = await FilesToSend.find(paths, stream=stream, stream_name=_STDIN)
+    for path in files.left_out:
         show_message(f"left out: {path} is a link, or no file")
-    return sources
+    return files
 
 
 def _report_code(
-    settings: SendSettings, reporter: Reporter, code: Code, url: str, reachable_url: str
+    settings: SendSettings, reporter: Reporter, code: PairingCode, url: str, reachable_url: str
 ) -> None:
     """Show the code, and how to receive with it on another machine."""
     command = f"icefloe receive {code} --server {reachable_url}"
@@ -144,22 +137,6 @@ def _report_code(
         segno.make(command, error="l").terminal(out=sys.stderr, compact=True)
 
 
-@asynccontextmanager
-async def _meet(url: str, known: Code | None) -> "AsyncIterator[tuple[Meeting, Code]]":
-    """Join the room of a code: the known code, or a new one whose room has no other sender.
-
-    Raises:
-        NoPlaceFree: All codes that were tried have another sender in their room.
-    """
-    for _ in range(_MAX_CODES_TRIED):
-        code = known or Code.make()
-        async with meet(url, code, Side.SENDER) as meeting:
-            if known is not None or not meeting.is_shared:
-                yield meeting, code
-                return
-    raise NoPlaceFree
-
-
 async def _own_server(stack: AsyncExitStack, port: int) -> SignalingServer:
     limits = ServerConfiguration(shutdown_timeout=0.5)
     try:
@@ -169,7 +146,7 @@ async def _own_server(stack: AsyncExitStack, port: int) -> SignalingServer:
         return await stack.enter_async_context(serve("0.0.0.0", 0, configuration=limits))
 
 
-def _page(server: str, code: Code) -> str:
+def _page(server: str, code: PairingCode) -> str:
     """Return the URL of the page with which a browser receives the files of a code."""
     parts = urlsplit(server)
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)

@@ -11,16 +11,16 @@ from zlib import crc32
 
 import msgspec
 
-from icefloe.peer.files.errors import WrongCode
 from icefloe.peer.pairing.attempts import Attempt, Attempts
+from icefloe.peer.pairing.errors import WrongPairingCode
 from icefloe.peer.pairing.key_exchange import (
-    Code,
     Confirm,
     Fingerprints,
     Pairing,
+    PairingCode,
+    PairingSide,
     Pake,
     Refused,
-    Side,
     decode,
     encode,
 )
@@ -29,7 +29,7 @@ from tests.fuzz.target import Target, join, split
 COMPUTED = 64
 """One half in so many is computed with, chosen by what it is: each costs milliseconds."""
 
-_CODE = Code.parse("7-amber-falcon")
+_CODE = PairingCode.parse("7-amber-falcon")
 _SDP = "v=0\r\na=fingerprint:sha-256 " + ":".join(["AB"] * 32) + "\r\n"
 
 
@@ -54,7 +54,7 @@ def _listen(begun: tuple[Pairing, Pairing], data: bytes) -> bool:
                     _compute(saying)
             case Confirm():
                 for one in (sender, receiver):
-                    with suppress(WrongCode):
+                    with suppress(WrongPairingCode):
                         one.check(saying)
             case Fingerprints():
                 signed = saying
@@ -65,10 +65,10 @@ def _listen(begun: tuple[Pairing, Pairing], data: bytes) -> bool:
 
 
 def _compute(half: Pake) -> None:
-    pairing = Pairing(_CODE, Side.SENDER)
+    pairing = Pairing(_CODE, PairingSide.SENDER)
     try:
         pairing.receive(half)
-    except WrongCode:
+    except WrongPairingCode:
         return
     assert pairing.has_key
 
@@ -81,7 +81,7 @@ def start() -> Iterator[Callable[[bytes], object]]:
 
 
 def _paired() -> tuple[Pairing, Pairing]:
-    sender, receiver = Pairing(_CODE, Side.SENDER), Pairing(_CODE, Side.RECEIVER)
+    sender, receiver = Pairing(_CODE, PairingSide.SENDER), Pairing(_CODE, PairingSide.RECEIVER)
     sender.receive(receiver.pake)
     receiver.receive(sender.pake)
     return sender, receiver

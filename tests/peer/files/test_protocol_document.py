@@ -13,8 +13,14 @@ from icefloe.peer.files.protocol import Data, decode_from_receiver, decode_from_
 from icefloe.peer.files.receiver import Receiver, ReceiverState, Write
 from icefloe.peer.files.sender import Sender, SenderState
 from icefloe.peer.pairing.attempts import MAX_ATTEMPTS, MAX_PAUSE
-from icefloe.peer.pairing.key_exchange import Code, Pairing, PairingMessage, Refused, Side
-from icefloe.peer.pairing.rendezvous import MAX_GUESSES
+from icefloe.peer.pairing.key_exchange import (
+    Pairing,
+    PairingCode,
+    PairingMessage,
+    PairingSide,
+    Refused,
+)
+from icefloe.peer.pairing.meeting import MAX_GUESSES
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs" / "files-protocol.md").read_text(encoding="utf-8")
@@ -33,7 +39,7 @@ def test_the_files_that_it_names_are_there() -> None:
 
 
 def test_the_example_of_a_pairing_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = Code.parse(told("code"))
+    code = PairingCode.parse(told("code"))
     numbers = {SPAKE2_A: told("x"), SPAKE2_B: told("y")}
 
     def chosen(kind: Any) -> Any:
@@ -43,7 +49,7 @@ def test_the_example_of_a_pairing_is_right(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr("icefloe.peer.pairing.key_exchange.SPAKE2_A", chosen(SPAKE2_A))
     monkeypatch.setattr("icefloe.peer.pairing.key_exchange.SPAKE2_B", chosen(SPAKE2_B))
-    sender, receiver = Pairing(code, Side.SENDER), Pairing(code, Side.RECEIVER)
+    sender, receiver = Pairing(code, PairingSide.SENDER), Pairing(code, PairingSide.RECEIVER)
     assert sender.pake.data == told("the sender's `pake`")
     assert receiver.pake.data == told("the receiver's `pake`")
     assert sender.receive(receiver.pake).mac == told("the sender's `confirm`")

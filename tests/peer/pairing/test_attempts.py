@@ -13,12 +13,12 @@ from icefloe.peer.pairing.attempts import (
     Attempt,
     Attempts,
 )
-from icefloe.peer.pairing.key_exchange import Code, Pairing, Side, encode
+from icefloe.peer.pairing.key_exchange import Pairing, PairingCode, PairingSide, encode
 from icefloe.peer.pairing.rendezvous import meet
 from icefloe.signaling import Message, PeerMessage, connect, serve
 
-CODE = Code(7, ("amber", "falcon"))
-OTHER = Code(7, ("amber", "salmon"))
+CODE = PairingCode(7, ("amber", "falcon"))
+OTHER = PairingCode(7, ("amber", "salmon"))
 
 
 def test_one_participant_gets_few_attempts_however_often_it_asks() -> None:
@@ -93,9 +93,12 @@ def test_who_has_the_code_may_come_again_at_once() -> None:
 async def test_strangers_who_flood_a_sender_do_not_hold_up_the_right_one() -> None:
     # On the loop, each of these would take 20 ms, and all of them some seconds.
     asked = 150
-    half = encode(Pairing(OTHER, Side.RECEIVER).pake)
+    half = encode(Pairing(OTHER, PairingSide.RECEIVER).pake)
     answers: Counter[str] = Counter()
-    async with serve("127.0.0.1", 0) as server, meet(server.url, CODE, Side.SENDER) as sender:
+    async with (
+        serve("127.0.0.1", 0) as server,
+        meet(server.url, CODE, side=PairingSide.SENDER) as sender,
+    ):
 
         async def flood(number: int) -> None:
             name = f"stranger-{number}"
@@ -117,7 +120,7 @@ async def test_strangers_who_flood_a_sender_do_not_hold_up_the_right_one() -> No
         flooding = [asyncio.create_task(flood(number)) for number in range(3)]
         while len(answers) < 3:
             await asyncio.sleep(0.01)
-        async with meet(server.url, CODE, Side.RECEIVER) as receiver:
+        async with meet(server.url, CODE, side=PairingSide.RECEIVER) as receiver:
             async for peer in receiver:
                 await peer.connected()
                 break

@@ -12,27 +12,29 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.asyncio.server import ServerConnection, serve as serve_websocket
 from websockets.exceptions import ConnectionClosed
 
-from icefloe.peer import PeerLeft
-from icefloe.peer.files.errors import (
-    CodeUsedUp,
+from icefloe.peer import (
     FingerprintMismatch,
-    InvalidCode,
+    InvalidPairingCode,
+    NoRoomFree,
+    PairingCodeUsedUp,
     PairingError,
-    WrongCode,
+    PeerLeft,
+    WrongPairingCode,
 )
 from icefloe.peer.pairing.code_words import WORDS
 from icefloe.peer.pairing.key_exchange import (
-    Code,
     Confirm,
     Fingerprints,
     Pairing,
+    PairingCode,
+    PairingSide,
     Pake,
     Refused,
-    Side,
     decode,
     encode,
 )
-from icefloe.peer.pairing.rendezvous import MAX_GUESSES, Meeting, meet
+from icefloe.peer.pairing.meeting import MAX_GUESSES, Meeting
+from icefloe.peer.pairing.rendezvous import MAX_CODES_TRIED, meet
 from icefloe.signaling import (
     Description,
     Message,
@@ -44,8 +46,8 @@ from icefloe.signaling import (
     serve,
 )
 
-CODE = Code(7, ("amber", "falcon"))
-OTHER = Code(7, ("amber", "salmon"))
+CODE = PairingCode(7, ("amber", "falcon"))
+OTHER = PairingCode(7, ("amber", "salmon"))
 SDP = "v=0\r\na=fingerprint:sha-256 AB:CD\r\na=fingerprint:sha-384 01:02\r\n"
 
 
@@ -60,9 +62,9 @@ def test_the_words_are_told_apart() -> None:
 @given(st.lists(st.integers(0, 255), min_size=3, max_size=3))
 def test_codes_are_read_as_they_are_written(numbers: list[int]) -> None:
     rest = iter(numbers)
-    code = Code.make(lambda _: next(rest))
-    assert Code.parse(str(code)) == code
-    assert Code.parse(f"  {str(code).upper().replace('-', ' ')}\n") == code
+    code = PairingCode.make(lambda _: next(rest))
+    assert PairingCode.parse(str(code)) == code
+    assert PairingCode.parse(f"  {str(code).upper().replace('-', ' ')}\n") == code
     assert code.words[0] not in repr(code)
 
 
@@ -71,12 +73,12 @@ def test_codes_are_read_as_they_are_written(numbers: list[int]) -> None:
     [("", "number"), ("amber-falcon", "number"), ("7", "two words"), ("7-amber-falkon", "falcon")],
 )
 def test_what_is_no_code_is_explained(text: str, hint: str) -> None:
-    with pytest.raises(InvalidCode, match=hint):
-        Code.parse(text)
+    with pytest.raises(InvalidPairingCode, match=hint):
+        PairingCode.parse(text)
 
 
-def exchange(one: Code, two: Code) -> tuple[Pairing, Pairing]:
-    sender, receiver = Pairing(one, Side.SENDER), Pairing(two, Side.RECEIVER)
+def exchange(one: PairingCode, two: PairingCode) -> tuple[Pairing, Pairing]:
+    sender, receiver = Pairing(one, PairingSide.SENDER), Pairing(two, PairingSide.RECEIVER)
     shown, hidden = receiver.receive(sender.pake), sender.receive(receiver.pake)
     sender.check(shown)
     receiver.check(hidden)
@@ -125,41 +127,41 @@ def test_what_is_said_is_good_for_one_exchange_and_one_side() -> None:
     sender, receiver = exchange(CODE, CODE)
     old_half, old_proof = receiver.pake, receiver.confirmation
     old_signature = receiver.sign(SDP)
-    again = Pairing(CODE, Side.SENDER)
+    again = Pairing(CODE, PairingSide.SENDER)
     again.receive(old_half)
-    with pytest.raises(WrongCode):
+    with pytest.raises(WrongPairingCode):
         again.check(old_proof)  # replayed
     assert not again.is_paired
     assert not again.verify(old_signature, SDP)
-    with pytest.raises(WrongCode):
+    with pytest.raises(WrongPairingCode):
         again.check(again.confirmation)  # its own, sent back
-    with pytest.raises(WrongCode):
+    with pytest.raises(WrongPairingCode):
         again.receive(old_half)  # a second one
     assert not sender.verify(sender.sign(SDP), SDP)
     # Two of the same side do not pair, nor does one with itself.
-    for half in (Pairing(CODE, Side.SENDER).pake, sender.pake):
-        with pytest.raises(WrongCode):
-            Pairing(CODE, Side.SENDER).receive(half)
+    for half in (Pairing(CODE, PairingSide.SENDER).pake, sender.pake):
+        with pytest.raises(WrongPairingCode):
+            Pairing(CODE, PairingSide.SENDER).receive(half)
 
 
 def test_nothing_is_shown_or_signed_without_a_key() -> None:
-    pairing = Pairing(CODE, Side.RECEIVER)
-    with pytest.raises(WrongCode):
+    pairing = Pairing(CODE, PairingSide.RECEIVER)
+    with pytest.raises(WrongPairingCode):
         _ = pairing.confirmation
-    with pytest.raises(WrongCode):
+    with pytest.raises(WrongPairingCode):
         pairing.sign(SDP)
-    with pytest.raises(WrongCode):
+    with pytest.raises(WrongPairingCode):
         pairing.check(Confirm("00" * 32))
-    with pytest.raises(WrongCode):
+    with pytest.raises(WrongPairingCode):
         pairing.verify(Fingerprints("00" * 32), SDP)
 
 
 def test_another_code_is_noticed_on_both_sides() -> None:
-    with pytest.raises(WrongCode):
+    with pytest.raises(WrongPairingCode):
         exchange(CODE, OTHER)
-    sender, receiver = Pairing(CODE, Side.SENDER), Pairing(OTHER, Side.RECEIVER)
+    sender, receiver = Pairing(CODE, PairingSide.SENDER), Pairing(OTHER, PairingSide.RECEIVER)
     receiver.receive(sender.pake)
-    with pytest.raises(WrongCode):
+    with pytest.raises(WrongPairingCode):
         receiver.check(sender.receive(receiver.pake))
 
 
@@ -172,10 +174,10 @@ def test_another_code_is_noticed_on_both_sides() -> None:
 @example(b"B" + b"\xff" * 32)
 @example(b"A\x07" + bytes(31))
 def test_nonsense_for_a_half_is_a_wrong_code(data: bytes) -> None:
-    pairing = Pairing(CODE, Side.SENDER)
-    with pytest.raises(WrongCode):
+    pairing = Pairing(CODE, PairingSide.SENDER)
+    with pytest.raises(WrongPairingCode):
         pairing.check(pairing.receive(Pake(data.hex())))
-    with pytest.raises(WrongCode):
+    with pytest.raises(WrongPairingCode):
         pairing.receive(Pake(pairing.pake.data))  # its own, sent back
 
 
@@ -209,8 +211,8 @@ async def paired(meeting: Meeting) -> Any:
 
 async def test_two_meet_by_a_code(server: SignalingServer) -> None:
     async with (
-        meet(server.url, CODE, Side.SENDER) as sender,
-        meet(server.url, CODE, Side.RECEIVER) as receiver,
+        meet(server.url, CODE, side=PairingSide.SENDER) as sender,
+        meet(server.url, CODE, side=PairingSide.RECEIVER) as receiver,
     ):
         one, two = await asyncio.gather(paired(sender), paired(receiver))
         channel = await one.open_channel("x")
@@ -220,19 +222,19 @@ async def test_two_meet_by_a_code(server: SignalingServer) -> None:
 
 async def test_the_order_of_arrival_does_not_matter(server: SignalingServer) -> None:
     async with (
-        meet(server.url, CODE, Side.RECEIVER) as receiver,
-        meet(server.url, CODE, Side.SENDER) as sender,
+        meet(server.url, CODE, side=PairingSide.RECEIVER) as receiver,
+        meet(server.url, CODE, side=PairingSide.SENDER) as sender,
     ):
         await asyncio.gather(paired(sender), paired(receiver))
 
 
 async def test_a_side_that_comes_again_takes_its_own_place(server: SignalingServer) -> None:
     async with (
-        meet(server.url, CODE, Side.SENDER) as sender,
-        meet(server.url, CODE, Side.RECEIVER) as receiver,
+        meet(server.url, CODE, side=PairingSide.SENDER) as sender,
+        meet(server.url, CODE, side=PairingSide.RECEIVER) as receiver,
     ):
         first, _ = await asyncio.gather(paired(sender), paired(receiver))
-        async with meet(server.url, CODE, Side.RECEIVER) as again:
+        async with meet(server.url, CODE, side=PairingSide.RECEIVER) as again:
             second, _ = await asyncio.gather(paired(sender), paired(again))
             assert await first.ended() == "superseded"
             assert not second.has_ended
@@ -240,13 +242,13 @@ async def test_a_side_that_comes_again_takes_its_own_place(server: SignalingServ
 
 async def test_a_busy_sender_lets_another_receiver_wait(server: SignalingServer) -> None:
     async with (
-        meet(server.url, CODE, Side.SENDER) as sender,
-        meet(server.url, CODE, Side.RECEIVER) as receiver,
+        meet(server.url, CODE, side=PairingSide.SENDER) as sender,
+        meet(server.url, CODE, side=PairingSide.RECEIVER) as receiver,
     ):
         first, _ = await asyncio.gather(paired(sender), paired(receiver))
         sender.is_busy = True
         # However often it asks, it is no guess, and nothing of it harms the first.
-        async with meet(server.url, CODE, Side.RECEIVER) as again:
+        async with meet(server.url, CODE, side=PairingSide.RECEIVER) as again:
             told = asyncio.Semaphore(0)
             again.on_busy = told.release
             for _ in range(2):
@@ -261,67 +263,69 @@ async def test_a_busy_sender_lets_another_receiver_wait(server: SignalingServer)
 async def test_a_busy_sender_takes_another_receiver_once_the_first_is_gone(
     server: SignalingServer,
 ) -> None:
-    async with meet(server.url, CODE, Side.SENDER) as sender:
-        async with meet(server.url, CODE, Side.RECEIVER) as receiver:
+    async with meet(server.url, CODE, side=PairingSide.SENDER) as sender:
+        async with meet(server.url, CODE, side=PairingSide.RECEIVER) as receiver:
             await asyncio.gather(paired(sender), paired(receiver))
             sender.is_busy = True
-        async with meet(server.url, CODE, Side.RECEIVER) as again:
+        async with meet(server.url, CODE, side=PairingSide.RECEIVER) as again:
             await asyncio.gather(paired(sender), paired(again))
 
 
 async def test_only_who_has_the_code_can_say_that_it_is_busy(server: SignalingServer) -> None:
-    async with meet(server.url, CODE, Side.RECEIVER) as receiver:
+    async with meet(server.url, CODE, side=PairingSide.RECEIVER) as receiver:
         receiver.on_busy = lambda: pytest.fail("it believed somebody who has no code")
         ending = asyncio.create_task(ends(receiver))
-        async with connect(server.url, room=CODE.room, name=f"{Side.SENDER}-0") as stranger:
+        async with connect(server.url, room=CODE.room, name=f"{PairingSide.SENDER}-0") as stranger:
             assert isinstance(await said_by_the_other(stranger), Pake)
             await stranger.send(Message(to=stranger.peers[0].id, data=encode(Refused("busy"))))
-            assert isinstance(await ending, WrongCode)
+            assert isinstance(await ending, WrongPairingCode)
 
 
 async def test_a_wrong_code_is_refused_and_guesses_are_limited(server: SignalingServer) -> None:
-    async with meet(server.url, CODE, Side.SENDER) as sender:
+    async with meet(server.url, CODE, side=PairingSide.SENDER) as sender:
         waiting = asyncio.create_task(paired(sender))
         for _ in range(MAX_GUESSES):
-            async with meet(server.url, OTHER, Side.RECEIVER) as guesser:
-                with pytest.raises(WrongCode):
+            async with meet(server.url, OTHER, side=PairingSide.RECEIVER) as guesser:
+                with pytest.raises(WrongPairingCode):
                     await paired(guesser)
-        with pytest.raises(CodeUsedUp, match=str(MAX_GUESSES)):
+        with pytest.raises(PairingCodeUsedUp, match=str(MAX_GUESSES)):
             await waiting
-        async with meet(server.url, CODE, Side.RECEIVER) as late:
+        async with meet(server.url, CODE, side=PairingSide.RECEIVER) as late:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3):
                     await paired(late)
 
 
 async def test_a_wrong_guess_does_not_harm_the_right_one(server: SignalingServer) -> None:
-    async with meet(server.url, CODE, Side.SENDER) as sender:
+    async with meet(server.url, CODE, side=PairingSide.SENDER) as sender:
         waiting = asyncio.create_task(paired(sender))
-        async with meet(server.url, OTHER, Side.RECEIVER) as guesser:
-            with pytest.raises(WrongCode):
+        async with meet(server.url, OTHER, side=PairingSide.RECEIVER) as guesser:
+            with pytest.raises(WrongPairingCode):
                 await paired(guesser)
-        async with meet(server.url, CODE, Side.RECEIVER) as receiver:
+        async with meet(server.url, CODE, side=PairingSide.RECEIVER) as receiver:
             await asyncio.gather(waiting, paired(receiver))
 
 
 async def test_a_receiver_shows_what_can_be_guessed_on_to_few(server: SignalingServer) -> None:
     # Who takes the sender's place gets a proof to try one pair of words on, and need not answer.
     shown = 0
-    async with meet(server.url, CODE, Side.RECEIVER) as receiver:
+    async with meet(server.url, CODE, side=PairingSide.RECEIVER) as receiver:
         ending = asyncio.create_task(ends(receiver))
         for number in range(MAX_GUESSES + 1):
-            name = f"{Side.SENDER}-{number}"
+            name = f"{PairingSide.SENDER}-{number}"
             async with connect(server.url, room=CODE.room, name=name) as guesser:
                 half = await said_by_the_other(guesser)
                 assert isinstance(half, Pake)
                 await guesser.send(
-                    Message(to=guesser.peers[0].id, data=encode(Pairing(OTHER, Side.SENDER).pake))
+                    Message(
+                        to=guesser.peers[0].id, data=encode(Pairing(OTHER, PairingSide.SENDER).pake)
+                    )
                 )
                 if number < MAX_GUESSES:
                     assert isinstance(await said_by_the_other(guesser), Confirm)
                     shown += 1
                 else:
-                    assert isinstance(await ending, CodeUsedUp)
+                    assert isinstance(await ending, PairingCodeUsedUp)
     assert shown == MAX_GUESSES
 
 
@@ -336,11 +340,11 @@ async def test_nothing_is_told_to_who_does_not_show_that_it_has_the_code(
     server: SignalingServer,
 ) -> None:
     async with (
-        meet(server.url, CODE, Side.SENDER),
+        meet(server.url, CODE, side=PairingSide.SENDER),
         connect(server.url, room=CODE.room, name="x") as stranger,
     ):
         to = stranger.peers[0].id
-        half = Pairing(OTHER, Side.RECEIVER).pake
+        half = Pairing(OTHER, PairingSide.RECEIVER).pake
         offer = SessionDescription(type="offer", sdp=SDP)
         for message in (
             Description(to=to, description=offer),
@@ -363,13 +367,46 @@ async def test_nothing_is_told_to_who_does_not_show_that_it_has_the_code(
     assert told[0] != told[2]
 
 
-async def test_a_sender_sees_whether_another_has_its_place(server: SignalingServer) -> None:
-    async with meet(server.url, CODE, Side.SENDER) as sender:
-        assert not sender.is_shared
-        async with meet(server.url, OTHER, Side.RECEIVER) as receiver:
-            assert not receiver.is_shared
-        async with meet(server.url, OTHER, Side.SENDER) as second:
-            assert second.is_shared
+async def test_a_new_code_has_a_room_without_another_sender(
+    server: SignalingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = PairingCode(8, ("amber", "falcon"))
+    made = iter((CODE, free, free))
+    monkeypatch.setattr(PairingCode, "make", lambda: next(made))
+    async with meet(server.url, OTHER) as receiver, meet(server.url) as first:
+        assert (receiver.side, first.side) == (PairingSide.RECEIVER, PairingSide.SENDER)
+        assert first.code == CODE  # a receiver takes no place
+        async with meet(server.url) as second:
+            assert second.code == free
+    async with meet(server.url) as third:
+        assert third.code == free  # the room of the second one is empty again
+
+
+async def test_a_server_full_of_senders_is_said_to_be(
+    server: SignalingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = iter([CODE] * MAX_CODES_TRIED)
+    monkeypatch.setattr(PairingCode, "make", lambda: next(tried))
+    async with meet(server.url, OTHER, side=PairingSide.SENDER):
+        with pytest.raises(NoRoomFree):
+            async with meet(server.url):
+                pytest.fail("two senders are in one room")
+    assert list(tried) == []
+
+
+async def test_a_code_is_taken_as_text(server: SignalingServer) -> None:
+    async with meet(server.url) as sender, meet(server.url, str(sender.code).upper()) as receiver:
+        assert receiver.code == sender.code
+        await asyncio.gather(paired(sender), paired(receiver))
+
+
+async def test_what_is_no_code_is_refused_before_anybody_is_asked() -> None:
+    with pytest.raises(InvalidPairingCode):
+        async with meet("ws://127.0.0.1:1/ws", "7-amber"):
+            pytest.fail("it is no code")
+    with pytest.raises(ValueError, match="needs the code"):
+        async with meet("ws://127.0.0.1:1/ws", side=PairingSide.RECEIVER):
+            pytest.fail("a receiver makes no code")
 
 
 # --- a server that is not to be trusted
@@ -442,8 +479,8 @@ async def test_a_server_that_swaps_fingerprints_is_found_out(
 ) -> None:
     async with (
         tampering(server.url, change) as bent,
-        meet(server.url, CODE, Side.SENDER) as sender,
-        meet(bent, CODE, Side.RECEIVER) as receiver,
+        meet(server.url, CODE, side=PairingSide.SENDER) as sender,
+        meet(bent, CODE, side=PairingSide.RECEIVER) as receiver,
     ):
         results = await asyncio.gather(ends(sender), ends(receiver))
     assert [type(error) for error in results] == [FingerprintMismatch, FingerprintMismatch]
@@ -461,14 +498,14 @@ async def ends(meeting: Meeting) -> PairingError | None:
 async def test_a_server_that_takes_part_itself_learns_nothing(server: SignalingServer) -> None:
     def own_half(message: dict[str, Any]) -> None:
         if message["type"] == "message" and message["data"].get("pairing") == "pake":
-            message["data"] = encode(Pairing(OTHER, Side.SENDER).pake)
+            message["data"] = encode(Pairing(OTHER, PairingSide.SENDER).pake)
 
     async with (
         tampering(server.url, own_half) as bent,
-        meet(server.url, CODE, Side.SENDER) as sender,
-        meet(bent, CODE, Side.RECEIVER) as receiver,
+        meet(server.url, CODE, side=PairingSide.SENDER) as sender,
+        meet(bent, CODE, side=PairingSide.RECEIVER) as receiver,
     ):
         waiting = asyncio.create_task(ends(sender))
-        assert isinstance(await ends(receiver), WrongCode)
+        assert isinstance(await ends(receiver), WrongPairingCode)
         waiting.cancel()
         await asyncio.wait((waiting,))

@@ -52,7 +52,10 @@ class Mute:
 
 
 async def test_a_server_that_cannot_be_read_is_refused_before_anybody_is_joined() -> None:
-    configuration = PeerConfiguration(iceServers=[RTCIceServer("turn:")])
+    with pytest.raises(InvalidServerUrl):
+        PeerConfiguration(iceServers=[RTCIceServer("turn:")])
+    configuration = PeerConfiguration()
+    configuration.iceServers = [RTCIceServer("turn:")]
     with pytest.raises(InvalidServerUrl):
         join("ws://127.0.0.1:1/ws", room="lobby", name="bob", configuration=configuration)
 

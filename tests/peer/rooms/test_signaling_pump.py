@@ -9,8 +9,8 @@ import pytest
 from aiortc import RTCSessionDescription
 from websockets.asyncio.client import connect as open_socket
 
+from icefloe.peer import WrongPairingCode
 from icefloe.peer.connection.remote_candidates import END_OF_CANDIDATES, RemoteCandidate
-from icefloe.peer.files.errors import WrongCode
 from icefloe.peer.rooms.remote_peer import RemotePeer
 from icefloe.peer.rooms.signaling_pump import SignalingPump
 from icefloe.signaling import (
@@ -71,7 +71,7 @@ class Noting:
     async def message(self, id: str, data: object) -> None:
         match data:
             case "wrong":
-                raise WrongCode
+                raise WrongPairingCode
             case "fault":
                 raise KeyError("a fault")
         self.told.append(("message", data))
@@ -142,7 +142,7 @@ async def test_what_cannot_be_read_or_is_not_admitted_goes_nowhere() -> None:
 async def test_the_policy_can_end_it() -> None:
     async with pumping() as (_, running, other, to, _):
         await other.send(Message(to, "wrong"))
-        assert isinstance(await running, WrongCode)
+        assert isinstance(await running, WrongPairingCode)
 
 
 async def test_a_fault_is_logged_and_is_not_taken_for_the_end(
