@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from logging import Logger
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -36,7 +37,7 @@ from icefloe.text import printable
 
 from ._attending import LOCAL, Name, RoomName, Server, announce, run
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 _HERE = "python -m icefloe.demos.telemetry"
 
@@ -229,7 +230,9 @@ def _print(name: str, tally: Tally) -> None:
 
 # --- the command
 
-app = typer.Typer(add_completion=False, help="Readings over an unreliable data channel.")
+app: typer.Typer = typer.Typer(
+    add_completion=False, help="Readings over an unreliable data channel."
+)
 
 
 @app.command("send")

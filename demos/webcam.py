@@ -11,6 +11,7 @@ the others. Without viewers nothing is captured or encoded.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from logging import Logger
 from typing import Annotated
 
 import typer
@@ -22,7 +23,7 @@ from icefloe.peer import PeerConfiguration, RemotePeer, join
 
 from ._attending import LOCAL, Name, RoomName, Server, announce, run
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 @asynccontextmanager

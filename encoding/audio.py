@@ -67,16 +67,16 @@ class AudioEncoder:
         if known is None:
             raise ValueError(f"codec={codec!r} is refused: give one of {', '.join(_CODECS)}")
         self.codec = codec
-        self.implementation = known.implementation
-        self.clock_rate = known.clock_rate
-        self.expected_loss = 0.0
+        self.implementation: str = known.implementation
+        self.clock_rate: int = known.clock_rate
+        self.expected_loss: float = 0.0
         self._known = known
         self.bitrate = bitrate
         self._loss, self._opened_bitrate = 0.0, bitrate
         self._context = self._open()
         self._encoded_samples = 0
         self._encoding: deque[tuple[Piece, int]] = deque()
-        self.queue = SoundQueue(known.format)
+        self.queue: SoundQueue = SoundQueue(known.format)
 
     def anew(self) -> None:
         """Switch to another track: drop the queued audio of the previous one."""

@@ -334,7 +334,7 @@ class SoundClock:
         self, rate: int, *, start: int = 0, jitter: float = _GAP_THRESHOLD, live: bool = True
     ) -> None:
         self.rate: Final = rate
-        self.end = start
+        self.end: int = start
         self._jitter = jitter
         self._live = live
         self._origin: float | None = None

@@ -1,9 +1,11 @@
 """Errors of encoding, and a counter of unusable frames that logs them at a falling rate."""
 
+from logging import Logger
+
 from icefloe.logs import get_logger
 from icefloe.text import PrintableError
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class EncodingError(PrintableError):
@@ -69,7 +71,7 @@ class Refusals:
     """
 
     def __init__(self, who: str) -> None:
-        self.count = 0
+        self.count: int = 0
         self._who = who
         self._next_logged = 1
 

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from logging import Logger
 from types import MappingProxyType
 
 import av
@@ -38,7 +39,7 @@ OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 PIXEL_FORMATS = MappingProxyType({"h264_qsv": "nv12", "h264_vaapi": "nv12"})
 """Input pixel formats of encoders that do not take ``yuv420p``."""
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 _lock = threading.Lock()
 _found: dict[Sequence[str], str | None] = {}

@@ -113,7 +113,7 @@ class SoundQueue:
 
     def __init__(self, target: SoundFormat) -> None:
         self.target = target
-        self.clock = SoundClock(target.rate)
+        self.clock: SoundClock = SoundClock(target.rate)
         self._samples = round(PIECE_SECONDS * target.rate)
         self._sample_bytes = target.sample_bytes
         self._piece_bytes = self._samples * self._sample_bytes

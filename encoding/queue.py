@@ -23,7 +23,7 @@ class PacketQueue:
     """
 
     def __init__(self, keep: int) -> None:
-        self.dropped = 0
+        self.dropped: int = 0
         self._keep = keep
         self._packets: deque[AnyPacket] = deque()
         self._bytes = 0

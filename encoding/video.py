@@ -7,6 +7,7 @@ aiortc end at 3 Mbit/s for H.264 and 1.5 Mbit/s for VP8.
 import os
 import time
 from fractions import Fraction
+from logging import Logger
 from typing import Any
 
 import av
@@ -51,7 +52,7 @@ _LOWER_INTERVAL = 0.5
 """Seconds after opening an encoder before its bitrate may be lowered."""
 _KEY_FRAMES_ON_DEMAND = 30 * 3600
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 def default_bitrate(width: int, height: int, rate: float = _FRAME_RATE) -> int:
@@ -82,10 +83,10 @@ class VideoEncoder:
     def __init__(self, codec: str, *, bitrate: int | None = None, content_hint: str = "") -> None:
         if codec.upper() not in ("H264", "VP8"):
             raise ValueError(f"codec={codec!r} is refused: pictures are encoded as H264 or VP8")
-        self.codec = codec.upper()
+        self.codec: str = codec.upper()
         self.bitrate = bitrate
         self.content_hint = content_hint
-        self.implementation = ""
+        self.implementation: str = ""
         """FFmpeg's name of the encoder; empty before the first picture."""
         self._packer = Packer(self.codec)
         self._converter = PictureConverter()

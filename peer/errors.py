@@ -103,7 +103,8 @@ class UnknownSection(InvalidCandidate):
     """
 
     def __init__(self, candidate: object, mid: str | None, index: int | None) -> None:
-        self.sdpMid, self.sdpMLineIndex = mid, index
+        self.sdpMid: str | None = mid
+        self.sdpMLineIndex: int | None = index
         named = f"the mid {quoted(mid)}" if mid is not None else f"the index {index}"
         super().__init__(candidate, f"the remote description has no media section with {named}")
 

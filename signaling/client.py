@@ -9,6 +9,7 @@ gone, the client joins again with a new seat, and reports that with :class:`Rejo
 import asyncio
 import ssl
 import time
+from logging import Logger
 from types import TracebackType
 from typing import Self
 
@@ -45,7 +46,7 @@ from .messages import CloseCode, IceServer, Join, Joined, PeerInfo, ToPeer
 from .sockets import cut_off, is_own_address
 from .timing import pauses, until_renewal
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 _MAX_INBOX_MESSAGES = 256
 """Messages that wait for the application; above it nothing more is read from the server."""

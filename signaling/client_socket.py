@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from logging import Logger
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -20,7 +21,7 @@ from .errors import (
 from .messages import Error, Join, Joined, Leave
 from .sockets import QuietLogger, cut_off, wait_for_name
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 VERIFY_TIMEOUT = 1.0
 """Seconds within which the server must answer when the client checks whether it is alive."""

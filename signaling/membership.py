@@ -127,9 +127,9 @@ class Membership:
     """
 
     def __init__(self, joined: Joined) -> None:
-        self.joined = joined
-        self.outbox = Outbox()
-        self.received = 0
+        self.joined: Joined = joined
+        self.outbox: Outbox = Outbox()
+        self.received: int = 0
         self._roster = Roster(joined.peers)
 
     def receive(self, message: ServerMessage) -> bool:

@@ -100,7 +100,7 @@ class Outbox:
     """
 
     def __init__(self, budget: Budget | None = None) -> None:
-        self.next_seq = 1
+        self.next_seq: int = 1
         budget = budget or Budget()
         self._sent = _Store(budget)
         self._waiting = _Store(budget)

@@ -71,7 +71,7 @@ class Tally:
     """
 
     def __init__(self, limit: int | None) -> None:
-        self.refused = 0
+        self.refused: int = 0
         self._limit = limit
         self._held: Counter[str] = Counter()
 
@@ -107,7 +107,7 @@ class JoinRate:
     """
 
     def __init__(self, joins: int | None) -> None:
-        self.refused = 0
+        self.refused: int = 0
         self._joins = joins
         self._buckets: dict[str, TokenBucket] = {}
 

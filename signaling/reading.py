@@ -9,6 +9,7 @@ nothing: TCP flow control makes the sender wait, and nothing is lost.
 import asyncio
 import ssl
 from collections.abc import Callable
+from logging import Logger
 from typing import Any, cast
 
 from websockets.asyncio.server import Server, ServerConnection
@@ -40,7 +41,7 @@ _MAX_UNHANDLED = 8
 
 _END_OF_REQUEST = b"\r\n\r\n"
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class FairConnection(ServerConnection):
@@ -82,15 +83,15 @@ class FairConnection(ServerConnection):
     ) -> None:
         super().__init__(protocol, server, **options)
         self.number = number
-        self.received = 0
-        self.handled = 0
+        self.received: int = 0
+        self.handled: int = 0
         self._bucket = TokenBucket(rate, burst, self.loop.time())
         self._on_throttled = on_throttled
         self._on_open = on_open
         self._on_lost = on_lost
         self._tls = tls
         self.encryption: asyncio.Task[None] | None = None
-        self.peer_host = ""
+        self.peer_host: str = ""
         self._has_begun = self._is_over = False
         self._unparsed = bytearray()
         self._request_end = b""
@@ -111,7 +112,7 @@ class FairConnection(ServerConnection):
     # ---- asyncio.Protocol ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport: asyncio.Transport = cast(asyncio.Transport, transport)
         address = transport.get_extra_info("peername")
         self.peer_host = str(address[0]) if isinstance(address, tuple) else ""
         if not self._on_open(self):

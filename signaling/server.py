@@ -11,6 +11,7 @@ import secrets
 import ssl
 from functools import partial
 from http import HTTPStatus
+from logging import Logger
 from socket import SO_RCVBUF, SOL_SOCKET, fromfd, socket as Socket
 from types import TracebackType
 from typing import Any, Self, cast
@@ -36,7 +37,7 @@ from .rooms import Rooms
 from .sockets import QuietLogger, cut_off
 from .write_buffers import WriteBuffers
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 _ACCEPT_BATCH = 8
 """Connections accepted in one turn of the event loop."""

@@ -4,6 +4,7 @@ import asyncio
 import os
 import ssl as tls
 from collections.abc import Awaitable, Callable
+from logging import Logger
 
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
@@ -23,7 +24,7 @@ from . import chat
 from .effects import DEFAULT, effect
 from .switch import Switch
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 _SILENCE = -127.0
 """The level of an inaudible tone, in decibels, which serves as silence."""

@@ -29,7 +29,7 @@ class Switch(MediaStreamTrack):
 
     def __init__(self, fallback: MediaStreamTrack) -> None:
         super().__init__()
-        self.kind = fallback.kind
+        self.kind: str = fallback.kind
         self._fallback = fallback
         self._source = fallback
         self._reading: asyncio.Task[Any] | None = None

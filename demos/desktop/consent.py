@@ -8,12 +8,13 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from logging import Logger
 from typing import TypeAlias
 
 from icefloe.logs import get_logger
 from icefloe.text import printable
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 ANSWER_TIMEOUT = 60.0
 """Seconds in which a question has to be answered; no answer counts as a refusal."""

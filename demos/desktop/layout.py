@@ -99,7 +99,7 @@ class Layout:
             first + at // width: tuple(symbols[at : at + width])
             for at in range(0, len(symbols), width)
         }
-        self.unused = tuple(code for code, row in rows.items() if not any(row))
+        self.unused: tuple[int, ...] = tuple(code for code, row in rows.items() if not any(row))
         """Keycodes without any keysym."""
         self._columns: list[dict[int, str]] = [
             {code: character(row[column]) for code, row in rows.items() if column < width}

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from logging import Logger
 from typing import Any, Self
 
 import msgspec
@@ -28,7 +29,7 @@ from .control import SILENCE_TIMEOUT, Control, InputTracker, coalesce
 from .messages import LABEL, PROTOCOL, Alive, Event, FromViewer, Release, State, Take
 from .target import InputTarget, InputUnavailable, open_target
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 BATCH = 64
 """Messages processed together, so that queued pointer moves are merged into one."""

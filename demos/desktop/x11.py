@@ -4,6 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import Logger
 from typing import Any
 
 import xcffib
@@ -15,7 +16,7 @@ from icefloe.logs import get_logger
 from .layout import CODES, Layout, Place, keysym
 from .target import InputUnavailable
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 _KEY, _KEY_UP, _BUTTON, _BUTTON_UP, _MOTION = 2, 3, 4, 5, 6
 """Event types (X protocol, appendix B)."""

@@ -51,8 +51,9 @@ class AudioEncoderThread:
         fail: Callable[[Exception], None],
         refuse: Callable[[Exception], None],
     ) -> None:
-        self.key_frames = KeyFrameRequests()
-        self.dropped = self.frames = 0
+        self.key_frames: KeyFrameRequests = KeyFrameRequests()
+        self.dropped: int = 0
+        self.frames: int = 0
         self._encoder: AudioEncoder | None = AudioEncoder(codec)
         self._deliver, self._fail, self._refuse = deliver, fail, refuse
         self._loop = asyncio.get_running_loop()

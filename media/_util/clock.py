@@ -93,7 +93,7 @@ class Playback:
     """
 
     def __init__(self) -> None:
-        self.shift = Fraction(0)
+        self.shift: Fraction = Fraction(0)
         self._start: float | None = None
         self._paused: float | None = None
 

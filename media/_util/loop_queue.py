@@ -139,8 +139,8 @@ class Lane(Generic[T]):
     def __init__(self, bridge: Bridge[T], capacity: int) -> None:
         self.capacity = capacity
         self.live = False
-        self.dropped = 0
-        self.changed = Signal()
+        self.dropped: int = 0
+        self.changed: Signal = Signal()
         self._taken = Signal()
         self._bridge = bridge
         self._lock = bridge._changed

@@ -47,8 +47,9 @@ class VideoEncoderThread:
         deliver: Callable[[list["Packet[Any]"]], None],
         fail: Callable[[Exception], None],
     ) -> None:
-        self.key_frames = KeyFrameRequests()
-        self.dropped = self.frames = 0
+        self.key_frames: KeyFrameRequests = KeyFrameRequests()
+        self.dropped: int = 0
+        self.frames: int = 0
         self._refused = Refusals(f"encoding to {codec}")
         self._codec = codec
         self._scale = scale_down_by

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Sequence
+from logging import Logger
 from typing import Any, Protocol
 
 from aiortc import MediaStreamTrack
@@ -26,7 +27,7 @@ from ..errors import InvalidParameter
 from .quality_tiers import TierChooser
 from .shared_encoder import EncoderPool, EncoderReport, SharedEncoder
 
-CODECS = {"video": ("H264", "VP8"), "audio": ("opus",)}
+CODECS: dict[str, tuple[str, ...]] = {"video": ("H264", "VP8"), "audio": ("opus",)}
 """Codecs with an encoder; a viewer gets the one that its peer prefers."""
 
 _DEFAULT_CODEC = {"video": "VP8", "audio": "opus"}
@@ -36,7 +37,7 @@ _QUEUED_FRAMES = {"video": 30, "audio": 50}
 _VIEWER_KEY_FRAME_INTERVAL = 1.0
 """Minimum of seconds between key frames requested by one viewer: all other viewers get them too."""
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class Codec(Protocol):
@@ -179,7 +180,7 @@ class EncodedSubscription(DerivedTrack):
 
     def __init__(self, fanout: EncodedFanout, keep: int) -> None:
         super().__init__(fanout._source)
-        self.kind = fanout._source.kind
+        self.kind: str = fanout._source.kind
         self._fanout = fanout
         self._packets = PacketQueue(keep)
         self._changed = Signal()

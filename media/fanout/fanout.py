@@ -26,7 +26,7 @@ class QueuedTrack(DerivedTrack):
         if keep is not None and keep < 1:
             raise InvalidParameter("keep", keep, "keep at least one frame")
         super().__init__(source)
-        self.kind = source.kind
+        self.kind: str = source.kind
         pass_on(source, self)
         self._frames: deque[MediaData] = deque(
             maxlen=keep or DEFAULT_QUEUED_FRAMES.get(self.kind, 1)

@@ -25,7 +25,7 @@ class TierChooser:
     """
 
     def __init__(self) -> None:
-        self.tier = 0
+        self.tier: int = 0
         self._bad_since: float | None = None
         self._good_since: float | None = None
         self._up_at = float("-inf")

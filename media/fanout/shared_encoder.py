@@ -121,7 +121,7 @@ class EncoderPool:
         refuse: Callable[[Exception], None],
         fail: Callable[[Exception], None],
     ) -> None:
-        self.size = (0, 0)
+        self.size: tuple[int, int] = (0, 0)
         self._source = source
         self._tiers = tiers
         self._bitrate = bitrate

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from logging import Logger
 from typing import Any, TypeAlias
 
 from aiortc import MediaStreamTrack
@@ -21,7 +22,7 @@ TransformFunction: TypeAlias = Callable[[Any], Frame] | Callable[[Any], Awaitabl
 AUDIO_FRAMES = 50
 """Queue length for audio, so that a slow call loses no frame; fifty frames are one second."""
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class TransformTrack(QueuedTrack):

@@ -33,9 +33,9 @@ class Mixer:
     def __init__(self) -> None:
         self._start = 0
         self._buffer: NDArray[np.int32] = np.zeros((SAMPLE_RATE, CHANNELS), np.int32)
-        self.lost = 0
+        self.lost: int = 0
         """Number of samples that were dropped: too late, or too far ahead."""
-        self.end = 0
+        self.end: int = 0
         """Position of the end of all audio that was added."""
 
     @property

@@ -20,7 +20,7 @@ class Discard:
 
     def __init__(self, track: MediaStreamTrack) -> None:
         """Use ``discard()`` instead."""
-        self.count = 0
+        self.count: int = 0
         self._task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(
             pump(track, self._drop), name=f"discard {track.id}"
         )

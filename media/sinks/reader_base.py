@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
+from logging import Logger
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar
 
 from aiortc import MediaStreamTrack
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 Policy: TypeAlias = Literal["newest", "wait"]
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class _End(Enum):
@@ -60,10 +61,10 @@ class Backlog:
         self._size = 0.0
         self._overflown = False
         self._items: deque[tuple[MediaData, float]] = deque()
-        self.dropped = 0
-        self.complete = False
+        self.dropped: int = 0
+        self.complete: bool = False
         self.error: Exception | None = None
-        self.changed = Signal()
+        self.changed: Signal = Signal()
 
     def put(self, data: MediaData) -> None:
         """Add a frame; drop the oldest ones if the queue is full."""

@@ -13,6 +13,7 @@ The event loop only queues frames. A thread synchronizes, mixes, scales, encodes
 import asyncio
 import os
 from functools import partial
+from logging import Logger
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
@@ -41,7 +42,7 @@ _MIN_FRAME_SECONDS = 0.0025
 _TICK_INTERVAL = 0.25
 """Seconds between updates of the thread's time, which it needs when no frames arrive."""
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class Recorder:
@@ -117,7 +118,7 @@ class Recorder:
         from .recording_files import RecordingFiles
         from .recording_writer import FileSettings
 
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
         name = format or SUFFIXES.get(os.path.splitext(self.path)[1].lower(), "")
         if name not in FORMATS:
             raise InvalidParameter("format", name, f"give one of {', '.join(FORMATS)}")
@@ -130,7 +131,7 @@ class Recorder:
             raise InvalidParameter("rate", rate, "give 1 to 240 frames per second")
         self.error: RecordingFailed | None = None
         self._failures = TrackFailures(self.path)
-        self.track_errors = self._failures.errors
+        self.track_errors: dict[MediaStreamTrack, Exception] = self._failures.errors
         self._settings = FileSettings(
             file_format=file_format,
             audio=True if file_format.video is None else audio,

@@ -28,10 +28,10 @@ class RecordingFiles:
 
     def __init__(self, path: str, settings: FileSettings) -> None:
         self.files: list[RecordedFile] = []
-        self.dropped = 0
-        self.lost_audio = 0.0
+        self.dropped: int = 0
+        self.lost_audio: float = 0.0
         self.current: str | None = None
-        self.finished = False
+        self.finished: bool = False
         self._path = path
         self._settings = settings
         self._is_separate = PARTICIPANT in path

@@ -149,7 +149,7 @@ class FileWriter:
     def __init__(self, path: str, settings: FileSettings) -> None:
         self.path = path
         self.zero: float | None = None
-        self.dropped = 0
+        self.dropped: int = 0
         self._settings = settings
         self._mixer = Mixer()
         self._tracks: set[RecordedTrack] = set()

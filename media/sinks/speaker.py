@@ -9,6 +9,7 @@ import time
 from collections import deque
 from fractions import Fraction
 from functools import partial
+from logging import Logger
 from typing import Any, Final, Self
 
 import av
@@ -40,7 +41,7 @@ _CLOSE_TIMEOUT = 0.9
 _DRIVERS = {"linux": ("pulse", "alsa", "oss"), "darwin": ("audiotoolbox",)}
 """FFmpeg's output devices by platform, in order of preference; builds of FFmpeg differ."""
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class Speaker(Closing):
@@ -62,7 +63,7 @@ class Speaker(Closing):
         """Use ``open()`` instead."""
         self.device = device
         self.driver = driver
-        self.dropped = 0
+        self.dropped: int = 0
         self.error: OutputUnavailable | None = None
         self.refused: UnusableSound | None = None
         self._refusals = Refusals(f"playing to {device!r}")

@@ -8,6 +8,7 @@ or slower; timestamps are playback time, not media time.
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from logging import Logger
 from typing import Any
 
 import av
@@ -51,7 +52,7 @@ _MIN_FRAME_INTERVAL = Fraction(1, 1000)
 _DEFAULT_RATE = Fraction(25)
 """Frame rate of a stream without one; FFmpeg assumes the same."""
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class AudioTimeline:
@@ -160,7 +161,7 @@ class VideoTimeline:
 
     def __init__(self) -> None:
         self._last = -1
-        self.end = Fraction(0)
+        self.end: Fraction = Fraction(0)
         """Playback time of the end of the last frame, in seconds."""
 
     def restart(self, at: Fraction) -> None:

@@ -35,7 +35,7 @@ class Remote:
         origin: Timestamp of the start of the media, in seconds.
     """
 
-    origin = Fraction(ORIGIN)
+    origin: Fraction = Fraction(ORIGIN)
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Remote:
         self._is_wanted = is_wanted
         self._timeout = timeout
         self.duration: float | None = None
-        self.live = False
+        self.live: bool = False
         self._killed = False
         self._lock = threading.Lock()
         self._process = subprocess.Popen(

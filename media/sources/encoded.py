@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
+from logging import Logger
 from typing import Any, Self
 
 import av
@@ -36,7 +37,7 @@ _MIN_FRAME_INTERVAL = Fraction(1, 1000)
 _MAX_REORDER_DELAY = Fraction(1)
 """Maximum seconds by which the delivery of pictures is delayed for the reordering of B-frames."""
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class EncodedSource(PlayedSource):

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from fractions import Fraction
 from functools import partial
+from logging import Logger
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from aiortc import MediaStreamTrack
@@ -30,7 +31,7 @@ _AUDIO_AHEAD = 10
 _CATCH_UP = 0.2
 _CLOSE_TIMEOUT = 1.0
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 Pictures: TypeAlias = Iterable[VideoFrame | ArrayData] | AsyncIterable[VideoFrame | ArrayData]
 Sounds: TypeAlias = Iterable[AudioFrame | ArrayData] | AsyncIterable[AudioFrame | ArrayData]

@@ -32,14 +32,14 @@ class Transport:
     """
 
     def __init__(self, clock: Clock, stopped: Callable[[], None], *, skips: bool) -> None:
-        self.playback = Playback()
+        self.playback: Playback = Playback()
         self.clock = clock
-        self.position = 0.0
-        self.played = 0.0
+        self.position: float = 0.0
+        self.played: float = 0.0
         self.stopped = stopped
         self.skips = skips
         self.paced = True
-        self.live = False
+        self.live: bool = False
         self._lanes: list[tuple[Lane[Timed], int]] = []
 
     def begin(self) -> None:

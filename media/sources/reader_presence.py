@@ -24,7 +24,7 @@ class ReaderPresence:
         self._clock = clock
         self._left = left
         self._last_read: float | None = None
-        self.has_left = False
+        self.has_left: bool = False
 
     def read(self) -> None:
         """Note that the queue was read."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from logging import Logger
 from typing import TYPE_CHECKING, Protocol
 
 from av.container import InputContainer
@@ -32,7 +33,7 @@ _BACK_OFF, _MAX_BACK_OFF = 0.5, 8.0
 _END_TOLERANCE = Fraction(1)
 """Seconds before the reported duration from which an end counts as the regular end."""
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from fractions import Fraction
+from logging import Logger
 from pathlib import PurePath
 from typing import Self
 
@@ -26,7 +27,7 @@ _SEEK_GRID = Fraction(1, 50)
 """After a seek both tracks continue at a multiple of this many seconds, where an audio frame
 starts."""
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class PlayedSource(Closing, ABC):
@@ -61,7 +62,7 @@ class PlayedSource(Closing, ABC):
         self.video: MediaStreamTrack | None = None
         self.error: SourceError | None = None
         self.duration: float | None = None
-        self.reconnections = 0
+        self.reconnections: int = 0
         self._rate = 1.0
         self._transport = Transport(
             clock or MonotonicClock(), self._note_stopped, skips=self._skips

@@ -77,7 +77,7 @@ class SpeechReader(Closing):
         self, track: MediaStreamTrack, limits: SpeechLimits, detector: SpeechDetector
     ) -> None:
         """Use ``speech()`` instead."""
-        self.dropped = 0
+        self.dropped: int = 0
         self._reader: AudioReader = audio(
             track, rate=SAMPLE_RATE, samples=FRAME_SAMPLES, policy="wait"
         )

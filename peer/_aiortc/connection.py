@@ -99,8 +99,9 @@ class ConnectionAdapter:
         self._decoders = DecoderPool(configuration.max_decoders, configuration.max_video_pixels)
         self._max_data_channels = configuration.max_data_channels
         self._connecting: set[asyncio.Task[None]] = set()
-        self.private = private = Private(connection, RTCPeerConnection)
-        self.sections = MediaSections(connection, private, self.resume_connecting)
+        private = Private(connection, RTCPeerConnection)
+        self.private: Private = private
+        self.sections: MediaSections = MediaSections(connection, private, self.resume_connecting)
         certificates = private["certificates"]
         certificates[:] = [Certificate(key=c._key, cert=c._cert) for c in certificates]
         guard(connection)

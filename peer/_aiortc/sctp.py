@@ -19,14 +19,14 @@ from .dtls import DtlsTransport
 class CountedChannel(RTCDataChannel):
     """``RTCDataChannel`` that counts its messages, as W3C webrtc-stats has it."""
 
-    messages_sent = 0
-    bytes_sent = 0
-    messages_received = 0
-    bytes_received = 0
-    messages_abandoned = 0
+    messages_sent: int = 0
+    bytes_sent: int = 0
+    messages_received: int = 0
+    bytes_received: int = 0
+    messages_abandoned: int = 0
     """Messages of an unreliable channel that were given up."""
 
-    messages_skipped = 0
+    messages_skipped: int = 0
     """Messages of an ordered one that the remote peer gave up and that never came."""
 
     refusal: Exception | None = None

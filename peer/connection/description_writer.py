@@ -25,7 +25,7 @@ class DescriptionWriter:
     """Finishes the descriptions of one session, and remembers what it has agreed on."""
 
     def __init__(self) -> None:
-        self.numbering = Numbering()
+        self.numbering: Numbering = Numbering()
         self.rejected: set[str] = set()
         """The mids of media sections that one side has rejected."""
         self._session_id: str | None = None

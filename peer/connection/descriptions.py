@@ -31,10 +31,10 @@ class Descriptions:
         self._connection = connection
         self._adapter = adapter
         self._sections = adapter.sections
-        self.writer = DescriptionWriter()
-        self.layout = sdp.Layout()
+        self.writer: DescriptionWriter = DescriptionWriter()
+        self.layout: sdp.Layout = sdp.Layout()
         """The media sections of the descriptions in force."""
-        self.channels_created = False
+        self.channels_created: bool = False
         """True if the application wants data channels, whatever the remote peer offers."""
         self._stable_layout = self.layout
         self._snapshot = Snapshot()

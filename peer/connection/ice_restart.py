@@ -24,7 +24,7 @@ RESTARTS_AT_ONCE = 8
 RESTARTS_A_SECOND = 1.0
 """The rate of further ones: each takes sockets, allocations and checks on this machine."""
 
-logger = NamingLogger(__name__)
+logger: NamingLogger = NamingLogger(__name__)
 
 
 def restart_budget(now: float) -> TokenBucket:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from logging import Logger
 from sys import getsizeof
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
@@ -24,7 +25,7 @@ from .connection import PeerConnection
 from .perfect_negotiation import Action, Event, Negotiation
 from .remote_candidates import RemoteCandidate, parse_remote
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 INBOX = 256
 """Descriptions and candidates that may wait to be applied; ``receive()`` waits beyond it."""

@@ -88,7 +88,7 @@ class Negotiation:
 
     def __init__(self, *, polite: bool) -> None:
         self.polite = polite
-        self.state = State.STABLE
+        self.state: State = State.STABLE
 
     def handle(self, event: Event) -> Action:
         """Return the operation for an event, and enter the state that follows it."""

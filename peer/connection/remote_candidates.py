@@ -24,7 +24,7 @@ from .candidates import PREFIX, RTCIceCandidateInit
 from .context import Context
 from .descriptions import Descriptions
 
-logger = NamingLogger(__name__)
+logger: NamingLogger = NamingLogger(__name__)
 
 CAPACITY = 256
 """Candidates that are kept for a description that has not come; the oldest are dropped."""

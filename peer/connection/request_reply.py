@@ -13,6 +13,7 @@ taken back, or is not known, is dropped.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from logging import Logger
 from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
@@ -30,7 +31,7 @@ from ..errors import (
     RequestTimeout,
 )
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 CONCURRENT = 64
 """Requests of the remote peer that are handled at the same time."""

@@ -70,7 +70,7 @@ class Destination:
             self._traits = _probe(folder)
         except OSError as error:
             raise unwritable("", error, str(folder)) from error
-        self.places = arrange(
+        self.places: list[tuple[str, ...]] = arrange(
             entries, case_sensitive=self._traits.is_case_sensitive, check=self._stop.check
         )
 

@@ -40,7 +40,7 @@ class Disk:
     """
 
     def __init__(self) -> None:
-        self.stop = Stop()
+        self.stop: Stop = Stop()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="transfer disk")
 
     async def run(

@@ -116,10 +116,10 @@ class Receiver:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self._offered = 0
-        self.size = 0
-        self.state = ReceiverState.LISTENING
+        self.size: int = 0
+        self.state: ReceiverState = ReceiverState.LISTENING
         self.error: TransferFailed | None = None
-        self.written_bytes = 0
+        self.written_bytes: int = 0
         self._open: int | None = None
         self._offset = 0
         self._written = 0

@@ -114,11 +114,11 @@ class Sender:
     """
 
     def __init__(self, entries: Sequence[Entry], *, block: int, window: int = WINDOW) -> None:
-        self.entries = list(entries)
-        self.state = SenderState.OFFERING
+        self.entries: list[Entry] = list(entries)
+        self.state: SenderState = SenderState.OFFERING
         self.error: TransferError | None = None
-        self.acknowledged = 0
-        self.sent = 0
+        self.acknowledged: int = 0
+        self.sent: int = 0
         self._payload = min(block, MESSAGE_LIMIT) - HEADER.size
         self._window = window
         self._min_read = min(_READ_BATCH * self._payload, window // 4)

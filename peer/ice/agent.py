@@ -29,7 +29,7 @@ from .receive_queue import ReceiveQueue
 from .retired_generations import RetiredGenerations
 from .server_urls import RTCPeerConnectionIceErrorEvent, Server
 
-logger = NamingLogger(__name__)
+logger: NamingLogger = NamingLogger(__name__)
 
 LINGER = 5.0
 """Seconds during which a replaced generation still receives."""
@@ -111,9 +111,9 @@ class IceAgent:
         self.take: Callable[[bytes], bool] = lambda packet: False
         """Called first with each datagram; returns true if it has handled it. Other datagrams go to
         the receive queue."""
-        self.state = IceState.NEW
+        self.state: IceState = IceState.NEW
         """The state of the ICE transport."""
-        self.selected_pair_changes = 0
+        self.selected_pair_changes: int = 0
         """Number of changes of the selected pair (W3C webrtc-stats)."""
 
     def configure(self, configuration: IceConfiguration, servers: tuple[Server, ...]) -> None:

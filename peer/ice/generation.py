@@ -6,6 +6,7 @@ The asyncio shell of :class:`~.checks.connectivity.Checks`: sockets, timers and 
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from logging import Logger
 from typing import Any
 
 from aioice import stun
@@ -25,7 +26,7 @@ from .remote_candidates import RemoteCandidates
 from .server_urls import RTCPeerConnectionIceErrorEvent, Server
 from .udp import UdpTransport
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 RESTART_RTO_CAP = 1.0
 """Upper bound of the retransmission timeout of checks after a restart, in seconds: the connection
@@ -90,7 +91,7 @@ class Generation:
         )
         if is_restart:
             settings = replace(settings, rto_cap=RESTART_RTO_CAP)
-        self.checks = Checks(credentials, role, settings)
+        self.checks: Checks = Checks(credentials, role, settings)
         self._gathering = Gathering(
             configuration,
             servers,
@@ -104,7 +105,7 @@ class Generation:
         self._discarded: set[Any] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self.remote_candidates = RemoteCandidates(
+        self.remote_candidates: RemoteCandidates = RemoteCandidates(
             self.checks,
             limit=configuration.max_remote_candidates,
             relay_only=configuration.relay_only,
@@ -112,9 +113,9 @@ class Generation:
         )
         """Takes the candidates of the remote peer."""
         self._closing: asyncio.Task[None] | None = None
-        self.is_gathering = False
+        self.is_gathering: bool = False
         """True once gathering has started."""
-        self.gathered = asyncio.Event()
+        self.gathered: asyncio.Event = asyncio.Event()
         """Set when gathering is complete."""
         self.local_candidates: list[LocalCandidate] = []
         """The local candidates gathered so far."""

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 from collections.abc import Callable
+from logging import Logger
 
 from aioice import mdns
 from aiortc import RTCIceCandidate
@@ -13,7 +14,7 @@ from .checks.connectivity import Checks
 from .gather.interfaces import broadcast_addresses, read_interfaces
 from .gather.multicast_dns import MulticastDns
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 MAX_MDNS_QUERIES = 64
 """Maximum number of concurrent mDNS queries; candidates beyond are ignored."""

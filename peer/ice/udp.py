@@ -15,11 +15,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from logging import Logger
 from typing import Any, TypeVar
 
 from icefloe.logs import get_logger
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 P = TypeVar("P", bound=asyncio.DatagramProtocol)
 

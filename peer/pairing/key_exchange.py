@@ -172,8 +172,8 @@ class Pairing:
         self._spake = kind(str(code).encode(), **_IDENTITIES)
         self._side = side
         self._key: bytes | None = None
-        self.pake = Pake(self._spake.start().hex())
-        self.is_paired = False
+        self.pake: Pake = Pake(self._spake.start().hex())
+        self.is_paired: bool = False
 
     @property
     def has_key(self) -> bool:

@@ -8,6 +8,7 @@ has shown that it has the code.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
+from logging import Logger
 from types import TracebackType
 from typing import Self, cast
 
@@ -40,7 +41,7 @@ from .key_exchange import (
 )
 from .participant import Participant, has_role
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 MAX_GUESSES = 3
 """Wrong codes after which a code is void."""

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine
 from contextlib import suppress
+from logging import Logger
 from typing import Any, TypeVar
 
 from icefloe.logs import get_logger
@@ -14,7 +15,7 @@ from icefloe.signaling import SignalingError
 from ..errors import ChannelClosed, ClosedBy, PeerError, PeerLeft
 from .remote_peer import RemotePeer
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 T = TypeVar("T")
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from logging import Logger
 
 from aiortc import RTCSessionDescription
 
@@ -13,7 +14,7 @@ from ..connection.ice_restart import restart_budget
 from ..connection.negotiator import INBOX, INBOX_BYTES
 from ..connection.remote_candidates import RemoteCandidate
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 Answer = Callable[[str, RTCSessionDescription, list[RemoteCandidate]], None]
 """Called with the id of a participant, its offer, and the candidates that came after it."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from logging import Logger
 
 from aiortc import InvalidStateError, RTCSessionDescription
 
@@ -18,7 +19,7 @@ from .signaler import RoomSignaler, usable_servers, with_servers
 from .signaling_pump import SignalingPump
 from .surviving_calls import Outlived
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 MOST_PEERS = 256
 """Participants with whom there is a connection; more are ignored. Each has sockets and a task, and
@@ -67,8 +68,8 @@ class Calls:
         self._callers = Callers(self._answer)
         self._is_full = False
         self._insisting: asyncio.TimerHandle | None = None
-        self.pump = SignalingPump(client, self)
-        self.is_over = False
+        self.pump: SignalingPump = SignalingPump(client, self)
+        self.is_over: bool = False
 
     @property
     def peers(self) -> tuple[RemotePeer, ...]:

@@ -4,6 +4,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
+from logging import Logger
 from pathlib import Path
 
 from aiortc import (
@@ -35,7 +36,7 @@ from .arrivals import Arrivals
 from .channel_labels import Kind, Labels
 from .connect_failure import connect_failed
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 SERVER_ERRORS = 32
 """Latest reports of STUN and TURN servers that are kept for the diagnosis of a failure."""
@@ -71,7 +72,7 @@ class RemotePeer:
         self.polite = polite
         self.away = False
         with named(name):
-            self.connection = PeerConnection(configuration)
+            self.connection: PeerConnection = PeerConnection(configuration)
         if restarts is not None:
             self.connection.limit_restarts(restarts)
         self._negotiator = Negotiator(

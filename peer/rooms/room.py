@@ -4,6 +4,7 @@ import asyncio
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from logging import Logger
 from types import TracebackType
 from typing import Self
 
@@ -20,7 +21,7 @@ from .attend import attend
 from .calls import Calls
 from .remote_peer import RemotePeer
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 def join(

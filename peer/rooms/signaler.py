@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from logging import Logger
 
 from aiortc import RTCIceServer, RTCSessionDescription
 
@@ -28,7 +29,7 @@ from ..errors import DescriptionTooLarge, InvalidServerUrl
 from ..ice.server_urls import parse_servers
 from ..sdp import SECTIONS
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 _SEND_AGAIN = 0.5
 """Seconds before a message is sent again for which signaling had no room."""

@@ -6,6 +6,7 @@ participants, which their :class:`Policy` decides.
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from logging import Logger
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -36,7 +37,7 @@ from ..connection.remote_candidates import END_OF_CANDIDATES, RemoteCandidate, r
 from ..errors import InvalidCandidate, PairingError
 from .remote_peer import RemotePeer
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class Policy(Protocol):
@@ -135,8 +136,8 @@ class SignalingPump:
         self._client = client
         self._policy = policy
         self._flooded: WeakSet[RemotePeer] = WeakSet()
-        self.lock = asyncio.Lock()
-        self.peers = RunningPeers()
+        self.lock: asyncio.Lock = asyncio.Lock()
+        self.peers: RunningPeers = RunningPeers()
 
     def begin(self) -> None:
         """Tell the policy who is in the room already."""

@@ -20,7 +20,7 @@ class Admission:
     """
 
     def __init__(self, most: int = MOST_CHANNELS) -> None:
-        self.refused = 0
+        self.refused: int = 0
         self._most = most
         self._sizes: dict[int, int] = {}
         self._text = 0

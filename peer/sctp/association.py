@@ -9,6 +9,7 @@ RFC 9260, with FORWARD TSN (RFC 3758), stream resets (RFC 6525), I-DATA (RFC 826
 """
 
 from collections import deque
+from logging import Logger
 from struct import error as StructError
 
 from icefloe.logs import get_logger
@@ -38,7 +39,7 @@ from .round_trip import RTO_MAX
 from .sending import Sender
 from .states import INITIAL_WINDOW, Changes, Closed, Established, Event, Settings, State
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 MAX_REPLIES = 64
 """Maximum replies to control chunks queued for the next flush. The remote peer repeats what was not
@@ -70,14 +71,14 @@ class Association:
         self._control: list[bytes] = []
         self._had_sack = False
         self._receiver = Receiver(settings.window, INITIAL_WINDOW, settings.max_message)
-        self.queue = SendQueue()
-        self.path = PathMtu(settings.sizes)
+        self.queue: SendQueue = SendQueue()
+        self.path: PathMtu = PathMtu(settings.sizes)
         self._sender: Sender | None = None
         self._resets: StreamResets | None = None
         self._probe_tsn = settings.tsn - 1  # repeated by the latest path MTU probe
-        self.state = State.CLOSED
+        self.state: State = State.CLOSED
         self._probe: bytes | None = None
-        self.events = EventQueue(self._receiver.arrived)
+        self.events: EventQueue = EventQueue(self._receiver.arrived)
 
     def connect(self, now: float) -> None:
         """Start the handshake (RFC 9260 section 5.1), unless it was started or is over."""

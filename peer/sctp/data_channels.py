@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from logging import Logger
 
 from icefloe.logs import get_logger
 
@@ -17,7 +18,7 @@ from .packet import Malformed
 from .states import Established, ResetDone, StreamsReset
 from .streams import Streams
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class DataChannels:
@@ -36,7 +37,7 @@ class DataChannels:
 
     def __init__(self, host: Host, wake: Callable[[], None], most: int = MOST_CHANNELS) -> None:
         self.association: Association | None = None
-        self.state = "new"
+        self.state: str = "new"
         self.max_message = 0
         self._host = host
         self._wake = wake

@@ -9,6 +9,7 @@ import hmac
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from logging import Logger
 from struct import Struct
 
 from icefloe.logs import get_logger
@@ -42,7 +43,7 @@ _INTERLEAVING = (Kind.I_DATA, Kind.I_FORWARD_TSN)
 _MAC_SIZE = 16
 _cookie = Struct("!dLLLHHB")
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +173,8 @@ class Handshake:
         self._tries = 0
         self._init_sent_at: float | None = None
         self.peer: Peer | None = None
-        self.header = self._header(0)
-        self.deadline = float("inf")
+        self.header: Header = self._header(0)
+        self.deadline: float = float("inf")
 
     def _header(self, tag: int) -> Header:
         return Header(self._settings.local_port, self._settings.remote_port, tag)

@@ -93,11 +93,11 @@ class Inbound:
 
     def __init__(self, max_message: int = MAX_MESSAGE) -> None:
         self._max_message = max_message
-        self.size = 0
-        self.pieces = 0
-        self.incomplete = 0
-        self.delivered_bytes = 0
-        self.completed = 0
+        self.size: int = 0
+        self.pieces: int = 0
+        self.incomplete: int = 0
+        self.delivered_bytes: int = 0
+        self.completed: int = 0
         self.skipped: dict[int, int] = {}
         self.arrived: deque[Arrival] = deque()
         self._streams: dict[int, _Stream] = {}

@@ -40,13 +40,13 @@ class Recovery:
 
     def __init__(self, tsn: int, *, gives_up: bool = True) -> None:
         self._gives_up = gives_up
-        self.next_tsn = tsn
-        self.cumulative = tsn - 1
-        self.flight = 0
-        self.round_trip = RoundTrip()
-        self.retransmitted = 0
-        self.timeouts = 0
-        self.app_limited_until = 0
+        self.next_tsn: int = tsn
+        self.cumulative: int = tsn - 1
+        self.flight: int = 0
+        self.round_trip: RoundTrip = RoundTrip()
+        self.retransmitted: int = 0
+        self.timeouts: int = 0
+        self.app_limited_until: int = 0
         self.newly_abandoned: list[Message] = []
         """Messages abandoned after a part of them was sent; the caller clears it."""
         self._sent: dict[int, Fragment] = {}  # all after `cumulative`, by TSN
@@ -68,7 +68,7 @@ class Recovery:
         self._probed_tsn = -1
         # Abandoned messages (RFC 3758): the Advanced.Peer.Ack.Point, and the last number skipped
         # and its TSN, by stream and unordered flag.
-        self.advanced = self.cumulative
+        self.advanced: int = self.cumulative
         self._skipped: dict[tuple[int, bool], tuple[int, int]] = {}
 
     # --- sending

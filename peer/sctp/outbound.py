@@ -55,16 +55,16 @@ class Message:
         max_retransmits: int | None = None,
         expires: float | None = None,
     ) -> None:
-        self.stream = stream
-        self.protocol = protocol
-        self.data = data
-        self.ordered = ordered
-        self.max_retransmits = max_retransmits
-        self.expires = expires
-        self.number = -1
-        self.position = 0
-        self.fragments = 0
-        self.abandoned = False
+        self.stream: int = stream
+        self.protocol: int = protocol
+        self.data: bytes = data
+        self.ordered: bool = ordered
+        self.max_retransmits: int | None = max_retransmits
+        self.expires: float | None = expires
+        self.number: int = -1
+        self.position: int = 0
+        self.fragments: int = 0
+        self.abandoned: bool = False
         self.tsns: list[int] = []
 
     @property
@@ -112,14 +112,14 @@ class Fragment:
     transmission: int
 
     def __init__(self, message: Message, flags: int, index: int, data: bytes) -> None:
-        self.message = message
-        self.flags = flags
-        self.index = index
-        self.data = data
-        self.size = len(data)
-        self.sends = 0
-        self.acked = False
-        self.lost = False
+        self.message: Message = message
+        self.flags: int = flags
+        self.index: int = index
+        self.data: bytes = data
+        self.size: int = len(data)
+        self.sends: int = 0
+        self.acked: bool = False
+        self.lost: bool = False
 
 
 class _Stream:
@@ -144,7 +144,7 @@ class SendQueue:
     def __init__(self) -> None:
         self.interleaves = False
         self.peer_window = 0
-        self.size = 0
+        self.size: int = 0
         self._streams: dict[int, _Stream] = {}
         self._turns: deque[int] = deque()
         self._held: deque[int] = deque()  # streams that wait for other messages to end

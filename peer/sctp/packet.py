@@ -78,13 +78,13 @@ UNORDERED = 0x04
 IMMEDIATE = 0x08
 """I bit: the receiver should not delay its SACK (RFC 7053)."""
 
-chunk_header = Struct("!BBH")
-data_header = Struct("!BBHLHHL")
-data_fields = Struct("!LHHL")
-i_data_header = Struct("!BBHLHHLL")
-i_data_fields = Struct("!LHHLL")
-sack_fields = Struct("!LLHH")
-gap_block = Struct("!HH")
+chunk_header: Struct = Struct("!BBH")
+data_header: Struct = Struct("!BBHLHHL")
+data_fields: Struct = Struct("!LHHL")
+i_data_header: Struct = Struct("!BBHLHHLL")
+i_data_fields: Struct = Struct("!LHHLL")
+sack_fields: Struct = Struct("!LLHH")
+gap_block: Struct = Struct("!HH")
 _init_fields = Struct("!LLHHL")
 _ports_and_tag = Struct("!HHL")
 _checksum = Struct("<L")
@@ -111,7 +111,7 @@ class Fatal(Malformed):
     def __init__(self, cause: Cause, reason: str, information: bytes | None = None) -> None:
         super().__init__(reason)
         self.cause = cause
-        self.information = reason.encode() if information is None else information
+        self.information: bytes = reason.encode() if information is None else information
 
 
 class Header:

@@ -39,9 +39,9 @@ class PathMtu:
         self._index = 0
         self._tries = 0
         self._awaited = 0
-        self.size = BASE
+        self.size: int = BASE
         self.probe: int | None = None
-        self.deadline = float("inf")
+        self.deadline: float = float("inf")
 
     def begin(self, now: float) -> None:
         """Start the search with the largest size."""

@@ -22,7 +22,7 @@ class Rack:
     """
 
     def __init__(self) -> None:
-        self.transmission = -1
+        self.transmission: int = -1
         self._rtt = 0.0
         self._has_reordering = False
         self._factor = 1

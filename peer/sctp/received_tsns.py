@@ -29,7 +29,7 @@ class Tsns:
     """
 
     def __init__(self, cumulative: int) -> None:
-        self.cumulative = cumulative
+        self.cumulative: int = cumulative
         self.ranges: list[list[int]] = []
         self.duplicates: list[int] = []
 

@@ -78,15 +78,15 @@ class Receiver:
         self._max_pieces = max(limit, 2 * max_message) // OVERHEAD
         self._offered = offered
         self._tsns: Tsns | None = None
-        self.is_over = False
+        self.is_over: bool = False
         self._inbound = Inbound(max_message)
         self._packets = 0  # packets with data since the last SACK
         self._has_bulk = False
         self._extra = EXTRA_SACK_BURST
         self._extra_at = 0.0
         self.unread = 0
-        self.is_due = False
-        self.deadline = float("inf")
+        self.is_due: bool = False
+        self.deadline: float = float("inf")
 
     def begin(self, tsn: int) -> None:
         """Expect data from a TSN on."""

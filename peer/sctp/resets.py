@@ -72,7 +72,7 @@ class StreamResets:
         self._last_result = Result.NOTHING_TO_DO
         self._failures = 0
         self._is_waiting = False
-        self.deadline = float("inf")
+        self.deadline: float = float("inf")
 
     def add(self, stream: int) -> None:
         """Reset a stream once its queued messages were sent."""

@@ -115,8 +115,8 @@ class Sender:
         self._queue = queue
         queue.peer_window = window
         self._path = path
-        self.controller = controller
-        self.recovery = Recovery(tsn, gives_up=forwards)
+        self.controller: Controller = controller
+        self.recovery: Recovery = Recovery(tsn, gives_up=forwards)
         self._pacer = Pacer()
         self._window = window  # receive window of the latest SACK
         self._forwards = forwards

@@ -7,6 +7,7 @@ answered at its end: one SACK for many packets, one packet for many small messag
 import asyncio
 import os
 import time
+from logging import Logger
 
 from icefloe.logs import get_logger
 
@@ -19,7 +20,7 @@ from .inbound import Arrival
 from .interfaces import Host, Link
 from .states import Closed, Event, Settings
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 TIMER_RESOLUTION = 0.001
 """Minimum delay of the timer, in seconds. Timers of event loops are no finer, and may fire
@@ -59,7 +60,7 @@ class DataChannelTransport:
         self._is_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
-        self.channels = DataChannels(host, self._schedule, most)
+        self.channels: DataChannels = DataChannels(host, self._schedule, most)
         self._delivery_time = 0.0  # seconds spent on delivery in this iteration of the loop
 
     # --- the association

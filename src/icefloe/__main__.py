@@ -54,7 +54,7 @@ _EPILOG = (
     "to standard error."
 )
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     epilog=_EPILOG,

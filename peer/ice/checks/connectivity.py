@@ -32,7 +32,7 @@ from .stun_transaction import (
     Transactions,
 )
 
-logger = NamingLogger(__name__)
+logger: NamingLogger = NamingLogger(__name__)
 
 TA = 0.02
 """Pacing interval between new checks, in seconds (RFC 8445 section 14.2: at least 5 ms)."""
@@ -102,16 +102,16 @@ class Checks:
         self.credentials = credentials
         self.role = role
         self.settings = settings
-        self.list = CheckList(role, max_remotes=settings.max_remotes)
-        self.state = IceState.NEW
+        self.list: CheckList = CheckList(role, max_remotes=settings.max_remotes)
+        self.state: IceState = IceState.NEW
         self.failure: Failure | None = None
         self.selected: Pair | None = None
         self.nominated: Pair | None = None
         self._outgoing: list[Outgoing] = []
-        self.remote_is_lite = False
-        self.local_ended = False
-        self.remote_ended = False
-        self.deadline = float("inf")
+        self.remote_is_lite: bool = False
+        self.local_ended: bool = False
+        self.remote_ended: bool = False
+        self.deadline: float = float("inf")
         self._transactions = Transactions()
         self._early: deque[tuple[stun.Message, Address, Any]] = deque(maxlen=MAX_EARLY_CHECKS)
         self._started_at: float | None = None

@@ -69,11 +69,11 @@ class Liveness:
 
     def __init__(self, limits: SilenceLimits, now: float) -> None:
         self._limits = limits
-        self.since = now
+        self.since: float = now
         """Time when the path last became *connected* or *disconnected*."""
         self._updated_at = now
         self._stalled_at = NEVER
-        self.health = Health.CONNECTED
+        self.health: Health = Health.CONNECTED
 
     def update(self, pair: Pair | None, now: float) -> Health:
         """Update and return the health.

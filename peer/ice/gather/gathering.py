@@ -29,7 +29,7 @@ from .server_query import (
     unsupported,
 )
 
-logger = NamingLogger(__name__)
+logger: NamingLogger = NamingLogger(__name__)
 
 KEEPALIVE_INTERVAL = 15.0
 """Seconds between two keep-alives of a NAT binding (RFC 8445 section 11)."""

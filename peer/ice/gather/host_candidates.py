@@ -3,6 +3,7 @@
 import ipaddress
 import random
 from collections.abc import Callable, Iterator
+from logging import Logger
 
 import dns.name
 from aioice import mdns
@@ -17,7 +18,7 @@ from .interfaces import Address, choose, local_preference, read_interfaces
 from .local_candidate import Foundations, LocalCandidate, network_type
 from .multicast_dns import MulticastDns
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 PREFERENCE_STEP = 256
 """Difference between the local preferences of two server-reflexive candidates of one base. It is
@@ -93,7 +94,7 @@ class HostSockets:
         self._foundations = foundations
         self._protocol_factory = protocol_factory
         self._external = configuration.external_addresses
-        self.names = Names()
+        self.names: Names = Names()
 
     async def open(self, addresses: tuple[Address, ...], found: Callable[..., None]) -> None:
         """Open a socket on each address; addresses that cannot be bound are skipped.

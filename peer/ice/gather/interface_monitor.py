@@ -10,12 +10,13 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from logging import Logger
 
 from icefloe.logs import get_logger
 
 from .interfaces import Address, Selection, choose, read_interfaces
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 DEBOUNCE_DELAY = 0.05
 """Seconds without a further notification before the addresses are read: changes come in bursts."""
@@ -47,7 +48,7 @@ class Debounce:
         self._quiet = quiet
         self._longest = longest
         self._first: float | None = None
-        self.deadline = float("inf")
+        self.deadline: float = float("inf")
         """Time of the end of the burst; infinite if there is no burst."""
 
     def notice(self, now: float) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import zip_longest
+from logging import Logger
 from pathlib import Path
 
 import ifaddr
@@ -21,7 +22,7 @@ from icefloe.logs import get_logger
 if sys.platform == "linux":
     import fcntl
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -8,6 +8,7 @@ parsed.
 import asyncio
 import socket
 import struct
+from logging import Logger
 from typing import Any
 
 from aioice import mdns
@@ -15,7 +16,7 @@ from dns.exception import DNSException
 
 from icefloe.logs import get_logger
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 MAX_MESSAGE_SIZE = 9000
 """Maximum size of a message in bytes (RFC 6762 section 17)."""

@@ -29,7 +29,7 @@ from .transactions import (
 )
 from .transports import Connect, Endpoint, Link, UdpLink, open_link
 
-logger = NamingLogger(__name__)
+logger: NamingLogger = NamingLogger(__name__)
 
 LIFETIME = 600
 """Requested lifetime of an allocation in seconds, the default of RFC 8656 section 7.2."""

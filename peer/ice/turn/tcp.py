@@ -10,10 +10,11 @@ the cap is lifted while the kernel probes, and the kernel is made to transmit ev
 import asyncio
 import socket
 import sys
+from logging import Logger
 
 from icefloe.logs import get_logger
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 USER_TIMEOUT = 90.0
 """Seconds without an acknowledgement after which a connection is closed (TCP_USER_TIMEOUT)."""

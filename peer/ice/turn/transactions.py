@@ -7,6 +7,7 @@ during the lifetime of an allocation.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from logging import Logger
 from typing import Any
 
 from aioice import stun
@@ -16,7 +17,7 @@ from icefloe.logs import get_logger
 
 from ..server_urls import refusal
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 Credentials = Callable[[], tuple[str | None, str | None]]
 """Returns the current user name and password."""

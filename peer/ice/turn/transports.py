@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from logging import Logger
 from typing import cast
 
 from icefloe.logs import get_logger
@@ -20,7 +21,7 @@ from ..server_urls import Transport
 from ..udp import TIME_SLICE
 from .tcp import RetransmissionTuner
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 MAX_QUEUED = 1024 * 1024
 """Maximum size of the send queue in bytes; further messages are dropped."""

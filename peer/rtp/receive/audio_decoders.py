@@ -59,8 +59,8 @@ class PlainDecoder:
     def __init__(self, codec: RTCRtpCodecParameters) -> None:
         self._decoder: Decoder = get_decoder(codec)
         self._is_opus = codec.name.lower() == "opus"
-        self.clock_rate = codec.clockRate
-        self.sample_rate = 16000 if codec.name.upper() == "G722" else codec.clockRate
+        self.clock_rate: int = codec.clockRate
+        self.sample_rate: int = 16000 if codec.name.upper() == "G722" else codec.clockRate
         self.channels = 2 if self._is_opus else 1
         self._concealment = LossConcealment(self.sample_rate, self.channels)
 

@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from logging import Logger
 
 import av
 from aiortc import RTCRtpCodecParameters
@@ -27,7 +28,7 @@ would continue for half a second."""
 _SILENCE_LEVEL = 32
 """Maximum absolute sample value that counts as silence: 60 dB below full scale."""
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -75,7 +76,7 @@ class AudioReceiver:
         times: CaptureTimes,
         make_decoder: Callable[[RTCRtpCodecParameters], AudioDecoder] = decoder_for,
     ) -> None:
-        self.stats = AudioStats()
+        self.stats: AudioStats = AudioStats()
         self._times = times
         self._make_decoder = make_decoder
         self._stream: _Stream | None = None

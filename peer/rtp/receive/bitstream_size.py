@@ -171,7 +171,7 @@ class FrameSizeLimit:
 
     def __init__(self, most: int = MOST_PIXELS) -> None:
         self.most = most
-        self.pixels = 0
+        self.pixels: int = 0
         """Pixels of the latest accepted frame with a size; 0 before the first one."""
         self._grown: deque[float] = deque(maxlen=MAX_GROWTHS)
 

@@ -27,7 +27,7 @@ class DecodeQueue(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self.dropped = 0
+        self.dropped: int = 0
         self._frames: deque[tuple[T, int]] = deque()
         self._bytes = 0
         self._needs_key_frame = False

@@ -1,6 +1,7 @@
 """Limits on the decoders of one connection: how many run, and their memory. Does no I/O."""
 
 import threading
+from logging import Logger
 
 from icefloe.logs import get_logger
 
@@ -13,7 +14,7 @@ MAX_LARGEST_FRAMES = 4
 """Memory limit for the frames of all decoders of one connection, in frames of the maximum size: by
 default as many pixels as eighteen 1080p frames."""
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class DecoderPool:

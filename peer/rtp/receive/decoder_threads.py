@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from logging import Logger
 
 import av
 from aiortc import RTCRtpCodecParameters
@@ -51,7 +52,7 @@ _KEPT_SECONDS, _PLAYED_SECONDS = 1.0, 0.1
 """Seconds of audio packets that are kept while nobody reads the track, and seconds of them that are
 played when reading resumes. The rest trains the jitter buffer and the decoder."""
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class _DecoderThread:

@@ -1,6 +1,7 @@
 """Depacketizer of one received track: selects the SSRC and assembles video frames. Does no I/O."""
 
 import struct
+from logging import Logger
 from typing import Protocol
 
 from aiortc.codecs import depayload
@@ -15,7 +16,7 @@ from .loss_repair import LossRepair
 from .nack import MissingPackets
 from .ssrc import SsrcSelector
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 _START_CODE = b"\0\0\1"
 
@@ -54,8 +55,8 @@ class Depacketizer:
     """
 
     def __init__(self, kind: str, deliver: FrameHandler) -> None:
-        self.selector = SsrcSelector()
-        self.discarded = 0
+        self.selector: SsrcSelector = SsrcSelector()
+        self.discarded: int = 0
         self._kind, self._deliver = kind, deliver
         self._clock = FrameClock(90000)
         self.restart()
@@ -64,8 +65,8 @@ class Depacketizer:
         """Forget received packets, and start with the next one."""
         # Sequence numbers of different SSRCs are unrelated.
         self.assembler: FrameAssembler[RTCRtpCodecParameters] = FrameAssembler()
-        self.missing = MissingPackets()
-        self.repair = LossRepair()
+        self.missing: MissingPackets = MissingPackets()
+        self.repair: LossRepair = LossRepair()
 
     def accepts(self, now: float, ssrc: int) -> bool:
         """Return whether a packet belongs to the SSRC that is played; switch to a new SSRC.

@@ -38,7 +38,7 @@ class EncodedStream:
         self, ask_for_key_frame: Callable[[], None], is_read: Callable[[], bool] = lambda: True
     ) -> None:
         self.consumers: dict[FrameConsumer, None] = {}
-        self.ended = False
+        self.ended: bool = False
         self._request_key_frame, self._is_read = ask_for_key_frame, is_read
         self._requests = KeyFrameRequests()
         self._packer: Packer | None = None

@@ -27,7 +27,7 @@ class FrameQueue(Generic[T]):
     """
 
     def __init__(self, capacity: int, keep: int, patience: int) -> None:
-        self.dropped = 0
+        self.dropped: int = 0
         self.on_return: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()

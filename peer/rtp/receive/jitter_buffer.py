@@ -128,7 +128,7 @@ class DelayTarget:
         self._offsets: deque[tuple[float, float]] = deque()
         """Pairs of arrival time and offset from the timestamp, with offsets increasing: a
         sliding-window minimum."""
-        self.seconds = _INITIAL_QUANTILE + _MARGIN
+        self.seconds: float = _INITIAL_QUANTILE + _MARGIN
 
     @property
     def base(self) -> float | None:
@@ -176,9 +176,9 @@ class JitterBuffer:
 
     def __init__(self, rate: int, target: DelayTarget | None = None) -> None:
         self.rate = rate
-        self.target = target or DelayTarget()
+        self.target: DelayTarget = target or DelayTarget()
         self.target.reset_base()
-        self.discarded = 0
+        self.discarded: int = 0
         self._grain = max(1, rate // 400)  # libopus conceals multiples of 2.5 ms
         self._step = round(STEP * rate)
         self._packets: dict[int, AudioPacket] = {}

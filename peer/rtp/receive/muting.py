@@ -16,7 +16,7 @@ class Muting:
     """
 
     def __init__(self) -> None:
-        self.muted = True
+        self.muted: bool = True
         self._arrived = 0.0
 
     @property

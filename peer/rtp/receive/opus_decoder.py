@@ -8,6 +8,7 @@ import ctypes
 import ctypes.util
 from array import array
 from functools import cache
+from logging import Logger
 from pathlib import Path
 
 import av
@@ -28,7 +29,7 @@ _FRAME_MS = (
 )
 """Frame duration in milliseconds by configuration number (RFC 6716 section 3.1, table 2)."""
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 def duration(packet: bytes) -> int:

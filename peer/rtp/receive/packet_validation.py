@@ -7,6 +7,7 @@ so it comes from the remote peer, but that may be any program. Does no I/O.
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from logging import Logger
 
 from aiortc.rtcrtpparameters import RTCRtpParameters
 from aiortc.rtp import (
@@ -40,7 +41,7 @@ _ONE_BYTE_PROFILE, _TWO_BYTE_PROFILE = 0xBEDE, 0x1000
 _REMB = b"REMB"
 _ERRORS = (ValueError, struct.error, IndexError)
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 @dataclass(slots=True)

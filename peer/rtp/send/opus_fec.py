@@ -18,7 +18,7 @@ class OpusFec:
     """FEC level of one stream, derived from receiver reports. Does no I/O."""
 
     def __init__(self) -> None:
-        self.level = 0.0
+        self.level: float = 0.0
         self._lower_since: float | None = None
 
     def report(self, now: float, loss: float) -> float:

@@ -56,9 +56,10 @@ class PacketSender:
     ) -> None:
         self._kind = kind
         self.stream = stream
-        self.bitrate = SendBitrate(time.monotonic())
-        self.frame_size = self.source_size = 0, 0
-        self.latest_times = 0, 0
+        self.bitrate: SendBitrate = SendBitrate(time.monotonic())
+        self.frame_size: tuple[int, int] = 0, 0
+        self.source_size: tuple[int, int] = 0, 0
+        self.latest_times: tuple[int, int] = 0, 0
         self.rtx_types: Mapping[int, int] = {}
         self.priority = "low"
         self.send_delay = 0.0

@@ -7,6 +7,7 @@ without encoding. A frame that cannot be sent is reported, and the next one is t
 
 import time
 from collections.abc import Callable, Sequence
+from logging import Logger
 from typing import Any
 
 from aiortc import MediaStreamTrack
@@ -46,7 +47,7 @@ _MAX_REPORTED = 16
 """Maximum different reasons reported for frames of one track that cannot be sent. All such frames
 are counted."""
 
-logger = get_logger(__name__)
+logger: Logger = get_logger(__name__)
 
 
 class SendPipeline:
@@ -83,19 +84,20 @@ class SendPipeline:
         on_sent: Callable[[], None] = lambda: None,
         report: Callable[[TrackNotSent], None] = lambda error: None,
     ) -> None:
-        self.encoding = RTCRtpEncodingParameters()
-        self.packets = PacketSender(kind, stream, controller, on_sent)
+        self.encoding: RTCRtpEncodingParameters = RTCRtpEncodingParameters()
+        self.packets: PacketSender = PacketSender(kind, stream, controller, on_sent)
         self.packets.on_bitrate = self._on_bitrate
         self.packets.wanted = self._wanted_bitrate
-        self.frames = self.key_frames = self.frames_encoded = 0
-        self.requests = {"pli": 0, "fir": 0}
-        self.nacks = 0
-        self.refused = Refusals(f"sending {kind}")
-        self.implementation = ""
+        self.frames: int = 0
+        self.key_frames: int = 0
+        self.frames_encoded: int = 0
+        self.requests: dict[str, int] = {"pli": 0, "fir": 0}
+        self.nacks: int = 0
+        self.refused: Refusals = Refusals(f"sending {kind}")
+        self.implementation: str = ""
         self.report = report
         self.stream = stream
-        self._kind = kind
-        self._is_enabled = is_enabled
+        self._kind, self._is_enabled = kind, is_enabled
         self._reader = TrackReader(
             self._read, lambda track, error: self._refuse(track, f"sending ended: {error!r}", error)
         )
@@ -104,7 +106,7 @@ class SendPipeline:
         self._codecs: list[RTCRtpCodecParameters] = []
         self._packers: dict[str, Packer] = {}
         self._key_frame = KeyFrameRequests()
-        self.selection = FrameSelection()
+        self.selection: FrameSelection = FrameSelection()
         self._fec = OpusFec()
         self._is_sending = False
         self._reported: set[str] = set()

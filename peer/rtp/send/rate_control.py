@@ -27,7 +27,7 @@ class RateControl:
     """
 
     def __init__(self) -> None:
-        self.loss = 0.0
+        self.loss: float = 0.0
         self.rtt: float | None = None
         self._estimate: int | None = None
         self._estimated_at = 0.0

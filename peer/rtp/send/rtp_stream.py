@@ -124,9 +124,14 @@ class RtpStream:
     """
 
     def __init__(self, ssrc: int, rtx_ssrc: int) -> None:
-        self.mid = ""
-        self.packets = self.octets = self.retransmitted_packets = self.retransmitted_octets = 0
-        self.refused_retransmissions = self.padding_packets = self.padding_octets = 0
+        self.mid: str = ""
+        self.packets: int = 0
+        self.octets: int = 0
+        self.retransmitted_packets: int = 0
+        self.retransmitted_octets: int = 0
+        self.refused_retransmissions: int = 0
+        self.padding_packets: int = 0
+        self.padding_octets: int = 0
         self._ssrc, self._rtx_ssrc = ssrc, rtx_ssrc
         # Start in the lower half, so that SRTP's rollover counter does not change within the first
         # packets.

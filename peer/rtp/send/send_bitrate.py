@@ -27,7 +27,7 @@ class SendBitrate:
     """
 
     def __init__(self, now: float) -> None:
-        self.control = RateControl()
+        self.control: RateControl = RateControl()
         self.allocated: int | None = None
         self.maximum: int | None = None
         self._samples = deque([(now, 0)])

@@ -40,14 +40,17 @@ class Ack:
     )
 
     def __init__(self, now: float, prior_flight: int) -> None:
-        self.now = now
-        self.prior_flight = prior_flight
-        self.acked = self.lost = self.flight = 0
-        self.delivered = self.prior_delivered = 0
+        self.now: float = now
+        self.prior_flight: int = prior_flight
+        self.acked: int = 0
+        self.lost: int = 0
+        self.flight: int = 0
+        self.delivered: int = 0
+        self.prior_delivered: int = 0
         self.rtt: float | None = None
         self.rate: float | None = None
-        self.app_limited = False
-        self.in_recovery = False
+        self.app_limited: bool = False
+        self.in_recovery: bool = False
 
 
 class Controller(Protocol):

@@ -36,9 +36,9 @@ class Cubic:
     def __init__(self, segment: int, window: int | None = None) -> None:
         self._segment = segment
         self._threshold = float("inf") if window is None else float(window)
-        self.window = INITIAL_PACKETS * segment if window is None else window
-        self.pacing_rate = float("inf")
-        self.losses = 0
+        self.window: int = INITIAL_PACKETS * segment if window is None else window
+        self.pacing_rate: float = float("inf")
+        self.losses: int = 0
         """Number of reductions of the window by losses."""
         self._rtt: float | None = None
         self._epoch: float | None = None  # start of the current growth period

@@ -110,14 +110,14 @@ class PathModel:
 
     def __init__(self, segment: int) -> None:
         self._segment = segment
-        self.phase = Phase.STARTUP
-        self.window = INITIAL_PACKETS * segment
-        self.pacing_rate = STARTUP_GAIN * self.window / UNKNOWN_RTT
+        self.phase: Phase = Phase.STARTUP
+        self.window: int = INITIAL_PACKETS * segment
+        self.pacing_rate: float = STARTUP_GAIN * self.window / UNKNOWN_RTT
         self._min_rtt = float("inf")
         self._min_rtt_at = 0.0
         # Maximum rates of the current and the previous cycle, and the maximum of both.
         self._new_rate = self._old_rate = 0.0
-        self.rate = 0.0
+        self.rate: float = 0.0
         self._round_end = 0  # the round ends when data sent after this point is acknowledged
         self._round_at = 0.0
         self._round_rtt = float("inf")

@@ -24,8 +24,8 @@ class NewReno:
         self._threshold = float("inf")
         self._partial = 0
         self._rtt: float | None = None
-        self.window = max(INITIAL, 4 * segment)
-        self.pacing_rate = float("inf")
+        self.window: int = max(INITIAL, 4 * segment)
+        self.pacing_rate: float = float("inf")
 
     def set_segment(self, size: int) -> None:
         """Implement :class:`Controller`."""
