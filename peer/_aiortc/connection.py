@@ -20,6 +20,7 @@ from pyee.asyncio import AsyncIOEventEmitter
 
 from icefloe.logs import get_logger
 
+from .._util.uninterrupted import to_the_end
 from ..configuration import PeerConfiguration
 from ..errors import TrackNotSent
 from ..rtp.receive.decoder_pool import DecoderPool
@@ -282,7 +283,7 @@ class ConnectionAdapter:
         self.private["sctp_mline_index"] = None
         for known in ("remoteIce", "remoteDtls"):
             self.private[known].pop(sctp, None)
-        await sctp.stop()
+        await to_the_end(sctp.stop())
         await self.sections.discard_unused_transports()
 
     def ensure_sctp(self) -> None:

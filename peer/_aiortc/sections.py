@@ -26,6 +26,7 @@ from aiortc.rtcpeerconnection import (
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.sdp import MediaDescription, SessionDescription
 
+from .._util.uninterrupted import to_the_end
 from ..errors import InvalidDescription
 from ..sdp.steps import A_SECTION, Steps
 from .private import Private
@@ -311,8 +312,7 @@ class MediaSections:
             # First: aiortc closes the whole connection when its last transport is closed.
             self._private["dtlsTransports"].discard(dtls)
             self._private["iceTransports"].discard(dtls.transport)
-            await dtls.stop()
-            await dtls.transport.stop()
+            await to_the_end(_stop(dtls))
         for state in ("IceGatheringState", "IceConnectionState", "ConnectionState"):
             self._private[f"update{state}"]()
 
@@ -334,3 +334,8 @@ class MediaSections:
 
     def ice_transports(self) -> set[RTCIceTransport]:
         return {dtls.transport for dtls in self.dtls_in_use()}
+
+
+async def _stop(dtls: RTCDtlsTransport) -> None:
+    await dtls.stop()
+    await dtls.transport.stop()

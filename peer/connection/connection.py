@@ -42,6 +42,7 @@ from .._aiortc import (
     transport_stats,
 )
 from .._aiortc.sender import Sender
+from .._util.uninterrupted import cancelled_at_the_end
 from ..configuration import PeerConfiguration, complete
 from ..errors import InvalidModification
 from ..ice.server_urls import parse_servers
@@ -231,7 +232,7 @@ class PeerConnection(RTCPeerConnection):
     async def _operation(self) -> AsyncIterator[None]:
         """Run an operation of the chain (W3C webrtc-pc 4.4.1.2), and check negotiation after it."""
         try:
-            async with self._operations:
+            async with cancelled_at_the_end(), self._operations:
                 yield
                 if self.signalingState == "stable":
                     self._descriptions.settle()
@@ -255,6 +256,11 @@ class PeerConnection(RTCPeerConnection):
         Raises:
             InvalidStateError: It does not fit the state, or the connection is closed.
             InvalidDescription: The description is malformed; a ``ValueError``.
+
+        Cancellation: safe. Before the description takes effect it is given up, and the connection
+        is as it was. After that it is applied to its end, for which cancelling waits: milliseconds,
+        as no server is waited for. Cancelled while it waits for candidates, the description is in
+        force, and they go on to be found.
         """
         async with self._operation():
             if sessionDescription is not None and sessionDescription.type == "rollback":
@@ -296,6 +302,11 @@ class PeerConnection(RTCPeerConnection):
                 before; a ``ValueError``. The connection is as it was.
             InvalidStateError: It does not fit the state, or the connection is closed.
             OperationError: An answer accepts a media section without a codec that both sides know.
+
+        Cancellation: safe. Before the description takes effect, as while it is read or waits for
+        its turn, it is given up, and the connection is as it was. After that it is applied to its
+        end, for which cancelling waits: milliseconds, unless transports of a bundle are closed that
+        have allocations at TURN servers (``close_timeout``).
         """
         async with self._operation():
             if sessionDescription.type == "rollback":
@@ -323,6 +334,8 @@ class PeerConnection(RTCPeerConnection):
 
         Raises:
             InvalidCandidate: It cannot be read, or names no media section; a ``ValueError``.
+
+        Cancellation: safe; the candidate is added whole, or not at all.
         """
         self._remote_candidates.add(parse_remote(candidate), candidate)
 

@@ -1,8 +1,9 @@
 """Applies local and remote descriptions, each as one operation of the chain (RFC 9429)."""
 
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from aiortc import (
     InvalidStateError,
@@ -13,6 +14,7 @@ from aiortc import (
 
 from .. import sdp
 from .._aiortc import ConnectionAdapter, RemoteSections, read_sections
+from .._util.uninterrupted import to_the_end
 from ..errors import InvalidDescription
 from ..sdp.steps import Turns, in_turns
 from .context import Context
@@ -62,7 +64,7 @@ class DescriptionApplier:
         remote_candidates: RemoteTrickle,
         ice_restart: IceRestart,
         *,
-        set_local: Callable[[RTCSessionDescription], Awaitable[None]],
+        set_local: Callable[[RTCSessionDescription], Coroutine[Any, Any, None]],
     ) -> None:
         self._connection = connection
         self._context = context
@@ -91,7 +93,7 @@ class DescriptionApplier:
         self._ice_restart.adopt_offered(fragments)
         self._ice_restart.watch_addresses()
         with _reported_as_invalid():
-            await self._set_local(inward)
+            await to_the_end(self._set_local(inward))
         descriptions.layout = layout
         if kind == "answer":
             self._adapter.begin_checks()  # in this operation: the next may be another restart
@@ -119,7 +121,7 @@ class DescriptionApplier:
         if kind == "offer" and self._ice_restart.is_restart(plan.fragments):
             await self._ice_restart.wait_for_budget()
             self._check_state(kind)
-        # From here on nothing is wrong with it.
+        # From here on nothing is wrong with it, and all waiting is to the end of what it waits for.
         if kind == "offer" and self._connection.signalingState == "have-local-offer":
             await self._descriptions.roll_back("have-local-offer")
         was_stable = self._connection.signalingState == "stable"

@@ -15,6 +15,7 @@ from aiortc.sdp import SessionDescription
 
 from .. import sdp
 from .._aiortc import ConnectionAdapter, Snapshot, describe_transport, restore, shares_codec, take
+from .._util.uninterrupted import to_the_end
 from ..sdp.steps import Steps, at_once, in_turns
 from .description_writer import DescriptionWriter
 
@@ -162,7 +163,7 @@ class Descriptions:
             transceiver = by_index.get(index)
             if index in rejected and transceiver is not None:
                 self.writer.rejected.add(media.rtp.muxId)
-                await transceiver.stop()
+                await to_the_end(transceiver.stop())
 
     def note_extensions(self, plan: sdp.Plan) -> None:
         """Record, before anything is sent, which header extensions each number may stand for."""

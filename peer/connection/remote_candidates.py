@@ -300,7 +300,7 @@ class RemoteTrickle:
         remote = self._adapter.latest("Remote")
         described = list(zip(remote.media if remote else (), sections, strict=True))
         transports, tagged = self._adapter.sections.dtls_by_mid(), self._tagged()
-        turns = Turns()
+        turns = Turns(to_the_end=True)
         for media, section in described:
             dtls = transports.get(media.rtp.muxId)
             for attribute in section.candidates:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Generator
 from typing import TypeVar
 
+from .._util.uninterrupted import to_the_end
+
 T = TypeVar("T")
 
 AT_ONCE = 1000
@@ -17,9 +19,14 @@ Steps = Generator[int, None, T]
 
 
 class Turns:
-    """Gives everything else on the loop a turn whenever enough was done."""
+    """Gives everything else on the loop a turn whenever enough was done.
 
-    def __init__(self) -> None:
+    Args:
+        to_the_end: Whether the work is not to be given up when its caller is cancelled.
+    """
+
+    def __init__(self, *, to_the_end: bool = False) -> None:
+        self._to_the_end = to_the_end
         self._done = 0
 
     async def after(self, lines: int) -> None:
@@ -30,7 +37,8 @@ class Turns:
         self._done += lines
         if self._done >= AT_ONCE:
             self._done = 0
-            await asyncio.sleep(0)
+            turn = asyncio.sleep(0)
+            await (to_the_end(turn) if self._to_the_end else turn)
 
 
 async def in_turns(steps: Steps[T]) -> T:
