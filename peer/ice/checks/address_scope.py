@@ -37,13 +37,14 @@ def scope_of(host: str) -> Scope:
         ValueError: ``host`` is not an IP address.
     """
     address = ipaddress.ip_address(host)
+    # First of all: since Python 3.13 an IPv4-mapped address has the properties of the IPv4 address.
+    if any(address.version == n.version and address in n for n in _UNUSABLE):
+        return Scope.NONE
     if address.is_loopback:
         return Scope.LOOPBACK
     if address.is_link_local:
         return Scope.LINK_LOCAL
     if address.is_unspecified or address.is_multicast:
-        return Scope.NONE
-    if any(address.version == n.version and address in n for n in _UNUSABLE):
         return Scope.NONE
     if isinstance(address, ipaddress.IPv6Address) and int(address) < 1 << 32:
         return Scope.NONE  # IPv4-compatible, deprecated by RFC 4291 section 2.5.5.1
