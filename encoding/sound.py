@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Literal
 
 from av import AudioFrame, AudioLayout, AudioResampler
+from av.audio.plane import AudioPlane
 from av.error import FFmpegError
 
 from .errors import UnusableSound
@@ -88,12 +89,24 @@ def check_sound(frame: object) -> AudioFrame:
         problem = f"its sample rate is {rate} Hz" if rate else "it has no sample rate"
         wanted = f"set frame.sample_rate to {MIN_RATE} to {MAX_RATE} Hz"
         raise UnusableSound(_describe(frame), f"{problem}; {wanted}")
-    if not frame.samples or not frame.planes:
+    if not frame.samples or not planes_of(frame):
         raise UnusableSound(_describe(frame), "it has no samples; do not send it")
     if frame.samples > MAX_SECONDS * rate:
         raise UnusableSound(_describe(frame), f"it is longer than {MAX_SECONDS:g} s; split it")
     _layout_of(frame)
     return frame
+
+
+def planes_of(frame: AudioFrame) -> list[AudioPlane]:
+    """Return the planes of an audio frame: one, or one for each channel if its format is planar.
+
+    With eight planar channels ``frame.planes`` of PyAV 18 has one too many, and that of PyAV 19
+    raises ``ValueError``.
+    """
+    channels = frame.layout.nb_channels if frame.format.is_planar else 1
+    if channels < MAX_PLANES:
+        return list(frame.planes[:channels])
+    return [AudioPlane(frame, index) for index in range(MAX_PLANES)]
 
 
 def duration_of(frame: object) -> float:
@@ -212,9 +225,7 @@ def _copy(frame: AudioFrame, layout: str) -> AudioFrame:
         return frame
     copy = AudioFrame(frame.format.name, layout, frame.samples)
     copy.sample_rate = frame.sample_rate
-    # With eight channels or more PyAV lists planes that do not exist.
-    planes = frame.layout.nb_channels if frame.format.is_planar else 1
-    for plane, original in zip(copy.planes[:planes], frame.planes[:planes], strict=True):
+    for plane, original in zip(planes_of(copy), planes_of(frame), strict=True):
         plane.update(bytes(original)[: plane.buffer_size].ljust(plane.buffer_size, b"\0"))
     return copy
 

@@ -7,6 +7,8 @@ import numpy as np
 from av import AudioFrame
 from numpy.typing import NDArray
 
+from icefloe.encoding.sound import planes_of
+
 FORMATS = (
     *("u8", "s16", "s32", "s64", "flt", "dbl"),
     *("u8p", "s16p", "s32p", "s64p", "fltp", "dblp"),
@@ -49,8 +51,7 @@ def frame_of(wave: NDArray[np.float64], format: str, layout: str, rate: int) -> 
     if not frame.format.is_planar:
         made = np.repeat(made, channels)
     data = made.tobytes()
-    # With eight channels PyAV tells of planes that there are not.
-    for plane in frame.planes[: channels if frame.format.is_planar else 1]:
+    for plane in planes_of(frame):
         plane.update(data.ljust(plane.buffer_size, b"\0"))
     frame.sample_rate = rate
     return frame

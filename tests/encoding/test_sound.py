@@ -10,7 +10,7 @@ from av import AudioFrame, AudioResampler, VideoFrame
 from hypothesis import given, settings, strategies as st
 
 from icefloe.encoding import SoundConverter, SoundFormat, UnusableSound, check_sound, duration_of
-from icefloe.encoding.sound import audio_level
+from icefloe.encoding.sound import audio_level, planes_of
 from tests.encoding.sounds import FORMATS, LAYOUTS, LOUD, RATES, frame_of, heard, loudness, tone
 
 OPUS = SoundFormat(48000, "stereo")
@@ -63,9 +63,9 @@ def test_a_tone_goes_on_whatever_its_format_becomes(
     for form, layout, rate, length in parts:
         samples = max(1, round(length * rate))
         frame = frame_of(tone(at, samples, rate), form, layout, rate)
-        before = bytes(frame.planes[0])
+        before = bytes(planes_of(frame)[0])
         data += converter.convert(frame)
-        assert bytes(frame.planes[0]) == before
+        assert bytes(planes_of(frame)[0]) == before
         at += Fraction(samples, rate)
         assert abs(float(at) - len(data) / target.sample_bytes / target.rate) < 0.02
     data += converter.finish()
