@@ -34,7 +34,7 @@ from icefloe.signaling import (
 
 KINDS = ("valid", "nonsense", "pings", "fragments", "large", "reconnects")
 ROOT = Path(__file__).parent.parent.parent
-_PATIENCE = 60.0
+_PATIENCE = 240.0
 """Seconds for which the flood goes on until each of its connections was told, after the pair."""
 
 _RETRY_SECONDS = 0.01
@@ -194,7 +194,10 @@ async def _until_stdin_closes() -> None:
 
 
 async def _serve() -> None:
-    async with serve(port=0, configuration=ServerConfiguration(shutdown_timeout=1.0)) as server:
+    # The answer to a ping waits behind the flood, which is read slowly. After a minute, which is
+    # nothing on a busy machine, each connection that floods would be cut off for want of it.
+    configuration = ServerConfiguration(ping_timeout=3600.0, shutdown_timeout=1.0)
+    async with serve(port=0, configuration=configuration) as server:
         print(server.url, flush=True)
         await _until_stdin_closes()
 
