@@ -6,8 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DROP_IN := tests/drop_in/requirements.txt
+VERSIONS ?= 3.12 3.13
+COVERED ?= 90
+QUICK := -n auto --dist worksteal -m "not alone and not slow and not system"
+QUICK_FOLDERS := $(addprefix tests/,_util encoding signaling \
+	$(addprefix peer/,_util files ice pairing sctp sdp))
 
-.PHONY: demo test fuzz check format docs bench nat-matrix release system clean
+.PHONY: demo test quick pythons coverage fuzz check format docs bench nat-matrix release system clean
 
 demo: $(VENV)/.run  ## a video call between a browser and Python
 	@$(BIN)/icefloe demo --port $(PORT)
@@ -20,6 +25,28 @@ test: $(VENV)/.test  ## all tests; as root on Debian or Ubuntu it installs what 
 		[ $$side -le 1 ] && [ $$alone -le 1 ] || exit 1; \
 		echo "What failed is run once more, with nothing beside it; that counts."; \
 		$(BIN)/pytest --last-failed --last-failed-no-failures none
+
+quick: pythons  ## the tests of the protocols on each of VERSIONS that this machine has
+	@for version in $(VERSIONS); do \
+		[ ! -d $(VENV)-$$version ] || (set -x; \
+			$(VENV)-$$version/bin/python -m pytest -q $(QUICK) $(QUICK_FOLDERS)) || exit 1; \
+	done
+
+pythons:  ## an environment with what tests need for each of VERSIONS that this machine has
+	@for version in $(VERSIONS); do \
+		! python=$$($(PYTHON) -m tests.helpers.pythons $$version) || \
+			$(MAKE) --no-print-directory VENV=$(VENV)-$$version PYTHON=$$python \
+				$(VENV)-$$version/.quick || exit 1; \
+	done
+
+coverage: pythons  ## the lines that tests reach, without those of browsers, labs and benchmarks
+	@python=$$(ls -d $(patsubst %,$(VENV)-%,$(VERSIONS)) 2>/dev/null | tail -1)/bin/python; \
+		[ -x $$python ] || { echo "It takes Python 3.12 or newer."; exit 1; }; \
+		rm -rf build/coverage; \
+		$$python -m coverage run -m pytest -q -n auto --dist worksteal -m "not alone" \
+			$(addprefix --ignore=tests/,browser natlab bench interop drop_in documents fuzz); tests=$$?; \
+		$$python -m coverage combine -q && $$python -m coverage report --fail-under=$(COVERED) \
+			&& exit $$tests
 
 fuzz: $(VENV)/.fuzz  ## hostile inputs for whatever reads them: TARGET=stun INPUTS=1000 SEED=2
 	@$(BIN)/python -m tests.fuzz $(TARGET) --inputs $(or $(INPUTS),10000000) --seed $(or $(SEED),1)
@@ -56,7 +83,7 @@ system: $(VENV)/.test  ## install the parts of the system that tests need
 	@$(BIN)/python -m tests.helpers.system --install
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-3.* build dist *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -75,6 +102,10 @@ $(VENV)/.test: pyproject.toml $(DROP_IN) | $(BIN)/python
 	$(PIP) install --quiet --editable '.[test]'
 	$(PIP) install --quiet --no-deps --requirement $(DROP_IN)
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.quick: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable '.[test]'
+	@touch $@
 
 # Where there is no atheris for the machine or its Python, hypothesis takes its place.
 $(VENV)/.fuzz: $(VENV)/.test
