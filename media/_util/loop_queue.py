@@ -150,6 +150,16 @@ class Lane(Generic[T]):
         self._waiting_readers = 0
 
     @property
+    def queued(self) -> int:
+        """Number of items."""
+        return len(self._items)
+
+    @property
+    def waiting_readers(self) -> int:
+        """Number of readers that wait for an item."""
+        return self._waiting_readers
+
+    @property
     def is_open(self) -> bool:
         """True until ``close``."""
         return not self._closed

@@ -51,12 +51,16 @@ class Transport:
 
 
 class PlayedTrack(MediaStreamTrack):
-    """One track of a source that a thread reads."""
+    """One track of a source that a thread reads.
+
+    Attributes:
+        lane: The queue of frames that the thread has read and that are not due yet.
+    """
 
     def __init__(self, kind: str, lane: Lane[Timed], transport: Transport) -> None:
         super().__init__()
         self.kind = kind
-        self._lane = lane
+        self.lane = lane
         self._transport = transport
         transport._lanes.append((lane, _LIVE_START_FRAMES[kind]))
 
@@ -73,25 +77,25 @@ class PlayedTrack(MediaStreamTrack):
         self._transport.begin()
         had_waited = False
         while True:
-            timed = self._lane.peek()
+            timed = self.lane.peek()
             if timed is None:
-                if self._lane.ended:
+                if self.lane.ended:
                     self.stop()
                     raise MediaStreamError("the track has ended")
                 had_waited = True
-                await self._lane.wait()
+                await self.lane.wait()
                 continue
             if playback.paused:
-                await self._lane.changed.wait()
+                await self.lane.changed.wait()
                 continue
             now = clock.now()
             due = playback.due(timed.time, now)
             if now < due and self._transport.paced:
-                await self._lane.changed.wait_until(clock, due)
+                await self.lane.changed.wait_until(clock, due)
                 had_waited = False
                 continue
             skip = self._may_skip(now)
-            if not self._lane.take(timed) or skip:
+            if not self.lane.take(timed) or skip:
                 continue
             if now - due > _STALL_THRESHOLD and (had_waited or not self._skips):
                 playback.resume(timed.time, now)
@@ -116,11 +120,11 @@ class PlayedTrack(MediaStreamTrack):
         """Return whether to skip the oldest frame because the next one is due too."""
         if not self._skips:
             return False
-        after = self._lane.peek(1)
+        after = self.lane.peek(1)
         return after is not None and self._transport.playback.due(after.time, now) <= now
 
     def stop(self) -> None:
         """End the track; its frames are no longer decoded."""
         super().stop()
-        self._lane.close()
+        self.lane.close()
         self._transport.stopped()

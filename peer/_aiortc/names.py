@@ -30,7 +30,7 @@ AGENT_CONTRACT = (
 """The names that aiortc uses of ``RTCIceTransport._connection``, outside of methods that
 :class:`IceTransport` replaces."""
 
-_METHODS: dict[type, tuple[str, ...]] = {
+METHODS: dict[type, tuple[str, ...]] = {
     RTCPeerConnection: (
         "_RTCPeerConnection__connect",
         "_RTCPeerConnection__createDtlsTransport",
@@ -82,7 +82,7 @@ _METHODS: dict[type, tuple[str, ...]] = {
     ),
 }
 
-_ATTRIBUTES: dict[type, tuple[str, ...]] = {
+ATTRIBUTES: dict[type, tuple[str, ...]] = {
     RTCPeerConnection: (
         "_RTCPeerConnection__certificates",
         "_RTCPeerConnection__closeTask",
@@ -174,13 +174,13 @@ def check() -> None:
     """
     missing = [
         f"{cls.__module__}.{cls.__name__}.{name}"
-        for cls, names in _METHODS.items()
+        for cls, names in METHODS.items()
         for name in names
         if not callable(getattr(cls, name, None))
     ]
     missing += [
         f"{cls.__module__}.{cls.__name__}.{name}"
-        for cls, names in _ATTRIBUTES.items()
+        for cls, names in ATTRIBUTES.items()
         for name in names
         if name not in cls.__init__.__code__.co_names  # type: ignore[misc]
     ]

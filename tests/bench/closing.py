@@ -47,7 +47,7 @@ async def surroundings(folder: Path) -> AsyncIterator[tuple[Around, Process]]:
     # Otherwise the kernel asks who has the address, and gives up after 3 s.
     neighbour = f"neigh replace {NOWHERE} lladdr 02:00:00:00:00:07 dev lan0".split()
     subprocess.run(["ip", *neighbour], check=True)
-    async with http(folder) as server, silent() as port, x_server("-wr") as display:
+    async with http(folder) as server, silent() as mute, x_server("-wr") as display:
         server.silent_after = 60_000
         company = await start("company", "", None)
         try:
@@ -57,7 +57,7 @@ async def surroundings(folder: Path) -> AsyncIterator[tuple[Around, Process]]:
                 Around(
                     url,
                     server.url("film.webm"),
-                    f"http://127.0.0.1:{port}/film.mp4",
+                    f"http://127.0.0.1:{mute.port}/film.mp4",
                     display,
                     str(folder),
                 ),

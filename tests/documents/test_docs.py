@@ -27,6 +27,7 @@ from tests.helpers.calls import Call, eventually, held_call
 from tests.helpers.turn import free_port
 from tests.helpers.xserver import x_server
 from tests.media.files import make
+from tests.media.tracks import FedTrack, picture, tone
 
 PROGRAMS = {
     "README.md/Use it",
@@ -335,12 +336,13 @@ async def test_arrays(capsys: pytest.CaptureFixture[str]) -> None:
 
 async def test_a_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    sound, pictures = ToneTrack(), TestPatternTrack(64, 48)
-    async with running(load("media.md/Recording").record(sound, pictures)) as recording:
-        await asyncio.sleep(1)  # of the call
-        sound.stop()
-        pictures.stop()
-        await recording
+    sound, pictures = FedTrack("audio"), FedTrack("video")
+    sound.feed(*map(tone, range(50)))
+    pictures.feed(*(picture(number, (64, 48)) for number in range(30)))
+    sound.end()
+    pictures.end()
+    await load("media.md/Recording").record(sound, pictures)
+    assert (sound.read, pictures.read) == (50, 30)
     with open_media(str(tmp_path / "call.mkv")) as film:
         assert {stream.type for stream in film.streams} == {"audio", "video"}
 

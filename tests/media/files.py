@@ -15,7 +15,15 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
+from icefloe.media.sources.playback_tracks import PlayedTrack
+
 LOUDNESS = 8000
+
+
+def played(track: MediaStreamTrack | None) -> PlayedTrack:
+    """Return a track of a source as what it is, to look at its queue."""
+    assert isinstance(track, PlayedTrack)
+    return track
 
 
 def gray(number: int) -> int:

@@ -99,17 +99,41 @@ async def http(folder: Path) -> AsyncIterator[HttpServer]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+class SilentServer:
+    """Takes connections and never says anything.
+
+    Attributes:
+        port: Where it listens.
+    """
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._writers: list[asyncio.StreamWriter] = []
+
+    @property
+    def connections(self) -> int:
+        """How many have come."""
+        return len(self._writers)
+
+    def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+
+    def close(self) -> None:
+        for writer in self._writers:
+            writer.close()
+
+
 @asynccontextmanager
-async def silent() -> AsyncIterator[int]:
-    """Take connections and never say anything; give the port."""
-    writers: list[asyncio.StreamWriter] = []
-    server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
+async def silent() -> AsyncIterator[SilentServer]:
+    """Run such a server until the end of the block."""
+    made = SilentServer()
+    server = await asyncio.start_server(made.take, "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield made
     finally:
         server.close()
-        for writer in writers:
-            writer.close()
+        made.close()
 
 
 PUBLISH = """

@@ -21,7 +21,7 @@ from icefloe.media import (
 )
 from tests.media.files import make
 from tests.media.recordings import read
-from tests.media.tracks import numbers, until
+from tests.media.tracks import Counted, numbers, threads, until
 
 
 @asynccontextmanager
@@ -65,7 +65,7 @@ async def test_a_file_is_sent_with_sound_and_a_changed_picture(tmp_path: Path) -
             assert (frame.width, frame.height) == (80, 60)
     # A sender of aiortc stops its track, and with the last track the thread of the file ends.
     await until(lambda: source.video is not None and source.video.readyState == "ended")
-    assert await source._worker.join(2)
+    await until(lambda: not threads("icefloe-file"))
 
 
 async def test_one_source_is_sent_to_two_peers_and_outlives_the_first() -> None:
@@ -90,9 +90,10 @@ async def test_what_a_peer_sends_is_recorded(tmp_path: Path) -> None:
     path = tmp_path / "call.mkv"
     sound, pictures = ToneTrack(level=-6), TestPatternTrack(160, 120)
     async with call(sound, pictures) as arrived, Recorder(path) as recorder:
-        for track in arrived:
+        tracks = [Counted(track) for track in arrived]
+        for track in tracks:
             recorder.add_track(track, participant="alice")
-        await asyncio.sleep(2.5)
+        await until(lambda: min(track.seconds for track in tracks) >= 1.5)
     recording = read(path)
     assert recording.seconds > 1
     assert recording.loud(recording.seconds - 0.8, recording.seconds - 0.1) > 0.9

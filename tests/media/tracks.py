@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
@@ -38,6 +39,28 @@ class FedTrack(MediaStreamTrack):
         return frame
 
 
+class Counted(MediaStreamTrack):
+    """Passes on what another track gives, and counts it.
+
+    Attributes:
+        seconds: How much time passed between the first frame and the latest, as they tell it.
+    """
+
+    def __init__(self, track: MediaStreamTrack) -> None:
+        super().__init__()
+        self.kind = track.kind
+        self.seconds = 0.0
+        self._track = track
+        self._first: float | None = None
+
+    async def recv(self) -> Any:
+        frame = await self._track.recv()
+        assert isinstance(frame, VideoFrame | AudioFrame) and frame.time is not None
+        self._first = frame.time if self._first is None else self._first
+        self.seconds = frame.time - self._first
+        return frame
+
+
 def picture(number: int, size: tuple[int, int] = (16, 16)) -> VideoFrame:
     frame = VideoFrame(*size, "yuv420p")
     frame.pts = number
@@ -61,6 +84,17 @@ async def numbers(track: MediaStreamTrack) -> list[int | None]:
             got.append((await track.recv()).pts)
     except MediaStreamError:
         return got
+
+
+async def turns(count: int = 20) -> None:
+    """Let everything in the loop that is ready run, and what follows from that."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def threads(prefix: str = "icefloe-") -> list[threading.Thread]:
+    """Return the threads that run whose name begins so."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]
 
 
 async def until(condition: Callable[[], bool]) -> None:

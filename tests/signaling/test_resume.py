@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -104,32 +105,47 @@ async def test_what_a_dead_socket_swallowed_arrives_once(
 async def test_many_breaks_lose_nothing_and_repeat_nothing(
     server: SignalingServer, proxy: Any
 ) -> None:
-    count = 300
+    over = asyncio.Event()
+    got: tuple[list[int], list[int]] = ([], [])
 
-    async def send(client: SignalingClient, to: str) -> None:
-        for number in range(count):
-            await client.send(Message(to, number))
+    async def send(client: SignalingClient, to: str) -> int:
+        count = 0
+        while not over.is_set():
+            with suppress(SendQueueFull):
+                await client.send(Message(to, count))
+                count += 1
             await asyncio.sleep(0.005)
+        await client.send(Message(to, "end"))
+        return count
+
+    async def receive(client: SignalingClient, to: list[int]) -> None:
+        while (message := (await data(client, 1))[0]) != "end":
+            to.append(message)
 
     async def disturb() -> None:
         for _ in range(4):
+            proxy.swallowed = asyncio.Semaphore(0)
             proxy.swallows = True
-            await asyncio.sleep(0.05)
+            for _ in range(10):
+                await proxy.swallowed.acquire()
             proxy.cut()
             proxy.swallows = False
-            await asyncio.sleep(0.4)
+            for numbers in got:
+                wanted = len(numbers) + 50
+                while len(numbers) < wanted:
+                    await asyncio.sleep(0.005)
+        over.set()
 
     async with (
         connect(proxy.url, room="lobby", name="alice") as alice,
         connect(proxy.url, room="lobby", name="bob") as bob,
         asyncio.TaskGroup() as group,
     ):
-        group.create_task(send(alice, bob.id))
-        group.create_task(send(bob, alice.id))
-        group.create_task(disturb())
-        got = [group.create_task(data(client, count)) for client in (alice, bob)]
-        assert await got[0] == list(range(count))
-        assert await got[1] == list(range(count))
+        sent = group.create_task(send(bob, alice.id)), group.create_task(send(alice, bob.id))
+        for client, numbers in zip((alice, bob), got, strict=True):
+            group.create_task(receive(client, numbers))
+        await disturb()
+    assert got == tuple(list(range(count.result())) for count in sent)
 
 
 async def test_what_happened_in_the_room_meanwhile_is_told(

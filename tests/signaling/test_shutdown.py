@@ -50,12 +50,19 @@ async def test_closing_is_bounded_whatever_the_clients_do(open_raw: Any) -> None
 
 
 async def test_closing_twice_and_at_once_is_harmless(server: SignalingServer) -> None:
+    port = server.port
     await asyncio.gather(server.close(), server.close())
     await server.close()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
 
 
 async def test_a_server_that_was_never_started_can_be_closed() -> None:
-    await serve(port=0).close()
+    server = serve(port=0)
+    await server.close()
+    async with server:  # and be started all the same
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.close()
 
 
 async def test_cancelling_the_close_cuts_the_clients_off(open_raw: Any) -> None:

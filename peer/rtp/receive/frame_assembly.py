@@ -69,7 +69,16 @@ class FrameAssembler(Generic[T]):
         self._latest_timestamp: int | None = None
         self._incomplete: int | None = None
         self._bytes = 0
+
+    @property
+    def kept_bytes(self) -> int:
         """Bytes of buffered payload, plus the cost of their NAL units."""
+        return self._bytes
+
+    @property
+    def kept_packets(self) -> int:
+        """Number of buffered packets."""
+        return len(self._packets)
 
     @property
     def gap(self) -> int:

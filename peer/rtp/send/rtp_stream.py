@@ -164,6 +164,26 @@ class RtpStream:
         self.stamp = SendStamp(offsets[ABS_SEND_TIME], offsets[TRANSPORT_NUMBER])
         self._level_id = ids.get(AUDIO_LEVEL)
 
+    @property
+    def ssrc(self) -> int:
+        """SSRC of the media."""
+        return self._ssrc
+
+    @property
+    def rtx_ssrc(self) -> int:
+        """SSRC of the retransmissions."""
+        return self._rtx_ssrc
+
+    @property
+    def last_number(self) -> int:
+        """Sequence number of the latest packet."""
+        return self._number - 1 & 0xFFFF
+
+    @property
+    def kept_packets(self) -> int:
+        """Number of packets that can be sent again."""
+        return len(self._history)
+
     def _element(self, id: int, value: bytes) -> bytes:
         if self._two_byte_headers:
             return bytes((id, len(value))) + value

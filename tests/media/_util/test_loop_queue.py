@@ -36,7 +36,7 @@ async def test_a_full_lane_holds_the_thread_back_and_nothing_is_lost() -> None:
         nonlocal largest
         for number in range(1000):
             lane.put(number)
-            largest = max(largest, len(lane._items))
+            largest = max(largest, lane.queued)
 
     worker = producer(bridge, work)
     assert await take_all(lane) == list(range(1000))
@@ -76,7 +76,7 @@ async def test_closing_wakes_a_reader() -> None:
     bridge: Bridge[int] = Bridge()
     lane = bridge.lane(1)
     reader = asyncio.create_task(take_all(lane))
-    await until(lambda: lane._waiting_readers == 1)
+    await until(lambda: lane.waiting_readers == 1)
     bridge.close()
     assert await reader == []
 
@@ -85,10 +85,10 @@ async def test_a_reader_that_is_cancelled_no_longer_counts_as_starving() -> None
     bridge: Bridge[int] = Bridge()
     lane = bridge.lane(1)
     reader = asyncio.create_task(lane.wait())
-    await until(lambda: lane._waiting_readers == 1)
+    await until(lambda: lane.waiting_readers == 1)
     reader.cancel()
     await asyncio.wait([reader])
-    assert lane._waiting_readers == 0
+    assert lane.waiting_readers == 0
 
 
 async def test_an_item_that_was_dropped_meanwhile_cannot_be_taken() -> None:
@@ -96,7 +96,7 @@ async def test_an_item_that_was_dropped_meanwhile_cannot_be_taken() -> None:
     lane, hungry = bridge.lane(1), bridge.lane(1)
     lane.put("old")
     reader = asyncio.create_task(hungry.wait())
-    await until(lambda: hungry._waiting_readers == 1)
+    await until(lambda: hungry.waiting_readers == 1)
     lane.put("new")
     assert not lane.take("old")
     assert lane.take("new")
@@ -149,7 +149,7 @@ async def test_after_a_redirect_only_what_is_new_arrives() -> None:
             lane.put(number)
 
     worker = producer(bridge, work)
-    await until(lambda: len(lane._items) == 3)
+    await until(lambda: lane.queued == 3)
     assert bridge.redirect()
     assert await take_all(lane) == [100, 101, 102]
     assert refused == [3]

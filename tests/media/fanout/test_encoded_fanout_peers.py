@@ -63,7 +63,7 @@ async def test_a_peer_that_loses_a_picture_gets_a_key_frame() -> None:
         sender, receiver = near.getSenders()[0], far.getReceivers()[0]
         assert isinstance(sender, Sender)
         before = sender.outgoing.key_frames
-        await receiver._send_rtcp_pli(sender._ssrc)
+        await receiver._send_rtcp_pli(sender.outgoing.stream.ssrc)
         while sender.outgoing.key_frames == before:
             await pictures(arriving, 1)
 

@@ -10,7 +10,7 @@ from av.frame import Frame
 from icefloe.media import Fanout, InvalidParameter, LatestFrame, ToneTrack, TransformTrack
 from icefloe.media._util.capture_time import Timed, capture_time
 from tests.media.manual_clock import ManualClock
-from tests.media.tracks import FedTrack, numbers, picture, tone, until
+from tests.media.tracks import FedTrack, numbers, picture, tone, turns, until
 
 
 class BrokenTrack(MediaStreamTrack):
@@ -160,7 +160,7 @@ async def test_the_source_is_not_read_before_anybody_reads() -> None:
     source = FedTrack()
     source.feed(picture(0))
     subscription = Fanout(source).subscribe()
-    await asyncio.sleep(0.01)
+    await turns()
     assert source.read == 0
     assert (await subscription.recv()).pts == 0
     subscription.stop()
@@ -205,7 +205,7 @@ async def test_a_source_that_is_to_be_kept_can_be_subscribed_to_again() -> None:
     await first.recv()
     first.stop()
     source.feed(picture(1))
-    await asyncio.sleep(0.01)
+    await turns()
     assert (source.readyState, source.read) == ("live", 1)
     second = fanout.subscribe()
     assert (await second.recv()).pts == 1

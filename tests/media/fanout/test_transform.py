@@ -8,7 +8,7 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 
 from icefloe.media import TransformTrack
-from tests.media.tracks import FedTrack, numbers, picture, tone, until
+from tests.media.tracks import FedTrack, numbers, picture, tone, turns, until
 
 
 def enlarge(frame: VideoFrame) -> VideoFrame:
@@ -216,7 +216,7 @@ async def test_the_source_is_not_read_before_the_track_is() -> None:
     source = FedTrack()
     source.feed(picture(0))
     track = TransformTrack(source, enlarge)
-    await asyncio.sleep(0.01)
+    await turns()
     assert source.read == 0
     track.stop()
     assert source.readyState == "ended"
@@ -249,8 +249,10 @@ async def test_stopping_does_not_wait_for_the_function() -> None:
 
 async def test_a_function_on_the_loop_is_cancelled_when_the_track_stops() -> None:
     cancelled = []
+    begun = asyncio.Event()
 
     async def wait(frame: AudioFrame) -> AudioFrame:
+        begun.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -262,8 +264,7 @@ async def test_a_function_on_the_loop_is_cancelled_when_the_track_stops() -> Non
     track = TransformTrack(source, wait)
     reader = asyncio.create_task(numbers(track))
     source.feed(tone(0))
-    await until(lambda: source.read == 1)
-    await asyncio.sleep(0.01)
+    await begun.wait()
     track.stop()
     assert await reader == []
     await until(lambda: cancelled == [0])

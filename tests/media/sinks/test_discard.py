@@ -2,7 +2,7 @@ import asyncio
 import gc
 
 from icefloe.media import discard
-from tests.media.tracks import FedTrack, picture, until
+from tests.media.tracks import FedTrack, picture, turns, until
 
 
 async def test_a_track_that_nobody_reads_keeps_nothing() -> None:
@@ -26,5 +26,5 @@ async def test_it_counts_ends_and_leaves_the_track_alone() -> None:
     sink.close()
     await waiting
     track.feed(picture(3))
-    await asyncio.sleep(0.01)
+    await turns()
     assert (track.readyState, sink.count) == ("live", 3)

@@ -13,7 +13,7 @@ from av.frame import Frame
 
 from icefloe.media import InvalidParameter, ToneTrack, audio, frames
 from tests.media.manual_clock import ManualClock
-from tests.media.tracks import FedTrack, picture, tone, until
+from tests.media.tracks import FedTrack, picture, tone, turns, until
 
 
 class RemoteTrack(FedTrack):
@@ -147,7 +147,7 @@ async def test_with_the_policy_wait_nothing_is_lost_or_read_in_advance() -> None
     async with frames(source, policy="wait") as reader:
         source.feed(*map(picture, range(100)))
         source.end()
-        await asyncio.sleep(0.01)
+        await turns()
         assert source.read == 0
         count = 0
         async for _ in reader:
@@ -247,7 +247,7 @@ async def test_closing_ends_whoever_waits_and_leaves_the_track_alone(policy: str
         return len([a async for a in reader])
 
     waiting = asyncio.create_task(read())
-    await asyncio.sleep(0.01)
+    await turns()
     await reader.aclose()
     await reader.aclose()
     assert await waiting == 0
@@ -261,7 +261,7 @@ async def test_a_reader_that_is_left_and_forgotten_frees_all_it_had() -> None:
         break
     gc.collect()
     source.feed(picture(1))
-    await asyncio.sleep(0.01)
+    await turns()
     assert source.read <= 1
     # That its thread and its task are gone is seen by the check after each test.
 

@@ -1,7 +1,5 @@
 """Recordings of tracks that tell any time: nothing is lost, and files are as long as it took."""
 
-import asyncio
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -14,8 +12,9 @@ from icefloe.media.sinks.muxer import FORMATS
 from icefloe.media.sinks.recording_writer import FileSettings, FileWriter
 from icefloe.media.sinks.sync import SenderClock
 from tests.helpers.times import BASE, PICTURES, SOUND, Told
+from tests.media.manual_clock import ManualClock
 from tests.media.recordings import Recording, constant, gray, read
-from tests.media.tracks import FedTrack
+from tests.media.tracks import FedTrack, until
 
 SECONDS = 6
 SAMPLE = Fraction(1, 48000)
@@ -175,20 +174,20 @@ def test_a_clock_of_the_sender_that_is_set_loses_nothing(tmp_path: Path) -> None
 
 async def test_a_recorder_of_tracks_that_tell_nothing(tmp_path: Path) -> None:
     video, audio = FedTrack("video"), FedTrack("audio")
-    async with Recorder(tmp_path / "a.mkv") as recorder:
+    clock = ManualClock(jumps=False)
+    async with Recorder(tmp_path / "a.mkv", clock=clock) as recorder:
         recorder.add_track(video)
         recorder.add_track(audio)
-        began = time.monotonic()
         for n in range(90):
             video.feed(picture(0, (None, None)))
             audio.feed(sound(0, (None, None)), sound(0, (0, SAMPLE)))
-            await asyncio.sleep(max(0.0, began + (n + 1) / 25 - time.monotonic()))
-        passed = time.monotonic() - began
+            await until(lambda n=n: (video.read, audio.read) == (n + 1, 2 * n + 2))  # type: ignore[misc]
+            clock.advance(1 / 25)
         video.end()
         audio.end()
         await recorder.wait()
     recording = read(tmp_path / "a.mkv")
     assert recorder.dropped == 0
-    assert len(recording.pictures) >= 90
+    assert len(recording.pictures) == 90
     times = [at for at, _, _ in recording.pictures]
-    assert times[-1] - times[0] == pytest.approx(passed, abs=1)
+    assert times[-1] - times[0] == pytest.approx(89 / 25, abs=0.1)

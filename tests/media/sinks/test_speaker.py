@@ -1,6 +1,5 @@
 """Speakers are tested with ALSA's own library, whose plugins write to a file and to nothing."""
 
-import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from av.format import ContainerFormat
 
 from icefloe.media import InvalidParameter, OutputUnavailable, Speaker
 from tests.media.recordings import constant
-from tests.media.tracks import FedTrack
+from tests.media.tracks import FedTrack, turns
 
 
 def has_alsa() -> bool:
@@ -92,5 +91,5 @@ async def test_a_track_goes_on_when_its_speaker_could_not_be_opened() -> None:
     track.feed(constant(8000, 0.0))
     with pytest.raises(OutputUnavailable):
         await Speaker.open(track, "nowhere", driver="alsa")
-    await asyncio.sleep(0.01)
+    await turns()
     assert (track.readyState, track.read) == ("live", 0)

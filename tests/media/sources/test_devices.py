@@ -11,8 +11,8 @@ from av import AudioFrame, VideoFrame
 
 from icefloe.media import Camera, DeviceUnavailable, InvalidParameter, Microphone, Screen
 from tests.helpers.xserver import x_server
-from tests.media.files import LOUDNESS
-from tests.media.tracks import until
+from tests.media.files import LOUDNESS, played
+from tests.media.tracks import threads, until
 
 
 @pytest.mark.system("xvfb")
@@ -39,7 +39,7 @@ async def test_a_screen_and_a_part_of_it() -> None:
         assert isinstance(frame, VideoFrame)
         assert (frame.width, frame.height) == (100, 50)
         await part.aclose()
-        assert not part._worker._thread.is_alive()
+        assert not threads()
 
 
 @pytest.mark.system("xvfb")
@@ -60,14 +60,15 @@ async def test_a_screen_that_nobody_reads_for_a_while_shows_what_is_there_now() 
         x_server("-wr") as display,
         await Screen.open(display, rate=50, cursor=False) as screen,
     ):
-        lane = screen._lanes["video"]
+        lane = played(screen.video).lane
         await until(lambda: lane.dropped > 20)
-        assert len(lane._items) <= lane.capacity
-        newest = lane._items[-1].time
+        assert lane.queued <= lane.capacity
+        newest = lane.peek(lane.queued - 1)
+        assert newest is not None
         assert screen.video is not None
         frame = await screen.video.recv()
         assert isinstance(frame, VideoFrame)
-        assert frame.time >= newest
+        assert frame.time >= newest.time
 
 
 @pytest.mark.system("xvfb")

@@ -14,9 +14,18 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame
 
 from icefloe.media import FileSource, MediaError, SourceNotFound, SourceTimeout, SourceUnreadable
-from tests.media.files import LOUDNESS, brightness, gray, make, read_audio, read_both, read_video
+from tests.media.files import (
+    LOUDNESS,
+    brightness,
+    gray,
+    make,
+    played,
+    read_audio,
+    read_both,
+    read_video,
+)
 from tests.media.manual_clock import ManualClock
-from tests.media.tracks import until, until_idle
+from tests.media.tracks import threads, until, until_idle
 
 
 def samples(frames: list[AudioFrame]) -> "array[int]":
@@ -262,8 +271,8 @@ async def test_an_unread_picture_does_not_stall_the_sound_nor_grow(tmp_path: Pat
     path = make(tmp_path / "film.mkv", frames=300, audio=Fraction(10), audio_codec="pcm_s16le")
     async with await FileSource.open(path, clock=ManualClock()) as source:
         frames = await read_audio(source.audio)
-        lane = source._lanes["video"]
-        assert (len(lane._items), lane.dropped) == (48, 300 - 48)
+        lane = played(source.video).lane
+        assert (lane.queued, lane.dropped) == (48, 300 - 48)
         assert source.video is not None
         assert source.video.readyState == "live"
     check_audio(frames)
@@ -274,8 +283,8 @@ async def test_unread_sound_does_not_stall_the_picture_nor_grow(tmp_path: Path) 
     path = make(tmp_path / "film.mkv", frames=300, audio=Fraction(10), audio_codec="pcm_s16le")
     async with await FileSource.open(path, clock=ManualClock()) as source:
         frames = await read_video(source.video)
-        lane = source._lanes["audio"]
-        assert (len(lane._items), lane.dropped) == (100, 400)
+        lane = played(source.audio).lane
+        assert (lane.queued, lane.dropped) == (100, 400)
     assert len(frames) == 300
 
 
@@ -292,8 +301,8 @@ async def test_nothing_is_decoded_for_a_track_that_was_stopped(tmp_path: Path) -
 async def test_large_pictures_are_decoded_less_far_ahead(tmp_path: Path) -> None:
     path = make(tmp_path / "film.webm", frames=30, size=(1920, 1080))
     async with await FileSource.open(path, clock=ManualClock()) as source:
-        lane = source._lanes["video"]
-        await until(lambda: len(lane._items) >= lane.capacity)
+        lane = played(source.video).lane
+        await until(lambda: lane.queued >= lane.capacity)
         assert lane.capacity * 1920 * 1080 * 1.5 <= 64 * 1024 * 1024
         assert len(await read_video(source.video)) == 30
 
@@ -302,7 +311,7 @@ async def test_a_late_reader_of_pictures_skips_to_the_newest(tmp_path: Path) -> 
     path = make(tmp_path / "film.webm", frames=40)
     clock = ManualClock(jumps=False)
     async with await FileSource.open(path, clock=clock) as source:
-        await source._worker.join(10)
+        await until(lambda: not threads())
         (first,) = await read_video(source.video, 1)
         clock.advance(1.01)
         (late,) = await read_video(source.video, 1)
@@ -314,7 +323,7 @@ async def test_a_late_reader_of_sound_catches_up(tmp_path: Path) -> None:
     path = make(tmp_path / "voice.wav", audio=Fraction(1), audio_codec="pcm_s16le")
     clock = ManualClock(jumps=False)
     async with await FileSource.open(path, clock=clock) as source:
-        await source._worker.join(10)
+        await until(lambda: not threads())
         await read_audio(source.audio, 1)
         clock.advance(0.301)
         caught_up = await read_audio(source.audio, 15)
@@ -342,8 +351,8 @@ async def test_after_a_pause_of_the_file_it_goes_on_at_its_pace(tmp_path: Path) 
         os.write(writing, content[:60_000])
         source = await FileSource.open(tmp_path / "pipe.mkv", clock=clock)
         reader = asyncio.create_task(read_audio(source.audio))
-        await until_idle(source._worker._thread)
-        assert source._lanes["audio"]._waiting_readers == 1
+        await until_idle(*threads())
+        assert played(source.audio).lane.waiting_readers == 1
         clock.advance(60)
         start = clock.now()
         os.write(writing, content[60_000:])
@@ -389,13 +398,17 @@ async def test_the_thread_ends_when_both_tracks_are_stopped(tmp_path: Path) -> N
     assert source.video is not None
     source.audio.stop()
     source.video.stop()
-    assert await source._worker.join(2)
+    await until(lambda: not threads())
 
 
 async def test_a_file_that_nobody_reads_is_closed_all_the_same(tmp_path: Path) -> None:
     path = make(tmp_path / "film.webm", frames=300)
     source = await FileSource.open(path, loop=True)
+    assert threads()
     await source.close()
+    assert not threads()
+    assert source.video is not None
+    assert source.video.readyState == "ended"
 
 
 async def test_opening_gives_up_in_time(tmp_path: Path) -> None:
@@ -427,10 +440,10 @@ async def test_closing_does_not_wait_for_a_read_that_hangs(
         os.write(writing, content[:60_000])
         source = await FileSource.open(tmp_path / "pipe.mkv", clock=ManualClock())
         reader = asyncio.create_task(read_audio(source.audio))
-        await until_idle(source._worker._thread)
+        await until_idle(*threads())
         with caplog.at_level(logging.WARNING):
             await source.close()
-        assert not source._worker._thread.is_alive()
+        assert not threads()
         assert caplog.text == ""
         assert await reader
         assert source.error is None

@@ -15,11 +15,11 @@ from av import VideoFrame
 from icefloe.media import FileSource, SourceNotFound, SourceTimeout, SourceUnreadable
 from icefloe.media.sources.demuxer_process import Remote
 from icefloe.media.sources.location import Place
-from tests.media.files import brightness, gray, make, read_both, read_video
+from tests.media.files import brightness, gray, make, played, read_both, read_video
 from tests.media.manual_clock import ManualClock
 from tests.media.servers import http, publish_rtsp, silent
 from tests.media.sources.test_files import check_audio, pipe
-from tests.media.tracks import until
+from tests.media.tracks import threads, until
 
 
 def film(path: Path, frames: int = 90, **options: object) -> Path:
@@ -107,7 +107,7 @@ async def test_a_live_hls_is_closed_at_once_while_it_waits_for_a_segment(tmp_pat
         source = await FileSource.open(server.url("film.m3u8"), clock=ManualClock())
         assert await read_video(source.video, 5)
         await source.aclose()
-        assert not source._worker._thread.is_alive()
+        assert not threads()
 
 
 async def test_what_breaks_off_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -180,12 +180,13 @@ HANGS: list[Callable[[int], str]] = [
 
 @pytest.mark.parametrize("url", HANGS)
 async def test_a_server_that_never_answers(url: Callable[[int], str]) -> None:
-    async with silent() as port:
+    async with silent() as server:
         with pytest.raises(SourceTimeout):
-            await FileSource.open(url(port), timeout=0.5)
+            await FileSource.open(url(server.port), timeout=0.5)
         # Giving up earlier leaves nothing behind either, as a fixture sees.
-        opening = asyncio.create_task(FileSource.open(url(port), timeout=60))
-        await asyncio.sleep(0.3)
+        came = server.connections
+        opening = asyncio.create_task(FileSource.open(url(server.port), timeout=60))
+        await until(lambda: server.connections > came)
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opening
@@ -197,9 +198,9 @@ async def test_a_server_that_goes_silent_does_not_hold_up_closing(tmp_path: Path
         server.silent_after = 60_000
         source = await FileSource.open(server.url("film.webm"), clock=ManualClock())
         reading = asyncio.create_task(read_video(source.video))
-        await until(lambda: source._lanes["video"]._waiting_readers == 1)
+        await until(lambda: played(source.video).lane.waiting_readers == 1)
         await source.aclose()
-        assert not source._worker._thread.is_alive()
+        assert not threads()
         assert 0 < len(await reading) < 300
         assert source.error is None
 
@@ -210,7 +211,7 @@ async def test_a_jump_does_not_wait_for_a_read_that_hangs(tmp_path: Path) -> Non
         server.silent_after = 60_000
         async with await FileSource.open(server.url("film.webm"), clock=ManualClock()) as source:
             reading = asyncio.create_task(read_video(source.video))
-            await until(lambda: source._lanes["video"]._waiting_readers == 1)
+            await until(lambda: played(source.video).lane.waiting_readers == 1)
             server.silent_after = None
             source.seek(9)
             seen = await reading

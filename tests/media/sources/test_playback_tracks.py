@@ -15,9 +15,18 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 
 from icefloe.media import FileSource, InvalidParameter, NotSeekable, TrackEnded
-from tests.media.files import LOUDNESS, brightness, gray, make, read_audio, read_both, read_video
+from tests.media.files import (
+    LOUDNESS,
+    brightness,
+    gray,
+    make,
+    played,
+    read_audio,
+    read_both,
+    read_video,
+)
 from tests.media.manual_clock import ManualClock
-from tests.media.tracks import until
+from tests.media.tracks import threads, turns, until
 
 CODECS = pytest.mark.parametrize(
     ("name", "codec", "audio_codec"),
@@ -106,7 +115,7 @@ async def read_both_for(
 
 async def test_a_jump_back_after_all_was_decoded_starts_a_thread(tmp_path: Path) -> None:
     async with film(tmp_path / "film.mp4", 1) as (source, _):
-        await until(lambda: not source._worker._thread.is_alive())
+        await until(lambda: not threads())
         for _ in range(3):
             assert numbers(await read_video(source.video, 5)) == pytest.approx(
                 [gray(n) for n in range(5)], abs=3
@@ -214,7 +223,8 @@ async def test_a_pause_stops_both_and_is_in_the_timestamps(tmp_path: Path) -> No
         assert source.audio is not None
         assert source.video is not None
         waiting = [asyncio.create_task(t.recv()) for t in (source.audio, source.video)]
-        await asyncio.sleep(0.05)
+        await until(lambda: all(played(t).lane.queued for t in (source.audio, source.video)))
+        await turns()
         assert not any(task.done() for task in waiting)
         clock.advance(10.5)
         start = clock.now()
@@ -245,7 +255,8 @@ async def test_a_pause_before_the_start_and_a_jump_in_a_pause(tmp_path: Path) ->
         source.pause()
         source.seek(1)
         reader = asyncio.create_task(read_video(source.video, 1))
-        await asyncio.sleep(0.05)
+        await until(lambda: played(source.video).lane.queued > 0)
+        await turns()
         assert not reader.done()
         source.resume()
         assert numbers(await reader) == pytest.approx([gray(30)], abs=3)

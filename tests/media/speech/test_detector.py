@@ -297,7 +297,8 @@ async def test_closing_leaves_the_track_alone_and_wakes_who_waits() -> None:
     track = Spoken("." * 10**6)
     events = speech(track, detector=Told())
     waiting = asyncio.create_task(anext(events))
-    await asyncio.sleep(0.05)
+    while track.read < 100:
+        await asyncio.sleep(0)
     await events.aclose()
     await events.aclose()
     with pytest.raises(StopAsyncIteration):

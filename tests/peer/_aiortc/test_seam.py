@@ -106,15 +106,11 @@ def test_aiortc_passes_the_agent_on_at_one_place_only() -> None:
 # --- the check
 
 
-def test_the_installed_versions_pass() -> None:
-    check()
-
-
 @pytest.mark.parametrize(
     ("table", "cls", "full"),
     [
-        ("_METHODS", RTCCertificate, "aiortc.rtcdtlstransport.RTCCertificate._bogus"),
-        ("_ATTRIBUTES", RTCIceTransport, "aiortc.rtcicetransport.RTCIceTransport._bogus"),
+        ("METHODS", RTCCertificate, "aiortc.rtcdtlstransport.RTCCertificate._bogus"),
+        ("ATTRIBUTES", RTCIceTransport, "aiortc.rtcicetransport.RTCIceTransport._bogus"),
     ],
 )
 def test_a_name_that_is_gone_is_named_with_the_versions(
@@ -192,7 +188,7 @@ def own_names(tree: ast.AST) -> set[str]:
 
 CHECKED = {
     name
-    for table in (checked._METHODS, checked._ATTRIBUTES)
+    for table in (checked.METHODS, checked.ATTRIBUTES)
     for names in table.values()
     for name in names
 }

@@ -22,6 +22,7 @@ async def test_a_connection_that_is_closed_while_it_gathers(turns: int, hides: b
     await connection.close()
     with suppress(InvalidStateError):
         await gathering
+    assert states(connection) == {"closed"}
 
 
 @pytest.mark.parametrize("turns", range(0, 30, 3))
@@ -39,3 +40,13 @@ async def test_a_connection_that_is_closed_while_it_restarts(turns: int) -> None
     await asyncio.gather(a.close(), b.close())
     with suppress(InvalidStateError):
         await restarting
+    assert states(a) == states(b) == {"closed"}
+    assert channel.readyState == "closed"
+
+
+def states(connection: PeerConnection) -> set[str]:
+    return {
+        connection.signalingState,
+        connection.connectionState,
+        connection.iceConnectionState,
+    }

@@ -122,7 +122,7 @@ def header(call: Call, kind: str, **changed: int) -> bytes:
         payload_type | changed.get("marker", 0) << 7,
         number & 0xFFFF,
         changed.get("timestamp", 1),
-        changed.get("ssrc", sender._ssrc),
+        changed.get("ssrc", stream.ssrc),
     )
 
 
@@ -176,7 +176,7 @@ async def test_retransmissions_without_content_are_dropped() -> None:
         sender = call.sender()
         rtx = next(iter(sender.outgoing.packets.rtx_types.values()))
         for n, payload in enumerate([b"", b"\x01", b"\xff\xff", b"\x00\x00\x90\x80"]):
-            for ssrc in (sender._rtx_ssrc, 77):
+            for ssrc in (sender.outgoing.stream.rtx_ssrc, 77):
                 call.send(header(call, "video", number=n + 1, type=rtx, ssrc=ssrc) + payload)
         await call.goes_on()
         assert (await call.inbound()).packetsDiscarded
@@ -212,7 +212,7 @@ SENSELESS: list[Callable[[int], bytes]] = [
 @pytest.mark.parametrize("to_sender", [False, True], ids=["to the receiver", "to the sender"])
 async def test_control_that_makes_no_sense_does_no_harm(to_sender: bool) -> None:
     async with calling() as call:
-        ssrcs = [call.sender(kind)._ssrc for kind in ("audio", "video")]
+        ssrcs = [call.sender(kind).outgoing.stream.ssrc for kind in ("audio", "video")]
         transport = call.receiver().transport if to_sender else call.sender().transport
         assert isinstance(transport, DtlsTransport)
         for make in SENSELESS:
@@ -227,7 +227,7 @@ async def test_control_that_makes_no_sense_does_no_harm(to_sender: bool) -> None
 async def test_a_full_intra_request_is_granted() -> None:
     async with calling() as call:
         sender = call.sender()
-        entry = struct.pack("!LBxxx", sender._ssrc, 1)
+        entry = struct.pack("!LBxxx", sender.outgoing.stream.ssrc, 1)
         request = bytes(RtcpPsfbPacket(4, 1, 0, entry))
         transport = call.receiver().transport
         assert isinstance(transport, DtlsTransport)
@@ -333,7 +333,7 @@ async def test_a_bye_mutes_and_media_that_goes_on_unmutes(kind: str) -> None:
     async with calling() as call:
         track = call.track(kind)
         told = Told(track)
-        bye = bytes(RtcpByePacket([call.sender(kind)._ssrc]))
+        bye = bytes(RtcpByePacket([call.sender(kind).outgoing.stream.ssrc]))
         call.control(bye)
         await eventually(lambda: told.events == ["mute", "unmute"])
         call.control(bye + bye)
@@ -347,7 +347,7 @@ async def test_a_bye_mutes_and_media_that_goes_on_unmutes(kind: str) -> None:
 async def test_a_bye_of_who_is_not_there_mutes_nothing() -> None:
     async with calling() as call:
         told = Told(call.track())
-        call.control(bytes(RtcpByePacket([1, 2, call.sender()._rtx_ssrc])))
+        call.control(bytes(RtcpByePacket([1, 2, call.sender().outgoing.stream.rtx_ssrc])))
         await call.goes_on(30)
         assert told.events == []
 
@@ -377,7 +377,7 @@ async def test_what_is_missing_of_a_source_nobody_told_of_is_repaired() -> None:
             await call.track().recv()
         # The next one is lost, and asked for.
         stream._number = stream._number + 1 & 0xFFFF
-        missed = stream._number - 1 & 0xFFFF
+        missed = stream.last_number
         receiver = call.receiver()
         await eventually(lambda: missed in receiver._intake.missing.missing)
         rtx = next(iter(sender.outgoing.packets.rtx_types.values()))

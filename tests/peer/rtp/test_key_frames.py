@@ -113,7 +113,7 @@ def test_a_picture_may_have_as_many_bytes_as_are_kept() -> None:
     picture = assembly.take()
     assert picture is not None
     assert len(picture.data) == count * 1200
-    assert assembly._bytes == 0
+    assert assembly.kept_bytes == 0
 
 
 @pytest.mark.parametrize("size", [1, 1200, 60000])
@@ -124,9 +124,9 @@ def test_a_picture_that_never_ends_takes_no_more_than_is_said(size: int) -> None
         given_up += put(assembly, number, size)
         assert assembly.take() is None
         if number % 997 == 0:
-            assert assembly._bytes == sum(len(p.data) for p in assembly._packets.values())
-        assert assembly._bytes <= MAX_BYTES
-        assert len(assembly._packets) <= MAX_PACKETS
+            assert assembly.kept_bytes == sum(len(p.data) for p in assembly._packets.values())
+        assert assembly.kept_bytes <= MAX_BYTES
+        assert assembly.kept_packets <= MAX_PACKETS
     assert given_up
     assembly.put(3 * MAX_PACKETS & 0xFFFF, 2, b"x", "VP8", is_last=True)
     picture = assembly.take()
@@ -151,8 +151,8 @@ def test_no_order_of_packets_does_any_harm(sent: list[tuple[int, int, int, bool]
         assembly.put(number & 0xFFFF, stamp, data, "VP8", is_last=is_last)
         while (picture := assembly.take()) is not None:
             assert picture.data
-        assert assembly._bytes == sum(len(p.data) for p in assembly._packets.values())
-        assert assembly._bytes <= MAX_BYTES
+        assert assembly.kept_bytes == sum(len(p.data) for p in assembly._packets.values())
+        assert assembly.kept_bytes <= MAX_BYTES
         assert all(assembly._first <= at <= assembly._newest for at in assembly._packets)
 
 
@@ -211,24 +211,24 @@ def test_what_was_sent_is_remembered_for_a_while_and_within_bounds() -> None:
         stream.packetize([b"x"] * count, payload_type=96, timestamp=1, ntp=ntp)
 
     send(5000, 100.0)
-    assert len(stream._history) == 5000
+    assert stream.kept_packets == 5000
     send(1, 100.0 + HISTORY_SECONDS / 2)
-    assert len(stream._history) == 5001
+    assert stream.kept_packets == 5001
     send(1, 100.5 + HISTORY_SECONDS)
-    assert len(stream._history) == MIN_HISTORY
+    assert stream.kept_packets == MIN_HISTORY
     send(1, 200.0)
-    assert len(stream._history) == MIN_HISTORY
+    assert stream.kept_packets == MIN_HISTORY
     send(3 * HISTORY, 200.0)
-    assert len(stream._history) == HISTORY
+    assert stream.kept_packets == HISTORY
     # A clock that is set back forgets nothing and keeps no more.
     send(10, 5.0)
-    assert len(stream._history) == HISTORY
+    assert stream.kept_packets == HISTORY
 
 
 def test_who_asks_again_and_again_gets_a_packet_once_within_a_round_trip() -> None:
     stream = RtpStream(1, 2)
     stream.packetize([b"x"], payload_type=96, timestamp=1, ntp=0)
-    number = stream._number - 1 & 0xFFFF
+    number = stream.last_number
     at = [0.0, 0.001, 0.005, 0.02, 0.021, 0.05]
     got = [
         len(stream.retransmit([number, number], rtx_type=97, ntp=int((10 + s) * (1 << 32))))
@@ -243,7 +243,7 @@ def test_what_is_sent_again_is_no_more_than_what_was_sent() -> None:
         ntp = 100 * second + step * second // 100
         stream.packetize([bytes(1000)], payload_type=96, timestamp=step, ntp=ntp)
         sent += 1000
-        lacks = [stream._number - 1 - back & 0xFFFF for back in range(1000)]
+        lacks = [stream.last_number - back & 0xFFFF for back in range(1000)]
         again += sum(map(len, stream.retransmit(lacks, rtx_type=97, ntp=ntp)))
     assert 0.9 * sent < again < 1.1 * sent + MIN_BUDGET + BUDGET_SECONDS * 100_000
 
@@ -251,7 +251,7 @@ def test_what_is_sent_again_is_no_more_than_what_was_sent() -> None:
 def test_a_pause_saves_up_no_burst() -> None:
     stream, second = RtpStream(1, 2), 1 << 32
     stream.packetize([bytes(1000)] * 1000, payload_type=96, timestamp=1, ntp=100 * second)
-    lacks = [stream._number - 1 - back & 0xFFFF for back in range(1000)]
+    lacks = [stream.last_number - back & 0xFFFF for back in range(1000)]
     late = 0
     for at in range(120, 130):
         late += len(stream.retransmit(lacks, rtx_type=97, ntp=at * second))
@@ -261,7 +261,7 @@ def test_a_pause_saves_up_no_burst() -> None:
 def test_all_of_a_key_frame_may_be_sent_again_at_once() -> None:
     stream, second = RtpStream(1, 2), 1 << 32
     stream.packetize([bytes(1000)] * 5000, payload_type=96, timestamp=1, ntp=100 * second)
-    numbers = [stream._number - 1 - back & 0xFFFF for back in range(5000)]
+    numbers = [stream.last_number - back & 0xFFFF for back in range(5000)]
     got = 0
     for start in range(0, 2500, 250):
         ntp = 100 * second + start * second // 5000
@@ -272,7 +272,7 @@ def test_all_of_a_key_frame_may_be_sent_again_at_once() -> None:
 def test_no_packet_is_sent_twice_within_a_round_trip_and_an_absurd_one_is_not_believed() -> None:
     stream, second = RtpStream(1, 2), 1 << 32
     stream.packetize([b"x"], payload_type=96, timestamp=1, ntp=0)
-    number = stream._number - 1 & 0xFFFF
+    number = stream.last_number
 
     def ask(at: float, rtt: float) -> int:
         return len(stream.retransmit([number], rtx_type=97, ntp=int(at * second), rtt=rtt))

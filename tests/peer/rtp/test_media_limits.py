@@ -92,10 +92,10 @@ async def test_requests_for_everything_get_no_more_than_was_sent() -> None:
         await eventually(lambda: stream.packets > 100)
         (receiver,) = (r for r in receivers(a) if r.kind == "video")
         while stream.packets < 400:
-            lost = [stream._number - 1 - back & 0xFFFF for back in range(500)]
+            lost = [stream.last_number - back & 0xFFFF for back in range(500)]
             for packet in (
-                RtcpRtpfbPacket(fmt=1, ssrc=9, media_ssrc=sender._ssrc, lost=lost[::-1]),
-                RtcpPsfbPacket(fmt=1, ssrc=9, media_ssrc=sender._ssrc),
+                RtcpRtpfbPacket(fmt=1, ssrc=9, media_ssrc=stream.ssrc, lost=lost[::-1]),
+                RtcpPsfbPacket(fmt=1, ssrc=9, media_ssrc=stream.ssrc),
             ):
                 receiver.transport.send_control(bytes(packet))  # type: ignore[attr-defined]
             await asyncio.sleep(0.01)

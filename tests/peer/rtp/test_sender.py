@@ -248,7 +248,7 @@ async def test_a_lost_picture_brings_a_key_frame_and_is_counted() -> None:
         receiver: Any = sink.getReceivers()[0]
         before = sender.outgoing.key_frames
         for _ in range(5):  # a burst
-            await receiver._send_rtcp_pli(sender._ssrc)
+            await receiver._send_rtcp_pli(sender.outgoing.stream.ssrc)
         while sender.outgoing.key_frames == before:
             await picture(arriving)
         frames = sender.outgoing.frames
@@ -278,7 +278,7 @@ async def test_the_estimate_of_the_other_side_is_followed() -> None:
         while sender.outgoing.packets.measured_bitrate() is None:
             await picture(arriving)
         receiver: Any = sink.getReceivers()[0]
-        estimate = pack_remb_fci(50_000, [sender._ssrc])
+        estimate = pack_remb_fci(50_000, [sender.outgoing.stream.ssrc])
         while sender.outgoing.packets.target_bitrate() is None:
             await receiver._send_rtcp(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=0, fci=estimate))
             await picture(arriving)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from icefloe.peer.sctp.association import Association
-from icefloe.peer.sctp.inbound import Arrival
+from icefloe.peer.sctp.inbound import Arrival, Inbound
 from icefloe.peer.sctp.number_map import NumberMap
 from icefloe.peer.sctp.outbound import Message
 from icefloe.peer.sctp.packet import (
@@ -29,6 +29,7 @@ from icefloe.peer.sctp.packet import (
     padding,
     parameters,
 )
+from icefloe.peer.sctp.receiving import Receiver
 from icefloe.peer.sctp.states import WINDOW, Settings, State
 from tests.helpers.sctp import Link, World
 from tests.helpers.work import lines_run
@@ -70,6 +71,16 @@ class Victim:
         self._header = Header(5000, 5000, 0xBBBB0001)
         self.tsn = 1000
         self.messages = 0
+
+    @property
+    def receiver(self) -> Receiver:
+        """What it has received."""
+        return self.association._receiver
+
+    @property
+    def inbound(self) -> Inbound:
+        """The messages of which it has a part."""
+        return self.receiver._inbound
 
     def take(self, *parts: bytes) -> None:
         """Take a packet of these chunks, which must cost no more than its size allows."""
@@ -231,7 +242,7 @@ def test_a_message_that_never_ends_ends_the_association(interleaves: bool) -> No
 def test_tiny_fragments_are_held_by_what_they_take_of_memory(interleaves: bool, flags: int) -> None:
     window = 512 * 1024
     victim = Victim(interleaves=interleaves, window=window)
-    held = victim.association._receiver._inbound
+    held = victim.inbound
     for packet in range(400):
         if interleaves:
             parts = [
@@ -260,7 +271,7 @@ def test_one_packet_completes_no_more_messages_than_a_window_has(
             return victim.i_data(flags, b"x", stream=stream, mid=number)
         return victim.data(flags, b"x", stream=stream, ssn=number)
 
-    held = victim.association._receiver._inbound
+    held = victim.inbound
     fits = window // 256 // streams - 1
     for number in range(1, fits + 1):
         victim.pour([[message(stream, number) for stream in range(streams)]])
@@ -282,7 +293,7 @@ def test_nothing_is_taken_where_the_window_is_closed() -> None:
     for _ in range(5000):
         victim.pour([[victim.data(FIRST | LAST, bytes(1100))]])
     assert not victim.poll()
-    assert victim.association._receiver._inbound.size < 2000
+    assert victim.inbound.size < 2000
 
 
 def test_a_tsn_that_cannot_be_acknowledged_is_not_taken() -> None:
@@ -309,8 +320,8 @@ def test_two_messages_of_one_number_take_no_window_for_ever() -> None:
     for _ in range(50):
         victim.take(victim.data(FIRST | LAST, bytes(1000), ssn=7))
     victim.take(encode_forward_tsn(victim.tsn & 0xFFFFFFFF, [(1, 7)]))
-    assert victim.association._receiver._inbound.size == 0
-    assert victim.association._receiver._inbound.cost == 0
+    assert victim.inbound.size == 0
+    assert victim.inbound.cost == 0
 
 
 # --- skipping and resetting
@@ -335,7 +346,7 @@ def held(victim: Victim, count: int, *, interleaves: bool, stream: int | None = 
 def test_a_packet_of_forward_tsns_costs_what_it_skips() -> None:
     victim = Victim(interleaves=False)
     held(victim, 5_000, interleaves=False)
-    base = victim.association._receiver.cumulative
+    base = victim.receiver.cumulative
     victim.take(*[encode_forward_tsn(base + 1 + 2 * n & 0xFFFFFFFF, []) for n in range(170)])
 
 
@@ -343,7 +354,7 @@ def test_a_packet_of_forward_tsns_costs_what_it_skips() -> None:
 def test_a_packet_of_i_forward_tsns_costs_what_it_skips(stream: int | None) -> None:
     victim = Victim()
     held(victim, 5_000, interleaves=True, stream=stream)
-    base = victim.association._receiver.cumulative
+    base = victim.receiver.cumulative
     skips = [(stream or 65000, False, 0)] * 20
     victim.take(*[encode_i_forward_tsn(base + 1 + n & 0xFFFFFFFF, skips) for n in range(7)])
 
@@ -361,7 +372,7 @@ def test_messages_that_came_too_early_are_not_looked_through_for_each_skip() -> 
 def test_resetting_streams_costs_what_it_names() -> None:
     victim = Victim()
     held(victim, 5_000, interleaves=True)
-    cumulative = victim.association._receiver.cumulative & 0xFFFFFFFF
+    cumulative = victim.receiver.cumulative & 0xFFFFFFFF
     body = struct.pack("!LLL", 1000, 0, cumulative)
     body += b"".join(struct.pack("!H", stream) for stream in [65001] * 690)
     request = encode_parameters([(Parameter.OUTGOING_RESET_REQUEST, body)])
