@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from struct import pack
 
-from icefloe.peer.rtp.congestion import ccfb, transport_feedback
+from icefloe.peer.rtp.congestion import ccfb
 from icefloe.peer.rtp.congestion.ccfb import Arrival, CongestionFeedback, StreamReport
 from icefloe.peer.rtp.congestion.errors import MalformedFeedback
 from icefloe.peer.rtp.congestion.feedback_recorder import FeedbackRecorder
 from icefloe.peer.rtp.congestion.header_extension import transport_sequence_number
+from icefloe.peer.rtp.congestion.rtcp_framing import MAX_SIZE
 from icefloe.peer.rtp.congestion.sent_history import SentHistory
 from icefloe.peer.rtp.congestion.transport_feedback import FeedbackWriter, TransportFeedback
 from tests.fuzz.target import Target, join, split, stateless
@@ -50,7 +51,7 @@ def run(data: bytes) -> int:
         for report in recorder.handle_timeout(now):
             TransportFeedback.parse(report)
     for report in recorder.handle_timeout(100.0):
-        assert len(report) <= transport_feedback.MAX_SIZE
+        assert len(report) <= MAX_SIZE
         TransportFeedback.parse(report)
     return refused
 
