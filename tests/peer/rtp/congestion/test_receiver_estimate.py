@@ -32,7 +32,7 @@ class Estimator(Protocol):
     """An estimator as the receiver uses it."""
 
     def add(
-        self, abs_send_time: int, arrival_time_ms: int, payload_size: int, ssrc: int
+        self, *, abs_send_time: int, arrival_time_ms: int, payload_size: int, ssrc: int
     ) -> tuple[int, list[int]] | None: ...
 
 
