@@ -40,7 +40,7 @@ def arrivals_of(packets: list[bytes], first: int) -> tuple[dict[int, float], int
 
 def test_a_run_of_small_deltas() -> None:
     parsed = TransportFeedback.parse(feedback(b"\x20\x03", b"\x04\x08\x00", count=3))
-    assert parsed.sender_ssrc, parsed.media_ssrc == (1, 2)
+    assert (parsed.sender_ssrc, parsed.media_ssrc) == (1, 2)
     assert (parsed.base, parsed.status_count) == (10, 3)
     assert (parsed.reference_time, parsed.feedback_count) == (1, 0)
     assert parsed.received == ((0, 0.001), (1, 0.003), (2, 0.003))
