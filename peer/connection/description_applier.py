@@ -14,7 +14,6 @@ from aiortc import (
 
 from .. import sdp
 from .._aiortc import ConnectionAdapter, RemoteSections, read_sections
-from .._util.uninterrupted import to_the_end
 from ..errors import InvalidDescription
 from ..sdp.steps import Turns, in_turns
 from .context import Context
@@ -93,7 +92,7 @@ class DescriptionApplier:
         self._ice_restart.adopt_offered(fragments)
         self._ice_restart.watch_addresses()
         with _reported_as_invalid():
-            await to_the_end(self._set_local(inward))
+            await self._set_local(inward)
         descriptions.layout = layout
         if kind == "answer":
             self._adapter.begin_checks()  # in this operation: the next may be another restart

@@ -19,7 +19,7 @@ from aiortc.rtp import (
     pack_rtcp_packet,
 )
 
-from icefloe.peer.rtp.send.frame_pacer import PacedSender
+from icefloe.peer.rtp.send.congestion_controller import CongestionController
 from icefloe.peer.rtp.send.rate_control import RateControl
 from icefloe.peer.rtp.send.rtp_stream import MIN_BUDGET, RtpStream, ntp_time
 from tests.fuzz.target import Target, event_loop, join, split
@@ -36,9 +36,9 @@ async def _take(call: Media, data: bytes) -> int:
     call.anew()
     outgoing = call.sender.outgoing
     outgoing.packets.bitrate.control = RateControl()
-    outgoing.packets._paced.close()
+    call.transport.congestion.close()
     left: list[bytes] = []
-    outgoing.packets._paced = PacedSender(left.extend)
+    call.transport.congestion = CongestionController(left.extend)
     stream = outgoing.stream = RtpStream(media.OWN_SSRC, media.OWN_RTX_SSRC)
     stream._number = 0
     stream.packetize(_PAYLOADS, payload_type=media.VP8, timestamp=0, ntp=ntp_time())

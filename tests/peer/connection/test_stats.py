@@ -80,7 +80,8 @@ BEYOND: dict[type, str] = {
         datagrams_discarded rtp_packets_discarded rtcp_packets_discarded header_extensions_discarded
     """,
     RTCOutboundRtpStreamStats: """
-        frames_refused frames_skipped retransmissions_refused padding_packets_sent padding_bytes_sent
+        frames_refused frames_skipped retransmissions_refused padding_packets_sent
+        padding_bytes_sent
     """,
     RTCPeerConnectionStats: "data_channels_refused",
 }

@@ -2,6 +2,7 @@
 
 import itertools
 from bisect import bisect_left
+from functools import partial
 
 import pytest
 
@@ -93,7 +94,7 @@ class Transport:
             self.sent.append((now, size))
             arrival = self.link.send(now, size)
             if arrival is not None:
-                self.world.at(arrival, lambda packet=packet: self._arrived(packet))
+                self.world.at(arrival, partial(self._arrived, packet))
         self.largest_queue = max(self.largest_queue, self.control.pacer.queued_bytes)
         deadline = self.control.deadline(now)
         if deadline is not None and deadline < self._wakes_at:
@@ -119,7 +120,7 @@ class Transport:
             feedback = TransportFeedback.parse(report)
             at = self.back.send(self.world.now, len(report))
             assert at is not None
-            self.world.at(at, lambda feedback=feedback: self._reported(feedback))
+            self.world.at(at, partial(self._reported, feedback))
 
     def _reported(self, feedback: TransportFeedback) -> None:
         self.control.on_feedback(feedback, self.world.now)
