@@ -81,6 +81,9 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.sctp.receiving.PACKETS_PER_SACK peer.sctp.receiving.WINDOW_UPDATE
         peer.ice.turn.allocation.REFRESH_AHEAD
         peer.rtp.congestion.rtcp_framing.MAX_SIZE
+        peer.rtp.congestion.receiver_estimate.WINDOW
+        peer.rtp.congestion.receiver_estimate.MAX_PAUSE
+        peer.rtp.congestion.receiver_estimate.MAX_DEVIATION
         peer.rtp.send.allocation.AUDIO_PACKETS_PER_SECOND
         peer.rtp.send.congestion_control.BACKLOG
         peer.rtp.send.congestion_control.FEEDBACK_TIMEOUT
