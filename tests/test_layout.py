@@ -173,7 +173,7 @@ W3C = """
     maxPacketLifeTime maxRetransmits
     relayProtocol sdpLineNumber sdpMLineIndex sdpMid toJSON usernameFragment
     errorCode errorText
-    maxBitrate maxFramerate scaleResolutionDownBy
+    maxBitrate maxFramerate scaleResolutionDownBy priority degradationPreference
     concealedSamples concealmentEvents fecPacketsReceived framesDropped
     insertedSamplesForDeceleration jitterBufferDelay jitterBufferEmittedCount
     jitterBufferTargetDelay packetsDiscarded packetsLost removedSamplesForAcceleration
