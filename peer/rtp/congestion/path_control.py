@@ -44,6 +44,9 @@ _CONTESTED = 8.0
 _SHARE = 0.5
 """Part of what such a probe found that is taken."""
 
+_FULL = 0.85
+"""Part of the rate below which a sender, such as an encoder of uneven frames, does not use it."""
+
 _LOWEST_ARRIVING = 0.7
 """Part of the rate that an application-limited flow is thought to get at least."""
 
@@ -109,6 +112,10 @@ class PathControl:
             self._before_queue = rates.rate
         elif is_over and settled:
             least = _FLOOR * (self._before_queue or 0.0)
+            recent = self._arrivals.acknowledged.recent
+            if arriving is not None and recent is not None and sent < _FULL * rate:
+                # The link was idle for a part of the half second, and full since there is a queue.
+                arriving = max(arriving, recent)
             self._decrease(arriving, _DECREASE, sent, now, least)
             self._deepest = max(self._deepest, queue.queue)
         elif excess_loss > 0 and settled and (queue.is_foreign or queue.excess == 0):

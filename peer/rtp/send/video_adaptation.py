@@ -43,8 +43,9 @@ UP_RATIO = 1.2
 DOWN_AFTER = 0.3
 """Seconds for which the target must be too low. Half of the required bit rate is left at once."""
 
-UP_AFTER, MAX_UP_AFTER = 1.5, 30.0
-"""Seconds for which the target must be high enough: at first, and after steps that failed."""
+FIRST_UP_AFTER, UP_AFTER, MAX_UP_AFTER = 0.3, 1.5, 30.0
+"""Seconds for which the target must be high enough: at the start of a call, whose first target is
+low for any link; later; and after steps that failed."""
 
 TRIAL = 8.0
 """Seconds after a step up in which a step down counts as a failure."""
@@ -116,7 +117,7 @@ class VideoAdaptation:
         self._too_low_since: float | None = None
         self._high_since: float | None = None
         self._raised_at = float("-inf")
-        self._up_after = UP_AFTER
+        self._up_after = FIRST_UP_AFTER
 
     def update(
         self,
@@ -155,6 +156,7 @@ class VideoAdaptation:
             self._high_since = now
         elif now - self._high_since >= self._up_after:
             self._high_since, self._raised_at = None, now
+            self._up_after = max(self._up_after, UP_AFTER)
             self._go_to(better)
         return self.step
 
@@ -175,7 +177,7 @@ class VideoAdaptation:
     def _step_down(self, now: float, bitrate: float) -> None:
         if now - self._raised_at < TRIAL:
             self._up_after = min(self._up_after * 2, MAX_UP_AFTER)
-        else:
+        elif self._raised_at > float("-inf"):
             self._up_after = UP_AFTER
         self._too_low_since = None
         self._go_to(max(self._index + 1, self._best_for(bitrate)))

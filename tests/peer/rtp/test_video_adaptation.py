@@ -68,12 +68,14 @@ def test_each_preference_keeps_what_it_says(preference: Preference) -> None:
 
 def test_a_sharp_drop_is_followed_at_once_and_the_way_back_takes_a_moment() -> None:
     clock = Clock()
-    clock.run(2_500_000, 2)
+    clock.run(300_000, 1)
+    assert clock.run(2_500_000, 0.5) == NO_DEGRADATION  # a call begins low on any link
+    clock.run(2_500_000, 10)
     low = clock.run(250_000, 1 / 30)
     assert required_bitrate(HD / low.scale**2, low.frame_rate) <= 250_000
     assert clock.run(2_500_000, UP_AFTER - 0.2) == low
     assert clock.run(2_500_000, 0.5) == NO_DEGRADATION
-    assert clock.changes == 2
+    assert clock.changes == 4
 
 
 def test_a_rate_at_a_border_does_not_make_it_go_to_and_fro() -> None:
