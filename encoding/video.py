@@ -38,8 +38,8 @@ _X264_PEAK = 3.0
 open x264 can be changed through FFmpeg, this maximum cannot."""
 _BUFFER_SECONDS = 0.6
 """Length of the encoder's rate-control buffer in seconds: the rate may vary within it."""
-_MAX_KEY_FRAME = 900
-"""Maximum size of a key frame of libvpx in percent of an average frame: 0.3 seconds of the rate."""
+_MAX_KEY_FRAME = 600
+"""Maximum size of a key frame of libvpx in percent of an average frame: 0.2 seconds of the rate."""
 _FOLLOWING = {"libvpx": MAX_RATIO, "libx264": _X264_PEAK}
 """Encoders whose bitrate can follow the target while they are open, and the target divided by the
 bitrate they were opened with up to which they can."""
@@ -219,7 +219,9 @@ class VideoEncoder:
 
     def _target(self, picture: VideoFrame) -> int:
         most = largest_bitrate(picture.width, picture.height)
-        wanted = self.bitrate or default_bitrate(picture.width, picture.height)
+        wanted = self.bitrate
+        if wanted is None:
+            wanted = default_bitrate(picture.width, picture.height)
         return max(MIN_BITRATE, min(wanted, most))
 
     def _follow(self, context: av.VideoCodecContext, target: int) -> float:

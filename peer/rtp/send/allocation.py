@@ -27,6 +27,10 @@ VIDEO_OVERHEAD = 1.06
 AUDIO_SHARE = 0.4
 """Fraction of the estimate that all audio may take before its bit rate is lowered."""
 
+LEAST_VIDEO_SHARE = 0.25
+"""Fraction of the estimate that video gets, however little audio leaves: while a queue drains the
+estimate may be below what audio needs, and pictures that stand still are worse than a short wait."""
+
 AUDIO_BITRATES = (96_000, 64_000, 48_000, 32_000, 24_000, 16_000)
 """Bit rates of Opus in bits per second. Stereo music is transparent at the first; the last is good
 for speech (RFC 7587 section 3.1.1)."""
@@ -70,7 +74,8 @@ def allocate(estimate: float, demands: Sequence[Demand]) -> list[int]:
 
     Returns:
         Bits per second of payload for each stream, in the same order. Audio gets at least the
-        lowest of :data:`AUDIO_BITRATES`, or its maximum if that is less, whatever the estimate.
+        lowest of :data:`AUDIO_BITRATES`, or its maximum if that is less, whatever the estimate;
+        video at least :data:`LEAST_VIDEO_SHARE`.
     """
     given = [0] * len(demands)
     sounds = [i for i, d in enumerate(demands) if d.kind == "audio" and d.maximum > 0]
@@ -81,7 +86,8 @@ def allocate(estimate: float, demands: Sequence[Demand]) -> list[int]:
         given[index] = round(min(fitting, demands[index].maximum))
         left -= given[index] + AUDIO_OVERHEAD
     pictures = [i for i, d in enumerate(demands) if d.kind != "audio" and d.maximum > 0]
-    for index, bits in _fill(max(0.0, left) / VIDEO_OVERHEAD, pictures, demands).items():
+    left = max(left, estimate * LEAST_VIDEO_SHARE)
+    for index, bits in _fill(left / VIDEO_OVERHEAD, pictures, demands).items():
         given[index] = round(bits)
     return given
 

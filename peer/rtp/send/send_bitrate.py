@@ -55,9 +55,8 @@ class SendBitrate:
     def target(self, now: float) -> int | None:
         """Return the target bits per second; ``None`` if only the frame size limits it."""
         estimate = self.control.bitrate(now) if self.allocated is None else self.allocated
-        if estimate is None or self.maximum is None:
-            return estimate or self.maximum
-        return min(estimate, self.maximum)
+        known = [bits for bits in (estimate, self.maximum) if bits is not None]
+        return min(known, default=None)
 
     def for_pacing(self, octets: int, size: tuple[int, int], now: float) -> float:
         """Return the target bits per second, or the measured ones if these are more.

@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 from icefloe.peer.rtp.send.allocation import (
     AUDIO_BITRATES,
     AUDIO_OVERHEAD,
+    LEAST_VIDEO_SHARE,
     VIDEO_OVERHEAD,
     Demand,
     allocate,
@@ -28,7 +29,7 @@ def test_a_call_with_room_gets_all_that_it_can_use() -> None:
 def test_sound_comes_first_and_gets_cheaper(estimate: int, sound: int) -> None:
     given_sound, given_picture = allocate(estimate, [SOUND, PICTURE])
     assert given_sound == sound
-    left = max(0, estimate - sound - AUDIO_OVERHEAD)
+    left = max(LEAST_VIDEO_SHARE * estimate, estimate - sound - AUDIO_OVERHEAD)
     assert given_picture == pytest.approx(left / VIDEO_OVERHEAD, abs=1)
 
 
@@ -64,4 +65,4 @@ def test_never_more_than_there_is_beyond_the_least_of_sound(
         if demand.kind == "audio" and demand.maximum:
             assert bits >= min(demand.maximum, AUDIO_BITRATES[-1])
             least += AUDIO_BITRATES[-1] + AUDIO_OVERHEAD
-    assert used <= max(estimate, least) + 2 * len(wanted)
+    assert used <= max(estimate, least + LEAST_VIDEO_SHARE * estimate) + 2 * len(wanted)
