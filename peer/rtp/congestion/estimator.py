@@ -25,6 +25,9 @@ __all__ = ["BandwidthEstimator", "NetworkState", "PacketResult", "ProbeCluster",
 MAX_RESULTS = 65_536
 """Results of one feedback that are read."""
 
+_OBEYED = 1.1
+"""Multiple of the rate, or of what arrives, up to which senders are thought to follow the rate."""
+
 _PACING = 2.5
 """Pacing rate divided by the target."""
 
@@ -168,6 +171,8 @@ class BandwidthEstimator:
         self, arrivals: list[tuple[float, SentPacket]], skipped: int, now: float
     ) -> None:
         arrivals.sort(key=_by_arrival)
+        arriving = self._arrivals.acknowledged.bitrate or 0.0
+        self._queue.is_obeyed = self._sent.bitrate(now) <= _OBEYED * max(self._rates.rate, arriving)
         self._arrivals.add(arrivals, skipped, now)
         for received_at, packet in arrivals:
             if packet.probe is not None:

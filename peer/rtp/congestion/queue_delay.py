@@ -44,6 +44,8 @@ class QueueDelay:
         noise: Mean change in seconds between two feedbacks.
         is_foreign: Whether the queue persists although less is sent than arrived: another flow
             keeps it filled.
+        is_obeyed: Whether no more is sent than the target says. Otherwise a queue that persists is
+            our own: encoders have a least rate, and so has audio.
     """
 
     def __init__(self) -> None:
@@ -53,6 +55,7 @@ class QueueDelay:
         """Forget all delays, such as after a step of the receiver's clock."""
         self.queue = self.latest = self.noise = 0.0
         self.is_foreign = False
+        self.is_obeyed = True
         self._base = self._last_base = float("inf")
         self._base_from: float | None = None
         self._recent: deque[tuple[float, float]] = deque()
@@ -107,7 +110,7 @@ class QueueDelay:
         limit = max(self.reference, _SHORTEST_FOREIGN)
         if self.is_foreign:
             self._watch_foreign(limit, now)
-        elif self.queue < limit:
+        elif self.queue < limit or not self.is_obeyed:
             self._stands_from = self._marked = None
         elif self._stands_from is None:
             self._stands_from = now
