@@ -28,8 +28,9 @@ AUDIO_SHARE = 0.4
 """Fraction of the estimate that all audio may take before its bit rate is lowered."""
 
 LEAST_VIDEO_SHARE = 0.25
-"""Fraction of the estimate that video gets, however little audio leaves: while a queue drains the
-estimate may be below what audio needs, and pictures that stand still are worse than a short wait."""
+"""Fraction of the estimate that video gets, however little audio leaves. While a queue drains the
+estimate may be below what audio needs, and pictures that stand still are worse than a short wait.
+"""
 
 AUDIO_BITRATES = (96_000, 64_000, 48_000, 32_000, 24_000, 16_000)
 """Bit rates of Opus in bits per second. Stereo music is transparent at the first; the last is good
