@@ -135,8 +135,8 @@ class DtlsTransport(RTCDtlsTransport):
         self._schedule_feedback(loop)
 
     def _schedule_feedback(self, loop: asyncio.AbstractEventLoop) -> None:
-        due = self._recorder.deadline()
-        if due is None or self._state is not DtlsState.CONNECTED:
+        due = self._recorder.deadline
+        if due == float("inf") or self._state is not DtlsState.CONNECTED:
             return
         if self._feedback_timer is None or due < self._feedback_timer.when():
             if self._feedback_timer is not None:

@@ -218,7 +218,7 @@ class BandwidthEstimator:
     # Time.
 
     def handle_timeout(self, now: float) -> None:
-        """Do what is due: see :meth:`deadline`."""
+        """Do what is due: see :attr:`deadline`."""
         self._now = now
         open_ = self._probes.timed_out(now)
         if open_ is not None:
@@ -239,10 +239,11 @@ class BandwidthEstimator:
         trip = self._window.round_trip or 0.2
         return max(oldest.sent_at, self._feedback_at) + _SILENCE + trip
 
-    def deadline(self) -> float | None:
-        """Return the time for :meth:`handle_timeout` and :meth:`take_probes`."""
+    @property
+    def deadline(self) -> float:
+        """Time for :meth:`handle_timeout` and :meth:`take_probes`; infinite for never."""
         times = self._silence_deadline(), self._probes.deadline(self._rates.rate)
-        return min((time for time in times if time is not None), default=None)
+        return min((time for time in times if time is not None), default=float("inf"))
 
     # What the sender is told.
 

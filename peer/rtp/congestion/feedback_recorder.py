@@ -98,9 +98,10 @@ class FeedbackRecorder:
         if len(self._arrivals) > MAX_KEPT:
             del self._arrivals[next(iter(self._arrivals))]
 
-    def deadline(self) -> float | None:
-        """Return when :meth:`handle_timeout` is due; ``None`` while there is nothing to report."""
-        return self._due
+    @property
+    def deadline(self) -> float:
+        """Time of :meth:`handle_timeout`; infinite while there is nothing to report."""
+        return float("inf") if self._due is None else self._due
 
     def handle_timeout(self, now: float) -> list[bytes]:
         """Return RTCP packets that report what has arrived; none before it is due.

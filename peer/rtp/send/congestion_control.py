@@ -65,7 +65,7 @@ class Stream(Protocol):
 class CongestionControl:
     """Congestion control of the outgoing media of one transport.
 
-    Whoever drives it calls :meth:`handle_timeout` after each input and at each :meth:`deadline`,
+    Whoever drives it calls :meth:`handle_timeout` after each input and at each :attr:`deadline`,
     and sends what :meth:`take_packets` returns.
 
     Args:
@@ -83,6 +83,7 @@ class CongestionControl:
         self._streams: dict[int, Stream] = {}
         self._next_stream = 0
         self._leaving: list[PacedPacket] = []
+        self._now = now
         self._first_numbered_at: float | None = None
         self._has_feedback = False
         self._was_managed = False
@@ -164,8 +165,8 @@ class CongestionControl:
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
-        deadline = self.estimator.deadline()
-        if deadline is not None and deadline <= now:
+        self._now = now
+        if self.estimator.deadline <= now:
             self.estimator.handle_timeout(now)
         self._allocate(now)
         for cluster in self.estimator.take_probes(now) if self.is_managed(now) else ():
@@ -188,13 +189,13 @@ class CongestionControl:
         leaving, self._leaving = self._leaving, []
         return [self._stamped(paced, now, ntp) for paced in leaving]
 
-    def deadline(self, now: float) -> float | None:
-        """Return when :meth:`handle_timeout` and :meth:`take_packets` have something to do."""
-        if not self.is_managed(now):
-            return self.pacer.ready_at(now)
-        ready_at = None if self._is_window_full else self.pacer.ready_at(now)
-        times = [at for at in (ready_at, self.estimator.deadline()) if at is not None]
-        return min(times, default=None)
+    @property
+    def deadline(self) -> float:
+        """Time for :meth:`handle_timeout` and :meth:`take_packets`; infinite for never."""
+        is_managed = self.is_managed(self._now)
+        ready_at = None if self._is_window_full else self.pacer.ready_at(self._now)
+        due = self.estimator.deadline if is_managed else float("inf")
+        return due if ready_at is None else min(due, ready_at)
 
     def may_encode(self, number: int, bitrate: float | None, now: float) -> bool:
         """Return whether the next frame of a stream would leave soon.

@@ -112,11 +112,11 @@ class CongestionController:
             self._cancel_timer()
 
     def _schedule(self, now: float) -> None:
-        deadline = self.control.deadline(now)
-        if self._timer is not None and deadline is not None and self._timer_at <= deadline:
+        deadline = self.control.deadline
+        if self._timer is not None and self._timer_at <= deadline < float("inf"):
             return  # it then looks again
         self._cancel_timer()
-        if deadline is not None:
+        if deadline < float("inf"):
             self._timer_at = deadline
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(max(0.0, deadline - now), self._on_timer)

@@ -42,8 +42,7 @@ def _take(data: bytes) -> None:
         elif len(part) >= 9:
             (value,) = unpack_from(">d", part, 1)
             (estimator.on_remb if part[0] == 1 else estimator.on_loss_report)(value, now)
-        deadline = estimator.deadline()
-        if deadline is not None and deadline <= now:
+        if estimator.deadline <= now:
             estimator.handle_timeout(now)
         assert 30_000 <= estimator.target_bitrate <= 20_000_000
         assert math.isfinite(estimator.queue_delay)

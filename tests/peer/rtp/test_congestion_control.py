@@ -96,8 +96,8 @@ class Transport:
             if arrival is not None:
                 self.world.at(arrival, partial(self._arrived, packet))
         self.largest_queue = max(self.largest_queue, self.control.pacer.queued_bytes)
-        deadline = self.control.deadline(now)
-        if deadline is not None and deadline < self._wakes_at:
+        deadline = self.control.deadline
+        if deadline < self._wakes_at:
             self._wakes_at = deadline
             self.world.at(max(deadline, now + 1e-4), self._wake)
 
@@ -112,7 +112,7 @@ class Transport:
             return
         number = int.from_bytes(packet[4:6], "big")
         self.recorder.on_packet(number, now + 500, len(packet) + DATAGRAM_OVERHEAD, 2)
-        if (due := self.recorder.deadline()) is not None:
+        if (due := self.recorder.deadline) < float("inf"):
             self.world.at(due - 500, self._report)
 
     def _report(self) -> None:

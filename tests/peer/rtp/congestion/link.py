@@ -222,7 +222,7 @@ class Flow:
 
     def _maintain(self) -> None:
         now, estimator = self.world.now, self.estimator
-        if (due := estimator.deadline()) is not None and due <= now:
+        if estimator.deadline <= now:
             estimator.handle_timeout(now)
         if self._is_paused():
             return

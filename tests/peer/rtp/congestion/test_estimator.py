@@ -186,8 +186,7 @@ def test_without_feedback_the_rate_falls_and_packets_may_still_be_sent() -> None
     rates = []
     for _ in range(40):
         sender.send(5)
-        due = sender.estimator.deadline()
-        if due is not None and due <= sender.now:
+        if sender.estimator.deadline <= sender.now:
             sender.estimator.handle_timeout(sender.now)
         rates.append(sender.estimator.target_bitrate)
     assert rates[-1] < 0.5 * rates[0]

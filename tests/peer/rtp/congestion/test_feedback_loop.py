@@ -33,8 +33,8 @@ class WireFlow(Flow):
     def _arrived(self, number: int, size: int) -> None:
         self.received.append((self.world.now, size))
         self.recorder.on_packet(number, self.world.now + self.clock, size, 2)
-        due = self.recorder.deadline()
-        if due is not None and not self._is_due:
+        due = self.recorder.deadline
+        if due < float("inf") and not self._is_due:
             self._is_due = True
             self.world.at(due - self.clock + 1e-6, self._report)
 

@@ -34,12 +34,12 @@ def numbers(feedback: TransportFeedback) -> list[int]:
 
 def test_nothing_is_reported_while_nothing_arrives() -> None:
     recorder = FeedbackRecorder()
-    assert recorder.deadline() is None
+    assert recorder.deadline == float("inf")
     assert recorder.handle_timeout(100.0) == []
     recorder.on_packet(5, 1.0, 1000)
     assert recorder.handle_timeout(1.0) == []
     assert len(recorder.handle_timeout(1.0 + GATHERING)) == 1
-    assert recorder.deadline() is None
+    assert recorder.deadline == float("inf")
     assert recorder.handle_timeout(2.0) == []
 
 
@@ -84,7 +84,7 @@ def test_reordering_by_hundreds_is_reported(behind: int) -> None:
     recorder.on_packet(2 + behind, 1.0, 1000)
     recorder.handle_timeout(2.0)
     recorder.on_packet(2, 2.0, 1000)
-    assert recorder.deadline() is None, "it came before"
+    assert recorder.deadline == float("inf"), "it came before"
     recorder.on_packet(3, 2.0, 1000)
     told = [number for feedback in reported(recorder, 3.0) for number in numbers(feedback)]
     assert told[0] == 3
@@ -102,7 +102,7 @@ def test_many_packets_are_reported_at_once() -> None:
     recorder = FeedbackRecorder()
     for number in range(MAX_UNREPORTED):
         recorder.on_packet(number, 1.0, 1000)
-    assert recorder.deadline() == 1.0
+    assert recorder.deadline == 1.0
     assert sum(len(numbers(one)) for one in reported(recorder, 1.0)) == MAX_UNREPORTED
 
 
@@ -145,8 +145,8 @@ def test_the_interval_follows_the_rate(packets_a_second: int, size: int) -> None
     reports: list[tuple[float, int]] = []
     for number in range(20 * packets_a_second):
         now = number / packets_a_second
-        due = recorder.deadline()
-        if due is not None and due <= now:
+        due = recorder.deadline
+        if due <= now:
             packets = recorder.handle_timeout(due)
             reports.append((due, sum(len(packet) + PACKET_OVERHEAD for packet in packets)))
         recorder.on_packet(number & 0xFFFF, now, size)
@@ -180,8 +180,7 @@ def test_sender_and_receiver_agree_over_a_bad_path() -> None:
         for at, number in sorted(due):
             arrived[number] = at
             recorder.on_packet(number & 0xFFFF, at, 1200)
-        deadline = recorder.deadline()
-        if deadline is not None and deadline <= now:
+        if recorder.deadline <= now:
             for feedback in reported(recorder, now):
                 for result in history.on_feedback(feedback, now):
                     number = result.packet.number
