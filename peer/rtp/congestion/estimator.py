@@ -17,7 +17,6 @@ from .packets import NetworkState, PacketResult, ProbeCluster, SentPacket
 from .path_control import PathControl
 from .probe_results import ProbeResult, ProbeResults
 from .probes import ProbeController
-from .receiver_limits import ReceiverLimits
 from .sent_bitrate import SentBitrate
 
 __all__ = ["BandwidthEstimator", "NetworkState", "PacketResult", "ProbeCluster", "SentPacket"]
@@ -27,6 +26,9 @@ MAX_RESULTS = 65_536
 
 _OBEYED = 1.1
 """Multiple of the rate, or of what arrives, up to which senders are thought to follow the rate."""
+
+REMB_LIFETIME = 30.0
+"""Seconds after which a REMB that is not renewed expires."""
 
 _PACING = 2.5
 """Pacing rate divided by the target."""
@@ -67,9 +69,8 @@ class BandwidthEstimator:
         self._loss = self._path.loss
         self._probes = ProbeController(now, start_bitrate, max_bitrate)
         self._results = ProbeResults()
-        self._receiver = ReceiverLimits()
+        self._remb: tuple[float, float] | None = None
         self._now = now
-        self._rtt: float | None = None
         self._feedback_at: float | None = None
         self._silent_from: float | None = None
 
@@ -186,34 +187,11 @@ class BandwidthEstimator:
         confirmed = found.bitrate if found is not None and is_confirmed else None
         self._probes.finished(id_, confirmed, self._rates.rate, now)
 
-    def on_round_trip_time(self, rtt: float, now: float) -> None:
-        """Note a measured round-trip time in seconds."""
-        self._now = now
-        if math.isfinite(rtt) and rtt >= 0:
-            self._rtt = min(rtt, 10.0)
-
     def on_remb(self, bitrate: float, now: float) -> None:
-        """Process a REMB, in bits per second: an upper bound.
-
-        Without transport-wide feedback it is the estimate, too.
-        """
+        """Process a REMB, in bits per second: an upper bound for :data:`REMB_LIFETIME` seconds."""
         self._now = now
-        if not (math.isfinite(bitrate) and bitrate >= 0):
-            return
-        rate = self._receiver.on_remb(bitrate, self._rates.rate, self._sent.bitrate(now), now)
-        if self._feedback_at is None:
-            self._rates.accept(rate, now)
-
-    def on_loss_report(self, fraction: float, now: float) -> None:
-        """Process the loss of a receiver report, 0 to 1; used without transport-wide feedback."""
-        self._now = now
-        if not 0 <= fraction <= 1 or self._feedback_at is not None:
-            return
-        self._loss.fraction = fraction
-        rate = self._receiver.on_loss(
-            fraction, self._rates.rate, self._sent.bitrate(now), self._rtt or 0.2, now
-        )
-        self._rates.accept(rate, now)
+        if math.isfinite(bitrate) and bitrate >= 0:
+            self._remb = bitrate, now
 
     # Time.
 
@@ -253,8 +231,8 @@ class BandwidthEstimator:
         rate = self._path.drained_rate
         if self._feedback_at is not None:
             rate *= self._window.factor(self.congestion_window, self._flight.bytes)
-        if (bound := self._receiver.remb(self._now)) is not None:
-            rate = min(rate, bound)
+        if self._remb is not None and self._now - self._remb[1] < REMB_LIFETIME:
+            rate = min(rate, self._remb[0])
         return min(max(rate, self._min), self._max)
 
     @property
@@ -278,7 +256,7 @@ class BandwidthEstimator:
     @property
     def round_trip_time(self) -> float | None:
         """Return the seconds of a round trip; ``None`` if unknown."""
-        return self._window.round_trip if self._rtt is None else self._rtt
+        return self._window.round_trip
 
     @property
     def network_state(self) -> NetworkState:

@@ -116,9 +116,6 @@ class _Streams:
     def of(self, stream: int) -> int:
         return sum(len(packet.packet) for packet in self._queues.get(stream, ()))
 
-    def streams(self) -> tuple[int, ...]:
-        return tuple(self._queues)
-
     def drop(self, stream: int) -> int:
         """Drop the packets of a stream and return how many they were."""
         dropped = self._queues.pop(stream, ())
@@ -241,11 +238,6 @@ class PacketPacer:
     def drop(self, stream: int) -> int:
         """Drop the queued packets of a stream and return how many they were."""
         return sum(queue.drop(stream) for queue in self._queues.values())
-
-    def drop_retransmissions(self) -> int:
-        """Drop all queued retransmissions and return how many they were."""
-        queue = self._queues[Priority.RETRANSMISSION]
-        return sum(queue.drop(stream) for stream in queue.streams())
 
     def _probed(self, packet: PacedPacket, now: float) -> PacedPacket:
         probe = self._probe

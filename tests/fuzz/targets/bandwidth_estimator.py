@@ -1,4 +1,4 @@
-"""Feedback about packets, REMB and receiver reports, into a bandwidth estimator."""
+"""Feedback about packets, and REMB, into a bandwidth estimator."""
 
 import math
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def _take(data: bytes) -> None:
             )
         elif len(part) >= 9:
             (value,) = unpack_from(">d", part, 1)
-            (estimator.on_remb if part[0] == 1 else estimator.on_loss_report)(value, now)
+            estimator.on_remb(value, now)
         if estimator.deadline <= now:
             estimator.handle_timeout(now)
         assert 30_000 <= estimator.target_bitrate <= 20_000_000

@@ -7,7 +7,6 @@ import pytest
 from icefloe.peer.rtp.congestion.acknowledged import AcknowledgedBitrate, SlidingRate
 from icefloe.peer.rtp.congestion.loss import LossControl
 from icefloe.peer.rtp.congestion.rate_control import LinkCapacity, RateControl
-from icefloe.peer.rtp.congestion.receiver_limits import ReceiverLimits
 from icefloe.peer.rtp.congestion.sent_bitrate import SentBitrate
 
 
@@ -168,23 +167,3 @@ def test_a_late_packet_was_not_lost() -> None:
         control.add(9, 3, 0, n * 0.05, has_queue=False)
         assert control.add(3, 0, 3, n * 0.05 + 0.02, has_queue=False) == 0
     assert control.fraction < 0.02
-
-
-def test_remb_is_the_estimate_where_there_is_no_other() -> None:
-    limits = ReceiverLimits()
-    assert limits.on_remb(900e3, 300e3, 250e3, 0.0) == 900e3
-    # It is low because little is sent.
-    assert limits.on_remb(200e3, 900e3, 150e3, 1.0) == 900e3
-    # It is lower than what is sent.
-    assert limits.on_remb(400e3, 900e3, 850e3, 2.0) == 400e3
-    assert limits.remb(3.0) == 400e3
-    assert limits.remb(40.0) is None
-
-
-def test_loss_reports_lower_the_rate_and_let_it_grow() -> None:
-    limits = ReceiverLimits()
-    assert limits.on_loss(0.2, 1e6, 1e6, 0.1, 0.0) == pytest.approx(0.9e6)
-    assert limits.on_loss(0.2, 1e6, 1e6, 0.1, 0.1) == 1e6  # too early for a second one
-    assert limits.on_loss(0.05, 1e6, 1e6, 0.1, 2.0) == 1e6
-    assert limits.on_loss(0.0, 1e6, 1e6, 0.1, 3.0) == pytest.approx(1.08e6)
-    assert limits.on_loss(0.0, 1e6, 100e3, 0.1, 5.0) == 1e6
