@@ -106,6 +106,8 @@ class ConnectionAdapter:
         certificates = private["certificates"]
         certificates[:] = [Certificate(key=c._key, cert=c._cert) for c in certificates]
         guard(connection)
+        gather = private["gather"]
+        private["gather"] = lambda: to_the_end(gather())
         private["createDtlsTransport"] = self._create_dtls_transport
         private["createSctpTransport"] = self._create_sctp_transport
         private["createTransceiver"] = self._create_transceiver

@@ -36,6 +36,7 @@ METHODS: dict[type, tuple[str, ...]] = {
         "_RTCPeerConnection__createDtlsTransport",
         "_RTCPeerConnection__createSctpTransport",
         "_RTCPeerConnection__createTransceiver",
+        "_RTCPeerConnection__gather",
         "_RTCPeerConnection__localRtp",
         "_RTCPeerConnection__remoteRtp",
         "_RTCPeerConnection__setSignalingState",

@@ -8,9 +8,9 @@ MOST_PIXELS = 4096 * 2304
 """Default maximum of pixels per frame. A decoder keeps several frames, and ten bytes of input can
 announce 268 million pixels."""
 
-MAX_GROWTHS = 8
+MAX_GROWTHS = 32
 """Maximum number of size increases within :data:`GROWTH_PERIOD`. Each one makes the decoder
-reallocate its frames."""
+reallocate its frames. A sender that adapts to a changing link goes through a few sizes each time."""
 
 GROWTH_PERIOD = 60.0
 """In seconds."""

@@ -254,7 +254,7 @@ class Bursts(MediaStreamTrack):
             noise.pts, noise.time_base = number * 3000, Fraction(1, 90000)
             (packet,) = encoder.encode(noise, key_frame=number == 0)
             self._pictures.append(bytes(packet))
-        assert len(self._pictures[0]) > 90 * 1200
+        assert len(self._pictures[0]) > 80 * 1200
         assert max(map(len, self._pictures[1:])) < 10 * 1200
         self._number = -1
 
