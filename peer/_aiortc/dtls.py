@@ -46,6 +46,7 @@ class DtlsTransport(RTCDtlsTransport):
     """Congestion control of the media that is sent."""
     _recorder: FeedbackRecorder
     _feedback_timer: asyncio.TimerHandle | None = None
+    _feedback_at = 0.0
     _fingerprints: tuple[RTCDtlsFingerprint, ...] = ()
     _learned: set[int]
     _failures: int
@@ -138,10 +139,11 @@ class DtlsTransport(RTCDtlsTransport):
         due = self._recorder.deadline
         if due == float("inf") or self._state is not DtlsState.CONNECTED:
             return
-        if self._feedback_timer is None or due < self._feedback_timer.when():
+        if self._feedback_timer is None or due < self._feedback_at:
             if self._feedback_timer is not None:
                 self._feedback_timer.cancel()
             self._feedback_timer = loop.call_at(due, self._send_feedback)
+            self._feedback_at = due
 
     def _send_feedback(self) -> None:
         self._feedback_timer = None

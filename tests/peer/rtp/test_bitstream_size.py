@@ -140,8 +140,8 @@ def test_a_stream_that_grows_too_often_is_refused_until_it_is_stable() -> None:
 
 def test_going_up_and_down_in_turn_counts_as_growing() -> None:
     sizes = FrameSizeLimit()
-    taken = [sizes.refusal(i / 10, (640 if i % 2 else 320, 240)) is None for i in range(40)]
-    assert taken.count(True) == MAX_GROWTHS + 20
+    taken = [sizes.refusal(i / 10, (640 if i % 2 else 320, 240)) is None for i in range(100)]
+    assert taken.count(True) == MAX_GROWTHS + 50
 
 
 @given(steps=st.lists(st.tuples(st.floats(0, 30), st.integers(1, 3000)), max_size=100))
