@@ -10,7 +10,7 @@ announce 268 million pixels."""
 
 MAX_GROWTHS = 32
 """Maximum number of size increases within :data:`GROWTH_PERIOD`. Each one makes the decoder
-reallocate its frames. A sender that adapts to a changing link goes through a few sizes each time."""
+reallocate its frames. A sender that adapts to a link goes through several sizes each time."""
 
 GROWTH_PERIOD = 60.0
 """In seconds."""

@@ -34,6 +34,10 @@ FEEDBACK_TIMEOUT = 2.0
 ALLOCATION_INTERVAL = 0.1
 """Seconds between looks at what the streams can use, which may change with each frame."""
 
+CHANGE_INTERVAL = 0.01
+"""Seconds between two allocations at least, although the estimate changes with each feedback. The
+other side decides how often it sends that."""
+
 
 class Stream(Protocol):
     """The part of a sender that the congestion control of its transport knows."""
@@ -260,9 +264,9 @@ class CongestionControl:
                     stream.on_allocation(None)
             return
         self._was_managed = True
-        target = self.estimator.target_bitrate
-        is_due = now - self._allocated_at >= ALLOCATION_INTERVAL
-        if not is_due and target == self._allocated_target:
+        target, since = self.estimator.target_bitrate, now - self._allocated_at
+        interval = ALLOCATION_INTERVAL if target == self._allocated_target else CHANGE_INTERVAL
+        if since < interval:
             return
         self._allocated_at, self._allocated_target = now, target
         demands = [stream.demand(now) for stream in streams]
