@@ -20,9 +20,12 @@ CORRECTION, MIN_CORRECTION, MAX_CORRECTION = 4.0, 0.3, 2.5
 DEBT_DECAY = 0.95
 """Part of the debt that is left after each frame."""
 
-MAX_STEP = 90000
-"""Maximum ticks from one picture to the next: after a pause of minutes, an encoder would otherwise
-believe that it has as many bits as the pause was long."""
+MAX_STEP = 18000
+"""Maximum ticks from one picture to the next. After a pause an encoder would otherwise believe that
+it has as many bits as the pause was long."""
+
+_GAIN = 1 / 8
+"""Part by which a step changes the mean of the steps."""
 
 
 class EncoderTime:
@@ -33,6 +36,7 @@ class EncoderTime:
 
     def __init__(self) -> None:
         self._at: int | None = None
+        self._step: float | None = None
         self._given = 0.0
         self._latest = -1
         self._waiting: dict[int, int] = {}
@@ -45,7 +49,11 @@ class EncoderTime:
             ratio: Target bitrate divided by that of the open encoder.
         """
         if self._at is not None:
-            self._given += min(at - self._at, MAX_STEP) * ratio
+            step = min(at - self._at, MAX_STEP)
+            # libvpx takes a step of another length for another frame rate, and gives pictures that
+            # come unevenly, such as two of three, a third more or less than their bits.
+            self._step = step if self._step is None else self._step + _GAIN * (step - self._step)
+            self._given += self._step * ratio
         self._at = at
         self._latest = max(round(self._given), self._latest + 1)
         self._waiting[self._latest] = at

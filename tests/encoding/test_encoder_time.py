@@ -1,5 +1,7 @@
 """Timestamps given to an encoder, by which its bitrate follows."""
 
+import itertools
+
 from hypothesis import given, strategies as st
 
 from icefloe.encoding.encoder_time import MAX_STEP, MAX_WAITING, EncoderTime
@@ -12,6 +14,16 @@ def test_time_passes_by_the_ratio() -> None:
     assert times.original(1500, -1) == 12000
     assert times.original(1500, -1) == -1  # each is asked for once
     assert times.original(None, 7) == 7
+
+
+def test_pictures_that_come_unevenly_are_given_even_times() -> None:
+    times, at, placed = EncoderTime(), 0, []
+    for number in range(300):
+        at += 3000 if number % 2 else 6000
+        placed.append(times.place(at, 1.0))
+    steps = [b - a for a, b in itertools.pairwise(placed)][100:]
+    assert max(steps) < 1.2 * min(steps)  # twice as long before
+    assert abs(placed[-1] - (at - 6000)) < 15000  # no time is lost
 
 
 def test_a_long_pause_gives_no_credit() -> None:
