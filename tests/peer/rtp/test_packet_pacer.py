@@ -298,7 +298,8 @@ async def test_key_frames_come_through_a_shallow_buffer(
             await arriving.recv()
         assert (link.lost, outgoing.stream.retransmitted_packets) == (0, 0)
         assert link.passed > 200
-        # The key frame took its time; pictures between them leave at once.
+        # The key frame took its time; the hundred packets between them leave at once, or nearly so
+        # while the estimate is young.
         delay, key_frames, frames = (
             outgoing.packets.send_delay,
             outgoing.key_frames,
@@ -307,5 +308,5 @@ async def test_key_frames_come_through_a_shallow_buffer(
         assert delay > 0
         while outgoing.frames < frames + 10:
             await arriving.recv()
-        assert outgoing.key_frames > key_frames or outgoing.packets.send_delay == delay
+        assert outgoing.key_frames > key_frames or outgoing.packets.send_delay - delay < 0.2
     source.stop()
