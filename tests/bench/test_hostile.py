@@ -14,7 +14,7 @@ TOLD = {
     "a message that never ends": "closed",
     "channels without end": "data_channels_refused",
     "pictures as large as can be": "framesDropped",
-    "datagrams that are none": "Discarded",
+    "datagrams that are none": "_discarded",
     "descriptions of nonsense": "refused",
 }
 """What the victim says of some attacks: the state of the data channels, or what it counted."""

@@ -31,7 +31,7 @@ _BEAT = 0.002
 _MOST_WAITING = 64 * 1024
 _MB = 1e6
 _PAGE = 4096
-_COUNTED = ("Discarded", "Refused", "Dropped")
+_COUNTED = ("Discarded", "Dropped", "_discarded", "_refused")
 """What names of counters end with that say what came to nothing."""
 
 
