@@ -21,6 +21,10 @@ _IDLE = 2.0
 """Seconds without a frame after which a stream needs no bit rate."""
 
 
+def _nothing() -> None:
+    """Do nothing, and know nothing."""
+
+
 class PacketSender:
     """Sends the payloads of encoded frames through its transport's congestion controller.
 
@@ -136,6 +140,9 @@ class PacketSender:
     def close(self) -> None:
         """Drop the packets in the pacer and send no more. Idempotent."""
         self._closed = True
+        # A reference back to whoever owns it would keep its encoder until the garbage collector
+        # comes.
+        self.on_bitrate, self.wanted = _nothing, _nothing
         if self._registered is not None:
             controller, number = self._registered
             controller.remove(number)
