@@ -36,6 +36,11 @@ class AudioSender:
         self._may_send = may_send
         self._send_packet = send
 
+    def close(self) -> None:
+        """Let go of the sender. Idempotent."""
+        self._may_send = bool
+        self._send_packet = _drop
+
     async def next(self, track: MediaStreamTrack) -> Any:
         """Return the next frame of a track; send queued audio that becomes due meanwhile.
 
@@ -94,3 +99,7 @@ class AudioSender:
 
     def _due(self) -> tuple[AudioEncoder, float] | None:
         return self._encoder.audio_due() if self._may_send() else None
+
+
+def _drop(track: MediaStreamTrack, packet: "Packet[Any]") -> None:
+    """Send nothing."""

@@ -45,7 +45,7 @@ class CongestionController:
         self.control.remove(number)
 
     def send(self, number: int, packets: Sequence[bytes], *, again: bool = False) -> None:
-        """Send packets of a stream: audio immediately, video through the pacer. No-op once closed.
+        """Send packets of a stream: audio immediately, video through the pacer.
 
         Args:
             number: The stream, by the number that :meth:`add` returned.
@@ -55,10 +55,8 @@ class CongestionController:
         Raises:
             ConnectionError: The transport was closed.
         """
-        if self._closed:
-            return
-        if self._transport_closed:
-            raise ConnectionError("the transport was closed while packets waited")
+        if self._closed or self._transport_closed:
+            raise ConnectionError("the transport was closed")
         now = time.monotonic()
         self.control.put(number, packets, now, again=again)
         self._run(now)

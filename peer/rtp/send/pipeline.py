@@ -212,6 +212,8 @@ class SendPipeline:
             self._encoder.discard()
             self.packets.close()
             self._reader.end()
+            # It refers back here: without a cycle all is given back at once.
+            self._audio.close()
 
     def end(self) -> None:
         """Release the track, even if it was never sent; see :meth:`TrackReader.end`."""
