@@ -30,8 +30,8 @@ _OBEYED = 1.1
 REMB_LIFETIME = 30.0
 """Seconds after which a REMB that is not renewed expires."""
 
-_PACING = 2.5
-"""Pacing rate divided by the target."""
+PACING_FACTOR = 2.5
+"""Pacing rate divided by the target bit rate: the pacing factor of libwebrtc."""
 
 _SILENCE = 0.5
 """Seconds without feedback, beyond a round trip, after which the rate is reduced."""
@@ -238,7 +238,7 @@ class BandwidthEstimator:
     @property
     def pacing_rate(self) -> float:
         """Return the bits per second at which the pacer sends media."""
-        return _PACING * self.target_bitrate
+        return PACING_FACTOR * self.target_bitrate
 
     @property
     def congestion_window(self) -> int:

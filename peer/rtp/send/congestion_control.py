@@ -9,15 +9,12 @@ does not send it is served by REMB and receiver reports, which each sender judge
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..congestion.estimator import BandwidthEstimator
+from ..congestion.estimator import PACING_FACTOR, BandwidthEstimator
 from ..congestion.sent_history import SentHistory
 from ..congestion.transport_feedback import TransportFeedback
 from .allocation import DATAGRAM_OVERHEAD, Demand, allocate
 from .packet_pacer import PacedPacket, PacketPacer, Priority
 from .send_stamp import SendStamp
-
-PACING_FACTOR = 2.5
-"""Pacing rate divided by the target bit rate: the pacing factor of libwebrtc."""
 
 MAX_DELAY = 0.2
 """Maximum seconds in the pacer while nothing is known of the link."""

@@ -3,14 +3,21 @@
 from collections.abc import Sequence
 from struct import pack
 
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
+
 from icefloe.peer.rtp.congestion import ccfb
 from icefloe.peer.rtp.congestion.ccfb import Arrival, CongestionFeedback, StreamReport
 from icefloe.peer.rtp.congestion.errors import MalformedFeedback
 from icefloe.peer.rtp.congestion.feedback_recorder import FeedbackRecorder
-from icefloe.peer.rtp.congestion.header_extension import transport_sequence_number
+from icefloe.peer.rtp.congestion.header_extension import URI
 from icefloe.peer.rtp.congestion.rtcp_framing import MAX_SIZE
 from icefloe.peer.rtp.congestion.sent_history import SentHistory
 from icefloe.peer.rtp.congestion.transport_feedback import FeedbackWriter, TransportFeedback
+from icefloe.peer.rtp.receive.packet_validation import (
+    DiscardCounters,
+    HeaderExtensionParser,
+    read_rtp,
+)
 from tests.fuzz.target import Target, join, split, stateless
 
 SENT = 50
@@ -29,10 +36,16 @@ def run(data: bytes) -> int:
     for _ in range(SENT):
         history.add(100, 1.0)
     refused, received = 0, 0
+    extensions_discarded = DiscardCounters()
+    extensions = HeaderExtensionParser(extensions_discarded)
+    extensions.configure(
+        RTCRtpParameters(headerExtensions=[RTCRtpHeaderExtensionParameters(id=ID, uri=URI)])
+    )
     for index, packet in enumerate(split(data)):
         now = 1 + index / 64
         if len(packet) < 2 or packet[1] not in RTCP:
-            number = transport_sequence_number(packet, ID)
+            read = read_rtp(packet, extensions, extensions_discarded)
+            number = read.extensions.transport_sequence_number if read is not None else None
             if number is not None:
                 recorder.on_packet(number, now, len(packet), 2)
             continue

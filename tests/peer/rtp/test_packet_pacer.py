@@ -17,9 +17,9 @@ from icefloe.encoding import VideoEncoder
 from icefloe.peer import PeerConnection, forward
 from icefloe.peer._aiortc import Sender
 from icefloe.peer._aiortc.dtls import DtlsTransport
+from icefloe.peer.rtp.congestion.estimator import PACING_FACTOR
 from icefloe.peer.rtp.congestion.packets import ProbeCluster
 from icefloe.peer.rtp.send import packet_pacer
-from icefloe.peer.rtp.send.congestion_control import PACING_FACTOR
 from icefloe.peer.rtp.send.packet_pacer import (
     MAX_OVERDUE_BYTES,
     MAX_QUEUED_BYTES,

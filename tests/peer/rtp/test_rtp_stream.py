@@ -4,6 +4,7 @@ import pytest
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.rtp import HeaderExtensionsMap, RtpPacket, unwrap_rtx
 
+from icefloe.peer.rtp.congestion.header_extension import URI as TRANSPORT_NUMBER
 from icefloe.peer.rtp.send.rate_control import RateControl
 from icefloe.peer.rtp.send.rtp_stream import (
     ABS_SEND_TIME,
@@ -13,7 +14,6 @@ from icefloe.peer.rtp.send.rtp_stream import (
     MID,
     MIN_BUDGET,
     MIN_RETRANSMISSION_INTERVAL,
-    TRANSPORT_NUMBER,
     RtpStream,
     ntp_time,
 )
