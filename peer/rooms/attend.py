@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from logging import Logger
 from typing import Any, TypeVar
@@ -21,6 +21,11 @@ T = TypeVar("T")
 
 Hold = Callable[[RemotePeer], Awaitable[object]]
 """The coroutine function that runs for each participant."""
+
+LEAVE_TIMEOUT = 1.0
+"""Seconds that the task for a participant has to end by itself when the participant has left.
+
+What it waits for raises or returns then: a file that has just been saved is not lost to it."""
 
 
 async def attend(peers: AsyncIterable[RemotePeer], hold: Hold) -> None:
@@ -40,19 +45,43 @@ async def _until_gone(peer: RemotePeer, hold: Hold) -> None:
     async def held() -> None:
         try:
             await hold(peer)
-        except PeerLeft:
-            pass  # as the peer tells itself
-        except PeerError as error:
-            # Its channels are closed a moment before signaling says that the peer has left.
-            if not (isinstance(error, ChannelClosed) and error.by is ClosedBy.CONNECTION):
-                logger.warning("%s: %s", peer.name, error)
-        except Exception:
-            logger.exception("%s: the call broke off", peer.name)
+        except Exception as error:
+            _log_failure(peer.name, error)
 
     async with asyncio.TaskGroup() as group:
         holding = group.create_task(held(), name=f"hold {peer.name}")
         await peer.ended()
+        await asyncio.wait((holding,), timeout=LEAVE_TIMEOUT)
         holding.cancel()
+
+
+def _log_failure(name: str, error: Exception) -> None:
+    """Log what a task for a participant raised, if the participant's leaving does not explain it.
+
+    Errors of ``icefloe.peer`` come in an exception group where the task has a task group of its
+    own; a line each is logged for them.
+    """
+    group = error if isinstance(error, ExceptionGroup) else ExceptionGroup("", (error,))
+    expected, unexpected = group.split(PeerError)
+    for each in _leaves(expected) if expected is not None else ():
+        # Its channels are closed a moment before signaling says that the peer has left.
+        is_left = isinstance(each, PeerLeft) or (
+            isinstance(each, ChannelClosed) and each.by is ClosedBy.CONNECTION
+        )
+        if not is_left:
+            logger.warning("%s: %s", name, each)
+    if unexpected is not None:
+        shown = unexpected if isinstance(error, ExceptionGroup) else error
+        logger.error("%s: the call broke off", name, exc_info=shown)
+
+
+def _leaves(group: ExceptionGroup[PeerError]) -> Iterator[PeerError]:
+    """Yield the exceptions of a group and of the groups in it."""
+    for each in group.exceptions:
+        if isinstance(each, ExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -170,7 +170,9 @@ class Room:
         as a warning, any other exception with its traceback.
 
         Args:
-            hold: What to do with a participant; it is cancelled when that is gone.
+            hold: What to do with a participant. A second after that is gone it is cancelled, if
+                it has not ended by itself: all that it awaits of the peer returns or raises
+                then, and a file that has just been saved is not lost to it.
 
         Raises:
             SignalingError: The server is lost for good, and the calls are over.

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import queue
 import signal
+from logging.handlers import QueueHandler
 
 import pytest
 
-from icefloe.peer import ChannelClosed, PeerError, RemotePeer, join
+from icefloe.peer import ChannelClosed, PeerError, RemotePeer, TransferBroken, join
 from icefloe.signaling import SignalingServer, serve
 from tests.demos.rooms import running
 from tests.helpers import forked
@@ -14,6 +16,11 @@ from tests.helpers import forked
 
 async def start(*arguments: str) -> asyncio.subprocess.Process:
     return await forked.start("-m", *arguments, stdin=None, stderr=asyncio.subprocess.STDOUT)
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was logged as a warning or worse."""
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 async def test_a_demo_runs_until_it_is_told_to_end(server: SignalingServer) -> None:
@@ -92,4 +99,71 @@ async def test_nothing_is_said_of_a_channel_that_ends_with_who_has_left(
             # It goes over the connection, and is there before signaling has told of it.
             await peer.connection.close()
         assert isinstance(await left.get(), ChannelClosed)
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert not warned(caplog)
+
+
+async def test_what_ends_in_a_task_group_is_told_like_any_other(
+    server: SignalingServer, request: pytest.FixtureRequest
+) -> None:
+    lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    told: list[logging.LogRecord] = []
+    handler = QueueHandler(lines)
+    handler.prepare = lambda record: record  # type: ignore[method-assign]  # keep its exc_info
+    handler.setLevel(logging.WARNING)
+    logging.getLogger("icefloe.peer").addHandler(handler)
+    request.addfinalizer(lambda: logging.getLogger("icefloe.peer").removeHandler(handler))
+
+    async def breaks(peer: RemotePeer) -> None:
+        if peer.name == "mallory":
+            raise ValueError("a fault of the demo")
+        raise TransferBroken(12, "a reason")
+
+    async def hold(peer: RemotePeer) -> None:
+        await peer.connected()
+        async with asyncio.TaskGroup() as outer, asyncio.TaskGroup() as inner:
+            inner.create_task(breaks(peer))
+            outer.create_task(peer.ended())
+
+    async def demo() -> None:
+        async with join(server.url, room="lobby", name="demo") as room:
+            await room.attend(hold)
+
+    async with running(demo()):
+        for name in ("mallory", "alice"):
+            async with join(server.url, room="lobby", name=name) as room:
+                peer = await room.peer("demo")
+                await peer.connected()
+                told.append(await asyncio.to_thread(lines.get, timeout=20))
+    broken, stopped = told
+    assert (broken.getMessage(), broken.levelname) == ("mallory: the call broke off", "ERROR")
+    assert broken.exc_info is not None
+    assert stopped.getMessage().startswith("alice: The transfer stopped after 12 bytes: a reason")
+    assert stopped.exc_info is None
+
+
+async def test_who_leaves_at_once_does_not_take_what_has_just_arrived(
+    server: SignalingServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: asyncio.Queue[str] = asyncio.Queue()
+
+    async def hold(peer: RemotePeer) -> None:
+        await peer.connected()
+        channel = await peer.open_channel("talk")
+        await peer.ended()
+        seen.put_nowait(str(await channel.receive()))
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            seen.put_nowait("cancelled")
+            raise
+
+    async def demo() -> None:
+        async with join(server.url, room="lobby", name="demo") as room:
+            await room.attend(hold)
+
+    async with running(demo()):
+        async with join(server.url, room="lobby", name="alice") as room:
+            channel = await anext(aiter((await room.peer("demo")).channels()))
+            await channel.send("the last word")
+        assert [await seen.get(), await seen.get()] == ["the last word", "cancelled"]
+    assert not warned(caplog)
