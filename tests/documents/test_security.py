@@ -49,6 +49,7 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.sctp.round_trip.RTO_MAX peer.sctp.handshake.T1_MAX
         peer.rtp.congestion.congestion_window._LONGEST_TRIP
         peer.rtp.congestion.congestion_window._LONGEST_INTERVAL
+        peer.rtp.congestion.queue_delay._LONGEST_PACKET_TIME
         peer.sctp.sending.MAX_SKIPPED_STREAMS peer.sctp.sending.MAX_PROBE_BACKOFF
         peer.rtp.congestion.feedback_recorder.MAX_INTERVAL
     """,

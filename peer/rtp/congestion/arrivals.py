@@ -26,28 +26,32 @@ class Arrivals:
         self._groups = ArrivalGroups()
         self._last_delay: float | None = None
 
-    def add(self, arrivals: list[tuple[float, SentPacket]], skipped: int, now: float) -> None:
+    def add(
+        self, arrivals: list[tuple[float, SentPacket]], skipped: int, rate: float, now: float
+    ) -> None:
         """Process the packets that a feedback tells about, in the order of their arrival.
 
         Args:
             arrivals: Pairs of seconds on the receiver's clock and a packet.
             skipped: Bytes that arrived before, whose feedback was lost.
+            rate: Bits per second that the path is thought to carry.
             now: Seconds on the sender's clock.
         """
         self.acknowledged.add(arrivals[0][0], skipped)
-        lowest, last = float("inf"), 0.0
+        lowest, last, size = float("inf"), 0.0, 0
         for received_at, packet in arrivals:
             delay = received_at - packet.sent_at
             if self._last_delay is not None and abs(delay - self._last_delay) > _CLOCK_STEP:
                 self._reset()
                 lowest = float("inf")
             self._last_delay = last = delay
-            lowest = min(lowest, delay)
+            if delay < lowest:
+                lowest, size = delay, packet.size
             self.acknowledged.add(received_at, packet.size)
             delta = self._groups.add(packet, received_at)
             if delta is not None:
                 self.trend.add(delta)
-        self.queue.add(lowest, last, now)
+        self.queue.add(lowest, last, now, size * 8 / rate)
 
     def _reset(self) -> None:
         self._groups.reset()

@@ -101,7 +101,7 @@ class BandwidthEstimator:
         """
         self._now = now
         is_clear = (
-            self._queue.excess == 0
+            self._queue.is_empty
             and not self._queue.is_foreign
             and self.network_state is not NetworkState.OVERUSING
             and self._silent_from is None
@@ -111,6 +111,7 @@ class BandwidthEstimator:
             now,
             self._rates.decreased_at,
             is_clear=is_clear,
+            is_known=self._rates.capacity.bitrate is not None,
             is_shared=self._path.is_contested(now),
             noise=self._queue.noise,
         )
@@ -174,7 +175,7 @@ class BandwidthEstimator:
         arrivals.sort(key=_by_arrival)
         arriving = self._arrivals.acknowledged.bitrate or 0.0
         self._queue.is_obeyed = self._sent.bitrate(now) <= _OBEYED * max(self._rates.rate, arriving)
-        self._arrivals.add(arrivals, skipped, now)
+        self._arrivals.add(arrivals, skipped, self._rates.rate, now)
         for received_at, packet in arrivals:
             if packet.probe is not None:
                 self._results.add(packet, received_at)

@@ -13,7 +13,7 @@ from .packets import NetworkState
 from .probe_results import ProbeResult
 from .rate_control import RateControl
 
-_DECREASE = 0.88
+_DECREASE = 0.86
 """Part of what arrives that is sent after an overuse."""
 _DECREASE_LOSS = 0.95
 """The same after loss without a queue."""
@@ -86,6 +86,7 @@ class PathControl:
         self._overused_at = float("-inf")
         self._is_starting = True
         self._before_queue: float | None = None  # rate when the present queue began
+        self._is_fall_known = False
         self._surge_from: float | None = None
         self._surges = 0
         self._deepest = 0.0  # queue of another flow, in seconds
@@ -127,7 +128,10 @@ class PathControl:
             rates.increase(arriving, now)
         else:
             rates.hold(now)
-        return rate if rates.rate < _SHARP * rate else fell_from
+        if rates.rate < _SHARP * rate:
+            self._is_fall_known = True
+            return rate
+        return fell_from
 
     def _tell_state(self, now: float, *, is_over: bool) -> None:
         if is_over:
@@ -152,7 +156,10 @@ class PathControl:
                 self._before_queue = self.rates.rate
             return None
         self._before_queue = self._surge_from = None
-        return before if before is not None and self.rates.rate < _SHARP * before else None
+        is_known, self._is_fall_known = self._is_fall_known, False
+        if before is None or is_known or self.rates.rate >= _SHARP * before:
+            return None
+        return before
 
     def _is_over(self) -> bool:
         """Return whether more is sent than the path carries."""

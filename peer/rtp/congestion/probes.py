@@ -22,6 +22,10 @@ _BEYOND = 1.1
 
 _INTERVAL = 2.0
 """Seconds between probes."""
+_KNOWN_INTERVAL = 10.0
+"""The same while it is known what the link carries when it is full. A probe then finds nothing but
+a queue; and that the link became faster shows as soon as more arrives, which ends that knowledge.
+"""
 _SPREAD = 0.5
 """Seconds by which the interval varies, so that several transports do not probe at once."""
 _GOLDEN = 0.618034
@@ -39,6 +43,8 @@ _RETRY = 0.05
 _DURATION, _FRAMES = 0.02, 0.07
 """Seconds of a cluster: usually, and where other flows may be. Their frames leave gaps, so that a
 cluster has to be longer than the time between frames."""
+_NOISY = 0.01
+"""Seconds of jitter from which a queue may be none, and what the link carries is not known."""
 _NOISES = 5.0
 """Seconds of a cluster for each second of jitter."""
 _COUNT = 5
@@ -68,6 +74,8 @@ class ProbeController:
         self._due: list[ProbeCluster] = []
         self._open: tuple[int, float] | None = None  # cluster without a result, and its time-out
         self._next_at = now
+        self._is_known = False
+        self._probed_at = now
         self._has_begun = False
         self._failures = 0
         self._recover: float | None = None
@@ -81,6 +89,12 @@ class ProbeController:
 
     def _is_wanted(self, rate: float) -> bool:
         return rate < _ENOUGH * min(self.demand, self._highest)
+
+    def _due_at(self) -> float:
+        """Return the time of the next probe."""
+        if self._is_known and self._recover is None:
+            return max(self._next_at, self._probed_at + _KNOWN_INTERVAL)
+        return self._next_at
 
     def _most(self) -> float:
         return min(_BEYOND * self.demand, self._highest)
@@ -100,6 +114,7 @@ class ProbeController:
         decreased_at: float,
         *,
         is_clear: bool,
+        is_known: bool = False,
         is_shared: bool = False,
         noise: float = 0.0,
     ) -> None:
@@ -110,12 +125,14 @@ class ProbeController:
             now: Seconds on a monotonic clock.
             decreased_at: Time of the last decrease.
             is_clear: Whether there is no sign of congestion.
+            is_known: Whether it is known what the link carries when it is full.
             is_shared: Whether the link was full lately, maybe by other flows.
             noise: Seconds of jitter.
         """
         self._duration = max(_FRAMES if is_shared else _DURATION, _NOISES * noise)
         self._overflow = _OVERFLOW + _NOISES * noise / 2
-        if self._open is not None or now < self._next_at or not self._is_wanted(rate):
+        self._is_known = is_known and noise < _NOISY
+        if self._open is not None or now < self._due_at() or not self._is_wanted(rate):
             return
         if not self._has_begun:
             self._has_begun = True
@@ -141,6 +158,7 @@ class ProbeController:
         self._next_id += 1
         self._due.append(cluster)
         self._open = cluster.id, now + _RESULT_TIME
+        self._probed_at = now
         spread = _SPREAD * (cluster.id * _GOLDEN % 1.0)
         self._next_at = now + max(_INTERVAL + spread, size * 8 / (_COST * rate))
 
@@ -178,4 +196,4 @@ class ProbeController:
         """Return the time at which :meth:`update` or :meth:`timed_out` has something to do."""
         if self._open is not None:
             return self._open[1]
-        return self._next_at if self._is_wanted(rate) else None
+        return self._due_at() if self._is_wanted(rate) else None

@@ -17,8 +17,18 @@ _NOISE_GAIN = 0.1
 _NOISE_STEP = 0.03
 """Seconds of change that count at most as noise."""
 
-_REFERENCE = 0.02
-"""Seconds of queue that are no sign of anything."""
+_REFERENCE, _NOISES = 0.012, 2.0
+"""Seconds of queue that are no sign of anything, and those for each second of noise."""
+
+_NOISY, _JITTERS = 0.014, 10.0
+"""Noise in seconds that frames do not make, so that the path itself has jitter, and the seconds of
+queue for each second beyond it."""
+
+_LONGEST_PACKET_TIME = 0.06
+"""Seconds that the transmission of a packet counts for at most."""
+_EMPTY, _EMPTY_TIME = 0.003, 3.0
+"""Seconds of queue above the shortest one lately that cannot be told from none, and the seconds
+that this means."""
 
 _SETTLE = 0.6
 """Seconds of a queue after which its length is noted."""
@@ -58,7 +68,10 @@ class QueueDelay:
         self.is_obeyed = True
         self._base = self._last_base = float("inf")
         self._base_from: float | None = None
-        self._recent: deque[tuple[float, float]] = deque()
+        self._recent: deque[tuple[float, float, float]] = deque()
+        self._packet_time = 0.0
+        self._lowest = self._last_lowest = float("inf")
+        self._lowest_from = float("-inf")
         self._before: float | None = None
         self._stands_from: float | None = None
         self._marked: tuple[float, float] | None = None
@@ -68,28 +81,41 @@ class QueueDelay:
     @property
     def reference(self) -> float:
         """Return the seconds of queue that are normal on this path."""
-        return _REFERENCE + 2 * self.noise
+        jitter = max(self.noise - _NOISY, 0.0)
+        return _REFERENCE + self._packet_time + _NOISES * self.noise + _JITTERS * jitter
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether there is no sign of a queue, however short."""
+        lowest = min(self._lowest, self._last_lowest)
+        return self.queue <= lowest + _EMPTY + 2 * self.noise
 
     @property
     def excess(self) -> float:
         """Return the seconds of queue beyond what is normal."""
         return max(self.queue - self.reference, 0.0)
 
-    def add(self, lowest: float, last: float, now: float) -> None:
+    def add(self, lowest: float, last: float, now: float, packet_time: float = 0.0) -> None:
         """Process the least and the last one-way delay of a feedback.
 
         Args:
             lowest: Least difference in seconds between arrival and sending.
             last: That of the packet that arrived last.
             now: Seconds on the sender's clock.
+            packet_time: Seconds that a link of the present rate takes for the packet of ``lowest``.
+                The least of all delays may be from a time when the link was faster.
         """
         self._renew(lowest, now)
         recent = self._recent
-        recent.append((now, lowest))
+        recent.append((now, lowest, min(packet_time, _LONGEST_PACKET_TIME)))
         while now - recent[0][0] > _FILTER_TIME:
             recent.popleft()
         base = min(self._base, self._last_base)
-        self.queue = min(low for _, low in recent) - base
+        _, least, self._packet_time = min(recent, key=_delay)
+        self.queue = least - base
+        if now - self._lowest_from >= _EMPTY_TIME:
+            self._lowest_from, self._last_lowest, self._lowest = now, self._lowest, self.queue
+        self._lowest = min(self._lowest, self.queue)
         self.latest = last - base
         if self._before is not None:
             change = min(abs(lowest - self._before), _NOISE_STEP)
@@ -145,3 +171,7 @@ class QueueDelay:
     def _end_foreign(self) -> None:
         self.is_foreign = False
         self._stands_from = self._marked = None
+
+
+def _delay(sample: tuple[float, float, float]) -> float:
+    return sample[1]

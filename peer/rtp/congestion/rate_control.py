@@ -10,11 +10,13 @@ import math
 _GROWTH = 1.08
 """Growth per second while the capacity is unknown."""
 
-_ADDED = 120_000.0
+_ADDED = 100_000.0
 """Bits per second that are added per second near the capacity."""
-_ADDED_PART = 0.25
+_ADDED_PART = 0.15
 """The same at most, as a part of the rate."""
 _LEAST_ADDED = 4_000.0
+_LEAST_ADDED_PART = 0.03
+"""The same at least, so that a fast link is filled again soon."""
 
 _STEP_TIME = 0.3
 """Seconds of growth that one feedback brings at most."""
@@ -106,6 +108,7 @@ class RateControl:
             grown = self.rate * _GROWTH**lasted
         else:
             added = max(min(_ADDED_PART * self.rate, _ADDED), _LEAST_ADDED)
+            added = max(added, _LEAST_ADDED_PART * self.rate)
             grown = self.rate + added * lasted
         self._set(min(grown, max(_GROWN * arriving + _GROWN_BITS, self.rate)))
 

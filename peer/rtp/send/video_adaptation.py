@@ -20,16 +20,16 @@ FRAME_RATES = (30.0, 20.0, 15.0, 10.0, 7.5, 5.0)
 _BALANCED = (
     (1.0, 120.0),
     (4 / 3, 120.0),
-    (4 / 3, 20.0),
-    (2.0, 20.0),
-    (8 / 3, 20.0),
+    (2.0, 120.0),
+    (8 / 3, 120.0),
     (8 / 3, 15.0),
     (4.0, 15.0),
     (16 / 3, 10.0),
     (8.0, 7.5),
     (8.0, 5.0),
 )
-"""Pairs of divisor and frame rate, from best to worst."""
+"""Pairs of divisor and frame rate, from best to worst. The usual 30 frames a second are halved and
+not made 20: two of three frames come unevenly, and each second one then waits for the other."""
 
 SMALLEST_PICTURE = 160 * 90
 """Pixels below which the size is not reduced."""

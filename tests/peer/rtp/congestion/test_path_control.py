@@ -33,7 +33,7 @@ class Feedbacks:
                 self.number += 1
             self.queue = max(self.queue + growth * INTERVAL, 0.0)
             self.now += INTERVAL
-            self.arrivals.add(packets, 0, self.now)
+            self.arrivals.add(packets, 0, self.path.rates.rate, self.now)
             self.window.add(0.1, 0.0, self.now)
             before = self.path.decide(0.0, rate, self.now)
             if before is not None:
