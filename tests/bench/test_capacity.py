@@ -136,7 +136,7 @@ def test_a_rise_and_a_cut_are_timed() -> None:
     assert first is not None and second is not None
     assert first.filled == pytest.approx(5.5, abs=0.25)
     assert first.obeyed is first.drained is second.filled is None
-    assert second.obeyed == pytest.approx(2.64, abs=0.2)
+    assert second.obeyed == pytest.approx(2.32, abs=0.15)
     assert second.drained == pytest.approx(2.0, abs=0.05)
 
 
@@ -147,7 +147,7 @@ def test_a_sender_that_does_not_obey_is_told_from_one_that_does() -> None:
     assert second.obeyed is second.drained is None
     calm = figures(CASE, recorded(steady(0.4e6, 0, 20)), 1)
     assert calm is not None
-    assert calm.obeyed == pytest.approx(1.0)
+    assert calm.obeyed == pytest.approx(0.5)
     assert calm.drained == 0.0
 
 

@@ -13,6 +13,8 @@ SETTLING = 5.0
 """Seconds of a step after which a sender has found what the link has."""
 WINDOW = 1.0
 """Seconds over which a rate is the rate at a time."""
+OBEYED_WINDOW = 0.5
+"""The same after a cut, where what was sent before it is not to count for long."""
 FULL = 0.9
 """The part of the capacity that counts as all of it, since no video encoder fills it exactly."""
 LOW = 0.6e6
@@ -37,7 +39,7 @@ class Figures:
         size: Width and height of the last picture that arrived until the end of the step.
         freeze: The longest time without a picture.
         delays: The median and the 95th percentile of the pictures' delay.
-        wait: The 95th percentile of the queueing delay of all packets.
+        wait: The 95th percentile of the queueing delay of all packets after :data:`SETTLING`.
         dropped: The part of its packets that found the queue full.
         gaps: Seconds of each gap in the sound.
         filled: Until it used the link; ``None`` also where there was nothing to find.
@@ -81,7 +83,7 @@ def figures(case: Case, recording: Recording, step: int, call: int = 0) -> Figur
     ends = recording.calls[call]
     numbers = ends.made_in(begin, end)
     delays = ends.delays(begin, end)
-    waits = [p.wait for p in _between(recording.passages, begin, end) if p.fate is Fate.SENT]
+    waits = [p.wait for p in _between(recording.passages, settled, end) if p.fate is Fate.SENT]
     is_cut = case.is_cut(step)
     first = max(begin, ours[0].at) if ours else begin
     return Figures(
@@ -145,8 +147,8 @@ def _filled(passages: Sequence[Passage], begin: float, end: float, rate: float) 
 
 def _obeyed(passages: Sequence[Passage], begin: float, end: float) -> float | None:
     """Return how long after ``begin`` the sender had a rate below :data:`LOW`."""
-    for at, seen in rates(passages, begin, end):
-        if seen < LOW and at >= begin + WINDOW:
+    for at, seen in rates(passages, begin, end, OBEYED_WINDOW):
+        if seen < LOW and at >= begin + OBEYED_WINDOW:
             return at - begin
     return None
 

@@ -91,14 +91,16 @@ def _intro(name: str, case: Case) -> str:
         f"{width}x{height} at 30 pictures a second in VP8, with grain{also}; {case.delay * 1000:g} "
         f"ms each way{lossy}, {case.queue * 1000:g} ms of queue, which the way back has not. "
         "Used is the part of the link's bytes; after 5 s, and in all of the step. Delay is that "
-        "of pictures, from one program to the other, the wait that of packets in the queue (p95). "
+        "of pictures, from one program to the other, the wait that of packets in the queue after "
+        "5 s (p95). "
     )
     if case.sound:
         text += f"Gaps are those in the sound that are longer than {LONG_GAP * 1000:g} ms. "
     if len(case.steps) > 1 and any(case.is_cut(n) for n in range(len(case.steps))):
         text += (
             "Found is the time until 90 % of the link are used for a second; after a cut that "
-            "until less than 0.6 Mbit/s is sent, and that until the queue is empty. "
+            "until less than 0.6 Mbit/s is sent for half a second, and that until the queue is "
+            "empty. "
         )
     return f"{text}`python -m tests.bench.capacity --case {name}`"
 
