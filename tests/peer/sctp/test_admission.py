@@ -150,6 +150,8 @@ async def test_malformed_messages_without_end_are_told_a_few_times(
         with caplog.at_level(logging.WARNING):
             for _ in range(500):
                 transport(a).shell.channels.send_raw(told[0].id, dcep.Protocol.DCEP, b"\xff")
-            a.createDataChannel("after")
-            await eventually(lambda: len(told) == 2)
+            got: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            told[0].on("message", got.set_result)
+            next(iter(transport(a).channels)).send("after all of them")
+            assert await asyncio.wait_for(got, 20) == "after all of them"
         assert sum("malformed" in record.message for record in caplog.records) == 3
