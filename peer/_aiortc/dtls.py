@@ -7,9 +7,7 @@ from typing import Any
 
 from aiortc import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport, RTCTransportStats
 from aiortc.rtcdtlstransport import State as DtlsState
-from aiortc.rtcpeerconnection import add_transport_description
 from aiortc.rtp import RtpPacket
-from aiortc.sdp import MediaDescription
 from OpenSSL import SSL
 from pylibsrtp import Error as SrtpError
 
@@ -312,11 +310,6 @@ class DtlsTransport(RTCDtlsTransport):
     def _count(self, datagrams: list[bytes]) -> None:
         self._RTCDtlsTransport__tx_packets += len(datagrams)
         self._RTCDtlsTransport__tx_bytes += sum(map(len, datagrams))
-
-
-def describe_transport(media: MediaDescription, dtls: RTCDtlsTransport) -> None:
-    """Write the transport's candidates and credentials, as they are now, into a media section."""
-    add_transport_description(media, dtls)
 
 
 def transport_stats(dtls: RTCDtlsTransport) -> RTCTransportStats:
