@@ -134,8 +134,8 @@ class ConnectionAdapter:
         dtls.__class__ = DtlsTransport
         assert isinstance(dtls, DtlsTransport)
         dtls.begin()
-        agent.take = dtls.receive_now
-        ice._recv, ice._send = agent.recv, agent.send
+        agent.received.take = dtls.receive_now
+        ice._recv, ice._send = agent.received.get, agent.send
         for emitter in (gatherer, ice, dtls):
             guard(emitter)
         dtls.on("statechange", lambda: self._on_dtls_state(dtls))
