@@ -22,8 +22,9 @@ from .._aiortc.sender import Sender
 from .._util.peer_logger import named
 from ..configuration import PeerConfiguration
 from ..connection.connection import PeerConnection
-from ..connection.data_channel import RECEIVE_BUFFER, SEND_BUFFER, DataChannel, check_buffers
+from ..connection.data_channel import SEND_BUFFER, DataChannel, check_buffers
 from ..connection.negotiator import Negotiator, Signaler
+from ..connection.receive_buffer import RECEIVE_BUFFER
 from ..errors import ConnectFailed, DescriptionTooLarge, PeerError, PeerLeft
 from ..files.errors import TransferError
 from ..files.outgoing import FilesToSend
@@ -199,26 +200,33 @@ class RemotePeer:
             await channel.opened()
             channel.set_buffers(send_buffer=send_buffer, receive_buffer=receive_buffer)
             return channel
-        raw = self.connection.createDataChannel(
-            label,
-            ordered=ordered,
-            maxRetransmits=max_retransmits,
-            maxPacketLifeTime=max_packet_life_time,
-            protocol=protocol,
-            negotiated=negotiated,
-            id=id,
-        )
+        raw = self._create(kind, negotiated=negotiated, id=id)
         channel = self._wrap(raw, send_buffer=send_buffer, receive_buffer=receive_buffer)
         if shared:
             self._labels.opened(kind, channel)
             self._tell_unlike(kind)
+        await self._opened_or_closed(channel)
+        return channel
+
+    def _create(self, kind: Kind, *, negotiated: bool, id: int | None) -> RTCDataChannel:
+        return self.connection.createDataChannel(
+            kind.label,
+            ordered=kind.ordered,
+            maxRetransmits=kind.max_retransmits,
+            maxPacketLifeTime=kind.max_packet_life_time,
+            protocol=kind.protocol,
+            negotiated=negotiated,
+            id=id,
+        )
+
+    async def _opened_or_closed(self, channel: DataChannel) -> None:
+        """Wait until a channel that was created here can be used; close it if that fails."""
         try:
             await self.connected()
             await channel.opened()
         except BaseException:
             channel.close()
             raise
-        return channel
 
     def channels(self) -> AsyncIterator[DataChannel]:
         """Iterate over the data channels that the remote peer opens, until the peer is gone.
