@@ -13,7 +13,7 @@ _Type = TypeVar("_Type")
 
 
 class ChannelValues(ABC):
-    """What a channel does with values, by sending and receiving messages."""
+    """Values over a channel: the part of it that makes messages of them, and reads them."""
 
     @property
     @abstractmethod

@@ -383,7 +383,7 @@ class IceAgent:
 
     @property
     def path(self) -> Generation | None:
-        """What sends over the path in use; ``None`` while there is none, and nothing can be sent.
+        """The generation that sends; ``None`` before there is one, while nothing can be sent.
 
         Raises:
             ConnectionError: The agent is closed.
