@@ -21,7 +21,8 @@ from icefloe.peer.rtp.receive.remote_track import FrameQueue
 from icefloe.peer.sctp.loss_recovery import Recovery
 from icefloe.peer.sctp.outbound import SendQueue
 from icefloe.peer.sctp.packet import Header
-from tests.documents.test_site import ROOT, WALKS, files_of
+from tests.documents.blocks import ROOT
+from tests.documents.test_site import WALKS, files_of
 from tests.helpers.pairs import closing, connected, negotiate
 
 TITLES = {
