@@ -224,7 +224,7 @@ LOADED_LATER = {
     "spake2": "a file transfer",
     "websockets": "a room",
 }
-"""What importing ``PeerConnection`` does not load, by what it is for."""
+"""Modules that importing ``PeerConnection`` does not load, by what needs them."""
 
 
 def loaded_by(code: str) -> set[str]:

@@ -196,17 +196,14 @@ class RemotePeer:
         kind = Kind(label, protocol, ordered, max_retransmits, max_packet_life_time)
         channel = self._labels.find(kind) if shared else None
         if channel is not None:
-            await self.connected()
-            await channel.opened()
+            await self._until_open(channel)
             channel.set_buffers(send_buffer=send_buffer, receive_buffer=receive_buffer)
             return channel
         raw = self._create(kind, negotiated=negotiated, id=id)
         channel = self._wrap(raw, send_buffer=send_buffer, receive_buffer=receive_buffer)
         if shared:
-            self._labels.opened(kind, channel)
-            self._tell_unlike(kind)
-        await self._opened_or_closed(channel)
-        return channel
+            self._share(kind, channel)
+        return await self._until_open(channel, created=True)
 
     def _create(self, kind: Kind, *, negotiated: bool, id: int | None) -> RTCDataChannel:
         return self.connection.createDataChannel(
@@ -219,14 +216,20 @@ class RemotePeer:
             id=id,
         )
 
-    async def _opened_or_closed(self, channel: DataChannel) -> None:
-        """Wait until a channel that was created here can be used; close it if that fails."""
+    def _share(self, kind: Kind, channel: DataChannel) -> None:
+        self._labels.opened(kind, channel)
+        self._tell_unlike(kind)
+
+    async def _until_open(self, channel: DataChannel, *, created: bool = False) -> DataChannel:
+        """Return a channel once it can be used; if that fails, close what was created for it."""
         try:
             await self.connected()
             await channel.opened()
         except BaseException:
-            channel.close()
+            if created:
+                channel.close()
             raise
+        return channel
 
     def channels(self) -> AsyncIterator[DataChannel]:
         """Iterate over the data channels that the remote peer opens, until the peer is gone.
