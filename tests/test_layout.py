@@ -1,6 +1,6 @@
 """The packages are reached by one name each, and signaling stands without the media stack."""
 
-import importlib
+import importlib.util
 import inspect
 import re
 import subprocess
@@ -200,6 +200,63 @@ def test_signaling_loads_neither_aiortc_nor_pyav() -> None:
     heavy = ["aiortc", "aioice", "av"]
     code = f"import sys, icefloe.signaling; print([n for n in {heavy} if n in sys.modules])"
     assert run(code).strip() == "[]"
+
+
+LOADED_LATER = {
+    "icefloe.encoding": "a track that is encoded",
+    "icefloe.peer._aiortc.dtls": "a transport",
+    "icefloe.peer._aiortc.receiver": "a track",
+    "icefloe.peer._aiortc.sctp": "a data channel",
+    "icefloe.peer._aiortc.sender": "a track",
+    "icefloe.peer.connection.negotiator": "a negotiator",
+    "icefloe.peer.connection.stats": "statistics",
+    "icefloe.peer.files": "a file transfer",
+    "icefloe.peer.ice.agent": "a transport",
+    "icefloe.peer.pairing": "a file transfer",
+    "icefloe.peer.rooms": "a room",
+    "icefloe.peer.rtp.receive.decoder_threads": "a track",
+    "icefloe.peer.rtp.send.pipeline": "a track",
+    "icefloe.peer.sctp.association": "a data channel",
+    "icefloe.peer.sdp.parser": "a description",
+    "icefloe.signaling": "a room",
+    "msgspec": "a room",
+    "numpy": "sound that is resampled",
+    "spake2": "a file transfer",
+    "websockets": "a room",
+}
+"""Modules that importing ``PeerConnection`` does not load, by what needs them."""
+
+
+def loaded_by(code: str) -> set[str]:
+    return set(run(f"import sys\n{code}\nprint(*sys.modules)").split())
+
+
+def test_importing_the_peer_connection_loads_what_all_connections_need() -> None:
+    loaded = loaded_by("from icefloe.peer import PeerConnection")
+    assert not loaded & LOADED_LATER.keys()
+    own = {name for name in loaded if name.partition(".")[0] == "icefloe"}
+    assert len(own) <= 60, f"{len(own)} modules; python -m tests.bench.imports has their time"
+
+
+def test_what_is_loaded_later_is_there() -> None:
+    """A name that was changed would never be loaded, and the test above would tell nothing."""
+    for name in LOADED_LATER:
+        assert importlib.util.find_spec(name) is not None, name
+
+
+def test_data_channels_load_neither_encoders_nor_decoders() -> None:
+    loaded = loaded_by(
+        "import asyncio\n"
+        "from icefloe.peer import PeerConnection\n"
+        "async def main():\n"
+        "    pc = PeerConnection()\n"
+        "    pc.createDataChannel('chat')\n"
+        "    await pc.setLocalDescription()\n"
+        "    await pc.close()\n"
+        "asyncio.run(main())"
+    )
+    assert "icefloe.peer.sctp.association" in loaded
+    assert not loaded & {name for name, of in LOADED_LATER.items() if "track" in of}
 
 
 def test_the_front_door_imports_nothing() -> None:

@@ -12,6 +12,7 @@ that says so, and not in the middle of a call.
 :mod:`.sections`     likewise, its media sections, and how it applies a remote description
 :mod:`.snapshot`     likewise, its negotiated state for a rollback
 :mod:`.transceiver`  ``RTCRtpTransceiver``
+:mod:`.codecs`       likewise, its codecs
 :mod:`.sender`       ``RTCRtpSender``
 :mod:`.receiver`     ``RTCRtpReceiver``
 :mod:`.tap`          likewise, what it hands on
@@ -26,18 +27,24 @@ overridden to put an :class:`~icefloe.peer.ice.agent.IceAgent` in the place of t
 ``aioice.Connection``; of that object aiortc uses the names of :data:`AGENT_CONTRACT`.
 """
 
-from .names import AGENT_CONTRACT, check  # isort: skip - checks before anything is built on it
-from .connection import ConnectionAdapter, Hooks, guard
-from .dtls import DtlsTransport, describe_transport, transport_stats
-from .ice import Gatherer, IceTransport, agent_of
-from .receiver import Receiver
-from .sctp import CountedChannel, SctpTransport
-from .sections import RemoteSections, parse, read_sections
-from .sender import Sender
-from .snapshot import Snapshot, restore, take
-from .tap import origin_of
-from .transceiver import negotiated_media, prefers_codecs, set_media, shares_codec
-from .transport_feedback import header_extensions, with_transport_feedback
+from typing import TYPE_CHECKING
+
+from icefloe._util.lazy import exports
+
+from .names import AGENT_CONTRACT, check  # checks before anything is built on it
+
+if TYPE_CHECKING:
+    from .codecs import negotiated_media, prefers_codecs, set_media, shares_codec
+    from .connection import ConnectionAdapter, Hooks, guard
+    from .dtls import DtlsTransport, transport_stats
+    from .ice import Gatherer, IceTransport, agent_of
+    from .receiver import Receiver
+    from .sctp import CountedChannel, SctpTransport
+    from .sections import RemoteSections, describe_transport, parse, read_sections
+    from .sender import Sender
+    from .snapshot import Snapshot, restore, take
+    from .tap import origin_of
+    from .transport_feedback import header_extensions, with_transport_feedback
 
 __all__ = [
     "AGENT_CONTRACT",
@@ -69,3 +76,21 @@ __all__ = [
     "transport_stats",
     "with_transport_feedback",
 ]
+
+# What needs no media loads none of it, and so on.
+_MODULES = {
+    ".codecs": ("negotiated_media", "prefers_codecs", "set_media", "shares_codec"),
+    ".connection": ("ConnectionAdapter", "Hooks", "guard"),
+    ".dtls": ("DtlsTransport", "transport_stats"),
+    ".ice": ("Gatherer", "IceTransport", "agent_of"),
+    ".receiver": ("Receiver",),
+    ".sctp": ("CountedChannel", "SctpTransport"),
+    ".sections": ("RemoteSections", "describe_transport", "parse", "read_sections"),
+    ".sender": ("Sender",),
+    ".snapshot": ("Snapshot", "restore", "take"),
+    ".tap": ("origin_of",),
+    ".transport_feedback": ("header_extensions", "with_transport_feedback"),
+}
+
+if not TYPE_CHECKING:  # which would take any name for one of the package
+    __getattr__, __dir__ = exports(__name__, _MODULES)

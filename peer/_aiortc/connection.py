@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiortc import (
     MediaStreamTrack,
@@ -25,13 +25,13 @@ from ..configuration import PeerConfiguration
 from ..errors import TrackNotSent
 from ..rtp.receive.decoder_pool import DecoderPool
 from .certificate import Certificate
-from .dtls import DtlsTransport
 from .ice import Gatherer, IceTransport
 from .private import Private
-from .sctp import SctpTransport
 from .sections import MediaSections
-from .sender import Sender
-from .transceiver import Transceiver, make_receiver
+
+if TYPE_CHECKING:
+    from .sctp import SctpTransport
+    from .sender import Sender
 
 logger = get_logger(__name__)
 
@@ -84,7 +84,8 @@ class ConnectionAdapter:
 
     It replaces the methods of that name in which aiortc makes these objects, starts them, and
     derives states; :attr:`private` and the methods below are the way to the rest of its private
-    state.
+    state. What stands behind an object (ICE and DTLS, SCTP, RTP) is loaded when the first one is
+    made.
 
     Args:
         connection: The connection, whose ``__init__`` has run.
@@ -118,6 +119,8 @@ class ConnectionAdapter:
     # --- called by aiortc
 
     def _create_dtls_transport(self) -> RTCDtlsTransport:
+        from .dtls import DtlsTransport
+
         dtls: RTCDtlsTransport = _create_dtls_transport(self._connection)
         ice = dtls.transport
         gatherer = ice.iceGatherer
@@ -131,14 +134,16 @@ class ConnectionAdapter:
         dtls.__class__ = DtlsTransport
         assert isinstance(dtls, DtlsTransport)
         dtls.begin()
-        agent.take = dtls.receive_now
-        ice._recv, ice._send = agent.recv, agent.send
+        agent.received.take = dtls.receive_now
+        ice._recv, ice._send = agent.received.get, agent.send
         for emitter in (gatherer, ice, dtls):
             guard(emitter)
         dtls.on("statechange", lambda: self._on_dtls_state(dtls))
         return dtls
 
     def _create_sctp_transport(self) -> None:
+        from .sctp import SctpTransport
+
         _create_sctp_transport(self._connection)
         sctp = self._connection.sctp
         assert sctp is not None
@@ -151,6 +156,9 @@ class ConnectionAdapter:
     def _create_transceiver(
         self, direction: str, kind: str, sender_track: MediaStreamTrack | None = None
     ) -> RTCRtpTransceiver:
+        from .sender import Sender
+        from .transceiver import Transceiver, make_receiver
+
         shared = self._transport_to_share(kind)
         dtls = shared or self._create_dtls_transport()
         sender, receiver = RTCRtpSender(sender_track or kind, dtls), make_receiver(kind, dtls)
@@ -296,8 +304,7 @@ class ConnectionAdapter:
     def send_certain_extensions(self) -> None:
         """Have senders send header extensions whose numbers have become certain."""
         for transceiver in self._connection.getTransceivers():
-            if isinstance(transceiver.sender, Sender):
-                transceiver.sender.send_certain_extensions()
+            cast("Sender", transceiver.sender).send_certain_extensions()
 
     def enter_signaling_state(self, state: str) -> None:
         """Change ``signalingState``."""
@@ -323,8 +330,9 @@ class ConnectionAdapter:
 
     def path_changed(self, *, was_lost: bool) -> None:
         """Tell the SCTP association that ICE has selected another path."""
-        if isinstance(self._connection.sctp, SctpTransport):
-            self._connection.sctp.shell.path_changed(was_lost=was_lost)
+        sctp = self._connection.sctp
+        if sctp is not None:
+            cast("SctpTransport", sctp).shell.path_changed(was_lost=was_lost)
 
     def remote_max_message_size(self) -> int:
         """Return the largest message that the remote peer takes, in bytes; 0 is no limit."""

@@ -7,9 +7,7 @@ from typing import Any
 
 from aiortc import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport, RTCTransportStats
 from aiortc.rtcdtlstransport import State as DtlsState
-from aiortc.rtcpeerconnection import add_transport_description
 from aiortc.rtp import RtpPacket
-from aiortc.sdp import MediaDescription
 from OpenSSL import SSL
 from pylibsrtp import Error as SrtpError
 
@@ -21,11 +19,11 @@ from ..rtp.congestion.transport_feedback import TransportFeedback
 from ..rtp.receive.packet_validation import (
     DiscardCounters,
     HeaderExtensionParser,
+    SrtpReceiver,
     fir_ssrcs,
     read_rtcp,
     read_rtp,
 )
-from ..rtp.receive.srtp import SrtpReceiver
 from ..rtp.send.allocation import DATAGRAM_OVERHEAD
 from ..rtp.send.congestion_controller import CongestionController
 from .ice import agent_of
@@ -234,12 +232,11 @@ class DtlsTransport(RTCDtlsTransport):
         ssl = self._ssl
         if self._state is not DtlsState.CONNECTED or ssl is None:
             raise ConnectionError("DTLS is not connected")
-        agent: Any = agent_of(self.transport)
         if self._batches is None:
             self._batches = ssl.get_protocol_version_name() in self.KNOWN_LAYOUTS
         at_once = self._AT_ONCE if self._batches else 1
         if len(packets) == 1:
-            agent.send_all([self._encrypted(ssl, packets[0])])
+            self._send([self._encrypted(ssl, packets[0])])
             return
         for start in range(0, len(packets), at_once):
             some = packets[start : start + at_once]
@@ -249,10 +246,10 @@ class DtlsTransport(RTCDtlsTransport):
             written = ssl.bio_read(size)
             records = self._records(written) if self._batches else [written]
             self._count(records)
-            agent.send_all(records)
+            self._send(records)
 
     def send_probe(self, packet: bytes) -> bool:
-        """Send a packet of data that is not to be fragmented; see :meth:`IceAgent.send_probe`.
+        """Send a packet of data that is not to be fragmented; see :meth:`Generation.send_probe`.
 
         Raises:
             ConnectionError: The transport is not connected.
@@ -260,7 +257,8 @@ class DtlsTransport(RTCDtlsTransport):
         ssl = self._ssl
         if self._state is not DtlsState.CONNECTED or ssl is None:
             raise ConnectionError("DTLS is not connected")
-        return bool(agent_of(self.transport).send_probe(self._encrypted(ssl, packet)))
+        path = agent_of(self.transport).path
+        return path is None or bool(path.send_probe(self._encrypted(ssl, packet)))
 
     def _encrypted(self, ssl: SSL.Connection, packet: bytes) -> bytes:
         ssl.send(packet)
@@ -285,7 +283,7 @@ class DtlsTransport(RTCDtlsTransport):
             except (SrtpError, ValueError):
                 logger.debug("srtp.refused size=%d", len(packet))  # too old to be sent again
         self._count(protected)
-        agent_of(self.transport).send_all(protected)
+        self._send(protected)
 
     def send_control(self, packet: bytes) -> None:
         """Send an RTCP packet.
@@ -298,7 +296,13 @@ class DtlsTransport(RTCDtlsTransport):
             raise ConnectionError("DTLS is not connected")
         protected = srtp.protect_rtcp(packet)
         self._count([protected])
-        agent_of(self.transport).send_all([protected])
+        self._send([protected])
+
+    def _send(self, datagrams: list[bytes]) -> None:
+        """Send datagrams over the path in use; they are dropped while there is none."""
+        path = agent_of(self.transport).path
+        if path is not None:
+            path.send_all(datagrams)
 
     def _records(self, written: bytes) -> list[bytes]:
         """Cut what OpenSSL has written into a datagram for each record."""
@@ -312,11 +316,6 @@ class DtlsTransport(RTCDtlsTransport):
     def _count(self, datagrams: list[bytes]) -> None:
         self._RTCDtlsTransport__tx_packets += len(datagrams)
         self._RTCDtlsTransport__tx_bytes += sum(map(len, datagrams))
-
-
-def describe_transport(media: MediaDescription, dtls: RTCDtlsTransport) -> None:
-    """Write the transport's candidates and credentials, as they are now, into a media section."""
-    add_transport_description(media, dtls)
 
 
 def transport_stats(dtls: RTCDtlsTransport) -> RTCTransportStats:

@@ -7,7 +7,7 @@ go on with pictures that are long past.
 import asyncio
 from typing import Any
 
-from ..rtp.receive.frame_queue import FrameQueue
+from ..rtp.receive.remote_track import FrameQueue
 
 
 class FramesAsQueue(asyncio.Queue[Any]):

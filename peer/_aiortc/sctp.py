@@ -9,7 +9,6 @@ from aiortc.rtcsctptransport import RTCSctpCapabilities
 from ..sctp.admission import MOST_CHANNELS
 from ..sctp.congestion import Controller
 from ..sctp.congestion.model import PathModel
-from ..sctp.data_channels import DataChannels
 from ..sctp.dcep import Open
 from ..sctp.interfaces import Channel
 from ..sctp.transport import DataChannelTransport
@@ -117,7 +116,7 @@ class SctpTransport(RTCSctpTransport):
         self.shell = DataChannelTransport(
             self, controller=self.controller, port=self.port, most=most
         )
-        self.shell.channels.max_message = self._remote_max_message_size
+        self.shell.max_message = self._remote_max_message_size
 
     def channel_changes(self, channel: CountedChannel, before: str, after: str) -> None:
         """Count a channel that enters or leaves ``open``."""
@@ -148,7 +147,7 @@ class SctpTransport(RTCSctpTransport):
         if self.state == "new":
             if remoteCaps is not None:
                 self._remote_max_message_size = remoteCaps.maxMessageSize
-            self.shell.channels.max_message = self._remote_max_message_size
+            self.shell.max_message = self._remote_max_message_size
             assert isinstance(self.transport, DtlsTransport)
             self.transport._register_data_receiver(self)
             self.transport.take_data = self.shell.receive
@@ -179,12 +178,12 @@ class SctpTransport(RTCSctpTransport):
 
     def _data_channel_send(self, channel: RTCDataChannel, data: bytes | str) -> None:
         assert isinstance(channel, CountedChannel)
-        self.shell.channels.send(channel, data)
+        self.shell.send(channel, data)
 
     @property
-    def outlet(self) -> DataChannels:
+    def outlet(self) -> DataChannelTransport:
         """Takes the messages of channels, with their texts encoded already."""
-        return self.shell.channels
+        return self.shell
 
     def hold(self, size: int) -> None:
         """Record that so many bytes wait to be read: the remote peer is offered as much less."""

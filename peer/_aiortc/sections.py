@@ -18,6 +18,7 @@ from aiortc import (
 from aiortc.codecs import CODECS
 from aiortc.exceptions import OperationError
 from aiortc.rtcpeerconnection import (
+    add_transport_description,
     filter_preferred_codecs,
     find_common_codecs,
     find_common_header_extensions,
@@ -77,6 +78,11 @@ def read_sections(kind: str, session: str, sections: Sequence[str]) -> Steps[Rem
         codecs.append(find_common_codecs(CODECS.get(media.kind, []), media.rtp.codecs))
         yield A_SECTION + section.count("\n")
     return RemoteSections(description, tuple(codecs))
+
+
+def describe_transport(media: MediaDescription, dtls: RTCDtlsTransport) -> None:
+    """Write the transport's candidates and credentials, as they are now, into a media section."""
+    add_transport_description(media, dtls)
 
 
 class MediaSections:

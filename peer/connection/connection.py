@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 import aiortc
 from aiortc import (
@@ -28,20 +29,8 @@ from aiortc import (
     RTCStatsReport,
 )
 
-from icefloe._util.token_bucket import TokenBucket
-
 from .. import sdp
-from .._aiortc import (
-    ConnectionAdapter,
-    DtlsTransport,
-    Hooks,
-    Receiver,
-    SctpTransport,
-    agent_of,
-    guard,
-    transport_stats,
-)
-from .._aiortc.sender import Sender
+from .._aiortc import ConnectionAdapter, Hooks, agent_of, guard
 from .._util.uninterrupted import cancelled_at_the_end
 from ..configuration import PeerConfiguration, complete
 from ..errors import InvalidModification
@@ -55,8 +44,13 @@ from .ice_restart import IceRestart
 from .negotiation_needed import NegotiationNeeded
 from .remote_candidates import RemoteTrickle, parse_remote
 from .states import connection_state, ice_connection_state
-from .stats import StatsWriter
 from .trickle_ice import TrickleIce
+
+if TYPE_CHECKING:
+    from icefloe._util.token_bucket import TokenBucket
+
+    from .._aiortc import Sender
+    from .stats import StatsWriter
 
 _WITHOUT_SENDING = {"sendrecv": "recvonly", "sendonly": "inactive"}
 
@@ -96,7 +90,6 @@ class PeerConnection(RTCPeerConnection):
         super().__init__(replace(own, iceServers=[]))
         self._context = context
         self._operations = asyncio.Lock()
-        self._stats = StatsWriter()
         self._negotiation = NegotiationNeeded(
             self,
             context,
@@ -351,7 +344,7 @@ class PeerConnection(RTCPeerConnection):
         """
         self._ice_restart.restart()
 
-    def limit_restarts(self, budget: TokenBucket) -> None:
+    def limit_restarts(self, budget: "TokenBucket") -> None:
         """Take the remote peer's ICE restarts from a budget that other connections share.
 
         Args:
@@ -371,7 +364,7 @@ class PeerConnection(RTCPeerConnection):
 
     # --- what is sent
 
-    def addTrack(self, track: MediaStreamTrack) -> Sender:
+    def addTrack(self, track: MediaStreamTrack) -> "Sender":
         """Add a track to send.
 
         Raises:
@@ -384,8 +377,8 @@ class PeerConnection(RTCPeerConnection):
         )
         if reused is not None and reused.stopped:
             # aiortc would revive the stopped one.
-            return cast(Sender, self.addTransceiver(track).sender)
-        return cast(Sender, super().addTrack(track))
+            return cast("Sender", self.addTransceiver(track).sender)
+        return cast("Sender", super().addTrack(track))
 
     def removeTrack(self, sender: RTCRtpSender) -> None:
         """Stop sending a track; the track itself is not stopped (W3C webrtc-pc 5.1).
@@ -474,6 +467,12 @@ class PeerConnection(RTCPeerConnection):
 
     # --- statistics
 
+    @cached_property
+    def _stats(self) -> "StatsWriter":
+        from .stats import StatsWriter
+
+        return StatsWriter()
+
     async def getStats(self) -> RTCStatsReport:
         """Return what is known and was counted so far, in any state of the connection.
 
@@ -481,6 +480,8 @@ class PeerConnection(RTCPeerConnection):
 
         Cancellation: safe.
         """
+        from .._aiortc import DtlsTransport, Receiver, SctpTransport, transport_stats
+
         report = await super().getStats()
         # A sender's or receiver's report may still have the transport from before it was bundled.
         for stale in [key for key, stats in report.items() if stats.type == "transport"]:

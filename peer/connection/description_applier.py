@@ -140,7 +140,7 @@ class DescriptionApplier:
         if state not in _FITTING_STATES[kind]:
             raise InvalidStateError(f'Cannot handle {kind} in signaling state "{state}"')
 
-    async def _apply(self, plan: sdp.Plan, remote: RemoteSections, kind: str) -> None:
+    async def _apply(self, plan: "sdp.Plan", remote: RemoteSections, kind: str) -> None:
         adapter, descriptions, sections = self._adapter, self._descriptions, self._adapter.sections
         is_first = adapter.latest("Remote") is None
         policy = self._context.configuration.bundlePolicy

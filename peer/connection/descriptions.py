@@ -110,7 +110,7 @@ class Descriptions:
 
     # --- remote descriptions
 
-    def offered(self, kind: str) -> sdp.Offered:
+    def offered(self, kind: str) -> "sdp.Offered":
         """Return the sections, codecs and transports that a remote description can refer to."""
         answer = kind != "offer"
         mids = {t: self._mid_before(t, answer=answer) for t in self._connection.getTransceivers()}
@@ -142,7 +142,7 @@ class Descriptions:
             return self._connection.sctp.mid
         return self._snapshot.sctp_mid
 
-    def _lent_transport(self) -> sdp.Transport | None:
+    def _lent_transport(self) -> "sdp.Transport | None":
         """Return the remote transport in use, for sections that repeat nothing of it."""
         remote = self._adapter.description("currentRemote")
         for media in remote.media if remote else ():
@@ -165,7 +165,7 @@ class Descriptions:
                 self.writer.rejected.add(media.rtp.muxId)
                 await to_the_end(transceiver.stop())
 
-    def note_extensions(self, plan: sdp.Plan) -> None:
+    def note_extensions(self, plan: "sdp.Plan") -> None:
         """Record, before anything is sent, which header extensions each number may stand for."""
         remote = self._adapter.latest("Remote")
         for media in remote.media if remote else ():
@@ -273,12 +273,12 @@ class Descriptions:
         return next((dtls.transport for dtls in known if dtls is not None), None)
 
 
-def _matcher(mids: dict[RTCRtpTransceiver, str | None]) -> Callable[[sdp.Section, str], bool]:
+def _matcher(mids: dict[RTCRtpTransceiver, str | None]) -> "Callable[[sdp.Section, str], bool]":
     """Return a function that tells, of sections in order, if there is a codec in common."""
     free = [transceiver for transceiver, mid in mids.items() if mid is None]
     by_mid = {mid: transceiver for transceiver, mid in reversed(mids.items()) if mid}
 
-    def common(section: sdp.Section, mid: str) -> bool:
+    def common(section: "sdp.Section", mid: str) -> bool:
         known = by_mid.get(mid)
         chosen = known or next((t for t in free if t.kind == section.kind), None)
         lines = [line for lines in section.codecs.values() for line in lines]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from aiortc import RTCIceTransport, RTCPeerConnection
 
@@ -10,13 +11,13 @@ from icefloe._util.token_bucket import TokenBucket
 
 from .._aiortc import ConnectionAdapter, agent_of
 from .._util.peer_logger import NamingLogger
-from ..ice.agent import IceAgent
-from ..ice.checks.state import IceState
-from ..ice.gather.interface_monitor import watch
 from ..ice.gather.interfaces import Address
 from .context import Context
 from .descriptions import Descriptions
 from .restart_schedule import RestartSchedule
+
+if TYPE_CHECKING:
+    from ..ice.agent import IceAgent
 
 RESTARTS_AT_ONCE = 8
 """ICE restarts by the remote peer that are carried out without a pause."""
@@ -78,7 +79,7 @@ class IceRestart:
             self._note_restart()
             self._negotiate()
 
-    def agents(self) -> list[IceAgent]:
+    def agents(self) -> "list[IceAgent]":
         """Return the ICE agents in use."""
         return [agent_of(ice) for ice in self._adapter.sections.ice_transports()]
 
@@ -168,12 +169,16 @@ class IceRestart:
         return asyncio.get_running_loop().time()
 
     def _is_in_trouble(self) -> bool:
+        from ..ice.checks.state import IceState
+
         return any(
             agent.state in (IceState.DISCONNECTED, IceState.FAILED) for agent in self.agents()
         )
 
     def on_ice_state(self, ice: RTCIceTransport) -> None:
         """Take note of another state of an ICE transport."""
+        from ..ice.checks.state import IceState
+
         ice.emit("statechange")
         if agent_of(ice).state is IceState.COMPLETED and not self._is_in_trouble():
             self._schedule.healthy(self._now())
@@ -223,6 +228,8 @@ class IceRestart:
 
     def watch_addresses(self) -> None:
         """Follow the machine's addresses, from the first gathering on until :meth:`close`."""
+        from ..ice.gather.interface_monitor import watch
+
         if self._unwatch is None and not self._context.is_closing:
             self._unwatch = watch(self._context.configuration.selection, self._on_addresses)
 

@@ -288,7 +288,7 @@ class RemoteTrickle:
         self._candidates.rolled_back(sdp.fragments(self._descriptions.remote_text()))
 
     async def take_described(
-        self, fragments: set[str], sections: Sequence[sdp.SectionCandidates]
+        self, fragments: set[str], sections: "Sequence[sdp.SectionCandidates]"
     ) -> None:
         """Take the candidates in a remote description, and those that waited for it.
 

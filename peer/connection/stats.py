@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import aiortc
@@ -16,11 +17,13 @@ from aiortc import clock
 from aiortc.rtcicetransport import candidate_from_aioice
 from aiortc.stats import RTCStats
 
-from .._aiortc import CountedChannel, Receiver
-from ..ice.agent import IceAgent
 from ..ice.checks.pair import NEVER, Pair, Remote
-from ..ice.generation import Generation
 from ..rtp.receive.packet_validation import DiscardCounters
+
+if TYPE_CHECKING:
+    from .._aiortc import CountedChannel, Receiver
+    from ..ice.agent import IceAgent
+    from ..ice.generation import Generation
 
 PEER_CONNECTION = "peer-connection"
 """Type and id of the entry of the connection itself."""
@@ -186,7 +189,7 @@ class StatsWriter:
     def transport(
         self,
         known: aiortc.RTCTransportStats,
-        agent: IceAgent,
+        agent: "IceAgent",
         now: float,
         discarded: DiscardCounters | None = None,
         available_bitrate: int | None = None,
@@ -226,7 +229,7 @@ class StatsWriter:
                 yield stats
 
     def _generation(
-        self, generation: Generation, transport_id: str, timestamp: datetime
+        self, generation: "Generation", transport_id: str, timestamp: datetime
     ) -> Iterator[RTCStats]:
         checks = generation.checks
         pairs = list(checks.list)
@@ -291,7 +294,7 @@ class StatsWriter:
             return None
         return self._origin + timedelta(seconds=seconds)
 
-    def inbound(self, receiver: Receiver, known: aiortc.RTCInboundRtpStreamStats) -> RTCStats:
+    def inbound(self, receiver: "Receiver", known: aiortc.RTCInboundRtpStreamStats) -> RTCStats:
         """Write what is received.
 
         Args:
@@ -310,7 +313,7 @@ class StatsWriter:
             framesDropped=receiver.frames_dropped,
         )
 
-    def channel(self, channel: CountedChannel) -> RTCStats:
+    def channel(self, channel: "CountedChannel") -> RTCStats:
         """Write a data channel."""
         return RTCDataChannelStats(
             clock.current_datetime(),

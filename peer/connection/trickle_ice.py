@@ -2,18 +2,20 @@
 
 import asyncio
 from collections import deque
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiortc import RTCIceTransport, RTCPeerConnection
 from aiortc.rtcicetransport import candidate_from_aioice
 
 from .._aiortc import ConnectionAdapter, Gatherer, agent_of
-from ..ice.agent import AgentListener, IceAgent
-from ..ice.gather.local_candidate import LocalCandidate
 from ..ice.server_urls import RTCPeerConnectionIceErrorEvent
 from .candidates import RTCIceCandidate, RTCIceCandidatePair, local_candidate
 from .context import Context
 from .descriptions import Descriptions
+
+if TYPE_CHECKING:
+    from ..ice.agent import IceAgent
+    from ..ice.gather.local_candidate import LocalCandidate
 
 
 class PathListener(Protocol):
@@ -54,8 +56,10 @@ class TrickleIce:
 
     # --- local candidates
 
-    def make_agent(self, ice: RTCIceTransport, username: str, password: str) -> IceAgent:
+    def make_agent(self, ice: RTCIceTransport, username: str, password: str) -> "IceAgent":
         """Make the ICE agent of a transport."""
+        from ..ice.agent import AgentListener, IceAgent
+
         listener = AgentListener(
             candidate=lambda found, of: self._on_found(ice, found, of),
             error=self._on_server_error,
@@ -77,7 +81,7 @@ class TrickleIce:
         self._connection.emit("icecandidateerror", event)
 
     def _on_found(
-        self, ice: RTCIceTransport, candidate: LocalCandidate | None, fragment: str
+        self, ice: RTCIceTransport, candidate: "LocalCandidate | None", fragment: str
     ) -> None:
         if fragment != agent_of(ice).local_username:
             return  # of a generation that another has replaced
@@ -156,7 +160,7 @@ def _complete(ice: RTCIceTransport) -> None:
 
 
 def _as_found(
-    found: LocalCandidate, *, mid: str | None = None, index: int | None = None, fragment: str
+    found: "LocalCandidate", *, mid: str | None = None, index: int | None = None, fragment: str
 ) -> RTCIceCandidate:
     return local_candidate(
         candidate_from_aioice(found.announced() or found),

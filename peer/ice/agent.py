@@ -17,6 +17,7 @@ from aioice.utils import random_string
 from aiortc import RTCIceCandidate
 
 from .._util.peer_logger import NamingLogger
+from .candidate_socket import ReceiveQueue
 from .checks.binding import Credentials, Role
 from .checks.liveness import is_doubtful
 from .checks.pair import Pair
@@ -25,7 +26,6 @@ from .configuration import IceConfiguration
 from .gather.interfaces import read_interfaces
 from .gather.local_candidate import LocalCandidate
 from .generation import Generation, Listener
-from .receive_queue import ReceiveQueue
 from .retired_generations import RetiredGenerations
 from .server_urls import RTCPeerConnectionIceErrorEvent, Server
 
@@ -104,13 +104,11 @@ class IceAgent:
             username or random_string(4), password or random_string(22)
         )
         self._retired = RetiredGenerations()
-        self._received = ReceiveQueue()
+        self.received: ReceiveQueue = ReceiveQueue(self._pending, self._on_changed)
+        """The datagrams from the remote peer that are not STUN."""
         self._usable = asyncio.Event()
         self._is_closed = False
         self._announced: Pair | None = None
-        self.take: Callable[[bytes], bool] = lambda packet: False
-        """Called first with each datagram; returns true if it has handled it. Other datagrams go to
-        the receive queue."""
         self.state: IceState = IceState.NEW
         """The state of the ICE transport."""
         self.selected_pair_changes: int = 0
@@ -142,7 +140,7 @@ class IceAgent:
                 error=self._listener.error,
                 complete=lambda: self._listener.complete(fragment),
                 changed=self._on_changed,
-                packet=self._on_packet,
+                packet=self.received.put,
                 relay_lost=self._on_relay_lost,
             ),
             credentials=credentials,
@@ -350,7 +348,7 @@ class IceAgent:
 
         Cancellation: safe; no datagram is lost.
         """
-        return await self._received.get()
+        return await self.received.get()
 
     async def send(self, data: bytes) -> None:
         """Send a datagram; it is dropped while there is no path.
@@ -358,34 +356,9 @@ class IceAgent:
         Raises:
             ConnectionError: The agent is closed.
         """
-        if self._is_closed:
-            raise ConnectionError("the ICE agent is closed")
-        if self._current is not None:
-            self._current.send_all([data])
-
-    def send_all(self, packets: list[bytes]) -> None:
-        """Send datagrams without waiting; they are dropped while there is no path.
-
-        Raises:
-            ConnectionError: The agent is closed.
-        """
-        if self._is_closed:
-            raise ConnectionError("the ICE agent is closed")
-        if self._current is not None:
-            self._current.send_all(packets)
-
-    def send_probe(self, packet: bytes) -> bool:
-        """Send a datagram that must not be fragmented, as far as the system supports that.
-
-        Returns:
-            ``False`` if the datagram exceeds the MTU of the outgoing interface.
-
-        Raises:
-            ConnectionError: The agent is closed.
-        """
-        if self._is_closed:
-            raise ConnectionError("the ICE agent is closed")
-        return self._current is None or self._current.send_probe(packet)
+        path = self.path
+        if path is not None:
+            path.send_all([data])
 
     async def close(self) -> None:
         """Close all generations; takes about the configuration's ``close_timeout`` at most.
@@ -395,7 +368,7 @@ class IceAgent:
         first = not self._is_closed
         self._is_closed = True
         self._usable.set()
-        self._received.close()
+        self.received.close()
         if first:
             self.state = IceState.CLOSED
         closings = [generation.close() for generation in self.generations]
@@ -406,6 +379,17 @@ class IceAgent:
     @property
     def generation(self) -> Generation | None:
         """The generation in use, or the first one before it works."""
+        return self._current
+
+    @property
+    def path(self) -> Generation | None:
+        """The generation that sends; ``None`` before there is one, while nothing can be sent.
+
+        Raises:
+            ConnectionError: The agent is closed.
+        """
+        if self._is_closed:
+            raise ConnectionError("the ICE agent is closed")
         return self._current
 
     @property
@@ -449,13 +433,6 @@ class IceAgent:
         selected = self.selected_pair
         if selected is None or selected.is_relayed:
             self._listener.trouble(reason, silent=False)
-
-    def _on_packet(self, data: bytes) -> None:
-        if self._pending:
-            self._on_changed()
-        if self.take(data):
-            return
-        self._received.put(data)
 
     def _on_changed(self) -> None:
         if self._is_closed:

@@ -1,7 +1,12 @@
-"""The socket of a local candidate: demultiplexes STUN from DTLS and SRTP (RFC 7983)."""
+"""The socket of a local candidate: demultiplexes STUN from DTLS and SRTP (RFC 7983).
+
+:class:`ReceiveQueue` has what is not STUN, of all sockets.
+"""
 
 import asyncio
 import struct
+from collections import deque
+from collections.abc import Callable, Sized
 from typing import Any, Protocol
 
 from aioice import stun
@@ -9,8 +14,12 @@ from aioice.ice import StunProtocol
 
 from .checks.pair import Address
 from .stun_parser import parse
+from .udp import TIME_SLICE
 
 _COOKIE = struct.pack("!I", stun.COOKIE)
+
+MAX_DATAGRAMS = 2048
+"""Maximum number of datagrams in the receive queue; further ones are dropped."""
 
 
 class Receiver(Protocol):
@@ -67,6 +76,71 @@ class IceSocket(StunProtocol):
         Cancellation: safe.
         """
         await self._lost.wait()
+
+
+class ReceiveQueue:
+    """The datagrams of an agent that are not STUN: taken at once, or queued for one reader.
+
+    The queue is bounded, and fair to other tasks of the event loop.
+
+    Args:
+        restarts: The generations that may replace the one in use. While there are any, a datagram
+            may be the sign that the remote peer has switched to one of them.
+        changed: Called before each datagram then.
+
+    Attributes:
+        take: Called with each datagram; returns true if it has handled it. Others are queued.
+    """
+
+    def __init__(self, restarts: Sized, changed: Callable[[], None]) -> None:
+        self.take: Callable[[bytes], bool] = lambda datagram: False
+        self._restarts, self._changed = restarts, changed
+        self._datagrams: deque[bytes] = deque()
+        self._arrival: asyncio.Future[None] | None = None
+        self._slice_began_at = float("-inf")
+        self._is_closed = False
+
+    def put(self, datagram: bytes) -> None:
+        """Have a datagram taken, or append it; drop it if the queue is full."""
+        if self._restarts:
+            self._changed()
+        if self.take(datagram):
+            return
+        if len(self._datagrams) < MAX_DATAGRAMS:
+            self._datagrams.append(datagram)
+            self._wake()
+
+    async def get(self) -> bytes:
+        """Return the next datagram; wait for one if the queue is empty.
+
+        Raises:
+            ConnectionError: The queue is closed and empty.
+
+        Cancellation: safe; no datagram is lost.
+        """
+        loop = asyncio.get_running_loop()
+        if self._datagrams and loop.time() - self._slice_began_at > TIME_SLICE:
+            await asyncio.sleep(0)  # a full queue must not starve the other tasks
+            self._slice_began_at = loop.time()
+        while not self._datagrams:
+            if self._is_closed:
+                raise ConnectionError("the ICE agent is closed")
+            self._arrival = loop.create_future()
+            try:
+                await self._arrival
+            finally:
+                self._arrival = None
+            self._slice_began_at = loop.time()
+        return self._datagrams.popleft()
+
+    def close(self) -> None:
+        """Let a waiting reader end with ``ConnectionError``; a second call does nothing."""
+        self._is_closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
 
 
 def is_stun(packet: bytes) -> bool:

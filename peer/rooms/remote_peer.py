@@ -22,8 +22,9 @@ from .._aiortc.sender import Sender
 from .._util.peer_logger import named
 from ..configuration import PeerConfiguration
 from ..connection.connection import PeerConnection
-from ..connection.data_channel import RECEIVE_BUFFER, SEND_BUFFER, DataChannel, check_buffers
+from ..connection.data_channel import SEND_BUFFER, DataChannel, check_buffers
 from ..connection.negotiator import Negotiator, Signaler
+from ..connection.receive_buffer import RECEIVE_BUFFER
 from ..errors import ConnectFailed, DescriptionTooLarge, PeerError, PeerLeft
 from ..files.errors import TransferError
 from ..files.outgoing import FilesToSend
@@ -195,28 +196,38 @@ class RemotePeer:
         kind = Kind(label, protocol, ordered, max_retransmits, max_packet_life_time)
         channel = self._labels.find(kind) if shared else None
         if channel is not None:
-            await self.connected()
-            await channel.opened()
+            await self._until_open(channel)
             channel.set_buffers(send_buffer=send_buffer, receive_buffer=receive_buffer)
             return channel
-        raw = self.connection.createDataChannel(
-            label,
-            ordered=ordered,
-            maxRetransmits=max_retransmits,
-            maxPacketLifeTime=max_packet_life_time,
-            protocol=protocol,
+        raw = self._create(kind, negotiated=negotiated, id=id)
+        channel = self._wrap(raw, send_buffer=send_buffer, receive_buffer=receive_buffer)
+        if shared:
+            self._share(kind, channel)
+        return await self._until_open(channel, created=True)
+
+    def _create(self, kind: Kind, *, negotiated: bool, id: int | None) -> RTCDataChannel:
+        return self.connection.createDataChannel(
+            kind.label,
+            ordered=kind.ordered,
+            maxRetransmits=kind.max_retransmits,
+            maxPacketLifeTime=kind.max_packet_life_time,
+            protocol=kind.protocol,
             negotiated=negotiated,
             id=id,
         )
-        channel = self._wrap(raw, send_buffer=send_buffer, receive_buffer=receive_buffer)
-        if shared:
-            self._labels.opened(kind, channel)
-            self._tell_unlike(kind)
+
+    def _share(self, kind: Kind, channel: DataChannel) -> None:
+        self._labels.opened(kind, channel)
+        self._tell_unlike(kind)
+
+    async def _until_open(self, channel: DataChannel, *, created: bool = False) -> DataChannel:
+        """Return a channel once it can be used; if that fails, close what was created for it."""
         try:
             await self.connected()
             await channel.opened()
         except BaseException:
-            channel.close()
+            if created:
+                channel.close()
             raise
         return channel
 

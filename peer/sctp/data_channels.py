@@ -1,7 +1,6 @@
-"""Data channels of an association: opening and closing (RFC 8832, RFC 8831), and messages."""
+"""Data channels of an association: opening, closing and delivery (RFC 8832, RFC 8831)."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from logging import Logger
 
@@ -32,13 +31,11 @@ class DataChannels:
     Attributes:
         association: The association; ``None`` until it is started.
         state: State of the association: ``new``, ``connecting``, ``connected`` or ``closed``.
-        max_message: Bytes of a message that the remote peer takes; 0 for no limit.
     """
 
     def __init__(self, host: Host, wake: Callable[[], None], most: int = MOST_CHANNELS) -> None:
         self.association: Association | None = None
         self.state: str = "new"
-        self.max_message = 0
         self._host = host
         self._wake = wake
         self._admission = Admission(most)
@@ -156,47 +153,6 @@ class DataChannels:
                 continue
             if channel.negotiated and channel.readyState == "connecting":
                 channel.change("open")
-
-    def send(self, channel: Channel, message: str | bytes) -> None:
-        """Queue a message; see :meth:`send_encoded`."""
-        is_text = isinstance(message, str)
-        data = message.encode() if isinstance(message, str) else message
-        self.send_encoded(channel, data, is_text=is_text)
-
-    def send_encoded(self, channel: Channel, data: bytes, *, is_text: bool) -> None:
-        """Queue a message.
-
-        Args:
-            channel: An open channel.
-            data: The message; a text in UTF-8.
-            is_text: True for a text.
-
-        Raises:
-            ValueError: The message is larger than :attr:`max_message`.
-        """
-        protocol, data = dcep.payload(data, is_text=is_text)
-        limit = self.max_message
-        if limit and len(data) > limit:
-            raise ValueError(
-                f"Cannot send message of {len(data)} bytes, the remote party "
-                f"only supports messages up to {limit} bytes"
-            )
-        association, id = self.association, channel.id
-        if association is None or id is None:
-            return
-        lifetime = channel.maxPacketLifeTime
-        channel.buffered(len(data))
-        association.send(
-            Message(
-                id,
-                protocol,
-                data,
-                ordered=channel.ordered,
-                max_retransmits=channel.maxRetransmits,
-                expires=time.monotonic() + lifetime / 1000 if lifetime is not None else None,
-            )
-        )
-        self._wake()
 
     def send_raw(self, stream: int, protocol: int, data: bytes) -> None:
         """Queue a message with a given payload protocol identifier."""

@@ -1,4 +1,4 @@
-"""Data Channel Establishment Protocol (RFC 8832), and encoding of messages (RFC 8831).
+"""Data Channel Establishment Protocol (RFC 8832), and decoding of messages (RFC 8831).
 
 Lengths are in bytes, as labels and protocols are UTF-8. Does no I/O.
 """
@@ -99,18 +99,6 @@ def _split(texts: bytes, length: int, rest: int) -> tuple[str, str]:
 def is_open(message: bytes) -> bool:
     """Return whether a DCEP message is a DATA_CHANNEL_OPEN."""
     return message[:1] == bytes([_OPEN])
-
-
-def payload(data: bytes, *, is_text: bool) -> tuple[Protocol, bytes]:
-    """Return the payload protocol identifier and the bytes of a message (RFC 8831 section 6.6).
-
-    Args:
-        data: The message; a text in UTF-8.
-        is_text: True for a text.
-    """
-    if is_text:
-        return (Protocol.STRING, data) if data else (Protocol.STRING_EMPTY, b"\0")
-    return (Protocol.BINARY, data) if data else (Protocol.BINARY_EMPTY, b"\0")
 
 
 def decode(protocol: int, data: bytes) -> str | bytes:

@@ -16,8 +16,10 @@ from .association import Association
 from .congestion import Controller
 from .congestion.model import PathModel
 from .data_channels import DataChannels
+from .dcep import Protocol
 from .inbound import Arrival
-from .interfaces import Host, Link
+from .interfaces import Channel, Host, Link
+from .outbound import Message
 from .states import Closed, Event, Settings
 
 logger: Logger = get_logger(__name__)
@@ -42,6 +44,7 @@ class DataChannelTransport:
 
     Attributes:
         channels: The data channels.
+        max_message: Bytes of a message that the remote peer takes; 0 for no limit.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class DataChannelTransport:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self.channels: DataChannels = DataChannels(host, self._schedule, most)
+        self.max_message = 0
         self._delivery_time = 0.0  # seconds spent on delivery in this iteration of the loop
 
     # --- the association
@@ -116,6 +120,51 @@ class DataChannelTransport:
             self._association.abort()
             self._flush()
         self._end()
+
+    def send(self, channel: Channel, message: str | bytes) -> None:
+        """Queue a message; see :meth:`send_encoded`."""
+        is_text = isinstance(message, str)
+        data = message.encode() if isinstance(message, str) else message
+        self.send_encoded(channel, data, is_text=is_text)
+
+    def send_encoded(self, channel: Channel, data: bytes, *, is_text: bool) -> None:
+        """Queue a message.
+
+        Args:
+            channel: An open channel.
+            data: The message; a text in UTF-8.
+            is_text: True for a text.
+
+        Raises:
+            ValueError: The message is larger than :attr:`max_message`.
+        """
+        if data:
+            protocol = Protocol.STRING if is_text else Protocol.BINARY
+        else:  # sent as one byte (RFC 8831 section 6.6)
+            protocol = Protocol.STRING_EMPTY if is_text else Protocol.BINARY_EMPTY
+            data = b"\0"
+        limit = self.max_message
+        if limit and len(data) > limit:
+            raise ValueError(
+                f"Cannot send message of {len(data)} bytes, the remote party "
+                f"only supports messages up to {limit} bytes"
+            )
+        association, id = self._association, channel.id
+        if association is None or id is None:
+            return
+        lifetime = channel.maxPacketLifeTime
+        channel.buffered(len(data))
+        association.send(
+            Message(
+                id,
+                protocol,
+                data,
+                ordered=channel.ordered,
+                max_retransmits=channel.maxRetransmits,
+                expires=time.monotonic() + lifetime / 1000 if lifetime is not None else None,
+            )
+        )
+        self._schedule()
 
     def receive(self, packet: bytes) -> None:
         """Process a packet, and deliver the messages that it completes.

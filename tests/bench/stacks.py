@@ -28,7 +28,7 @@ class Job:
 
 
 DATA = Job("program", ("data_page.mjs", "traffic.mjs"))
-GLASS = Job("glass", ("glass_page.mjs", "coded.mjs"))
+GLASS = Job("glass", ("glass_page.mjs", "pictures.mjs", "coded.mjs"))
 ENDURING = Job("enduring", ())
 
 

@@ -6,12 +6,12 @@ queue stands, no more than half of the rate is given up: a queue that stays belo
 and then only loss and a still longer queue count.
 """
 
+from .aimd_rate_control import AimdRateControl
 from .arrivals import Arrivals
 from .congestion_window import CongestionWindow
 from .loss import LossControl
 from .packets import NetworkState
 from .probe_results import ProbeResult
-from .rate_control import RateControl
 
 _DECREASE = 0.86
 """Part of what arrives that is sent after an overuse."""
@@ -78,7 +78,7 @@ class PathControl:
         arrivals: Arrivals,
         window: CongestionWindow,
     ) -> None:
-        self.rates = RateControl(start, minimum, maximum)
+        self.rates = AimdRateControl(start, minimum, maximum)
         self.loss = LossControl()
         self.state = NetworkState.NORMAL
         self._arrivals = arrivals

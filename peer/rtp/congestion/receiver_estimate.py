@@ -9,9 +9,9 @@ path does not grow, and slowly near the rate at which it last did (draft-ietf-rm
 from collections import deque
 
 from ..serial_numbers import Unwrapper
+from .aimd_rate_control import LinkCapacity
 from .arrival_groups import ArrivalGroups
 from .packets import NetworkState, SentPacket
-from .rate_control import LinkCapacity
 from .trend import TrendDetector
 
 GROWTH = 3.0

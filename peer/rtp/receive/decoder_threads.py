@@ -28,8 +28,8 @@ from .audio_receiver import AudioReceiver, AudioStats
 from .bitstream_size import MOST_PIXELS, FrameSizeLimit, announced_size
 from .decode_queue import DecodeQueue
 from .decoder_pool import DecoderPool
-from .frame_queue import FrameQueue
 from .jitter_buffer import STEP
+from .remote_track import FrameQueue
 
 _MATRIX_UNSPECIFIED = 2
 """Matrix coefficients of a stream that does not specify them (ITU-T H.273 section 8.3)."""

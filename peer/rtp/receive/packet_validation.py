@@ -1,7 +1,8 @@
-"""Validation of received RTP and RTCP: packets that do not parse are dropped and counted.
+"""Validation of received RTP and RTCP: what is not authentic or does not parse is dropped.
 
-Every packet passes through here once, before any other code parses it. SRTP has authenticated it,
-so it comes from the remote peer, but that may be any program. Does no I/O.
+Every packet passes through here once, before any other code parses it, and what is dropped is
+counted. What SRTP has authenticated comes from the remote peer, but that may be any program. Does
+no I/O.
 """
 
 import struct
@@ -25,10 +26,12 @@ from aiortc.rtp import (
     RtpPacket,
     unpack_remb_fci,
 )
+from pylibsrtp import Error as SrtpError, Session
 
 from icefloe.logs import get_logger
 
 from ..congestion.transport_feedback import FORMAT as TRANSPORT_FEEDBACK
+from .ssrc import SsrcTable
 
 MAX_COMPOUND_PARTS = 64
 """Maximum number of packets parsed in a compound packet."""
@@ -60,6 +63,53 @@ class DiscardCounters:
     rtp: int = 0
     rtcp: int = 0
     extensions: int = 0
+
+
+class SrtpReceiver:
+    """The SRTP session for received packets; a bounded number of SSRCs is known to it.
+
+    Args:
+        session: Decrypts and authenticates packets.
+        discarded: Counters.
+        forget: Called with an SSRC that is removed because there are too many.
+    """
+
+    def __init__(
+        self, session: Session, discarded: DiscardCounters, forget: Callable[[int], None]
+    ) -> None:
+        self._session, self._discarded, self._forget = session, discarded, forget
+        self._ssrcs = SsrcTable()
+
+    def unprotect(self, packet: bytes) -> bytes:
+        """Return a decrypted RTP packet.
+
+        Raises:
+            pylibsrtp.Error: The packet is not authentic, replayed, or larger than pylibsrtp's
+                buffer.
+        """
+        try:
+            plain = self._session.unprotect(packet)
+        except (SrtpError, ValueError) as error:
+            self._discarded.rtp += 1
+            raise SrtpError(str(error)) from error
+        self._note(plain[8:12])
+        return plain
+
+    def unprotect_rtcp(self, packet: bytes) -> bytes:
+        """Return a decrypted RTCP packet; otherwise like :meth:`unprotect`."""
+        try:
+            plain = self._session.unprotect_rtcp(packet)
+        except (SrtpError, ValueError) as error:
+            self._discarded.rtcp += 1
+            raise SrtpError(str(error)) from error
+        self._note(plain[4:8])
+        return plain
+
+    def _note(self, ssrc: bytes) -> None:
+        forgotten = self._ssrcs.note(int.from_bytes(ssrc, "big"))
+        if forgotten is not None:
+            self._session.remove_stream(forgotten)
+            self._forget(forgotten)
 
 
 def read_rtp(

@@ -3,7 +3,7 @@
 All senders of a transport share one bandwidth estimate and one pacer. The estimate is made of the
 peer's transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01). A peer that
 does not send it is served by REMB and receiver reports, which each sender judges by itself; see
-:mod:`.rate_control`.
+:mod:`.remb_rate_control`.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@ from collections import deque
 
 from icefloe.encoding import default_bitrate
 
-from .rate_control import RateControl
+from .remb_rate_control import RembRateControl
 
 _MIN_WINDOW, _WINDOW = 0.25, 1.5
 """Minimum and usual length of the measurement window, in seconds."""
@@ -27,7 +27,7 @@ class SendBitrate:
     """
 
     def __init__(self, now: float) -> None:
-        self.control: RateControl = RateControl()
+        self.control: RembRateControl = RembRateControl()
         self.allocated: int | None = None
         self.maximum: int | None = None
         self._samples = deque([(now, 0)])

@@ -1,4 +1,4 @@
-"""How a video call uses a link whose capacity changes: icefloe beside others, over the wire.
+"""A video call over a link whose capacity changes: icefloe beside others, on the wire.
 
 The sender and the receiver are processes in network namespaces of their own, with a link between
 them that has a capacity for each time and a queue, and that records each packet. Pictures tell
@@ -37,7 +37,7 @@ _PICTURES = "assets"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is run.
+    """The runs to make, or to read.
 
     Attributes:
         cases: Which of :data:`CASES`.

@@ -24,7 +24,7 @@ _RECEIVER = socket.inet_aton(ADDRESSES[1])
 
 
 class Fate(IntEnum):
-    """What became of a packet."""
+    """The end of a packet: the other side, or none."""
 
     SENT = 0
     LOST = 1
@@ -34,7 +34,7 @@ class Fate(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a packet is, as far as its headers tell.
+    """The flow that a packet belongs to, as far as its headers tell.
 
     Attributes:
         protocol: That of IP: 17 is UDP, 6 TCP.
@@ -121,7 +121,7 @@ class Bottleneck:
         """Bytes of those that wait."""
         self._sending: bytes | None = None
         self._sent_at = 0.0
-        """When the packet that is being sent will be."""
+        """The time at which the packet that is being sent has left."""
         self._travelling: deque[tuple[float, bytes]] = deque()
 
     def capacity(self, now: float) -> float:
@@ -162,7 +162,7 @@ class Bottleneck:
 
     @property
     def due(self) -> float:
-        """When something happens next; infinite if nothing is under way."""
+        """The time of the next departure or arrival; infinite if nothing is under way."""
         sent = self._sent_at if self._sending is not None else float("inf")
         return min(sent, self._travelling[0][0] if self._travelling else float("inf"))
 

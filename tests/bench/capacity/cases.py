@@ -30,7 +30,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the link does, and who uses it.
+    """A link with its schedule, and its users.
 
     Attributes:
         title: The heading in the report.
@@ -127,7 +127,7 @@ CASES = {
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """Who sends and who receives.
+    """A pair of stacks: one sends, one receives.
 
     Attributes:
         sender: A stack, or :data:`WRTC`.
@@ -139,7 +139,7 @@ class Contestant:
 
     @property
     def title(self) -> str:
-        """What it is called."""
+        """The name in the report."""
         return self.sender if self.sender == self.receiver else f"{self.sender} to {self.receiver}"
 
 
@@ -154,7 +154,7 @@ CONTESTANTS = {
     "to-chromium": Contestant(Stack.ICEFLOE, Stack.CHROMIUM),
     "from-chromium": Contestant(Stack.CHROMIUM, Stack.ICEFLOE),
 }
-"""Who is compared, by their names on the command line."""
+"""All pairs that are compared, by their names on the command line."""
 
 ALIKE = ("icefloe", "aiortc", "chromium", "wrtc")
 """Those whose ends are the same: three calls at once are run with these."""

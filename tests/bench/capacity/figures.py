@@ -27,7 +27,7 @@ LONG_GAP = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one call did in one step; all times are in seconds, and ``None`` is never.
+    """The results of one call in one step; all times are in seconds, and ``None`` is never.
 
     Attributes:
         settled: The part of the capacity that it used after :data:`SETTLING`, 0 to 1.

@@ -1,4 +1,4 @@
-"""What was seen of a run: each packet at the link, each picture at both ends. No I/O."""
+"""The record of a run: each packet at the link, each picture at both ends. No I/O."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,9 @@ TCP = 6
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the two ends of a call saw; times are seconds after the first packet of the first call.
+    """The pictures and the sound at both ends of a call.
+
+    Times are seconds after the first packet of the first call.
 
     Attributes:
         made: When each picture was handed over, by its number.

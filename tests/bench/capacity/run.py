@@ -19,7 +19,7 @@ from tests.bench.transfer import OPEN_SECONDS, REPORT_SECONDS
 from tests.natlab.lab_peer import LabPeer, PeerTrouble, program_peer
 from tests.natlab.namespace import DEVNULL, PIPE, Namespace, Place, Process, stop
 
-JOB = Job("capacity", ("capacity_page.mjs", "grain.mjs", "coded.mjs"))
+JOB = Job("capacity", ("capacity_page.mjs", "pictures.mjs", "grain.mjs", "coded.mjs"))
 _LAST = 1.0
 """Seconds that the last picture is waited for."""
 _PORT = 5001

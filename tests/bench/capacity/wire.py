@@ -22,7 +22,7 @@ from tests.natlab.wire import Direction, open_tap
 _MTU = 65535
 _BATCH = 64
 _PRIORITY = -15
-"""What stands for a network is not slowed down by the programs at its ends."""
+"""Niceness: the programs at the ends of a network do not slow it down."""
 
 
 def bottleneck_of(given: dict[str, Any]) -> Bottleneck:

@@ -112,7 +112,9 @@ class Means:
 
     def datagrams(self, *datagrams: bytes) -> None:
         """Send datagrams over the path."""
-        agent_of(self.dtls.transport).send_all(list(datagrams))
+        path = agent_of(self.dtls.transport).path
+        if path is not None:
+            path.send_all(list(datagrams))
         self.sent += len(datagrams)
 
     async def told(self) -> None:

@@ -21,20 +21,16 @@ import sys
 import time
 
 import numpy as np
-from aiortc import MediaStreamTrack, RTCRtpSender
-from aiortc.mediastreams import MediaStreamError
-from av import AudioFrame, VideoFrame
+from av import AudioFrame
 
-from tests.bench.peers.coded import luma_of, read
 from tests.bench.peers.grain import GrainTrack, Listener, SteadyTone
-from tests.bench.peers.python_peer import PythonPeer, run
-from tests.natlab.program import Message, emit, log_to_stderr
+from tests.bench.peers.picture_peer import PicturePeer
+from tests.bench.peers.python_peer import run
+from tests.natlab.program import Message, log_to_stderr
 
-CODECS = ("video/VP8", "video/rtx")
 
-
-class CapacityPeer(PythonPeer):
-    """A peer connection that sends pictures and a tone, or takes them.
+class CapacityPeer(PicturePeer):
+    """Sends pictures with grain and a tone, or takes them and notes their sizes and the gaps.
 
     Args:
         stack: ``icefloe`` or ``aiortc``.
@@ -42,58 +38,26 @@ class CapacityPeer(PythonPeer):
 
     def __init__(self, stack: str) -> None:
         super().__init__(stack)
-        self._pictures: dict[int, float] = {}
         self._sizes: list[tuple[float, int, int]] = []
         self._listener = Listener()
-        self._connection.on("connectionstatechange", self._on_state)
-        self._connection.on("track", lambda track: self._jobs.start(self._take(track)))
 
-    async def handle(self, message: Message) -> None:
-        """Do what a line says."""
-        match message["do"]:
-            case "start":
-                if message["offerer"]:
-                    self._send(*message["size"], sound=message["sound"])
-                    await self._offer()
-            case "description":
-                await self._describe(message["description"])
-            case "report":
-                gaps = self._listener.until(time.monotonic())
-                pictures = list(self._pictures.items())
-                emit("pictures", pictures=pictures, sizes=self._sizes, gaps=gaps)
-            case unknown:
-                raise ValueError(f"cannot {unknown}")
-
-    def _send(self, width: int, height: int, *, sound: bool) -> None:
-        track = GrainTrack(width, height)
-        self._pictures = track.made
-        if sound:
+    def _send(self, message: Message) -> None:
+        if message["sound"]:
             self._connection.addTransceiver(SteadyTone(), direction="sendonly")
-        transceiver = self._connection.addTransceiver(track, direction="sendonly")
-        known = RTCRtpSender.getCapabilities("video").codecs
-        transceiver.setCodecPreferences([c for c in known if c.mimeType in CODECS])
+        self._send_pictures(GrainTrack(*message["size"]), "video/VP8")
 
-    def _on_state(self) -> None:
-        if self._connection.connectionState == "connected":
-            emit("open")
+    def _report(self) -> Message:
+        return {"sizes": self._sizes, "gaps": self._listener.until(time.monotonic())}
 
-    async def _take(self, track: MediaStreamTrack) -> None:
-        while True:
-            try:
-                frame = await track.recv()
-            except MediaStreamError:
-                return
-            now = time.monotonic()
-            if isinstance(frame, VideoFrame):
-                if not self._sizes or self._sizes[-1][1:] != (frame.width, frame.height):
-                    self._sizes.append((now, frame.width, frame.height))
-                if (number := read(luma_of(frame))) is not None:
-                    self._pictures.setdefault(number, now)
-            elif isinstance(frame, AudioFrame):
-                channels = len(frame.layout.channels)
-                samples = np.frombuffer(memoryview(frame.planes[0]), np.int16)
-                heard = samples[: frame.samples * channels : channels]
-                self._listener.play(now, heard, frame.sample_rate)
+    def _see(self, at: float, width: int, height: int) -> None:
+        if not self._sizes or self._sizes[-1][1:] != (width, height):
+            self._sizes.append((at, width, height))
+
+    def _hear(self, at: float, frame: AudioFrame) -> None:
+        channels = len(frame.layout.channels)
+        samples = np.frombuffer(memoryview(frame.planes[0]), np.int16)
+        heard = samples[: frame.samples * channels : channels]
+        self._listener.play(at, heard, frame.sample_rate)
 
 
 if __name__ == "__main__":

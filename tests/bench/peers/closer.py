@@ -213,10 +213,10 @@ async def a_room(around: Around) -> Close:
 
 
 async def a_peer_of_a_room(around: Around) -> Freed:
-    """Hang up on one of two peers."""
+    """Hang up on one of three peers."""
     async with enter(around) as room:
-        bob = await room.peer("bob", timeout=PATIENCE)
-        await talk(bob)
+        for name in ("bob", "cara"):  # whose media begin before dave comes
+            await talk(await room.peer(name, timeout=PATIENCE))
 
         async def meet() -> Close:
             tell(want="dave")

@@ -1,4 +1,4 @@
-"""What the benchmarks' peers in Python have in common: a connection, and lines that describe it."""
+"""The common part of the benchmarks' peers in Python: a connection, and lines that describe it."""
 
 import asyncio
 

@@ -20,7 +20,7 @@ from aiortc.rtp import (
 )
 
 from icefloe.peer.rtp.send.congestion_controller import CongestionController
-from icefloe.peer.rtp.send.rate_control import RateControl
+from icefloe.peer.rtp.send.remb_rate_control import RembRateControl
 from icefloe.peer.rtp.send.rtp_stream import MIN_BUDGET, RtpStream, ntp_time
 from tests.fuzz.target import Target, event_loop, join, split
 from tests.fuzz.targets import _media as media
@@ -35,7 +35,7 @@ _PAYLOADS = (b"\x10" + bytes(99),) * SENT
 async def _take(call: Media, data: bytes) -> int:
     call.anew()
     outgoing = call.sender.outgoing
-    outgoing.packets.bitrate.control = RateControl()
+    outgoing.packets.bitrate.control = RembRateControl()
     call.transport.congestion.close()
     left: list[bytes] = []
     call.transport.congestion = CongestionController(left.extend)

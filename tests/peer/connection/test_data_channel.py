@@ -19,7 +19,7 @@ from icefloe.peer import (
     RequestTimeout,
 )
 from icefloe.peer._aiortc import SctpTransport
-from icefloe.peer.connection.data_channel import OVERHEAD
+from icefloe.peer.connection.receive_buffer import OVERHEAD
 from tests.helpers.calls import Call, eventually, held_call
 
 

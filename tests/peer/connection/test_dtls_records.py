@@ -28,14 +28,14 @@ async def test_each_record_is_a_datagram_whether_its_layout_is_known_or_not(
         dtls = a.sctp.transport
         assert isinstance(dtls, DtlsTransport)
         datagrams: list[bytes] = []
-        agent = agent_of(dtls.transport)
-        send_all = agent.send_all
+        path = agent_of(dtls.transport).path
+        send_all = path.send_all
 
         def watch(packets: list[bytes]) -> None:
             datagrams.extend(packets)
             send_all(packets)
 
-        monkeypatch.setattr(agent, "send_all", watch)
+        monkeypatch.setattr(path, "send_all", watch)
         for message in MESSAGES:
             channel.send(message)
         assert [await arrived.get() for _ in MESSAGES] == MESSAGES

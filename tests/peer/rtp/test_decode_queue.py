@@ -14,7 +14,7 @@ from av import VideoFrame
 
 from icefloe.encoding import is_key_frame
 from icefloe.peer.rtp.receive.decode_queue import KEY_FRAME_RETRY, MAX_FRAMES, DecodeQueue
-from icefloe.peer.rtp.receive.frame_queue import FrameQueue
+from icefloe.peer.rtp.receive.remote_track import FrameQueue
 
 
 def test_a_decoder_that_keeps_up_gets_everything_in_order() -> None:

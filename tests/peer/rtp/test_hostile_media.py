@@ -305,7 +305,7 @@ async def test_datagrams_that_anybody_can_send_do_not_end_the_transport(kind: in
         transport = call.sender().transport
         rude = [bytes([0x80, kind]) + bytes(size) for size in (0, 1, 10, 100, 1490, 1600, 9000)]
         rude += [bytes([first]) + bytes(20) for first in (64, 80, 127, 192, 255)]
-        agent_of(transport.transport).send_all(rude)
+        agent_of(transport.transport).path.send_all(rude)
         stats = await call.transport()
         while stats.rtp_packets_discarded + stats.rtcp_packets_discarded < 7:
             await asyncio.sleep(0.02)

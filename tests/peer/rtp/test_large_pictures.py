@@ -13,7 +13,7 @@ from icefloe.encoding import VideoEncoder
 from icefloe.peer.rtp.receive import decoder_threads as decoding_
 from icefloe.peer.rtp.receive.decoder_pool import DecoderPool
 from icefloe.peer.rtp.receive.decoder_threads import VideoDecoderThread
-from icefloe.peer.rtp.receive.frame_queue import FrameQueue
+from icefloe.peer.rtp.receive.remote_track import FrameQueue
 from tests.helpers.calls import eventually
 
 CODECS = {

@@ -5,7 +5,7 @@ from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParam
 from aiortc.rtp import HeaderExtensionsMap, RtpPacket, unwrap_rtx
 
 from icefloe.peer.rtp.congestion.header_extension import URI as TRANSPORT_NUMBER
-from icefloe.peer.rtp.send.rate_control import RateControl
+from icefloe.peer.rtp.send.remb_rate_control import RembRateControl
 from icefloe.peer.rtp.send.rtp_stream import (
     ABS_SEND_TIME,
     AUDIO_LEVEL,
@@ -132,7 +132,7 @@ def test_what_is_refused_for_the_budget_is_counted() -> None:
 
 
 def test_nothing_is_known_at_first_and_an_estimate_counts() -> None:
-    control = RateControl()
+    control = RembRateControl()
     assert control.bitrate(0) is None
     control.on_estimate(700_000, 1_000_000, 1.0)
     assert control.bitrate(2.0) == 700_000
@@ -140,7 +140,7 @@ def test_nothing_is_known_at_first_and_an_estimate_counts() -> None:
 
 
 def test_an_estimate_that_only_says_how_little_was_sent_lowers_nothing() -> None:
-    control = RateControl()
+    control = RembRateControl()
     control.on_estimate(165_000, 110_000, 1.0)  # of a picture in which nothing moves
     assert control.bitrate(1.0) is None
     control.on_estimate(800_000, 1_000_000, 2.0)  # that is congestion
@@ -153,7 +153,7 @@ def test_an_estimate_that_only_says_how_little_was_sent_lowers_nothing() -> None
 
 
 def test_loss_bounds_the_rate_and_its_absence_frees_it() -> None:
-    control = RateControl()
+    control = RembRateControl()
     control.on_estimate(5_000_000, 6_000_000, 0.0)
     control.on_report(0.05, 0.05, 1_000_000, 0.5)
     assert control.bitrate(1.0) == 5_000_000
@@ -172,7 +172,7 @@ def test_loss_bounds_the_rate_and_its_absence_frees_it() -> None:
 
 
 def test_a_report_before_anything_was_sent_changes_nothing() -> None:
-    control = RateControl()
+    control = RembRateControl()
     control.on_report(1.0, None, None, 1.0)
     assert control.bitrate(1.0) is None
     assert control.loss == 1.0

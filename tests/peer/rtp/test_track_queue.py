@@ -8,7 +8,7 @@ import pytest
 from aiortc.jitterbuffer import JitterBuffer
 
 from icefloe.peer._aiortc.frames import FramesAsQueue
-from icefloe.peer.rtp.receive.frame_queue import FrameQueue
+from icefloe.peer.rtp.receive.remote_track import FrameQueue
 from tests.drop_in.replaced import NumberedPictures, number_on
 from tests.helpers.pairs import closing, make, negotiate
 

@@ -12,7 +12,7 @@ from aiortc import RTCDataChannel, RTCPeerConnection
 
 from icefloe.peer import DataChannel, PeerConfiguration, PeerConnection, ReceiveOverflow
 from icefloe.peer._aiortc import DtlsTransport, SctpTransport
-from icefloe.peer.connection.data_channel import LOSSY_BUFFER
+from icefloe.peer.connection.receive_buffer import LOSSY_BUFFER
 from icefloe.peer.sctp.states import WINDOW
 from tests.helpers.calls import eventually
 from tests.helpers.pairs import closing, make, negotiate, until

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from icefloe.peer.rtp.congestion.acknowledged import AcknowledgedBitrate, SlidingRate
+from icefloe.peer.rtp.congestion.aimd_rate_control import AimdRateControl, LinkCapacity
 from icefloe.peer.rtp.congestion.loss import LossControl
-from icefloe.peer.rtp.congestion.rate_control import LinkCapacity, RateControl
 from icefloe.peer.rtp.congestion.sent_bitrate import SentBitrate
 
 
@@ -56,7 +56,7 @@ def test_the_application_is_limited_when_it_sends_much_less() -> None:
 
 
 def test_growth_is_a_part_of_the_rate_while_the_capacity_is_unknown() -> None:
-    rates = RateControl(1e6, 30e3, 20e6)
+    rates = AimdRateControl(1e6, 30e3, 20e6)
     for n in range(101):
         rates.increase(1e6, n * 0.1)
         assert rates.rate <= 1.5e6 + 10e3
@@ -66,7 +66,7 @@ def test_growth_is_a_part_of_the_rate_while_the_capacity_is_unknown() -> None:
 def test_growth_near_the_capacity_is_the_same_for_all() -> None:
     grown = []
     for rate in (1e6, 2e6):
-        rates = RateControl(rate, 30e3, 20e6)
+        rates = AimdRateControl(rate, 30e3, 20e6)
         rates.decrease(rate, 0.85, 0.0)
         before = rates.rate
         for n in range(1, 11):
@@ -77,14 +77,14 @@ def test_growth_near_the_capacity_is_the_same_for_all() -> None:
 
 
 def test_what_does_not_arrive_lets_nothing_grow() -> None:
-    rates = RateControl(1e6, 30e3, 20e6)
+    rates = AimdRateControl(1e6, 30e3, 20e6)
     for n in range(100):
         rates.increase(40e3, n * 0.1)
     assert rates.rate == 1e6
 
 
 def test_a_decrease_is_below_what_arrives_and_never_an_increase() -> None:
-    rates = RateControl(1e6, 30e3, 20e6)
+    rates = AimdRateControl(1e6, 30e3, 20e6)
     rates.decrease(800e3, 0.85, 0.0)
     assert rates.rate == pytest.approx(680e3)
     rates.decrease(5e6, 0.85, 1.0)
@@ -94,7 +94,7 @@ def test_a_decrease_is_below_what_arrives_and_never_an_increase() -> None:
 
 
 def test_the_rate_has_bounds() -> None:
-    rates = RateControl(1e6, 30e3, 2e6)
+    rates = AimdRateControl(1e6, 30e3, 2e6)
     rates.accept(1e12, 0.0)
     assert rates.rate == 2e6
     rates.accept(-5.0, 0.0)

@@ -18,8 +18,8 @@ _MIN_BITRATE = 60_000
 """Bits per second: loss does not lower the rate further."""
 
 
-class RateControl:
-    """Bandwidth estimate for one peer.
+class RembRateControl:
+    """Bandwidth estimate for a peer that sends REMB and receiver reports alone.
 
     Attributes:
         loss: Fraction of packets lost in the latest receiver report, 0 to 1.

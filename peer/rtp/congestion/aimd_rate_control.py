@@ -66,8 +66,8 @@ class LinkCapacity:
             self.bitrate = None
 
 
-class RateControl:
-    """The rate that the path is thought to carry.
+class AimdRateControl:
+    """The rate that the path is thought to carry, by transport-wide feedback.
 
     Args:
         start: First rate.
