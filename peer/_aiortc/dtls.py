@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiortc import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport, RTCTransportStats
-from aiortc.rtcdtlstransport import State as DtlsState
+from aiortc.rtcdtlstransport import State as DtlsState, certificate_digest
 from aiortc.rtcpeerconnection import add_transport_description
 from aiortc.rtp import RtpPacket
 from aiortc.sdp import MediaDescription
@@ -93,6 +93,25 @@ class DtlsTransport(RTCDtlsTransport):
         if self._feedback_timer is not None:
             self._feedback_timer.cancel()
         await super().stop()
+
+    def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:
+        """Compare the certificate with the fingerprints; one of them must be right.
+
+        RFC 8122 section 5: a description may have those of several certificates, of which the peer
+        uses one. aiortc wants all of them to be right. Of a failure the peer is told: for it the
+        handshake has succeeded, and it would send its media to nobody.
+        """
+        ssl = self._ssl
+        certificate = ssl.get_peer_certificate(as_cryptography=True)
+        told = remoteParameters.fingerprints
+        right = [f for f in told if certificate_digest(certificate, f.algorithm) == f.value.upper()]
+        super()._validate_peer_identity(RTCDtlsParameters(right or told))
+        if self._state is DtlsState.FAILED:
+            try:
+                ssl.shutdown()
+                agent_of(self.transport).send_all([ssl.bio_read(self._OVERHEAD)])
+            except (SSL.Error, ConnectionError) as error:
+                logger.debug("dtls.alert.dropped reason=%s", error)
 
     def _setup_srtp(self) -> None:
         super()._setup_srtp()

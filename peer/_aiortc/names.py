@@ -56,6 +56,7 @@ METHODS: dict[type, tuple[str, ...]] = {
         "_set_role",
         "_setup_srtp",
         "_unregister_data_receiver",
+        "_validate_peer_identity",
     ),
     RTCRtpReceiver: (
         "_RTCRtpReceiver__stop_decoder",

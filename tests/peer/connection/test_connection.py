@@ -1,6 +1,7 @@
 """Two peer connections, whichever way their descriptions and candidates travel."""
 
 import asyncio
+import re
 from typing import Any
 
 import aiortc
@@ -212,6 +213,40 @@ async def test_descriptions_tell_one_fingerprint_as_browsers_do() -> None:
             told = {line for line in lines if line.startswith("a=fingerprint:")}
             assert len(told) == 1
             assert told.pop().startswith("a=fingerprint:sha-256 ")
+
+
+OTHER = "a=fingerprint:sha-256 " + ":".join(["5B"] * 32) + "\r\n"
+
+
+@pytest.mark.parametrize("role", ["active", "passive"])
+async def test_one_of_several_fingerprints_is_enough(role: str) -> None:
+    """RFC 8122 section 5: a description may name several certificates."""
+    a, b = PeerConnection(), PeerConnection()
+    channel = a.createDataChannel("data")
+
+    def both(text: str) -> str:
+        return text.replace("a=fingerprint", OTHER + "a=fingerprint", 1)
+
+    async with closing(a, b):
+        await negotiate(a, b, change=lambda text: both(text).replace("actpass", role))
+        await opened(channel)
+
+
+@pytest.mark.parametrize("role", ["active", "passive"])
+async def test_a_wrong_fingerprint_is_told_to_the_other_side(role: str) -> None:
+    """Its own handshake has succeeded, and it would go on sending to nobody."""
+    a, b = PeerConnection(), PeerConnection()
+    channel = a.createDataChannel("data")
+    b.createDataChannel("data")
+
+    def wrong(text: str) -> str:
+        return re.sub("a=fingerprint.*\r\n", OTHER, text).replace("actpass", role)
+
+    async with closing(a, b):
+        await negotiate(a, b, change=wrong)
+        await until(b, "connectionstatechange", lambda: b.connectionState == "failed")
+        await until(a, "connectionstatechange", lambda: a.connectionState == "closed")
+        assert channel.readyState == "closed"
 
 
 async def test_no_candidate_is_told_of_an_offer_that_was_taken_back() -> None:
