@@ -367,8 +367,7 @@ class VideoDecoderThread(_DecoderThread):
         """Return whether a frame may be decoded; after a refusal, wait for a key frame."""
         size = announced_size(codec, data)
         if size is not None:
-            now = time.monotonic()
-            reason = self._size_limit.refusal(now, size)
+            reason = self._size_limit.refusal(time.monotonic(), size)
             if reason is None and not self._pool.reserve(
                 threading.current_thread(), self._size_limit.pixels
             ):
@@ -376,17 +375,23 @@ class VideoDecoderThread(_DecoderThread):
             if reason is not None:
                 self._refused.note(ValueError(reason))
                 self._needs_key_frame = True
-                if now - self._requested_at >= _KEY_FRAME_INTERVAL:
-                    self._requested_at = now
-                    self._request_key_frame()
+                self._request_after_refusal()
                 return False
         if self._needs_key_frame:
             if is_key_frame(codec, data):
                 self._needs_key_frame = False
             elif size is None:
                 self._refused.count += 1
+                self._request_after_refusal()
                 return False
         return True
+
+    def _request_after_refusal(self) -> None:
+        """Request a key frame, until one is usable; not more often than refusals are likely."""
+        now = time.monotonic()
+        if now - self._requested_at >= _KEY_FRAME_INTERVAL:
+            self._requested_at = now
+            self._request_key_frame()
 
 
 def _set_default_colors(frame: VideoFrame) -> None:

@@ -115,6 +115,16 @@ async def test_pictures_that_need_a_refused_one_are_not_decoded_either() -> None
         assert await decoder.size(encoded("VP8", 64, 48)) == (64, 48)
 
 
+async def test_a_key_frame_is_asked_for_until_one_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding_, "_KEY_FRAME_INTERVAL", 0.05)
+    async with Decoder("VP8") as decoder:
+        decoder.put(huge("VP8"))
+        while len(decoder.asked) < 3:  # the answers to the first two are lost, or too large as well
+            decoder.put(b"\x31" + bytes(20))
+            await asyncio.sleep(0.01)
+        assert await decoder.size(encoded("VP8", 64, 48)) == (64, 48)
+
+
 async def test_the_decoders_of_a_connection_have_a_limit_together() -> None:
     pool = DecoderPool(max_pixels=64 * 48)
     async with (
