@@ -101,9 +101,11 @@ class DtlsTransport(RTCDtlsTransport):
         uses one. aiortc wants all of them to be right. Of a failure the peer is told: for it the
         handshake has succeeded, and it would send its media to nobody.
         """
-        ssl = self._ssl
-        certificate = ssl.get_peer_certificate(as_cryptography=True)
-        told = remoteParameters.fingerprints
+        ssl, told = self._ssl, remoteParameters.fingerprints
+        certificate = ssl.get_peer_certificate(as_cryptography=True) if ssl is not None else None
+        if ssl is None or certificate is None:
+            self._set_state(DtlsState.FAILED)
+            return
         right = [f for f in told if certificate_digest(certificate, f.algorithm) == f.value.upper()]
         super()._validate_peer_identity(RTCDtlsParameters(right or told))
         if self._state is DtlsState.FAILED:

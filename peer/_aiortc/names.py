@@ -54,6 +54,7 @@ METHODS: dict[type, tuple[str, ...]] = {
         "_register_data_receiver",
         "_register_rtp_receiver",
         "_set_role",
+        "_set_state",
         "_setup_srtp",
         "_unregister_data_receiver",
         "_validate_peer_identity",

@@ -68,7 +68,10 @@ def trickle(source: PeerConnection, sink: RTCPeerConnection) -> list[RTCIceCandi
 
 
 async def negotiate(
-    offerer: RTCPeerConnection, answerer: RTCPeerConnection, change: Callable[[str], str] = str
+    offerer: RTCPeerConnection,
+    answerer: RTCPeerConnection,
+    change: Callable[[str], str] = str,
+    back: Callable[[str], str] = str,
 ) -> None:
     """Offer and answer, each description sent as soon as ``setLocalDescription()`` returns.
 
@@ -76,12 +79,14 @@ async def negotiate(
         offerer: Makes the offer.
         answerer: Answers it.
         change: What becomes of the text of the offer on the way.
+        back: Likewise of the answer.
     """
     await offerer.setLocalDescription(await offerer.createOffer())
     offer = RTCSessionDescription(change(offerer.localDescription.sdp), "offer")
     await answerer.setRemoteDescription(offer)
     await answerer.setLocalDescription(await answerer.createAnswer())
-    await offerer.setRemoteDescription(answerer.localDescription)
+    answer = RTCSessionDescription(back(answerer.localDescription.sdp), "answer")
+    await offerer.setRemoteDescription(answer)
 
 
 async def opened(channel: Any) -> None:

@@ -297,6 +297,8 @@ class VideoDecoderThread(_DecoderThread):
     ) -> None:
         self._request_key_frame = request_key_frame
         self._refused = Refusals("decoding")
+        self._undecodable = Refusals("decoding")
+        self._latest_pts: int | None = None
         self._queue: DecodeQueue[tuple[RTCRtpCodecParameters, JitterFrame]] = DecodeQueue()
         self._needs_key_frame = False
         self._requested_at = float("-inf")
@@ -305,8 +307,10 @@ class VideoDecoderThread(_DecoderThread):
 
     @property
     def dropped(self) -> int:
-        """Number of frames not decoded, because the decoder is too slow or the frame too large."""
-        return self._queue.dropped + self._refused.count + self.not_admitted
+        """Number of frames not decoded: too late, too large or damaged."""
+        return (
+            self._queue.dropped + self._refused.count + self._undecodable.count + self.not_admitted
+        )
 
     def put(self, task: tuple[RTCRtpCodecParameters, JitterFrame]) -> None:
         """Add an encoded frame with its codec."""
@@ -341,15 +345,22 @@ class VideoDecoderThread(_DecoderThread):
                 frames = decoder.decode(picture)
             except av.FFmpegError as error:
                 # Keep the decoder: a new one could not decode before the next key frame either.
-                logger.warning("a %s frame could not be decoded: %s", name, error)
+                self._undecodable.note(error)
                 self._request_key_frame()
                 continue
             for frame in frames:
                 if isinstance(frame, VideoFrame):
                     _set_default_colors(frame)
+                    self._order(frame)
                     if frame.width * frame.height > _LARGE_FRAME and len(self._frames) > 1:
                         self._frames.drop()
                     self._frames.put(frame)
+
+    def _order(self, frame: VideoFrame) -> None:
+        """Make the times of frames grow: they come as they are to be shown, whatever they tell."""
+        if frame.pts is not None and self._latest_pts is not None:
+            frame.pts = max(frame.pts, self._latest_pts + 1)
+        self._latest_pts = frame.pts
 
     def _take(self) -> tuple[RTCRtpCodecParameters, JitterFrame] | None:
         with self._changed:

@@ -13,6 +13,11 @@ from icefloe.peer import PeerConfiguration, PeerConnection, RTCIceCandidate
 from tests.helpers.pairs import closing, connected, make, negotiate, opened, trickle, until
 
 
+def without_candidates(text: str) -> str:
+    """Return a description without candidates and their end."""
+    return re.sub(r"a=(candidate|end-of).*\r\n", "", text)
+
+
 async def echo_over(offerer: RTCPeerConnection, answerer: RTCPeerConnection) -> str:
     """Send a message over a new channel and return what comes back."""
 
@@ -141,12 +146,21 @@ async def test_candidates_before_their_description_are_kept() -> None:
         assert b.remoteDescription.sdp.count("a=candidate:") == len(early) - 1
         await b.setLocalDescription()
         # The answer goes back without candidates: only those that b kept can connect the two.
-        answer = "".join(
-            f"{line}\r\n"
-            for line in b.localDescription.sdp.splitlines()
-            if not line.startswith(("a=candidate", "a=end-of"))
-        )
+        answer = without_candidates(b.localDescription.sdp)
         await a.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+        await opened(channel)
+
+
+async def test_candidates_after_the_end_of_them_are_taken() -> None:
+    """Signaling that does not keep the order brings the end first."""
+    a, b = PeerConnection(), PeerConnection()
+    channel = a.createDataChannel("x")
+    async with closing(a, b):
+        await negotiate(a, b, change=without_candidates, back=without_candidates)
+        await b.addIceCandidate(None)
+        for line in a.localDescription.sdp.splitlines():
+            if line.startswith("a=candidate:"):
+                await b.addIceCandidate({"candidate": line[2:], "sdpMid": "0"})
         await opened(channel)
 
 

@@ -169,8 +169,10 @@ def packet_of(codec: str) -> "Packet[Any]":
         (lambda: 5, "int"),
         (AudioFrame, "no sample rate"),
         (lambda: packet_of("VP8"), "VP8"),
+        (lambda: Packet(bytes(1301)), "more than 1300 bytes"),
+        (lambda: Packet(b""), "no bytes"),
     ],
-    ids=["rate", "picture", "none", "number", "empty", "packet"],
+    ids=["rate", "picture", "none", "number", "empty", "packet", "long", "void"],
 )
 async def test_what_cannot_be_sent_is_told_and_the_next_frame_is_sent(
     make: Callable[[], Any], named: str
