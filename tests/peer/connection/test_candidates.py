@@ -522,8 +522,10 @@ def test_a_pair_tells_its_path(
     ],
 )
 def test_an_object_whose_fields_have_other_types_is_refused(fields: tuple[Any, ...]) -> None:
+    candidate = aiortc.RTCIceCandidate(*fields)
+    candidate.sdpMid = "0"
     with pytest.raises(InvalidCandidate, match="do not make a candidate"):
-        parse_remote(aiortc.RTCIceCandidate(*fields, None, None, "0"))
+        parse_remote(candidate)
 
 
 # --- a connection that is told of them
