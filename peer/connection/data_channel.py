@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import msgspec
 from aiortc import RTCDataChannel
 
+from icefloe._util.foreign_json import decode
+
 from ..errors import (
     ChannelClosed,
     ChannelError,
@@ -359,7 +361,7 @@ class DataChannel:
         """
         message = await self.receive()
         try:
-            return msgspec.json.decode(message, type=type)
+            return decode(message, msgspec.json.Decoder(type))
         except UNREADABLE as error:
             raise InvalidMessage(self.label, message, str(error)) from error
 
