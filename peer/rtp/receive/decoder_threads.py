@@ -3,6 +3,7 @@
 The event loop never blocks on them: a decoder may finish its current frame after ``close()``. They
 are daemon threads, so they do not keep the program alive.
 """
+# Longer than 400 lines: the threads of sound and pictures share how they begin, idle and end.
 
 import asyncio
 import threading

@@ -52,5 +52,5 @@ def _finite(text: str) -> float:
     return number
 
 
-def _refuse(text: str) -> float:
-    raise ValueError(f"{text} is not JSON")
+def _refuse(_: str) -> float:
+    raise ValueError("NaN and infinity are not JSON")
