@@ -40,9 +40,12 @@ _MAX_JUMP = 60.0
 """The largest step between timestamps, in seconds, of media that is not live."""
 
 _REORDER_SECONDS, _REORDER_FRAMES = 0.5, 16
-"""Seconds by which the timestamp of a picture may go back in decoding order, and the number of
-consecutive pictures that may stay below the latest timestamp (``max_num_reorder_frames`` of H.264
-is at most 16, encoders use 2 or 3)."""
+"""Seconds by which a picture may be early in decoding order, and the number of consecutive pictures
+that may stay below the latest timestamp (``max_num_reorder_frames`` of H.264 is at most 16,
+encoders use 2 or 3)."""
+_MAX_REORDERING = 2.0
+"""Seconds by which the timestamp of a picture may go back in decoding order: three pictures, at two
+a second."""
 
 _GAP_THRESHOLD = 0.04
 """Seconds by which a timestamp must be ahead of the sample count to be a gap. Less is rounding by
@@ -162,7 +165,7 @@ class MediaClock:
     Args:
         rate: Ticks per second.
         start: The first output timestamp; the arrival time, ``now * rate``, if ``None``.
-        reorders: Whether timestamps may go back by up to half a second, as those of H.264 in
+        reorders: Whether timestamps may go back by up to two seconds, as those of H.264 in
             decoding order do (B-frames; RFC 6184 section 5.1: the RTP timestamp is that of
             presentation). The output of such frames goes back as much. No output timestamp is used
             twice.
@@ -239,7 +242,7 @@ class MediaClock:
             return None
         reported, passed = self._latest_step
         if (
-            not 0 < back < min(reported, _REORDER_SECONDS * self.rate)
+            not 0 < back < min(reported, _MAX_REORDERING * self.rate)
             or self._reordered_frames >= _REORDER_FRAMES
         ):
             return None

@@ -43,7 +43,8 @@ class Encoded:
         width: Pixels; 0 if not known.
         height: Likewise.
         received_at: Arrival time of the raw frame, in seconds of ``time.monotonic()``.
-        payloads: RTP payloads, in order. They are shared and must not be changed.
+        payloads: RTP payloads, in order. They are shared and must not be changed. Without any, each
+            sender makes its own.
         level: Audio level: decibels below full scale (RFC 6464), 0 to 127; ``None`` if not known.
     """
 

@@ -11,6 +11,8 @@ from typing import Any, get_args
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from icefloe._util.foreign_json import decode
+
 from .errors import ErrorCode, MessageError, SignalingLost
 from .messages import (
     VERSION,
@@ -134,7 +136,7 @@ def decode_server(frame: str | bytes) -> ServerMessage:
     """
     text = _check(frame, SERVER_LIMIT)
     try:
-        return _server.decode(text)
+        return decode(text, _server)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _explain(text, error) from error
 
@@ -195,7 +197,7 @@ def _from_received(received: _Received) -> ClientMessage:
     if not isinstance(received, _RawMessage):
         return received
     # The server forwards the data as it came, so it must be JSON that the receiver can decode.
-    _anything.decode(received.data)
+    decode(bytes(received.data), _anything)
     return Message(received.to, received.data, received.ref, received.seq)
 
 

@@ -41,6 +41,9 @@ _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _MAX_HOST_LENGTH = 253 + len(".:65535")
 """Characters of a host name (RFC 1035 section 2.3.4), a dot at its end, and a port. The time to
 search for the parent domains of a name grows with the square of its labels."""
+_NO_HOST = frozenset("@/?#\\") | frozenset(map(chr, range(33)))
+"""Characters that are in no host and port (RFC 3986 section 3.2), and of which ``urlsplit`` makes
+another part of a URL, or nothing."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 ANY_HOST = "*"
@@ -140,7 +143,7 @@ def is_allowed_host(headers: Headers, allowed: frozenset[str]) -> bool:
         return False
     if ANY_HOST in allowed:
         return True
-    if len(hosts[0]) > _MAX_HOST_LENGTH:
+    if len(hosts[0]) > _MAX_HOST_LENGTH or not _NO_HOST.isdisjoint(hosts[0]):
         return False
     try:
         name = (urlsplit(f"//{hosts[0]}").hostname or "").rstrip(".")

@@ -9,6 +9,7 @@ from aiortc.mediastreams import MediaStreamError
 from av.frame import Frame
 from av.packet import Packet
 
+from icefloe._util.cancellation import is_cancelled
 from icefloe.logs import get_logger
 
 MediaData: TypeAlias = "Frame | Packet[Any]"
@@ -30,6 +31,13 @@ async def pump(track: MediaStreamTrack, put: Callable[[MediaData], None]) -> Exc
             frame = await track.recv()
         except MediaStreamError:
             return None
+        except asyncio.CancelledError as cancelled:
+            if is_cancelled():
+                raise
+            logger.exception("track %s failed and counts as ended", track.id)
+            error = RuntimeError("recv() was cancelled within the track")
+            error.__cause__ = cancelled
+            return error
         except Exception as error:
             logger.exception("track %s failed and counts as ended", track.id)
             return error

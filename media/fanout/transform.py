@@ -11,6 +11,7 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av.frame import Frame
 
+from icefloe._util.cancellation import is_cancelled
 from icefloe.logs import get_logger
 
 from .._util.shared_reader import MediaData
@@ -55,7 +56,7 @@ class TransformTrack(QueuedTrack):
         self._worker: asyncio.Task[None] | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._function = function
-        self._reported: set[type[Exception]] = set()
+        self._reported: set[type[BaseException]] = set()
 
     @property
     def function(self) -> TransformFunction | None:
@@ -102,6 +103,11 @@ class TransformTrack(QueuedTrack):
                     f"{function!r} returned {type(result).__name__} instead of "
                     f"{type(frame).__name__}"
                 )
+        except asyncio.CancelledError as cancelled:
+            if is_cancelled():
+                raise
+            self._report(function, cancelled)
+            result = frame
         except Exception as exc:
             self._report(function, exc)
             result = frame
@@ -120,7 +126,7 @@ class TransformTrack(QueuedTrack):
             raise error
         return result
 
-    def _report(self, function: TransformFunction, exc: Exception) -> None:
+    def _report(self, function: TransformFunction, exc: BaseException) -> None:
         if type(exc) in self._reported or function is not self._function:
             return
         self._reported.add(type(exc))

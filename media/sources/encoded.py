@@ -15,7 +15,7 @@ from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from icefloe.encoding import turn_of
+from icefloe.encoding import Encoded, turn_of
 from icefloe.logs import get_logger
 
 from .._util.clock import Clock
@@ -34,7 +34,7 @@ _CLOCKS = {"opus": 48000, "pcm_alaw": 8000, "pcm_mulaw": 8000}
 _AUDIO_DURATION = Fraction(1, 50)
 _VIDEO_DURATION = Fraction(1, 30)
 _MIN_FRAME_INTERVAL = Fraction(1, 1000)
-_MAX_REORDER_DELAY = Fraction(1)
+_MAX_REORDER_DELAY = Fraction(2)
 """Maximum seconds by which the delivery of pictures is delayed for the reordering of B-frames."""
 
 logger: Logger = get_logger(__name__)
@@ -242,6 +242,8 @@ class _Repacking:
             logger.warning("%r has B-frames, which browsers show unevenly", self._name)
         self._last[kind] = repacked.pts = repacked.dts = ticks
         repacked.is_keyframe = key
+        # A sender that has negotiated another codec says so, in the place of sending it as that.
+        repacked.opaque = Encoded(CODECS[self.codecs[kind]], is_key_frame=key)
         at = time + due - media
         end = at + (length if kind == "audio" else _MIN_FRAME_INTERVAL)
         return Timed(repacked, kind, max(0.0, float(media)), float(at), float(end))

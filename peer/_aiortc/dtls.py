@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiortc import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport, RTCTransportStats
-from aiortc.rtcdtlstransport import State as DtlsState
+from aiortc.rtcdtlstransport import State as DtlsState, certificate_digest
 from aiortc.rtp import RtpPacket
 from OpenSSL import SSL
 from pylibsrtp import Error as SrtpError
@@ -91,6 +91,28 @@ class DtlsTransport(RTCDtlsTransport):
         if self._feedback_timer is not None:
             self._feedback_timer.cancel()
         await super().stop()
+
+    def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:
+        """Compare the certificate with the fingerprints; one of them must be right.
+
+        RFC 8122 section 5: a description may have those of several certificates, of which the peer
+        uses one. aiortc wants all of them to be right. Of a failure the peer is told: for it the
+        handshake has succeeded, and it would send its media to nobody.
+        """
+        ssl, told = self._ssl, remoteParameters.fingerprints
+        certificate = ssl.get_peer_certificate(as_cryptography=True) if ssl is not None else None
+        if ssl is None or certificate is None:
+            self._set_state(DtlsState.FAILED)
+            return
+        right = [f for f in told if certificate_digest(certificate, f.algorithm) == f.value.upper()]
+        super()._validate_peer_identity(RTCDtlsParameters(right or told))
+        if self._state is DtlsState.FAILED:
+            try:
+                ssl.shutdown()
+                if (path := agent_of(self.transport).path) is not None:
+                    path.send_all([ssl.bio_read(self._OVERHEAD)])
+            except (SSL.Error, ConnectionError) as error:
+                logger.debug("dtls.alert.dropped reason=%s", error)
 
     def _setup_srtp(self) -> None:
         super()._setup_srtp()

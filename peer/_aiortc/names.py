@@ -54,8 +54,10 @@ METHODS: dict[type, tuple[str, ...]] = {
         "_register_data_receiver",
         "_register_rtp_receiver",
         "_set_role",
+        "_set_state",
         "_setup_srtp",
         "_unregister_data_receiver",
+        "_validate_peer_identity",
     ),
     RTCRtpReceiver: (
         "_RTCRtpReceiver__stop_decoder",

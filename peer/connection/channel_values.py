@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from icefloe._util.foreign_json import decode
+
 from ..errors import ChannelClosed, InvalidMessage
 from .request_reply import ANYTHING, CONCURRENT, UNREADABLE, Requests
 
@@ -69,7 +71,7 @@ class ChannelValues(ABC):
         """
         message = await self.receive()
         try:
-            return msgspec.json.decode(message, type=type)
+            return decode(message, msgspec.json.Decoder(type))
         except UNREADABLE as error:
             raise InvalidMessage(self.label, message, str(error)) from error
 

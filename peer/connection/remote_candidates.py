@@ -177,7 +177,17 @@ def _section(given: object, mid: object, index: object) -> tuple[str | None, int
 
 def _check_object(candidate: aiortc.RTCIceCandidate) -> None:
     try:
-        parse_candidate(candidate_to_sdp(candidate))
+        parsed = parse_candidate(candidate_to_sdp(candidate))
+        # None and "5000" are written like an address and a number, and are none of them.
+        exact = parsed.component, parsed.priority, parsed.ip, parsed.port, parsed.protocol
+        if exact != (
+            candidate.component,
+            candidate.priority,
+            candidate.ip,
+            candidate.port,
+            candidate.protocol.lower(),
+        ):
+            raise TypeError("a field has another type")
     except (AttributeError, TypeError, ValueError) as error:
         raise InvalidCandidate(candidate, "its fields do not make a candidate") from error
 

@@ -19,6 +19,7 @@ from typing import Annotated, Any, TypeVar, cast
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from icefloe._util.foreign_json import decode
 from icefloe.logs import get_logger
 
 from ..errors import (
@@ -126,7 +127,7 @@ class Requests:
             elif is_out and self._failure is None:
                 self._run(self._tell(_encode(cancel=number)), "cancel")
         try:
-            return msgspec.json.decode(data, type=type)
+            return decode(bytes(data), msgspec.json.Decoder(type))
         except UNREADABLE as error:
             raise InvalidMessage(self._label, bytes(data), str(error)) from error
 
@@ -141,7 +142,7 @@ class Requests:
 
         async def handle(data: Raw) -> Any:
             try:
-                value = msgspec.json.decode(data, type=type)
+                value = decode(bytes(data), msgspec.json.Decoder(type))
             except UNREADABLE as error:
                 raise RequestFailed("invalid", str(error)) from error
             return await handler(value)

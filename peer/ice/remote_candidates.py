@@ -50,10 +50,11 @@ class RemoteCandidates:
     def add(self, candidate: RTCIceCandidate | None) -> None:
         """Add a candidate; ``None`` is the end of candidates. Never waits.
 
-        An mDNS name is resolved in the background. Candidates after the end are ignored (RFC 8838
-        section 14).
+        An mDNS name is resolved in the background. Candidates after the end are taken like the
+        others. RFC 8838 section 14 has them ignored, but browsers take them, so that signaling
+        which does not keep the order, as one HTTP request for each, goes unnoticed there.
         """
-        if self._is_stopped or self._has_ended:
+        if self._is_stopped:
             return
         if candidate is None:
             self._has_ended = True

@@ -52,7 +52,8 @@ IDs (RFC 8285 section 5)."""
 def read_formats(kind: str, formats: Iterable[str], number: int) -> list[int]:
     """Parse the payload types of an ``m=`` line.
 
-    Payload types that collide with RTCP packet types are left out.
+    Payload types that collide with RTCP packet types are left out, and so is one that occurs again,
+    as browsers do it.
 
     Args:
         kind: ``audio`` or ``video``, for error messages.
@@ -60,16 +61,14 @@ def read_formats(kind: str, formats: Iterable[str], number: int) -> list[int]:
         number: Number of the ``m=`` line.
 
     Raises:
-        InvalidDescription: A format is not a payload type, or occurs twice.
+        InvalidDescription: A format is not a payload type.
     """
-    found: list[int] = []
+    found: dict[int, None] = {}
     for text in formats:
         payload_type = number_of(text, 0, 127)
         if payload_type is None:
             raise InvalidDescription(f"{text[:40]!r} is not a payload type of {kind}", number)
-        if payload_type in found:
-            raise InvalidDescription(f"payload type {payload_type} occurs twice", number)
-        found.append(payload_type)
+        found[payload_type] = None
     return [payload_type for payload_type in found if payload_type not in FORBIDDEN_PAYLOAD_TYPES]
 
 

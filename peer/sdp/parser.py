@@ -245,7 +245,11 @@ def _section(
 
 def _media_line(text: str, number: int) -> tuple[str, int, str, tuple[str, ...]]:
     kind, *rest = text[2:].split() or [""]
-    port = number_of(rest[0], 0, 65535) if rest else None
+    # RFC 8866 section 5.14: a number of ports may follow, which means nothing where ICE names them.
+    first, slash, count = rest[0].partition("/") if rest else ("", "", "")
+    port = number_of(first, 0, 65535)
+    if slash and not number_of(count, 1, 65535):
+        port = None
     if port is None or len(rest) < 2 or not text.isprintable() or not text.isascii():
         raise InvalidDescription(
             "the m= line must have a media type, a port, a protocol and formats", number

@@ -144,6 +144,18 @@ def test_b_frames_keep_their_times() -> None:
     assert places == [shown * 3600 for shown in order]
 
 
+@pytest.mark.parametrize("rate", [25, 10, 5, 2])
+def test_b_frames_of_a_low_rate_keep_their_times(rate: int) -> None:
+    clock, step = MediaClock(RATE, reorders=True), RATE // rate
+    order = [0] + [n - n % 4 + (4, 1, 2, 3)[n % 4] for n in range(100)]
+    # A source that knows the order gives no picture before the time at which it is to be seen.
+    arrivals = [5.0] + [5 + (n + 4) / rate for n in range(100)]
+    places = [
+        clock.place(shown * step, BASE, now) for shown, now in zip(order, arrivals, strict=True)
+    ]
+    assert places == [shown * step for shown in order]
+
+
 @pytest.mark.parametrize("told", [1 / 60, 1 / 25, 1 / 10])
 @pytest.mark.parametrize("jitter", [0.0, 0.5])
 def test_b_frames_are_seen_in_order_whatever_their_rate(told: float, jitter: float) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from icefloe.peer import PeerConnection, RTCIceCandidate
 
@@ -67,12 +67,26 @@ def trickle(source: PeerConnection, sink: RTCPeerConnection) -> list[RTCIceCandi
     return seen
 
 
-async def negotiate(offerer: RTCPeerConnection, answerer: RTCPeerConnection) -> None:
-    """Offer and answer, each description sent as soon as ``setLocalDescription()`` returns."""
+async def negotiate(
+    offerer: RTCPeerConnection,
+    answerer: RTCPeerConnection,
+    change: Callable[[str], str] = str,
+    back: Callable[[str], str] = str,
+) -> None:
+    """Offer and answer, each description sent as soon as ``setLocalDescription()`` returns.
+
+    Args:
+        offerer: Makes the offer.
+        answerer: Answers it.
+        change: What becomes of the text of the offer on the way.
+        back: Likewise of the answer.
+    """
     await offerer.setLocalDescription(await offerer.createOffer())
-    await answerer.setRemoteDescription(offerer.localDescription)
+    offer = RTCSessionDescription(change(offerer.localDescription.sdp), "offer")
+    await answerer.setRemoteDescription(offer)
     await answerer.setLocalDescription(await answerer.createAnswer())
-    await offerer.setRemoteDescription(answerer.localDescription)
+    answer = RTCSessionDescription(back(answerer.localDescription.sdp), "answer")
+    await offerer.setRemoteDescription(answer)
 
 
 async def opened(channel: Any) -> None:

@@ -300,6 +300,10 @@ OWN = frozenset({"call.example", "*.calls.example"})
         ("[::1", False),
         ("call.example@evil.example", False),
         ("evil.example/call.example", False),
+        ("evil.example@call.example", False),
+        ("call.example/evil.example", False),
+        ("call.example?evil.example", False),
+        ("call\t.example", False),
     ],
 )
 def test_a_request_is_for_a_name_of_the_server(host: str, allowed: bool) -> None:

@@ -1,7 +1,6 @@
 """Frame size of an encoded bitstream, parsed and limited before decoding. Does no I/O."""
 
 import re
-from collections import deque
 from collections.abc import Iterator
 
 MOST_PIXELS = 4096 * 2304
@@ -9,11 +8,16 @@ MOST_PIXELS = 4096 * 2304
 announce 268 million pixels."""
 
 MAX_GROWTHS = 32
-"""Maximum number of size increases within :data:`GROWTH_PERIOD`. Each one makes the decoder
-reallocate its frames. A sender that adapts to a link goes through several sizes each time."""
+"""Maximum number of increases to the maximum size at once. Each one makes the decoder reallocate
+its frames; to smaller sizes there may be as many more as they have fewer pixels. A sender that
+adapts to a link goes through several sizes each time, and one that shows a window whose size is
+being changed through one with each frame."""
 
 GROWTH_PERIOD = 60.0
-"""In seconds."""
+"""Seconds after which as many are possible again."""
+
+_MAX_SMALL_GROWTHS = 4096
+"""Maximum number of increases at once, however small the sizes are."""
 
 _MAX_SPS_BYTES = 4096
 """Maximum bytes parsed of a sequence parameter set (SPS). With all scaling lists it has 1 kB."""
@@ -173,7 +177,8 @@ class FrameSizeLimit:
         self.most = most
         self.pixels: int = 0
         """Pixels of the latest accepted frame with a size; 0 before the first one."""
-        self._grown: deque[float] = deque(maxlen=MAX_GROWTHS)
+        self._grown = 0.0  # pixels of increases, paid off with time
+        self._at = 0.0
 
     def refusal(self, now: float, size: tuple[int, int]) -> str | None:
         """Return the reason not to decode a frame; ``None`` if it may be decoded.
@@ -187,9 +192,17 @@ class FrameSizeLimit:
         # Whole macroblocks may exceed the displayed size by 15 pixels.
         if max(width - 15, 1) * max(height - 15, 1) > self.most or pixels > 2 * self.most:
             return f"{width} x {height} has more than {self.most} pixels"
-        if self.pixels and pixels > self.pixels:
-            if len(self._grown) == MAX_GROWTHS and now - self._grown[0] < GROWTH_PERIOD:
-                return f"the frame size grew {MAX_GROWTHS} times within {GROWTH_PERIOD:g} s"
-            self._grown.append(now)
+        if self.pixels and pixels > self.pixels and not self._may_grow(now, pixels):
+            return f"the frame size grows too often, now to {width} x {height}"
         self.pixels = pixels
         return None
+
+    def _may_grow(self, now: float, pixels: int) -> bool:
+        most = MAX_GROWTHS * self.most
+        self._grown = max(0.0, self._grown - (now - self._at) * most / GROWTH_PERIOD)
+        self._at = now
+        cost = max(pixels, most / _MAX_SMALL_GROWTHS)
+        if self._grown + cost > most:
+            return False
+        self._grown += cost
+        return True

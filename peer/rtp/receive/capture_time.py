@@ -16,6 +16,9 @@ _MAX_SEGMENTS = 1000
 _MAX_BACKWARD, _MAX_FORWARD = 0.5, 10.0
 """Maximum step of the timestamps of one stream in seconds: backwards, as in decoding order; and
 forwards beyond the elapsed time, as after delayed packets."""
+_MAX_REORDERING = 2.0
+"""Maximum step backwards, in seconds, that is shorter than the step forwards before it, as in
+decoding order with few pictures a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ class FrameClock:
         self._rate = rate
         self._ssrc: int | None = None
         self._timestamp = 0
+        self._forward = 0
         self._pts = 0
         self._at = 0.0
 
@@ -123,12 +127,14 @@ class FrameClock:
             timestamp: Its RTP timestamp.
         """
         step, passed = round(_signed(timestamp - self._timestamp)), now - self._at
-        follows = -_MAX_BACKWARD * self._rate < step < (passed + _MAX_FORWARD) * self._rate
+        backward = max(_MAX_BACKWARD * self._rate, min(self._forward, _MAX_REORDERING * self._rate))
+        follows = -backward < step < (passed + _MAX_FORWARD) * self._rate
         if self._ssrc is None:
             self._pts = 0
         elif ssrc == self._ssrc and follows:
             self._pts += step
         else:
             self._pts += max(1, round(passed * self._rate))
+        self._forward = step if step > 0 and follows else self._forward * follows
         self._ssrc, self._timestamp, self._at = ssrc, timestamp, now
         return self._pts

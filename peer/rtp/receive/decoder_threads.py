@@ -3,6 +3,7 @@
 The event loop never blocks on them: a decoder may finish its current frame after ``close()``. They
 are daemon threads, so they do not keep the program alive.
 """
+# Longer than 400 lines: the threads of sound and pictures share how they begin, idle and end.
 
 import asyncio
 import threading
@@ -297,6 +298,8 @@ class VideoDecoderThread(_DecoderThread):
     ) -> None:
         self._request_key_frame = request_key_frame
         self._refused = Refusals("decoding")
+        self._undecodable = Refusals("decoding")
+        self._latest_pts: int | None = None
         self._queue: DecodeQueue[tuple[RTCRtpCodecParameters, JitterFrame]] = DecodeQueue()
         self._needs_key_frame = False
         self._requested_at = float("-inf")
@@ -305,8 +308,10 @@ class VideoDecoderThread(_DecoderThread):
 
     @property
     def dropped(self) -> int:
-        """Number of frames not decoded, because the decoder is too slow or the frame too large."""
-        return self._queue.dropped + self._refused.count + self.not_admitted
+        """Number of frames not decoded: too late, too large or damaged."""
+        return (
+            self._queue.dropped + self._refused.count + self._undecodable.count + self.not_admitted
+        )
 
     def put(self, task: tuple[RTCRtpCodecParameters, JitterFrame]) -> None:
         """Add an encoded frame with its codec."""
@@ -341,15 +346,22 @@ class VideoDecoderThread(_DecoderThread):
                 frames = decoder.decode(picture)
             except av.FFmpegError as error:
                 # Keep the decoder: a new one could not decode before the next key frame either.
-                logger.warning("a %s frame could not be decoded: %s", name, error)
+                self._undecodable.note(error)
                 self._request_key_frame()
                 continue
             for frame in frames:
                 if isinstance(frame, VideoFrame):
                     _set_default_colors(frame)
+                    self._order(frame)
                     if frame.width * frame.height > _LARGE_FRAME and len(self._frames) > 1:
                         self._frames.drop()
                     self._frames.put(frame)
+
+    def _order(self, frame: VideoFrame) -> None:
+        """Make the times of frames grow: they come as they are to be shown, whatever they tell."""
+        if frame.pts is not None and self._latest_pts is not None:
+            frame.pts = max(frame.pts, self._latest_pts + 1)
+        self._latest_pts = frame.pts
 
     def _take(self) -> tuple[RTCRtpCodecParameters, JitterFrame] | None:
         with self._changed:
@@ -367,8 +379,7 @@ class VideoDecoderThread(_DecoderThread):
         """Return whether a frame may be decoded; after a refusal, wait for a key frame."""
         size = announced_size(codec, data)
         if size is not None:
-            now = time.monotonic()
-            reason = self._size_limit.refusal(now, size)
+            reason = self._size_limit.refusal(time.monotonic(), size)
             if reason is None and not self._pool.reserve(
                 threading.current_thread(), self._size_limit.pixels
             ):
@@ -376,17 +387,23 @@ class VideoDecoderThread(_DecoderThread):
             if reason is not None:
                 self._refused.note(ValueError(reason))
                 self._needs_key_frame = True
-                if now - self._requested_at >= _KEY_FRAME_INTERVAL:
-                    self._requested_at = now
-                    self._request_key_frame()
+                self._request_after_refusal()
                 return False
         if self._needs_key_frame:
             if is_key_frame(codec, data):
                 self._needs_key_frame = False
             elif size is None:
                 self._refused.count += 1
+                self._request_after_refusal()
                 return False
         return True
+
+    def _request_after_refusal(self) -> None:
+        """Request a key frame, until one is usable; not more often than refusals are likely."""
+        now = time.monotonic()
+        if now - self._requested_at >= _KEY_FRAME_INTERVAL:
+            self._requested_at = now
+            self._request_key_frame()
 
 
 def _set_default_colors(frame: VideoFrame) -> None:

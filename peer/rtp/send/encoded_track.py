@@ -37,8 +37,9 @@ class EncodedTrack(Protocol):
     """The members of an encoded track beyond those of ``MediaStreamTrack``.
 
     The sender calls them in the event loop; they must return at once. The codec of a packet is that
-    of its ``opaque`` if this is an ``icefloe.encoding.Encoded``, whose payloads are then sent as
-    they are. Otherwise it is the codec of the demuxed stream, or else the first negotiated codec.
+    of its ``opaque`` if this is an ``icefloe.encoding.Encoded``, whose payloads, if it has any, are
+    then sent as they are. Otherwise it is the codec of the demuxed stream, or else the first
+    negotiated codec.
 
     An optional attribute ``wanted_bitrate`` gives the bits per second that the track could use at
     most; the sender probes the path up to it. An optional attribute ``ends_with_sender``, if true,

@@ -303,7 +303,7 @@ class SendPipeline:
                 )
                 return
         level = None
-        if known is not None:
+        if known is not None and known.payloads:
             level = known.level
             payloads: Sequence[bytes] = known.payloads
             self.packets.frame_size = known.width, known.height
@@ -316,8 +316,9 @@ class SendPipeline:
             times = self.packets.timestamps(codec)
             timestamp = times.for_packet(packet, codec.name, payloads, at)
         size = max(map(len, payloads), default=0)
-        if size > _MAX_PAYLOAD:
-            self.refused.note(ValueError(f"{size} bytes of {codec.name} do not fit into a packet"))
+        if not 0 < size <= _MAX_PAYLOAD:
+            has = f"more than {_MAX_PAYLOAD} bytes" if size else "no bytes"
+            self._refuse(track, f"a packet of {codec.name} has {has}, which no RTP packet carries")
             return
         self.frames += 1
         self.key_frames += is_key

@@ -7,6 +7,8 @@ from typing import Any
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
+from icefloe._util.cancellation import is_cancelled
+
 
 class TrackFailed(Exception):
     """``recv()`` of a track raised an unexpected exception, which is the ``__cause__``."""
@@ -94,7 +96,8 @@ async def receive(track: MediaStreamTrack) -> Any:
 
     Raises:
         MediaStreamError: The track has ended.
-        TrackFailed: ``recv()`` raised another exception, which is the ``__cause__``.
+        TrackFailed: ``recv()`` raised another exception, which is the ``__cause__``. It may be a
+            ``CancelledError``, if not this task was cancelled, but what the track waits for.
 
     Cancellation: as safe as that of the track's ``recv()``.
     """
@@ -102,5 +105,9 @@ async def receive(track: MediaStreamTrack) -> Any:
         return await track.recv()
     except MediaStreamError:
         raise
+    except asyncio.CancelledError as error:
+        if is_cancelled():
+            raise
+        raise TrackFailed from error
     except Exception as error:
         raise TrackFailed from error

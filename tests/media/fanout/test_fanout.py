@@ -125,6 +125,21 @@ async def test_a_source_that_breaks_ends_the_track_and_is_logged(
     assert "the camera is gone" in caplog.text
 
 
+async def test_a_source_whose_own_work_is_cancelled_ends_the_track_and_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class CancelledTrack(BrokenTrack):
+        async def recv(self) -> VideoFrame:
+            capture = asyncio.ensure_future(asyncio.sleep(60))
+            capture.cancel()
+            await capture
+            raise AssertionError
+
+    with caplog.at_level(logging.ERROR):
+        assert await numbers(LatestFrame(CancelledTrack())) == []
+    assert "failed and counts as ended" in caplog.text
+
+
 async def test_a_source_that_is_always_ready_does_not_take_the_loop() -> None:
     source = EagerTrack()
     latest = LatestFrame(source)

@@ -169,6 +169,25 @@ async def test_the_original_passes_when_the_function_raises(
     track.stop()
 
 
+async def test_the_original_passes_when_what_the_function_waits_for_is_cancelled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail(frame: VideoFrame) -> VideoFrame:
+        request = asyncio.ensure_future(asyncio.sleep(60))
+        request.cancel()
+        await request
+        return frame
+
+    source = FedTrack()
+    track = TransformTrack(source, fail)
+    with caplog.at_level(logging.ERROR):
+        for number in range(3):
+            source.feed(original := picture(number))
+            assert await track.recv() is original
+    assert "CancelledError" in caplog.text
+    track.stop()
+
+
 async def test_each_kind_of_failure_is_logged_once_for_each_function(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -511,6 +511,23 @@ def test_a_pair_tells_its_path(
     assert str(found) == text
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (1, "1", None, 5000, 1, "udp", "host"),
+        (1, "1", "192.0.2.1", "5000", 1, "udp", "host"),
+        ("1", "1", "192.0.2.1", 5000, 1, "udp", "host"),
+        (1, "1", "192.0.2.1", 5000, "1", "udp", "host"),
+        (1, "1", "192.0.2.1", 5000, 1, None, "host"),
+    ],
+)
+def test_an_object_whose_fields_have_other_types_is_refused(fields: tuple[Any, ...]) -> None:
+    candidate = aiortc.RTCIceCandidate(*fields)
+    candidate.sdpMid = "0"
+    with pytest.raises(InvalidCandidate, match="do not make a candidate"):
+        parse_remote(candidate)
+
+
 # --- a connection that is told of them
 
 

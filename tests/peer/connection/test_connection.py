@@ -1,6 +1,7 @@
 """Two peer connections, whichever way their descriptions and candidates travel."""
 
 import asyncio
+import re
 from typing import Any
 
 import aiortc
@@ -10,6 +11,11 @@ from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack, VideoStreamT
 
 from icefloe.peer import PeerConfiguration, PeerConnection, RTCIceCandidate
 from tests.helpers.pairs import closing, connected, make, negotiate, opened, trickle, until
+
+
+def without_candidates(text: str) -> str:
+    """Return a description without candidates and their end."""
+    return re.sub(r"a=(candidate|end-of).*\r\n", "", text)
 
 
 async def echo_over(offerer: RTCPeerConnection, answerer: RTCPeerConnection) -> str:
@@ -140,12 +146,21 @@ async def test_candidates_before_their_description_are_kept() -> None:
         assert b.remoteDescription.sdp.count("a=candidate:") == len(early) - 1
         await b.setLocalDescription()
         # The answer goes back without candidates: only those that b kept can connect the two.
-        answer = "".join(
-            f"{line}\r\n"
-            for line in b.localDescription.sdp.splitlines()
-            if not line.startswith(("a=candidate", "a=end-of"))
-        )
+        answer = without_candidates(b.localDescription.sdp)
         await a.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+        await opened(channel)
+
+
+async def test_candidates_after_the_end_of_them_are_taken() -> None:
+    """Signaling that does not keep the order brings the end first."""
+    a, b = PeerConnection(), PeerConnection()
+    channel = a.createDataChannel("x")
+    async with closing(a, b):
+        await negotiate(a, b, change=without_candidates, back=without_candidates)
+        await b.addIceCandidate(None)
+        for line in a.localDescription.sdp.splitlines():
+            if line.startswith("a=candidate:"):
+                await b.addIceCandidate({"candidate": line[2:], "sdpMid": "0"})
         await opened(channel)
 
 
@@ -212,6 +227,40 @@ async def test_descriptions_tell_one_fingerprint_as_browsers_do() -> None:
             told = {line for line in lines if line.startswith("a=fingerprint:")}
             assert len(told) == 1
             assert told.pop().startswith("a=fingerprint:sha-256 ")
+
+
+OTHER = "a=fingerprint:sha-256 " + ":".join(["5B"] * 32) + "\r\n"
+
+
+@pytest.mark.parametrize("role", ["active", "passive"])
+async def test_one_of_several_fingerprints_is_enough(role: str) -> None:
+    """RFC 8122 section 5: a description may name several certificates."""
+    a, b = PeerConnection(), PeerConnection()
+    channel = a.createDataChannel("data")
+
+    def both(text: str) -> str:
+        return text.replace("a=fingerprint", OTHER + "a=fingerprint", 1)
+
+    async with closing(a, b):
+        await negotiate(a, b, change=lambda text: both(text).replace("actpass", role))
+        await opened(channel)
+
+
+@pytest.mark.parametrize("role", ["active", "passive"])
+async def test_a_wrong_fingerprint_is_told_to_the_other_side(role: str) -> None:
+    """Its own handshake has succeeded, and it would go on sending to nobody."""
+    a, b = PeerConnection(), PeerConnection()
+    channel = a.createDataChannel("data")
+    b.createDataChannel("data")
+
+    def wrong(text: str) -> str:
+        return re.sub("a=fingerprint.*\r\n", OTHER, text).replace("actpass", role)
+
+    async with closing(a, b):
+        await negotiate(a, b, change=wrong)
+        await until(b, "connectionstatechange", lambda: b.connectionState == "failed")
+        await until(a, "connectionstatechange", lambda: a.connectionState == "closed")
+        assert channel.readyState == "closed"
 
 
 async def test_no_candidate_is_told_of_an_offer_that_was_taken_back() -> None:

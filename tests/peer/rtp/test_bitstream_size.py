@@ -2,12 +2,12 @@
 
 import random
 import re
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, strategies as st
 
 from icefloe.peer.rtp.receive.bitstream_size import (
+    _MAX_SMALL_GROWTHS,
     GROWTH_PERIOD,
     MAX_GROWTHS,
     MOST_PIXELS,
@@ -128,30 +128,50 @@ def test_pictures_are_bounded_in_either_orientation(size: tuple[int, int], fits:
     assert MOST_PIXELS == 4096 * 2304
 
 
+LARGE = MOST_PIXELS - 200
+"""Pixels in a row, of pictures that are nearly as large as they may be."""
+
+
 def test_a_stream_that_grows_too_often_is_refused_until_it_is_stable() -> None:
     sizes = FrameSizeLimit()
-    taken = [sizes.refusal(i / 10, (100 + i, 100)) is None for i in range(50)]
+    taken = [sizes.refusal(0.0, (LARGE + i, 1)) is None for i in range(50)]
     assert taken == [True] * (MAX_GROWTHS + 1) + [False] * (50 - MAX_GROWTHS - 1)
     # What does not grow is taken meanwhile, and growing is again after a while.
-    assert sizes.refusal(6.0, (100, 100)) is None
-    assert sizes.refusal(6.1, (120, 100)) is not None
-    assert sizes.refusal(GROWTH_PERIOD + 1, (120, 100)) is None
+    assert sizes.refusal(1.0, (LARGE, 1)) is None
+    assert sizes.refusal(1.1, (LARGE + 20, 1)) is not None
+    assert sizes.refusal(GROWTH_PERIOD / MAX_GROWTHS + 1, (LARGE + 20, 1)) is None
 
 
 def test_going_up_and_down_in_turn_counts_as_growing() -> None:
     sizes = FrameSizeLimit()
-    taken = [sizes.refusal(i / 10, (640 if i % 2 else 320, 240)) is None for i in range(100)]
+    taken = [sizes.refusal(0.0, (LARGE if i % 2 else 320, 1)) is None for i in range(100)]
     assert taken.count(True) == MAX_GROWTHS + 50
 
 
-@given(steps=st.lists(st.tuples(st.floats(0, 30), st.integers(1, 3000)), max_size=100))
-def test_no_minute_has_more_growths_than_are_said(steps: list[tuple[float, int]]) -> None:
-    sizes, now, before, grown = FrameSizeLimit(), 0.0, 0, list[float]()
+@pytest.mark.parametrize("rate", [30, 60])
+def test_a_window_whose_size_changes_with_each_picture_is_taken(rate: int) -> None:
+    sizes = FrameSizeLimit()
+    for number in range(10 * rate):  # ten seconds of dragging its corner there and back
+        part = abs(number % rate - rate / 2) / rate
+        width, height = round(640 + 1280 * part), round(360 + 720 * part)
+        assert sizes.refusal(number / rate, (width, height)) is None
+
+
+def test_tiny_pictures_that_grow_cost_something_too() -> None:
+    sizes = FrameSizeLimit()
+    taken = [sizes.refusal(0.0, (16 + i % 2, 16)) is None for i in range(20_000)]
+    assert taken.count(True) == 10_000 + _MAX_SMALL_GROWTHS
+
+
+@given(steps=st.lists(st.tuples(st.floats(0, 30), st.integers(1, MOST_PIXELS)), max_size=100))
+def test_no_minute_has_more_growth_than_is_said(steps: list[tuple[float, int]]) -> None:
+    sizes, now, before, grown = FrameSizeLimit(), 0.0, 0, list[tuple[float, int]]()
     for passed, width in steps:
         now += passed
-        if sizes.refusal(now, (width, 100)) is None:
+        if sizes.refusal(now, (width, 1)) is None:
             if 0 < before < width:
-                grown.append(now)
+                grown.append((now, width))
             before = width
-    assert all(b - a >= GROWTH_PERIOD for a, b in zip(grown, grown[MAX_GROWTHS:], strict=False))
-    assert all(a <= b for a, b in pairwise(grown))
+    for first, (start, _) in enumerate(grown):
+        within = [pixels for at, pixels in grown[first:] if at <= start + GROWTH_PERIOD]
+        assert sum(within) <= 2 * MAX_GROWTHS * MOST_PIXELS

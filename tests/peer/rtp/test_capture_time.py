@@ -80,6 +80,19 @@ def test_timestamps_that_leap_in_a_stream_are_numbered_by_their_arrival(leap: in
     assert clock.pts(0.6, 1, 5000 + leap + 3000 & 0xFFFFFFFF) == 48000
 
 
+def test_pictures_in_decoding_order_keep_their_times_at_a_low_rate() -> None:
+    clock, step = FrameClock(90000), 90000 // 2
+    order = [0] + [n - n % 4 + (4, 1, 2, 3)[n % 4] for n in range(100)]
+    stamps = [clock.pts(n / 2, 1, shown * step) for n, shown in enumerate(order)]
+    assert stamps == [shown * step for shown in order]
+
+
+def test_timestamps_that_begin_anew_again_and_again_are_no_decoding_order() -> None:
+    clock = FrameClock(90000)
+    stamps = [clock.pts(n / 10, 1, n % 15 * 9000) for n in range(100)]
+    assert stamps == [n * 9000 for n in range(100)]
+
+
 def test_timestamps_go_on_after_an_outage() -> None:
     clock = FrameClock(90000)
     clock.pts(0.0, 1, 0)

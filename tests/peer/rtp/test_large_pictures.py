@@ -115,6 +115,42 @@ async def test_pictures_that_need_a_refused_one_are_not_decoded_either() -> None
         assert await decoder.size(encoded("VP8", 64, 48)) == (64, 48)
 
 
+async def test_a_key_frame_is_asked_for_until_one_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding_, "_KEY_FRAME_INTERVAL", 0.05)
+    async with Decoder("VP8") as decoder:
+        decoder.put(huge("VP8"))
+        while len(decoder.asked) < 3:  # the answers to the first two are lost, or too large as well
+            decoder.put(b"\x31" + bytes(20))
+            await asyncio.sleep(0.01)
+        assert await decoder.size(encoded("VP8", 64, 48)) == (64, 48)
+
+
+async def test_what_cannot_be_decoded_is_counted_and_logged_sparsely(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Decoder("VP8") as decoder:
+        assert await decoder.size(encoded("VP8", 64, 48)) == (64, 48)
+        damaged = encoded("VP8", 64, 48)[:10] + b"\xff" * 3
+        for count in range(1, 31):
+            decoder.put(damaged)
+            await eventually(lambda count=count: decoder.decoding.dropped == count)  # type: ignore[misc]
+        assert len(caplog.records) == 2
+        assert len(decoder.asked) == 30
+        assert await decoder.size(encoded("VP8", 64, 48)) == (64, 48)
+
+
+async def test_times_of_pictures_grow_whatever_is_told() -> None:
+    async with Decoder("VP8") as decoder:
+        data, told, seen = encoded("VP8", 64, 48), (3000, 9000, 6000, 6000, 12000), list[int]()
+        for pts in told:
+            decoder.decoding.put((CODECS["VP8"], JitterFrame(data, pts)))
+            frame = await decoder.frames.get()
+            assert isinstance(frame, VideoFrame)
+            assert frame.pts is not None
+            seen.append(frame.pts)
+        assert seen == [3000, 9000, 9001, 9002, 12000]
+
+
 async def test_the_decoders_of_a_connection_have_a_limit_together() -> None:
     pool = DecoderPool(max_pixels=64 * 48)
     async with (

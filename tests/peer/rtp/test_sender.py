@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,18 +16,20 @@ from av import VideoFrame
 from av.packet import Packet
 
 from icefloe.encoding import VideoEncoder
-from icefloe.media import TestPatternTrack, ToneTrack
+from icefloe.media import EncodedSource, TestPatternTrack, ToneTrack
 from icefloe.peer import (
     InvalidParameters,
     PeerConnection,
     RTCRtpEncodingParameters,
     RTCRtpSendParameters,
+    TrackNotSent,
 )
 from icefloe.peer._aiortc import Sender
 from icefloe.peer.rtp.send.frame_rate import FrameRateLimit
 from tests.helpers.hops import hop, until_loud
 from tests.helpers.loss import losing
 from tests.helpers.pairs import closing, negotiate
+from tests.media.files import make as make_film
 
 H264 = "video/H264"
 
@@ -231,6 +234,16 @@ async def test_encoded_pictures_of_a_stranger_are_sent_as_they_are() -> None:
         await until_luma(arriving, 200)
         assert sender.outgoing.frames_encoded == 0
         assert sender.outgoing.implementation == ""
+
+
+async def test_an_encoded_source_is_not_sent_as_another_codec(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mkv", frames=30, codec="libx264")
+    async with await EncodedSource.open(film, loop=True) as source:
+        assert source.video is not None
+        async with hop(source.video, codec="video/VP8") as (_, near, _far):
+            told = asyncio.Queue[TrackNotSent]()
+            near.on("senderror", told.put_nowait)
+            assert "its codec H264 was not negotiated, only VP8" in str(await told.get())
 
 
 async def test_sound_arrives_too() -> None:

@@ -124,6 +124,17 @@ def test_a_separator_that_is_no_line_end_makes_no_line(separator: str) -> None:
     assert plan.candidates[0].candidates == ()
 
 
+@pytest.mark.parametrize("port", ["9/1", "9/2"])
+def test_a_number_of_ports_means_nothing(port: str) -> None:
+    text = session(AUDIO)
+    assert planned(text.replace("audio 9 ", f"audio {port} ")).text == planned(text).text
+
+
+def test_a_format_that_occurs_again_means_nothing() -> None:
+    text = session(AUDIO)
+    assert planned(text.replace(" 111 0\n", " 111 0 111\n")).text == planned(text).text
+
+
 # --- what aiortc makes of a section
 
 
