@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 from .arrivals import Arrivals
 from .congestion_window import CongestionWindow
-from .in_flight import InFlight
 from .packets import NetworkState, PacketResult, ProbeCluster, SentPacket
 from .path_control import PathControl
 from .probe_results import ProbeResult, ProbeResults
 from .probes import ProbeController
 from .sent_bitrate import SentBitrate
+from .sent_history import SentHistory
 
 __all__ = ["BandwidthEstimator", "NetworkState", "PacketResult", "ProbeCluster", "SentPacket"]
 
@@ -46,6 +46,9 @@ class BandwidthEstimator:
         start_bitrate: First estimate.
         min_bitrate: Lowest estimate.
         max_bitrate: Highest estimate; all in bits per second.
+
+    Attributes:
+        history: The packets that were sent.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class BandwidthEstimator:
         max_bitrate: float = 20_000_000,
     ) -> None:
         self._min, self._max = min_bitrate, max_bitrate
-        self._flight = InFlight()
+        self.history = SentHistory()
         self._sent = SentBitrate(now)
         self._window = CongestionWindow()
         self._arrivals = Arrivals()
@@ -76,13 +79,14 @@ class BandwidthEstimator:
 
     # What is sent.
 
-    def on_sent(self, packet: SentPacket) -> None:
-        """Note a packet that was sent."""
-        self._now = packet.sent_at
-        self._flight.add(packet)
-        self._sent.add(packet.size, packet.sent_at)
-        if packet.probe is not None:
+    def on_sent(self, size: int, now: float, probe: int | None = None) -> SentPacket:
+        """Note and number a packet that is sent now; see :meth:`SentHistory.add`."""
+        self._now = now
+        packet = self.history.add(size, now, probe)
+        self._sent.add(size, now)
+        if probe is not None:
             self._results.sent(packet)
+        return packet
 
     def set_demand(self, bitrate: float, now: float) -> None:
         """Set what all senders together could use at most; probes go up to it.
@@ -121,8 +125,8 @@ class BandwidthEstimator:
 
     # What the receiver tells.
 
-    def on_feedback(self, results: Sequence[PacketResult], now: float) -> None:
-        """Process transport-wide feedback.
+    def on_feedback(self, results: Sequence[PacketResult], now: float) -> bool:
+        """Process feedback about packets.
 
         Results of unknown packets, and all but the first one of a packet, are ignored; so are times
         that are no numbers.
@@ -130,24 +134,28 @@ class BandwidthEstimator:
         Args:
             results: A result for each packet that the feedback tells about.
             now: The current time.
+
+        Returns:
+            Whether it told anything new.
         """
         self._now = now
+        self.history.forget_old(now)
         arrivals: list[tuple[float, SentPacket]] = []
         lost = late = 0
         skipped = self._skip(results)
         for result in results[:MAX_RESULTS]:
-            number, received_at = result.packet.number, result.received_at
+            number, received_at = result.number, result.received_at
             if received_at is None:
-                if (packet := self._flight.lost(number)) is not None:
+                if (packet := self.history.lost(number)) is not None:
                     lost += 1
                     self._results.add(packet, None)
             elif math.isfinite(received_at):
-                packet, was_lost = self._flight.received(number)
+                packet, was_lost = self.history.received(number)
                 if packet is not None:
                     late += was_lost
                     arrivals.append((received_at, packet))
         if not arrivals and not lost:
-            return
+            return False
         self._silent_from = None
         if arrivals:
             self._add_arrivals(arrivals, skipped, now)
@@ -158,12 +166,13 @@ class BandwidthEstimator:
             self._probes.fell(before, now)
         for id_, found in self._results.take():
             self._finish_probe(id_, found, now)
+        return True
 
     def _skip(self, results: Sequence[PacketResult]) -> int:
         """Take out the packets whose feedback was lost; return how many bytes probably arrived."""
-        numbers = (result.packet.number for result in results[:MAX_RESULTS])
-        first = min((number for number in numbers if number in self._flight), default=None)
-        skipped = [] if first is None else self._flight.skip(first)
+        numbers = (result.number for result in results[:MAX_RESULTS])
+        first = min((number for number in numbers if number in self.history), default=None)
+        skipped = [] if first is None else self.history.skip(first)
         for packet in skipped:
             self._results.add(packet, None)
         return int(sum(packet.size for packet in skipped) * (1 - self._loss.fraction))
@@ -208,10 +217,10 @@ class BandwidthEstimator:
                 self._probes.fell(self._rates.rate, now)
             self._rates.accept(self._rates.rate * _SILENCE_FACTOR, now)
             # Otherwise nothing more is sent that feedback could tell about.
-            self._flight.clear()
+            self.history.clear()
 
     def _silence_deadline(self) -> float | None:
-        oldest = self._flight.oldest
+        oldest = self.history.oldest
         if self._feedback_at is None or oldest is None:
             return None
         trip = self._window.round_trip or 0.2
@@ -230,7 +239,7 @@ class BandwidthEstimator:
         """Return the bits per second that may be sent, with all overhead."""
         rate = self._path.drained_rate
         if self._feedback_at is not None:
-            rate *= self._window.factor(self.congestion_window, self._flight.bytes)
+            rate *= self._window.factor(self.congestion_window, self.history.bytes_in_flight)
         if self._remb is not None and self._now - self._remb[1] < REMB_LIFETIME:
             rate = min(rate, self._remb[0])
         return min(max(rate, self._min), self._max)
@@ -251,7 +260,7 @@ class BandwidthEstimator:
     @property
     def bytes_in_flight(self) -> int:
         """Return the bytes of packets without a result."""
-        return self._flight.bytes
+        return self.history.bytes_in_flight
 
     @property
     def round_trip_time(self) -> float | None:

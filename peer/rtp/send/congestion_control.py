@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..congestion.estimator import PACING_FACTOR, BandwidthEstimator
-from ..congestion.sent_history import SentHistory
+from ..congestion.feedback_reader import TransportFeedbackReader
 from ..congestion.transport_feedback import TransportFeedback
 from .allocation import DATAGRAM_OVERHEAD, Demand, allocate
 from .packet_pacer import PacedPacket, PacketPacer, Priority
@@ -80,7 +80,7 @@ class CongestionControl:
     def __init__(self, now: float) -> None:
         self.estimator = BandwidthEstimator(now)
         self.pacer = PacketPacer(MAX_DELAY)
-        self._history = SentHistory()
+        self._reader = TransportFeedbackReader(self.estimator.history)
         self._streams: dict[int, Stream] = {}
         self._next_stream = 0
         self._leaving: list[PacedPacket] = []
@@ -149,10 +149,8 @@ class CongestionControl:
 
     def on_feedback(self, feedback: TransportFeedback, now: float) -> None:
         """Process transport-wide feedback of the peer."""
-        results = self._history.on_feedback(feedback, now)
-        if results:
+        if self.estimator.on_feedback(self._reader.read(feedback), now):
             self._has_feedback = True
-            self.estimator.on_feedback(results, now)
 
     def on_remb(self, bitrate: float, now: float) -> None:
         """Process a receiver's estimate, in bits per second."""
@@ -242,9 +240,7 @@ class CongestionControl:
         number = 0
         if paced.stamp.number:
             size = len(paced.packet) + DATAGRAM_OVERHEAD
-            sent = self._history.add(size, now, probe=paced.probe)
-            self.estimator.on_sent(sent)
-            number = sent.number
+            number = self.estimator.on_sent(size, now, paced.probe).number
             if self._first_numbered_at is None:
                 self._first_numbered_at = now
         if (stream := self._streams.get(paced.stream)) is not None:

@@ -1,4 +1,4 @@
-"""Feedback on packets, and the numbers that it is about: into a sender's history and a recorder."""
+"""Feedback on packets, and the numbers that it is about: into an estimator and a recorder."""
 
 from collections.abc import Sequence
 from struct import pack
@@ -8,10 +8,11 @@ from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParam
 from icefloe.peer.rtp.congestion import ccfb
 from icefloe.peer.rtp.congestion.ccfb import Arrival, CongestionFeedback, StreamReport
 from icefloe.peer.rtp.congestion.errors import MalformedFeedback
+from icefloe.peer.rtp.congestion.estimator import BandwidthEstimator
+from icefloe.peer.rtp.congestion.feedback_reader import TransportFeedbackReader
 from icefloe.peer.rtp.congestion.feedback_recorder import FeedbackRecorder
 from icefloe.peer.rtp.congestion.header_extension import URI
 from icefloe.peer.rtp.congestion.rtcp_framing import MAX_SIZE
-from icefloe.peer.rtp.congestion.sent_history import SentHistory
 from icefloe.peer.rtp.congestion.transport_feedback import FeedbackWriter, TransportFeedback
 from icefloe.peer.rtp.receive.packet_validation import (
     DiscardCounters,
@@ -32,10 +33,12 @@ RTCP = range(192, 224)
 
 def run(data: bytes) -> int:
     """Give the packets of one input to a sender and a receiver; return how many were refused."""
-    history, recorder = SentHistory(), FeedbackRecorder(1)
+    estimator, recorder = BandwidthEstimator(1.0), FeedbackRecorder(1)
+    history = estimator.history
+    reader = TransportFeedbackReader(history)
     for _ in range(SENT):
-        history.add(100, 1.0)
-    refused, received = 0, 0
+        estimator.on_sent(100, 1.0)
+    refused = 0
     extensions_discarded = DiscardCounters()
     extensions = HeaderExtensionParser(extensions_discarded)
     extensions.configure(
@@ -55,12 +58,13 @@ def run(data: bytes) -> int:
                 again = [CongestionFeedback.parse(one) for one in feedback.serialize()]
                 assert sum(map(_told, again)) == _told(feedback)
                 continue
-            results = history.on_feedback(TransportFeedback.parse(packet), now)
+            results = reader.read(TransportFeedback.parse(packet))
         except MalformedFeedback:
             refused += 1
             continue
-        received += sum(result.received_at is not None for result in results)
-        assert 0 <= history.bytes_in_flight <= 100 * (SENT - received)
+        assert len(results) <= SENT + len(packet)
+        estimator.on_feedback(results, now)
+        assert 0 <= history.bytes_in_flight == 100 * len(history)
         for report in recorder.handle_timeout(now):
             TransportFeedback.parse(report)
     for report in recorder.handle_timeout(100.0):
