@@ -37,7 +37,12 @@ from .sender import Sender
 from .snapshot import Snapshot, restore, take
 from .tap import origin_of
 from .transceiver import negotiated_media, prefers_codecs, set_media, shares_codec
-from .transport_feedback import header_extensions, with_transport_feedback
+from .transport_feedback import (
+    header_extensions,
+    with_stream_feedback,
+    with_transport_feedback,
+    with_wildcards,
+)
 
 __all__ = [
     "AGENT_CONTRACT",
@@ -67,5 +72,7 @@ __all__ = [
     "shares_codec",
     "take",
     "transport_stats",
+    "with_stream_feedback",
     "with_transport_feedback",
+    "with_wildcards",
 ]

@@ -32,6 +32,7 @@ from .sctp import SctpTransport
 from .sections import MediaSections
 from .sender import Sender
 from .transceiver import Transceiver, make_receiver
+from .transport_feedback import has_stream_feedback
 
 logger = get_logger(__name__)
 
@@ -202,6 +203,14 @@ class ConnectionAdapter:
         """Start a transport, and then the senders, receivers and SCTP transport that use it."""
         if not dtls.transport.iceGatherer.getLocalCandidates():
             return
+        assert isinstance(dtls, DtlsTransport)
+        dtls.use_stream_feedback(
+            enabled=any(
+                has_stream_feedback(user._codecs)
+                for user in users
+                if isinstance(user, RTCRtpTransceiver)
+            )
+        )
         for user in users:
             remote = self.private["remoteIce"].get(user)
             if remote is None:

@@ -1,16 +1,18 @@
 """Congestion control of one transport's media: estimate, pacer and allocation. Does no I/O.
 
 All senders of a transport share one bandwidth estimate and one pacer. The estimate is made of the
-peer's transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01). A peer that
-does not send it is served by REMB and receiver reports, which each sender judges by itself; see
-:mod:`.rate_control`.
+peer's transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01), or of that of
+RFC 8888, which tells packets by SSRC and RTP sequence number. A peer that sends neither is served
+by REMB and receiver reports, which each sender judges by itself; see :mod:`.rate_control`.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
+from ..congestion.ccfb import CongestionFeedback
 from ..congestion.estimator import PACING_FACTOR, BandwidthEstimator
 from ..congestion.feedback_reader import TransportFeedbackReader
+from ..congestion.stream_feedback_reader import StreamFeedbackReader
 from ..congestion.transport_feedback import TransportFeedback
 from .allocation import DATAGRAM_OVERHEAD, Demand, allocate
 from .packet_pacer import PacedPacket, PacketPacer, Priority
@@ -81,6 +83,7 @@ class CongestionControl:
         self.estimator = BandwidthEstimator(now)
         self.pacer = PacketPacer(MAX_DELAY)
         self._reader = TransportFeedbackReader(self.estimator.history)
+        self._stream_reader: StreamFeedbackReader | None = None
         self._streams: dict[int, Stream] = {}
         self._next_stream = 0
         self._leaving: list[PacedPacket] = []
@@ -92,10 +95,11 @@ class CongestionControl:
         self._allocated_target = 0.0
 
     def is_managed(self, now: float) -> bool:
-        """Return whether the peer sends transport-wide feedback, as far as is known."""
+        """Return whether the peer sends feedback about packets, as far as is known."""
         if self._has_feedback:
             return True
-        if not any(stream.stamp.number for stream in self._streams.values()):
+        numbers = any(stream.stamp.number for stream in self._streams.values())
+        if not numbers and (self._stream_reader is None or not self._streams):
             return False
         first = self._first_numbered_at
         return first is None or now - first < FEEDBACK_TIMEOUT
@@ -150,6 +154,23 @@ class CongestionControl:
     def on_feedback(self, feedback: TransportFeedback, now: float) -> None:
         """Process transport-wide feedback of the peer."""
         if self.estimator.on_feedback(self._reader.read(feedback), now):
+            self._has_feedback = True
+
+    def use_stream_feedback(self, *, enabled: bool) -> None:
+        """Expect the feedback of RFC 8888 from now on, or no more.
+
+        Args:
+            enabled: Whether it was negotiated.
+        """
+        if not enabled:
+            self._stream_reader = None
+        elif self._stream_reader is None:
+            self._stream_reader = StreamFeedbackReader()
+
+    def on_stream_feedback(self, feedback: CongestionFeedback, now: float) -> None:
+        """Process feedback of RFC 8888; it is ignored if it was not negotiated."""
+        reader = self._stream_reader
+        if reader is not None and self.estimator.on_feedback(reader.read(feedback), now):
             self._has_feedback = True
 
     def on_remb(self, bitrate: float, now: float) -> None:
@@ -238,9 +259,11 @@ class CongestionControl:
 
     def _stamped(self, paced: PacedPacket, now: float, ntp: int) -> bytes:
         number = 0
-        if paced.stamp.number:
+        if paced.stamp.number or self._stream_reader is not None:
             size = len(paced.packet) + DATAGRAM_OVERHEAD
             number = self.estimator.on_sent(size, now, paced.probe).number
+            if self._stream_reader is not None:
+                self._stream_reader.on_sent(paced.packet, number)
             if self._first_numbered_at is None:
                 self._first_numbered_at = now
         if (stream := self._streams.get(paced.stream)) is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from icefloe.logs import get_logger
 
+from ..congestion.ccfb import CongestionFeedback
 from ..congestion.transport_feedback import TransportFeedback
 from .congestion_control import CongestionControl, Stream
 from .rtp_stream import ntp_time
@@ -74,6 +75,16 @@ class CongestionController:
         """Process transport-wide feedback of the peer."""
         now = time.monotonic()
         self.control.on_feedback(feedback, now)
+        self._run_safely(now)
+
+    def use_stream_feedback(self, *, enabled: bool) -> None:
+        """Expect the feedback of RFC 8888, or no more; see :class:`CongestionControl`."""
+        self.control.use_stream_feedback(enabled=enabled)
+
+    def on_stream_feedback(self, feedback: CongestionFeedback) -> None:
+        """Process feedback of RFC 8888 of the peer."""
+        now = time.monotonic()
+        self.control.on_stream_feedback(feedback, now)
         self._run_safely(now)
 
     def on_remb(self, bitrate: float) -> None:

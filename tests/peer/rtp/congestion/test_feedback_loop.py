@@ -5,7 +5,8 @@ from functools import partial
 import pytest
 
 from icefloe.peer.rtp.congestion.feedback_reader import TransportFeedbackReader
-from icefloe.peer.rtp.congestion.feedback_recorder import PACKET_OVERHEAD, FeedbackRecorder
+from icefloe.peer.rtp.congestion.feedback_recorder import FeedbackRecorder
+from icefloe.peer.rtp.congestion.report_schedule import PACKET_OVERHEAD
 from icefloe.peer.rtp.congestion.transport_feedback import TransportFeedback
 from tests.peer.rtp.congestion.link import Flow, Link, World
 

@@ -7,17 +7,19 @@ import pytest
 
 from icefloe.peer.rtp.congestion.feedback_reader import TransportFeedbackReader
 from icefloe.peer.rtp.congestion.feedback_recorder import (
-    GATHERING,
     MAX_GAP,
-    MAX_INTERVAL,
     MAX_KEPT,
     MAX_LATE,
     MAX_RANGES,
+    FeedbackRecorder,
+)
+from icefloe.peer.rtp.congestion.report_schedule import (
+    GATHERING,
+    MAX_INTERVAL,
     MAX_UNREPORTED,
     MIN_INTERVAL,
     PACKET_OVERHEAD,
     SHARE,
-    FeedbackRecorder,
 )
 from icefloe.peer.rtp.congestion.sent_history import SentHistory
 from icefloe.peer.rtp.congestion.transport_feedback import TransportFeedback
