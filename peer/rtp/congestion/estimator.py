@@ -4,11 +4,15 @@ It joins Google Congestion Control (draft-ietf-rmcat-gcc-02) with a model of the
 delay above the least one is the queue, and what arrives while there is a queue is the capacity.
 When a queue grows, the rate falls below the capacity at once, and a little more until it is gone.
 A queue that persists nevertheless belongs to another flow; then only its trend and loss count.
+
+Traffic of the same sender without such feedback, the data channels, may be told as a bit rate. The
+estimate is then for both together.
 """
 
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .arrivals import Arrivals
 from .congestion_window import CongestionWindow
@@ -32,6 +36,9 @@ REMB_LIFETIME = 30.0
 
 PACING_FACTOR = 2.5
 """Pacing rate divided by the target bit rate: the pacing factor of libwebrtc."""
+
+_LEAST_PROBE = 0.3
+"""Part of a cluster's bit rate that is sent at least beside other traffic."""
 
 _SILENCE = 0.5
 """Seconds without feedback, beyond a round trip, after which the rate is reduced."""
@@ -76,6 +83,7 @@ class BandwidthEstimator:
         self._now = now
         self._feedback_at: float | None = None
         self._silent_from: float | None = None
+        self._beside_sent = self._beside_arriving = 0.0
 
     # What is sent.
 
@@ -98,6 +106,26 @@ class BandwidthEstimator:
         self._now = now
         self._probes.set_demand(bitrate, self._rates.rate, now)
 
+    def set_beside(self, sent: float, arriving: float, recent: float, now: float) -> None:
+        """Set what is sent over the same path without such feedback; the estimate includes it.
+
+        Args:
+            sent: Bits per second that are sent.
+            arriving: Bits per second that arrive.
+            recent: The same in the last moment.
+            now: The current time.
+        """
+        self._now = now
+        self._beside_sent, self._beside_arriving = sent, arriving
+        self._arrivals.acknowledged.beside = arriving, recent
+        self._rates.beside = arriving
+        if arriving:
+            # Before there is feedback, at least this is known of the path.
+            both = self._arrivals.acknowledged.bitrate
+            # What is known of the arrivals is old if nothing is sent any more.
+            own = 0.0 if both is None else min(both - arriving, self._sent.bitrate(now))
+            self._path.carried(arriving + own, now)
+
     def take_probes(self, now: float) -> list[ProbeCluster]:
         """Return the clusters to be sent now, each once: of media, or of padding where it lacks.
 
@@ -118,10 +146,17 @@ class BandwidthEstimator:
             is_shared=self._path.is_contested(now),
             noise=self._queue.noise,
         )
-        clusters = self._probes.take()
+        clusters = [self._beside_others(cluster) for cluster in self._probes.take()]
         for cluster in clusters:
             self._results.begin(cluster)
         return clusters
+
+    def _beside_others(self, cluster: ProbeCluster) -> ProbeCluster:
+        """Return a cluster that makes its bit rate together with what is sent beside it."""
+        if not self._beside_sent:
+            return cluster
+        bitrate = max(cluster.bitrate - self._beside_sent, _LEAST_PROBE * cluster.bitrate)
+        return replace(cluster, bitrate=bitrate)
 
     # What the receiver tells.
 
@@ -161,7 +196,7 @@ class BandwidthEstimator:
             self._add_arrivals(arrivals, skipped, now)
         self._feedback_at = now
         excess = self._loss.add(len(arrivals), lost, late, now, has_queue=self._queue.excess > 0)
-        before = self._path.decide(excess, self._sent.bitrate(now), now)
+        before = self._path.decide(excess, self._sent.bitrate(now) + self._beside_sent, now)
         if before is not None:
             self._probes.fell(before, now)
         for id_, found in self._results.take():
@@ -182,7 +217,8 @@ class BandwidthEstimator:
     ) -> None:
         arrivals.sort(key=_by_arrival)
         arriving = self._arrivals.acknowledged.bitrate or 0.0
-        self._queue.is_obeyed = self._sent.bitrate(now) <= _OBEYED * max(self._rates.rate, arriving)
+        sent = self._sent.bitrate(now) + self._beside_sent
+        self._queue.is_obeyed = sent <= _OBEYED * max(self._rates.rate, arriving)
         self._arrivals.add(arrivals, skipped, now)
         for received_at, packet in arrivals:
             if packet.probe is not None:
@@ -192,6 +228,9 @@ class BandwidthEstimator:
             self._window.add(trip, max(self._queue.latest, 0.0), now)
 
     def _finish_probe(self, id_: int, found: ProbeResult | None, now: float) -> None:
+        if found is not None and self._beside_arriving:
+            both = found.bitrate + self._beside_arriving
+            found = ProbeResult(id_, both, is_saturated=found.is_saturated)
         is_confirmed = found is not None and self._path.probed(found, now)
         confirmed = found.bitrate if found is not None and is_confirmed else None
         self._probes.finished(id_, confirmed, self._rates.rate, now)
@@ -242,12 +281,17 @@ class BandwidthEstimator:
             rate *= self._window.factor(self.congestion_window, self.history.bytes_in_flight)
         if self._remb is not None and self._now - self._remb[1] < REMB_LIFETIME:
             rate = min(rate, self._remb[0])
-        return min(max(rate, self._min), self._max)
+        return min(max(rate, self._min), self._max + self._rates.beside)
+
+    def is_contested(self, now: float) -> bool:
+        """Return whether the path was full lately."""
+        return self._path.is_contested(now)
 
     @property
     def pacing_rate(self) -> float:
         """Return the bits per second at which the pacer sends media."""
-        return PACING_FACTOR * self.target_bitrate
+        own = max(self.target_bitrate - self._beside_sent, self._min)
+        return PACING_FACTOR * own
 
     @property
     def congestion_window(self) -> int:
@@ -255,7 +299,7 @@ class BandwidthEstimator:
         if self._feedback_at is None:
             return sys.maxsize
         foreign = self._queue.queue if self._queue.is_foreign else 0.0
-        return self._window.size(self._rates.rate, foreign)
+        return self._window.size(max(self._rates.rate - self._beside_sent, self._min), foreign)
 
     @property
     def bytes_in_flight(self) -> int:

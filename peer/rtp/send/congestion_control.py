@@ -14,7 +14,8 @@ from ..congestion.estimator import PACING_FACTOR, BandwidthEstimator
 from ..congestion.feedback_reader import TransportFeedbackReader
 from ..congestion.stream_feedback_reader import StreamFeedbackReader
 from ..congestion.transport_feedback import TransportFeedback
-from .allocation import DATAGRAM_OVERHEAD, Demand, allocate
+from .allocation import DATAGRAM_OVERHEAD, Demand, allocate, for_data, is_lacking
+from .data_share import DataProgress, DataShare
 from .packet_pacer import PacedPacket, PacketPacer, Priority
 from .send_stamp import SendStamp
 
@@ -77,6 +78,7 @@ class CongestionControl:
     Attributes:
         estimator: The bandwidth estimate.
         pacer: The queue of packets that wait.
+        data: The share of the data channels of the transport.
     """
 
     def __init__(self, now: float) -> None:
@@ -84,6 +86,8 @@ class CongestionControl:
         self.pacer = PacketPacer(MAX_DELAY)
         self._reader = TransportFeedbackReader(self.estimator.history)
         self._stream_reader: StreamFeedbackReader | None = None
+        self.data = DataShare()
+        self._media_bytes = 0
         self._streams: dict[int, Stream] = {}
         self._next_stream = 0
         self._leaving: list[PacedPacket] = []
@@ -178,6 +182,22 @@ class CongestionControl:
         if self._has_feedback:
             self.estimator.on_remb(bitrate, now)
 
+    def on_data(self, progress: DataProgress, now: float) -> None:
+        """Take what the data channels of the transport have sent; :attr:`data` has their limit."""
+        data = self.data
+        if not data.update(self._media_bytes, progress, now):
+            return
+        if self._has_feedback and data.is_notable(self.estimator.target_bitrate):
+            arriving, recent = data.delivered(), data.delivered(recent=True)
+            self.estimator.set_beside(data.sent(), arriving, recent, now)
+        else:
+            self.estimator.set_beside(0.0, 0.0, 0.0, now)
+
+    def forget_data(self, now: float) -> None:
+        """Note that the transport has no data channels any more."""
+        self.data = DataShare()
+        self.estimator.set_beside(0.0, 0.0, 0.0, now)
+
     def reallocate(self, now: float) -> None:
         """Divide the estimate again: what a stream can use has changed."""
         self._allocated_at = float("-inf")
@@ -215,6 +235,9 @@ class CongestionControl:
         is_managed = self.is_managed(self._now)
         ready_at = None if self._is_window_full else self.pacer.ready_at(self._now)
         due = self.estimator.deadline if is_managed else float("inf")
+        if self.data.limit < float("inf"):
+            # Otherwise nobody would notice that media is sent no more.
+            due = min(due, self._allocated_at + ALLOCATION_INTERVAL)
         return due if ready_at is None else min(due, ready_at)
 
     def may_encode(self, number: int, bitrate: float | None, now: float) -> bool:
@@ -261,6 +284,7 @@ class CongestionControl:
         number = 0
         if paced.stamp.number or self._stream_reader is not None:
             size = len(paced.packet) + DATAGRAM_OVERHEAD
+            self._media_bytes += size
             number = self.estimator.on_sent(size, now, paced.probe).number
             if self._stream_reader is not None:
                 self._stream_reader.on_sent(paced.packet, number)
@@ -276,6 +300,7 @@ class CongestionControl:
         if not self.is_managed(now):
             if self._was_managed:
                 self._was_managed = False
+                self.data.limit = float("inf")
                 for stream in streams:
                     stream.on_allocation(None)
             return
@@ -286,6 +311,13 @@ class CongestionControl:
             return
         self._allocated_at, self._allocated_target = now, target
         demands = [stream.demand(now) for stream in streams]
-        self.estimator.set_demand(sum(demand.on_the_wire for demand in demands), now)
-        for stream, bitrate in zip(streams, allocate(target, demands), strict=True):
+        lacks, data = is_lacking(target, demands), self.data
+        wanted = data.demand()
+        on_the_wire = sum(demand.on_the_wire for demand in demands)
+        self.estimator.set_demand(on_the_wire + (wanted if lacks else data.sent()), now)
+        given = for_data(target, demands, wanted)
+        for stream, bitrate in zip(streams, allocate(target, demands, given), strict=True):
             stream.on_allocation(bitrate)
+        entitled = for_data(target, demands, float("inf"))
+        lacks = self._has_feedback and (lacks or self.estimator.is_contested(now))
+        data.divide(target, entitled, lacks=lacks)
