@@ -41,7 +41,7 @@ class Snapshot:
 
     @property
     def has_stream_feedback(self) -> bool:
-        """Whether the feedback of RFC 8888 was agreed on."""
+        """True if the feedback of RFC 8888 was agreed on."""
         agreed = (was.codecs for was in self.transceivers.values() if was.mid is not None)
         return any(map(has_stream_feedback, agreed))
 

@@ -28,7 +28,7 @@ _ENOUGH = 0.1
 _STALE = 2.0
 """Seconds without a sample after which those before say nothing."""
 
-_HEADROOM, _WAITING_HEADROOM = 1.25, 1.5
+_HEADROOM, _GROWTH_HEADROOM = 1.25, 1.5
 """Multiple of what is sent that is kept free for it: usually, and while more waits."""
 
 _SPARE = 100_000
@@ -40,7 +40,7 @@ _LITTLE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class DataProgress:
-    """What the data channels of a transport have sent since they began.
+    """Totals of what the data channels of a transport have sent since they began.
 
     Attributes:
         sent: Bytes of user data that are in flight or acknowledged.
@@ -131,7 +131,7 @@ class DataShare:
             if (found := self._since(seconds)) is not None
         ]
         most = max(rates, default=0.0)
-        return most * _WAITING_HEADROOM + _SPARE if self.waits else most * _HEADROOM
+        return most * _GROWTH_HEADROOM + _SPARE if self.waits else most * _HEADROOM
 
     def media(self) -> float:
         """Return what is to be kept free for media: more than it sends."""
