@@ -167,7 +167,10 @@ class CongestionControl:
             enabled: Whether it was negotiated.
         """
         if not enabled:
-            self._stream_reader = None
+            if self._stream_reader is not None:
+                # What comes from now on, if anything does, is of another kind.
+                self._stream_reader = self._first_numbered_at = None
+                self._has_feedback = False
         elif self._stream_reader is None:
             self._stream_reader = StreamFeedbackReader()
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from icefloe.peer.rtp.congestion.ccfb import Arrival, CongestionFeedback, StreamReport
 from icefloe.peer.rtp.congestion.feedback_recorder import FeedbackRecorder
 from icefloe.peer.rtp.congestion.transport_feedback import TransportFeedback
 from icefloe.peer.rtp.send.allocation import DATAGRAM_OVERHEAD, Demand
@@ -214,6 +215,27 @@ def test_a_peer_without_the_extension_is_served_as_ever() -> None:
     call.world.run(3)
     assert picture.bitrate is None and not call.control.is_managed(3.0)
     assert 0.8e6 < call.rate(1, 3) < 1.3e6
+
+
+def test_feedback_that_is_negotiated_away_is_expected_no_more() -> None:
+    control = CongestionControl(0.0)
+    sound = Media("audio", 64_000, stamp=NO_STAMP)
+    number = control.add(sound, 0.0)
+    assert not control.is_managed(0.0)
+    control.use_stream_feedback(enabled=True)
+    assert control.is_managed(0.0)
+    packet = b"\x80\x60\0\7" + bytes(4) + b"\0\0\0\1" + bytes(100)
+    control.put(number, [packet], 0.0, again=False)
+    assert control.take_packets(0.0, 0) == [packet]
+    told = CongestionFeedback(9, 0, (StreamReport(1, 7, (Arrival(0.0),)),))
+    control.on_stream_feedback(told, 0.1)
+    control.handle_timeout(0.1)
+    assert control.available_bitrate is not None and sound.bitrate is not None
+    control.use_stream_feedback(enabled=False)
+    control.handle_timeout(0.2)
+    assert control.available_bitrate is None and sound.bitrate is None
+    control.on_stream_feedback(told, 0.3)
+    assert control.available_bitrate is None
 
 
 def test_nothing_but_sound_is_sent_while_the_window_is_full() -> None:
