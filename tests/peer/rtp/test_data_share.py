@@ -6,8 +6,8 @@ from icefloe.peer.rtp.send.allocation import Demand, allocate, for_data, is_lack
 from icefloe.peer.rtp.send.data_share import LEAST_DATA_BITRATE, DataProgress, DataShare
 from icefloe.peer.sctp.congestion.model import PathModel
 from tests.peer.rtp.congestion.link import Link
-from tests.peer.rtp.sharing import Call
-from tests.peer.rtp.test_congestion_control import Media, gaps
+from tests.peer.rtp.simulated_call import Call
+from tests.peer.rtp.simulated_transport import Media, gaps
 
 RATE = 2.5e6
 """Bits per second of the link; video could use 2 Mbit/s of them."""

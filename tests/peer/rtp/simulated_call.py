@@ -9,7 +9,7 @@ from icefloe.peer.sctp.outbound import Message
 from icefloe.peer.sctp.states import Settings, State
 from tests.helpers.sctp import OVERHEAD
 from tests.peer.rtp.congestion.link import Link, World
-from tests.peer.rtp.test_congestion_control import Media, Transport
+from tests.peer.rtp.simulated_transport import Media, Transport
 
 BLOCK = 65_536
 BACKLOG = 1 << 20
