@@ -44,7 +44,12 @@ if TYPE_CHECKING:
     from .sender import Sender
     from .snapshot import Snapshot, restore, take
     from .tap import origin_of
-    from .transport_feedback import header_extensions, with_transport_feedback
+    from .transport_feedback import (
+        header_extensions,
+        with_stream_feedback,
+        with_transport_feedback,
+        with_wildcards,
+    )
 
 __all__ = [
     "AGENT_CONTRACT",
@@ -74,7 +79,9 @@ __all__ = [
     "shares_codec",
     "take",
     "transport_stats",
+    "with_stream_feedback",
     "with_transport_feedback",
+    "with_wildcards",
 ]
 
 # What needs no media loads none of it, and so on.
@@ -89,7 +96,12 @@ _MODULES = {
     ".sender": ("Sender",),
     ".snapshot": ("Snapshot", "restore", "take"),
     ".tap": ("origin_of",),
-    ".transport_feedback": ("header_extensions", "with_transport_feedback"),
+    ".transport_feedback": (
+        "header_extensions",
+        "with_stream_feedback",
+        "with_transport_feedback",
+        "with_wildcards",
+    ),
 }
 
 if not TYPE_CHECKING:  # which would take any name for one of the package

@@ -28,6 +28,7 @@ from .certificate import Certificate
 from .ice import Gatherer, IceTransport
 from .private import Private
 from .sections import MediaSections
+from .transport_feedback import has_stream_feedback
 
 if TYPE_CHECKING:
     from .sctp import SctpTransport
@@ -208,8 +209,18 @@ class ConnectionAdapter:
 
     async def _connect_over(self, dtls: RTCDtlsTransport, users: list[Any]) -> None:
         """Start a transport, and then the senders, receivers and SCTP transport that use it."""
+        from .dtls import DtlsTransport
+
         if not dtls.transport.iceGatherer.getLocalCandidates():
             return
+        assert isinstance(dtls, DtlsTransport)
+        dtls.use_stream_feedback(
+            enabled=any(
+                has_stream_feedback(user._codecs)
+                for user in users
+                if isinstance(user, RTCRtpTransceiver)
+            )
+        )
         for user in users:
             remote = self.private["remoteIce"].get(user)
             if remote is None:

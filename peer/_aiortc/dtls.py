@@ -13,8 +13,11 @@ from pylibsrtp import Error as SrtpError
 
 from icefloe.logs import get_logger
 
+from ..rtp.congestion import ccfb
+from ..rtp.congestion.ccfb import CongestionFeedback
 from ..rtp.congestion.errors import MalformedFeedback
 from ..rtp.congestion.feedback_recorder import FeedbackRecorder
+from ..rtp.congestion.stream_recorder import StreamRecorder
 from ..rtp.congestion.transport_feedback import TransportFeedback
 from ..rtp.receive.packet_validation import (
     DiscardCounters,
@@ -26,6 +29,7 @@ from ..rtp.receive.packet_validation import (
 )
 from ..rtp.send.allocation import DATAGRAM_OVERHEAD
 from ..rtp.send.congestion_controller import CongestionController
+from ..rtp.send.rtp_stream import ntp_time
 from .ice import agent_of
 
 logger = get_logger(__name__)
@@ -43,6 +47,9 @@ class DtlsTransport(RTCDtlsTransport):
     congestion: CongestionController
     """Congestion control of the media that is sent."""
     _recorder: FeedbackRecorder
+    _stream_recorder: StreamRecorder | None = None
+    """Records packets if feedback of RFC 8888 was negotiated."""
+    _ntp_offset = 0
     _feedback_timer: asyncio.TimerHandle | None = None
     _feedback_at = 0.0
     _fingerprints: tuple[RTCDtlsFingerprint, ...] = ()
@@ -85,6 +92,20 @@ class DtlsTransport(RTCDtlsTransport):
         self._failures = 0
         self.congestion = CongestionController(self.send_media)
         self._recorder = FeedbackRecorder(secrets.randbits(32))
+
+    def use_stream_feedback(self, *, enabled: bool) -> None:
+        """Send the feedback of RFC 8888, or no more of it, and expect it.
+
+        Args:
+            enabled: Whether it was negotiated.
+        """
+        self.congestion.use_stream_feedback(enabled=enabled)
+        if not enabled:
+            self._stream_recorder = None
+        elif self._stream_recorder is None:
+            self._stream_recorder = StreamRecorder(self._recorder.sender_ssrc)
+            # From here on as the monotonic clock has it, which is not set.
+            self._ntp_offset = ntp_time() - _as_ntp(asyncio.get_running_loop().time())
 
     async def stop(self) -> None:
         self.congestion.close()
@@ -144,10 +165,13 @@ class DtlsTransport(RTCDtlsTransport):
 
         for part in congestion_feedback:
             try:
-                self.congestion.on_feedback(TransportFeedback.parse(part))
+                if part[0] & 31 == ccfb.FORMAT:
+                    self.congestion.on_stream_feedback(CongestionFeedback.parse(part))
+                else:
+                    self.congestion.on_feedback(TransportFeedback.parse(part))
             except MalformedFeedback as error:
                 self.discarded.rtcp += 1
-                logger.debug("rtcp.dropped type=transport-feedback reason=%s", error)
+                logger.debug("rtcp.dropped type=congestion-feedback reason=%s", error)
 
     def _record(self, number: int, packet: RtpPacket, size: int) -> None:
         """Record the arrival of a packet with a transport-wide sequence number."""
@@ -155,8 +179,16 @@ class DtlsTransport(RTCDtlsTransport):
         self._recorder.on_packet(number, loop.time(), size + DATAGRAM_OVERHEAD, packet.ssrc)
         self._schedule_feedback(loop)
 
+    def _record_by_stream(self, recorder: StreamRecorder, packet: RtpPacket, size: int) -> None:
+        loop = asyncio.get_running_loop()
+        size += DATAGRAM_OVERHEAD
+        recorder.on_packet(packet.ssrc, packet.sequence_number, loop.time(), size)
+        self._schedule_feedback(loop)
+
     def _schedule_feedback(self, loop: asyncio.AbstractEventLoop) -> None:
         due = self._recorder.deadline
+        if self._stream_recorder is not None:
+            due = min(due, self._stream_recorder.deadline)
         if due == float("inf") or self._state is not DtlsState.CONNECTED:
             return
         if self._feedback_timer is None or due < self._feedback_at:
@@ -169,8 +201,12 @@ class DtlsTransport(RTCDtlsTransport):
         self._feedback_timer = None
         loop = asyncio.get_running_loop()
         try:
-            for packet in self._recorder.handle_timeout(loop.time()):
+            now = loop.time()
+            for packet in self._recorder.handle_timeout(now):
                 self.send_control(packet)
+            if (recorder := self._stream_recorder) is not None:
+                for packet in recorder.handle_timeout(now, _as_ntp(now) + self._ntp_offset):
+                    self.send_control(packet)
         except ConnectionError:
             logger.debug("rtcp.feedback.dropped reason=closed")
             return
@@ -182,6 +218,8 @@ class DtlsTransport(RTCDtlsTransport):
             return
         if (number := packet.extensions.transport_sequence_number) is not None:
             self._record(number, packet, len(data))
+        if self._stream_recorder is not None:
+            self._record_by_stream(self._stream_recorder, packet, len(data))
         receiver = self._receiver_of(packet)
         if receiver is None:
             self.discarded.rtp += 1
@@ -338,6 +376,11 @@ class DtlsTransport(RTCDtlsTransport):
     def _count(self, datagrams: list[bytes]) -> None:
         self._RTCDtlsTransport__tx_packets += len(datagrams)
         self._RTCDtlsTransport__tx_bytes += sum(map(len, datagrams))
+
+
+def _as_ntp(seconds: float) -> int:
+    """Return seconds of any clock in the units of a 64-bit NTP timestamp."""
+    return int(seconds * (1 << 32))
 
 
 def transport_stats(dtls: RTCDtlsTransport) -> RTCTransportStats:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCSctpTransport
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 
+from ..rtp.send.data_share import DataProgress
 from ..sctp.admission import MOST_CHANNELS
 from ..sctp.congestion import Controller
 from ..sctp.congestion.model import PathModel
@@ -152,16 +153,22 @@ class SctpTransport(RTCSctpTransport):
             self.transport._register_data_receiver(self)
             self.transport.take_data = self.shell.receive
             self.shell.start(remotePort, self.transport)
+            # Media of the same transport shares its capacity with the data channels.
+            self.transport.congestion.begin_sharing(self._progress, self.shell.limit)
 
     async def stop(self) -> None:
         assert isinstance(self.transport, DtlsTransport)
         self.transport._unregister_data_receiver(self)
         self.transport.take_data = None
+        self.transport.congestion.end_sharing()
         try:
             while self.shell.is_behind:  # noqa: ASYNC110 - each turn hands out more
                 await asyncio.sleep(0)
         finally:
             self.shell.stop()
+
+    def _progress(self) -> DataProgress:
+        return DataProgress(*self.shell.progress)
 
     async def _handle_data(self, data: bytes) -> None:
         self.shell.receive(data)

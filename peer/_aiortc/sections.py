@@ -31,7 +31,13 @@ from .._util.uninterrupted import to_the_end
 from ..errors import InvalidDescription
 from ..sdp.steps import A_SECTION, Steps
 from .private import Private
-from .transport_feedback import header_extensions, with_transport_feedback
+from .transport_feedback import (
+    agrees_on_stream_feedback,
+    header_extensions,
+    with_stream_feedback,
+    with_transport_feedback,
+    without_stream_feedback,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,7 @@ class MediaSections:
         new = [t for t in there_are if t.mid is None]
         free = {of: iter([t for t in new if t.kind == of]) for of in CODECS}
         tracks: list[RemoteStreamTrack] = []
+        by_stream = agrees_on_stream_feedback(description.media)
         for index, (media, codecs) in enumerate(zip(description.media, remote.codecs, strict=True)):
             mid = media.rtp.muxId
             self._private["seenMids"].add(mid)
@@ -135,6 +142,8 @@ class MediaSections:
                 transceiver._set_mid(mid)
                 transceiver._set_mline_index(index)
             self._apply_media(transceiver, media, codecs, kind)
+            with_agreed = with_stream_feedback if by_stream else without_stream_feedback
+            transceiver._codecs = with_agreed(transceiver._codecs)
             receives = reverse_direction(str(media.direction)) in ("recvonly", "sendrecv")
             if receives and not transceiver.receiver.track:
                 id = description.webrtc_track_id(media)

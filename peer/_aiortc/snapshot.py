@@ -9,6 +9,7 @@ from aiortc.rtcrtpreceiver import RemoteStreamTrack
 
 from .connection import ConnectionAdapter
 from .ice import Gatherer, agent_of
+from .transport_feedback import has_stream_feedback
 
 
 @dataclass
@@ -37,6 +38,12 @@ class Snapshot:
     def knows(self, thing: Any) -> bool:
         """Return whether a transceiver, or the SCTP transport, existed already."""
         return self.has_sctp if isinstance(thing, RTCSctpTransport) else thing in self.transceivers
+
+    @property
+    def has_stream_feedback(self) -> bool:
+        """True if the feedback of RFC 8888 was agreed on."""
+        agreed = (was.codecs for was in self.transceivers.values() if was.mid is not None)
+        return any(map(has_stream_feedback, agreed))
 
     def agreed_on(self, transceiver: RTCRtpTransceiver) -> tuple[list[Any], list[Any]]:
         """Return the codecs and header extensions of a transceiver; empty if there are none."""

@@ -15,7 +15,9 @@ from .._aiortc import (
     parse,
     prefers_codecs,
     set_media,
+    with_stream_feedback,
     with_transport_feedback,
+    with_wildcards,
 )
 from ..sdp.steps import Steps
 from .payload_numbers import Numbering, payload_type
@@ -66,7 +68,7 @@ class DescriptionWriter:
             group.items = [mid for mid in group.items if bundle is None or mid in bundle]
         # A group of nothing is not in the grammar (RFC 5888 section 5).
         description.group = [group for group in description.group if group.items]
-        return RTCSessionDescription(sdp=str(description), type=created.type)
+        return RTCSessionDescription(sdp=with_wildcards(str(description)), type=created.type)
 
     def reject(self, media: MediaDescription) -> None:
         """Write a media section as rejected (RFC 3264 section 6)."""
@@ -103,7 +105,10 @@ class DescriptionWriter:
     ) -> None:
         codecs, extensions = stable.agreed_on(transceiver)
         if not codecs or prefers_codecs(transceiver):
-            codecs = self.numbering.codecs(with_transport_feedback(media.rtp.codecs))
+            with_feedback = (
+                with_stream_feedback if stable.has_stream_feedback else with_transport_feedback
+            )
+            codecs = self.numbering.codecs(with_feedback(media.rtp.codecs))
             extensions = self.numbering.extensions(header_extensions(media.kind))
         set_media(transceiver, codecs, extensions)
         media.rtp.codecs, media.rtp.headerExtensions = codecs, extensions

@@ -14,7 +14,15 @@ from aiortc.codecs import HEADER_EXTENSIONS
 from aiortc.sdp import SessionDescription
 
 from .. import sdp
-from .._aiortc import ConnectionAdapter, Snapshot, describe_transport, restore, shares_codec, take
+from .._aiortc import (
+    ConnectionAdapter,
+    Snapshot,
+    describe_transport,
+    restore,
+    shares_codec,
+    take,
+    with_wildcards,
+)
 from .._util.uninterrupted import to_the_end
 from ..sdp.steps import Steps, at_once, in_turns
 from .description_writer import DescriptionWriter
@@ -56,7 +64,7 @@ class Descriptions:
         if side == "Local" and is_latest:
             self._refresh(description)
         text = (self.layout if is_latest else self._stable_layout).with_unused_sections(
-            str(description),
+            with_wildcards(str(description)),
             answer=description.type != "offer",
             remote=side == "Remote",
         )

@@ -93,6 +93,11 @@ class Recovery:
             heapq.heappop(lost)
         return None
 
+    @property
+    def delivered(self) -> int:
+        """Bytes acknowledged since the association began."""
+        return self._delivered
+
     def sent(self, fragment: Fragment, now: float) -> None:
         """Note that a chunk is transmitted; assign its TSN the first time."""
         if fragment.sends:

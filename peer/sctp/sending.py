@@ -99,6 +99,7 @@ class Sender:
         abandoned: Abandoned messages, likewise.
         recovery: Loss recovery.
         controller: The congestion controller.
+        limit: Bytes per second that are sent at most, whatever the controller says.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Sender:
         self._path = path
         self.controller: Controller = controller
         self.recovery: Recovery = Recovery(tsn, gives_up=forwards)
+        self.limit = float("inf")
         self._pacer = Pacer()
         self._window = window  # receive window of the latest SACK
         self._forwards = forwards
@@ -153,6 +155,16 @@ class Sender:
     def is_done(self) -> bool:
         """True if the queue is empty and everything is acknowledged."""
         return not self._queue and not self.recovery.has_unacknowledged
+
+    @property
+    def progress(self) -> tuple[int, int, bool]:
+        """Bytes of user data sent and acknowledged in total, and whether more waits to be sent.
+
+        What was lost and is to be sent again does not count as sent.
+        """
+        delivered = self.recovery.delivered
+        waits = bool(self._queue) or self.recovery.next_lost() is not None
+        return delivered + self.recovery.flight, delivered, waits
 
     @property
     def deadline(self) -> float:
@@ -262,7 +274,7 @@ class Sender:
         if not recovery.flight and (queue or recovery.has_unacknowledged):
             controller.idle(now, 0)
         pacer = self._pacer
-        pacer.rate = controller.pacing_rate
+        pacer.rate = min(controller.pacing_rate, self.limit)
         self._paced_until = float("inf")
         builder = _PacketBuilder(header, self._path.size - HEADER, control, outgoing)
         control.clear()

@@ -63,6 +63,7 @@ class DataChannelTransport:
         self._is_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
+        self._limit = float("inf")
         self.channels: DataChannels = DataChannels(host, self._schedule, most)
         self.max_message = 0
         self._delivery_time = 0.0  # seconds spent on delivery in this iteration of the loop
@@ -183,6 +184,21 @@ class DataChannelTransport:
         finally:
             self._schedule()
 
+    @property
+    def progress(self) -> tuple[int, int, bool]:
+        """Bytes sent and acknowledged, and whether more waits; see :attr:`Sender.progress`."""
+        sender = None if self._association is None else self._association.sender
+        return (0, 0, False) if sender is None else sender.progress
+
+    def limit(self, rate: float) -> None:
+        """Send so many bytes of user data per second at most; infinity is no limit.
+
+        The congestion control goes on beside it, and may say less.
+        """
+        self._limit = rate
+        if self._association is not None and self.state != "closed":
+            self._schedule()
+
     def path_changed(self, *, was_lost: bool) -> None:
         """Adapt to a new network path; see :meth:`Association.path_changed`."""
         if self._association is not None:
@@ -242,6 +258,8 @@ class DataChannelTransport:
         link = self._link
         if link is None:
             return
+        if association.sender is not None:
+            association.sender.limit = self._limit
         if packets := association.take_datagrams(time.monotonic()):
             try:
                 link.send_all(packets)

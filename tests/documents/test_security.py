@@ -51,7 +51,7 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.rtp.congestion.congestion_window._LONGEST_INTERVAL
         peer.rtp.congestion.queue_delay._LONGEST_PACKET_TIME
         peer.sctp.sending.MAX_SKIPPED_STREAMS peer.sctp.sending.MAX_PROBE_BACKOFF
-        peer.rtp.congestion.feedback_recorder.MAX_INTERVAL
+        peer.rtp.congestion.report_schedule.MAX_INTERVAL
     """,
     FORMAT: """
         encoding.packing.PAYLOAD_MAX media.sources.decoding._FRAME_BYTES

@@ -48,9 +48,15 @@ class SlidingRate:
 
 
 class AcknowledgedBitrate:
-    """Bit rate of what arrived, over a usual and a short time."""
+    """Bit rate of what arrived, over a usual and a short time.
+
+    Attributes:
+        beside: Bits per second that arrived of what shares the path and is acknowledged otherwise,
+            likewise over a usual and a short time.
+    """
 
     def __init__(self) -> None:
+        self.beside = 0.0, 0.0
         self.reset()
 
     def reset(self) -> None:
@@ -65,9 +71,11 @@ class AcknowledgedBitrate:
     @property
     def bitrate(self) -> float | None:
         """Return bits per second of the last half second; ``None`` if unknown."""
-        return self._long.rate
+        rate = self._long.rate
+        return None if rate is None else rate + self.beside[0]
 
     @property
     def recent(self) -> float | None:
         """Return bits per second of the last tenth of a second, which frames make uneven."""
-        return self._short.rate
+        rate = self._short.rate
+        return None if rate is None else rate + self.beside[1]

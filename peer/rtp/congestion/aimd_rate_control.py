@@ -78,6 +78,7 @@ class AimdRateControl:
         rate: Bits per second.
         capacity: Capacity of the link.
         decreased_at: Time of the last decrease.
+        beside: Bits per second of what shares the path, which may come on top of the highest rate.
     """
 
     def __init__(self, start: float, minimum: float, maximum: float) -> None:
@@ -85,6 +86,7 @@ class AimdRateControl:
         self.rate = start
         self.capacity = LinkCapacity()
         self.decreased_at = float("-inf")
+        self.beside = 0.0
         self._changed_at: float | None = None
 
     def increase(self, arriving: float | None, now: float, *, is_competing: bool = False) -> None:
@@ -136,4 +138,4 @@ class AimdRateControl:
         self._changed_at = now
 
     def _set(self, bitrate: float) -> None:
-        self.rate = min(max(bitrate, self._minimum), self._maximum)
+        self.rate = min(max(bitrate, self._minimum), self._maximum + self.beside)

@@ -26,11 +26,11 @@ class PacketResult:
     """Result of one packet in a feedback.
 
     Attributes:
-        packet: The packet.
+        number: The :attr:`SentPacket.number` of the packet.
         received_at: Seconds on the receiver's clock, which has any offset; ``None`` if it is lost.
     """
 
-    packet: SentPacket
+    number: int
     received_at: float | None
 
 

@@ -50,6 +50,9 @@ _FULL = 0.85
 _LOWEST_ARRIVING = 0.7
 """Part of the rate that an application-limited flow is thought to get at least."""
 
+_CARRIED_TIME = 1.0
+"""Seconds after a decrease for which more may arrive than the path carries on."""
+
 _UNKNOWN_TRIP, _UNKNOWN_INTERVAL = 0.2, 0.1
 """Seconds of a round trip and between feedbacks before they are known."""
 
@@ -217,6 +220,21 @@ class PathControl:
         elif bitrate > rates.rate:
             rates.accept(bitrate, now)
         return not found.is_saturated
+
+    def carried(self, arriving: float, now: float) -> None:
+        """Take what arrives of several kinds of traffic together, if it is more than the rate.
+
+        Nothing is said by it shortly after a decrease, when what arrives was sent before.
+
+        Args:
+            arriving: Bits per second that arrive.
+            now: Seconds on a monotonic clock.
+        """
+        if now - self.rates.decreased_at < _CARRIED_TIME:
+            return
+        carried = arriving if self._arrivals.queue.excess == 0 else _DECREASE * arriving
+        if carried > self.rates.rate:
+            self.rates.accept(carried, now)
 
     def is_contested(self, now: float) -> bool:
         """Return whether the link was full lately, maybe by other flows."""

@@ -1,16 +1,20 @@
-"""Sender's side of transport-wide feedback: numbers what is sent, and reads what became of it.
+"""Packets that were sent over a transport, until feedback has told what became of them.
 
-Does no I/O. Whatever the feedback says, the cost of handling it is bounded by its size and by what
-was sent: each packet is reported as lost once, at most, and as received once.
+All feedback about them, of whichever kind, is looked up here. Each packet has one result, or two if
+it comes after it was taken for lost, however often and whatever feedback tells. Does no I/O.
 """
 
-from ..serial_numbers import Unwrapper
-from .packets import PacketResult, SentPacket
-from .transport_feedback import REFERENCE_TICKS, TICKS_PER_SECOND, TransportFeedback
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from .packets import SentPacket
 
 MAX_PACKETS = 1 << 14
-"""Packets that are remembered, at most: 1.6 seconds at 10,000 a second (100 Mbit/s). It is less
-than half of the 16-bit numbers, so that each number on the wire means one packet."""
+"""Packets in flight that are remembered, at most: 1.6 seconds at 10,000 a second (100 Mbit/s). It
+is less than half of the 16-bit numbers, so that each number on the wire means one packet."""
+
+MAX_LOST = 1_024
+"""Lost packets that are remembered in case that they arrive late, at most."""
 
 MAX_AGE = 10.0
 """Seconds for which a packet is remembered. Feedback that comes later says nothing of use."""
@@ -20,8 +24,7 @@ class SentHistory:
     """History of the packets sent over one transport.
 
     Attributes:
-        bytes_in_flight: Bytes of remembered packets of which feedback has neither told the fate nor
-            gone past.
+        bytes_in_flight: Bytes of the packets without a result.
         unknown: Packets that feedback has reported as received and that are not remembered: they
             were reported before, are too old, or were never sent.
     """
@@ -29,11 +32,25 @@ class SentHistory:
     def __init__(self) -> None:
         self.bytes_in_flight = 0
         self.unknown = 0
-        self._packets: dict[int, SentPacket] = {}
+        self._packets: OrderedDict[int, SentPacket] = OrderedDict()
+        self._lost: OrderedDict[int, SentPacket] = OrderedDict()
         self._next = 0
-        self._passed = 0
-        """The number before which nothing is in flight."""
-        self._reference = Unwrapper(24)
+
+    def __len__(self) -> int:
+        return len(self._packets)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._packets
+
+    @property
+    def latest(self) -> int:
+        """Return the number of the packet that was sent last; -1 before the first one."""
+        return self._next - 1
+
+    @property
+    def oldest(self) -> SentPacket | None:
+        """Return the packet that has been in flight for the longest time."""
+        return next(iter(self._packets.values()), None)
 
     def add(self, size: int, now: float, probe: int | None = None) -> SentPacket:
         """Record a packet that is sent now, and number it.
@@ -50,66 +67,67 @@ class SentHistory:
         self._packets[self._next] = packet
         self._next += 1
         self.bytes_in_flight += size
-        self._forget_old(now)
+        self.forget_old(now)
         return packet
 
-    def on_feedback(self, feedback: TransportFeedback, now: float) -> list[PacketResult]:
-        """Return what feedback tells anew, in the order of the numbers.
+    def in_flight_before(self, number: int) -> Iterator[int]:
+        """Yield the numbers in flight before one, in order."""
+        for each in self._packets:
+            if each >= number:
+                return
+            yield each
 
-        A packet that it covers without having received it is lost once a later one was received.
-        If feedback tells later that a lost packet has come after all, it is returned again, as
-        received. A packet that no feedback covers, as when feedback is lost, is returned neither as
-        lost nor as received; it is no longer in flight.
+    def received(self, number: int) -> tuple[SentPacket | None, bool]:
+        """Take a received packet out; return it, and whether it was taken for lost before.
 
-        Args:
-            feedback: What the other side has sent, parsed. It may be a repetition or forged.
-            now: Seconds on the clock of :meth:`add`.
+        A number that is unknown, or that was received before, gives ``None``.
         """
-        self._forget_old(now)
-        # The latest packet with that number: no later one has been sent.
-        first = self._next - 1 - ((self._next - 1 - feedback.base) & 0xFFFF)
-        reference = self._reference.unwrap(feedback.reference_time)
-        reached = reference * REFERENCE_TICKS / TICKS_PER_SECOND
-        results, latest = [], None
-        for offset, arrival in feedback.received:
-            number = first + offset
-            packet = self._packets.pop(number, None)
-            if packet is None:
-                self.unknown += 1
-                continue
-            if number >= self._passed:
-                self.bytes_in_flight -= packet.size
-            results.append(PacketResult(packet, reached + arrival))
-            latest = number
-        if latest is not None and latest >= self._passed:
-            results += self._pass(first, latest)
-            results.sort(key=_number)
-        return results
-
-    def _pass(self, first: int, latest: int) -> list[PacketResult]:
-        """Let nothing be in flight up to the latest packet; return those lost from the first on."""
-        lost = []
-        for number in range(self._passed, latest):
-            packet = self._packets.get(number)
-            if packet is None:
-                continue
+        packet = self._packets.pop(number, None)
+        if packet is not None:
             self.bytes_in_flight -= packet.size
-            if number >= first:
-                lost.append(PacketResult(packet, None))
-        self._passed = latest + 1
-        return lost
+            return packet, False
+        packet = self._lost.pop(number, None)
+        self.unknown += packet is None
+        return packet, packet is not None
 
-    def _forget_old(self, now: float) -> None:
-        packets = self._packets
+    def lost(self, number: int) -> SentPacket | None:
+        """Take a lost packet out; ``None`` if it is unknown, or has its result."""
+        packet = self._packets.pop(number, None)
+        if packet is not None:
+            self.bytes_in_flight -= packet.size
+            self._lost[number] = packet
+            if len(self._lost) > MAX_LOST:
+                self._lost.popitem(last=False)
+        return packet
+
+    def skip(self, number: int) -> list[SentPacket]:
+        """Take out the packets before the first one of a feedback: theirs was lost.
+
+        A number that is not in flight leaves all as they are.
+        """
+        skipped: list[SentPacket] = []
+        if number in self._packets:
+            while next(iter(self._packets)) != number:
+                skipped.append(self._forget_first())
+        return skipped
+
+    def clear(self) -> None:
+        """Forget all packets in flight."""
+        self._packets.clear()
+        self.bytes_in_flight = 0
+
+    def forget_old(self, now: float) -> None:
+        """Forget what is too old, or too much."""
+        packets, lost = self._packets, self._lost
         while packets:
-            number = next(iter(packets))
-            packet = packets[number]
-            if len(packets) <= MAX_PACKETS and now - packet.sent_at <= MAX_AGE:
+            oldest = next(iter(packets.values()))
+            if len(packets) <= MAX_PACKETS and now - oldest.sent_at <= MAX_AGE:
                 break
-            del packets[number]
-            if number >= self._passed:
-                self.bytes_in_flight -= packet.size
+            self._forget_first()
+        while lost and now - next(iter(lost.values())).sent_at > MAX_AGE:
+            lost.popitem(last=False)
 
-
-def _number(result: PacketResult) -> int:
-    return result.packet.number
+    def _forget_first(self) -> SentPacket:
+        _, packet = self._packets.popitem(last=False)
+        self.bytes_in_flight -= packet.size
+        return packet

@@ -30,6 +30,7 @@ from pylibsrtp import Error as SrtpError, Session
 
 from icefloe.logs import get_logger
 
+from ..congestion.ccfb import FORMAT as STREAM_FEEDBACK
 from ..congestion.transport_feedback import FORMAT as TRANSPORT_FEEDBACK
 from .ssrc import SsrcTable
 
@@ -42,6 +43,7 @@ MAX_NACK_ENTRIES = 512
 
 _ONE_BYTE_PROFILE, _TWO_BYTE_PROFILE = 0xBEDE, 0x1000
 _REMB = b"REMB"
+_CONGESTION_FEEDBACK = frozenset({TRANSPORT_FEEDBACK, STREAM_FEEDBACK})
 _ERRORS = (ValueError, struct.error, IndexError)
 
 logger: Logger = get_logger(__name__)
@@ -241,8 +243,8 @@ def read_rtcp(
     Args:
         data: The decrypted compound packet.
         discarded: Counters.
-        congestion_feedback: Transport-wide feedback is appended to it unparsed: it is about the
-            transport, and aiortc's parser would take it for a NACK. It is ignored if ``None``.
+        congestion_feedback: Feedback for congestion control is appended to it unparsed: it is about
+            the transport, and aiortc's parser would take it for a NACK. It is ignored if ``None``.
     """
     packets: list[AnyRtcpPacket] = []
     at = parts = 0
@@ -258,7 +260,7 @@ def read_rtcp(
             discarded.rtcp += 1
             logger.debug("rtcp.dropped size=%d reason=framing", len(data))
             break
-        if data[at + 1] == RTCP_RTPFB and data[at] & 31 == TRANSPORT_FEEDBACK:
+        if data[at + 1] == RTCP_RTPFB and data[at] & 31 in _CONGESTION_FEEDBACK:
             if congestion_feedback is not None:
                 congestion_feedback.append(data[at:end])
             at = end

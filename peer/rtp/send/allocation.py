@@ -2,7 +2,8 @@
 
 Audio is served first: it is small, and a call without picture is still a call. Video shares what is
 left by priority (RFC 8835 section 4.1), up to what each stream can use. A layer of a simulcast
-would be a stream of its own here.
+would be a stream of its own here. Of what audio leaves data channels get half, or what video cannot
+use if that is more; video gets what they cannot use.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,9 @@ AUDIO_BITRATES = (96_000, 64_000, 48_000, 32_000, 24_000, 16_000)
 """Bit rates of Opus in bits per second. Stereo music is transparent at the first; the last is good
 for speech (RFC 7587 section 3.1.1)."""
 
+DATA_SHARE = 0.5
+"""Fraction of what audio leaves that data channels get beside video that could use all of it."""
+
 PRIORITY_WEIGHTS: Mapping[str, float] = MappingProxyType(
     {"very-low": 0.5, "low": 1.0, "medium": 2.0, "high": 4.0}
 )
@@ -66,18 +70,50 @@ class Demand:
         return self.maximum * VIDEO_OVERHEAD
 
 
-def allocate(estimate: float, demands: Sequence[Demand]) -> list[int]:
+def allocate(estimate: float, demands: Sequence[Demand], data: float = 0.0) -> list[int]:
     """Divide an estimate among streams.
 
     Args:
         estimate: Bits per second for everything, with all headers.
         demands: What the streams can use.
+        data: Bits per second with all headers that data channels get of it; see :func:`for_data`.
 
     Returns:
         Bits per second of payload for each stream, in the same order. Audio gets at least the
         lowest of :data:`AUDIO_BITRATES`, or its maximum if that is less, whatever the estimate;
         video at least :data:`LEAST_VIDEO_SHARE`.
     """
+    given, left = _serve_audio(estimate, demands)
+    pictures = [i for i, d in enumerate(demands) if d.kind != "audio" and d.maximum > 0]
+    left = max(left - data, 0.0)
+    for index, bits in _fill(left / VIDEO_OVERHEAD, pictures, demands).items():
+        given[index] = round(bits)
+    return given
+
+
+def for_data(estimate: float, demands: Sequence[Demand], wanted: float) -> float:
+    """Return what data channels get of an estimate.
+
+    Args:
+        estimate: Bits per second for everything, with all headers.
+        demands: What the streams of media can use.
+        wanted: Bits per second that data channels can use, with all headers.
+    """
+    _, left = _serve_audio(estimate, demands)
+    pictures = sum(demand.on_the_wire for demand in demands if demand.kind != "audio")
+    return min(wanted, max(left * DATA_SHARE, left - pictures))
+
+
+def is_lacking(estimate: float, demands: Sequence[Demand]) -> bool:
+    """Return whether media gets less than it can use beside data that could use all."""
+    given, left = _serve_audio(estimate, demands)
+    pictures = sum(demand.on_the_wire for demand in demands if demand.kind != "audio")
+    sounds = (d.maximum - given[i] for i, d in enumerate(demands) if d.kind == "audio")
+    return pictures > left * (1 - DATA_SHARE) or any(missing >= 1 for missing in sounds)
+
+
+def _serve_audio(estimate: float, demands: Sequence[Demand]) -> tuple[list[int], float]:
+    """Return bits per second for each stream, that of audio alone, and what is left of all."""
     given = [0] * len(demands)
     sounds = [i for i, d in enumerate(demands) if d.kind == "audio" and d.maximum > 0]
     left = estimate
@@ -86,11 +122,7 @@ def allocate(estimate: float, demands: Sequence[Demand]) -> list[int]:
         fitting = next((rate for rate in AUDIO_BITRATES if rate <= share), AUDIO_BITRATES[-1])
         given[index] = round(min(fitting, demands[index].maximum))
         left -= given[index] + AUDIO_OVERHEAD
-    pictures = [i for i, d in enumerate(demands) if d.kind != "audio" and d.maximum > 0]
-    left = max(left, estimate * LEAST_VIDEO_SHARE)
-    for index, bits in _fill(left / VIDEO_OVERHEAD, pictures, demands).items():
-        given[index] = round(bits)
-    return given
+    return given, max(left, estimate * LEAST_VIDEO_SHARE)
 
 
 def _fill(total: float, indexes: list[int], demands: Sequence[Demand]) -> dict[int, float]:

@@ -1,18 +1,21 @@
 """Congestion control of one transport's media: estimate, pacer and allocation. Does no I/O.
 
 All senders of a transport share one bandwidth estimate and one pacer. The estimate is made of the
-peer's transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01). A peer that
-does not send it is served by REMB and receiver reports, which each sender judges by itself; see
-:mod:`.remb_rate_control`.
+peer's transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01), or of that of
+RFC 8888, which tells packets by SSRC and RTP sequence number. A peer that sends neither is served
+by REMB and receiver reports, which each sender judges by itself; see :mod:`.remb_rate_control`.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
+from ..congestion.ccfb import CongestionFeedback
 from ..congestion.estimator import PACING_FACTOR, BandwidthEstimator
-from ..congestion.sent_history import SentHistory
+from ..congestion.feedback_reader import TransportFeedbackReader
+from ..congestion.stream_feedback_reader import StreamFeedbackReader
 from ..congestion.transport_feedback import TransportFeedback
-from .allocation import DATAGRAM_OVERHEAD, Demand, allocate
+from .allocation import DATAGRAM_OVERHEAD, Demand, allocate, for_data, is_lacking
+from .data_share import DataProgress, DataShare
 from .packet_pacer import PacedPacket, PacketPacer, Priority
 from .send_stamp import SendStamp
 
@@ -75,12 +78,16 @@ class CongestionControl:
     Attributes:
         estimator: The bandwidth estimate.
         pacer: The queue of packets that wait.
+        data: The share of the data channels of the transport.
     """
 
     def __init__(self, now: float) -> None:
         self.estimator = BandwidthEstimator(now)
         self.pacer = PacketPacer(MAX_DELAY)
-        self._history = SentHistory()
+        self._reader = TransportFeedbackReader(self.estimator.history)
+        self._stream_reader: StreamFeedbackReader | None = None
+        self.data = DataShare()
+        self._media_bytes = 0
         self._streams: dict[int, Stream] = {}
         self._next_stream = 0
         self._leaving: list[PacedPacket] = []
@@ -92,10 +99,11 @@ class CongestionControl:
         self._allocated_target = 0.0
 
     def is_managed(self, now: float) -> bool:
-        """Return whether the peer sends transport-wide feedback, as far as is known."""
+        """Return whether the peer sends feedback about packets, as far as is known."""
         if self._has_feedback:
             return True
-        if not any(stream.stamp.number for stream in self._streams.values()):
+        numbers = any(stream.stamp.number for stream in self._streams.values())
+        if not numbers and (self._stream_reader is None or not self._streams):
             return False
         first = self._first_numbered_at
         return first is None or now - first < FEEDBACK_TIMEOUT
@@ -149,15 +157,49 @@ class CongestionControl:
 
     def on_feedback(self, feedback: TransportFeedback, now: float) -> None:
         """Process transport-wide feedback of the peer."""
-        results = self._history.on_feedback(feedback, now)
-        if results:
+        if self.estimator.on_feedback(self._reader.read(feedback), now):
             self._has_feedback = True
-            self.estimator.on_feedback(results, now)
+
+    def use_stream_feedback(self, *, enabled: bool) -> None:
+        """Expect the feedback of RFC 8888 from now on, or no more.
+
+        Args:
+            enabled: Whether it was negotiated.
+        """
+        if not enabled:
+            if self._stream_reader is not None:
+                # What comes from now on, if anything does, is of another kind.
+                self._stream_reader = self._first_numbered_at = None
+                self._has_feedback = False
+        elif self._stream_reader is None:
+            self._stream_reader = StreamFeedbackReader()
+
+    def on_stream_feedback(self, feedback: CongestionFeedback, now: float) -> None:
+        """Process feedback of RFC 8888; it is ignored if it was not negotiated."""
+        reader = self._stream_reader
+        if reader is not None and self.estimator.on_feedback(reader.read(feedback), now):
+            self._has_feedback = True
 
     def on_remb(self, bitrate: float, now: float) -> None:
         """Process a receiver's estimate, in bits per second."""
         if self._has_feedback:
             self.estimator.on_remb(bitrate, now)
+
+    def on_data(self, progress: DataProgress, now: float) -> None:
+        """Take what the data channels of the transport have sent; :attr:`data` has their limit."""
+        data = self.data
+        if not data.update(self._media_bytes, progress, now):
+            return
+        if self._has_feedback and data.is_notable(self.estimator.target_bitrate):
+            arriving, recent = data.delivered(), data.delivered(recent=True)
+            self.estimator.set_beside(data.sent(), arriving, recent, now)
+        else:
+            self.estimator.set_beside(0.0, 0.0, 0.0, now)
+
+    def forget_data(self, now: float) -> None:
+        """Note that the transport has no data channels any more."""
+        self.data = DataShare()
+        self.estimator.set_beside(0.0, 0.0, 0.0, now)
 
     def reallocate(self, now: float) -> None:
         """Divide the estimate again: what a stream can use has changed."""
@@ -196,6 +238,9 @@ class CongestionControl:
         is_managed = self.is_managed(self._now)
         ready_at = None if self._is_window_full else self.pacer.ready_at(self._now)
         due = self.estimator.deadline if is_managed else float("inf")
+        if self.data.limit < float("inf"):
+            # Otherwise nobody would notice that media is sent no more.
+            due = min(due, self._allocated_at + ALLOCATION_INTERVAL)
         return due if ready_at is None else min(due, ready_at)
 
     def may_encode(self, number: int, bitrate: float | None, now: float) -> bool:
@@ -240,11 +285,12 @@ class CongestionControl:
 
     def _stamped(self, paced: PacedPacket, now: float, ntp: int) -> bytes:
         number = 0
-        if paced.stamp.number:
+        if paced.stamp.number or self._stream_reader is not None:
             size = len(paced.packet) + DATAGRAM_OVERHEAD
-            sent = self._history.add(size, now, probe=paced.probe)
-            self.estimator.on_sent(sent)
-            number = sent.number
+            self._media_bytes += size
+            number = self.estimator.on_sent(size, now, paced.probe).number
+            if self._stream_reader is not None:
+                self._stream_reader.on_sent(paced.packet, number)
             if self._first_numbered_at is None:
                 self._first_numbered_at = now
         if (stream := self._streams.get(paced.stream)) is not None:
@@ -257,6 +303,7 @@ class CongestionControl:
         if not self.is_managed(now):
             if self._was_managed:
                 self._was_managed = False
+                self.data.limit = float("inf")
                 for stream in streams:
                     stream.on_allocation(None)
             return
@@ -267,6 +314,13 @@ class CongestionControl:
             return
         self._allocated_at, self._allocated_target = now, target
         demands = [stream.demand(now) for stream in streams]
-        self.estimator.set_demand(sum(demand.on_the_wire for demand in demands), now)
-        for stream, bitrate in zip(streams, allocate(target, demands), strict=True):
+        lacks, data = is_lacking(target, demands), self.data
+        wanted = data.demand()
+        on_the_wire = sum(demand.on_the_wire for demand in demands)
+        self.estimator.set_demand(on_the_wire + (wanted if lacks else data.sent()), now)
+        given = for_data(target, demands, wanted)
+        for stream, bitrate in zip(streams, allocate(target, demands, given), strict=True):
             stream.on_allocation(bitrate)
+        entitled = for_data(target, demands, float("inf"))
+        lacks = self._has_feedback and (lacks or self.estimator.is_contested(now))
+        data.divide(target, entitled, lacks=lacks)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 
 from icefloe.logs import get_logger
 
+from ..congestion.ccfb import CongestionFeedback
 from ..congestion.transport_feedback import TransportFeedback
 from .congestion_control import CongestionControl, Stream
+from .data_share import DataProgress
 from .rtp_stream import ntp_time
 
 logger = get_logger(__name__)
@@ -26,6 +28,8 @@ class CongestionController:
 
     def __init__(self, transmit: Callable[[list[bytes]], None]) -> None:
         self.control = CongestionControl(time.monotonic())
+        self._data: tuple[Callable[[], DataProgress], Callable[[float], None]] | None = None
+        self._data_limit = float("inf")
         self._transmit = transmit
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -35,6 +39,22 @@ class CongestionController:
     def available_bitrate(self) -> int | None:
         """The estimate in bits per second, all headers included; ``None`` without feedback."""
         return self.control.available_bitrate
+
+    def begin_sharing(
+        self, progress: Callable[[], DataProgress], limit: Callable[[float], None]
+    ) -> None:
+        """Share the capacity with data channels.
+
+        Args:
+            progress: Returns what they have sent.
+            limit: Takes the bytes of user data per second that they may send.
+        """
+        self._data = progress, limit
+
+    def end_sharing(self) -> None:
+        """Note that there are no data channels any more. Idempotent."""
+        self._data, self._data_limit = None, float("inf")
+        self.control.forget_data(time.monotonic())
 
     def add(self, stream: Stream) -> int:
         """Register a stream and return its number, for :meth:`send`."""
@@ -76,6 +96,16 @@ class CongestionController:
         self.control.on_feedback(feedback, now)
         self._run_safely(now)
 
+    def use_stream_feedback(self, *, enabled: bool) -> None:
+        """Expect the feedback of RFC 8888, or no more; see :class:`CongestionControl`."""
+        self.control.use_stream_feedback(enabled=enabled)
+
+    def on_stream_feedback(self, feedback: CongestionFeedback) -> None:
+        """Process feedback of RFC 8888 of the peer."""
+        now = time.monotonic()
+        self.control.on_stream_feedback(feedback, now)
+        self._run_safely(now)
+
     def on_remb(self, bitrate: float) -> None:
         """Process a receiver's estimate, in bits per second."""
         self.control.on_remb(bitrate, time.monotonic())
@@ -89,13 +119,22 @@ class CongestionController:
         self._closed = True
         self.control.clear()
         self._cancel_timer()
+        self._set_data_limit(float("inf"))
 
     def _run(self, now: float) -> None:
         """Send what may leave now, and set the timer for the rest."""
+        if self._data is not None:
+            self.control.on_data(self._data[0](), now)
         self.control.handle_timeout(now)
+        self._set_data_limit(self.control.data.bytes_per_second)
         if packets := self.control.take_packets(now, ntp_time()):
             self._transmit(packets)
         self._schedule(now)
+
+    def _set_data_limit(self, limit: float) -> None:
+        if self._data is not None and limit != self._data_limit:
+            self._data_limit = limit
+            self._data[1](limit)
 
     def _run_safely(self, now: float) -> None:
         if self._closed or self._transport_closed:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from struct import iter_unpack, pack, unpack_from
 
-from icefloe.peer.rtp.congestion.estimator import BandwidthEstimator, PacketResult, SentPacket
+from icefloe.peer.rtp.congestion.estimator import BandwidthEstimator, PacketResult
 from tests.fuzz.target import Target, join, split, stateless
 
 _PACKETS = 20
@@ -17,24 +17,20 @@ _RESULT = ">Hd"
 def _take(data: bytes) -> None:
     estimator = BandwidthEstimator(0.0)
     now = 0.0
-    sent: list[SentPacket] = []
+    sent = 1
     for part in split(data):
         for _ in range(_PACKETS):
-            packet = SentPacket(len(sent), now, 1200, None)
-            sent.append(packet)
-            estimator.on_sent(packet)
+            sent = estimator.on_sent(1200, now).number + 1
             now += 0.005
         for cluster in estimator.take_probes(now):
             for _ in range(cluster.min_packets):
-                packet = SentPacket(len(sent), now, 1200, cluster.id)
-                sent.append(packet)
-                estimator.on_sent(packet)
+                sent = estimator.on_sent(1200, now, cluster.id).number + 1
                 now += 9600 / cluster.bitrate
         if part[:1] == b"\0":
             results = part[1 : 1 + (len(part) - 1) // 10 * 10]
             estimator.on_feedback(
                 [
-                    PacketResult(sent[number % len(sent)], None if math.isnan(at) else at)
+                    PacketResult(number % sent, None if math.isnan(at) else at)
                     for number, at in iter_unpack(_RESULT, results)
                 ],
                 now,

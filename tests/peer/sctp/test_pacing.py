@@ -1,5 +1,7 @@
 """How much leaves at once: by the rate, and by what has arrived so far."""
 
+import pytest
+
 from icefloe.peer._util.pacer import (
     BURST_GROWTH_PAUSE,
     INITIAL_MAX_BURST,
@@ -10,6 +12,7 @@ from icefloe.peer._util.pacer import (
     SLACK,
     Pacer,
 )
+from tests.helpers.sctp import Link, World, bulk
 
 FAST = 2 * MAX_BURST / SLACK
 """Bytes a second at which the largest burst is smaller than what the slack stands for."""
@@ -76,3 +79,44 @@ def test_what_has_left_is_waited_for() -> None:
     pacer = pacer_at(10e6)
     pacer.spend(round(pacer.credit(1)))
     assert 0 < pacer.ready_at(1) - 1 <= QUANTUM + 1e-6
+
+
+def test_a_limit_holds_whatever_the_path_carries() -> None:
+    world = World(1)
+    a, b = world.pair(Link(delay=0.025, rate=10e6, queue=0.2))
+    b.keep = False
+    world.connect(a, b)
+    bulk(world, a)
+    sender = a.association.sender
+    assert sender is not None
+
+    def rate(settle: float, seconds: float) -> float:
+        world.run(settle)
+        before = b.bytes_arrived
+        world.run(seconds)
+        return (b.bytes_arrived - before) * 8 / seconds
+
+    assert rate(2, 3) > 9e6
+    sender.limit = 1e6 / 8
+    assert rate(1, 12) == pytest.approx(1e6, rel=0.08)
+    a.association.path_changed(world.now, was_lost=False)
+    assert rate(1, 5) == pytest.approx(1e6, rel=0.1), "of another path, too"
+    sender.limit = float("inf")
+    world.touch(a)
+    assert rate(2, 3) > 9e6, "it is found again soon"
+
+
+def test_progress_counts_what_is_in_flight_and_what_arrived() -> None:
+    world = World(1)
+    a, b = world.pair(Link(delay=0.025, rate=10e6, queue=0.2))
+    world.connect(a, b)
+    sender = a.association.sender
+    assert sender is not None
+    assert sender.progress == (0, 0, False)
+    world.send(a, bytes(200_000))
+    world.run(0.04)
+    sent, delivered, waits = sender.progress
+    assert delivered == 0 < sent < 200_000
+    assert waits
+    world.run(5)
+    assert sender.progress == (200_000, 200_000, False)

@@ -161,7 +161,6 @@ class Flow:
 
     def __post_init__(self) -> None:
         self._video = Video(self.seed)
-        self._number = 0
         self._queue: deque[int] = deque()
         self._queued = 0
         self._next_send = 0.0
@@ -272,9 +271,7 @@ class Flow:
 
     def _emit(self, size: int, probe: int | None) -> None:
         now = self.world.now
-        packet = SentPacket(self._number, now, size, probe)
-        self._number += 1
-        self.estimator.on_sent(packet)
+        packet = self.estimator.on_sent(size, now, probe)
         self._arrivals.append((packet, self.link.send(now, size, extra=self.extra_delay)))
 
     def _feedback(self) -> None:
@@ -295,7 +292,7 @@ class Flow:
             if arrival is not None:
                 self.received.append((arrival, packet.size))
                 arrival += self.clock
-            results.append(PacketResult(packet, arrival))
+            results.append(PacketResult(packet.number, arrival))
         back = self.back.send(now, FEEDBACK_SIZE, extra=self.extra_delay)
         if back is not None:
             self.world.at(back, partial(self._reported, results))

@@ -4,25 +4,26 @@ from functools import partial
 
 import pytest
 
-from icefloe.peer.rtp.congestion.feedback_recorder import PACKET_OVERHEAD, FeedbackRecorder
-from icefloe.peer.rtp.congestion.sent_history import SentHistory
+from icefloe.peer.rtp.congestion.feedback_reader import TransportFeedbackReader
+from icefloe.peer.rtp.congestion.feedback_recorder import FeedbackRecorder
+from icefloe.peer.rtp.congestion.report_schedule import PACKET_OVERHEAD
 from icefloe.peer.rtp.congestion.transport_feedback import TransportFeedback
 from tests.peer.rtp.congestion.link import Flow, Link, World
 
 
 class WireFlow(Flow):
-    """A flow of which feedback is recorded, written, read, and looked up in the history."""
+    """A flow of which feedback is recorded, written, and read."""
 
     def _begin(self) -> None:
-        self.history, self.recorder = SentHistory(), FeedbackRecorder(1)
+        self.recorder = FeedbackRecorder(1)
         self.feedback_bytes = 0
         self._is_due = False
         super()._begin()
+        self.reader = TransportFeedbackReader(self.estimator.history)
 
     def _emit(self, size: int, probe: int | None) -> None:
         now = self.world.now
-        packet = self.history.add(size, now, probe)
-        self.estimator.on_sent(packet)
+        packet = self.estimator.on_sent(size, now, probe)
         arrival = self.link.send(now, size, extra=self.extra_delay)
         if arrival is not None:
             self.world.at(arrival, partial(self._arrived, packet.number & 0xFFFF, size))
@@ -48,9 +49,7 @@ class WireFlow(Flow):
 
     def _told(self, packet: bytes) -> None:
         now = self.world.now
-        self.estimator.on_feedback(
-            self.history.on_feedback(TransportFeedback.parse(packet), now), now
-        )
+        self.estimator.on_feedback(self.reader.read(TransportFeedback.parse(packet)), now)
         self._maintain()
 
 
@@ -62,5 +61,5 @@ def test_the_estimator_fills_a_link(loss: float) -> None:
     world.run(15)
     assert 0.75 * 3e6 < flow.rate(7, 15) < 3e6
     assert link.percentile(0.9, 7, 15) < 0.15
-    assert flow.history.unknown == 0
+    assert flow.estimator.history.unknown == 0
     assert flow.feedback_bytes < 0.05 * sum(size for _, size in flow.received)

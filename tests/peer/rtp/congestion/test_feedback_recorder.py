@@ -5,18 +5,21 @@ from itertools import pairwise
 
 import pytest
 
+from icefloe.peer.rtp.congestion.feedback_reader import TransportFeedbackReader
 from icefloe.peer.rtp.congestion.feedback_recorder import (
-    GATHERING,
     MAX_GAP,
-    MAX_INTERVAL,
     MAX_KEPT,
     MAX_LATE,
     MAX_RANGES,
+    FeedbackRecorder,
+)
+from icefloe.peer.rtp.congestion.report_schedule import (
+    GATHERING,
+    MAX_INTERVAL,
     MAX_UNREPORTED,
     MIN_INTERVAL,
     PACKET_OVERHEAD,
     SHARE,
-    FeedbackRecorder,
 )
 from icefloe.peer.rtp.congestion.sent_history import SentHistory
 from icefloe.peer.rtp.congestion.transport_feedback import TransportFeedback
@@ -162,6 +165,7 @@ def test_the_interval_follows_the_rate(packets_a_second: int, size: int) -> None
 def test_sender_and_receiver_agree_over_a_bad_path() -> None:
     rng = random.Random(4)
     history, recorder = SentHistory(), FeedbackRecorder()
+    reader = TransportFeedbackReader(history)
     under_way: list[tuple[float, int]] = []
     arrived: dict[int, float] = {}
     fate: dict[int, float | None] = {}
@@ -182,10 +186,15 @@ def test_sender_and_receiver_agree_over_a_bad_path() -> None:
             recorder.on_packet(number & 0xFFFF, at, 1200)
         if recorder.deadline <= now:
             for feedback in reported(recorder, now):
-                for result in history.on_feedback(feedback, now):
-                    number = result.packet.number
-                    assert fate.get(number) is None, "nothing is received twice"
-                    fate[number] = result.received_at
+                for result in reader.read(feedback):
+                    number, came_at = result.number, result.received_at
+                    if came_at is None:
+                        told = history.lost(number)
+                    else:
+                        told, _ = history.received(number)
+                    if told is not None:
+                        assert fate.get(number) is None, "nothing is received twice"
+                        fate[number] = came_at
     received = {number: at for number, at in fate.items() if at is not None}
     assert received == pytest.approx(arrived, abs=0.0002)
     never = {number for number in fate if fate[number] is None}
