@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiortc import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport, RTCTransportStats
-from aiortc.rtcdtlstransport import State as DtlsState, certificate_digest
+from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS, State as DtlsState, certificate_digest
 from aiortc.rtp import RtpPacket
 from OpenSSL import SSL
 from pylibsrtp import Error as SrtpError
@@ -125,7 +125,12 @@ class DtlsTransport(RTCDtlsTransport):
         if ssl is None or certificate is None:
             self._set_state(DtlsState.FAILED)
             return
-        right = [f for f in told if certificate_digest(certificate, f.algorithm) == f.value.upper()]
+        right = [
+            each
+            for each in told
+            if each.algorithm.lower() in X509_DIGEST_ALGORITHMS
+            and certificate_digest(certificate, each.algorithm.lower()) == each.value.upper()
+        ]
         super()._validate_peer_identity(RTCDtlsParameters(right or told))
         if self._state is DtlsState.FAILED:
             try:
