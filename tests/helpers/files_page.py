@@ -46,6 +46,10 @@ _CHOSEN = """
   }
 """
 
+PATIENCE = 120_000
+"""Milliseconds that a page is given for anything: on a quarter of a processor, 100 MB take a
+minute."""
+
 
 class FilesPage(WatchedPage):
     """The files page in a browser."""
@@ -98,7 +102,7 @@ class FilesPage(WatchedPage):
     async def until(self, screen: str) -> None:
         """Wait for a screen."""
         await expect(self.page.locator("body")).to_have_attribute(
-            "data-screen", screen, timeout=30_000
+            "data-screen", screen, timeout=PATIENCE
         )
 
     async def fails(self, title: str) -> str:
@@ -132,6 +136,7 @@ async def open_files_page(
     if isinstance(browser, Browser):
         context = await browser.new_context(viewport={"width": size[0], "height": size[1]})
     page = await context.new_page()
+    page.set_default_timeout(PATIENCE)
     if script:
         await page.add_init_script(script)
     return FilesPage(page)
