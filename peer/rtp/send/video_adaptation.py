@@ -158,6 +158,11 @@ class VideoAdaptation:
             self._high_since, self._raised_at = None, now
             self._up_after = max(self._up_after, UP_AFTER)
             self._go_to(better)
+        elif now - self._high_since >= UP_AFTER:
+            # More frames of the same size cost no key frame, whatever failed before.
+            scale = self.step.scale
+            same = (i for i in range(better, self._index) if self._steps[i].scale == scale)
+            self._go_to(next(same, self._index))
         return self.step
 
     def _prepare(self, pixels: int, frame_rate: float, preference: DegradationPreference) -> None:

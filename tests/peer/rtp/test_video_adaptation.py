@@ -104,6 +104,18 @@ def test_a_step_up_that_failed_is_not_soon_tried_again() -> None:
     clock.run(400_000, TRIAL)
 
 
+def test_more_frames_of_the_same_size_come_back_although_a_larger_size_failed() -> None:
+    clock = Clock()
+    clock.run(20_000, 2)
+    for _ in range(7):  # what suffices for 10 Hz of the next size fails time and again
+        clock.run(45_000, 5)
+        clock.run(8_000, 0.5)
+    assert clock.adaptation.step == VideoStep(8.0, 5.0)
+    changes = clock.changes
+    assert clock.run(30_000, UP_AFTER + 0.1) == VideoStep(8.0, 7.5)
+    assert clock.changes == changes
+
+
 def test_a_small_source_is_not_made_smaller() -> None:
     clock = Clock(pixels=SMALLEST_PICTURE)
     assert clock.run(1_000, 5) == NO_DEGRADATION
