@@ -4,6 +4,7 @@ import asyncio
 import logging
 import queue
 import signal
+from collections.abc import Awaitable, Callable
 from logging.handlers import QueueHandler
 
 import pytest
@@ -16,6 +17,12 @@ from tests.helpers import forked
 
 async def start(*arguments: str) -> asyncio.subprocess.Process:
     return await forked.start("-m", *arguments, stdin=None, stderr=asyncio.subprocess.STDOUT)
+
+
+async def attending(server: SignalingServer, hold: Callable[[RemotePeer], Awaitable[None]]) -> None:
+    """Attend a lobby, as the demos do."""
+    async with join(server.url, room="lobby", name="demo") as room:
+        await room.attend(hold)
 
 
 def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -59,11 +66,7 @@ async def test_a_call_that_breaks_off_leaves_the_others_alone(
         await peer.open_channel("hello")
         await peer.ended()
 
-    async def demo() -> None:
-        async with join(server.url, room="lobby", name="demo") as room:
-            await room.attend(hold)
-
-    async with running(demo()):
+    async with running(attending(server, hold)):
         async with join(server.url, room="lobby", name="mallory") as room:
             await (await room.peer("demo")).connected()
         async with join(server.url, room="lobby", name="alice") as room:
@@ -87,11 +90,7 @@ async def test_nothing_is_said_of_a_channel_that_ends_with_who_has_left(
             left.put_nowait(error)
             raise
 
-    async def demo() -> None:
-        async with join(server.url, room="lobby", name="demo") as room:
-            await room.attend(hold)
-
-    async with running(demo()):
+    async with running(attending(server, hold)):
         async with join(server.url, room="lobby", name="alice") as room:
             peer = await room.peer("demo")
             channel = await anext(aiter(peer.channels()))
@@ -124,11 +123,7 @@ async def test_what_ends_in_a_task_group_is_told_like_any_other(
             inner.create_task(breaks(peer))
             outer.create_task(peer.ended())
 
-    async def demo() -> None:
-        async with join(server.url, room="lobby", name="demo") as room:
-            await room.attend(hold)
-
-    async with running(demo()):
+    async with running(attending(server, hold)):
         for name in ("mallory", "alice"):
             async with join(server.url, room="lobby", name=name) as room:
                 peer = await room.peer("demo")
@@ -157,11 +152,7 @@ async def test_who_leaves_at_once_does_not_take_what_has_just_arrived(
             seen.put_nowait("cancelled")
             raise
 
-    async def demo() -> None:
-        async with join(server.url, room="lobby", name="demo") as room:
-            await room.attend(hold)
-
-    async with running(demo()):
+    async with running(attending(server, hold)):
         async with join(server.url, room="lobby", name="alice") as room:
             channel = await anext(aiter((await room.peer("demo")).channels()))
             await channel.send("the last word")

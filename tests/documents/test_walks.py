@@ -31,7 +31,7 @@ TITLES = {
     "a message, with its text encoded once": "### A message",
     "a file": "### A file",
 }
-"""Where each walk of the table is."""
+"""Headings of the walks that the table names."""
 
 SOMETIMES = {"peer/rtp/receive/time_stretch.py"}
 """Files of a walk that not every packet goes through."""

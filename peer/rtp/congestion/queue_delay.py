@@ -88,7 +88,7 @@ class QueueDelay:
     def is_empty(self) -> bool:
         """Return whether there is no sign of a queue, however short."""
         lowest = min(self._lowest, self._last_lowest)
-        return self.queue <= lowest + _EMPTY + 2 * self.noise
+        return self.queue <= lowest + _EMPTY + _NOISES * self.noise
 
     @property
     def excess(self) -> float:

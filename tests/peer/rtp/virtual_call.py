@@ -22,6 +22,7 @@ from icefloe.peer.rtp.send.frame_selection import FrameSelection
 from icefloe.peer.rtp.send.parameters import RTCRtpEncodingParameters
 from icefloe.peer.rtp.send.rtp_stream import RtpStream
 from icefloe.peer.rtp.send.send_stamp import SendStamp
+from tests.bench.capacity.figures import percentile
 from tests.bench.peers.grain import GrainPainter
 from tests.peer.rtp.congestion.link import Link, World
 
@@ -220,7 +221,7 @@ def _ntp(now: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What became of one step; times are in seconds.
+    """Figures of one step; times are in seconds.
 
     Attributes:
         use: Part of the capacity that was used after :data:`SETTLING`.
@@ -266,16 +267,12 @@ def _measure(call: Call, capacity: float, begin: float, end: float) -> Figures:
         sent=len(sent),
         arrived=len(arrived),
         freeze=max((b - a for a, b in pairwise(times)), default=end - begin),
-        delay=_percentile([call.arrived[n] - call.sent[n].taken_at for n in arrived]),
-        wait=_percentile([wait for _, _, wait in late]),
+        delay=percentile(sorted(call.arrived[n] - call.sent[n].taken_at for n in arrived), 0.95),
+        wait=percentile(sorted(wait for _, _, wait in late), 0.95),
         filled=_filled(call, 0.9 * capacity, begin, end),
         key_frames=sum(call.sent[n].is_key_frame for n in sent),
         size=call.sent[sent[-1]].size,
     )
-
-
-def _percentile(values: list[float]) -> float:
-    return sorted(values)[int(len(values) * 0.95)]
 
 
 def _filled(call: Call, rate: float, begin: float, end: float) -> float:
