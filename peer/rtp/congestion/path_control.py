@@ -13,7 +13,7 @@ from .loss import LossControl
 from .packets import NetworkState
 from .probe_results import ProbeResult
 
-_DECREASE = 0.86
+_DECREASE = 0.89
 """Part of what arrives that is sent after an overuse."""
 _DECREASE_LOSS = 0.95
 """The same after loss without a queue."""
@@ -22,7 +22,7 @@ _DECREASE_FOREIGN = 0.8
 
 _GROWING = 0.01
 """Seconds of queue at least for an overuse by trend."""
-_HIGH = 0.02
+_HIGH = 0.006
 """Seconds of queue beyond the normal one that are an overuse without a trend."""
 _SURGE, _SURGE_PART = 0.04, 0.7
 """Seconds of queue beyond the normal one, and part of the sent rate that arrives, by which a link

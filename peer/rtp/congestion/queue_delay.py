@@ -13,16 +13,16 @@ and while another flow hides it."""
 _FILTER_TIME = 0.07
 """Seconds whose least delay counts: a frame that is sent in a burst makes a queue of its own."""
 
-_NOISE_GAIN = 0.1
+_NOISE_GAIN, _JITTER_GAIN = 0.1, 0.02
 _NOISE_STEP = 0.03
 """Seconds of change that count at most as noise."""
 
-_REFERENCE, _NOISES = 0.012, 2.0
+_REFERENCE, _NOISES = 0.004, 1.5
 """Seconds of queue that are no sign of anything, and those for each second of noise."""
 
-_NOISY, _JITTERS = 0.014, 10.0
-"""Noise in seconds that frames do not make, so that the path itself has jitter, and the seconds of
-queue for each second beyond it."""
+_NOISY, _JITTERS = 0.008, 12.0
+"""Lasting noise in seconds that frames do not make, so that the path itself has jitter, and the
+seconds of queue for each second beyond it."""
 
 _LONGEST_PACKET_TIME = 0.06
 """Seconds that the transmission of a packet counts for at most."""
@@ -63,7 +63,7 @@ class QueueDelay:
 
     def reset(self) -> None:
         """Forget all delays, such as after a step of the receiver's clock."""
-        self.queue = self.latest = self.noise = 0.0
+        self.queue = self.latest = self.noise = self._jitter = 0.0
         self.is_foreign = False
         self.is_obeyed = True
         self._base = self._last_base = float("inf")
@@ -81,7 +81,7 @@ class QueueDelay:
     @property
     def reference(self) -> float:
         """Return the seconds of queue that are normal on this path."""
-        jitter = max(self.noise - _NOISY, 0.0)
+        jitter = max(self._jitter - _NOISY, 0.0)
         return _REFERENCE + self._packet_time + _NOISES * self.noise + _JITTERS * jitter
 
     @property
@@ -120,6 +120,7 @@ class QueueDelay:
         if self._before is not None:
             change = min(abs(lowest - self._before), _NOISE_STEP)
             self.noise += _NOISE_GAIN * (change - self.noise)
+            self._jitter += _JITTER_GAIN * (change - self._jitter)
         self._before = lowest
         self._watch(now)
 
