@@ -292,7 +292,8 @@ class BandwidthEstimator:
     def pacing_rate(self) -> float:
         """Return the bits per second at which the pacer sends media."""
         own = max(self.target_bitrate - self._beside_sent, self._min)
-        return PACING_FACTOR * own
+        # Nothing is known yet of a link whose queue the first key frame could overflow.
+        return own if self._feedback_at is None else PACING_FACTOR * own
 
     @property
     def congestion_window(self) -> int:

@@ -59,7 +59,7 @@ class Sender:
 def test_it_begins_with_what_it_is_told() -> None:
     estimator = BandwidthEstimator(5.0, start_bitrate=500e3)
     assert estimator.target_bitrate == 500e3
-    assert estimator.pacing_rate == 1.25e6
+    assert estimator.pacing_rate == 0.5e6
     assert estimator.bytes_in_flight == 0
     assert estimator.acknowledged_bitrate is None
     assert estimator.network_state is NetworkState.NORMAL
