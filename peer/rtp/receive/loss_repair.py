@@ -7,15 +7,23 @@ or the retransmission is lost too, as both are while a path is being replaced, v
 
 from enum import Enum
 
-NACK_INTERVAL = 0.15
-"""Seconds until a NACK is repeated: longer than most round trips."""
+NACK_INTERVAL, LONGEST_NACK_INTERVAL = 0.15, 0.5
+"""Seconds until a NACK is repeated, at least and at most: a little more than the last gaps took to
+be filled. A link whose queue is full delays retransmissions by as much as anything else, and each
+one that is asked for twice makes the queue longer."""
 
-MAX_WAIT = 0.6
-"""Seconds to wait for missing packets before the gap is skipped."""
+MAX_WAIT, LONGEST_WAIT = 0.6, 1.2
+"""Seconds to wait for missing packets before the gap is skipped: at first, and at most on a path
+where filling a gap takes long. A key frame would take as long there, and much more of the link."""
 
 KEY_FRAME_RETRY = 0.3
 """Seconds after which the key frame needed after a gap is requested again. The first request may be
 lost; a second one costs an additional key frame."""
+
+
+_GAIN = 0.25
+_REPEATED, _WAITED = 1.25, 3.0
+"""Multiples of the time in which gaps are filled: until a NACK is repeated, and the wait."""
 
 
 class RepairAction(Enum):
@@ -38,6 +46,17 @@ class LossRepair:
         self._gap: int | None = None
         self._since = self._requested_at = 0.0
         self._retry_at = float("inf")
+        self._filled_in: float | None = None
+
+    @property
+    def interval(self) -> float:
+        """Seconds until a NACK is repeated."""
+        return min(max(_REPEATED * (self._filled_in or 0.0), NACK_INTERVAL), LONGEST_NACK_INTERVAL)
+
+    @property
+    def wait(self) -> float:
+        """Seconds until a gap is skipped."""
+        return min(max(_WAITED * (self._filled_in or 0.0), MAX_WAIT), LONGEST_WAIT)
 
     def next_action(self, now: float, gap: int, *, has_gap: bool) -> RepairAction:
         """Return the action to take after a packet was added.
@@ -49,15 +68,25 @@ class LossRepair:
             has_gap: Whether packets are missing between ``gap`` and the newest one.
         """
         if not has_gap or gap != self._gap:
+            if self._gap is not None and gap > self._gap:
+                self._fill(now - self._since)
             self._gap = gap if has_gap else None
             self._since = self._requested_at = now
-        elif now - self._since >= MAX_WAIT:
+        elif now - self._since >= self.wait:
+            self._gap = None  # what ends it is no retransmission
             self._retry_at = now + KEY_FRAME_RETRY
             return RepairAction.SKIP
-        elif now - self._requested_at >= NACK_INTERVAL:
+        elif now - self._requested_at >= self.interval:
             self._requested_at = now
             return RepairAction.REPEAT_NACK
         if now >= self._retry_at:
             self._retry_at = float("inf")
             return RepairAction.REQUEST_KEY_FRAME
         return RepairAction.NOTHING
+
+    def _fill(self, seconds: float) -> None:
+        """Note how long a gap took to be filled."""
+        if self._filled_in is None:
+            self._filled_in = seconds
+        else:
+            self._filled_in += _GAIN * (seconds - self._filled_in)

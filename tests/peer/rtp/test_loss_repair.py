@@ -10,6 +10,8 @@ from icefloe.peer import PeerConnection
 from icefloe.peer._aiortc import Sender, agent_of
 from icefloe.peer.rtp.receive.loss_repair import (
     KEY_FRAME_RETRY,
+    LONGEST_NACK_INTERVAL,
+    LONGEST_WAIT,
     MAX_WAIT,
     NACK_INTERVAL,
     LossRepair,
@@ -49,6 +51,41 @@ def test_patience_begins_anew_with_each_gap() -> None:
     assert repair.next_action(MAX_WAIT, 8, has_gap=True) is RepairAction.NOTHING
     repair.next_action(MAX_WAIT + 0.1, 9, has_gap=False)
     assert repair.next_action(MAX_WAIT * 2, 9, has_gap=True) is RepairAction.NOTHING
+
+
+def test_a_path_that_fills_gaps_late_is_asked_less_often_and_given_longer() -> None:
+    repair = LossRepair()
+    now = 0.0
+    for number in range(20):
+        repair.next_action(now, number, has_gap=True)
+        repair.next_action(now + 0.35, number + 1, has_gap=False)
+        now += 1.0
+    assert 0.35 < repair.interval < LONGEST_NACK_INTERVAL
+    assert MAX_WAIT < repair.wait < LONGEST_WAIT
+    repair.next_action(now, 50, has_gap=True)
+    assert repair.next_action(now + NACK_INTERVAL, 50, has_gap=True) is RepairAction.NOTHING
+    assert repair.next_action(now + 0.45, 50, has_gap=True) is RepairAction.REPEAT_NACK
+    assert repair.next_action(now + MAX_WAIT, 50, has_gap=True) is RepairAction.NOTHING
+    assert repair.next_action(now + LONGEST_WAIT, 50, has_gap=True) is RepairAction.SKIP
+
+
+def test_neither_a_fast_path_nor_an_endless_one_leaves_the_bounds() -> None:
+    for filled_in, interval, wait in (
+        (0.001, NACK_INTERVAL, MAX_WAIT),
+        (1e9, LONGEST_NACK_INTERVAL, LONGEST_WAIT),
+    ):
+        repair = LossRepair()
+        repair.next_action(0, 1, has_gap=True)
+        repair.next_action(filled_in, 2, has_gap=False)
+        assert (repair.interval, repair.wait) == (interval, wait)
+
+
+def test_a_gap_that_was_skipped_says_nothing_of_the_path() -> None:
+    repair = LossRepair()
+    repair.next_action(0, 1, has_gap=True)
+    assert repair.next_action(MAX_WAIT, 1, has_gap=True) is RepairAction.SKIP
+    repair.next_action(50.0, 9, has_gap=False)
+    assert repair.interval == NACK_INTERVAL
 
 
 class Lossy:
