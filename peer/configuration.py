@@ -13,6 +13,7 @@ from icefloe.text import public_url
 from .errors import InvalidConfiguration
 from .ice.configuration import MAX_REMOTES, IceConfiguration, external_pairs
 from .ice.gather.interfaces import Selection
+from .ice.mux.udp_mux import UdpMux
 from .ice.server_urls import parse_servers
 from .rtp.receive.bitstream_size import MOST_PIXELS
 from .rtp.receive.decoder_pool import MOST_DECODERS
@@ -94,6 +95,12 @@ class PeerConfiguration(RTCConfiguration):
     and an ICE restart takes others beside those in use, so have twice as many. The sockets that
     speak to TURN servers are not bound by it, since nothing comes in to them unasked."""
 
+    udp_mux: UdpMux | None = None
+    """For a container or a firewall with one open UDP port: the port that all connections share,
+    see :class:`UdpMux`. ICE restarts keep it. ``interfaces``, ``addresses`` and
+    ``include_loopback`` choose among the addresses on which the mux has it. Not together with
+    ``port_range``."""
+
     external_addresses: Mapping[str, str] | Sequence[str] = ()
     """For a cloud machine behind a 1:1 NAT, or a container whose ports are published: the address
     that others see instead of the local one, as ``{"10.0.0.4": "203.0.113.4"}``; or just
@@ -159,6 +166,13 @@ class PeerConfiguration(RTCConfiguration):
                 raise InvalidConfiguration(name, value, str(error)) from error
 
     def _check_ports(self) -> None:
+        if self.udp_mux is not None:
+            if not isinstance(self.udp_mux, UdpMux):
+                problem = "give what `await UdpMux.open(port)` returns"
+                raise InvalidConfiguration("udp_mux", self.udp_mux, problem)
+            if self.port_range is not None:
+                problem = "all connections use the port of udp_mux; give one of the two"
+                raise InvalidConfiguration("port_range", self.port_range, problem)
         if self.port_range is None:
             return
         try:
@@ -214,6 +228,7 @@ class PeerConfiguration(RTCConfiguration):
             tls_ca_file=self.tls_ca_file,
             selection=self.selection,
             port_range=self.port_range,
+            udp_mux=self.udp_mux,
             external_addresses=external_pairs(self.external_addresses),
             external_as_host=self.external_address_type == "host",
             hide_host_addresses=self.hide_host_addresses,
