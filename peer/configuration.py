@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCIceTransportPolicy
 
@@ -13,11 +13,13 @@ from icefloe.text import public_url
 from .errors import InvalidConfiguration
 from .ice.configuration import MAX_REMOTES, IceConfiguration, external_pairs
 from .ice.gather.interfaces import Selection
-from .ice.mux.udp_mux import UdpMux
 from .ice.server_urls import parse_servers
 from .rtp.receive.bitstream_size import MOST_PIXELS
 from .rtp.receive.decoder_pool import MOST_DECODERS
 from .sctp.admission import MOST_CHANNELS
+
+if TYPE_CHECKING:
+    from .ice.mux.udp_mux import UdpMux
 
 
 @dataclass
@@ -95,7 +97,7 @@ class PeerConfiguration(RTCConfiguration):
     and an ICE restart takes others beside those in use, so have twice as many. The sockets that
     speak to TURN servers are not bound by it, since nothing comes in to them unasked."""
 
-    udp_mux: UdpMux | None = None
+    udp_mux: "UdpMux | None" = None
     """For a container or a firewall with one open UDP port: the port that all connections share,
     see :class:`UdpMux`. ICE restarts keep it. ``interfaces``, ``addresses`` and
     ``include_loopback`` choose among the addresses on which the mux has it. Not together with
@@ -167,6 +169,8 @@ class PeerConfiguration(RTCConfiguration):
 
     def _check_ports(self) -> None:
         if self.udp_mux is not None:
+            from .ice.mux.udp_mux import UdpMux  # who has none does not load it
+
             if not isinstance(self.udp_mux, UdpMux):
                 problem = "give what `await UdpMux.open(port)` returns"
                 raise InvalidConfiguration("udp_mux", self.udp_mux, problem)

@@ -6,22 +6,28 @@ slice before others on the event loop have theirs.
 """
 
 import asyncio
+import socket
 import struct
+import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from aioice import stun
 from aioice.ice import StunProtocol
 
-from ..udp import MAX_READS, TIME_SLICE, UdpTransport, open_udp
+from ..udp import TIME_SLICE, UdpTransport, open_udp
 from .first_check import BINDING_REQUEST, receiving_fragment
-from .inboxes import Batch, Inboxes
+from .inboxes import DATAGRAM_COST, Batch, Inboxes
 from .table import Address, Claim, MuxTable
 
 READ_AHEAD = 262144
 """Bytes that are read in one turn of the event loop before the first of them is handled."""
+
+READING_SLICE = TIME_SLICE / 2
+"""Maximum duration of reading in one turn of the event loop, in seconds."""
 
 RECEIVE_BUFFER = 8 * 1024 * 1024
 """Requested size of the buffers of a shared socket in bytes; the kernel may give less."""
@@ -29,6 +35,7 @@ RECEIVE_BUFFER = 8 * 1024 * 1024
 CONFIRM_INTERVAL = 1.0
 """Seconds after which the next authentic message from an address confirms it again."""
 
+_SO_RCVBUFFORCE = 33
 _COOKIE = struct.pack("!I", stun.COOKIE)
 _RESPONSES = (b"\x01\x01", b"\x01\x11")
 """The first two bytes of a Binding success and a Binding error response."""
@@ -136,25 +143,29 @@ class SharedSocket(asyncio.DatagramProtocol):
         if not self._is_working_later:
             self.work(time.monotonic() + TIME_SLICE)
 
-    def sort(self, data: bytes, size: int, addr: tuple[Any, ...]) -> None:
-        """Queue a datagram, or a batch of datagrams of ``size`` bytes, for whom it is."""
+    def sort(self, data: bytes, size: int, addr: tuple[Any, ...]) -> bool:
+        """Queue a datagram, or a batch of datagrams of ``size`` bytes, for whom it is.
+
+        Returns:
+            ``False`` if nothing was queued.
+        """
         if 0 < size < len(data):
-            self._sort_batch(Batch(data, 0, size, addr))
-            return
+            return self._sort_batch(Batch(data, 0, size, addr))
         member = self._receiver_of(data, (addr[0], addr[1]))
         if member is None:
             self.foreign += 1
-        else:
-            self._inboxes.put(member, Batch(data, 0, 0, addr))
+            return False
+        return self._inboxes.put(member, Batch(data, 0, 0, addr))
 
-    def _sort_batch(self, batch: Batch) -> None:
+    def _sort_batch(self, batch: Batch) -> bool:
         data, size = batch.data, batch.size
         holder = self.table.find_address((batch.source[0], batch.source[1]))
         if holder is not None and min(data[::size]) > 3:
-            self._inboxes.put(holder, batch)  # one source, and no STUN: all is for one member
-            return
-        for start in range(0, len(data), size):
-            self.sort(data[start : start + size], 0, batch.source)
+            # One source, and no STUN: all is for one member.
+            return self._inboxes.put(holder, batch)
+        parts = [data[start : start + size] for start in range(0, len(data), size)]
+        queued = [self.sort(part, 0, batch.source) for part in parts]
+        return any(queued)
 
     def _receiver_of(self, data: bytes, source: Address) -> "MemberTransport | None":
         if len(data) >= stun.HEADER_LENGTH and data[0] < 4 and data[4:8] == _COOKIE:
@@ -205,19 +216,19 @@ class SharedTransport(UdpTransport):
     _protocol: SharedSocket
 
     def _on_readable(self) -> None:
-        sort = self._protocol.sort
-        until = time.monotonic() + TIME_SLICE
+        shared = self._protocol
+        begun = time.monotonic()
         ahead = 0
-        for _ in range(MAX_READS):
+        # What is nobody's is read on for as long as there is time: a flood of it must not fill the
+        # kernel's buffer, in which the packets of others wait.
+        while ahead < READ_AHEAD and time.monotonic() < begun + READING_SLICE:
             batch = self._read()
             if batch is None:
                 break
-            sort(*batch)
-            ahead += len(batch[0])
-            if ahead >= READ_AHEAD or time.monotonic() >= until:
-                break
-        if not self._protocol.is_working_later:
-            self._protocol.work(until)
+            if shared.sort(*batch):
+                ahead += len(batch[0]) + DATAGRAM_COST
+        if not shared.is_working_later:
+            shared.work(begun + TIME_SLICE)
 
 
 class MemberTransport(asyncio.DatagramTransport):
@@ -308,4 +319,10 @@ async def open_shared(address: str, port: int) -> SharedSocket:
 
     Cancellation: safe; the socket is closed.
     """
-    return await open_udp(SharedSocket, address, port, RECEIVE_BUFFER, SharedTransport)
+    shared = await open_udp(SharedSocket, address, port, RECEIVE_BUFFER, SharedTransport)
+    sock = shared.transport.get_extra_info("socket")
+    if sys.platform == "linux":
+        # Beyond the system's limit (net.core.rmem_max), as far as this process may (CAP_NET_ADMIN).
+        with suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    return shared
