@@ -3,21 +3,27 @@
 import asyncio
 import re
 import socket
+import subprocess
 
 import pytest
+from aiortc import RTCIceServer
 
 from icefloe.peer import (
     InvalidConfiguration,
     PeerConfiguration,
     PeerConnection,
     PeerError,
+    RemotePeer,
     UdpMux,
     UdpMuxUnusable,
     UdpPortUnavailable,
+    join,
 )
+from icefloe.signaling import serve
 from tests.helpers.calls import eventually
 from tests.helpers.muxes import is_empty, link, linked, over, path, route, says
 from tests.helpers.pairs import closing, connected, make, negotiate
+from tests.helpers.turn import stun_server
 
 
 def candidates(connection: PeerConnection) -> list[tuple[str, int, str]]:
@@ -245,3 +251,74 @@ async def test_the_older_generation_is_gone_from_the_table_after_a_while() -> No
         await eventually(lambda: mux.stats().generations == 2)
         await eventually(lambda: mux.stats().generations == 1)
         await connected(a, b)
+
+
+async def test_a_server_reflexive_candidate_is_that_of_the_shared_port() -> None:
+    async with (
+        stun_server("127.0.0.1", ("203.0.113.9", 4567)) as server,
+        await UdpMux.open(addresses=("127.0.0.1",)) as mux,
+    ):
+        connections = [over(mux, iceServers=[RTCIceServer(server.url)]) for _ in range(5)]
+        async with closing(*connections):
+            for connection in connections:
+                connection.createDataChannel("x")
+                await connection.setLocalDescription(await connection.createOffer())
+                assert set(candidates(connection)) == {
+                    ("127.0.0.1", mux.port, "host"),
+                    ("203.0.113.9", 4567, "srflx"),
+                }
+        assert is_empty(mux)
+
+
+async def test_a_bot_in_a_room_has_one_port_for_all() -> None:
+    async with serve("127.0.0.1", 0) as server, await UdpMux.open() as mux:
+        configuration = PeerConfiguration(udp_mux=mux, include_loopback=True)
+
+        async def answer(peer: RemotePeer) -> None:
+            async for channel in peer.channels():
+                async for message in channel:
+                    await channel.send(f"{message}, {peer.name}")
+
+        async def visit(number: int) -> None:
+            async with join(server.url, room="lobby", name=f"visitor {number}") as room:
+                channel = await (await room.peer("bot")).open_channel("chat")
+                await channel.send("hello")
+                assert await channel.receive() == f"hello, visitor {number}"
+                assert mux.stats().generations > 0
+
+        async with join(server.url, room="lobby", name="bot", configuration=configuration) as room:
+            bot = asyncio.create_task(room.attend(answer))
+            await asyncio.gather(*map(visit, range(4)))
+            bot.cancel()
+            await asyncio.wait([bot])
+        await eventually(lambda: is_empty(mux))
+
+
+@pytest.mark.system("iproute2", "netns")
+async def test_addresses_come_and_go() -> None:
+    def ip(arguments: str) -> None:
+        subprocess.run(["ip", *arguments.split()], check=True, capture_output=True)
+
+    async def offered() -> set[str]:
+        async with closing(connection := over(mux)):
+            connection.createDataChannel("x")
+            await connection.setLocalDescription(await connection.createOffer())
+            assert {port for _, port, _ in candidates(connection)} == {mux.port}
+            return {host for host, _, _ in candidates(connection)}
+
+    async with await UdpMux.open() as mux:
+        before = await offered()
+        ip("link add muxed type veth peer name muxed-peer")
+        try:
+            ip("link set muxed-peer up")
+            ip("link set muxed up")
+            ip("addr add 198.18.78.1/24 dev muxed")
+            assert await offered() == before | {"198.18.78.1"}
+            assert "198.18.78.1" in mux.addresses
+            ip("addr del 198.18.78.1/24 dev muxed")
+            ip("addr add 198.18.78.2/24 dev muxed")
+            assert await offered() == before | {"198.18.78.2"}
+            assert set(mux.addresses) == before | {"198.18.78.2"}
+        finally:
+            ip("link del muxed")
+        assert await offered() == before
