@@ -115,7 +115,12 @@ def run(demo: Coroutine[Any, Any, None], *expected: type[Exception]) -> NoReturn
         handler.addFilter(make_printable)
     for library in ("aioice", "aiortc", "websockets"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    errors = (SignalingError, UdpPortUnavailable, InvalidConfiguration, *expected)
+    errors: tuple[type[Exception], ...] = (
+        SignalingError,
+        UdpPortUnavailable,
+        InvalidConfiguration,
+        *expected,
+    )
     try:
         run_until_signal(demo)
     except errors as error:

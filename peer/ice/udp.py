@@ -310,6 +310,7 @@ async def open_udp(
     address: str,
     port: int,
     buffer: int,
+    *,
     transport: type[UdpTransport] = UdpTransport,
 ) -> P:
     """Open a UDP socket.

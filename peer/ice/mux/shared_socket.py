@@ -1,4 +1,4 @@
-"""The socket of a shared port on one local address, and what a connection sees of it.
+"""The socket of a shared port on one local address, and its transport for a connection.
 
 Reading and working are apart: what has arrived is sorted into fair queues, at the cost of a
 dictionary look-up for what is nobody's, and then members have their datagrams in turn, for one time
@@ -43,7 +43,7 @@ _RESPONSES = (b"\x01\x01", b"\x01\x11")
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """What a generation tells the shared port about itself.
+    """A generation, as the shared port knows it.
 
     Attributes:
         fragment: Its local username fragment.
@@ -319,7 +319,7 @@ async def open_shared(address: str, port: int) -> SharedSocket:
 
     Cancellation: safe; the socket is closed.
     """
-    shared = await open_udp(SharedSocket, address, port, RECEIVE_BUFFER, SharedTransport)
+    shared = await open_udp(SharedSocket, address, port, RECEIVE_BUFFER, transport=SharedTransport)
     sock = shared.transport.get_extra_info("socket")
     if sys.platform == "linux":
         # Beyond the system's limit (net.core.rmem_max), as far as this process may (CAP_NET_ADMIN).

@@ -59,7 +59,7 @@ class _Binding(Generic[M]):
 
 @dataclass(slots=True)
 class _Entry:
-    """What the table knows of a member."""
+    """The entry of a member."""
 
     fragment: bytes
     owner: object

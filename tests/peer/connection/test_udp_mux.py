@@ -277,7 +277,7 @@ async def test_a_bot_in_a_room_has_one_port_for_all() -> None:
         async def answer(peer: RemotePeer) -> None:
             async for channel in peer.channels():
                 async for message in channel:
-                    await channel.send(f"{message}, {peer.name}")
+                    await channel.send(f"{message!s}, {peer.name}")
 
         async def visit(number: int) -> None:
             async with join(server.url, room="lobby", name=f"visitor {number}") as room:

@@ -176,8 +176,8 @@ async def test_a_flood_for_one_member_fills_its_own_queue_alone(
         quiet.transport.sendto(b"\x80", shared.name)
     await eventually(lambda: len(other.got) == 10)
     await eventually(lambda: shared.overflowed > 0)
-    for protocol in (shared, flooder, quiet):
-        protocol.transport.close()
+    for one in (shared, flooder, quiet):
+        one.transport.close()
     await shared.lost.wait()
 
 
