@@ -134,7 +134,7 @@ async def visiting(url: str, room: str) -> AsyncIterator[Room]:
 
 async def ask(room: Room) -> int:
     """Return the process of the bot that answers in a room now."""
-    peer = next(iter(room.peers), None) or await anext(aiter(room))
+    peer = room.peers[0] if room.peers else await anext(aiter(room))
     channel: DataChannel = await peer.open_channel("chat")
     await channel.send("pid")
     answer = await channel.receive()
