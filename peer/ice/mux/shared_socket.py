@@ -194,7 +194,7 @@ class SharedSocket(asyncio.DatagramProtocol):
                     if time.monotonic() >= until:
                         break
                 if start < end and not member.is_closing():
-                    self._inboxes.put_back(member, batch._replace(start=start))
+                    self._inboxes.put_back(member, Batch(data, start, size, source))
             if time.monotonic() >= until:
                 break
         if len(self._inboxes):

@@ -21,9 +21,11 @@ from icefloe.peer import (
 )
 from icefloe.signaling import serve
 from tests.helpers.calls import eventually
-from tests.helpers.muxes import is_empty, link, linked, over, path, route, says
+from tests.helpers.muxes import is_empty, link, linked, over, path, route, says, sockets
 from tests.helpers.pairs import closing, connected, make, negotiate
 from tests.helpers.turn import stun_server
+
+IPV4 = ("127.0.0.1",)
 
 
 def candidates(connection: PeerConnection) -> list[tuple[str, int, str]]:
@@ -125,7 +127,7 @@ async def test_ipv6_alone() -> None:
 
 
 async def test_external_addresses_are_announced_with_the_port() -> None:
-    async with await UdpMux.open(addresses=("127.0.0.1",)) as mux:
+    async with await UdpMux.open(addresses=IPV4) as mux:
         for kind, expected in (
             ("host", {("203.0.113.4", mux.port, "host")}),
             ("srflx", {("203.0.113.4", mux.port, "srflx"), ("127.0.0.1", mux.port, "host")}),
@@ -148,10 +150,39 @@ async def test_a_connection_chooses_among_the_addresses_of_the_mux() -> None:
 
 
 async def test_an_address_that_the_mux_leaves_out_is_not_announced() -> None:
-    async with await UdpMux.open(addresses=("127.0.0.1",)) as mux, closing(c := over(mux)):
+    async with await UdpMux.open(addresses=IPV4) as mux, closing(c := over(mux)):
         c.createDataChannel("x")
         await c.setLocalDescription(await c.createOffer())
         assert candidates(c) == [("127.0.0.1", mux.port, "host")]
+
+
+async def test_the_address_of_a_peer_that_is_gone_serves_the_next_one() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {"addresses": IPV4, "port_range": (port, port), "restart_automatically": False}
+    async with await UdpMux.open(addresses=IPV4) as mux:
+        mine = over(mux, restart_automatically=False)
+        async with linked(first := over(None, **settings), mine):
+            for agent in first._ice_restart.agents():
+                for generation in agent.generations:
+                    for candidate in generation.local_candidates:
+                        candidate.base.transport.abort()  # as when its process is killed
+            await asyncio.sleep(0)
+            async with linked(over(None, **settings), other := over(mux)) as (near, far):
+                await says(near, far, "to")
+                await says(far, near, "from")
+                assert mux.stats().contested_messages > 0
+                (shared,) = sockets(mux)
+
+                def holds_it() -> bool:
+                    holder = shared.table.find_address(("127.0.0.1", port))
+                    agents = other._ice_restart.agents()
+                    return holder is not None and holder.sharing.owner in agents
+
+                await eventually(holds_it)
+                await says(near, far, "to the same address")
+                await says(far, near, "from it")
 
 
 async def test_an_ice_restart_keeps_the_port() -> None:
@@ -256,7 +287,7 @@ async def test_the_older_generation_is_gone_from_the_table_after_a_while() -> No
 async def test_a_server_reflexive_candidate_is_that_of_the_shared_port() -> None:
     async with (
         stun_server("127.0.0.1", ("203.0.113.9", 4567)) as server,
-        await UdpMux.open(addresses=("127.0.0.1",)) as mux,
+        await UdpMux.open(addresses=IPV4) as mux,
     ):
         connections = [over(mux, iceServers=[RTCIceServer(server.url)]) for _ in range(5)]
         async with closing(*connections):
