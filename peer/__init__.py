@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ConnectFailed,
         ConnectPhase,
         DescriptionTooLarge,
+        FragmentInUse,
         IncompatibleVersions,
         InvalidCandidate,
         InvalidChannel,
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
         RequestFailed,
         RequestTimeout,
         TrackNotSent,
+        UdpMuxUnusable,
+        UdpPortUnavailable,
         UnknownSection,
     )
     from .files.errors import (
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
     from .files.outgoing import FilesToSend
     from .files.progress import TransferProgress
     from .files.receive_session import FileOffer
+    from .ice.mux.udp_mux import UdpMux, UdpMuxStats
     from .ice.server_urls import RTCPeerConnectionIceErrorEvent
     from .pairing.errors import (
         FingerprintMismatch,
@@ -112,6 +116,7 @@ __all__ = [
     "FilesToSend",
     "FingerprintMismatch",
     "ForwardedTrack",
+    "FragmentInUse",
     "IncompatibleVersions",
     "InvalidCandidate",
     "InvalidChannel",
@@ -163,6 +168,10 @@ __all__ = [
     "TransferErrorCode",
     "TransferFailed",
     "TransferProgress",
+    "UdpMux",
+    "UdpMuxStats",
+    "UdpMuxUnusable",
+    "UdpPortUnavailable",
     "UnknownSection",
     "UnsafeName",
     "WrongPairingCode",
@@ -206,6 +215,7 @@ _MODULES = {
         "ConnectFailed",
         "ConnectPhase",
         "DescriptionTooLarge",
+        "FragmentInUse",
         "IncompatibleVersions",
         "InvalidCandidate",
         "InvalidChannel",
@@ -224,6 +234,8 @@ _MODULES = {
         "RequestFailed",
         "RequestTimeout",
         "TrackNotSent",
+        "UdpMuxUnusable",
+        "UdpPortUnavailable",
         "UnknownSection",
     ),
     ".files.errors": (
@@ -237,6 +249,10 @@ _MODULES = {
     ".files.outgoing": ("FilesToSend",),
     ".files.progress": ("TransferProgress",),
     ".files.receive_session": ("FileOffer",),
+    ".ice.mux.udp_mux": (
+        "UdpMux",
+        "UdpMuxStats",
+    ),
     ".ice.server_urls": ("RTCPeerConnectionIceErrorEvent",),
     ".pairing.errors": (
         "FingerprintMismatch",

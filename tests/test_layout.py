@@ -101,6 +101,7 @@ PUBLIC = {
         FilesToSend
         FingerprintMismatch
         ForwardedTrack
+        FragmentInUse
         IncompatibleVersions
         InvalidCandidate
         InvalidChannel
@@ -152,6 +153,10 @@ PUBLIC = {
         TransferErrorCode
         TransferFailed
         TransferProgress
+        UdpMux
+        UdpMuxStats
+        UdpMuxUnusable
+        UdpPortUnavailable
         UnknownSection
         UnsafeName
         WrongPairingCode
@@ -212,6 +217,7 @@ LOADED_LATER = {
     "icefloe.peer.connection.stats": "statistics",
     "icefloe.peer.files": "a file transfer",
     "icefloe.peer.ice.agent": "a transport",
+    "icefloe.peer.ice.mux": "a transport",
     "icefloe.peer.pairing": "a file transfer",
     "icefloe.peer.rooms": "a room",
     "icefloe.peer.rtp.receive.decoder_threads": "a track",

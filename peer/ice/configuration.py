@@ -5,8 +5,12 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .gather.interfaces import Selection
+
+if TYPE_CHECKING:
+    from .mux.udp_mux import UdpMux
 
 MAX_REMOTES = 256
 """Default limit of remote candidates; further ones are ignored. Browsers send a few dozen."""
@@ -31,6 +35,7 @@ class IceConfiguration:
     tls_ca_file: str | Path | None = None
     selection: Selection = field(default_factory=Selection)
     port_range: tuple[int, int] | None = None
+    udp_mux: "UdpMux | None" = None
     external_addresses: Mapping[str | int, str] = field(default_factory=dict)
     """External addresses, as returned by :func:`external_pairs`."""
     external_as_host: bool = True

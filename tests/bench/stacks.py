@@ -44,6 +44,9 @@ class Stack(StrEnum):
     CHROMIUM = "chromium"
     ICEFLOE_NEWRENO = "icefloe-newreno"
     """With the congestion control that RFC 9260 describes, for comparison."""
+    ICEFLOE_MUX = "icefloe-mux"
+    """Over a ``UdpMux``, to see what sharing a port costs."""
+    ICEFLOE_MUX_UVLOOP = "icefloe-mux-uvloop"
 
     @property
     def is_python(self) -> bool:
@@ -76,5 +79,12 @@ class Stack(StrEnum):
         return program_peer(place, name, self, *command)
 
 
-COLUMNS = tuple(s for s in Stack if s not in (Stack.CHROMIUM, Stack.ICEFLOE_NEWRENO))
-"""The stacks that are compared; a browser is only ever the other side, and NewReno a rival."""
+_BESIDE = (
+    Stack.CHROMIUM,
+    Stack.ICEFLOE_NEWRENO,
+    Stack.ICEFLOE_MUX,
+    Stack.ICEFLOE_MUX_UVLOOP,
+)
+COLUMNS = tuple(s for s in Stack if s not in _BESIDE)
+"""The stacks that are compared; a browser is only ever the other side, NewReno a rival, and what a
+shared port costs is looked at by itself (``--stack icefloe --stack icefloe-mux``)."""

@@ -14,6 +14,7 @@ from icefloe.peer import (
     RTCIceCandidate,
     RTCIceCandidatePair,
     RTCPeerConnectionIceErrorEvent,
+    UdpMux,
 )
 from icefloe.peer.connection.candidates import RTCIceCandidateInit
 from tests.natlab.program import (
@@ -28,9 +29,15 @@ from tests.natlab.program import (
 from tests.natlab.traffic import BULK, PULSE, Traffic
 
 
-def configuration_from(given: Message) -> PeerConfiguration:
-    """Make a configuration of JSON; ``tlsCa`` is the path of a certification authority."""
+async def configuration_from(given: Message) -> PeerConfiguration:
+    """Make a configuration of JSON.
+
+    ``tlsCa`` is the path of a certification authority; with ``udpPort`` the connection uses a
+    ``UdpMux`` of this port.
+    """
     known = dict(given)
+    if (port := known.pop("udpPort", None)) is not None:
+        known["udp_mux"] = await UdpMux.open(port)
     servers, policy = ice_servers(known), ice_transport_policy(known)
     known.pop("iceServers", None)
     known.pop("iceTransportPolicy", None)
@@ -70,6 +77,7 @@ class IcefloePeer:
         self._traffic = traffic
         self._jobs = Jobs()
         self._peer: RemotePeer | None = None
+        self._mux: UdpMux | None = None
 
     # --- signaling, as RemotePeer asks for it
 
@@ -86,7 +94,7 @@ class IcefloePeer:
     async def handle(self, message: Message) -> None:
         """Do what a line says."""
         if message["do"] == "start":
-            self._start(message)
+            self._start(message, await configuration_from(message["configuration"]))
             return
         peer = self._peer
         if peer is None:
@@ -107,14 +115,15 @@ class IcefloePeer:
             case unknown:
                 raise ValueError(f"cannot {unknown}")
 
-    def _start(self, message: Message) -> None:
+    def _start(self, message: Message, configuration: PeerConfiguration) -> None:
         offerer = message["offerer"]
+        self._mux = configuration.udp_mux
         peer = self._peer = RemotePeer(
             id="other",
             name="other",
             polite=not offerer,
             signaler=self,
-            configuration=configuration_from(message["configuration"]),
+            configuration=configuration,
             connect_timeout=message["connectTimeout"],
         )
         self._listen(peer)
@@ -173,6 +182,8 @@ class IcefloePeer:
         if self._peer is not None:
             self._peer.hang_up()
             await self._peer.connection.close()
+        if self._mux is not None:
+            await self._mux.close()
         await self._jobs.end()
 
 

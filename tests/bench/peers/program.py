@@ -30,7 +30,7 @@ from typing import Protocol
 import uvloop
 from aiortc import RTCDataChannel
 
-from icefloe.peer import DataChannel
+from icefloe.peer import DataChannel, PeerConfiguration, PeerConnection, UdpMux
 from icefloe.peer._aiortc import SctpTransport
 from icefloe.peer.sctp.congestion.newreno import NewReno
 from tests.bench.peers.python_peer import PythonPeer, run
@@ -98,10 +98,13 @@ class DataPeer(PythonPeer):
 
     Args:
         stack: ``icefloe`` or ``aiortc``.
+        mux: The port to share, for ``icefloe``.
     """
 
-    def __init__(self, stack: str) -> None:
+    def __init__(self, stack: str, mux: UdpMux | None = None) -> None:
         super().__init__(stack)
+        if mux is not None:
+            self._connection = PeerConnection(PeerConfiguration(udp_mux=mux))
         self._stack = stack
         self._channel: Channel | None = None
         self._samples: list[tuple[float, int, int]] = []
@@ -200,12 +203,18 @@ class DataPeer(PythonPeer):
         await channel.send(message)
 
 
+async def run_over_mux(stack: str) -> None:
+    """Run a peer whose connection uses a port that others could share."""
+    async with await UdpMux.open() as mux:
+        await run(DataPeer(stack, mux))
+
+
 if __name__ == "__main__":
     log_to_stderr()
-    name, _, variant = sys.argv[1].partition("-")
-    if variant == "newreno":
+    name, *variants = sys.argv[1].split("-")
+    if "newreno" in variants:
         SctpTransport.controller = NewReno
     with asyncio.Runner(
-        loop_factory=uvloop.new_event_loop if variant == "uvloop" else None
+        loop_factory=uvloop.new_event_loop if "uvloop" in variants else None
     ) as runner:
-        runner.run(run(DataPeer(name)))
+        runner.run(run_over_mux(name) if "mux" in variants else run(DataPeer(name)))
