@@ -82,7 +82,11 @@ class Generation:
         self._is_restart = is_restart
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        limits = SilenceLimits(configuration.disconnected_timeout, configuration.failed_timeout)
+        limits = SilenceLimits(
+            configuration.disconnected_timeout,
+            configuration.failed_timeout,
+            configuration.consent_interval,
+        )
         settings = Settings(
             patience=configuration.patience,
             checking_timeout=max(configuration.checking_timeout, configuration.patience),
@@ -249,9 +253,8 @@ class Generation:
         pair = self.checks.path(now)
         if pair is None:
             return False
-        pair.packets_sent += len(packets)
-        pair.bytes_sent += sum(map(len, packets))
-        pair.last_packet_sent_at = now
+        if self.checks.note_sent(pair, len(packets), sum(map(len, packets)), now):
+            self._arm()
         transport, address = pair.local.base.transport, pair.remote.address
         if isinstance(transport, UdpTransport):
             transport.send_all(packets, address)
@@ -268,11 +271,12 @@ class Generation:
         Returns:
             ``False`` if the datagram exceeds the MTU of the outgoing interface.
         """
-        pair = self.checks.path(self._loop.time())
+        now = self._loop.time()
+        pair = self.checks.path(now)
         if pair is None or not isinstance(pair.local.base.transport, UdpTransport):
             return self.send_all([packet]) or True
-        pair.packets_sent += 1
-        pair.bytes_sent += len(packet)
+        if self.checks.note_sent(pair, 1, len(packet), now):
+            self._arm()
         return pair.local.base.transport.send_probe(packet, pair.remote.address)
 
     @property

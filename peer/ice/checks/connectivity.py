@@ -19,7 +19,15 @@ from ..gather.local_candidate import LocalCandidate
 from . import binding
 from .binding import Credentials, Role
 from .checklist import CheckList
-from .liveness import CONSENT_TIMEOUT, Health, Liveness, has_consent, is_doubtful, next_probe
+from .liveness import (
+    CONSENT_TIMEOUT,
+    SILENT_PROBE_INTERVAL,
+    Health,
+    Liveness,
+    has_consent,
+    is_doubtful,
+    next_probe,
+)
 from .nomination import CheckProgress, Decision, best_of, decide
 from .pair import NEVER, Address, Pair, PairState
 from .state import STATE_OF, Failure, IceState, Settings
@@ -230,9 +238,33 @@ class Checks:
         if pair is None:
             # A peer may send as soon as its early check has been answered.
             return any(e[1] == source and e[2] is base for e in self._early)
-        pair.heard_at = pair.last_packet_received_at = now
+        pair.last_packet_received_at = now
+        pair.record_heard(now)
         pair.packets_received += 1
         pair.bytes_received += size
+        return True
+
+    def note_sent(self, pair: Pair, packets: int, size: int, now: float) -> bool:
+        """Count data that is sent over a pair, which ought to be answered.
+
+        Args:
+            pair: The selected pair.
+            packets: Number of datagrams.
+            size: Their size in bytes.
+            now: The time, in seconds.
+
+        Returns:
+            True if :attr:`deadline` has become earlier.
+        """
+        pair.packets_sent += packets
+        pair.bytes_sent += size
+        pair.last_packet_sent_at = now
+        if pair.is_awaiting:
+            return False
+        pair.awaiting_since = now
+        if self.deadline <= now + SILENT_PROBE_INTERVAL or self._is_retired:
+            return False
+        self.deadline = now + SILENT_PROBE_INTERVAL
         return True
 
     def take_datagrams(self) -> list[Outgoing]:
@@ -273,7 +305,7 @@ class Checks:
             return
         pair.requests_received += 1
         pair.responses_sent += 1
-        pair.heard_at = now
+        pair.record_heard(now)
         if pair.state is PairState.IN_PROGRESS and pair.triggered_by != message.transaction_id:
             # RFC 8445 section 7.3.1.4: the NAT binding may not have existed when the check in
             # progress was sent.
@@ -394,8 +426,7 @@ class Checks:
                 rto_cap=self.settings.rto_cap if self.selected is None else UPGRADE_RTO_CAP,
             )
         )
-        pair.probed_at = now
-        pair.unanswered += 1
+        pair.record_check(transaction_id, now)
         if is_probe:
             pair.consent_requests_sent += 1
         else:
@@ -492,7 +523,7 @@ class Checks:
             self._send_check(self._decision.nominate, Purpose.NOMINATION, now)
 
     def _has_stopped_working(self, pair: Pair, now: float) -> bool:
-        return pair.unanswered > 1 and now - pair.heard_at >= self.settings.limits.disconnected
+        return pair.unanswered > 1 and now >= self.settings.limits.silent_at(pair)
 
     def _select(self, now: float) -> None:
         """Select the pair for data: the nominated pair, or else the best valid one.
@@ -518,7 +549,9 @@ class Checks:
     def _next_probe(self, pair: Pair, health: Health, now: float) -> float:
         in_use = pair is self.selected
         doubtful = self.selected is not None and is_doubtful(self.selected, now)
-        return next_probe(pair, health, in_use=in_use or doubtful)
+        return next_probe(
+            pair, health, self.settings.limits.consent, in_use=in_use or doubtful
+        )
 
     # --- state
 
