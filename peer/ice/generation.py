@@ -13,6 +13,7 @@ from aioice import stun
 
 from icefloe.logs import get_logger
 
+from .._util.loop_timers import Timer
 from .candidate_socket import IceSocket
 from .checks.binding import Credentials, Role
 from .checks.connectivity import Checks
@@ -108,7 +109,7 @@ class Generation:
         self._sockets: set[Any] = set()
         self._discarded: set[Any] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = Timer(self._on_timer)
         self.remote_candidates: RemoteCandidates = RemoteCandidates(
             self.checks,
             limit=configuration.max_remote_candidates,
@@ -214,13 +215,11 @@ class Generation:
         self._listener.changed()
 
     def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self.checks.deadline < float("inf") and self._closing is None:
-            self._timer = self._loop.call_at(self.checks.deadline, self._on_timer)
+        self._timer.set(self.checks.deadline)
 
     def _on_timer(self) -> None:
+        if self._closing is not None:
+            return
         self.checks.handle_timeout(self._loop.time())
         self._flush()
 
@@ -316,8 +315,7 @@ class Generation:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.close()
         for task in self._tasks:
             task.cancel()
         bases = self._sockets | self._discarded
