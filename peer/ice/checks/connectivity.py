@@ -29,7 +29,7 @@ from .liveness import (
     next_probe,
 )
 from .nomination import CheckProgress, Decision, best_of, decide
-from .pair import NEVER, Address, Pair, PairState
+from .pair import NEVER, PENDING, Address, Pair, PairState
 from .state import STATE_OF, Failure, IceState, Settings
 from .stun_transaction import (
     PROBE_DURATION,
@@ -128,6 +128,7 @@ class Checks:
         self._refused: deque[float] = deque(maxlen=MAX_ERRORS_PER_SECOND)
         self._decision = Decision()
         self._is_retired = False
+        self._settled: tuple[Pair, ...] | None = None
 
     # --- events
 
@@ -152,17 +153,17 @@ class Checks:
             _, _, fragment = message.attributes["USERNAME"].partition(":")
             if fragment == username:
                 self._take_check(message, source, base, now)
-        self.handle_timeout(now)
+        self._update(now)
 
     def add_local(self, candidate: LocalCandidate, now: float) -> None:
         """Add a local candidate; possible while the checks run (RFC 8838 section 8)."""
         self.list.add_local(candidate)
-        self.handle_timeout(now)
+        self._update(now)
 
     def end_local(self, now: float) -> None:
         """Record the end of the local candidates."""
         self.local_ended = True
-        self.handle_timeout(now)
+        self._update(now)
 
     def add_remote(
         self, candidate: RTCIceCandidate, address: Address, now: float, *, named: bool = False
@@ -176,12 +177,12 @@ class Checks:
             named: True if the signalled address is an mDNS name.
         """
         self.list.add_remote(candidate, address, named=named)
-        self.handle_timeout(now)
+        self._update(now)
 
     def end_remote(self, now: float) -> None:
         """Record the end of the signalled remote candidates."""
         self.remote_ended = True
-        self.handle_timeout(now)
+        self._update(now)
 
     def remove_base(self, base: object, now: float) -> None:
         """Remove the pairs of a closed socket."""
@@ -191,7 +192,7 @@ class Checks:
                 self.nominated = None
             if pair is self.selected:
                 self.selected = None
-        self.handle_timeout(now)
+        self._update(now)
 
     def retire(self) -> None:
         """Stop sending checks, because another generation has taken over; requests are answered.
@@ -200,6 +201,7 @@ class Checks:
         generation.
         """
         self._is_retired = True
+        self._settled = None
         self._transactions = Transactions()
         self.deadline = float("inf")
 
@@ -207,7 +209,7 @@ class Checks:
         """Probe all valid pairs at once, after a change of the network."""
         for pair in self.list.valid:
             self._send_check(pair, Purpose.PROBE, now)
-        self.handle_timeout(now)
+        self._update(now)
 
     # --- messages
 
@@ -286,6 +288,7 @@ class Checks:
                 self._refused.append(now)
                 self._reply(base, binding.error(message, code, self.credentials), source)
             return
+        controlling = self.role.controlling
         if not binding.resolve_role_conflict(message, self.role):
             reply = binding.error(message, binding.ROLE_CONFLICT, self.credentials)
             self._reply(base, reply, source)
@@ -293,9 +296,17 @@ class Checks:
         self._reply(base, binding.success(message, source, self.credentials), source)
         if self._started_at is None:
             self._early.append((message, source, base))
-        else:
-            self._take_check(message, source, base, now)
-            self.handle_timeout(now)
+            return
+        pair = self.list.find_pair(base, source)
+        is_news = (
+            self._settled is None
+            or pair not in self._settled
+            or self.role.controlling is not controlling
+            or ("USE-CANDIDATE" in message.attributes and pair is not self.nominated)
+        )
+        self._take_check(message, source, base, now)
+        if is_news:
+            self._update(now)
 
     def _take_check(self, message: stun.Message, source: Address, base: Any, now: float) -> None:
         pair = self.list.find_pair(base, source) or self.list.learn_remote(
@@ -335,8 +346,12 @@ class Checks:
         elif pair.local.base is not base or pair.remote.address != source:
             self._fail(transaction, now)  # RFC 8445 section 7.2.5.2.1
         else:
+            nominated = self.nominated
             self._take_success(message, transaction, now)
-        self.handle_timeout(now)
+            if self._is_calm and self.nominated is nominated:
+                self.deadline = self._next_calm_time(now)
+                return
+        self._update(now)
 
     def _take_error(self, message: stun.Message, transaction: Transaction, now: float) -> None:
         if message.error_code == binding.ROLE_CONFLICT[0]:
@@ -441,6 +456,13 @@ class Checks:
 
     def handle_timeout(self, now: float) -> None:
         """Run everything that is due at ``now``, and update :attr:`deadline`."""
+        if self._is_calm:
+            self._probe_calmly(now)
+        else:
+            self._update(now)
+
+    def _update(self, now: float) -> None:
+        """Do all that may be due after any event, and update :attr:`deadline`."""
         if self._started_at is None or self._is_retired:
             return
         for transaction in self._transactions.expired(now):
@@ -456,7 +478,56 @@ class Checks:
         self._select(now)
         self._probe(now)
         self._update_state(now)
+        self._settled = self._settled_pairs()
         self.deadline = self._next_time(now)
+
+    # --- an established path
+
+    def _settled_pairs(self) -> tuple[Pair, ...] | None:
+        """Return the valid pairs if there is nothing to do but to probe them, else ``None``."""
+        selected, liveness = self.selected, self._liveness
+        if (
+            selected is None
+            or selected is not self.nominated
+            or liveness is None
+            or liveness.health is not Health.CONNECTED
+            or self._decision.reconsider_after != float("inf")
+            or self._transactions.has_other_than_probes
+        ):
+            return None
+        for pair in self.list:
+            if pair.state in PENDING:
+                return None
+            if pair.state is PairState.FAILED and self._should_recheck(pair):
+                return None
+        return tuple(self.list.valid)
+
+    @property
+    def _is_calm(self) -> bool:
+        """True if there is nothing to do but to probe, and nothing is missed."""
+        selected = self.selected
+        return (
+            self._settled is not None
+            and selected is not None
+            and not selected.is_awaiting
+            and not selected.unanswered
+            and all(pair.unanswered < 2 for pair in self._settled)
+        )
+
+    def _probe_calmly(self, now: float) -> None:
+        """Do what :meth:`_update` would do, where that is no more than to probe."""
+        self._transactions.expired(now)
+        for pair in self._settled or ():
+            if self._next_probe(pair, Health.CONNECTED, now) <= now:
+                self._send_check(pair, Purpose.PROBE, now)
+        self.deadline = self._next_calm_time(now)
+
+    def _next_calm_time(self, now: float) -> float:
+        times = [self._transactions.deadline]
+        if self._liveness is not None:
+            times.append(self._liveness.next_update(self.selected, now))
+        times += [self._next_probe(p, Health.CONNECTED, now) for p in self._settled or ()]
+        return min(times)
 
     def _give_up_backups(self, now: float) -> None:
         """Fail valid pairs that stopped answering while the selected pair works.

@@ -120,14 +120,14 @@ class Gathering:
                 group.create_task(job, name="icefloe-ask-server")
 
     async def keep_alive(self) -> None:
-        """Refresh the NAT bindings of server-reflexive candidates until cancelled.
+        """Refresh the NAT bindings of server-reflexive candidates, as long as there are any.
 
         Every 15 s each of their sockets sends a Binding request to the STUN server that reported
         the address (RFC 8445 section 11), so that the binding persists until a late answer.
 
         Cancellation: safe.
         """
-        while True:
+        while self._mapped:
             await asyncio.sleep(KEEPALIVE_INTERVAL)
             self._mapped = {key: None for key in self._mapped if not key[0].transport.is_closing()}
             async with asyncio.TaskGroup() as group:
