@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from aiortc import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport, RTCTransportStats
+from aiortc import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport, RTCTransportStats
 from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS, State as DtlsState, certificate_digest
 from aiortc.rtp import RtpPacket
 from OpenSSL import SSL
@@ -30,6 +30,7 @@ from ..rtp.receive.packet_validation import (
 from ..rtp.send.allocation import DATAGRAM_OVERHEAD
 from ..rtp.send.congestion_controller import CongestionController
 from ..rtp.send.rtp_stream import ntp_time
+from .certificate import Certificate
 from .ice import agent_of
 
 logger = get_logger(__name__)
@@ -68,6 +69,7 @@ class DtlsTransport(RTCDtlsTransport):
     """Packets encrypted before they are sent."""
     _OVERHEAD = 128
     """Bytes by which a record is longer than its content, at most."""
+    _RTCDtlsTransport__local_certificate: RTCCertificate
     _RTCDtlsTransport__rx_bytes: int
     _RTCDtlsTransport__rx_packets: int
     _RTCDtlsTransport__tx_bytes: int
@@ -112,6 +114,12 @@ class DtlsTransport(RTCDtlsTransport):
         if self._feedback_timer is not None:
             self._feedback_timer.cancel()
         await super().stop()
+
+    async def _do_handshake(self) -> None:
+        certificate, ssl = self._RTCDtlsTransport__local_certificate, self._ssl
+        if isinstance(certificate, Certificate) and ssl is not None:
+            certificate.use(ssl)
+        await super()._do_handshake()
 
     def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:
         """Compare the certificate with the fingerprints; one of them must be right.

@@ -11,7 +11,8 @@ from aiortc import RTCIceCandidate
 from icefloe.logs import get_logger
 
 from .checks.connectivity import Checks
-from .gather.interfaces import broadcast_addresses, read_interfaces
+from .gather.interface_monitor import current_interfaces
+from .gather.interfaces import broadcast_addresses
 from .gather.multicast_dns import MulticastDns
 
 logger: Logger = get_logger(__name__)
@@ -94,7 +95,7 @@ class RemoteCandidates:
             logger.debug("ignored a remote candidate without an IP address: %s", host)
             return
         if self._broadcasts is None:
-            self._broadcasts = broadcast_addresses(read_interfaces())
+            self._broadcasts = broadcast_addresses(current_interfaces())
         if address[0] in self._broadcasts:
             logger.debug("ignored a remote candidate with a broadcast address: %s", host)
             return

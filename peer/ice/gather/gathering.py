@@ -16,7 +16,8 @@ from ..._util.peer_logger import NamingLogger
 from ..configuration import IceConfiguration
 from ..server_urls import SERVER_UNREACHABLE, RTCPeerConnectionIceErrorEvent, Server, Transport
 from .host_candidates import PREFERENCE_STEP, HostSockets, gatherable
-from .interfaces import Kind, read_interfaces
+from .interface_monitor import current_interfaces
+from .interfaces import Kind
 from .local_candidate import Foundations, LocalCandidate, network_type
 from .resolver import family, resolve
 from .server_query import (
@@ -111,7 +112,7 @@ class Gathering:
         Cancellation: safe; pending allocations are abandoned.
         """
         if not self._kinds:
-            self._kinds = {str(address): address.kind for address in read_interfaces()}
+            self._kinds = {str(address): address.kind for address in current_interfaces()}
         async with asyncio.TaskGroup() as group:
             for index, server in enumerate(self._servers):
                 if self._relay_only and not server.is_turn:

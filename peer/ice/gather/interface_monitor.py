@@ -90,6 +90,7 @@ class AddressMonitor:
         self._loop = asyncio.get_running_loop()
         self._read = read
         self._watches: list[_Watch] = []
+        self._found: list[Address] | None = None
         self._debounce = Debounce()
         self._timer: asyncio.TimerHandle | None = None
         self._socket = _open_netlink() if use_netlink else None
@@ -113,7 +114,7 @@ class AddressMonitor:
         Returns:
             A function that removes the callback; a second call does nothing.
         """
-        watch = _Watch(selection, callback, frozenset(choose(self._read(), selection)))
+        watch = _Watch(selection, callback, frozenset(choose(self.current(), selection)))
         self._watches.append(watch)
 
         def remove() -> None:
@@ -121,6 +122,16 @@ class AddressMonitor:
                 self._watches.remove(watch)
 
         return remove
+
+    def current(self) -> list[Address]:
+        """Return the machine's addresses; they are read again only after a notification.
+
+        Raises:
+            OSError: The system's interfaces cannot be read.
+        """
+        if self._found is None or self.polls:
+            self._found = self._read()
+        return self._found
 
     @property
     def is_idle(self) -> bool:
@@ -144,6 +155,7 @@ class AddressMonitor:
 
     def _on_netlink(self) -> None:
         assert self._socket is not None
+        self._found = None
         try:
             self._socket.recv(_RECEIVE_SIZE)
         except (BlockingIOError, InterruptedError):
@@ -174,8 +186,9 @@ class AddressMonitor:
         self._read_and_notify()
 
     def _read_and_notify(self) -> None:
+        self._found = None
         try:
-            found = self._read()
+            found = self.current()
         except OSError as error:
             logger.warning("cannot read the network interfaces: %s", error)
             return
@@ -224,6 +237,18 @@ def watch(selection: Selection, callback: OnChange) -> Callable[[], None]:
             monitor.close()
 
     return stop
+
+
+def current_interfaces() -> list[Address]:
+    """Return the addresses of the machine, as :func:`~.interfaces.read_interfaces` does.
+
+    While addresses are watched in the running event loop, they are read once for all connections.
+
+    Raises:
+        OSError: The system's interfaces cannot be read.
+    """
+    monitor = _monitors.get(asyncio.get_running_loop())
+    return monitor.current() if monitor is not None else read_interfaces()
 
 
 def _open_netlink() -> socket.socket | None:
