@@ -1,6 +1,5 @@
 """The check list: forms, prunes and orders candidate pairs (RFC 8445 section 6.1). No I/O."""
 
-import ipaddress
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,7 +9,7 @@ from aiortc import RTCIceCandidate
 
 from ..configuration import MAX_REMOTES
 from ..gather.local_candidate import LocalCandidate
-from .address_scope import Scope, scope_of
+from .address_scope import Scope, canonical, scope_of
 from .binding import Role
 from .pair import PENDING, Address, Pair, PairState, Remote, can_pair
 
@@ -118,7 +117,7 @@ class CheckList:
         Raises:
             ValueError: ``address`` has no valid IP address.
         """
-        address = (str(ipaddress.ip_address(address[0])), address[1])
+        address = (canonical(address[0]), address[1])
         known = self.remotes.get(address)
         if known is None and scope_of(address[0]) is Scope.NONE:
             return

@@ -1,13 +1,12 @@
 """Candidate pairs: states, priorities and statistics (RFC 8445 section 6.1.2). No I/O."""
 
-import ipaddress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from aiortc import RTCIceCandidate
 
 from ..gather.local_candidate import LocalCandidate
-from .address_scope import Scope, scope_of
+from .address_scope import Scope, scope_of, version_of
 
 Address = tuple[str, int]
 """An IP address and a port."""
@@ -51,7 +50,7 @@ class Remote:
     scope: Scope = field(init=False)
 
     def __post_init__(self) -> None:
-        self.version = ipaddress.ip_address(self.address[0]).version
+        self.version = version_of(self.address[0])
         self.scope = scope_of(self.address[0])
 
 
@@ -206,6 +205,6 @@ def can_pair(local: LocalCandidate, remote: Remote) -> bool:
         and remote.scope is not Scope.NONE
         and remote.candidate.component == local.component
         and remote.candidate.protocol.lower() == local.transport
-        and remote.version == ipaddress.ip_address(local.host).version
+        and remote.version == version_of(local.host)
         and not (remote.is_named and local.type == "relay")
     )

@@ -14,7 +14,7 @@ from logging import Logger
 
 from icefloe.logs import get_logger
 
-from .interfaces import Address, Selection, choose, read_interfaces
+from .interfaces import Address, Selection, broadcast_addresses, choose, read_interfaces
 
 logger: Logger = get_logger(__name__)
 
@@ -91,6 +91,7 @@ class AddressMonitor:
         self._read = read
         self._watches: list[_Watch] = []
         self._found: list[Address] | None = None
+        self._broadcasts: frozenset[str] | None = None
         self._debounce = Debounce()
         self._timer: asyncio.TimerHandle | None = None
         self._socket = _open_netlink() if use_netlink else None
@@ -130,8 +131,15 @@ class AddressMonitor:
             OSError: The system's interfaces cannot be read.
         """
         if self._found is None or self.polls:
-            self._found = self._read()
+            self._found, self._broadcasts = self._read(), None
         return self._found
+
+    def broadcasts(self) -> frozenset[str]:
+        """Return the broadcast addresses of the machine's networks; see :meth:`current`."""
+        found = self.current()
+        if self._broadcasts is None:
+            self._broadcasts = broadcast_addresses(found)
+        return self._broadcasts
 
     @property
     def is_idle(self) -> bool:
@@ -249,6 +257,12 @@ def current_interfaces() -> list[Address]:
     """
     monitor = _monitors.get(asyncio.get_running_loop())
     return monitor.current() if monitor is not None else read_interfaces()
+
+
+def current_broadcasts() -> frozenset[str]:
+    """Return the broadcast addresses of the machine's networks; see :func:`current_interfaces`."""
+    monitor = _monitors.get(asyncio.get_running_loop())
+    return monitor.broadcasts() if monitor is not None else broadcast_addresses(read_interfaces())
 
 
 def _open_netlink() -> socket.socket | None:
