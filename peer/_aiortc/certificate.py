@@ -32,6 +32,7 @@ class Certificate(RTCCertificate):
             context.set_cipher_list(self.CIPHERS)
             # No session is resumed: each connection shows its own certificate.
             context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+            context.set_mode(_RELEASE_BUFFERS)
             _contexts[profiles] = context
         return context
 
@@ -40,6 +41,9 @@ class Certificate(RTCCertificate):
         ssl.use_certificate(self._cert)
         ssl.use_privatekey(self._key)
 
+
+_RELEASE_BUFFERS = 0x10
+"""SSL_MODE_RELEASE_BUFFERS of OpenSSL: what is not being read takes no buffer."""
 
 _contexts: dict[bytes, SSL.Context] = {}
 """The contexts of DTLS by their SRTP profiles, of which aiortc has one list."""

@@ -122,6 +122,7 @@ ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_rtp_header_extensions_map",
         "_rtp_router",
         "_rx_srtp",
+        "_srtp_profiles",
         "_ssl",
         "_state",
         "_tx_srtp",

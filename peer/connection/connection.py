@@ -495,7 +495,7 @@ class PeerConnection(RTCPeerConnection):
             agent = agent_of(dtls.transport)
             discarded = bitrate = None
             if isinstance(dtls, DtlsTransport):
-                discarded, bitrate = dtls.discarded, dtls.congestion.available_bitrate
+                discarded, bitrate = dtls.discarded, dtls.available_bitrate
             counted = transport_stats(dtls)
             for stats in self._stats.transport(counted, agent, now, discarded, bitrate):
                 report.add(stats)

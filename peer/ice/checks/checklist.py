@@ -1,6 +1,5 @@
 """The check list: forms, prunes and orders candidate pairs (RFC 8445 section 6.1). No I/O."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -42,7 +41,7 @@ class CheckList:
         self.remotes: dict[Address, Remote] = {}
         self.role = role
         self._pairs: dict[tuple[Any, Address], Pair] = {}
-        self._triggered: deque[Pair] = deque()
+        self._triggered: list[Pair] = []
 
     def __iter__(self) -> Iterator[Pair]:
         return iter(self._pairs.values())
@@ -257,7 +256,7 @@ class CheckList:
     def take_next(self) -> Pair | None:
         """Return the next pair to check and dequeue it (RFC 8445 section 6.1.4.2)."""
         while self._triggered:
-            pair = self._triggered.popleft()
+            pair = self._triggered.pop(0)
             if pair.state is PairState.WAITING:
                 return pair
         for state in (PairState.WAITING, PairState.FROZEN):

@@ -7,7 +7,6 @@ messages and the time, sends what :meth:`Checks.take_datagrams` returns, and cal
 and :attr:`Checks.selected`.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,11 +120,11 @@ class Checks:
         self.remote_ended: bool = False
         self.deadline: float = float("inf")
         self._transactions = Transactions()
-        self._early: deque[tuple[stun.Message, Address, Any]] = deque(maxlen=MAX_EARLY_CHECKS)
+        self._early: list[tuple[stun.Message, Address, Any]] = []
         self._started_at: float | None = None
         self._next_check_at = 0.0
         self._liveness: Liveness | None = None
-        self._refused: deque[float] = deque(maxlen=MAX_ERRORS_PER_SECOND)
+        self._refused: list[float] = []
         self._decision = Decision()
         self._is_retired = False
         self._settled: tuple[Pair, ...] | None = None
@@ -148,7 +147,7 @@ class Checks:
             self.role.controlling = True  # RFC 8445 section 6.1.1
         self._started_at = self._next_check_at = now
         self.state = IceState.CHECKING
-        early, self._early = self._early, deque(maxlen=MAX_EARLY_CHECKS)
+        early, self._early = self._early, []
         for message, source, base in early:
             _, _, fragment = message.attributes["USERNAME"].partition(":")
             if fragment == username:
@@ -285,7 +284,7 @@ class Checks:
         code = binding.request_error(message, self.credentials)
         if code is not None:
             if len(self._refused) < MAX_ERRORS_PER_SECOND or now - self._refused[0] >= 1:
-                self._refused.append(now)
+                self._refused = [*self._refused, now][-MAX_ERRORS_PER_SECOND:]
                 self._reply(base, binding.error(message, code, self.credentials), source)
             return
         controlling = self.role.controlling
@@ -295,7 +294,7 @@ class Checks:
             return
         self._reply(base, binding.success(message, source, self.credentials), source)
         if self._started_at is None:
-            self._early.append((message, source, base))
+            self._early = [*self._early, (message, source, base)][-MAX_EARLY_CHECKS:]
             return
         pair = self.list.find_pair(base, source)
         is_news = (
@@ -620,9 +619,7 @@ class Checks:
     def _next_probe(self, pair: Pair, health: Health, now: float) -> float:
         in_use = pair is self.selected
         doubtful = self.selected is not None and is_doubtful(self.selected, now)
-        return next_probe(
-            pair, health, self.settings.limits.consent, in_use=in_use or doubtful
-        )
+        return next_probe(pair, health, self.settings.limits.consent, in_use=in_use or doubtful)
 
     # --- state
 

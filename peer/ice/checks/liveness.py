@@ -72,7 +72,8 @@ class SilenceLimits:
         """
         patience = max(self.disconnected, 2 * pair.expected_delay)
         return max(
-            max(pair.heard_at, since) + self.disconnected, max(pair.awaiting_since, since) + patience
+            max(pair.heard_at, since) + self.disconnected,
+            max(pair.awaiting_since, since) + patience,
         )
 
 

@@ -44,9 +44,7 @@ class Aiortc(Stack):
     """Plain aiortc, and what has its interface."""
 
     def _make(self) -> RTCPeerConnection:
-        configuration = RTCConfiguration(
-            iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE
-        )
+        configuration = RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         connection = RTCPeerConnection(configuration)
         self._kept.append(connection)
         return connection

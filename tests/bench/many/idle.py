@@ -175,9 +175,7 @@ def section(figures: Sequence[Figures]) -> Section:
 
 async def run_all(stacks: Sequence[str], counts: Sequence[int]) -> Section:
     """Measure stacks in turn; those that are not installed are left out."""
-    made = [
-        await measure(stack, count) for count in counts for stack in stacks if is_there(stack)
-    ]
+    made = [await measure(stack, count) for count in counts for stack in stacks if is_there(stack)]
     return section(made)
 
 
