@@ -131,7 +131,7 @@ class DtlsTransport(RTCDtlsTransport):
         return FeedbackRecorder(secrets.randbits(32))
 
     @property
-    def available_bitrate(self) -> float | None:
+    def available_bitrate(self) -> int | None:
         """The estimate for what is sent, in bits per second; ``None`` without feedback."""
         return self.congestion.available_bitrate if "congestion" in self.__dict__ else None
 

@@ -1,8 +1,8 @@
 """A timer wheel: the timers of many connections, in slots of time. No I/O.
 
-A timer never fires early. One that is far away may fire :data:`COARSE` late, so that the wake-ups of
-many connections coincide. To set a timer that is set already costs next to nothing if it is to fire
-later than before: it stays in its slot, and moves to the right one when that slot is due.
+A timer never fires early. One that is far away may fire :data:`COARSE` late, so that the wake-ups
+of many connections coincide. To set a timer that is set already costs next to nothing if it is to
+fire later than before: it stays in its slot, and moves to the right one when that slot is due.
 """
 
 import heapq

@@ -13,7 +13,8 @@ MAX_REMOTES = 256
 
 
 CONSENT_INTERVAL = 5.0
-"""Seconds between checks of a path over which nothing is sent, on average (RFC 7675 section 5.1)."""
+"""Seconds between checks of a path over which nothing is sent, on average (RFC 7675 section
+5.1)."""
 
 LONGEST_CONSENT_INTERVAL = 15.0
 """The most that may be set: a NAT may forget a binding after 30 s (RFC 4787 REQ-5), and consent

@@ -7,7 +7,6 @@ anything unusual, with the same result.
 
 import hmac
 import ipaddress
-import socket
 import struct
 from binascii import crc32
 from typing import Any
@@ -73,9 +72,17 @@ def _has_two_fingerprints(data: bytes) -> bool:
 
 
 class _SignedMessage(stun.Message):
-    """A message of which the signed part is at hand."""
+    """A Binding message of which the signed part is at hand."""
 
-    _signed: bytes | None = None
+    def __init__(
+        self,
+        message_class: stun.Class,
+        transaction_id: bytes,
+        attributes: dict[str, Any],
+        signed: bytes,
+    ) -> None:
+        super().__init__(stun.Method.BINDING, message_class, transaction_id, attributes)
+        self._signed: bytes | None = signed
 
     def add_message_integrity(self, key: bytes) -> None:
         self._signed = None
@@ -121,10 +128,8 @@ def _parse_signed(data: bytes) -> _SignedMessage | None:
     attributes["FINGERPRINT"] = found = int.from_bytes(data[-4:], "big")
     if crc32(data[:-8]) ^ stun.FINGERPRINT_XOR != found:
         raise ValueError("STUN message fingerprint does not match")
-    message = _SignedMessage(stun.Method.BINDING, _CLASSES[kind], transaction_id, attributes)
-    signed_length = length - stun.FINGERPRINT_LENGTH
-    message._signed = data[:2] + _LENGTH.pack(signed_length) + data[4:end]
-    return message
+    signed = data[:2] + _LENGTH.pack(length - stun.FINGERPRINT_LENGTH) + data[4:end]
+    return _SignedMessage(_CLASSES[kind], transaction_id, attributes, signed)
 
 
 def _take(attributes: dict[str, Any], number: int, value: bytes, message: bytes) -> bool:
@@ -154,7 +159,7 @@ def _address(value: bytes, message: bytes) -> tuple[str, int] | None:
     port = int.from_bytes(value[2:4], "big") ^ stun.COOKIE >> 16
     if len(value) == 8 and value[1] == stun.IPV4_PROTOCOL:
         packed = int.from_bytes(value[4:], "big") ^ stun.COOKIE
-        return socket.inet_ntoa(packed.to_bytes(4, "big")), port
+        return ".".join(map(str, packed.to_bytes(4, "big"))), port
     if len(value) == 20 and value[1] == stun.IPV6_PROTOCOL:
         number = int.from_bytes(value[4:], "big") ^ int.from_bytes(mask, "big")
         return str(ipaddress.IPv6Address(number)), port

@@ -49,6 +49,16 @@ def canonical(host: str) -> str:
 
 
 @lru_cache(maxsize=256)
+def packed_address(host: str) -> bytes:
+    """Return the 4 or 16 bytes of an address, without its scope.
+
+    Raises:
+        ValueError: ``host`` is not an IP address.
+    """
+    return ipaddress.ip_address(host).packed
+
+
+@lru_cache(maxsize=256)
 def scope_of(host: str) -> Scope:
     """Return the scope of an address.
 

@@ -5,13 +5,13 @@ sends and answers checks for as long as it lives (RFC 7675).
 """
 
 import hmac
-import ipaddress
-import socket
 import struct
 from binascii import crc32
 from secrets import token_bytes
 
 from aioice import stun
+
+from .address_scope import packed_address
 
 _HEADER = struct.Struct("!HHI12s")
 _UNSIGNED = struct.Struct("!HHI")
@@ -67,7 +67,7 @@ def encode_success(transaction_id: bytes, mapped: tuple[str, int], password: str
         password: The key of MESSAGE-INTEGRITY.
     """
     port = mapped[1] ^ stun.COOKIE >> 16
-    packed = _packed(mapped[0])
+    packed = packed_address(mapped[0])
     if len(packed) == 4:
         address = int.from_bytes(packed, "big") ^ stun.COOKIE
         attribute = _XOR_IPV4.pack(_XOR_MAPPED_ADDRESS, 8, 0, stun.IPV4_PROTOCOL, port, address)
@@ -86,13 +86,6 @@ def _signed(kind: int, transaction_id: bytes, attributes: bytes, password: str) 
     size += stun.FINGERPRINT_LENGTH
     message = _HEADER.pack(kind, size, stun.COOKIE, transaction_id) + body
     return message + _UNSIGNED.pack(_FINGERPRINT, 4, crc32(message) ^ stun.FINGERPRINT_XOR)
-
-
-def _packed(address: str) -> bytes:
-    try:
-        return socket.inet_pton(socket.AF_INET, address)
-    except OSError:
-        return ipaddress.ip_address(address).packed
 
 
 def _encoded_username(username: str) -> bytes:

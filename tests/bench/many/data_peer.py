@@ -1,8 +1,8 @@
 """A program with many data connections: it answers calls, or makes them.
 
-``python -m tests.bench.many.data_peer STACK answer PATH`` listens at a Unix socket for offers, one a
-line, and answers them. ``… call PATH`` reads from its standard input how many calls to make, makes
-them one after the other, and says how long each took to an open channel.
+``python -m tests.bench.many.data_peer STACK answer PATH`` listens at a Unix socket for offers, one
+a line, and answers them. ``… call PATH`` reads from its standard input how many calls to make,
+makes them one after the other, and says how long each took to an open channel.
 """
 
 import argparse

@@ -14,8 +14,8 @@ from icefloe.peer.ice.checks import binding
 from icefloe.peer.ice.checks.binding import Credentials, Role
 from icefloe.peer.ice.checks.checklist import MAX_PAIRS, MAX_REFLEXIVE
 from icefloe.peer.ice.checks.connectivity import MAX_ERRORS_PER_SECOND
-from icefloe.peer.ice.checks.pair import Address
 from icefloe.peer.ice.checks.liveness import SilenceLimits
+from icefloe.peer.ice.checks.pair import Address
 from icefloe.peer.ice.checks.state import IceState, Settings
 from icefloe.peer.ice.configuration import MAX_REMOTES
 from tests.helpers.puppet import BASE, Puppet, local_candidate
