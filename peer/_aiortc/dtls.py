@@ -180,7 +180,8 @@ class DtlsTransport(RTCDtlsTransport):
             if each.algorithm.lower() in X509_DIGEST_ALGORITHMS
             and certificate_digest(certificate, each.algorithm.lower()) == each.value.upper()
         ]
-        super()._validate_peer_identity(RTCDtlsParameters(right or told))
+        if not right:
+            super()._validate_peer_identity(RTCDtlsParameters(told))
         if self._state is DtlsState.FAILED:
             try:
                 ssl.shutdown()

@@ -14,8 +14,8 @@ from icefloe.logs import get_logger
 from ..configuration import IceConfiguration
 from ..turn.transports import UDP_RECEIVE_BUFFER
 from ..udp import open_udp
-from .interface_monitor import current_interfaces
-from .interfaces import Address, choose, local_preference
+from .interface_monitor import chosen_interfaces
+from .interfaces import Address, local_preference
 from .local_candidate import Foundations, LocalCandidate, network_type
 from .multicast_dns import MulticastDns
 
@@ -29,7 +29,7 @@ preferences."""
 
 def gatherable(configuration: IceConfiguration) -> tuple[Address, ...]:
     """Return the addresses to gather host candidates on, the most preferred first."""
-    return choose(current_interfaces(), configuration.selection)
+    return chosen_interfaces(configuration.selection)
 
 
 class Names:

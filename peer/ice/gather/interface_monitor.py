@@ -92,6 +92,7 @@ class AddressMonitor:
         self._watches: list[_Watch] = []
         self._found: list[Address] | None = None
         self._broadcasts: frozenset[str] | None = None
+        self._chosen: tuple[object, tuple[Address, ...]] | None = None
         self._debounce = Debounce()
         self._timer: asyncio.TimerHandle | None = None
         self._socket = _open_netlink() if use_netlink else None
@@ -115,7 +116,7 @@ class AddressMonitor:
         Returns:
             A function that removes the callback; a second call does nothing.
         """
-        watch = _Watch(selection, callback, frozenset(choose(self.current(), selection)))
+        watch = _Watch(selection, callback, frozenset(self.chosen(selection)))
         self._watches.append(watch)
 
         def remove() -> None:
@@ -131,8 +132,18 @@ class AddressMonitor:
             OSError: The system's interfaces cannot be read.
         """
         if self._found is None or self.polls:
-            self._found, self._broadcasts = self._read(), None
+            self._found, self._broadcasts, self._chosen = self._read(), None, None
         return self._found
+
+    def chosen(self, selection: Selection) -> tuple[Address, ...]:
+        """Return the addresses that ICE may gather on; see :func:`~.interfaces.choose`."""
+        found = self.current()
+        if callable(selection.interfaces):
+            return choose(found, selection)  # what it answers may change
+        asked = tuple(selection.interfaces), tuple(selection.addresses), selection.loopback
+        if self._chosen is None or self._chosen[0] != asked:
+            self._chosen = asked, choose(found, selection)
+        return self._chosen[1]
 
     def broadcasts(self) -> frozenset[str]:
         """Return the broadcast addresses of the machine's networks; see :meth:`current`."""
@@ -257,6 +268,19 @@ def current_interfaces() -> list[Address]:
     """
     monitor = _monitors.get(asyncio.get_running_loop())
     return monitor.current() if monitor is not None else read_interfaces()
+
+
+def chosen_interfaces(selection: Selection) -> tuple[Address, ...]:
+    """Return the addresses that ICE may gather on, the most preferred first.
+
+    Args:
+        selection: The selection of interfaces and addresses.
+
+    Raises:
+        OSError: The system's interfaces cannot be read.
+    """
+    monitor = _monitors.get(asyncio.get_running_loop())
+    return monitor.chosen(selection) if monitor else choose(read_interfaces(), selection)
 
 
 def current_broadcasts() -> frozenset[str]:
