@@ -126,11 +126,13 @@ class AddressMonitor:
         return remove
 
     def current(self) -> list[Address]:
-        """Return the machine's addresses; they are read again only after a notification.
+        """Return the machine's addresses; they are read again only if there was a notification.
 
         Raises:
             OSError: The system's interfaces cannot be read.
         """
+        if self._socket is not None:
+            self._on_netlink()  # one may have come since the event loop last looked
         if self._found is None or self.polls:
             self._found, self._broadcasts, self._chosen = self._read(), None, None
         return self._found
@@ -174,7 +176,6 @@ class AddressMonitor:
 
     def _on_netlink(self) -> None:
         assert self._socket is not None
-        self._found = None
         try:
             self._socket.recv(_RECEIVE_SIZE)
         except (BlockingIOError, InterruptedError):
@@ -182,6 +183,7 @@ class AddressMonitor:
         except OSError as error:
             # ENOBUFS: notifications were lost, so there was at least one.
             logger.debug("netlink: %s", error)
+        self._found = None
         now = self._loop.time()
         deadline = self._debounce.notice(now)
         if self._timer is not None:
