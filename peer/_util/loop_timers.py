@@ -27,6 +27,7 @@ class LoopTimers:
         self._loop = loop
         self._wheel = TimerWheel()
         self._handle: asyncio.TimerHandle | None = None
+        self._armed_for = NEVER
         self._is_running = False
 
     def set(self, timer: WheelTimer, at: float) -> None:
@@ -44,11 +45,11 @@ class LoopTimers:
         if self._is_running or deadline == NEVER:
             return
         if self._handle is not None:
-            if self._handle.when() <= deadline + _RESOLUTION:
+            if self._armed_for <= deadline:
                 return
             self._handle.cancel()
-        at = max(deadline, self._loop.time()) + _RESOLUTION
-        self._handle = self._loop.call_at(at, self._run)
+        self._armed_for = max(deadline, self._loop.time())
+        self._handle = self._loop.call_at(self._armed_for + _RESOLUTION, self._run)
 
     def _run(self) -> None:
         self._handle = None
