@@ -9,6 +9,7 @@ import hmac
 import ipaddress
 import struct
 from binascii import crc32
+from functools import lru_cache
 from typing import Any
 
 from aioice import stun
@@ -162,5 +163,10 @@ def _address(value: bytes, message: bytes) -> tuple[str, int] | None:
         return ".".join(map(str, packed.to_bytes(4, "big"))), port
     if len(value) == 20 and value[1] == stun.IPV6_PROTOCOL:
         number = int.from_bytes(value[4:], "big") ^ int.from_bytes(mask, "big")
-        return str(ipaddress.IPv6Address(number)), port
+        return _ipv6_text(number), port
     return None
+
+
+@lru_cache(maxsize=256)
+def _ipv6_text(number: int) -> str:
+    return str(ipaddress.IPv6Address(number))
