@@ -144,7 +144,7 @@ def demo(
     from icefloe._serving import EXIT_SIGNALING, CommandError, Settings
     from icefloe.demos._attending import over_port
     from icefloe.demos.call import take_part
-    from icefloe.peer import InvalidConfiguration, PeerConfiguration, UdpPortUnavailable
+    from icefloe.peer import UdpPortUnavailable
 
     settings = Settings(
         host=host,
@@ -160,10 +160,7 @@ def demo(
         open=open,
     )
     _checked_name(name, "--name")
-    try:
-        PeerConfiguration(external_addresses=external_address)
-    except InvalidConfiguration as error:
-        raise typer.BadParameter(str(error), param_hint="--external-address") from error
+    _check_external(external_address)
 
     async def guest(url: str, trust: "SSLContext | None") -> None:
         try:
@@ -319,6 +316,15 @@ def _checked_hosts(hosts: Iterable[str]) -> frozenset[str]:
                 param_hint="--allowed-host",
             )
     return frozenset(hosts)
+
+
+def _check_external(addresses: list[str]) -> None:
+    from icefloe.peer import InvalidConfiguration, PeerConfiguration
+
+    try:
+        PeerConfiguration(external_addresses=addresses)
+    except InvalidConfiguration as error:
+        raise typer.BadParameter(str(error), param_hint="--external-address") from error
 
 
 def _checked_name(name: str, flag: str) -> str:

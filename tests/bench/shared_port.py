@@ -70,12 +70,14 @@ class Result:
             machine.
         flooded: With a flood of this port.
         stats: The counters of the port at the end.
+        lost: Datagrams that were lost because the kernel's buffer was full.
     """
 
     setting_up: float
     quiet: Phase
     flooded: Phase
     stats: UdpMuxStats
+    lost: int
 
     @property
     def cost(self) -> float:
@@ -95,6 +97,7 @@ class Result:
                 for name, phase in (("flood elsewhere", self.quiet), ("flood here", self.flooded))
             ),
             f"a foreign packet: {self.cost * 1e6:.1f} µs of processor",
+            f"{self.lost} datagrams lost because the socket's buffer was full",
         )
 
 
@@ -134,7 +137,23 @@ async def _flood(port: int, rate: float, seconds: float) -> AsyncIterator[None]:
     await flood.wait()
 
 
-async def measure(connections: int, speaking: int, rate: float, seconds: float) -> Result:
+def _together(phases: Sequence[Phase]) -> Phase:
+    return Phase(
+        sorted(trip for phase in phases for trip in phase.trips),
+        sum(phase.cpu for phase in phases),
+        sum(phase.foreign for phase in phases),
+    )
+
+
+def _lost(port: int) -> int:
+    """Return the datagrams that found the buffer of a port full, of all its sockets (proc(5))."""
+    rows = Path("/proc/net/udp").read_text(encoding="ascii").splitlines()[1:]
+    return sum(int(row.split()[-1]) for row in rows if row.split()[1].endswith(f":{port:04X}"))
+
+
+async def measure(
+    connections: int, speaking: int, rate: float, seconds: float, rounds: int = 1
+) -> Result:
     """Connect, and measure with the flood at another port, and at the port of the connections.
 
     Args:
@@ -142,6 +161,7 @@ async def measure(connections: int, speaking: int, rate: float, seconds: float) 
         speaking: How many of them exchange messages.
         rate: Foreign packets a second.
         seconds: How long each of both is measured.
+        rounds: How often, in turn.
     """
     async with await UdpMux.open(addresses=("127.0.0.1",)) as mux:
         here = [over(mux, addresses=("127.0.0.1",)) for _ in range(connections)]
@@ -158,12 +178,14 @@ async def measure(connections: int, speaking: int, rate: float, seconds: float) 
             near = [near for near, _ in channels[:speaking]]
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere:
                 elsewhere.bind(("127.0.0.1", 0))
-                phases = []
-                for port in (elsewhere.getsockname()[1], mux.port):
-                    async with _flood(port, rate, seconds):
-                        phases.append(await _phase(near, mux, seconds))
-                quiet, flooded = phases
-            return Result(setting_up, quiet, flooded, mux.stats())
+                ports = (elsewhere.getsockname()[1], mux.port)
+                phases: tuple[list[Phase], list[Phase]] = ([], [])
+                for _ in range(rounds):
+                    for port, found in zip(ports, phases, strict=True):
+                        async with _flood(port, rate, seconds):
+                            found.append(await _phase(near, mux, seconds))
+                quiet, flooded = map(_together, phases)
+            return Result(setting_up, quiet, flooded, mux.stats(), _lost(mux.port))
 
 
 def main() -> None:
@@ -173,8 +195,11 @@ def main() -> None:
     parser.add_argument("--speaking", type=int, default=10, help="of them, with messages")
     parser.add_argument("--rate", type=float, default=20_000, help="foreign packets a second")
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=3, help="of both, in turn")
     given = parser.parse_args()
-    result = asyncio.run(measure(given.connections, given.speaking, given.rate, given.seconds))
+    result = asyncio.run(
+        measure(given.connections, given.speaking, given.rate, given.seconds, given.rounds)
+    )
     print(*result.lines(), sep="\n")
 
 
