@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 class Sessions(Protocol):
-    """What of ``pylibsrtp.Session`` is used, in both directions."""
+    """The part of ``pylibsrtp.Session`` that is used, in both directions."""
 
     def protect(self, packet: bytes) -> bytes: ...
     def protect_rtcp(self, packet: bytes) -> bytes: ...
