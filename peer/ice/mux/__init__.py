@@ -1,0 +1,1 @@
+"""One port for many connections: demultiplexing, shared sockets, and the public ``UdpMux``."""
