@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from .files.progress import TransferProgress
     from .files.receive_session import FileOffer
     from .ice.server_urls import RTCPeerConnectionIceErrorEvent
+    from .ice.tcp.mux import TcpMux, TcpMuxCounts
     from .pairing.errors import (
         FingerprintMismatch,
         InvalidPairingCode,
@@ -156,6 +157,8 @@ __all__ = [
     "RequestTimeout",
     "Room",
     "Signaler",
+    "TcpMux",
+    "TcpMuxCounts",
     "TrackNotSent",
     "TransferBroken",
     "TransferDeclined",
@@ -238,6 +241,7 @@ _MODULES = {
     ".files.progress": ("TransferProgress",),
     ".files.receive_session": ("FileOffer",),
     ".ice.server_urls": ("RTCPeerConnectionIceErrorEvent",),
+    ".ice.tcp.mux": ("TcpMux", "TcpMuxCounts"),
     ".pairing.errors": (
         "FingerprintMismatch",
         "InvalidPairingCode",

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCIceTransportPolicy
 
@@ -17,6 +17,9 @@ from .ice.server_urls import parse_servers
 from .rtp.receive.bitstream_size import MOST_PIXELS
 from .rtp.receive.decoder_pool import MOST_DECODERS
 from .sctp.admission import MOST_CHANNELS
+
+if TYPE_CHECKING:
+    from .ice.tcp.mux import TcpMux
 
 
 @dataclass
@@ -93,6 +96,18 @@ class PeerConfiguration(RTCConfiguration):
     first and the last port that host candidates may use. Each connection takes one on each address,
     and an ICE restart takes others beside those in use, so have twice as many. The sockets that
     speak to TURN servers are not bound by it, since nothing comes in to them unasked."""
+
+    ice_tcp: bool = True
+    """Connect by TCP to a peer that offers it, as browsers do: a server with a ``tcp_mux``, or one
+    of another stack with *passive* candidates (RFC 6544). Such a path is used where there is none
+    over UDP, and left when there is one. At most 16 connections are tried between two ICE restarts,
+    of the ports below 1024 only 80 and 443 at public addresses. Under the ``relay`` policy there
+    are none."""
+
+    tcp_mux: "TcpMux | None" = None
+    """For a server whose peers may be in networks that block UDP: the TCP port that they can
+    connect to, which any number of connections share; see :class:`TcpMux`. Its candidates follow
+    ``interfaces``, ``addresses`` and ``external_addresses``."""
 
     external_addresses: Mapping[str, str] | Sequence[str] = ()
     """For a cloud machine behind a 1:1 NAT, or a container whose ports are published: the address
@@ -218,6 +233,8 @@ class PeerConfiguration(RTCConfiguration):
             external_as_host=self.external_address_type == "host",
             hide_host_addresses=self.hide_host_addresses,
             max_remote_candidates=self.max_remote_candidates,
+            active_tcp=self.ice_tcp and self.iceTransportPolicy is not RTCIceTransportPolicy.RELAY,
+            tcp_mux=self.tcp_mux,
         )
 
 

@@ -146,6 +146,7 @@ PUBLIC = {
         Room
         Signaler
         TrackNotSent
+        TcpMux TcpMuxCounts
         TransferBroken
         TransferDeclined
         TransferError

@@ -246,6 +246,7 @@ class StatsWriter:
                 usernameFragment=checks.credentials.local_username,
                 url=local.url,
                 networkType=str(local.network_type),
+                tcpType=local.tcptype,
             )
             if local.relay_protocol is not None:
                 stats.relayProtocol = str(local.relay_protocol)

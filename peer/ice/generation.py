@@ -24,6 +24,8 @@ from .gather.gathering import Gathering
 from .gather.local_candidate import LocalCandidate
 from .remote_candidates import RemoteCandidates
 from .server_urls import RTCPeerConnectionIceErrorEvent, Server
+from .tcp.sockets import TcpSockets
+from .tcp.transport import TcpTransport
 from .udp import UdpTransport
 
 logger: Logger = get_logger(__name__)
@@ -92,6 +94,9 @@ class Generation:
         if is_restart:
             settings = replace(settings, rto_cap=RESTART_RTO_CAP)
         self.checks: Checks = Checks(credentials, role, settings)
+        self._tcp = TcpSockets(
+            self, credentials, configuration.tcp_mux, active=configuration.active_tcp
+        )
         self._gathering = Gathering(
             configuration,
             servers,
@@ -100,6 +105,7 @@ class Generation:
             on_error=listener.error,
             on_relay_lost=self._on_relay_lost,
             credentials=listener.credentials,
+            tcp=self._tcp,
         )
         self._sockets: set[Any] = set()
         self._discarded: set[Any] = set()
@@ -109,6 +115,7 @@ class Generation:
             self.checks,
             limit=configuration.max_remote_candidates,
             relay_only=configuration.relay_only,
+            tcp=configuration.active_tcp,
             flush=self._flush,
         )
         """Takes the candidates of the remote peer."""
@@ -241,6 +248,12 @@ class Generation:
             self.checks.remove_base(base, self._loop.time())
             self._flush()
 
+    def remote_lost(self, base: Any, address: Address) -> None:
+        """Handle the end of a TCP connection of a socket, which may have others."""
+        if self._closing is None:
+            self.checks.lose_remote(base, address, self._loop.time())
+            self._flush()
+
     # --- data
 
     def send_all(self, packets: list[bytes]) -> bool:
@@ -253,7 +266,7 @@ class Generation:
         pair.bytes_sent += sum(map(len, packets))
         pair.last_packet_sent_at = now
         transport, address = pair.local.base.transport, pair.remote.address
-        if isinstance(transport, UdpTransport):
+        if isinstance(transport, UdpTransport | TcpTransport):
             transport.send_all(packets, address)
         else:
             for packet in packets:
@@ -263,7 +276,7 @@ class Generation:
     def send_probe(self, packet: bytes) -> bool:
         """Send a datagram that must not be fragmented over the selected pair.
 
-        Over a TURN server it is sent like any other datagram.
+        Over a TURN server, and over TCP, it is sent like any other datagram.
 
         Returns:
             ``False`` if the datagram exceeds the MTU of the outgoing interface.
@@ -316,6 +329,7 @@ class Generation:
             self._timer.cancel()
         for task in self._tasks:
             task.cancel()
+        self._tcp.close()
         bases = self._sockets | self._discarded
         for base in bases:
             base.transport.close()

@@ -4,8 +4,8 @@ import secrets
 from dataclasses import dataclass, field
 
 from aioice import stun
-from aioice.candidate import candidate_priority
 
+from ..gather.local_candidate import candidate_priority_of
 from .pair import Address
 
 BAD_REQUEST = (400, "Bad Request")
@@ -57,7 +57,12 @@ class Role:
 
 
 def request(
-    credentials: Credentials, role: Role, *, local_preference: int, use_candidate: bool = False
+    credentials: Credentials,
+    role: Role,
+    *,
+    local_preference: int,
+    use_candidate: bool = False,
+    tcptype: str | None = None,
 ) -> tuple[bytes, bytes]:
     """Encode a Binding request.
 
@@ -67,13 +72,14 @@ def request(
         local_preference: Local preference of the sending candidate. The remote peer derives the
             priority of a peer-reflexive candidate from it (RFC 8445 section 7.1.1).
         use_candidate: True to nominate the pair.
+        tcptype: ``active`` or ``passive`` if the check is sent over TCP.
 
     Returns:
         The transaction ID and the encoded message.
     """
     message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
     message.attributes["USERNAME"] = f"{credentials.remote_username}:{credentials.local_username}"
-    message.attributes["PRIORITY"] = candidate_priority(1, "prflx", local_preference)
+    message.attributes["PRIORITY"] = candidate_priority_of("prflx", local_preference, tcptype)
     name = "ICE-CONTROLLING" if role.controlling else "ICE-CONTROLLED"
     message.attributes[name] = role.tie_breaker
     if use_candidate:

@@ -1,0 +1,128 @@
+"""The sockets of a generation's TCP candidates, and the admission of connections to them."""
+
+from logging import Logger
+from typing import Protocol
+
+from aioice import stun
+
+from icefloe.logs import get_logger
+
+from ..candidate_socket import IceSocket, Receiver
+from ..checks.binding import Credentials, request_error
+from ..mux.table import FragmentInUse
+from ..stun_parser import parse
+from .connection import Address
+from .transport import ConnectBudget, TcpTransport
+
+logger: Logger = get_logger(__name__)
+
+ACTIVE_PORT = 9
+"""The port of an active candidate, which stands for none (RFC 6544 section 4.5)."""
+
+
+class TcpReceiver(Receiver, Protocol):
+    """The receiver of what happens on TCP sockets."""
+
+    def remote_lost(self, base: IceSocket, address: Address) -> None:
+        """Handle the end of the connection of a socket with a remote address."""
+
+
+class Listening(Protocol):
+    """A listener that accepts connections for many generations, such as ``TcpMux``."""
+
+    def port_for(self, host: str) -> int | None:
+        """Return the port that is listened on at a local address; ``None`` for none."""
+
+    def register(self, fragment: str, sockets: "TcpSockets") -> None:
+        """Hand connections with a username fragment to the sockets of a generation."""
+
+    def unregister(self, sockets: "TcpSockets") -> None:
+        """Hand it no further ones."""
+
+
+class TcpSockets:
+    """Opens the sockets of the TCP candidates of one generation.
+
+    Args:
+        receiver: The generation.
+        credentials: Its credentials.
+        listening: The listener for passive candidates; ``None`` for none.
+        active: True if the generation may open connections.
+    """
+
+    def __init__(
+        self,
+        receiver: TcpReceiver,
+        credentials: Credentials,
+        listening: Listening | None,
+        *,
+        active: bool,
+    ) -> None:
+        self._receiver = receiver
+        self._credentials = credentials
+        self._listening = listening
+        self._budget = ConnectBudget() if active else None
+        self._passive: dict[str, TcpTransport] = {}
+        self._is_registered = False
+
+    def open_active(self, host: str) -> IceSocket | None:
+        """Return a socket that opens connections from a local address; ``None`` if it may not."""
+        if self._budget is None:
+            return None
+        return self._open((host, ACTIVE_PORT), self._budget)[0]
+
+    def open_passive(self, host: str) -> IceSocket | None:
+        """Return the socket of the connections accepted at a local address.
+
+        Returns:
+            ``None`` if nothing listens there.
+        """
+        port = self._listening.port_for(host) if self._listening is not None else None
+        if self._listening is None or port is None:
+            return None
+        if not self._is_registered:
+            try:
+                self._listening.register(self._credentials.local_username, self)
+            except FragmentInUse as error:
+                logger.warning("no passive TCP candidates: %s", error)
+                return None
+            self._is_registered = True
+        protocol, self._passive[_bare(host)] = self._open((host, port), None)
+        return protocol
+
+    def _open(
+        self, address: Address, budget: ConnectBudget | None
+    ) -> tuple[IceSocket, TcpTransport]:
+        protocol = IceSocket(self._receiver)
+        return protocol, TcpTransport(protocol, address, self._receiver.remote_lost, budget)
+
+    def find(self, request: bytes, host: str) -> TcpTransport | None:
+        """Return the transport for a connection that begins with a check.
+
+        Args:
+            request: The first datagram.
+            host: The local address that was connected to.
+
+        Returns:
+            ``None`` if the request is not an authentic one of the remote peer.
+        """
+        message = parse(request)
+        if (
+            message is None
+            or message.message_class is not stun.Class.REQUEST
+            or request_error(message, self._credentials) is not None
+        ):
+            return None
+        transport = self._passive.get(_bare(host))
+        return None if transport is None or transport.is_closing() else transport
+
+    def close(self) -> None:
+        """Accept no further connections; a second call does nothing."""
+        if self._is_registered and self._listening is not None:
+            self._is_registered = False
+            self._listening.unregister(self)
+
+
+def _bare(host: str) -> str:
+    """Return an address without its scope, which sockets report or not."""
+    return host.partition("%")[0]
