@@ -145,8 +145,9 @@ PUBLIC = {
         RequestTimeout
         Room
         Signaler
+        TcpMux
+        TcpMuxCounts
         TrackNotSent
-        TcpMux TcpMuxCounts
         TransferBroken
         TransferDeclined
         TransferError

@@ -44,6 +44,9 @@ class Stack(StrEnum):
     CHROMIUM = "chromium"
     ICEFLOE_NEWRENO = "icefloe-newreno"
     """With the congestion control that RFC 9260 describes, for comparison."""
+    ICEFLOE_TCP = "icefloe-tcp"
+    """Over ICE-TCP alone (RFC 6544), as where UDP is blocked."""
+    ICEFLOE_UVLOOP_TCP = "icefloe-uvloop-tcp"
 
     @property
     def is_python(self) -> bool:
@@ -76,5 +79,7 @@ class Stack(StrEnum):
         return program_peer(place, name, self, *command)
 
 
-COLUMNS = tuple(s for s in Stack if s not in (Stack.CHROMIUM, Stack.ICEFLOE_NEWRENO))
-"""The stacks that are compared; a browser is only ever the other side, and NewReno a rival."""
+_VARIANTS = (Stack.ICEFLOE_NEWRENO, Stack.ICEFLOE_TCP, Stack.ICEFLOE_UVLOOP_TCP)
+COLUMNS = tuple(s for s in Stack if s is not Stack.CHROMIUM and s not in _VARIANTS)
+"""The stacks that are compared; a browser is only ever the other side, and variants of icefloe are
+rivals, or run where they are asked for."""

@@ -14,6 +14,7 @@ from icefloe.peer import (
     RTCIceCandidate,
     RTCIceCandidatePair,
     RTCPeerConnectionIceErrorEvent,
+    TcpMux,
 )
 from icefloe.peer.connection.candidates import RTCIceCandidateInit
 from tests.natlab.program import (
@@ -28,7 +29,7 @@ from tests.natlab.program import (
 from tests.natlab.traffic import BULK, PULSE, Traffic
 
 
-def configuration_from(given: Message) -> PeerConfiguration:
+def configuration_from(given: Message, tcp_mux: TcpMux | None = None) -> PeerConfiguration:
     """Make a configuration of JSON; ``tlsCa`` is the path of a certification authority."""
     known = dict(given)
     servers, policy = ice_servers(known), ice_transport_policy(known)
@@ -37,7 +38,11 @@ def configuration_from(given: Message) -> PeerConfiguration:
     ca = known.pop("tlsCa", None)
     context = ssl.create_default_context(cafile=ca) if ca else None
     return PeerConfiguration(
-        iceServers=servers, iceTransportPolicy=policy, tls_context=context, **known
+        iceServers=servers,
+        iceTransportPolicy=policy,
+        tls_context=context,
+        tcp_mux=tcp_mux,
+        **known,
     )
 
 
@@ -70,6 +75,7 @@ class IcefloePeer:
         self._traffic = traffic
         self._jobs = Jobs()
         self._peer: RemotePeer | None = None
+        self._mux: TcpMux | None = None
 
     # --- signaling, as RemotePeer asks for it
 
@@ -86,7 +92,7 @@ class IcefloePeer:
     async def handle(self, message: Message) -> None:
         """Do what a line says."""
         if message["do"] == "start":
-            self._start(message)
+            await self._start(message)
             return
         peer = self._peer
         if peer is None:
@@ -107,14 +113,17 @@ class IcefloePeer:
             case unknown:
                 raise ValueError(f"cannot {unknown}")
 
-    def _start(self, message: Message) -> None:
-        offerer = message["offerer"]
+    async def _start(self, message: Message) -> None:
+        offerer, configuration = message["offerer"], dict(message["configuration"])
+        tcp_port = configuration.pop("tcpPort", None)
+        if tcp_port is not None:
+            self._mux = await TcpMux.open(tcp_port)
         peer = self._peer = RemotePeer(
             id="other",
             name="other",
             polite=not offerer,
             signaler=self,
-            configuration=configuration_from(message["configuration"]),
+            configuration=configuration_from(configuration, self._mux),
             connect_timeout=message["connectTimeout"],
         )
         self._listen(peer)
@@ -174,6 +183,8 @@ class IcefloePeer:
             self._peer.hang_up()
             await self._peer.connection.close()
         await self._jobs.end()
+        if self._mux is not None:
+            await self._mux.close()
 
 
 def _on_server_error(event: RTCPeerConnectionIceErrorEvent) -> None:

@@ -30,7 +30,7 @@ from typing import Protocol
 import uvloop
 from aiortc import RTCDataChannel
 
-from icefloe.peer import DataChannel
+from icefloe.peer import DataChannel, TcpMux
 from icefloe.peer._aiortc import SctpTransport
 from icefloe.peer.sctp.congestion.newreno import NewReno
 from tests.bench.peers.python_peer import PythonPeer, run
@@ -98,10 +98,11 @@ class DataPeer(PythonPeer):
 
     Args:
         stack: ``icefloe`` or ``aiortc``.
+        mux: See :class:`PythonPeer`.
     """
 
-    def __init__(self, stack: str) -> None:
-        super().__init__(stack)
+    def __init__(self, stack: str, mux: TcpMux | None = None) -> None:
+        super().__init__(stack, mux)
         self._stack = stack
         self._channel: Channel | None = None
         self._samples: list[tuple[float, int, int]] = []
@@ -200,12 +201,21 @@ class DataPeer(PythonPeer):
         await channel.send(message)
 
 
+async def main(stack: str, variant: str) -> None:
+    """Run the peer of a stack."""
+    if not variant.endswith("tcp"):
+        await run(DataPeer(stack))
+        return
+    async with await TcpMux.open(0) as mux:
+        await run(DataPeer(stack, mux))
+
+
 if __name__ == "__main__":
     log_to_stderr()
     name, _, variant = sys.argv[1].partition("-")
     if variant == "newreno":
         SctpTransport.controller = NewReno
     with asyncio.Runner(
-        loop_factory=uvloop.new_event_loop if variant == "uvloop" else None
+        loop_factory=uvloop.new_event_loop if "uvloop" in variant else None
     ) as runner:
-        runner.run(run(DataPeer(name)))
+        runner.run(main(name, variant))

@@ -4,7 +4,7 @@ import asyncio
 
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
-from icefloe.peer import PeerError
+from icefloe.peer import PeerConfiguration, PeerConnection, PeerError, TcpMux
 from tests.helpers import pairs
 from tests.natlab.program import Jobs, Message, PeerProgram, emit, lines
 
@@ -14,10 +14,14 @@ class PythonPeer:
 
     Args:
         stack: ``icefloe`` or ``aiortc``.
+        mux: With icefloe, connect over TCP alone, and take connections here.
     """
 
-    def __init__(self, stack: str) -> None:
-        self._connection: RTCPeerConnection = pairs.make(stack)
+    def __init__(self, stack: str, mux: TcpMux | None = None) -> None:
+        self._mux = mux
+        self._connection: RTCPeerConnection = (
+            pairs.make(stack) if mux is None else PeerConnection(PeerConfiguration(tcp_mux=mux))
+        )
         self._jobs = Jobs()
 
     async def close(self) -> None:
@@ -37,7 +41,8 @@ class PythonPeer:
 
     def _tell(self) -> None:
         description = self._connection.localDescription
-        emit("description", description={"type": description.type, "sdp": description.sdp})
+        sdp = description.sdp if self._mux is None else pairs.without_udp(description.sdp)
+        emit("description", description={"type": description.type, "sdp": sdp})
 
 
 async def run(peer: PeerProgram) -> None:
