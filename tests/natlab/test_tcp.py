@@ -15,10 +15,11 @@ pytestmark = pytest.mark.system("iproute2", "nftables", "netns")
 
 BOT = {"tcpPort": 443}
 
-WITH_CHROMIUM = [
-    pytest.param(Kind.CHROMIUM, marks=[pytest.mark.browser, pytest.mark.system("chromium")]),
-    Kind.ICEFLOE,
-]
+CHROMIUM, HIDING_CHROMIUM = (
+    pytest.param(kind, marks=[pytest.mark.browser, pytest.mark.system("chromium")])
+    for kind in (Kind.CHROMIUM, Kind.HIDING_CHROMIUM)
+)
+WITH_CHROMIUM = [CHROMIUM, Kind.ICEFLOE]
 
 
 def over(protocol: str, pair: Pair) -> bool:
@@ -26,7 +27,7 @@ def over(protocol: str, pair: Pair) -> bool:
     return not pair.relayed and pair.local["protocol"] == protocol
 
 
-@pytest.mark.parametrize("kind", WITH_CHROMIUM)
+@pytest.mark.parametrize("kind", [*WITH_CHROMIUM, HIDING_CHROMIUM])
 @pytest.mark.parametrize("bot_offers", [False, True])
 async def test_where_udp_is_blocked_a_bot_is_reached_over_tcp_without_a_relay(
     kind: Kind, bot_offers: bool, note: Note

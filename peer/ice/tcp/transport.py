@@ -25,11 +25,11 @@ MAX_CONNECTS = 16
 to. UDP checks have the limit of the check list, but a TCP connection does more to who is at its
 other end."""
 
-MAX_CONCURRENT_CONNECTS = 4
+MAX_CONCURRENT_CONNECTS = 8
 """Maximum number of connections of a generation that are being opened at a time; others wait."""
 
-CONNECT_TIMEOUT = 10.0
-"""Seconds after which an attempt to open a connection is given up, waiting included."""
+CONNECT_TIMEOUT = 5.0
+"""Seconds after which an attempt to open a connection is given up."""
 
 MAX_WAITING_CHECKS = 8
 """Maximum number of messages that wait for a connection to be opened."""
@@ -153,7 +153,7 @@ class TcpTransport(asyncio.DatagramTransport):
     async def _open(self, remote: Address, budget: ConnectBudget) -> None:
         connection = TcpConnection(lambda datagram: None)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT), budget.slots:
+            async with budget.slots, asyncio.timeout(CONNECT_TIMEOUT):
                 await _connect(self._loop, self._host, remote, connection)
         except OSError as error:  # TimeoutError is one
             logger.debug("no TCP connection with %s:%d: %s", *remote, error)
