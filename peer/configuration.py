@@ -158,6 +158,9 @@ class PeerConfiguration(RTCConfiguration):
             if not Path(self.tls_ca_file).is_file():
                 raise InvalidConfiguration("tls_ca_file", self.tls_ca_file, "there is no such file")
         parse_servers(self.iceServers)
+        if self.tcp_mux is not None and not hasattr(self.tcp_mux, "port_for"):
+            problem = "give a TcpMux, as from await TcpMux.open(443)"
+            raise InvalidConfiguration("tcp_mux", self.tcp_mux, problem)
         self._check_patterns()
         self._check_ports()
         self._check_external()

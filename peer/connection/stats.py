@@ -61,6 +61,8 @@ class RTCIceCandidatePairStats(RTCStats):
     availableOutgoingBitrate: int | None = None
     """Bits per second that the path of the selected pair can carry, all headers included. ``None``
     for other pairs, and while the remote peer sends no transport-wide feedback."""
+    packetsDiscardedOnSend: int | None = None
+    """Of a pair over TCP, datagrams that were dropped because the connection took no more."""
 
 
 @dataclass
@@ -288,6 +290,9 @@ class StatsWriter:
             responsesReceived=pair.responses_received,
             responsesSent=pair.responses_sent,
             consentRequestsSent=pair.consent_requests_sent,
+            packetsDiscardedOnSend=pair.local.base.transport.dropped(pair.remote.address)
+            if pair.is_tcp
+            else None,
         )
 
     def _date(self, seconds: float) -> datetime | None:

@@ -81,3 +81,23 @@ async def test_udp_is_lost_in_a_call_and_tcp_is_left(kind: Kind, note: Note) -> 
         flowing = await call.flows(30, time.monotonic())
         note(f"data again {flowing - happened:.2f} s after the cut")
         note(await call.settled(lambda pair: over("tcp", pair), 10))
+
+
+@pytest.mark.parametrize("kind", WITH_CHROMIUM)
+async def test_a_restart_over_tcp_interrupts_nothing(kind: Kind, note: Note) -> None:
+    kinds, sites = (kind, Kind.ICEFLOE), apart(Site.UDP_BLOCKED, Site.NONE)
+    async with (
+        Lab(sites) as lab,
+        calling(lab, kinds=kinds, configurations=({}, BOT)) as call,
+    ):
+        await call.connected()
+        for peer in call.peers:
+            sending = asyncio.create_task(call.offerer.transfer(2_000_000, 60))
+            await peer.send("restart")
+            assert (await sending)["intact"]
+            await asyncio.sleep(2)  # for the old connections to go
+            await call.flows(5)
+        note(await call.settled(lambda pair: over("tcp", pair), 10))
+        for peer in call.peers:
+            assert peer.told("gap") == []
+            assert "disconnected" not in peer.states()

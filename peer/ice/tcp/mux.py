@@ -20,8 +20,9 @@ from .sockets import TcpSockets
 
 logger: Logger = get_logger(__name__)
 
-BACKLOG = 256
-"""Connections that the kernel keeps until they are accepted; it drops further ones."""
+BACKLOG = 128
+"""Connections that the kernel keeps until they are accepted, and that are accepted in one turn of
+the event loop; the kernel drops further ones."""
 
 _ANY = {4: "0.0.0.0", 6: "::"}
 

@@ -8,7 +8,7 @@ for an address without a connection opens one if the candidate is active.
 import asyncio
 import ipaddress
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from logging import Logger
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from icefloe.logs import get_logger
 
 from ..candidate_socket import IceSocket, is_stun
+from ..mux.first_check import BINDING_REQUEST
 from .connection import Address, TcpConnection
 
 logger: Logger = get_logger(__name__)
@@ -83,6 +84,7 @@ class TcpTransport(asyncio.DatagramTransport):
         self._connections: dict[Address, TcpConnection] = {}
         self._ending: set[TcpConnection] = set()
         self._waiting: dict[Address, deque[bytes]] = {}
+        self._dropped: Counter[Address] = Counter()
         self._dials: set[asyncio.Task[None]] = set()
         self._is_closing = False
         self._has_ended = False
@@ -93,13 +95,19 @@ class TcpTransport(asyncio.DatagramTransport):
         """Number of open connections."""
         return len(self._connections)
 
+    def dropped(self, remote: Address) -> int:
+        """Return how many datagrams for an address were dropped: TCP did not take them in time."""
+        connection = self._connections.get(remote)
+        return self._dropped[remote] + (connection.dropped if connection is not None else 0)
+
     # --- sending
 
     def sendto(self, data: Any, addr: Any = None) -> None:
-        """Send a datagram; open a connection for it if the candidate is active."""
+        """Send a datagram; open a connection for a check if the candidate is active."""
         connection = self._connections.get(addr)
         if connection is None:
-            self._dial(bytes(data), addr)
+            if data.startswith(BINDING_REQUEST):
+                self._dial(data, addr)
         elif is_stun(data):
             connection.send_check(data)
         else:
@@ -181,6 +189,8 @@ class TcpTransport(asyncio.DatagramTransport):
         self._ending.discard(connection)
         if self._connections.get(remote) is connection:
             del self._connections[remote]
+            if self._budget is not None:  # another connection with the same address may follow
+                self._dropped[remote] += connection.dropped
             self._report_lost(remote)
         self._maybe_end()
 

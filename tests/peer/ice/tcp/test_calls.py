@@ -91,6 +91,7 @@ async def test_statistics_name_the_protocol_and_the_direction() -> None:
                 for s in report.values()
                 if isinstance(s, RTCIceCandidatePairStats) and s.nominated
             )
+            assert pair.packetsDiscardedOnSend == 0
             ends = report[pair.localCandidateId], report[pair.remoteCandidateId]
             assert all(isinstance(end, RTCIceCandidateStats) for end in ends)
             assert tuple(end.tcpType for end in ends) == directions
