@@ -5,14 +5,21 @@ This module is not a demo. It keeps everything out of the demos that is not thei
 
 import logging
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlencode, urlsplit
 
 import typer
 
 from icefloe.logs import get_logger, make_printable
-from icefloe.peer import Room, run as run_until_signal
+from icefloe.peer import (
+    InvalidConfiguration,
+    PeerConfiguration,
+    Room,
+    UdpMux,
+    UdpPortUnavailable,
+    run as run_until_signal,
+)
 from icefloe.signaling import SignalingError
 
 logger = get_logger(__name__)
@@ -32,6 +39,52 @@ RoomName = Annotated[
 Name = Annotated[
     str, typer.Option("--name", envvar="ICEFLOE_NAME", metavar="NAME", help="Name in the room.")
 ]
+UdpPort = Annotated[
+    int | None,
+    typer.Option(
+        "--udp-port",
+        envvar="ICEFLOE_UDP_PORT",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="One UDP port for all connections, for a container or a firewall; 0 takes a free one.",
+    ),
+]
+ExternalAddresses = Annotated[
+    list[str],
+    typer.Option(
+        "--external-address",
+        envvar="ICEFLOE_EXTERNAL_ADDRESS",
+        metavar="ADDRESS",
+        show_default=False,
+        help="What others see as the address of this machine; one for IPv4 and one for IPv6.",
+    ),
+]
+
+
+async def over_port(
+    port: int | None,
+    external_addresses: Sequence[str],
+    demo: Callable[[PeerConfiguration], Awaitable[None]],
+) -> None:
+    """Run a demo whose connections share a UDP port.
+
+    Args:
+        port: The port, 0 for any; ``None`` for one for each connection.
+        external_addresses: See :attr:`PeerConfiguration.external_addresses`.
+        demo: Takes the configuration of the connections.
+
+    Raises:
+        UdpPortUnavailable: The port is not available.
+
+    Cancellation: safe; the port is closed.
+    """
+    external = tuple(external_addresses)
+    if port is None:
+        await demo(PeerConfiguration(external_addresses=external))
+        return
+    async with await UdpMux.open(port) as mux:
+        await demo(PeerConfiguration(udp_mux=mux, external_addresses=external))
 
 
 def announce(url: str, room: str, joined: Room, hint: str) -> None:
@@ -62,7 +115,12 @@ def run(demo: Coroutine[Any, Any, None], *expected: type[Exception]) -> NoReturn
         handler.addFilter(make_printable)
     for library in ("aioice", "aiortc", "websockets"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    errors: tuple[type[Exception], ...] = (SignalingError, *expected)
+    errors: tuple[type[Exception], ...] = (
+        SignalingError,
+        UdpPortUnavailable,
+        InvalidConfiguration,
+        *expected,
+    )
     try:
         run_until_signal(demo)
     except errors as error:

@@ -14,7 +14,17 @@ import typer
 
 from icefloe.peer import PeerConfiguration, RemotePeer, forward, join
 
-from ._attending import LOCAL, Name, RoomName, Server, announce, run
+from ._attending import (
+    LOCAL,
+    ExternalAddresses,
+    Name,
+    RoomName,
+    Server,
+    UdpPort,
+    announce,
+    over_port,
+    run,
+)
 
 
 async def take_part(
@@ -52,9 +62,23 @@ async def echo(peer: RemotePeer) -> None:
         peer.add_track(forward(track))
 
 
-def main(server: Server = LOCAL, room: RoomName = "lobby", name: Name = "echo") -> None:
+def main(
+    server: Server = LOCAL,
+    room: RoomName = "lobby",
+    name: Name = "echo",
+    udp_port: UdpPort = None,
+    external_address: ExternalAddresses = [],  # noqa: B006
+) -> None:
     """Send each participant of a room its own audio and video back."""
-    run(take_part(server, room=room, name=name))
+    run(
+        over_port(
+            udp_port,
+            external_address,
+            lambda configuration: take_part(
+                server, room=room, name=name, configuration=configuration
+            ),
+        )
+    )
 
 
 if __name__ == "__main__":

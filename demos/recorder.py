@@ -17,7 +17,17 @@ import typer
 from icefloe.media import MissingDependency, Recorder, RecordingFailed
 from icefloe.peer import PeerConfiguration, RemotePeer, join
 
-from ._attending import LOCAL, Name, RoomName, Server, announce, run
+from ._attending import (
+    LOCAL,
+    ExternalAddresses,
+    Name,
+    RoomName,
+    Server,
+    UdpPort,
+    announce,
+    over_port,
+    run,
+)
 
 
 async def take_part(
@@ -64,11 +74,23 @@ def main(
     name: Name = "recorder",
     out: Annotated[Path, typer.Option(help="Folder for the recordings.")] = Path(),
     mixed: Annotated[bool, typer.Option("--mixed", help="One file for all.")] = False,
+    udp_port: UdpPort = None,
+    external_address: ExternalAddresses = [],  # noqa: B006
 ) -> None:
     """Record the audio and video of all participants of a room."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / ("room.mkv" if mixed else "{participant}.mkv")
-    run(take_part(server, path, room=room, name=name), RecordingFailed, MissingDependency)
+    run(
+        over_port(
+            udp_port,
+            external_address,
+            lambda configuration: take_part(
+                server, path, room=room, name=name, configuration=configuration
+            ),
+        ),
+        RecordingFailed,
+        MissingDependency,
+    )
 
 
 if __name__ == "__main__":

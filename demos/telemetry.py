@@ -35,7 +35,17 @@ from icefloe.peer import (
 )
 from icefloe.text import printable
 
-from ._attending import LOCAL, Name, RoomName, Server, announce, run
+from ._attending import (
+    LOCAL,
+    ExternalAddresses,
+    Name,
+    RoomName,
+    Server,
+    UdpPort,
+    announce,
+    over_port,
+    run,
+)
 
 logger: Logger = get_logger(__name__)
 
@@ -241,15 +251,37 @@ def send_command(
     room: RoomName = "lobby",
     name: Name = "sensor",
     rate: Annotated[float, typer.Option(min=0.1, max=1000, help="Readings a second.")] = 20.0,
+    udp_port: UdpPort = None,
+    external_address: ExternalAddresses = [],  # noqa: B006
 ) -> None:
     """Send readings to everybody in a room."""
-    run(send(server, room=room, name=name, rate=rate))
+    run(
+        over_port(
+            udp_port,
+            external_address,
+            lambda configuration: send(
+                server, room=room, name=name, rate=rate, configuration=configuration
+            ),
+        )
+    )
 
 
 @app.command("watch")
-def watch_command(server: Server = LOCAL, room: RoomName = "lobby", name: Name = "watcher") -> None:
+def watch_command(
+    server: Server = LOCAL,
+    room: RoomName = "lobby",
+    name: Name = "watcher",
+    udp_port: UdpPort = None,
+    external_address: ExternalAddresses = [],  # noqa: B006
+) -> None:
     """Show the readings of everybody in a room, and how many were lost."""
-    run(watch(server, room=room, name=name))
+    run(
+        over_port(
+            udp_port,
+            external_address,
+            lambda configuration: watch(server, room=room, name=name, configuration=configuration),
+        )
+    )
 
 
 if __name__ == "__main__":

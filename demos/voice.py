@@ -27,7 +27,17 @@ from icefloe.media import AudioQueue, SpeechSegment, SpeechStarted, speech
 from icefloe.peer import PeerConfiguration, RemotePeer, join
 from icefloe.text import PrintableError
 
-from ._attending import LOCAL, Name, RoomName, Server, announce, run
+from ._attending import (
+    LOCAL,
+    ExternalAddresses,
+    Name,
+    RoomName,
+    Server,
+    UdpPort,
+    announce,
+    over_port,
+    run,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +212,23 @@ def main(
     room: RoomName = "lobby",
     name: Name = "voice",
     language: Annotated[str, typer.Option(help="What the voice speaks, as en or pt-br.")] = "en",
+    udp_port: UdpPort = None,
+    external_address: ExternalAddresses = [],  # noqa: B006
 ) -> None:
     """Answer aloud to everybody in a room, and stop when interrupted."""
     try:
         say = Espeak(language)
     except VoiceMissing as error:
         raise SystemExit(str(error)) from None
-    run(take_part(server, room=room, name=name, say=say))
+    run(
+        over_port(
+            udp_port,
+            external_address,
+            lambda configuration: take_part(
+                server, room=room, name=name, say=say, configuration=configuration
+            ),
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,17 @@ from icefloe.logs import get_logger
 from icefloe.media import Camera, DeviceUnavailable, EncodedFanout, TestPatternTrack
 from icefloe.peer import PeerConfiguration, RemotePeer, join
 
-from ._attending import LOCAL, Name, RoomName, Server, announce, run
+from ._attending import (
+    LOCAL,
+    ExternalAddresses,
+    Name,
+    RoomName,
+    Server,
+    UdpPort,
+    announce,
+    over_port,
+    run,
+)
 
 logger: Logger = get_logger(__name__)
 
@@ -124,9 +134,20 @@ def main(
     device: Annotated[
         str | None, typer.Option(help="The camera, as /dev/video0; the first one without.")
     ] = None,
+    udp_port: UdpPort = None,
+    external_address: ExternalAddresses = [],  # noqa: B006
 ) -> None:
     """Show everybody in a room what a camera sees, encoded once."""
-    run(take_part(server, room=room, name=name, device=device), DeviceUnavailable)
+    run(
+        over_port(
+            udp_port,
+            external_address,
+            lambda configuration: take_part(
+                server, room=room, name=name, device=device, configuration=configuration
+            ),
+        ),
+        DeviceUnavailable,
+    )
 
 
 if __name__ == "__main__":

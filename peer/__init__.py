@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ConnectFailed,
         ConnectPhase,
         DescriptionTooLarge,
+        FragmentInUse,
         IncompatibleVersions,
         InvalidCandidate,
         InvalidChannel,
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
         RequestFailed,
         RequestTimeout,
         TrackNotSent,
+        UdpMuxUnusable,
+        UdpPortUnavailable,
         UnknownSection,
     )
     from .files.errors import (
@@ -74,8 +77,9 @@ if TYPE_CHECKING:
     from .files.outgoing import FilesToSend
     from .files.progress import TransferProgress
     from .files.receive_session import FileOffer
+    from .ice.mux.udp_mux import UdpMux, UdpMuxStats
     from .ice.server_urls import RTCPeerConnectionIceErrorEvent
-    from .ice.tcp.mux import TcpMux, TcpMuxCounts
+    from .ice.tcp.mux import TcpMux, TcpMuxStats
     from .pairing.errors import (
         FingerprintMismatch,
         InvalidPairingCode,
@@ -113,6 +117,7 @@ __all__ = [
     "FilesToSend",
     "FingerprintMismatch",
     "ForwardedTrack",
+    "FragmentInUse",
     "IncompatibleVersions",
     "InvalidCandidate",
     "InvalidChannel",
@@ -158,7 +163,7 @@ __all__ = [
     "Room",
     "Signaler",
     "TcpMux",
-    "TcpMuxCounts",
+    "TcpMuxStats",
     "TrackNotSent",
     "TransferBroken",
     "TransferDeclined",
@@ -166,6 +171,10 @@ __all__ = [
     "TransferErrorCode",
     "TransferFailed",
     "TransferProgress",
+    "UdpMux",
+    "UdpMuxStats",
+    "UdpMuxUnusable",
+    "UdpPortUnavailable",
     "UnknownSection",
     "UnsafeName",
     "WrongPairingCode",
@@ -209,6 +218,7 @@ _MODULES = {
         "ConnectFailed",
         "ConnectPhase",
         "DescriptionTooLarge",
+        "FragmentInUse",
         "IncompatibleVersions",
         "InvalidCandidate",
         "InvalidChannel",
@@ -227,6 +237,8 @@ _MODULES = {
         "RequestFailed",
         "RequestTimeout",
         "TrackNotSent",
+        "UdpMuxUnusable",
+        "UdpPortUnavailable",
         "UnknownSection",
     ),
     ".files.errors": (
@@ -240,8 +252,12 @@ _MODULES = {
     ".files.outgoing": ("FilesToSend",),
     ".files.progress": ("TransferProgress",),
     ".files.receive_session": ("FileOffer",),
+    ".ice.mux.udp_mux": (
+        "UdpMux",
+        "UdpMuxStats",
+    ),
     ".ice.server_urls": ("RTCPeerConnectionIceErrorEvent",),
-    ".ice.tcp.mux": ("TcpMux", "TcpMuxCounts"),
+    ".ice.tcp.mux": ("TcpMux", "TcpMuxStats"),
     ".pairing.errors": (
         "FingerprintMismatch",
         "InvalidPairingCode",

@@ -19,6 +19,7 @@ from .rtp.receive.decoder_pool import MOST_DECODERS
 from .sctp.admission import MOST_CHANNELS
 
 if TYPE_CHECKING:
+    from .ice.mux.udp_mux import UdpMux
     from .ice.tcp.mux import TcpMux
 
 
@@ -109,6 +110,12 @@ class PeerConfiguration(RTCConfiguration):
     connect to, which any number of connections share; see :class:`TcpMux`. Its candidates follow
     ``interfaces``, ``addresses`` and ``external_addresses``."""
 
+    udp_mux: "UdpMux | None" = None
+    """For a container or a firewall with one open UDP port: the port that all connections share,
+    see :class:`UdpMux`. ICE restarts keep it. ``interfaces``, ``addresses`` and
+    ``include_loopback`` choose among the addresses on which the mux has it. Not together with
+    ``port_range``."""
+
     external_addresses: Mapping[str, str] | Sequence[str] = ()
     """For a cloud machine behind a 1:1 NAT, or a container whose ports are published: the address
     that others see instead of the local one, as ``{"10.0.0.4": "203.0.113.4"}``; or just
@@ -177,6 +184,15 @@ class PeerConfiguration(RTCConfiguration):
                 raise InvalidConfiguration(name, value, str(error)) from error
 
     def _check_ports(self) -> None:
+        if self.udp_mux is not None:
+            from .ice.mux.udp_mux import UdpMux  # who has none does not load it
+
+            if not isinstance(self.udp_mux, UdpMux):
+                problem = "give what `await UdpMux.open(port)` returns"
+                raise InvalidConfiguration("udp_mux", self.udp_mux, problem)
+            if self.port_range is not None:
+                problem = "all connections use the port of udp_mux; give one of the two"
+                raise InvalidConfiguration("port_range", self.port_range, problem)
         if self.port_range is None:
             return
         try:
@@ -232,6 +248,7 @@ class PeerConfiguration(RTCConfiguration):
             tls_ca_file=self.tls_ca_file,
             selection=self.selection,
             port_range=self.port_range,
+            udp_mux=self.udp_mux,
             external_addresses=external_pairs(self.external_addresses),
             external_as_host=self.external_address_type == "host",
             hide_host_addresses=self.hide_host_addresses,

@@ -6,6 +6,9 @@
     ├── IncompatibleVersions (also ImportError)
     ├── InvalidConfiguration (also ValueError)
     ├── InvalidServerUrl (also ValueError)
+    ├── UdpPortUnavailable (also OSError)
+    ├── UdpMuxUnusable (also RuntimeError)
+    ├── FragmentInUse (also ValueError)
     ├── InvalidCandidate (also ValueError)
     │   └── UnknownSection
     ├── InvalidDescription (also ValueError)
@@ -39,7 +42,12 @@ from enum import StrEnum
 from icefloe.text import printable, quoted
 
 from ._util.errors import PeerError as PeerError, short
-from .ice.errors import InvalidServerUrl as InvalidServerUrl
+from .ice.errors import (
+    FragmentInUse as FragmentInUse,
+    InvalidServerUrl as InvalidServerUrl,
+    UdpMuxUnusable as UdpMuxUnusable,
+    UdpPortUnavailable as UdpPortUnavailable,
+)
 from .rtp.errors import (
     InvalidParameters as InvalidParameters,
     NotForwardable as NotForwardable,

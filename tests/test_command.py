@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+import socket
 import ssl
 import stat
 import sys
@@ -62,6 +63,8 @@ async def test_help_loads_neither_server_nor_media() -> None:
         (["serve", "--allowed-origin", "https://example.org/page"], "no origin"),
         (["demo", "--play", "/nowhere/film.mp4"], "does not exist"),
         (["demo", "--room", ""], "1 to 64"),
+        (["demo", "--udp-port", "70000"], "--udp-port"),
+        (["demo", "--external-address", "example.org"], "example.org"),
         (["demo", "--name", "x" * 65], "1 to 64"),
         (["dance"], "dance"),
     ],
@@ -85,6 +88,19 @@ async def test_a_port_in_use_is_named_with_what_to_do() -> None:
             assert f"Port {port} of 127.0.0.1 is in use" in err
             assert "--port" in err
             assert "Traceback" not in err
+
+
+async def test_a_udp_port_in_use_is_named_with_what_to_do() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("0.0.0.0", 0))
+        port = taken.getsockname()[1]
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as taken_too:
+            taken_too.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            taken_too.bind(("::", port))
+            code, _, err = await run("demo", "--port", "0", "--udp-port", str(port))
+    assert code == 10
+    assert f"cannot open UDP port {port}" in err
+    assert "Traceback" not in err
 
 
 async def test_an_address_of_another_machine_is_refused() -> None:

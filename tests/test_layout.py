@@ -101,6 +101,7 @@ PUBLIC = {
         FilesToSend
         FingerprintMismatch
         ForwardedTrack
+        FragmentInUse
         IncompatibleVersions
         InvalidCandidate
         InvalidChannel
@@ -146,7 +147,7 @@ PUBLIC = {
         Room
         Signaler
         TcpMux
-        TcpMuxCounts
+        TcpMuxStats
         TrackNotSent
         TransferBroken
         TransferDeclined
@@ -154,6 +155,10 @@ PUBLIC = {
         TransferErrorCode
         TransferFailed
         TransferProgress
+        UdpMux
+        UdpMuxStats
+        UdpMuxUnusable
+        UdpPortUnavailable
         UnknownSection
         UnsafeName
         WrongPairingCode
@@ -214,6 +219,7 @@ LOADED_LATER = {
     "icefloe.peer.connection.stats": "statistics",
     "icefloe.peer.files": "a file transfer",
     "icefloe.peer.ice.agent": "a transport",
+    "icefloe.peer.ice.mux": "a transport",
     "icefloe.peer.pairing": "a file transfer",
     "icefloe.peer.rooms": "a room",
     "icefloe.peer.rtp.receive.decoder_threads": "a track",

@@ -6,7 +6,16 @@ import typer
 
 from icefloe.media import DeviceUnavailable
 
-from .._attending import LOCAL, Name, RoomName, Server, run
+from .._attending import (
+    LOCAL,
+    ExternalAddresses,
+    Name,
+    RoomName,
+    Server,
+    UdpPort,
+    over_port,
+    run,
+)
 from .consent import ask_on_terminal, everybody
 from .sharing import take_part
 from .target import InputUnavailable
@@ -38,6 +47,8 @@ def main(
         list[str] | None,
         typer.Option(metavar="NAME", help="Who may ask, by name; may be given several times."),
     ] = None,
+    udp_port: UdpPort = None,
+    external_address: ExternalAddresses = [],  # noqa: B006
 ) -> None:
     """Show everybody in a room this screen, and with --control let one of them use it."""
     if allow_control and allow:
@@ -48,15 +59,20 @@ def main(
         raise typer.BadParameter(
             "it says who may ask for control: give --control as well", param_hint="--allow"
         )
-    sharing = take_part(
-        server,
-        room=room,
-        name=name,
-        display=display,
-        rate=rate,
-        control=control or allow_control,
-        allowed=allow or (),
-        consent=everybody if allow_control else ask_on_terminal,
+    sharing = over_port(
+        udp_port,
+        external_address,
+        lambda configuration: take_part(
+            server,
+            room=room,
+            name=name,
+            display=display,
+            rate=rate,
+            control=control or allow_control,
+            allowed=allow or (),
+            consent=everybody if allow_control else ask_on_terminal,
+            configuration=configuration,
+        ),
     )
     run(sharing, DeviceUnavailable, InputUnavailable)
 

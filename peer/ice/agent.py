@@ -31,6 +31,10 @@ from .server_urls import RTCPeerConnectionIceErrorEvent, Server
 
 logger: NamingLogger = NamingLogger(__name__)
 
+SHARED_FRAGMENT_LENGTH = 12
+"""Length of the username fragments of agents that share a port: long enough that no two of a
+million are equal, and that nobody finds one by trying. RFC 8445 section 5.3 asks for 4 at least."""
+
 LINGER = 5.0
 """Seconds during which a replaced generation still receives."""
 
@@ -101,7 +105,7 @@ class IceAgent:
         self._prepared: Credentials | None = None
         self._describes_prepared = False
         self._first_credentials = Credentials(
-            username or random_string(4), password or random_string(22)
+            username or random_string(self._fragment_length), password or random_string(22)
         )
         self._retired = RetiredGenerations()
         self.received: ReceiveQueue = ReceiveQueue(self._pending, self._on_changed)
@@ -119,6 +123,11 @@ class IceAgent:
         self._configuration, self._servers = configuration, servers
 
     # --- generations
+
+    @property
+    def _fragment_length(self) -> int:
+        """Length of new username fragments; on a shared port no two may be equal."""
+        return 4 if self._configuration.udp_mux is None else SHARED_FRAGMENT_LENGTH
 
     @property
     def _newest(self) -> Generation:
@@ -146,6 +155,7 @@ class IceAgent:
             credentials=credentials,
             role=self._role,
             is_restart=is_restart,
+            owner=self,
         )
 
     def _latest_credentials(self, server: Server) -> tuple[str | None, str | None]:
@@ -177,7 +187,7 @@ class IceAgent:
     def prepare_restart(self) -> None:
         """Generate credentials for a new generation, to be offered."""
         if self._prepared is None:
-            self._prepared = Credentials(random_string(4), random_string(22))
+            self._prepared = Credentials(random_string(self._fragment_length), random_string(22))
 
     def describe_prepared(self, wanted: bool) -> None:
         """Make :attr:`local_username` and :attr:`local_password` return the prepared credentials.

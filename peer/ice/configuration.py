@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .gather.interfaces import Selection
 
 if TYPE_CHECKING:
+    from .mux.udp_mux import UdpMux
     from .tcp.sockets import Listening
 
 MAX_REMOTES = 256
@@ -35,6 +36,7 @@ class IceConfiguration:
     tls_ca_file: str | Path | None = None
     selection: Selection = field(default_factory=Selection)
     port_range: tuple[int, int] | None = None
+    udp_mux: "UdpMux | None" = None
     external_addresses: Mapping[str | int, str] = field(default_factory=dict)
     """External addresses, as returned by :func:`external_pairs`."""
     external_as_host: bool = True

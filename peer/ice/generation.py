@@ -22,6 +22,8 @@ from .checks.state import IceState, Settings
 from .configuration import IceConfiguration
 from .gather.gathering import Gathering
 from .gather.local_candidate import LocalCandidate
+from .mux.shared_socket import MemberTransport, Sharing
+from .mux.udp_mux import sockets_of
 from .remote_candidates import RemoteCandidates
 from .server_urls import RTCPeerConnectionIceErrorEvent, Server
 from .tcp.sockets import TcpSockets
@@ -68,6 +70,7 @@ class Generation:
         credentials: Local username fragment and password.
         role: Role of the local agent, shared by all generations.
         is_restart: True if this generation is to replace an earlier one.
+        owner: The agent, for a port that agents share; by default this generation is one by itself.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Generation:
         credentials: Credentials,
         role: Role,
         is_restart: bool = False,
+        owner: object = None,
     ) -> None:
         self._configuration = configuration
         self._is_restart = is_restart
@@ -106,7 +110,15 @@ class Generation:
             on_relay_lost=self._on_relay_lost,
             credentials=listener.credentials,
             tcp=self._tcp,
+            sharing=Sharing(
+                fragment=credentials.local_username,
+                owner=self if owner is None else owner,
+                contested=self._prove_path,
+                crowded=self._open_private_socket,
+            ),
         )
+        self._crowded: set[str] = set()
+        """Local addresses whose shared socket cannot reach all remote addresses."""
         self._sockets: set[Any] = set()
         self._discarded: set[Any] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -133,9 +145,16 @@ class Generation:
         """Open the sockets of the host candidates and start querying the servers.
 
         A second call does nothing.
+
+        Raises:
+            UdpMuxUnusable: The configuration's ``udp_mux`` is closed, or belongs to another event
+                loop.
+            FragmentInUse: Another agent of that port has the same username fragment.
         """
         if self.is_gathering or self._closing is not None:
             return
+        if self._configuration.udp_mux is not None:
+            sockets_of(self._configuration.udp_mux).ensure_usable()
         self.is_gathering = True
         await self._gathering.open_host_sockets()
         if self._closing is None:
@@ -198,6 +217,21 @@ class Generation:
         self.checks.probe_path(self._loop.time())
         self._flush()
 
+    def _prove_path(self) -> None:
+        """Probe all valid pairs soon, because another agent's peer uses the address of one."""
+        if self._closing is None and not self.checks.is_retired:
+            self._loop.call_soon(self._prove_path_now)
+
+    def _prove_path_now(self) -> None:
+        if self._closing is None and not self.checks.is_retired:
+            self.probe_path()
+
+    def _open_private_socket(self, host: str) -> None:
+        """Open a socket that is not shared on a local address, unless there is one."""
+        if host not in self._crowded and self._closing is None:
+            self._crowded.add(host)
+            self._spawn(self._gathering.open_private_socket(host))
+
     def drop_addresses(self, present: set[str]) -> None:
         """Close the sockets whose local address no longer exists.
 
@@ -231,9 +265,16 @@ class Generation:
 
     def stun_received(self, message: stun.Message, source: Address, base: IceSocket) -> None:
         """Handle a STUN message."""
-        if self._closing is None:
-            self.checks.receive(message, source, base, self._loop.time())
-            self._flush()
+        if self._closing is not None:
+            return
+        now = self._loop.time()
+        transport = base.transport
+        if isinstance(transport, MemberTransport) and not transport.admits(
+            source, now, lambda: self.checks.is_authentic(message)
+        ):
+            return
+        self.checks.receive(message, source, base, now)
+        self._flush()
 
     def packet_received(self, data: bytes, source: Address, base: IceSocket) -> None:
         """Handle a datagram that is not STUN; drop it unless it is from the remote peer."""
@@ -266,7 +307,7 @@ class Generation:
         pair.bytes_sent += sum(map(len, packets))
         pair.last_packet_sent_at = now
         transport, address = pair.local.base.transport, pair.remote.address
-        if isinstance(transport, UdpTransport | TcpTransport):
+        if isinstance(transport, UdpTransport | MemberTransport | TcpTransport):
             transport.send_all(packets, address)
         else:
             for packet in packets:
@@ -282,11 +323,12 @@ class Generation:
             ``False`` if the datagram exceeds the MTU of the outgoing interface.
         """
         pair = self.checks.path(self._loop.time())
-        if pair is None or not isinstance(pair.local.base.transport, UdpTransport):
+        transport = None if pair is None else pair.local.base.transport
+        if pair is None or not isinstance(transport, UdpTransport | MemberTransport):
             return self.send_all([packet]) or True
         pair.packets_sent += 1
         pair.bytes_sent += len(packet)
-        return pair.local.base.transport.send_probe(packet, pair.remote.address)
+        return transport.send_probe(packet, pair.remote.address)
 
     @property
     def selected(self) -> Pair | None:

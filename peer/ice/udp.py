@@ -213,20 +213,10 @@ class UdpTransport(asyncio.DatagramTransport):
         received = self._protocol.datagram_received
         until = time.monotonic() + TIME_SLICE
         for _ in range(MAX_READS):
-            if self._is_closing:
+            batch = self._read()
+            if batch is None:
                 return
-            try:
-                if self._can_coalesce:
-                    data, ancillary, _, addr = self._sock.recvmsg(MAX_DATAGRAM, _ANCILLARY_SIZE)
-                else:
-                    ancillary = []
-                    data, addr = self._sock.recvfrom(MAX_DATAGRAM)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                self._protocol.error_received(error)
-                return
-            size = _segment_size_of(ancillary)
+            data, size, addr = batch
             if 0 < size < len(data):
                 self._undelivered = data, 0, size, addr
                 self._deliver_batch(until)
@@ -234,6 +224,27 @@ class UdpTransport(asyncio.DatagramTransport):
                 received(data, addr)
             if time.monotonic() >= until:
                 return
+
+    def _read(self) -> tuple[bytes, int, Address] | None:
+        """Read a datagram or a batch.
+
+        Returns:
+            The bytes, the size of each datagram of a batch or 0, and the source address; ``None``
+            if nothing is there to be read.
+        """
+        if self._is_closing:
+            return None
+        try:
+            if not self._can_coalesce:
+                data, addr = self._sock.recvfrom(MAX_DATAGRAM)
+                return data, 0, addr
+            data, ancillary, _, addr = self._sock.recvmsg(MAX_DATAGRAM, _ANCILLARY_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError as error:
+            self._protocol.error_received(error)
+            return None
+        return data, _segment_size_of(ancillary), addr
 
     def _deliver_batch(self, until: float) -> None:
         """Deliver the datagrams of a coalesced batch until ``until``, the rest in later turns."""
@@ -294,7 +305,14 @@ def _segment_size_of(ancillary: list[tuple[int, int, bytes]]) -> int:
     return 0
 
 
-async def open_udp(protocol_factory: Callable[[], P], address: str, port: int, buffer: int) -> P:
+async def open_udp(
+    protocol_factory: Callable[[], P],
+    address: str,
+    port: int,
+    buffer: int,
+    *,
+    transport: type[UdpTransport] = UdpTransport,
+) -> P:
     """Open a UDP socket.
 
     Args:
@@ -302,6 +320,7 @@ async def open_udp(protocol_factory: Callable[[], P], address: str, port: int, b
         address: The local IP address; a link-local IPv6 address needs a scope.
         port: The local port; 0 for any.
         buffer: Requested size of the socket's receive and send buffers, in bytes.
+        transport: The class of the transport, where the event loop supports it.
 
     Returns:
         The protocol.
@@ -317,7 +336,7 @@ async def open_udp(protocol_factory: Callable[[], P], address: str, port: int, b
     try:
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, buffer)
-        UdpTransport(loop, sock, protocol)
+        transport(loop, sock, protocol)
     except NotImplementedError:
         # The proactor event loop of Windows has no add_reader(); use asyncio's own transport.
         await loop.create_datagram_endpoint(lambda: protocol, sock=sock)

@@ -13,6 +13,7 @@ from icefloe import __version__
 from icefloe._options import (
     Certificate,
     CodeWords,
+    ExternalAddresses,
     Host,
     Hosts,
     IceCredential,
@@ -35,12 +36,15 @@ from icefloe._options import (
     RoomName,
     SelfSigned,
     Server,
+    UdpPort,
     Wait,
     Yes,
 )
 from icefloe._streams import secure_streams, show_message
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from icefloe._serving import Guest, Settings
     from icefloe.signaling import IceServer
 
@@ -128,6 +132,8 @@ def demo(
     room: RoomName = "lobby",
     name: Name = "python",
     play: Play = None,
+    udp_port: UdpPort = None,
+    external_address: ExternalAddresses = [],  # noqa: B006
     open: Open = False,
 ) -> None:
     """Serve, and take part: a video call between a browser and Python.
@@ -135,9 +141,10 @@ def demo(
     Open the page that it names: the participant sends you your own picture with an effect, and
     takes commands in the chat.
     """
-    from icefloe._serving import Settings
+    from icefloe._serving import EXIT_SIGNALING, CommandError, Settings
+    from icefloe.demos._attending import over_port
     from icefloe.demos.call import take_part
-    from icefloe.peer import PeerConfiguration
+    from icefloe.peer import InvalidConfiguration, PeerConfiguration, UdpPortUnavailable
 
     settings = Settings(
         host=host,
@@ -153,15 +160,24 @@ def demo(
         open=open,
     )
     _checked_name(name, "--name")
-    configuration = PeerConfiguration()
+    try:
+        PeerConfiguration(external_addresses=external_address)
+    except InvalidConfiguration as error:
+        raise typer.BadParameter(str(error), param_hint="--external-address") from error
 
-    _run(
-        settings,
-        log_level,
-        lambda url, trust: take_part(
-            url, room=room, name=name, film=play, ssl=trust, configuration=configuration
-        ),
-    )
+    async def guest(url: str, trust: "SSLContext | None") -> None:
+        try:
+            await over_port(
+                udp_port,
+                external_address,
+                lambda configuration: take_part(
+                    url, room=room, name=name, film=play, ssl=trust, configuration=configuration
+                ),
+            )
+        except UdpPortUnavailable as error:
+            raise CommandError(str(error), EXIT_SIGNALING) from error
+
+    _run(settings, log_level, guest)
 
 
 @app.command(epilog=_EPILOG)

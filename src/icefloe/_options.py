@@ -107,6 +107,27 @@ Name = Annotated[str, _option("--name", "Name of the participant.", metavar="NAM
 Play = Annotated[
     Path | None, _file("--play", "What /play plays; without it a test pattern and a tone.")
 ]
+UdpPort = Annotated[
+    int | None,
+    _option(
+        "--udp-port",
+        "One UDP port for all connections of the participant, for a container or a firewall; 0 "
+        "takes a free one.",
+        metavar="PORT",
+        min=0,
+        max=65535,
+    ),
+]
+ExternalAddresses = Annotated[
+    list[str],
+    _option(
+        "--external-address",
+        "What others see as the address of this machine, as 203.0.113.4; one for IPv4 and one for "
+        "IPv6.",
+        metavar="ADDRESS",
+        show_default=False,
+    ),
+]
 Open = Annotated[bool, _option("--open/--no-open", "Open the page in a browser.")]
 
 

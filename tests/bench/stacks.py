@@ -44,9 +44,12 @@ class Stack(StrEnum):
     CHROMIUM = "chromium"
     ICEFLOE_NEWRENO = "icefloe-newreno"
     """With the congestion control that RFC 9260 describes, for comparison."""
+    ICEFLOE_MUX = "icefloe-mux"
+    """Over a ``UdpMux``, to see what sharing a port costs."""
+    ICEFLOE_MUX_UVLOOP = "icefloe-mux-uvloop"
     ICEFLOE_TCP = "icefloe-tcp"
     """Over ICE-TCP alone (RFC 6544), as where UDP is blocked."""
-    ICEFLOE_UVLOOP_TCP = "icefloe-uvloop-tcp"
+    ICEFLOE_TCP_UVLOOP = "icefloe-tcp-uvloop"
 
     @property
     def is_python(self) -> bool:
@@ -79,7 +82,14 @@ class Stack(StrEnum):
         return program_peer(place, name, self, *command)
 
 
-_VARIANTS = (Stack.ICEFLOE_NEWRENO, Stack.ICEFLOE_TCP, Stack.ICEFLOE_UVLOOP_TCP)
-COLUMNS = tuple(s for s in Stack if s is not Stack.CHROMIUM and s not in _VARIANTS)
-"""The stacks that are compared; a browser is only ever the other side, and variants of icefloe are
-rivals, or run where they are asked for."""
+_BESIDE = (
+    Stack.CHROMIUM,
+    Stack.ICEFLOE_NEWRENO,
+    Stack.ICEFLOE_MUX,
+    Stack.ICEFLOE_MUX_UVLOOP,
+    Stack.ICEFLOE_TCP,
+    Stack.ICEFLOE_TCP_UVLOOP,
+)
+COLUMNS = tuple(s for s in Stack if s not in _BESIDE)
+"""The stacks that are compared; a browser is only ever the other side, NewReno a rival, and what a
+shared port or TCP costs is looked at by itself (``--stack icefloe --stack icefloe-mux``)."""

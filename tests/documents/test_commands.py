@@ -23,6 +23,10 @@ ELSEWHERE = {
     "python base.py": "so",
     "python station.py": "so",
     "python clock.py": "so",
+    "docker build -t bot .": "needs Docker; test_deploying.py runs the container's command",
+    "docker run -p 8443:8443/tcp -p 7000:7000/udp "
+    "-e ICEFLOE_EXTERNAL_ADDRESS=203.0.113.4 bot": "likewise",
+    "sysctl -w net.core.rmem_max=16777216": "changes the machine",
     "pip install ./icefloe": "tests/documents/test_installed.py, without a network",
     "pip install 'icefloe[numpy]'": "needs a network",
     "pip install './icefloe[numpy]'": "needs a network",

@@ -103,6 +103,28 @@ async def test_a_connection_with_signaling_over_http(capsys: pytest.CaptureFixtu
     )
 
 
+async def test_a_bot_has_one_udp_port_for_all(capsys: pytest.CaptureFixture[str]) -> None:
+    page = load("deploying.md/Deploying")
+    port = free_port("127.0.0.1", socket.SOCK_DGRAM)
+    async with (
+        serve("127.0.0.1", 0) as server,
+        running(page.bot(server.url, port)),
+        join(server.url, room="lobby", name="guest", configuration=LOOPBACK) as room,
+    ):
+        peer = await room.peer("bot")
+        peer.add_track(TestPatternTrack(160, 120))
+        assert (await picture_of(peer)).width == 160
+        pair = peer.connection.selected_candidate_pair
+        assert pair is not None
+        assert pair.remote.port == port
+
+
+async def test_what_comes_to_a_shared_port_is_counted() -> None:
+    page = load("deploying.md/What comes to the port")
+    async with await page.UdpMux.open() as mux:
+        assert page.describe(mux).startswith("0 connections from 0 addresses; 0 foreign")
+
+
 async def test_a_connection_with_signaling_of_its_own() -> None:
     page = load("own-signaling.md/Signaling of your own")
     answering = PeerConnection()

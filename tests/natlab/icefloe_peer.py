@@ -15,6 +15,7 @@ from icefloe.peer import (
     RTCIceCandidatePair,
     RTCPeerConnectionIceErrorEvent,
     TcpMux,
+    UdpMux,
 )
 from icefloe.peer.connection.candidates import RTCIceCandidateInit
 from tests.natlab.program import (
@@ -29,20 +30,24 @@ from tests.natlab.program import (
 from tests.natlab.traffic import BULK, PULSE, Traffic
 
 
-def configuration_from(given: Message, tcp_mux: TcpMux | None = None) -> PeerConfiguration:
-    """Make a configuration of JSON; ``tlsCa`` is the path of a certification authority."""
+async def configuration_from(given: Message) -> PeerConfiguration:
+    """Make a configuration of JSON.
+
+    ``tlsCa`` is the path of a certification authority; with ``udpPort`` the connection uses a
+    ``UdpMux`` of this port, and with ``tcpPort`` a ``TcpMux``.
+    """
     known = dict(given)
+    if (port := known.pop("udpPort", None)) is not None:
+        known["udp_mux"] = await UdpMux.open(port)
+    if (port := known.pop("tcpPort", None)) is not None:
+        known["tcp_mux"] = await TcpMux.open(port)
     servers, policy = ice_servers(known), ice_transport_policy(known)
     known.pop("iceServers", None)
     known.pop("iceTransportPolicy", None)
     ca = known.pop("tlsCa", None)
     context = ssl.create_default_context(cafile=ca) if ca else None
     return PeerConfiguration(
-        iceServers=servers,
-        iceTransportPolicy=policy,
-        tls_context=context,
-        tcp_mux=tcp_mux,
-        **known,
+        iceServers=servers, iceTransportPolicy=policy, tls_context=context, **known
     )
 
 
@@ -75,7 +80,7 @@ class IcefloePeer:
         self._traffic = traffic
         self._jobs = Jobs()
         self._peer: RemotePeer | None = None
-        self._mux: TcpMux | None = None
+        self._muxes: list[UdpMux | TcpMux] = []
 
     # --- signaling, as RemotePeer asks for it
 
@@ -92,7 +97,7 @@ class IcefloePeer:
     async def handle(self, message: Message) -> None:
         """Do what a line says."""
         if message["do"] == "start":
-            await self._start(message)
+            self._start(message, await configuration_from(message["configuration"]))
             return
         peer = self._peer
         if peer is None:
@@ -113,17 +118,16 @@ class IcefloePeer:
             case unknown:
                 raise ValueError(f"cannot {unknown}")
 
-    async def _start(self, message: Message) -> None:
-        offerer, configuration = message["offerer"], dict(message["configuration"])
-        tcp_port = configuration.pop("tcpPort", None)
-        if tcp_port is not None:
-            self._mux = await TcpMux.open(tcp_port)
+    def _start(self, message: Message, configuration: PeerConfiguration) -> None:
+        offerer = message["offerer"]
+        muxes = configuration.udp_mux, configuration.tcp_mux
+        self._muxes = [mux for mux in muxes if mux is not None]
         peer = self._peer = RemotePeer(
             id="other",
             name="other",
             polite=not offerer,
             signaler=self,
-            configuration=configuration_from(configuration, self._mux),
+            configuration=configuration,
             connect_timeout=message["connectTimeout"],
         )
         self._listen(peer)
@@ -182,9 +186,9 @@ class IcefloePeer:
         if self._peer is not None:
             self._peer.hang_up()
             await self._peer.connection.close()
+        for mux in self._muxes:
+            await mux.close()
         await self._jobs.end()
-        if self._mux is not None:
-            await self._mux.close()
 
 
 def _on_server_error(event: RTCPeerConnectionIceErrorEvent) -> None:

@@ -103,7 +103,7 @@ class RoomPeer:
                 raise ValueError(f"cannot {unknown}")
 
     async def _join(self, message: Message) -> None:
-        configuration = configuration_from(message["configuration"])
+        configuration = await configuration_from(message["configuration"])
         if not message["configuration"].get("iceServers"):
             configuration.iceServers = None  # signaling names them
         room = join(message["url"], room="lab", name=message["name"], configuration=configuration)

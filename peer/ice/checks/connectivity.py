@@ -247,6 +247,21 @@ class Checks:
         elif message.message_class in (stun.Class.RESPONSE, stun.Class.ERROR):
             self._receive_answer(message, source, base, now)
 
+    def is_authentic(self, message: stun.Message) -> bool:
+        """Return whether a check is for this agent, or a response from its peer, by its signature.
+
+        Args:
+            message: The parsed message.
+        """
+        if message.message_class is stun.Class.REQUEST:
+            return binding.request_error(message, self.credentials) is None
+        return binding.is_authentic_response(message, self.credentials)
+
+    @property
+    def is_retired(self) -> bool:
+        """True once another generation has taken over."""
+        return self._is_retired
+
     def receive_data(self, base: Any, source: Address, size: int, now: float) -> bool:
         """Count a datagram that is not STUN; return whether its source is the remote peer.
 

@@ -14,6 +14,7 @@ from aioice.ice import StunProtocol
 
 from ..._util.peer_logger import NamingLogger
 from ..configuration import IceConfiguration
+from ..mux.shared_socket import Sharing
 from ..server_urls import SERVER_UNREACHABLE, RTCPeerConnectionIceErrorEvent, Server, Transport
 from .host_candidates import PREFERENCE_STEP, HostSockets, gatherable
 from .interfaces import Kind, read_interfaces
@@ -61,6 +62,7 @@ class Gathering:
         credentials: Returns user name and password; called for every challenge of a server, so that
             expiring credentials can be replaced. By default those of the configuration.
         tcp: Opens the sockets of TCP candidates; by default there are none.
+        sharing: The generation, for the shared port of the configuration.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Gathering:
         on_relay_lost: Callable[[StunProtocol, str], None],
         credentials: Callable[[Server], tuple[str | None, str | None]] | None = None,
         tcp: TcpOpener | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         self._configuration = configuration
         self._tcp = tcp
@@ -85,7 +88,7 @@ class Gathering:
         self._credentials = credentials or (lambda server: (server.username, server.credential))
         self._relay_only = configuration.relay_only
         self._foundations = Foundations()
-        self._hosts = HostSockets(configuration, self._foundations, protocol_factory)
+        self._hosts = HostSockets(configuration, self._foundations, protocol_factory, sharing)
         self._bases: list[StunProtocol] = []
         self._found: set[tuple[str, int, StunProtocol]] = set()
         self._shares: dict[StunProtocol, int] = {}
@@ -107,6 +110,17 @@ class Gathering:
             configuration, names = self._configuration, self._hosts.names
             gatherer = TcpCandidates(configuration, self._foundations, names, self._tcp)
             await gatherer.open(addresses, self._take_host)
+
+    async def open_private_socket(self, host: str) -> None:
+        """Open a socket beside the shared one of a local address, which is not announced.
+
+        Cancellation: safe.
+        """
+        for rank, address in enumerate(gatherable(self._configuration)):
+            if str(address) == host:
+                candidate = await self._hosts.open_private(address, rank)
+                if candidate is not None:
+                    self._report_candidate(candidate)
 
     async def ask_servers(self, *, keep_trying: Callable[[], bool] = lambda: False) -> None:
         """Query all servers concurrently; return when each has answered or timed out.

@@ -12,9 +12,11 @@ from aioice.ice import StunProtocol
 from icefloe.logs import get_logger
 
 from ..configuration import IceConfiguration
+from ..mux.shared_socket import Sharing
+from ..mux.udp_mux import sockets_of
 from ..turn.transports import UDP_RECEIVE_BUFFER
 from ..udp import open_udp
-from .interfaces import Address, choose, local_preference, read_interfaces
+from .interfaces import MAX_ADDRESSES, Address, choose, local_preference, read_interfaces
 from .local_candidate import Foundations, LocalCandidate, network_type
 from .multicast_dns import MulticastDns
 
@@ -82,6 +84,7 @@ class HostSockets:
         configuration: The settings.
         foundations: The foundations of the generation.
         protocol_factory: Creates the protocol of each socket.
+        sharing: The generation, if it is to use the shared port of the configuration.
     """
 
     def __init__(
@@ -89,7 +92,9 @@ class HostSockets:
         configuration: IceConfiguration,
         foundations: Foundations,
         protocol_factory: Callable[[], StunProtocol],
+        sharing: Sharing | None = None,
     ) -> None:
+        self._sharing = sharing
         self._configuration = configuration
         self._foundations = foundations
         self._protocol_factory = protocol_factory
@@ -102,6 +107,10 @@ class HostSockets:
         Args:
             addresses: The addresses, the most preferred first.
             found: Called with each candidate as soon as its socket is open.
+
+        Raises:
+            UdpMuxUnusable: The shared port is closed, or belongs to another event loop.
+            FragmentInUse: Another agent of the shared port has the same username fragment.
 
         Cancellation: safe; the sockets of reported candidates stay open.
         """
@@ -118,7 +127,46 @@ class HostSockets:
             for candidate in candidates:
                 found(candidate)
 
+    async def open_private(self, address: Address, rank: int) -> LocalCandidate | None:
+        """Open a socket beside the shared one of an address; its candidate is not announced.
+
+        The remote peer learns it from the checks that come from it.
+
+        Args:
+            address: The local address.
+            rank: Its rank among those that are gathered on.
+
+        Returns:
+            The candidate; ``None`` if no socket can be opened.
+
+        Cancellation: safe.
+        """
+        try:
+            protocol = await open_udp(self._protocol_factory, str(address), 0, UDP_RECEIVE_BUFFER)
+        except OSError as error:
+            logger.warning("no private socket on %s: %s", address, error)
+            return None
+        local = protocol.transport.get_extra_info("sockname")[:2]
+        candidate = LocalCandidate(
+            base=protocol,
+            foundation=self._foundations.of("host", "udp", local[0], "private"),
+            type="host",
+            address=(str(ipaddress.ip_address(local[0])), local[1]),
+            local_preference=local_preference(MAX_ADDRESSES + rank),
+            network_type=network_type(address.kind),
+            announced_host=None,
+        )
+        protocol.local_candidate = candidate
+        return candidate
+
     async def _bind(self, address: str) -> StunProtocol | None:
+        mux = self._configuration.udp_mux
+        if mux is not None and self._sharing is not None:
+            try:
+                return await sockets_of(mux).attach(address, self._protocol_factory, self._sharing)
+            except OSError as error:
+                logger.warning("no host candidate on %s, port %d: %s", address, mux.port, error)
+                return None
         reason: OSError | None = None
         for port in self._ports():
             try:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from ..errors import FragmentInUse
+
 Address = tuple[str, int]
 """An IP address and a port."""
 
@@ -40,16 +42,6 @@ class Claim(StrEnum):
     """Another agent holds the address, and has been asked already."""
 
 
-class FragmentInUse(ValueError):
-    """Two agents have the same username fragment, so that their checks cannot be told apart."""
-
-    def __init__(self, fragment: str) -> None:
-        self.fragment = fragment
-        super().__init__(
-            f"the username fragment {fragment!r} is in use on this port; do not choose it yourself"
-        )
-
-
 @dataclass(slots=True)
 class _Binding(Generic[M]):
     """The agent that an address belongs to.
@@ -67,7 +59,7 @@ class _Binding(Generic[M]):
 
 @dataclass(slots=True)
 class _Entry:
-    """What the table knows of a member."""
+    """The entry of a member."""
 
     fragment: bytes
     owner: object
@@ -184,9 +176,13 @@ class MuxTable(Generic[M]):
         return binding is not None and not self._are_one(binding.member, member)
 
     def confirmed_at(self, address: Address, member: M) -> float:
-        """Return when an address was last confirmed to be a member's; ``-inf`` if it is not."""
+        """Return when an address was last confirmed to be a member's.
+
+        Returns:
+            ``-inf`` if the address is not the member's, or if another agent has claimed it since.
+        """
         binding = self._bindings.get(address)
-        if binding is None or binding.member is not member:
+        if binding is None or binding.member is not member or binding.contested_at is not None:
             return float("-inf")
         return binding.confirmed_at
 

@@ -33,21 +33,30 @@ _TRIES = 8
 """Attempts to find a port that is free for both IP versions."""
 
 
-@dataclass(slots=True)
-class TcpMuxCounts:
-    """Counters of a :class:`TcpMux`.
+@dataclass(frozen=True, slots=True)
+class TcpMuxStats:
+    """The counters of a :class:`TcpMux`.
 
     Attributes:
+        port: The port.
+        local_addresses: The local addresses that are listened on.
+        generations: Number of ICE generations that use the port: one for each connection, and one
+            more for some seconds after an ICE restart.
+        connections: TCP connections that are open.
         accepted: Connections that were accepted.
         authenticated: Those of them whose first check was authentic.
         refused: Those that ended because it was not, or did not come in time.
         displaced: Those that were closed before, because too many had not authenticated.
     """
 
-    accepted: int = 0
-    authenticated: int = 0
-    refused: int = 0
-    displaced: int = 0
+    port: int
+    local_addresses: tuple[str, ...]
+    generations: int
+    connections: int
+    accepted: int
+    authenticated: int
+    refused: int
+    displaced: int
 
 
 class TcpMux:
@@ -63,14 +72,13 @@ class TcpMux:
         port: The port that is listened on.
         addresses: The local addresses that are listened on; ``0.0.0.0`` and ``::`` are all of an IP
             version.
-        counts: What became of the connections.
     """
 
     def __init__(self, sockets: Sequence[socket.socket]) -> None:
         names = [sock.getsockname() for sock in sockets]
         self.port: int = names[0][1]
         self.addresses: tuple[str, ...] = tuple(str(ipaddress.ip_address(n[0])) for n in names)
-        self.counts: TcpMuxCounts = TcpMuxCounts()
+        self._accepted = self._authenticated = self._refused = self._displaced = 0
         self._servers: list[asyncio.Server] = []
         self._table: MuxTable[TcpSockets] = MuxTable()
         self._admission: Admission[TcpConnection] = Admission()
@@ -80,7 +88,7 @@ class TcpMux:
         self._all_ended = asyncio.Event()
 
     @classmethod
-    async def open(cls, port: int, addresses: Sequence[str] = ()) -> "TcpMux":
+    async def open(cls, port: int = 0, *, addresses: Sequence[str] = ()) -> "TcpMux":
         """Listen on a port.
 
         Args:
@@ -90,8 +98,12 @@ class TcpMux:
 
         Raises:
             OSError: The port is in use, or an address is not one of this machine.
-            ValueError: An address is not an IP address.
+            ValueError: The port is none, or an address is not an IP address.
+
+        Cancellation: safe; nothing stays open.
         """
+        if not 0 <= port <= 65535:
+            raise ValueError(f"{port} is no TCP port; give one from 1 to 65535, or 0 for any")
         if isinstance(addresses, str):
             raise ValueError(f"give a sequence of addresses, for example ({addresses!r},)")
         mux = cls(sockets := _listen(port, addresses))
@@ -121,6 +133,24 @@ class TcpMux:
 
     def __repr__(self) -> str:
         return f"<TcpMux port={self.port} addresses={', '.join(self.addresses)}>"
+
+    @property
+    def is_closed(self) -> bool:
+        """True once :meth:`close` was called."""
+        return self._is_closed
+
+    def stats(self) -> TcpMuxStats:
+        """Return the counters."""
+        return TcpMuxStats(
+            port=self.port,
+            local_addresses=self.addresses,
+            generations=len(self._table),
+            connections=len(self._connections),
+            accepted=self._accepted,
+            authenticated=self._authenticated,
+            refused=self._refused,
+            displaced=self._displaced,
+        )
 
     async def close(self) -> None:
         """Stop listening and close all connections that were accepted; never waits for the network.
@@ -170,7 +200,7 @@ class TcpMux:
         if self._is_closed:
             connection.abort()
             return
-        self.counts.accepted += 1
+        self._accepted += 1
         self._connections.add(connection)
         self._all_ended.clear()
         connection.watchers.append(self._on_ended)
@@ -178,7 +208,7 @@ class TcpMux:
         now = asyncio.get_running_loop().time()
         displaced = self._admission.admit(connection, connection.remote[0], now)
         if displaced is not None:
-            self.counts.displaced += 1
+            self._displaced += 1
             displaced.abort()
         self._arm()
 
@@ -192,18 +222,18 @@ class TcpMux:
         if transport is None:
             self._refuse(connection)
             return
-        self.counts.authenticated += 1
+        self._authenticated += 1
         transport.accept(connection)
         connection.received(datagram)
 
     def _refuse(self, connection: TcpConnection) -> None:
-        self.counts.refused += 1
+        self._refused += 1
         logger.debug("refused a TCP connection from %s:%d", *connection.remote)
         connection.abort()
 
     def _on_ended(self, connection: TcpConnection) -> None:
         if self._admission.forget(connection):
-            self.counts.refused += 1  # by its own end, or by a frame that is too long
+            self._refused += 1  # by its own end, or by a frame that is too long
         self._connections.discard(connection)
         if not self._connections:
             self._all_ended.set()

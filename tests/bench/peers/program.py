@@ -30,10 +30,11 @@ from typing import Protocol
 import uvloop
 from aiortc import RTCDataChannel
 
-from icefloe.peer import DataChannel, TcpMux
+from icefloe.peer import DataChannel, PeerConfiguration, PeerConnection, TcpMux, UdpMux
 from icefloe.peer._aiortc import SctpTransport
 from icefloe.peer.sctp.congestion.newreno import NewReno
 from tests.bench.peers.python_peer import PythonPeer, run
+from tests.helpers import pairs
 from tests.natlab.program import Message, emit, log_to_stderr
 
 HIGH, LOW = 1024 * 1024, 256 * 1024
@@ -98,11 +99,16 @@ class DataPeer(PythonPeer):
 
     Args:
         stack: ``icefloe`` or ``aiortc``.
-        mux: See :class:`PythonPeer`.
+        mux: The port to share, for ``icefloe``; with that of TCP there is no UDP.
     """
 
-    def __init__(self, stack: str, mux: TcpMux | None = None) -> None:
-        super().__init__(stack, mux)
+    def __init__(self, stack: str, mux: UdpMux | TcpMux | None = None) -> None:
+        super().__init__(stack)
+        if isinstance(mux, UdpMux):
+            self._connection = PeerConnection(PeerConfiguration(udp_mux=mux))
+        elif mux is not None:
+            self._connection = PeerConnection(PeerConfiguration(tcp_mux=mux))
+            self._change = pairs.without_udp
         self._stack = stack
         self._channel: Channel | None = None
         self._samples: list[tuple[float, int, int]] = []
@@ -201,21 +207,29 @@ class DataPeer(PythonPeer):
         await channel.send(message)
 
 
-async def main(stack: str, variant: str) -> None:
-    """Run the peer of a stack."""
-    if not variant.endswith("tcp"):
-        await run(DataPeer(stack))
-        return
-    async with await TcpMux.open(0) as mux:
+async def run_over_mux(stack: str) -> None:
+    """Run a peer whose connection uses a port that others could share."""
+    async with await UdpMux.open() as mux:
+        await run(DataPeer(stack, mux))
+
+
+async def run_over_tcp(stack: str) -> None:
+    """Run a peer whose connection uses TCP alone; either side can be connected to."""
+    async with await TcpMux.open() as mux:
         await run(DataPeer(stack, mux))
 
 
 if __name__ == "__main__":
     log_to_stderr()
-    name, _, variant = sys.argv[1].partition("-")
-    if variant == "newreno":
+    name, *variants = sys.argv[1].split("-")
+    if "newreno" in variants:
         SctpTransport.controller = NewReno
     with asyncio.Runner(
-        loop_factory=uvloop.new_event_loop if "uvloop" in variant else None
+        loop_factory=uvloop.new_event_loop if "uvloop" in variants else None
     ) as runner:
-        runner.run(main(name, variant))
+        if "mux" in variants:
+            runner.run(run_over_mux(name))
+        elif "tcp" in variants:
+            runner.run(run_over_tcp(name))
+        else:
+            runner.run(run(DataPeer(name)))

@@ -1,10 +1,11 @@
 """The common part of the benchmarks' peers in Python: a connection, and lines that describe it."""
 
 import asyncio
+from collections.abc import Callable
 
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
-from icefloe.peer import PeerConfiguration, PeerConnection, PeerError, TcpMux
+from icefloe.peer import PeerError
 from tests.helpers import pairs
 from tests.natlab.program import Jobs, Message, PeerProgram, emit, lines
 
@@ -14,14 +15,11 @@ class PythonPeer:
 
     Args:
         stack: ``icefloe`` or ``aiortc``.
-        mux: With icefloe, connect over TCP alone, and take connections here.
     """
 
-    def __init__(self, stack: str, mux: TcpMux | None = None) -> None:
-        self._mux = mux
-        self._connection: RTCPeerConnection = (
-            pairs.make(stack) if mux is None else PeerConnection(PeerConfiguration(tcp_mux=mux))
-        )
+    def __init__(self, stack: str) -> None:
+        self._connection: RTCPeerConnection = pairs.make(stack)
+        self._change: Callable[[str], str] = str
         self._jobs = Jobs()
 
     async def close(self) -> None:
@@ -41,7 +39,7 @@ class PythonPeer:
 
     def _tell(self) -> None:
         description = self._connection.localDescription
-        sdp = description.sdp if self._mux is None else pairs.without_udp(description.sdp)
+        sdp = self._change(description.sdp)
         emit("description", description={"type": description.type, "sdp": sdp})
 
 

@@ -85,7 +85,7 @@ class Port:
 
     async def counted(self, **counts: int) -> None:
         """Wait until the counters are so."""
-        while any(getattr(self.mux.counts, name) != value for name, value in counts.items()):
+        while any(getattr(self.mux.stats(), name) != value for name, value in counts.items()):
             await asyncio.sleep(0.01)
 
 
@@ -122,7 +122,7 @@ async def test_an_authentic_check_is_answered_on_its_connection(port: Port) -> N
     answer = await stranger.receive()
     assert answer.message_class is stun.Class.RESPONSE
     assert answer.attributes["XOR-MAPPED-ADDRESS"] == stranger.address
-    assert (port.mux.counts.accepted, port.mux.counts.authenticated) == (1, 1)
+    assert (port.mux.stats().accepted, port.mux.stats().authenticated) == (1, 1)
 
 
 async def test_a_check_may_come_byte_by_byte(port: Port) -> None:
@@ -270,13 +270,13 @@ async def test_a_port_in_use_is_told() -> None:
 
 async def test_addresses_are_ip_addresses_in_a_sequence() -> None:
     with pytest.raises(ValueError, match="sequence"):
-        await TcpMux.open(0, "127.0.0.1")
+        await TcpMux.open(0, addresses="127.0.0.1")
     with pytest.raises(ValueError):
-        await TcpMux.open(0, ("bot.example",))
+        await TcpMux.open(0, addresses=("bot.example",))
 
 
 async def test_candidates_are_those_of_the_addresses_that_are_listened_on() -> None:
-    async with await TcpMux.open(0, (HOST,)) as mux:
+    async with await TcpMux.open(0, addresses=(HOST,)) as mux:
         assert mux.addresses == (HOST,)
         connection = PeerConnection(PeerConfiguration(tcp_mux=mux, include_loopback=True))
         connection.createDataChannel("x")
