@@ -148,6 +148,8 @@ PUBLIC = {
         Signaler
         TcpMux
         TcpMuxStats
+        TcpMuxUnusable
+        TcpPortUnavailable
         TrackNotSent
         TransferBroken
         TransferDeclined

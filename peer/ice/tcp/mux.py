@@ -12,6 +12,7 @@ from types import TracebackType
 
 from icefloe.logs import get_logger
 
+from ..errors import TcpMuxUnusable, TcpPortUnavailable
 from ..mux.first_check import BINDING_REQUEST, receiving_fragment
 from ..mux.table import MuxTable
 from .admission import Admission
@@ -79,6 +80,7 @@ class TcpMux:
         self.port: int = names[0][1]
         self.addresses: tuple[str, ...] = tuple(str(ipaddress.ip_address(n[0])) for n in names)
         self._accepted = self._authenticated = self._refused = self._displaced = 0
+        self._loop = asyncio.get_running_loop()
         self._servers: list[asyncio.Server] = []
         self._table: MuxTable[TcpSockets] = MuxTable()
         self._admission: Admission[TcpConnection] = Admission()
@@ -97,7 +99,8 @@ class TcpMux:
                 has them.
 
         Raises:
-            OSError: The port is in use, or an address is not one of this machine.
+            TcpPortUnavailable: The port is in use, or an address is not one of this machine; an
+                ``OSError``.
             ValueError: The port is none, or an address is not an IP address.
 
         Cancellation: safe; nothing stays open.
@@ -106,11 +109,14 @@ class TcpMux:
             raise ValueError(f"{port} is no TCP port; give one from 1 to 65535, or 0 for any")
         if isinstance(addresses, str):
             raise ValueError(f"give a sequence of addresses, for example ({addresses!r},)")
-        mux = cls(sockets := _listen(port, addresses))
-        loop = asyncio.get_running_loop()
+        try:
+            sockets = _listen(port, addresses)
+        except OSError as error:
+            raise TcpPortUnavailable(port, error.strerror or str(error)) from error
+        mux = cls(sockets)
         try:
             for sock in sockets:
-                server = await loop.create_server(mux._accept, sock=sock, backlog=BACKLOG)
+                server = await mux._loop.create_server(mux._accept, sock=sock, backlog=BACKLOG)
                 mux._servers.append(server)
         except BaseException:
             for sock in sockets:
@@ -172,9 +178,13 @@ class TcpMux:
     # --- generations
 
     def port_for(self, host: str) -> int | None:
-        """Return the port that is listened on at a local address; ``None`` for none."""
-        if self._is_closed:
-            return None
+        """Return the port that is listened on at a local address; ``None`` for none.
+
+        Raises:
+            TcpMuxUnusable: The mux is closed, or belongs to another event loop.
+        """
+        if self._is_closed or asyncio.get_running_loop() is not self._loop:
+            raise TcpMuxUnusable(self.port, is_closed=self._is_closed)
         ip = ipaddress.ip_address(host.partition("%")[0])
         return self.port if {str(ip), _ANY[ip.version]} & {*self.addresses} else None
 
@@ -205,7 +215,7 @@ class TcpMux:
         self._all_ended.clear()
         connection.watchers.append(self._on_ended)
         connection.received = lambda datagram: self._on_first(connection, datagram)
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         displaced = self._admission.admit(connection, connection.remote[0], now)
         if displaced is not None:
             self._displaced += 1
@@ -240,12 +250,11 @@ class TcpMux:
 
     def _arm(self) -> None:
         if self._timer is None and len(self._admission) and not self._is_closed:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(self._admission.deadline, self._on_timer)
+            self._timer = self._loop.call_at(self._admission.deadline, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
-        for connection in self._admission.expired(asyncio.get_running_loop().time()):
+        for connection in self._admission.expired(self._loop.time()):
             self._refuse(connection)
         self._arm()
 

@@ -9,7 +9,7 @@ from icefloe.logs import get_logger
 
 from ..candidate_socket import IceSocket, Receiver
 from ..checks.binding import Credentials, request_error
-from ..mux.table import FragmentInUse
+from ..errors import FragmentInUse
 from ..stun_parser import parse
 from .connection import Address
 from .transport import ConnectBudget, TcpTransport

@@ -1,7 +1,6 @@
 """The admission of TCP connections before they have authenticated."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from icefloe.peer.ice.tcp.admission import (
     AUTHENTICATION_TIMEOUT,

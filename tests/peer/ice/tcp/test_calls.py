@@ -18,6 +18,7 @@ from icefloe.peer import (
     RTCIceCandidateStats,
     TcpMux,
 )
+from icefloe.peer._aiortc import agent_of
 from icefloe.peer.ice.checks.pair import PENDING
 from icefloe.peer.ice.tcp import transport
 from icefloe.peer.ice.tcp.connection import TcpConnection
@@ -276,6 +277,4 @@ async def test_attempts_are_few_at_a_time_and_end(monkeypatch: pytest.MonkeyPatc
 
 
 def _agents(connection: PeerConnection) -> list[Any]:
-    from icefloe.peer._aiortc import agent_of
-
     return [agent_of(connection.sctp.transport.transport)]

@@ -1,8 +1,7 @@
 """The framing of datagrams on a TCP connection (RFC 4571), and the queue of what waits."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from icefloe.peer.ice.tcp.framing import (
     LONGEST_WAIT,

@@ -3,17 +3,25 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
 from aioice import stun
 
-from icefloe.peer import PeerConfiguration, PeerConnection, TcpMux
+from icefloe.peer import (
+    PeerConfiguration,
+    PeerConnection,
+    TcpMux,
+    TcpMuxUnusable,
+    TcpPortUnavailable,
+    UdpMux,
+)
 from icefloe.peer.ice.checks import binding
 from icefloe.peer.ice.checks.binding import Credentials, Role
 from icefloe.peer.ice.tcp import admission, transport
 from icefloe.peer.ice.tcp.framing import Deframer, frame
+from icefloe.peer.ice.tcp.sockets import TcpSockets
 from tests.helpers.pairs import closing, connected, negotiate, without_udp
 
 HOST = "127.0.0.1"
@@ -54,10 +62,8 @@ class Stranger:
     async def close(self) -> None:
         """Close it."""
         self.writer.transport.abort()
-        try:
+        with suppress(ConnectionError):
             await self.writer.wait_closed()
-        except ConnectionError:
-            pass
 
 
 @dataclass
@@ -264,8 +270,47 @@ async def test_closing_ends_all_connections_and_a_second_time_does_nothing() -> 
 
 async def test_a_port_in_use_is_told() -> None:
     async with await TcpMux.open(0) as mux:
-        with pytest.raises(OSError):
+        with pytest.raises(TcpPortUnavailable) as caught:
             await TcpMux.open(mux.port)
+        assert isinstance(caught.value, OSError)
+        assert caught.value.port == mux.port
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+async def test_what_is_no_port_is_told(port: int) -> None:
+    with pytest.raises(ValueError, match=str(port)):
+        await TcpMux.open(port)
+
+
+async def test_a_mux_that_is_closed_or_of_another_event_loop_is_told() -> None:
+    mux = await TcpMux.open()
+    connection = PeerConnection(PeerConfiguration(tcp_mux=mux))
+    connection.createDataChannel("x")
+    with pytest.raises(TcpMuxUnusable, match="another event loop"):
+        await asyncio.to_thread(lambda: asyncio.run(_port_of(mux)))
+    await mux.close()
+    assert mux.is_closed
+    async with closing(connection):
+        with pytest.raises(TcpMuxUnusable, match="closed"):
+            await connection.setLocalDescription()
+
+
+async def _port_of(mux: TcpMux) -> int | None:
+    return mux.port_for(HOST)
+
+
+async def test_both_muxes_may_have_one_port_number() -> None:
+    async with await UdpMux.open() as udp, await TcpMux.open(udp.port) as tcp:
+        for change, protocol in ((str, "udp"), (without_udp, "tcp")):
+            far = PeerConnection()
+            near = PeerConnection(PeerConfiguration(udp_mux=udp, tcp_mux=tcp))
+            near.createDataChannel("x")
+            async with closing(near, far):
+                await negotiate(near, far, change, change)
+                await connected(near, far)
+                pair = near.selected_candidate_pair
+                assert pair is not None
+                assert (pair.local.protocol, pair.local.port) == (protocol, udp.port)
 
 
 async def test_addresses_are_ip_addresses_in_a_sequence() -> None:
@@ -308,8 +353,6 @@ async def test_a_username_fragment_that_is_taken_costs_only_the_tcp_candidates(
 ) -> None:
     async with await TcpMux.open(0) as mux:
         mux._table.register("same", object(), object())  # type: ignore[arg-type]
-        from icefloe.peer.ice.tcp.sockets import TcpSockets
-
         sockets = TcpSockets(None, Credentials("same", "p" * 22), mux, active=False)  # type: ignore[arg-type]
         assert sockets.open_passive(HOST) is None
         assert "same" in caplog.text
