@@ -18,6 +18,7 @@ from aiortc.rtcicetransport import candidate_from_aioice
 from aiortc.stats import RTCStats
 
 from ..ice.checks.pair import NEVER, Pair, Remote
+from ..ice.tcp.transport import TcpTransport
 from ..rtp.receive.packet_validation import DiscardCounters
 
 if TYPE_CHECKING:
@@ -290,9 +291,7 @@ class StatsWriter:
             responsesReceived=pair.responses_received,
             responsesSent=pair.responses_sent,
             consentRequestsSent=pair.consent_requests_sent,
-            packetsDiscardedOnSend=pair.local.base.transport.dropped(pair.remote.address)
-            if pair.is_tcp
-            else None,
+            packetsDiscardedOnSend=_discarded_on_send(pair),
         )
 
     def _date(self, seconds: float) -> datetime | None:
@@ -360,6 +359,11 @@ def _described(
         candidate.relatedAddress,
         candidate.relatedPort,
     )
+
+
+def _discarded_on_send(pair: Pair) -> int | None:
+    transport = pair.local.base.transport
+    return transport.dropped(pair.remote.address) if isinstance(transport, TcpTransport) else None
 
 
 def _shown(remote: Remote) -> str | None:

@@ -11,7 +11,7 @@ from .gather.interfaces import Selection
 
 if TYPE_CHECKING:
     from .mux.udp_mux import UdpMux
-    from .tcp.sockets import Listening
+    from .tcp.listening import Listening
 
 MAX_REMOTES = 256
 """Default limit of remote candidates; further ones are ignored. Browsers send a few dozen."""

@@ -12,6 +12,7 @@ from ..checks.binding import Credentials, request_error
 from ..errors import FragmentInUse
 from ..stun_parser import parse
 from .connection import Address
+from .listening import Listening
 from .transport import ConnectBudget, TcpTransport
 
 logger: Logger = get_logger(__name__)
@@ -25,19 +26,6 @@ class TcpReceiver(Receiver, Protocol):
 
     def remote_lost(self, base: IceSocket, address: Address) -> None:
         """Handle the end of the connection of a socket with a remote address."""
-
-
-class Listening(Protocol):
-    """A listener that accepts connections for many generations, such as ``TcpMux``."""
-
-    def port_for(self, host: str) -> int | None:
-        """Return the port that is listened on at a local address; ``None`` for none."""
-
-    def register(self, fragment: str, sockets: "TcpSockets") -> None:
-        """Hand connections with a username fragment to the sockets of a generation."""
-
-    def unregister(self, sockets: "TcpSockets") -> None:
-        """Hand it no further ones."""
 
 
 class TcpSockets:
