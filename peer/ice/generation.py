@@ -98,9 +98,7 @@ class Generation:
         if is_restart:
             settings = replace(settings, rto_cap=RESTART_RTO_CAP)
         self.checks: Checks = Checks(credentials, role, settings)
-        self._tcp = TcpSockets(
-            self, credentials, configuration.tcp_mux, active=configuration.active_tcp
-        )
+        self._tcp = TcpSockets(self, credentials, configuration)
         self._gathering = Gathering(
             configuration,
             servers,
@@ -110,12 +108,7 @@ class Generation:
             on_relay_lost=self._on_relay_lost,
             credentials=listener.credentials,
             tcp=self._tcp,
-            sharing=Sharing(
-                fragment=credentials.local_username,
-                owner=self if owner is None else owner,
-                contested=self._prove_path,
-                crowded=self._open_private_socket,
-            ),
+            sharing=self._sharing(self if owner is None else owner),
         )
         self._crowded: set[str] = set()
         """Local addresses whose shared socket cannot reach all remote addresses."""
@@ -139,6 +132,14 @@ class Generation:
         self.local_candidates: list[LocalCandidate] = []
         """The local candidates gathered so far."""
 
+    def _sharing(self, owner: object) -> Sharing:
+        return Sharing(
+            fragment=self.checks.credentials.local_username,
+            owner=owner,
+            contested=self._prove_path,
+            crowded=self._open_private_socket,
+        )
+
     # --- gathering
 
     async def gather(self) -> None:
@@ -149,12 +150,14 @@ class Generation:
         Raises:
             UdpMuxUnusable: The configuration's ``udp_mux`` is closed, or belongs to another event
                 loop.
+            TcpMuxUnusable: Likewise its ``tcp_mux``.
             FragmentInUse: Another agent of that port has the same username fragment.
         """
         if self.is_gathering or self._closing is not None:
             return
         if self._configuration.udp_mux is not None:
             sockets_of(self._configuration.udp_mux).ensure_usable()
+        self._tcp.ensure_usable()
         self.is_gathering = True
         await self._gathering.open_host_sockets()
         if self._closing is None:
@@ -240,7 +243,7 @@ class Generation:
         """
         for candidate in self.local_candidates:
             base = candidate.base
-            if base in self._sockets and _own_address(candidate) not in present | {None}:
+            if base in self._sockets and candidate.own_address not in present | {None}:
                 base.transport.close()
                 self.socket_lost(base)
 
@@ -394,11 +397,3 @@ class Generation:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _own_address(candidate: LocalCandidate) -> str | None:
-    """Return the local address that a candidate's packets are sent from; ``None`` if unknown."""
-    if candidate.type != "relay":
-        return candidate.base.local_candidate.host
-    local = candidate.base.transport.get_extra_info("local_address")
-    return local[0] if local else None

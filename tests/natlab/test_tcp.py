@@ -7,13 +7,14 @@ import pytest
 
 from tests.natlab.call import Kind, Pair, calling
 from tests.natlab.conftest import Note
+from tests.natlab.lab_peer import Message
 from tests.natlab.rules import What
 from tests.natlab.sites import Site, apart
 from tests.natlab.topology import Lab
 
 pytestmark = pytest.mark.system("iproute2", "nftables", "netns")
 
-BOT = {"tcpPort": 443}
+BOT: Message = {"tcpPort": 443}
 
 CHROMIUM, HIDING_CHROMIUM = (
     pytest.param(kind, marks=[pytest.mark.browser, pytest.mark.system("chromium")])
@@ -33,9 +34,10 @@ async def test_where_udp_is_blocked_a_bot_is_reached_over_tcp_without_a_relay(
     kind: Kind, bot_offers: bool, note: Note
 ) -> None:
     spec = apart(Site.UDP_BLOCKED, Site.NONE)
-    kinds, configurations, nodes = (kind, Kind.ICEFLOE), ({}, BOT), ("a", "b")
+    kinds, nodes = (kind, Kind.ICEFLOE), ("a", "b")
+    configurations: tuple[Message, Message] = ({}, BOT)
     if bot_offers:
-        kinds, configurations, nodes = kinds[::-1], configurations[::-1], nodes[::-1]
+        kinds, nodes, configurations = kinds[::-1], nodes[::-1], configurations[::-1]
     async with (
         Lab(spec) as lab,
         calling(lab, kinds=kinds, configurations=configurations, nodes=nodes) as call,

@@ -145,6 +145,14 @@ class LocalCandidate(Candidate):
         """The real address and port."""
         return self.host, self.port
 
+    @property
+    def own_address(self) -> str | None:
+        """The local address that its packets are sent from; ``None`` if unknown."""
+        if self.type != "relay":
+            return self.base.local_candidate.host
+        local = self.base.transport.get_extra_info("local_address")
+        return str(local[0]) if local else None
+
     def has_address(self, address: tuple[str, int]) -> bool:
         """Return whether an address is the candidate's real or announced one."""
         return address in (self.address, (self._announced_host, self.port))

@@ -7,6 +7,8 @@ import struct
 from collections import deque
 from collections.abc import Iterable
 
+from icefloe.text import PrintableError
+
 MAX_FRAME = 65535
 """Maximum size of a datagram in bytes: the length has 16 bits."""
 
@@ -27,7 +29,7 @@ _BATCH = 64 * 1024
 _LENGTH = struct.Struct("!H")
 
 
-class FrameTooLong(ValueError):
+class FrameTooLong(PrintableError, ValueError):
     """A frame exceeds the limit.
 
     Args:

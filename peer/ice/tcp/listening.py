@@ -6,6 +6,13 @@ from typing import Any, Protocol
 class Listening(Protocol):
     """A listener that accepts connections for many generations, such as ``TcpMux``."""
 
+    def ensure_usable(self) -> None:
+        """Do nothing if it can be used.
+
+        Raises:
+            TcpMuxUnusable: It is closed, or belongs to another event loop.
+        """
+
     def port_for(self, host: str) -> int | None:
         """Return the port that is listened on at a local address; ``None`` for none."""
 

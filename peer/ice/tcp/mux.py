@@ -177,14 +177,17 @@ class TcpMux:
 
     # --- generations
 
-    def port_for(self, host: str) -> int | None:
-        """Return the port that is listened on at a local address; ``None`` for none.
+    def ensure_usable(self) -> None:
+        """Do nothing if the mux can be used.
 
         Raises:
-            TcpMuxUnusable: The mux is closed, or belongs to another event loop.
+            TcpMuxUnusable: It is closed, or belongs to another event loop.
         """
         if self._is_closed or asyncio.get_running_loop() is not self._loop:
             raise TcpMuxUnusable(self.port, is_closed=self._is_closed)
+
+    def port_for(self, host: str) -> int | None:
+        """Return the port that is listened on at a local address; ``None`` for none."""
         ip = ipaddress.ip_address(host.partition("%")[0])
         return self.port if {str(ip), _ANY[ip.version]} & {*self.addresses} else None
 

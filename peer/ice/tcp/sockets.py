@@ -9,6 +9,7 @@ from icefloe.logs import get_logger
 
 from ..candidate_socket import IceSocket, Receiver
 from ..checks.binding import Credentials, request_error
+from ..configuration import IceConfiguration
 from ..errors import FragmentInUse
 from ..stun_parser import parse
 from .connection import Address
@@ -34,24 +35,31 @@ class TcpSockets:
     Args:
         receiver: The generation.
         credentials: Its credentials.
-        listening: The listener for passive candidates; ``None`` for none.
-        active: True if the generation may open connections.
+        configuration: Its settings: the listener for passive candidates, and whether it may open
+            connections.
     """
 
     def __init__(
         self,
         receiver: TcpReceiver,
         credentials: Credentials,
-        listening: Listening | None,
-        *,
-        active: bool,
+        configuration: IceConfiguration,
     ) -> None:
         self._receiver = receiver
         self._credentials = credentials
-        self._listening = listening
-        self._budget = ConnectBudget() if active else None
+        self._listening: Listening | None = configuration.tcp_mux
+        self._budget = ConnectBudget() if configuration.active_tcp else None
         self._passive: dict[str, TcpTransport] = {}
         self._is_registered = False
+
+    def ensure_usable(self) -> None:
+        """Do nothing if the listener can be used, or if there is none.
+
+        Raises:
+            TcpMuxUnusable: It is closed, or belongs to another event loop.
+        """
+        if self._listening is not None:
+            self._listening.ensure_usable()
 
     def open_active(self, host: str) -> IceSocket | None:
         """Return a socket that opens connections from a local address; ``None`` if it may not."""

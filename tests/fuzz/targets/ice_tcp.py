@@ -10,6 +10,7 @@ from aioice import stun
 
 from icefloe.peer.ice.checks import binding
 from icefloe.peer.ice.checks.binding import Credentials, Role
+from icefloe.peer.ice.configuration import IceConfiguration
 from icefloe.peer.ice.tcp.framing import frame
 from icefloe.peer.ice.tcp.mux import TcpMux
 from icefloe.peer.ice.tcp.sockets import TcpSockets
@@ -88,7 +89,8 @@ def start() -> Iterator[Run]:
 
         async def made() -> TcpMux:
             mux = TcpMux([sock])
-            sockets = TcpSockets(cast(Any, Receiver()), HERE, mux, active=False)
+            configuration = IceConfiguration(tcp_mux=mux)
+            sockets = TcpSockets(cast(Any, Receiver()), HERE, configuration)
             assert sockets.open_passive(HOST) is not None
             return mux
 

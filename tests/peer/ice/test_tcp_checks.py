@@ -136,7 +136,7 @@ def test_only_passive_candidates_are_connected_to(tcptype: str) -> None:
 def test_an_active_candidate_is_paired_with_a_passive_one_and_a_passive_one_with_none() -> None:
     case = Case()
     case.add("passive")
-    assert [pair.local.base for pair in case.checks.list] == [ACTIVE]
+    assert [pair.local.tcptype for pair in case.checks.list] == ["active"]
 
 
 def test_a_port_is_another_one_over_tcp() -> None:
@@ -144,9 +144,9 @@ def test_a_port_is_another_one_over_tcp() -> None:
     case.add("passive")
     case.add(None)
     assert len(case.checks.list.remotes) == 2
-    assert {(p.local.base, p.remote.candidate.protocol) for p in case.checks.list} == {
-        (ACTIVE, "tcp"),
-        (UDP, "udp"),
+    assert {(p.local.tcptype, p.remote.candidate.protocol) for p in case.checks.list} == {
+        ("active", "tcp"),
+        (None, "udp"),
     }
 
 

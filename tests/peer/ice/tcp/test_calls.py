@@ -136,8 +136,7 @@ async def test_a_connection_that_is_reset_is_opened_again(restarts: bool) -> Non
 
 
 async def test_a_reset_is_noticed_at_once_on_both_sides() -> None:
-    options = {"restart_automatically": False, "disconnected_timeout": 1000.0}
-    async with calling(**options) as call:
+    async with calling(restart_automatically=False, disconnected_timeout=1000.0) as call:
         await call.mux.close()
         for connection in (call.near, call.far):
             await until(
@@ -277,4 +276,5 @@ async def test_attempts_are_few_at_a_time_and_end(monkeypatch: pytest.MonkeyPatc
 
 
 def _agents(connection: PeerConnection) -> list[Any]:
+    assert connection.sctp is not None
     return [agent_of(connection.sctp.transport.transport)]

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any, cast
 
 import pytest
 from aioice import stun
@@ -296,6 +297,7 @@ async def test_a_mux_that_is_closed_or_of_another_event_loop_is_told() -> None:
 
 
 async def _port_of(mux: TcpMux) -> int | None:
+    mux.ensure_usable()
     return mux.port_for(HOST)
 
 
@@ -352,8 +354,10 @@ async def test_a_username_fragment_that_is_taken_costs_only_the_tcp_candidates(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with await TcpMux.open(0) as mux:
-        mux._table.register("same", object(), object())  # type: ignore[arg-type]
-        sockets = TcpSockets(None, Credentials("same", "p" * 22), mux, active=False)  # type: ignore[arg-type]
+        mux._table.register("same", cast(Any, object()), object())
+        receiver = cast(Any, None)
+        configuration = PeerConfiguration(tcp_mux=mux).ice
+        sockets = TcpSockets(receiver, Credentials("same", "p" * 22), configuration)
         assert sockets.open_passive(HOST) is None
         assert "same" in caplog.text
         sockets.close()
