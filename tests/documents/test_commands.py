@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents.blocks import all_blocks
+from icefloe.peer import join
+from tests.documents.blocks import all_blocks, block
 from tests.helpers.xserver import x_server
 
 ELSEWHERE = {
@@ -46,6 +47,7 @@ LINES = list(
         if line.strip()
     )
 )
+FLEETS = [line for line in LINES if line.startswith("python -m icefloe.demos.fleet")]
 SERVING = [line for line in LINES if line.startswith(("icefloe serve", "icefloe demo"))]
 
 
@@ -89,7 +91,7 @@ async def prints(process: asyncio.subprocess.Process, pattern: str) -> re.Match[
 
 
 def test_every_line_is_run_or_is_known_not_to_be() -> None:
-    run = {*SERVING, "python -m icefloe.demos.desktop --control"}
+    run = {*SERVING, *FLEETS, "python -m icefloe.demos.desktop --control"}
     assert set(LINES) == run | (ELSEWHERE.keys() & set(LINES))
 
 
@@ -99,6 +101,16 @@ async def test_what_serves_names_its_page(line: str, tmp_path: Path) -> None:
         found = await prints(process, r"Open (https?)://127\.0\.0\.1:\d+/")
         assert found[1] == ("https" if "--tls-self-signed" in line else "http")
         await prints(process, "Press Ctrl-C to stop")
+
+
+@pytest.mark.parametrize("line", FLEETS)
+async def test_a_fleet_has_a_bot_in_each_room(line: str, tmp_path: Path) -> None:
+    (tmp_path / "bots.py").write_text(block("scale.md/A runner").text)
+    async with shell(line, tmp_path, ICEFLOE_PORT="0") as process:
+        host = (await prints(process, r"Open http://([\d.:]+)/\?room="))[1]
+        for name in ("one", "two"):
+            async with join(f"ws://{host}/ws", room=name, name="guest") as room:
+                await (await room.peer("bot")).connected()
 
 
 @pytest.mark.system("xvfb")

@@ -158,6 +158,15 @@ async def test_what_comes_to_a_shared_port_is_counted() -> None:
         assert page.describe(mux).startswith("0 connections from 0 addresses; 0 foreign")
 
 
+async def test_a_bot_of_a_fleet_answers(call: Call) -> None:
+    page = load("scale.md/A runner")
+    here, there = call.ends
+    async with running(page.answer(there)):
+        channel = await here.open_channel("chat")
+        await channel.send("hello")
+        assert await channel.receive() == "hello"
+
+
 async def test_a_connection_with_signaling_of_its_own() -> None:
     page = load("own-signaling.md/Signaling of your own")
     answering = PeerConnection()

@@ -109,6 +109,7 @@ SETTINGS_THAT_ARE_NONE = {
     OWN: """
         media.speech.segments.SpeechLimits.minimum media.speech.segments.SpeechLimits.pause
         media.speech.segments.SpeechLimits.before media.speech.segments.SpeechLimits.after
+        demos.fleet.runner.FleetSettings.port demos.fleet.runner.FleetSettings.workers
     """,
 }
 """Classes of settings, or fields of them, likewise."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -34,14 +35,14 @@ async def test_where_udp_is_blocked_a_bot_is_reached_over_tcp_without_a_relay(
     kind: Kind, bot_offers: bool, note: Note
 ) -> None:
     spec = apart(Site.UDP_BLOCKED, Site.NONE)
-    kinds, nodes = (kind, Kind.ICEFLOE), ("a", "b")
-    configurations: tuple[Message, Message] = ({}, BOT)
+    calls: dict[str, Any] = {
+        "kinds": (kind, Kind.ICEFLOE),
+        "nodes": ("a", "b"),
+        "configurations": ({}, BOT),
+    }
     if bot_offers:
-        kinds, nodes, configurations = kinds[::-1], nodes[::-1], configurations[::-1]
-    async with (
-        Lab(spec) as lab,
-        calling(lab, kinds=kinds, configurations=configurations, nodes=nodes) as call,
-    ):
+        calls = {name: both[::-1] for name, both in calls.items()}
+    async with Lab(spec) as lab, calling(lab, **calls) as call:
         connected = await call.connected()
         assert (await call.offerer.transfer(2_000_000, 20))["intact"]
         assert (await call.answerer.transfer(2_000_000, 20))["intact"]

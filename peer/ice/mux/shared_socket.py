@@ -248,6 +248,7 @@ class MemberTransport(asyncio.DatagramTransport):
         super().__init__({"sockname": shared.transport.get_extra_info("sockname")})
         self._shared = shared
         self._wire = shared.transport
+        self._udp = self._wire if isinstance(self._wire, UdpTransport) else None
         self._is_closing = False
         self.protocol = protocol
         self.sharing = sharing
@@ -266,8 +267,8 @@ class MemberTransport(asyncio.DatagramTransport):
         """Send datagrams in order, none of them a request."""
         if self._is_closing:
             return
-        if isinstance(self._wire, UdpTransport):
-            self._wire.send_all(datagrams, addr)
+        if self._udp is not None:
+            self._udp.send_all(datagrams, addr)
         else:
             for datagram in datagrams:
                 self._wire.sendto(datagram, addr)
@@ -276,8 +277,8 @@ class MemberTransport(asyncio.DatagramTransport):
         """Send a datagram that must not be fragmented; see :meth:`.UdpTransport.send_probe`."""
         if self._is_closing:
             return True
-        if isinstance(self._wire, UdpTransport):
-            return self._wire.send_probe(data, addr)
+        if self._udp is not None:
+            return self._udp.send_probe(data, addr)
         self._wire.sendto(data, addr)
         return True
 

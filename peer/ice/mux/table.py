@@ -65,7 +65,8 @@ class _Entry:
     owner: object
     rank: int
     addresses: dict[Address, None] = field(default_factory=dict)
-    """The addresses that belong to the member, the one unused for longest first."""
+    """The addresses from which the member has heard authentic messages, the one unused for longest
+    first. They are the member's unless a later generation, or another agent, has them."""
     transactions: dict[bytes, None] = field(default_factory=dict)
     """The requests that wait for a response, the oldest first."""
 
@@ -85,6 +86,8 @@ class MuxTable(Generic[M]):
         self._fragments: dict[bytes, M] = {}
         self._bindings: dict[Address, _Binding[M]] = {}
         self._transactions: dict[bytes, M] = {}
+        self._owned: dict[int, list[M]] = {}
+        """The members of each owner, by its identity."""
         self._ranks = 0
 
     def __len__(self) -> int:
@@ -125,15 +128,23 @@ class MuxTable(Generic[M]):
         self._ranks += 1
         self._members[member] = _Entry(key, owner, self._ranks)
         self._fragments[key] = member
+        self._owned.setdefault(id(owner), []).append(member)
 
     def unregister(self, member: M) -> None:
-        """Forget a member, its addresses and its transactions; an unknown one is ignored."""
+        """Forget a member, its addresses and its transactions; an unknown one is ignored.
+
+        An address that an earlier generation of the agent has used, too, goes back to that.
+        """
         entry = self._members.pop(member, None)
         if entry is None:
             return
         del self._fragments[entry.fragment]
+        owned = self._owned[id(entry.owner)]
+        owned.remove(member)
         for address in entry.addresses:
-            del self._bindings[address]
+            self._give_back(address, member, owned)
+        if not owned:
+            del self._owned[id(entry.owner)]
         for transaction in entry.transactions:
             del self._transactions[transaction]
 
@@ -201,39 +212,52 @@ class MuxTable(Generic[M]):
         if entry is None:
             return Claim.REFUSED
         binding = self._bindings.get(address)
+        if binding is not None and not self._are_one(binding.member, member):
+            result = _contest(binding, now)
+            if result is not Claim.GRANTED:
+                return result
+            binding = None
+        self._remember(address, member, entry)
         if binding is None:
-            self._bind(address, member, entry, now)
+            self._bindings[address] = _Binding(member, now)
             return Claim.GRANTED
-        if self._are_one(binding.member, member):
-            holder = self._members[binding.member]
-            if entry.rank > holder.rank:
-                del holder.addresses[address]
-                self._bind(address, member, entry, now)
-            else:
-                binding.confirmed_at, binding.contested_at = now, None
-                holder.addresses[address] = holder.addresses.pop(address)
-            return Claim.GRANTED
-        return self._contest(address, binding, member, now)
-
-    def _contest(self, address: Address, binding: _Binding[M], member: M, now: float) -> Claim:
-        if binding.contested_at is None:
-            binding.contested_at = now
-            return Claim.CONTESTED
-        if now - binding.contested_at < TAKEOVER_DELAY:
-            return Claim.REFUSED
-        del self._members[binding.member].addresses[address]
-        self._bind(address, member, self._members[member], now)
+        binding.confirmed_at, binding.contested_at = now, None
+        if entry.rank > self._members[binding.member].rank:
+            binding.member = member
         return Claim.GRANTED
 
-    def _bind(self, address: Address, member: M, entry: _Entry, now: float) -> None:
-        if len(entry.addresses) >= MAX_ADDRESSES_PER_MEMBER:
-            del self._bindings[_forget_oldest(entry.addresses)]
+    def _remember(self, address: Address, member: M, entry: _Entry) -> None:
+        if address in entry.addresses:
+            del entry.addresses[address]
+        elif len(entry.addresses) >= MAX_ADDRESSES_PER_MEMBER:
+            oldest = _forget_oldest(entry.addresses)
+            self._give_back(oldest, member, self._owned[id(entry.owner)])
         entry.addresses[address] = None
-        self._bindings[address] = _Binding(member, now)
+
+    def _give_back(self, address: Address, member: M, owned: list[M]) -> None:
+        """Give an address that a member has to the latest other one of the agent that knows it."""
+        binding = self._bindings.get(address)
+        if binding is None or binding.member is not member:
+            return
+        for other in reversed(owned):
+            if address in self._members[other].addresses:
+                binding.member = other
+                return
+        del self._bindings[address]
 
     def _are_one(self, one: M, other: M) -> bool:
         entry = self._members.get(other)
         return entry is not None and self._members[one].owner is entry.owner
+
+
+def _contest(binding: _Binding[M], now: float) -> Claim:
+    """Return whether an address may change hands because its holder has been silent."""
+    if binding.contested_at is None:
+        binding.contested_at = now
+        return Claim.CONTESTED
+    if now - binding.contested_at < TAKEOVER_DELAY:
+        return Claim.REFUSED
+    return Claim.GRANTED
 
 
 K = TypeVar("K")

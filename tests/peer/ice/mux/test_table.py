@@ -133,6 +133,23 @@ def test_a_restart_takes_the_address_and_the_old_generation_does_not_take_it_bac
     assert (len(table), table.addresses, table.transactions) == (0, 0, 0)
 
 
+def test_an_address_goes_back_to_the_generation_before_if_the_newer_one_is_discarded() -> None:
+    table, agent = MuxTable[Member](), object()
+    first, second, third = Member("first"), Member("second"), Member("third")
+    for member in (first, second, third):
+        table.register(member.name, member, agent)
+        table.claim(HERE, member, NOW)
+    table.claim(THERE, third, NOW)
+    assert table.find_address(HERE) is third
+    table.unregister(second)
+    assert table.find_address(HERE) is third
+    table.unregister(third)
+    assert table.find_address(HERE) is first
+    assert table.find_address(THERE) is None
+    table.unregister(first)
+    assert (len(table), table.addresses) == (0, 0)
+
+
 def test_a_member_that_has_left_gets_nothing() -> None:
     table, (one,) = make("one")
     table.unregister(one)
@@ -176,6 +193,7 @@ class Sharing(RuleBasedStateMachine):
     def begin(self) -> None:
         self.table: MuxTable[Member] = MuxTable()
         self.owners: dict[Member, int] = {}
+        self.known: dict[Member, set[tuple[str, int]]] = {}
         self.holders: dict[tuple[str, int], Member] = {}
         self.heard: dict[tuple[str, int], float] = {}
         self.now = 0.0
@@ -187,13 +205,24 @@ class Sharing(RuleBasedStateMachine):
         member = Member(f"member{self.count}")
         self.table.register(member.name, member, OWNERS[owner])
         self.owners[member] = owner
+        self.known[member] = set()
         return member
 
     @rule(member=consumes(members))
     def leaves(self, member: Member) -> None:
         self.table.unregister(member)
-        del self.owners[member]
-        self.holders = {a: m for a, m in self.holders.items() if m is not member}
+        owner = self.owners.pop(member)
+        for address, holder in list(self.holders.items()):
+            if holder is member:
+                heirs = [
+                    other
+                    for other, its_owner in self.owners.items()
+                    if its_owner == owner and address in self.known[other]
+                ]
+                if heirs:
+                    self.holders[address] = heirs[-1]
+                else:
+                    del self.holders[address]
 
     @rule(target=members, member=consumes(members))
     def restarts(self, member: Member) -> object:
@@ -220,6 +249,7 @@ class Sharing(RuleBasedStateMachine):
             self.holders[address] = member
         if result is Claim.GRANTED:
             self.heard[address] = self.now
+            self.known[member].add(address)
 
     @rule(member=members, transaction=TRANSACTIONS)
     def asks(self, member: Member, transaction: bytes) -> None:

@@ -371,7 +371,9 @@ async def test_many_connections_share_a_port() -> None:
             await stack.enter_async_context(closing(near, far))
             near.createDataChannel("x")
             pairs.append((near, far))
-        await asyncio.gather(*(negotiate(*pair, without_udp, without_udp) for pair in pairs))
+        await asyncio.gather(
+            *(negotiate(near, far, without_udp, without_udp) for near, far in pairs)
+        )
         for near, far in pairs:
             await connected(near, far)
             assert near.selected_candidate_pair is not None
