@@ -205,7 +205,10 @@ class ConnectionAdapter:
             if user in self.private["remoteIce"]:
                 owner: Any = user.receiver if isinstance(user, RTCRtpTransceiver) else user
                 users.setdefault(owner.transport, []).append(user)
-        await asyncio.gather(*(self._connect_over(dtls, of) for dtls, of in users.items()))
+        if len(users) == 1:
+            await self._connect_over(*users.popitem())
+        else:
+            await asyncio.gather(*(self._connect_over(dtls, of) for dtls, of in users.items()))
 
     async def _connect_over(self, dtls: RTCDtlsTransport, users: list[Any]) -> None:
         """Start a transport, and then the senders, receivers and SCTP transport that use it."""

@@ -3,9 +3,16 @@
 import asyncio
 import secrets
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
-from aiortc import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport, RTCTransportStats
+from aiortc import (
+    RTCCertificate,
+    RTCDtlsFingerprint,
+    RTCDtlsParameters,
+    RTCDtlsTransport,
+    RTCTransportStats,
+)
 from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS, State as DtlsState, certificate_digest
 from aiortc.rtp import RtpPacket
 from OpenSSL import SSL
@@ -29,8 +36,11 @@ from ..rtp.receive.packet_validation import (
 )
 from ..rtp.send.allocation import DATAGRAM_OVERHEAD
 from ..rtp.send.congestion_controller import CongestionController
+from ..rtp.send.data_share import DataProgress
 from ..rtp.send.rtp_stream import ntp_time
+from .certificate import Certificate
 from .ice import agent_of
+from .lazy_srtp import LazySrtp, Sessions
 
 logger = get_logger(__name__)
 
@@ -44,9 +54,6 @@ class DtlsTransport(RTCDtlsTransport):
 
     discarded: DiscardCounters
     """Datagrams and packets dropped so far, by reason."""
-    congestion: CongestionController
-    """Congestion control of the media that is sent."""
-    _recorder: FeedbackRecorder
     _stream_recorder: StreamRecorder | None = None
     """Records packets if feedback of RFC 8888 was negotiated."""
     _ntp_offset = 0
@@ -55,6 +62,8 @@ class DtlsTransport(RTCDtlsTransport):
     _fingerprints: tuple[RTCDtlsFingerprint, ...] = ()
     _learned: set[int]
     _failures: int
+    _sharing: tuple[Callable[[], DataProgress], Callable[[float], None]] | None = None
+    _uses_stream_feedback = False
 
     take_data: Callable[[bytes], None] | None = None
     """Takes each packet of data, while there is somebody to take it."""
@@ -68,6 +77,7 @@ class DtlsTransport(RTCDtlsTransport):
     """Packets encrypted before they are sent."""
     _OVERHEAD = 128
     """Bytes by which a record is longer than its content, at most."""
+    _RTCDtlsTransport__local_certificate: RTCCertificate
     _RTCDtlsTransport__rx_bytes: int
     _RTCDtlsTransport__rx_packets: int
     _RTCDtlsTransport__tx_bytes: int
@@ -90,8 +100,6 @@ class DtlsTransport(RTCDtlsTransport):
         self._rtp_header_extensions_map = HeaderExtensionParser(self.discarded)
         self._learned = set()
         self._failures = 0
-        self.congestion = CongestionController(self.send_media)
-        self._recorder = FeedbackRecorder(secrets.randbits(32))
 
     def use_stream_feedback(self, *, enabled: bool) -> None:
         """Send the feedback of RFC 8888, or no more of it, and expect it.
@@ -99,7 +107,9 @@ class DtlsTransport(RTCDtlsTransport):
         Args:
             enabled: Whether it was negotiated.
         """
-        self.congestion.use_stream_feedback(enabled=enabled)
+        self._uses_stream_feedback = enabled
+        if "congestion" in self.__dict__:
+            self.congestion.use_stream_feedback(enabled=enabled)
         if not enabled:
             self._stream_recorder = None
         elif self._stream_recorder is None:
@@ -107,11 +117,50 @@ class DtlsTransport(RTCDtlsTransport):
             # From here on as the monotonic clock has it, which is not set.
             self._ntp_offset = ntp_time() - _as_ntp(asyncio.get_running_loop().time())
 
+    @cached_property
+    def congestion(self) -> CongestionController:
+        """Congestion control of the media that is sent; made when there is some."""
+        made = CongestionController(self.send_media)
+        made.use_stream_feedback(enabled=self._uses_stream_feedback)
+        if self._sharing is not None:
+            made.begin_sharing(*self._sharing)
+        return made
+
+    @cached_property
+    def _recorder(self) -> FeedbackRecorder:
+        return FeedbackRecorder(secrets.randbits(32))
+
+    @property
+    def available_bitrate(self) -> int | None:
+        """The estimate for what is sent, in bits per second; ``None`` without feedback."""
+        return self.congestion.available_bitrate if "congestion" in self.__dict__ else None
+
+    def begin_sharing(
+        self, progress: Callable[[], DataProgress], limit: Callable[[float], None]
+    ) -> None:
+        """Share the capacity with data channels; see :class:`CongestionController`."""
+        self._sharing = progress, limit
+        if "congestion" in self.__dict__:
+            self.congestion.begin_sharing(progress, limit)
+
+    def end_sharing(self) -> None:
+        """Note that there are no data channels any more. Idempotent."""
+        self._sharing = None
+        if "congestion" in self.__dict__:
+            self.congestion.end_sharing()
+
     async def stop(self) -> None:
-        self.congestion.close()
+        if "congestion" in self.__dict__:
+            self.congestion.close()
         if self._feedback_timer is not None:
             self._feedback_timer.cancel()
         await super().stop()
+
+    async def _do_handshake(self) -> None:
+        certificate, ssl = self._RTCDtlsTransport__local_certificate, self._ssl
+        if isinstance(certificate, Certificate) and ssl is not None:
+            certificate.use(ssl)
+        await super()._do_handshake()
 
     def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:
         """Compare the certificate with the fingerprints; one of them must be right.
@@ -131,7 +180,8 @@ class DtlsTransport(RTCDtlsTransport):
             if each.algorithm.lower() in X509_DIGEST_ALGORITHMS
             and certificate_digest(certificate, each.algorithm.lower()) == each.value.upper()
         ]
-        super()._validate_peer_identity(RTCDtlsParameters(right or told))
+        if not right:
+            super()._validate_peer_identity(RTCDtlsParameters(told))
         if self._state is DtlsState.FAILED:
             try:
                 ssl.shutdown()
@@ -141,11 +191,23 @@ class DtlsTransport(RTCDtlsTransport):
                 logger.debug("dtls.alert.dropped reason=%s", error)
 
     def _setup_srtp(self) -> None:
-        super()._setup_srtp()
-        if self._rx_srtp is not None:
-            self._rx_srtp = SrtpReceiver(  # type: ignore[assignment]
-                self._rx_srtp, self.discarded, self._forget
-            )
+        ssl = self._ssl
+        agreed = ssl.get_selected_srtp_profile() if ssl is not None else b""
+        if any(agreed == known.openssl_profile for known in self._srtp_profiles):
+            self._rx_srtp = self._tx_srtp = LazySrtp(self._make_srtp)  # type: ignore[assignment]
+        else:
+            super()._setup_srtp()  # which says what is wrong
+
+    def _make_srtp(self) -> tuple[Sessions, Sessions]:
+        """Make the SRTP sessions, unless they were made; return those that send and receive."""
+        if isinstance(self._tx_srtp, LazySrtp):
+            try:
+                super()._setup_srtp()
+            except SSL.Error as error:
+                raise SrtpError("no keys") from error
+            receiver = SrtpReceiver(self._rx_srtp, self.discarded, self._forget)
+            self._rx_srtp = receiver  # type: ignore[assignment]
+        return cast("Sessions", self._tx_srtp), cast("Sessions", self._rx_srtp)
 
     def _forget(self, ssrc: int) -> None:
         """Forget a source that was learned from its packets."""

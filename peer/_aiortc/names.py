@@ -48,6 +48,7 @@ METHODS: dict[type, tuple[str, ...]] = {
     RTCCertificate: ("_create_ssl_context",),
     RTCDataChannel: ("_addBufferedAmount", "_setId", "_setReadyState"),
     RTCDtlsTransport: (
+        "_do_handshake",
         "_get_stats",
         "_handle_rtcp_data",
         "_handle_rtp_data",
@@ -112,6 +113,7 @@ ATTRIBUTES: dict[type, tuple[str, ...]] = {
     ),
     RTCCertificate: ("_cert", "_key"),
     RTCDtlsTransport: (
+        "_RTCDtlsTransport__local_certificate",
         "_RTCDtlsTransport__rx_bytes",
         "_RTCDtlsTransport__rx_packets",
         "_RTCDtlsTransport__tx_bytes",
@@ -120,6 +122,7 @@ ATTRIBUTES: dict[type, tuple[str, ...]] = {
         "_rtp_header_extensions_map",
         "_rtp_router",
         "_rx_srtp",
+        "_srtp_profiles",
         "_ssl",
         "_state",
         "_tx_srtp",

@@ -154,13 +154,13 @@ class SctpTransport(RTCSctpTransport):
             self.transport.take_data = self.shell.receive
             self.shell.start(remotePort, self.transport)
             # Media of the same transport shares its capacity with the data channels.
-            self.transport.congestion.begin_sharing(self._progress, self.shell.limit)
+            self.transport.begin_sharing(self._progress, self.shell.limit)
 
     async def stop(self) -> None:
         assert isinstance(self.transport, DtlsTransport)
         self.transport._unregister_data_receiver(self)
         self.transport.take_data = None
-        self.transport.congestion.end_sharing()
+        self.transport.end_sharing()
         try:
             while self.shell.is_behind:  # noqa: ASYNC110 - each turn hands out more
                 await asyncio.sleep(0)

@@ -10,6 +10,7 @@ to what aiortc keeps to itself.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -87,7 +88,9 @@ class PeerConnection(RTCPeerConnection):
         own = complete(configuration)
         context = Context(own, parse_servers(own.iceServers))
         # aiortc is told of no server: the agent asks them all.
-        super().__init__(replace(own, iceServers=[]))
+        without_servers = copy(own)  # which validates nothing once more
+        without_servers.iceServers = []
+        super().__init__(without_servers)
         self._context = context
         self._operations = asyncio.Lock()
         self._negotiation = NegotiationNeeded(
@@ -495,7 +498,7 @@ class PeerConnection(RTCPeerConnection):
             agent = agent_of(dtls.transport)
             discarded = bitrate = None
             if isinstance(dtls, DtlsTransport):
-                discarded, bitrate = dtls.discarded, dtls.congestion.available_bitrate
+                discarded, bitrate = dtls.discarded, dtls.available_bitrate
             counted = transport_stats(dtls)
             for stats in self._stats.transport(counted, agent, now, discarded, bitrate):
                 report.add(stats)

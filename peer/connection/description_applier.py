@@ -82,7 +82,8 @@ class DescriptionApplier:
         """
         kind, text = description.type, description.sdp
         descriptions = self._descriptions
-        await in_turns(sdp.reading(text, answer=kind != "offer", most=sys.maxsize))
+        if not descriptions.is_as_made(description):
+            await in_turns(sdp.reading(text, answer=kind != "offer", most=sys.maxsize))
         inward = RTCSessionDescription(descriptions.layout.without_unused_sections(text), kind)
         layout = descriptions.layout
         if kind == "offer":

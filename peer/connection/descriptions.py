@@ -47,6 +47,7 @@ class Descriptions:
         """True if the application wants data channels, whatever the remote peer offers."""
         self._stable_layout = self.layout
         self._snapshot = Snapshot()
+        self._made: int | None = None
 
     # --- local descriptions
 
@@ -98,16 +99,20 @@ class Descriptions:
         the place of those that are in use.
         """
         finished = at_once(self._finish(offer))
-        return RTCSessionDescription(
-            self.layout.with_unused_sections(finished.sdp, answer=False), "offer"
-        )
+        return self._make(self.layout.with_unused_sections(finished.sdp, answer=False), "offer")
 
     async def finish_answer(self, answer: RTCSessionDescription) -> RTCSessionDescription:
         """Complete an answer of aiortc's."""
         finished = await in_turns(self._finish(answer, self._bundled_mids()))
-        return RTCSessionDescription(
-            self.layout.with_unused_sections(finished.sdp, answer=True), "answer"
-        )
+        return self._make(self.layout.with_unused_sections(finished.sdp, answer=True), "answer")
+
+    def _make(self, text: str, kind: str) -> RTCSessionDescription:
+        self._made = hash((kind, text))  # to hold the text would take kilobytes
+        return RTCSessionDescription(text, kind)
+
+    def is_as_made(self, description: RTCSessionDescription) -> bool:
+        """Return whether a description is the last one that was made here, unchanged."""
+        return self._made == hash((description.type, description.sdp))
 
     def _finish(
         self, created: RTCSessionDescription, bundle: set[str] | None = None

@@ -4,7 +4,6 @@ Signaling may bring a candidate before the description that it goes with, and af
 replaced it. The first are kept, the second dropped (RFC 8838 section 11; RFC 8839 section 4.4.3).
 """
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -211,9 +210,9 @@ class RemoteCandidates:
     """Candidates that wait for their description, and the generations seen so far."""
 
     def __init__(self) -> None:
-        self._waiting: deque[RemoteCandidate] = deque(maxlen=CAPACITY)
+        self._waiting: list[RemoteCandidate] = []
         self._current: frozenset[str] = frozenset()
-        self._stale: deque[str] = deque(maxlen=CAPACITY)
+        self._stale: list[str] = []
 
     def judge(self, candidate: RemoteCandidate) -> Verdict:
         """Tell what to do with a candidate that has just come."""
@@ -226,7 +225,7 @@ class RemoteCandidates:
 
     def keep(self, candidate: RemoteCandidate) -> None:
         """Put a candidate aside until :meth:`described`."""
-        self._waiting.append(candidate)
+        self._waiting = [*self._waiting, candidate][-CAPACITY:]
 
     def described(self, fragments: set[str]) -> list[RemoteCandidate]:
         """Record that a remote description with these username fragments was applied.
@@ -235,7 +234,7 @@ class RemoteCandidates:
             The candidates that can be applied now, in the order in which they came.
         """
         if fragments:
-            self._stale.extend(self._current - fragments)
+            self._stale = [*self._stale, *(self._current - fragments)][-CAPACITY:]
             self._current = frozenset(fragments)
         ready, kept = [], []
         for candidate in self._waiting:
@@ -244,8 +243,7 @@ class RemoteCandidates:
                 ready.append(candidate)
             elif verdict is Verdict.KEEP:
                 kept.append(candidate)
-        self._waiting.clear()
-        self._waiting.extend(kept)
+        self._waiting = kept
         return ready
 
     def rolled_back(self, fragments: set[str]) -> None:

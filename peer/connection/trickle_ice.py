@@ -1,7 +1,6 @@
 """Trickle ICE (RFC 8838): local candidates, one by one, and the selected pair."""
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from aiortc import RTCIceTransport, RTCPeerConnection
@@ -46,7 +45,7 @@ class TrickleIce:
         self._connection = connection
         self._context = context
         self._path = path
-        self._found: deque[tuple[RTCIceTransport, LocalCandidate | None, str]] = deque()
+        self._found: list[tuple[RTCIceTransport, LocalCandidate | None, str]] = []
         self._holds_found = False
 
     def begin(self, adapter: ConnectionAdapter, descriptions: Descriptions) -> None:
@@ -114,7 +113,7 @@ class TrickleIce:
 
     def _emit_found(self) -> None:
         while self._found and not self._holds_found and not self._context.is_closing:
-            ice, candidate, fragment = self._found.popleft()
+            ice, candidate, fragment = self._found.pop(0)
             if fragment != agent_of(ice).local_username:
                 continue
             if candidate is not None:

@@ -23,7 +23,7 @@ from .checks.liveness import is_doubtful
 from .checks.pair import Pair
 from .checks.state import Failure, IceState
 from .configuration import IceConfiguration
-from .gather.interfaces import read_interfaces
+from .gather.interface_monitor import current_interfaces
 from .gather.local_candidate import LocalCandidate
 from .generation import Generation, Listener
 from .retired_generations import RetiredGenerations
@@ -426,7 +426,7 @@ class IceAgent:
         if self._is_closed or not self._newest.is_gathering:
             return
         before = {c.host for c in self._newest.local_candidates if c.type == "host"}
-        present = {str(address) for address in read_interfaces()}
+        present = {str(address) for address in current_interfaces()}
         for generation in self.generations:
             generation.drop_addresses(present)
         self.probe_path()

@@ -5,7 +5,6 @@
 
 import asyncio
 import struct
-from collections import deque
 from collections.abc import Callable, Sized
 from typing import Any, Protocol
 
@@ -44,7 +43,8 @@ class IceSocket(StunProtocol):
     def __init__(self, receiver: Receiver) -> None:
         super().__init__(receiver)  # type: ignore[arg-type]
         self._receiver = receiver
-        self._lost = asyncio.Event()
+        self._is_lost = False
+        self._loss: asyncio.Event | None = None
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         source = (addr[0], addr[1])
@@ -62,8 +62,10 @@ class IceSocket(StunProtocol):
             transaction.response_received(message, source)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._lost.is_set():
-            self._lost.set()
+        if not self._is_lost:
+            self._is_lost = True
+            if self._loss is not None:
+                self._loss.set()
             self._receiver.socket_lost(self)
 
     def send(self, data: bytes, address: Address) -> None:
@@ -75,7 +77,11 @@ class IceSocket(StunProtocol):
 
         Cancellation: safe.
         """
-        await self._lost.wait()
+        if self._is_lost:
+            return
+        if self._loss is None:
+            self._loss = asyncio.Event()
+        await self._loss.wait()
 
 
 class ReceiveQueue:
@@ -95,7 +101,7 @@ class ReceiveQueue:
     def __init__(self, restarts: Sized, changed: Callable[[], None]) -> None:
         self.take: Callable[[bytes], bool] = lambda datagram: False
         self._restarts, self._changed = restarts, changed
-        self._datagrams: deque[bytes] = deque()
+        self._datagrams: list[bytes] = []
         self._arrival: asyncio.Future[None] | None = None
         self._slice_began_at = float("-inf")
         self._is_closed = False
@@ -131,7 +137,7 @@ class ReceiveQueue:
             finally:
                 self._arrival = None
             self._slice_began_at = loop.time()
-        return self._datagrams.popleft()
+        return self._datagrams.pop(0)
 
     def close(self) -> None:
         """Let a waiting reader end with ``ConnectionError``; a second call does nothing."""

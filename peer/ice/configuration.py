@@ -17,6 +17,15 @@ MAX_REMOTES = 256
 """Default limit of remote candidates; further ones are ignored. Browsers send a few dozen."""
 
 
+CONSENT_INTERVAL = 5.0
+"""Seconds between checks of a path over which nothing is sent, on average (RFC 7675 section
+5.1)."""
+
+LONGEST_CONSENT_INTERVAL = 15.0
+"""The most that may be set: a NAT may forget a binding after 30 s (RFC 4787 REQ-5), and consent
+ends after as long."""
+
+
 @dataclass(frozen=True, slots=True)
 class IceConfiguration:
     """The settings of an ICE agent; times are in seconds.
@@ -31,6 +40,7 @@ class IceConfiguration:
     checking_timeout: float = 60.0
     disconnected_timeout: float = 1.5
     failed_timeout: float = 25.0
+    consent_interval: float = CONSENT_INTERVAL
     close_timeout: float = 0.5
     tls_context: ssl.SSLContext | None = None
     tls_ca_file: str | Path | None = None

@@ -13,6 +13,7 @@ from aioice import stun
 
 from icefloe.logs import get_logger
 
+from .._util.loop_timers import Timer
 from .candidate_socket import IceSocket
 from .checks.binding import Credentials, Role
 from .checks.connectivity import Checks
@@ -88,7 +89,11 @@ class Generation:
         self._is_restart = is_restart
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        limits = SilenceLimits(configuration.disconnected_timeout, configuration.failed_timeout)
+        limits = SilenceLimits(
+            configuration.disconnected_timeout,
+            configuration.failed_timeout,
+            configuration.consent_interval,
+        )
         settings = Settings(
             patience=configuration.patience,
             checking_timeout=max(configuration.checking_timeout, configuration.patience),
@@ -115,7 +120,7 @@ class Generation:
         self._sockets: set[Any] = set()
         self._discarded: set[Any] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = Timer(self._on_timer)
         self.remote_candidates: RemoteCandidates = RemoteCandidates(
             self.checks,
             limit=configuration.max_remote_candidates,
@@ -254,13 +259,11 @@ class Generation:
         self._listener.changed()
 
     def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self.checks.deadline < float("inf") and self._closing is None:
-            self._timer = self._loop.call_at(self.checks.deadline, self._on_timer)
+        self._timer.set(self.checks.deadline)
 
     def _on_timer(self) -> None:
+        if self._closing is not None:
+            return
         self.checks.handle_timeout(self._loop.time())
         self._flush()
 
@@ -270,8 +273,7 @@ class Generation:
         """Handle a STUN message."""
         if self._closing is not None:
             return
-        now = self._loop.time()
-        transport = base.transport
+        now, transport = self._loop.time(), base.transport
         if isinstance(transport, MemberTransport) and not transport.admits(
             source, now, lambda: self.checks.is_authentic(message)
         ):
@@ -306,9 +308,8 @@ class Generation:
         pair = self.checks.path(now)
         if pair is None:
             return False
-        pair.packets_sent += len(packets)
-        pair.bytes_sent += sum(map(len, packets))
-        pair.last_packet_sent_at = now
+        if self.checks.note_sent(pair, len(packets), sum(map(len, packets)), now):
+            self._arm()
         transport, address = pair.local.base.transport, pair.remote.address
         if isinstance(transport, UdpTransport | MemberTransport | TcpTransport):
             transport.send_all(packets, address)
@@ -325,12 +326,13 @@ class Generation:
         Returns:
             ``False`` if the datagram exceeds the MTU of the outgoing interface.
         """
-        pair = self.checks.path(self._loop.time())
+        now = self._loop.time()
+        pair = self.checks.path(now)
         transport = None if pair is None else pair.local.base.transport
         if pair is None or not isinstance(transport, UdpTransport | MemberTransport):
             return self.send_all([packet]) or True
-        pair.packets_sent += 1
-        pair.bytes_sent += len(packet)
+        if self.checks.note_sent(pair, 1, len(packet), now):
+            self._arm()
         return transport.send_probe(packet, pair.remote.address)
 
     @property
@@ -370,8 +372,7 @@ class Generation:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.close()
         for task in self._tasks:
             task.cancel()
         self._tcp.close()

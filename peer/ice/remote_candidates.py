@@ -1,7 +1,6 @@
 """Admission of signalled remote candidates: limits, mDNS resolution, unusable addresses."""
 
 import asyncio
-import ipaddress
 from collections.abc import Callable
 from logging import Logger
 
@@ -10,9 +9,9 @@ from aiortc import RTCIceCandidate
 
 from icefloe.logs import get_logger
 
-from .checks.address_scope import may_connect
+from .checks.address_scope import canonical, may_connect
 from .checks.connectivity import Checks
-from .gather.interfaces import broadcast_addresses, read_interfaces
+from .gather.interface_monitor import current_broadcasts
 from .gather.multicast_dns import MulticastDns
 
 logger: Logger = get_logger(__name__)
@@ -99,12 +98,12 @@ class RemoteCandidates:
 
     def _admit(self, candidate: RTCIceCandidate, host: str, *, named: bool) -> None:
         try:
-            address = (str(ipaddress.ip_address(host)), candidate.port)
+            address = (canonical(host), candidate.port)
         except ValueError:
             logger.debug("ignored a remote candidate without an IP address: %s", host)
             return
         if self._broadcasts is None:
-            self._broadcasts = broadcast_addresses(read_interfaces())
+            self._broadcasts = current_broadcasts()
         if address[0] in self._broadcasts:
             logger.debug("ignored a remote candidate with a broadcast address: %s", host)
             return

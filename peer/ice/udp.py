@@ -13,7 +13,6 @@ import socket
 import struct
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from logging import Logger
 from typing import Any, TypeVar
@@ -83,7 +82,7 @@ class UdpTransport(asyncio.DatagramTransport):
         self._loop = loop
         self._sock = sock
         self._protocol = protocol
-        self._queue: deque[tuple[bytes, Address]] = deque()
+        self._queue: list[tuple[bytes, Address]] = []
         self._queued_bytes = 0
         self._undelivered: tuple[bytes, int, int, Address] | None = None
         """The rest of a received batch: its bytes, the next offset, the segment size and the
@@ -201,7 +200,7 @@ class UdpTransport(asyncio.DatagramTransport):
                 return
             except OSError as error:
                 self._protocol.error_received(error)
-            waiting.popleft()
+            waiting.pop(0)
             self._queued_bytes -= len(data)
         self._loop.remove_writer(self._sock.fileno())
 

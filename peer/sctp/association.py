@@ -8,7 +8,6 @@ RFC 9260, with FORWARD TSN (RFC 3758), stream resets (RFC 6525), I-DATA (RFC 826
 7053); loss detection by RFC 8985, path MTU discovery by RFC 8899.
 """
 
-from collections import deque
 from logging import Logger
 from struct import error as StructError
 
@@ -66,7 +65,7 @@ class Association:
         self._settings = settings
         self._expected = Header(settings.remote_port, settings.local_port, settings.tag)
         self._expected_init = Header(settings.remote_port, settings.local_port, 0)
-        self._outgoing: deque[bytes] = deque()
+        self._outgoing: list[bytes] = []
         self._handshake = Handshake(settings, self._outgoing, self._reply)
         self._control: list[bytes] = []
         self._had_sack = False
@@ -141,7 +140,7 @@ class Association:
     def take_datagrams(self, now: float) -> list[bytes]:
         """Fill packets with everything that may be sent now; return them in order."""
         self._flush(now)
-        taken = list(self._outgoing)
+        taken = self._outgoing.copy()
         self._outgoing.clear()
         return taken
 

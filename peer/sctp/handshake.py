@@ -6,7 +6,6 @@ Both WebRTC peers send an INIT (RFC 8841 section 9.3), so usually the simultaneo
 
 import hashlib
 import hmac
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from logging import Logger
@@ -162,7 +161,7 @@ class Handshake:
     """
 
     def __init__(
-        self, settings: Settings, outgoing: deque[bytes], reply: Callable[[bytes], None]
+        self, settings: Settings, outgoing: list[bytes], reply: Callable[[bytes], None]
     ) -> None:
         self._settings = settings
         self._outgoing = outgoing

@@ -1,7 +1,5 @@
 """Sending half of an association: fills packets within the windows and the pacing rate."""
 
-from collections import deque
-
 from .._util.pacer import Pacer
 from .congestion import Controller
 from .loss_recovery import Recovery
@@ -57,7 +55,7 @@ class _PacketBuilder:
     __slots__ = ("_header", "_outgoing", "credit", "most", "parts", "room")
 
     def __init__(
-        self, header: Header, most: int, control: list[bytes], outgoing: deque[bytes]
+        self, header: Header, most: int, control: list[bytes], outgoing: list[bytes]
     ) -> None:
         self._header = header
         self._outgoing = outgoing
@@ -258,7 +256,7 @@ class Sender:
     # --- packets
 
     def flush(
-        self, header: Header, control: list[bytes], outgoing: deque[bytes], now: float
+        self, header: Header, control: list[bytes], outgoing: list[bytes], now: float
     ) -> None:
         """Fill packets.
 

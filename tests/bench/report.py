@@ -42,14 +42,20 @@ def merge(report: str, sections: Iterable[Section]) -> str:
         report: Markdown.
         sections: What was measured anew.
     """
-    head, *parts = re.split(r"^(?=## )", report, flags=re.MULTILINE)
     for section in sections:
-        made = section.markdown() + "\n"
-        titles = [part.splitlines()[0] for part in parts]
-        if (title := made.splitlines()[0]) in titles:
-            parts[titles.index(title)] = made
-        else:
-            parts.append(made)
+        report = merge_text(report, section.markdown())
+    return report
+
+
+def merge_text(report: str, section: str) -> str:
+    """Return the report with a section, given as Markdown; see :func:`merge`."""
+    head, *parts = re.split(r"^(?=## )", report, flags=re.MULTILINE)
+    made = section + "\n"
+    titles = [part.splitlines()[0] for part in parts]
+    if (title := made.splitlines()[0]) in titles:
+        parts[titles.index(title)] = made
+    else:
+        parts.append(made)
     return head + "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 

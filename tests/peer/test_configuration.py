@@ -20,6 +20,9 @@ DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "configuration.md"
     [
         ("server_timeout", -1, "negative"),
         ("close_timeout", -0.1, "negative"),
+        ("consent_interval", 0, "more than 0"),
+        ("consent_interval", -1, "more than 0"),
+        ("consent_interval", 15.1, "at most 15"),
         ("interfaces", "eth0", "sequence"),
         ("interfaces", ("",), "empty"),
         ("interfaces", (1,), "interfaces=(1,)"),

@@ -7,6 +7,7 @@ a service on loopback or a cloud's metadata service on 169.254.169.254.
 
 import ipaddress
 from enum import StrEnum
+from functools import lru_cache
 
 _UNUSABLE = (
     ipaddress.ip_network("0.0.0.0/8"),  # RFC 1122 section 3.2.1.3
@@ -39,6 +40,37 @@ class Scope(StrEnum):
     """Not a unicast address of a host: unspecified, multicast, broadcast or reserved."""
 
 
+@lru_cache(maxsize=256)
+def version_of(host: str) -> int:
+    """Return the IP version of an address, 4 or 6.
+
+    Raises:
+        ValueError: ``host`` is not an IP address.
+    """
+    return ipaddress.ip_address(host).version
+
+
+@lru_cache(maxsize=256)
+def canonical(host: str) -> str:
+    """Return an address as sockets report it.
+
+    Raises:
+        ValueError: ``host`` is not an IP address.
+    """
+    return str(ipaddress.ip_address(host))
+
+
+@lru_cache(maxsize=256)
+def packed_address(host: str) -> bytes:
+    """Return the 4 or 16 bytes of an address, without its scope.
+
+    Raises:
+        ValueError: ``host`` is not an IP address.
+    """
+    return ipaddress.ip_address(host).packed
+
+
+@lru_cache(maxsize=256)
 def scope_of(host: str) -> Scope:
     """Return the scope of an address.
 

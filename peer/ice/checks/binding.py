@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from aioice import stun
 
 from ..gather.local_candidate import candidate_priority_of
+from .binding_encoder import encode_request, encode_success
 from .pair import Address
 
 BAD_REQUEST = (400, "Bad Request")
@@ -77,23 +78,19 @@ def request(
     Returns:
         The transaction ID and the encoded message.
     """
-    message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-    message.attributes["USERNAME"] = f"{credentials.remote_username}:{credentials.local_username}"
-    message.attributes["PRIORITY"] = candidate_priority_of("prflx", local_preference, tcptype)
-    name = "ICE-CONTROLLING" if role.controlling else "ICE-CONTROLLED"
-    message.attributes[name] = role.tie_breaker
-    if use_candidate:
-        message.attributes["USE-CANDIDATE"] = None
-    message.add_message_integrity(str(credentials.remote_password).encode())
-    return message.transaction_id, bytes(message)
+    return encode_request(
+        f"{credentials.remote_username}:{credentials.local_username}",
+        str(credentials.remote_password),
+        priority=candidate_priority_of("prflx", local_preference, tcptype),
+        controlling=role.controlling,
+        tie_breaker=role.tie_breaker,
+        use_candidate=use_candidate,
+    )
 
 
 def success(answered: stun.Message, source: Address, credentials: Credentials) -> bytes:
     """Encode the success response to a check received from ``source``."""
-    message = stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, answered.transaction_id)
-    message.attributes["XOR-MAPPED-ADDRESS"] = source
-    message.add_message_integrity(credentials.local_password.encode())
-    return bytes(message)
+    return encode_success(answered.transaction_id, source, credentials.local_password)
 
 
 def error(answered: stun.Message, code: tuple[int, str], credentials: Credentials) -> bytes:

@@ -1,7 +1,5 @@
 """The check list: forms, prunes and orders candidate pairs (RFC 8445 section 6.1). No I/O."""
 
-import ipaddress
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,7 +8,7 @@ from aiortc import RTCIceCandidate
 
 from ..configuration import MAX_REMOTES
 from ..gather.local_candidate import LocalCandidate
-from .address_scope import Scope, scope_of
+from .address_scope import Scope, canonical, scope_of
 from .binding import Role
 from .pair import PENDING, Address, Pair, PairState, Remote, can_pair, remote_key
 
@@ -43,7 +41,7 @@ class CheckList:
         self.remotes: dict[tuple[str | int, ...], Remote] = {}
         self.role = role
         self._pairs: dict[tuple[Any, Address], Pair] = {}
-        self._triggered: deque[Pair] = deque()
+        self._triggered: list[Pair] = []
 
     def __iter__(self) -> Iterator[Pair]:
         return iter(self._pairs.values())
@@ -118,7 +116,7 @@ class CheckList:
         Raises:
             ValueError: ``address`` has no valid IP address.
         """
-        address = (str(ipaddress.ip_address(address[0])), address[1])
+        address = (canonical(address[0]), address[1])
         key = remote_key(candidate.protocol.lower(), address)
         known = self.remotes.get(key)
         if known is None and scope_of(address[0]) is Scope.NONE:
@@ -273,7 +271,7 @@ class CheckList:
     def take_next(self) -> Pair | None:
         """Return the next pair to check and dequeue it (RFC 8445 section 6.1.4.2)."""
         while self._triggered:
-            pair = self._triggered.popleft()
+            pair = self._triggered.pop(0)
             if pair.state is PairState.WAITING:
                 return pair
         for state in (PairState.WAITING, PairState.FROZEN):

@@ -7,7 +7,6 @@ messages and the time, sends what :meth:`Checks.take_datagrams` returns, and cal
 and :attr:`Checks.selected`.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +18,17 @@ from ..gather.local_candidate import LocalCandidate
 from . import binding
 from .binding import Credentials, Role
 from .checklist import CheckList
-from .liveness import CONSENT_TIMEOUT, Health, Liveness, has_consent, is_doubtful, next_probe
+from .liveness import (
+    CONSENT_TIMEOUT,
+    SILENT_PROBE_INTERVAL,
+    Health,
+    Liveness,
+    has_consent,
+    is_doubtful,
+    next_probe,
+)
 from .nomination import CheckProgress, Decision, best_of, decide
-from .pair import NEVER, Address, Pair, PairState
+from .pair import NEVER, PENDING, Address, Pair, PairState
 from .state import STATE_OF, Failure, IceState, Settings
 from .stun_transaction import (
     PROBE_DURATION,
@@ -113,13 +120,14 @@ class Checks:
         self.remote_ended: bool = False
         self.deadline: float = float("inf")
         self._transactions = Transactions()
-        self._early: deque[tuple[stun.Message, Address, Any]] = deque(maxlen=MAX_EARLY_CHECKS)
+        self._early: list[tuple[stun.Message, Address, Any]] = []
         self._started_at: float | None = None
         self._next_check_at = 0.0
         self._liveness: Liveness | None = None
-        self._refused: deque[float] = deque(maxlen=MAX_ERRORS_PER_SECOND)
+        self._refused: list[float] = []
         self._decision = Decision()
         self._is_retired = False
+        self._settled: tuple[Pair, ...] | None = None
 
     # --- events
 
@@ -139,22 +147,22 @@ class Checks:
             self.role.controlling = True  # RFC 8445 section 6.1.1
         self._started_at = self._next_check_at = now
         self.state = IceState.CHECKING
-        early, self._early = self._early, deque(maxlen=MAX_EARLY_CHECKS)
+        early, self._early = self._early, []
         for message, source, base in early:
             _, _, fragment = message.attributes["USERNAME"].partition(":")
             if fragment == username:
                 self._take_check(message, source, base, now)
-        self.handle_timeout(now)
+        self._update(now)
 
     def add_local(self, candidate: LocalCandidate, now: float) -> None:
         """Add a local candidate; possible while the checks run (RFC 8838 section 8)."""
         self.list.add_local(candidate)
-        self.handle_timeout(now)
+        self._update(now)
 
     def end_local(self, now: float) -> None:
         """Record the end of the local candidates."""
         self.local_ended = True
-        self.handle_timeout(now)
+        self._update(now)
 
     def add_remote(
         self, candidate: RTCIceCandidate, address: Address, now: float, *, named: bool = False
@@ -168,12 +176,12 @@ class Checks:
             named: True if the signalled address is an mDNS name.
         """
         self.list.add_remote(candidate, address, named=named)
-        self.handle_timeout(now)
+        self._update(now)
 
     def end_remote(self, now: float) -> None:
         """Record the end of the signalled remote candidates."""
         self.remote_ended = True
-        self.handle_timeout(now)
+        self._update(now)
 
     def remove_base(self, base: object, now: float) -> None:
         """Remove the pairs of a closed socket."""
@@ -183,7 +191,7 @@ class Checks:
                 self.nominated = None
             if pair is self.selected:
                 self.selected = None
-        self.handle_timeout(now)
+        self._update(now)
 
     def lose_remote(self, base: object, address: Address, now: float) -> None:
         """Handle the end of the TCP connection of a pair.
@@ -213,7 +221,7 @@ class Checks:
             self.list.trigger(pair)
         else:
             pair.state, pair.failed_at = PairState.FAILED, now
-        self.handle_timeout(now)
+        self._update(now)
 
     def retire(self) -> None:
         """Stop sending checks, because another generation has taken over; requests are answered.
@@ -222,6 +230,7 @@ class Checks:
         generation.
         """
         self._is_retired = True
+        self._settled = None
         self._transactions = Transactions()
         self.deadline = float("inf")
 
@@ -229,7 +238,7 @@ class Checks:
         """Probe all valid pairs at once, after a change of the network."""
         for pair in self.list.valid:
             self._send_check(pair, Purpose.PROBE, now)
-        self.handle_timeout(now)
+        self._update(now)
 
     # --- messages
 
@@ -275,9 +284,33 @@ class Checks:
         if pair is None:
             # A peer may send as soon as its early check has been answered.
             return any(e[1] == source and e[2] is base for e in self._early)
-        pair.heard_at = pair.last_packet_received_at = now
+        pair.last_packet_received_at = now
+        pair.record_heard(now)
         pair.packets_received += 1
         pair.bytes_received += size
+        return True
+
+    def note_sent(self, pair: Pair, packets: int, size: int, now: float) -> bool:
+        """Count data that is sent over a pair, which ought to be answered.
+
+        Args:
+            pair: The selected pair.
+            packets: Number of datagrams.
+            size: Their size in bytes.
+            now: The time, in seconds.
+
+        Returns:
+            True if :attr:`deadline` has become earlier.
+        """
+        pair.packets_sent += packets
+        pair.bytes_sent += size
+        pair.last_packet_sent_at = now
+        if pair.is_awaiting:
+            return False
+        pair.awaiting_since = now
+        if self.deadline <= now + SILENT_PROBE_INTERVAL or self._is_retired:
+            return False
+        self.deadline = now + SILENT_PROBE_INTERVAL
         return True
 
     def take_datagrams(self) -> list[Outgoing]:
@@ -296,19 +329,28 @@ class Checks:
         code = binding.request_error(message, self.credentials)
         if code is not None:
             if len(self._refused) < MAX_ERRORS_PER_SECOND or now - self._refused[0] >= 1:
-                self._refused.append(now)
+                self._refused = [*self._refused, now][-MAX_ERRORS_PER_SECOND:]
                 self._reply(base, binding.error(message, code, self.credentials), source)
             return
+        controlling = self.role.controlling
         if not binding.resolve_role_conflict(message, self.role):
             reply = binding.error(message, binding.ROLE_CONFLICT, self.credentials)
             self._reply(base, reply, source)
             return
         self._reply(base, binding.success(message, source, self.credentials), source)
         if self._started_at is None:
-            self._early.append((message, source, base))
-        else:
-            self._take_check(message, source, base, now)
-            self.handle_timeout(now)
+            self._early = [*self._early, (message, source, base)][-MAX_EARLY_CHECKS:]
+            return
+        pair = self.list.find_pair(base, source)
+        is_news = (
+            self._settled is None
+            or pair not in self._settled
+            or self.role.controlling is not controlling
+            or ("USE-CANDIDATE" in message.attributes and pair is not self.nominated)
+        )
+        self._take_check(message, source, base, now)
+        if is_news:
+            self._update(now)
 
     def _take_check(self, message: stun.Message, source: Address, base: Any, now: float) -> None:
         pair = self.list.find_pair(base, source) or self.list.learn_remote(
@@ -318,7 +360,7 @@ class Checks:
             return
         pair.requests_received += 1
         pair.responses_sent += 1
-        pair.heard_at = now
+        pair.record_heard(now)
         if pair.state is PairState.IN_PROGRESS and pair.triggered_by != message.transaction_id:
             # RFC 8445 section 7.3.1.4: the NAT binding may not have existed when the check in
             # progress was sent.
@@ -348,8 +390,12 @@ class Checks:
         elif pair.local.base is not base or pair.remote.address != source:
             self._fail(transaction, now)  # RFC 8445 section 7.2.5.2.1
         else:
+            nominated = self.nominated
             self._take_success(message, transaction, now)
-        self.handle_timeout(now)
+            if self._is_calm and self.nominated is nominated:
+                self.deadline = self._next_calm_time(now)
+                return
+        self._update(now)
 
     def _take_error(self, message: stun.Message, transaction: Transaction, now: float) -> None:
         if message.error_code == binding.ROLE_CONFLICT[0]:
@@ -441,8 +487,7 @@ class Checks:
                 rto_cap=self.settings.rto_cap if self.selected is None else UPGRADE_RTO_CAP,
             )
         )
-        pair.probed_at = now
-        pair.unanswered += 1
+        pair.record_check(transaction_id, now)
         if is_probe:
             pair.consent_requests_sent += 1
         else:
@@ -457,6 +502,13 @@ class Checks:
 
     def handle_timeout(self, now: float) -> None:
         """Run everything that is due at ``now``, and update :attr:`deadline`."""
+        if self._is_calm:
+            self._probe_calmly(now)
+        else:
+            self._update(now)
+
+    def _update(self, now: float) -> None:
+        """Do all that may be due after any event, and update :attr:`deadline`."""
         if self._started_at is None or self._is_retired:
             return
         for transaction in self._transactions.expired(now):
@@ -472,7 +524,56 @@ class Checks:
         self._select(now)
         self._probe(now)
         self._update_state(now)
+        self._settled = self._settled_pairs()
         self.deadline = self._next_time(now)
+
+    # --- an established path
+
+    def _settled_pairs(self) -> tuple[Pair, ...] | None:
+        """Return the valid pairs if there is nothing to do but to probe them, else ``None``."""
+        selected, liveness = self.selected, self._liveness
+        if (
+            selected is None
+            or selected is not self.nominated
+            or liveness is None
+            or liveness.health is not Health.CONNECTED
+            or self._decision.reconsider_after != float("inf")
+            or self._transactions.has_other_than_probes
+        ):
+            return None
+        for pair in self.list:
+            if pair.state in PENDING:
+                return None
+            if pair.state is PairState.FAILED and self._should_recheck(pair):
+                return None
+        return tuple(self.list.valid)
+
+    @property
+    def _is_calm(self) -> bool:
+        """True if there is nothing to do but to probe, and nothing is missed."""
+        selected = self.selected
+        return (
+            self._settled is not None
+            and selected is not None
+            and not selected.is_awaiting
+            and not selected.unanswered
+            and all(pair.unanswered < 2 for pair in self._settled)
+        )
+
+    def _probe_calmly(self, now: float) -> None:
+        """Do what :meth:`_update` would do, where that is no more than to probe."""
+        self._transactions.expired(now)
+        for pair in self._settled or ():
+            if self._next_probe(pair, Health.CONNECTED, now) <= now:
+                self._send_check(pair, Purpose.PROBE, now)
+        self.deadline = self._next_calm_time(now)
+
+    def _next_calm_time(self, now: float) -> float:
+        times = [self._transactions.deadline]
+        if self._liveness is not None:
+            times.append(self._liveness.next_update(self.selected, now))
+        times += [self._next_probe(p, Health.CONNECTED, now) for p in self._settled or ()]
+        return min(times)
 
     def _give_up_backups(self, now: float) -> None:
         """Fail valid pairs that stopped answering while the selected pair works.
@@ -539,7 +640,7 @@ class Checks:
             self._send_check(self._decision.nominate, Purpose.NOMINATION, now)
 
     def _has_stopped_working(self, pair: Pair, now: float) -> bool:
-        return pair.unanswered > 1 and now - pair.heard_at >= self.settings.limits.disconnected
+        return pair.unanswered > 1 and now >= self.settings.limits.silent_at(pair)
 
     def _select(self, now: float) -> None:
         """Select the pair for data: the nominated pair, or else the best valid one.
@@ -565,7 +666,7 @@ class Checks:
     def _next_probe(self, pair: Pair, health: Health, now: float) -> float:
         in_use = pair is self.selected
         doubtful = self.selected is not None and is_doubtful(self.selected, now)
-        return next_probe(pair, health, in_use=in_use or doubtful)
+        return next_probe(pair, health, self.settings.limits.consent, in_use=in_use or doubtful)
 
     # --- state
 

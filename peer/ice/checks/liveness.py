@@ -1,24 +1,28 @@
 """Liveness and consent freshness of established paths (RFC 7675). No I/O.
 
-Paths are probed with Binding requests, as browsers do: frequently while nothing is received, rarely
-while packets arrive. Received packets and responses decide between *connected*, *disconnected* and
+Paths are probed with Binding requests. Silence counts against a path from when something was sent
+that ought to be answered, be it data or a probe: then probes follow each other closely until
+something is received. A path over which nothing is sent is probed once in a consent interval, as
+RFC 7675 has it. Received packets and responses decide between *connected*, *disconnected* and
 *failed*. A response also renews the remote peer's consent to receive.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..configuration import CONSENT_INTERVAL
 from .pair import NEVER, Pair
 
 SILENT_PROBE_INTERVAL = 0.5
-"""Seconds between probes while nothing is received."""
+"""Seconds between probes while something was sent and nothing is received."""
 
 ACTIVE_PROBE_INTERVAL = 2.5
-"""Seconds between probes while packets arrive: only the outgoing direction is in question."""
+"""Seconds between probes while data is sent and packets arrive: only the outgoing direction is in
+question."""
 
-BACKUP_PROBE_INTERVAL = 10.0
-"""Seconds between probes of valid pairs that carry no data. Below 30 s, the shortest lifetime of
-NAT bindings (RFC 4787 REQ-5, RFC 8445 section 11)."""
+BACKUP_PROBE_INTERVAL = 15.0
+"""Seconds between probes of valid pairs that carry no data, as RFC 8445 section 11 has it. Below
+30 s, the shortest lifetime of NAT bindings (RFC 4787 REQ-5)."""
 
 FAILED_PROBE_INTERVAL = 1.0
 """Seconds between probes of a failed path, which may recover."""
@@ -44,15 +48,33 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SilenceLimits:
-    """Durations of silence that change the health of a path, in seconds.
+    """Durations that change the health of a path, in seconds.
 
     Attributes:
-        disconnected: Silence after which a path is *disconnected*.
+        disconnected: Silence after which a path is *disconnected*, once something was sent.
         failed: Time in *disconnected* after which a path has *failed*.
+        consent: Time between probes while nothing is sent, on average. Each time it is multiplied
+            by 0.8 to 1.2, so that the checks of many connections do not coincide.
     """
 
     disconnected: float = 1.5
     failed: float = 25.0
+    consent: float = CONSENT_INTERVAL
+
+    def silent_at(self, pair: Pair, since: float = NEVER) -> float:
+        """Return the time at which a pair counts as silent; infinite if nothing is awaited.
+
+        An answer that cannot have come yet, after the last known round-trip time, is not missed.
+
+        Args:
+            pair: The pair.
+            since: Silence before this time does not count.
+        """
+        patience = max(self.disconnected, 2 * pair.expected_delay)
+        return max(
+            max(pair.heard_at, since) + self.disconnected,
+            max(pair.awaiting_since, since) + patience,
+        )
 
 
 class Liveness:
@@ -64,8 +86,8 @@ class Liveness:
     """
 
     STALL = 1.0
-    """Seconds between two updates after which the process is assumed to have been stalled. Silence
-    during a stall is not evidence against the path."""
+    """Seconds between two updates, while an answer is awaited, after which the process is assumed
+    to have been stalled. Silence during a stall is not evidence against the path."""
 
     def __init__(self, limits: SilenceLimits, now: float) -> None:
         self._limits = limits
@@ -82,7 +104,8 @@ class Liveness:
             pair: The selected pair; ``None`` if its socket is closed.
             now: The time, in seconds.
         """
-        if now - self._updated_at > self.STALL:
+        awaiting_since = pair.awaiting_since if pair is not None else self._updated_at
+        if now - max(self._updated_at, awaiting_since) > self.STALL:
             self._stalled_at = now
         self._updated_at = now
         works = pair is not None and not self._is_silent(pair, now) and not is_one_way(pair, now)
@@ -105,12 +128,11 @@ class Liveness:
             return min(now + SILENT_PROBE_INTERVAL, self.since + self._limits.failed)
         if pair is None:
             return now
-        silent_at = max(pair.heard_at, self._stalled_at) + self._limits.disconnected
-        return min(silent_at, now + SILENT_PROBE_INTERVAL)
+        silent_at = self._limits.silent_at(pair, self._stalled_at)
+        return min(silent_at, now + SILENT_PROBE_INTERVAL) if pair.is_awaiting else silent_at
 
     def _is_silent(self, pair: Pair, now: float) -> bool:
-        # The sum is that of next_update(): a difference of times is rounded otherwise.
-        return now >= max(pair.heard_at, self._stalled_at) + self._limits.disconnected
+        return now >= self._limits.silent_at(pair, self._stalled_at)
 
     def _enter(self, health: Health, now: float) -> None:
         if health is not self.health:
@@ -119,12 +141,18 @@ class Liveness:
 
 def is_one_way(pair: Pair, now: float) -> bool:
     """Return whether probes go unanswered for so long that the outgoing direction is broken."""
-    return pair.unanswered >= ONE_WAY_PROBES and now - pair.answered_at >= ONE_WAY_PERIOD
+    return (
+        pair.unanswered >= ONE_WAY_PROBES
+        and now - pair.answered_at >= ONE_WAY_PERIOD
+        and now - pair.unanswered_since >= 2 * pair.expected_delay
+    )
 
 
 def is_doubtful(pair: Pair, now: float) -> bool:
-    """Return whether a pair has been silent for long enough to probe alternatives."""
-    return pair.unanswered > 0 and now - pair.heard_at >= 2 * SILENT_PROBE_INTERVAL
+    """Return whether an answer is missed for long enough to probe alternatives."""
+    silent_since = max(pair.heard_at, pair.awaiting_since)
+    patience = 2 * max(SILENT_PROBE_INTERVAL, pair.expected_delay)
+    return pair.unanswered > 0 and now - silent_since >= patience
 
 
 def has_consent(pair: Pair, now: float) -> bool:
@@ -132,13 +160,14 @@ def has_consent(pair: Pair, now: float) -> bool:
     return now - pair.answered_at < CONSENT_TIMEOUT
 
 
-def next_probe(pair: Pair, health: Health, *, in_use: bool) -> float:
+def next_probe(pair: Pair, health: Health, consent: float, *, in_use: bool) -> float:
     """Return the time of the next probe of a valid pair.
 
     Args:
         pair: The pair.
         health: Health of the selected path. While it is not *connected*, all valid pairs are
             probed at the same rate, since any of them may replace it.
+        consent: Seconds between probes while nothing is sent, on average.
         in_use: True if the pair is the selected path.
     """
     if health is Health.FAILED:
@@ -146,8 +175,11 @@ def next_probe(pair: Pair, health: Health, *, in_use: bool) -> float:
     if health is Health.DISCONNECTED:
         return pair.probed_at + SILENT_PROBE_INTERVAL
     if not in_use:
-        return pair.probed_at + BACKUP_PROBE_INTERVAL
-    quiet = max(pair.heard_at, pair.probed_at) + SILENT_PROBE_INTERVAL
+        return pair.probed_at + BACKUP_PROBE_INTERVAL * pair.probe_spread
+    interval = consent * pair.probe_spread
+    if pair.last_packet_sent_at > pair.probed_at:
+        interval = min(interval, ACTIVE_PROBE_INTERVAL)
+    quiet = max(pair.heard_at, pair.probed_at, pair.awaiting_since) + SILENT_PROBE_INTERVAL
     if pair.unanswered:
-        return min(quiet, pair.probed_at + SILENT_PROBE_INTERVAL)
-    return min(quiet, pair.probed_at + ACTIVE_PROBE_INTERVAL)
+        quiet = min(quiet, pair.probed_at + SILENT_PROBE_INTERVAL)
+    return min(quiet, pair.probed_at + interval)

@@ -1,18 +1,18 @@
 """Candidate pairs: states, priorities and statistics (RFC 8445 section 6.1.2). No I/O."""
 
-import ipaddress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from aiortc import RTCIceCandidate
 
 from ..gather.local_candidate import LocalCandidate
-from .address_scope import Scope, scope_of
+from .address_scope import Scope, scope_of, version_of
 
 Address = tuple[str, int]
 """An IP address and a port."""
 
 NEVER = float("-inf")
+NOTHING_AWAITED = float("inf")
 
 
 class PairState(StrEnum):
@@ -50,7 +50,7 @@ class Remote:
     scope: Scope = field(init=False)
 
     def __post_init__(self) -> None:
-        self.version = ipaddress.ip_address(self.address[0]).version
+        self.version = version_of(self.address[0])
         self.scope = scope_of(self.address[0])
 
 
@@ -74,7 +74,11 @@ class Pair:
         heard_at: Time of the last packet received on the pair: STUN or data.
         answered_at: Time of the last response to a check.
         probed_at: Time when the last check was sent.
+        probe_spread: Factor of the intervals between probes, 0.8 to 1.2, drawn with each check.
+        awaiting_since: Time when something was sent first, data or a check, after which nothing
+            has been received; :data:`NOTHING_AWAITED` if nothing was.
         unanswered: Number of checks sent since the last response.
+        unanswered_since: Time when the first of them was sent.
     """
 
     local: LocalCandidate
@@ -89,7 +93,10 @@ class Pair:
     heard_at: float = NEVER
     answered_at: float = NEVER
     probed_at: float = NEVER
+    probe_spread: float = 1.0
+    awaiting_since: float = NOTHING_AWAITED
     unanswered: int = 0
+    unanswered_since: float = NEVER
 
     requests_sent: int = 0
     requests_received: int = 0
@@ -151,6 +158,31 @@ class Pair:
         over = " over TCP" if self.is_tcp else ""
         return f"{self.valid_local.type} -> {self.remote.candidate.type}{over}"
 
+    @property
+    def expected_delay(self) -> float:
+        """The last known round-trip time in seconds; 0 before there is one."""
+        return self.current_round_trip_time or 0.0
+
+    @property
+    def is_awaiting(self) -> bool:
+        """True if something was sent and nothing has been received since."""
+        return self.awaiting_since != NOTHING_AWAITED
+
+    def record_heard(self, now: float) -> None:
+        """Record that a packet was received, STUN or data."""
+        self.heard_at = now
+        self.awaiting_since = NOTHING_AWAITED
+
+    def record_check(self, transaction_id: bytes, now: float) -> None:
+        """Record that a check is sent; its random ID decides when the next one is."""
+        self.probed_at = now
+        self.probe_spread = 0.8 + 0.4 * transaction_id[0] / 255  # RFC 7675 section 5.1
+        if not self.unanswered:
+            self.unanswered_since = now
+        self.unanswered += 1
+        if not self.is_awaiting:
+            self.awaiting_since = now
+
     def record_response(self, now: float, round_trip_time: float | None) -> None:
         """Record a response to a check.
 
@@ -159,7 +191,8 @@ class Pair:
             round_trip_time: In seconds; ``None`` if it is unknown because of retransmissions.
         """
         self.responses_received += 1
-        self.heard_at = self.answered_at = now
+        self.record_heard(now)
+        self.answered_at = now
         self.unanswered = 0
         if round_trip_time is not None:
             self.current_round_trip_time = round_trip_time
@@ -188,7 +221,7 @@ def can_pair(local: LocalCandidate, remote: Remote) -> bool:
         and remote.candidate.component == local.component
         and remote.candidate.protocol.lower() == local.transport
         and (local.transport != "tcp" or _can_connect(local, remote))
-        and remote.version == ipaddress.ip_address(local.host).version
+        and remote.version == version_of(local.host)
         and not (remote.is_named and local.type == "relay")
     )
 

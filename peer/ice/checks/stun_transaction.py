@@ -117,6 +117,11 @@ class Transactions:
         """Return the pending nomination requests."""
         return [t for t in self._by_id.values() if t.purpose is Purpose.NOMINATION]
 
+    @property
+    def has_other_than_probes(self) -> bool:
+        """True if a request is pending that is not a probe."""
+        return any(t.purpose is not Purpose.PROBE for t in self._by_id.values())
+
     def remove_pair(self, pair: Pair) -> None:
         """Remove all requests of a pair; later responses to them are ignored."""
         for transaction in self.for_pair(pair):

@@ -17,7 +17,8 @@ from ..configuration import IceConfiguration
 from ..mux.shared_socket import Sharing
 from ..server_urls import SERVER_UNREACHABLE, RTCPeerConnectionIceErrorEvent, Server, Transport
 from .host_candidates import PREFERENCE_STEP, HostSockets, gatherable
-from .interfaces import Kind, read_interfaces
+from .interface_monitor import current_interfaces
+from .interfaces import Kind
 from .local_candidate import Foundations, LocalCandidate, network_type
 from .resolver import family, resolve
 from .server_query import (
@@ -133,7 +134,7 @@ class Gathering:
         Cancellation: safe; pending allocations are abandoned.
         """
         if not self._kinds:
-            self._kinds = {str(address): address.kind for address in read_interfaces()}
+            self._kinds = {str(address): address.kind for address in current_interfaces()}
         async with asyncio.TaskGroup() as group:
             for index, server in enumerate(self._servers):
                 if self._relay_only and not server.is_turn:
@@ -142,14 +143,14 @@ class Gathering:
                 group.create_task(job, name="icefloe-ask-server")
 
     async def keep_alive(self) -> None:
-        """Refresh the NAT bindings of server-reflexive candidates until cancelled.
+        """Refresh the NAT bindings of server-reflexive candidates, as long as there are any.
 
         Every 15 s each of their sockets sends a Binding request to the STUN server that reported
         the address (RFC 8445 section 11), so that the binding persists until a late answer.
 
         Cancellation: safe.
         """
-        while True:
+        while self._mapped:
             await asyncio.sleep(KEEPALIVE_INTERVAL)
             self._mapped = {key: None for key in self._mapped if not key[0].transport.is_closing()}
             async with asyncio.TaskGroup() as group:

@@ -16,7 +16,8 @@ from ..mux.shared_socket import Sharing
 from ..mux.udp_mux import sockets_of
 from ..turn.transports import UDP_RECEIVE_BUFFER
 from ..udp import open_udp
-from .interfaces import MAX_ADDRESSES, Address, choose, local_preference, read_interfaces
+from .interface_monitor import chosen_interfaces
+from .interfaces import MAX_ADDRESSES, Address, local_preference
 from .local_candidate import Foundations, LocalCandidate, network_type
 from .multicast_dns import MulticastDns
 
@@ -30,7 +31,7 @@ preferences."""
 
 def gatherable(configuration: IceConfiguration) -> tuple[Address, ...]:
     """Return the addresses to gather host candidates on, the most preferred first."""
-    return choose(read_interfaces(), configuration.selection)
+    return chosen_interfaces(configuration.selection)
 
 
 class Names:

@@ -14,7 +14,7 @@ from logging import Logger
 
 from icefloe.logs import get_logger
 
-from .interfaces import Address, Selection, choose, read_interfaces
+from .interfaces import Address, Selection, broadcast_addresses, choose, read_interfaces
 
 logger: Logger = get_logger(__name__)
 
@@ -90,6 +90,9 @@ class AddressMonitor:
         self._loop = asyncio.get_running_loop()
         self._read = read
         self._watches: list[_Watch] = []
+        self._found: list[Address] | None = None
+        self._broadcasts: frozenset[str] | None = None
+        self._chosen: tuple[object, tuple[Address, ...]] | None = None
         self._debounce = Debounce()
         self._timer: asyncio.TimerHandle | None = None
         self._socket = _open_netlink() if use_netlink else None
@@ -113,7 +116,7 @@ class AddressMonitor:
         Returns:
             A function that removes the callback; a second call does nothing.
         """
-        watch = _Watch(selection, callback, frozenset(choose(self._read(), selection)))
+        watch = _Watch(selection, callback, frozenset(self.chosen(selection)))
         self._watches.append(watch)
 
         def remove() -> None:
@@ -121,6 +124,35 @@ class AddressMonitor:
                 self._watches.remove(watch)
 
         return remove
+
+    def current(self) -> list[Address]:
+        """Return the machine's addresses; they are read again only if there was a notification.
+
+        Raises:
+            OSError: The system's interfaces cannot be read.
+        """
+        if self._socket is not None:
+            self._on_netlink()  # one may have come since the event loop last looked
+        if self._found is None or self.polls:
+            self._found, self._broadcasts, self._chosen = self._read(), None, None
+        return self._found
+
+    def chosen(self, selection: Selection) -> tuple[Address, ...]:
+        """Return the addresses that ICE may gather on; see :func:`~.interfaces.choose`."""
+        found = self.current()
+        if callable(selection.interfaces):
+            return choose(found, selection)  # what it answers may change
+        asked = tuple(selection.interfaces), tuple(selection.addresses), selection.loopback
+        if self._chosen is None or self._chosen[0] != asked:
+            self._chosen = asked, choose(found, selection)
+        return self._chosen[1]
+
+    def broadcasts(self) -> frozenset[str]:
+        """Return the broadcast addresses of the machine's networks; see :meth:`current`."""
+        found = self.current()
+        if self._broadcasts is None:
+            self._broadcasts = broadcast_addresses(found)
+        return self._broadcasts
 
     @property
     def is_idle(self) -> bool:
@@ -151,6 +183,7 @@ class AddressMonitor:
         except OSError as error:
             # ENOBUFS: notifications were lost, so there was at least one.
             logger.debug("netlink: %s", error)
+        self._found = None
         now = self._loop.time()
         deadline = self._debounce.notice(now)
         if self._timer is not None:
@@ -174,8 +207,9 @@ class AddressMonitor:
         self._read_and_notify()
 
     def _read_and_notify(self) -> None:
+        self._found = None
         try:
-            found = self._read()
+            found = self.current()
         except OSError as error:
             logger.warning("cannot read the network interfaces: %s", error)
             return
@@ -224,6 +258,37 @@ def watch(selection: Selection, callback: OnChange) -> Callable[[], None]:
             monitor.close()
 
     return stop
+
+
+def current_interfaces() -> list[Address]:
+    """Return the addresses of the machine, as :func:`~.interfaces.read_interfaces` does.
+
+    While addresses are watched in the running event loop, they are read once for all connections.
+
+    Raises:
+        OSError: The system's interfaces cannot be read.
+    """
+    monitor = _monitors.get(asyncio.get_running_loop())
+    return monitor.current() if monitor is not None else read_interfaces()
+
+
+def chosen_interfaces(selection: Selection) -> tuple[Address, ...]:
+    """Return the addresses that ICE may gather on, the most preferred first.
+
+    Args:
+        selection: The selection of interfaces and addresses.
+
+    Raises:
+        OSError: The system's interfaces cannot be read.
+    """
+    monitor = _monitors.get(asyncio.get_running_loop())
+    return monitor.chosen(selection) if monitor else choose(read_interfaces(), selection)
+
+
+def current_broadcasts() -> frozenset[str]:
+    """Return the broadcast addresses of the machine's networks; see :func:`current_interfaces`."""
+    monitor = _monitors.get(asyncio.get_running_loop())
+    return monitor.broadcasts() if monitor is not None else broadcast_addresses(read_interfaces())
 
 
 def _open_netlink() -> socket.socket | None:

@@ -74,6 +74,7 @@ def test_a_nomination_replaces_that_of_a_pair_that_is_dead_at_once() -> None:
     puppet.wait(1.0)
     puppet.check(DIRECT, nominate=True)
     puppet.answers.remove(DIRECT)
+    puppet.checks.note_sent(puppet.pair(DIRECT), 1, 100, puppet.now)
     puppet.wait(2.0)
     puppet.check(RELAY, nominate=True)
     assert puppet.checks.nominated is other

@@ -14,8 +14,9 @@ from icefloe.peer.ice.checks import binding
 from icefloe.peer.ice.checks.binding import Credentials, Role
 from icefloe.peer.ice.checks.checklist import MAX_PAIRS, MAX_REFLEXIVE
 from icefloe.peer.ice.checks.connectivity import MAX_ERRORS_PER_SECOND
+from icefloe.peer.ice.checks.liveness import SilenceLimits
 from icefloe.peer.ice.checks.pair import Address
-from icefloe.peer.ice.checks.state import IceState
+from icefloe.peer.ice.checks.state import IceState, Settings
 from icefloe.peer.ice.configuration import MAX_REMOTES
 from tests.helpers.puppet import BASE, Puppet, local_candidate
 
@@ -250,14 +251,15 @@ def test_checks_of_the_other_side_from_everywhere_fill_nothing_beyond_its_limits
 
 
 def test_mapped_addresses_that_never_repeat_fill_nothing_beyond_their_limit() -> None:
-    puppet = Puppet(controlling=True)
+    often = Settings(limits=SilenceLimits(consent=0.5))
+    puppet = Puppet(controlling=True, settings=often)
     pair = puppet.offer(FRIEND)
     for port in range(1000, 1500):
         request, address = puppet.requests[-1]
         answer = binding.success(request, ("203.0.113.9", port), puppet.credentials)
         puppet.receive(stun.parse_message(answer), address)
         assert pair.valid_local.port == port
-        puppet.wait(0.5)
+        puppet.wait(0.6)
     assert len(puppet.checks.list.reflexive) <= MAX_REFLEXIVE
     assert puppet.checks.state is IceState.COMPLETED
 
@@ -340,6 +342,8 @@ def test_a_damaged_check_does_no_harm(chance: random.Random, damage: str) -> Non
 @given(st.randoms(use_true_random=False))
 def test_a_damaged_answer_does_no_harm(chance: random.Random) -> None:
     target = Target()
+    target.checks.probe_path(target.puppet.now)
+    target.puppet.wait(0.0)  # it is heard now: what looks like data is no news
     target.puppet.answers.clear()
     target.checks.probe_path(target.puppet.now)
     request = stun.parse_message(target.checks.take_datagrams()[-1].message)

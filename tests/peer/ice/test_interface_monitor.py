@@ -9,7 +9,13 @@ import pytest
 
 from icefloe.peer.ice.gather import interface_monitor
 from icefloe.peer.ice.gather.interface_monitor import AddressMonitor, Debounce, watch
-from icefloe.peer.ice.gather.interfaces import Address, Kind, Selection
+from icefloe.peer.ice.gather.interfaces import (
+    Address,
+    Kind,
+    Selection,
+    broadcast_addresses,
+    read_interfaces,
+)
 from tests.helpers.netns import ADDRESS
 
 needs_interfaces = pytest.mark.system("iproute2", "netns")
@@ -113,6 +119,44 @@ async def test_without_netlink_it_looks_by_itself(
 
 
 # --- sharing
+
+
+@needs_interfaces
+async def test_addresses_are_read_once_for_all_until_they_change(link: str) -> None:
+    reads = 0
+
+    def read() -> list[Address]:
+        nonlocal reads
+        reads += 1
+        return read_interfaces()
+
+    monitor, seen = AddressMonitor(read=read), Seen()
+    try:
+        monitor.add(Selection(), seen)
+        for _ in range(100):
+            assert [str(each) for each in monitor.chosen(Selection())] == [ADDRESS]
+            assert monitor.broadcasts() == broadcast_addresses(read_interfaces())
+        assert reads == 1
+        ip(f"addr add {ADDED}/24 dev {link}")
+        # Before the event loop had a turn.
+        assert {str(each) for each in monitor.chosen(Selection())} == {ADDRESS, ADDED}
+        assert monitor.chosen(Selection(addresses=(f"!{ADDED}",))) != monitor.chosen(Selection())
+        await seen.until(lambda: bool(seen.sets))
+    finally:
+        monitor.close()
+
+
+@needs_interfaces
+async def test_a_function_that_selects_is_asked_each_time() -> None:
+    monitor = AddressMonitor()
+    allowed = True
+    selection = Selection(interfaces=lambda _: allowed)
+    try:
+        assert monitor.chosen(selection) != ()
+        allowed = False
+        assert monitor.chosen(selection) == ()
+    finally:
+        monitor.close()
 
 
 async def test_a_hundred_watches_share_one_monitor_that_ends_with_the_last() -> None:

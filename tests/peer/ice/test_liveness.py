@@ -1,6 +1,7 @@
 """Whether a path still works: silence, one-way paths, stalls, probes, consent."""
 
 import pytest
+from hypothesis import given, strategies as st
 
 from icefloe.peer.ice.checks.liveness import (
     ACTIVE_PROBE_INTERVAL,
@@ -18,7 +19,8 @@ from icefloe.peer.ice.checks.liveness import (
     is_one_way,
     next_probe,
 )
-from icefloe.peer.ice.checks.pair import Pair, Remote
+from icefloe.peer.ice.checks.pair import NEVER, NOTHING_AWAITED, Pair, Remote
+from icefloe.peer.ice.configuration import CONSENT_INTERVAL as CONSENT
 from tests.helpers.puppet import local_candidate, remote_candidate
 
 NOW = 1000.0
@@ -26,12 +28,20 @@ LIMITS = SilenceLimits(disconnected=1.5, failed=25.0)
 STEP = 0.1
 
 
-def make(heard: float = NOW, answered: float = NOW, probed: float = NOW, missed: int = 0) -> Pair:
-    """Make a pair that was heard, answered and probed at these times."""
+def make(
+    heard: float = NOW,
+    answered: float = NOW,
+    probed: float = NOW,
+    missed: int = 0,
+    awaiting: float = NOW,
+    sent: float = NEVER,
+) -> Pair:
+    """Make a pair that was heard, answered and probed at these times; something is awaited."""
     address = ("198.51.100.2", 2000)
     pair = Pair(local_candidate(), Remote(remote_candidate(address), address))
     pair.heard_at, pair.answered_at, pair.probed_at = heard, answered, probed
     pair.unanswered = missed
+    pair.awaiting_since, pair.last_packet_sent_at = awaiting, sent
     return pair
 
 
@@ -120,7 +130,42 @@ def test_a_one_way_path(missed: int, unanswered_for: float, expected: bool) -> N
     [(1, 1.0, True), (1, 0.9, False), (0, 60.0, False), (9, 0.0, False)],
 )
 def test_a_doubtful_path(missed: int, silent_for: float, expected: bool) -> None:
-    assert is_doubtful(make(heard=NOW - silent_for, missed=missed), NOW) is expected
+    since = NOW - silent_for
+    assert is_doubtful(make(heard=since, awaiting=since, missed=missed), NOW) is expected
+    assert not is_doubtful(make(heard=since, awaiting=NOTHING_AWAITED, missed=missed), NOW)
+
+
+def test_silence_counts_from_when_something_was_sent() -> None:
+    quiet = make(heard=NOW - 60.0, awaiting=NOTHING_AWAITED)
+    assert LIMITS.silent_at(quiet) == float("inf")
+    liveness = Liveness(LIMITS, NOW - 60.0)
+    assert liveness.update(quiet, NOW) is Health.CONNECTED
+    assert liveness.next_update(quiet, NOW) == float("inf")
+    quiet.awaiting_since = NOW
+    assert LIMITS.silent_at(quiet) == NOW + 1.5
+    assert liveness.next_update(quiet, NOW) == NOW + SILENT_PROBE_INTERVAL
+    assert look_until(liveness, quiet, NOW, NOW + 1.4) == [Health.CONNECTED]
+    assert liveness.update(quiet, NOW + 1.5) is Health.DISCONNECTED
+
+
+def test_an_answer_that_cannot_have_come_yet_is_not_missed() -> None:
+    far = make(heard=NOW - 5.0, answered=NOW - 5.0, missed=ONE_WAY_PROBES)
+    far.current_round_trip_time, far.unanswered_since = 3.0, NOW
+    assert LIMITS.silent_at(far) == NOW + 6.0
+    assert not is_one_way(far, NOW + 5.9)
+    assert is_one_way(far, NOW + 6.0)
+    assert not is_doubtful(far, NOW + 5.9)
+    assert is_doubtful(far, NOW + 6.0)
+
+
+@given(st.binary(min_size=12, max_size=12))
+def test_the_time_of_the_next_check_is_spread_by_a_fifth(transaction_id: bytes) -> None:
+    # RFC 7675 section 5.1
+    pair = make(awaiting=NOTHING_AWAITED)
+    pair.record_check(transaction_id, NOW)
+    pair.record_response(NOW, None)
+    after = next_probe(pair, Health.CONNECTED, CONSENT, in_use=True) - NOW
+    assert 0.8 * CONSENT <= after <= 1.2 * CONSENT
 
 
 @pytest.mark.parametrize(
@@ -137,27 +182,45 @@ def test_without_any_answer_there_is_no_consent() -> None:
     assert not has_consent(make(answered=float("-inf")), NOW)
 
 
-PROBES = [  # health, in use, heard, probed, unanswered -> next probe; all relative to NOW
-    (Health.CONNECTED, True, 0.0, 0.0, 0, SILENT_PROBE_INTERVAL),
-    (Health.CONNECTED, True, 0.3, 0.0, 0, 0.3 + SILENT_PROBE_INTERVAL),
-    (Health.CONNECTED, True, 9.0, 0.0, 0, ACTIVE_PROBE_INTERVAL),
-    (Health.CONNECTED, True, 9.0, 0.0, 1, SILENT_PROBE_INTERVAL),
-    (Health.CONNECTED, True, -9.0, 0.0, 1, SILENT_PROBE_INTERVAL),
-    (Health.CONNECTED, False, 0.0, 0.0, 0, BACKUP_PROBE_INTERVAL),
-    (Health.CONNECTED, False, 9.0, 0.0, 5, BACKUP_PROBE_INTERVAL),
-    (Health.DISCONNECTED, True, 0.0, 0.0, 9, SILENT_PROBE_INTERVAL),
-    (Health.DISCONNECTED, False, 0.0, 0.0, 9, SILENT_PROBE_INTERVAL),
-    (Health.FAILED, True, 0.0, 0.0, 9, FAILED_PROBE_INTERVAL),
-    (Health.FAILED, False, 0.0, 0.0, 9, FAILED_PROBE_INTERVAL),
+# health, in use, heard, probed, unanswered, sent, awaiting since -> next probe; relative to NOW
+PROBES = [
+    (Health.CONNECTED, True, 0.0, 0.0, 0, NEVER, NOTHING_AWAITED, CONSENT),
+    (Health.CONNECTED, True, 0.0, 0.0, 0, 1.0, NOTHING_AWAITED, ACTIVE_PROBE_INTERVAL),
+    (Health.CONNECTED, True, 0.0, 0.0, 0, -1.0, NOTHING_AWAITED, CONSENT),
+    (Health.CONNECTED, True, 0.0, 0.0, 0, 1.0, 1.0, 1.0 + SILENT_PROBE_INTERVAL),
+    (Health.CONNECTED, True, 0.3, 0.0, 0, 0.3, 0.4, 0.4 + SILENT_PROBE_INTERVAL),
+    (Health.CONNECTED, True, 9.0, 0.0, 1, NEVER, NOTHING_AWAITED, SILENT_PROBE_INTERVAL),
+    (Health.CONNECTED, True, -9.0, 0.0, 1, NEVER, 0.0, SILENT_PROBE_INTERVAL),
+    (Health.CONNECTED, False, 0.0, 0.0, 0, NEVER, NOTHING_AWAITED, BACKUP_PROBE_INTERVAL),
+    (Health.CONNECTED, False, 9.0, 0.0, 5, NEVER, 0.0, BACKUP_PROBE_INTERVAL),
+    (Health.DISCONNECTED, True, 0.0, 0.0, 9, NEVER, 0.0, SILENT_PROBE_INTERVAL),
+    (Health.DISCONNECTED, False, 0.0, 0.0, 9, NEVER, 0.0, SILENT_PROBE_INTERVAL),
+    (Health.FAILED, True, 0.0, 0.0, 9, NEVER, 0.0, FAILED_PROBE_INTERVAL),
+    (Health.FAILED, False, 0.0, 0.0, 9, NEVER, 0.0, FAILED_PROBE_INTERVAL),
 ]
 
 
-@pytest.mark.parametrize(("health", "in_use", "heard", "probed", "missed", "after"), PROBES)
+@pytest.mark.parametrize(
+    ("health", "in_use", "heard", "probed", "missed", "sent", "awaiting", "after"), PROBES
+)
 def test_the_next_probe(
-    health: Health, in_use: bool, heard: float, probed: float, missed: int, after: float
+    health: Health,
+    in_use: bool,
+    heard: float,
+    probed: float,
+    missed: int,
+    sent: float,
+    awaiting: float,
+    after: float,
 ) -> None:
-    pair = make(heard=NOW + heard, probed=NOW + probed, missed=missed)
-    assert next_probe(pair, health, in_use=in_use) == pytest.approx(NOW + after)
+    pair = make(
+        heard=NOW + heard,
+        probed=NOW + probed,
+        missed=missed,
+        awaiting=NOW + awaiting,
+        sent=NOW + sent,
+    )
+    assert next_probe(pair, health, CONSENT, in_use=in_use) == pytest.approx(NOW + after)
 
 
 def test_backups_are_probed_before_any_nat_forgets_them() -> None:

@@ -12,6 +12,7 @@ import dns.rdataset
 import dns.rdatatype
 import pytest
 from aioice import mdns, stun
+from hypothesis import given, strategies as st
 
 from icefloe.peer.ice.gather import multicast_dns
 from icefloe.peer.ice.stun_parser import MAX_PEER_MESSAGE, MAX_SERVER_MESSAGE, parse
@@ -83,6 +84,83 @@ def test_a_check_with_the_longest_names_fits() -> None:
     message = request(USERNAME=f"{'x' * 256}:{'y' * 256}", PRIORITY=1, ICE_CONTROLLING=1)
     message.add_message_integrity(b"password")
     assert parse(bytes(message)) is not None
+
+
+ATTRIBUTES = st.fixed_dictionaries(
+    {},
+    optional={
+        "USERNAME": st.text(max_size=40),
+        "PRIORITY": st.integers(0, 2**32 - 1),
+        "ICE-CONTROLLING": st.integers(0, 2**64 - 1),
+        "ICE-CONTROLLED": st.integers(0, 2**64 - 1),
+        "USE-CANDIDATE": st.none(),
+        "XOR-MAPPED-ADDRESS": st.tuples(st.ip_addresses().map(str), st.integers(0, 65535)),
+        "ERROR-CODE": st.tuples(st.integers(300, 699), st.text(max_size=20)),
+        "SOFTWARE": st.text(max_size=20),
+    },
+)
+
+
+def by_aioice(data: bytes) -> stun.Message | None:
+    """Return what aioice makes of a datagram."""
+    try:
+        return stun.parse_message(data)
+    except (ValueError, struct.error, IndexError, TypeError):
+        return None
+
+
+def assert_alike(data: bytes, key: bytes) -> None:
+    """Make sure that a datagram is read as aioice reads it."""
+    expected, parsed = by_aioice(data), parse(data)
+    assert (parsed is None) == (expected is None)
+    if parsed is not None and expected is not None:
+        assert list(parsed.attributes.items()) == list(expected.attributes.items())
+        assert parsed.transaction_id == expected.transaction_id
+        assert parsed.message_class is expected.message_class
+        assert parsed.message_method is expected.message_method
+        for password in (key, b"another", b""):
+            expectation = expected.check_message_integrity(password)
+            assert parsed.check_message_integrity(password) is expectation
+
+
+@given(st.sampled_from(list(stun.Class)), ATTRIBUTES, st.binary(max_size=70), st.data())
+def test_a_signed_message_is_read_as_aioice_reads_it(
+    kind: stun.Class, attributes: dict[str, Any], key: bytes, choices: st.DataObject
+) -> None:
+    order = choices.draw(st.permutations(list(attributes)))
+    message = stun.Message(
+        stun.Method.BINDING, kind, attributes={name: attributes[name] for name in order}
+    )
+    message.add_message_integrity(key)
+    data = bytearray(bytes(message))
+    assert_alike(bytes(data), key)
+    position = choices.draw(st.integers(0, len(data) - 1))
+    data[position] ^= 1 << choices.draw(st.integers(0, 7))
+    assert_alike(bytes(data), key)
+    # What somebody can do who gets the fingerprint right.
+    whole = bytes(data[:-8])
+    crc = stun.message_fingerprint(whole)
+    assert_alike(whole + FINGERPRINT + struct.pack("!I", crc), key)
+
+
+@given(st.binary(max_size=64), st.sampled_from([0x0001, 0x0101, 0x0111]))
+def test_attributes_of_any_kind_are_read_as_aioice_reads_them(body: bytes, kind: int) -> None:
+    size = len(body) + stun.INTEGRITY_LENGTH
+    signed = struct.pack("!HHI12s", kind, size, stun.COOKIE, b"x" * 12) + body
+    signed += struct.pack("!HH", 8, 20) + bytes(20)
+    data = signed[:2] + struct.pack("!H", size + 8) + signed[4:]
+    assert_alike(data + FINGERPRINT + struct.pack("!I", stun.message_fingerprint(data)), b"key")
+
+
+def test_a_message_that_is_signed_anew_is_checked_anew() -> None:
+    message = request(USERNAME="here:there", PRIORITY=1)
+    message.add_message_integrity(b"password")
+    parsed = parse(bytes(message))
+    assert parsed is not None
+    parsed.attributes["PRIORITY"] = 2
+    parsed.add_message_integrity(b"another")
+    assert parsed.check_message_integrity(b"another")
+    assert not parsed.check_message_integrity(b"password")
 
 
 class Zone(multicast_dns.Protocol):
