@@ -17,7 +17,7 @@ from .._util.loop_timers import Timer
 from .candidate_socket import IceSocket
 from .checks.binding import Credentials, Role
 from .checks.connectivity import Checks
-from .checks.liveness import SilenceLimits, is_doubtful
+from .checks.liveness import is_doubtful
 from .checks.pair import Address, Pair
 from .checks.state import IceState, Settings
 from .configuration import IceConfiguration
@@ -89,17 +89,7 @@ class Generation:
         self._is_restart = is_restart
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        limits = SilenceLimits(
-            configuration.disconnected_timeout,
-            configuration.failed_timeout,
-            configuration.consent_interval,
-        )
-        settings = Settings(
-            patience=configuration.patience,
-            checking_timeout=max(configuration.checking_timeout, configuration.patience),
-            limits=limits,
-            max_remotes=configuration.max_remote_candidates,
-        )
+        settings = Settings.of(configuration)
         if is_restart:
             settings = replace(settings, rto_cap=RESTART_RTO_CAP)
         self.checks: Checks = Checks(credentials, role, settings)
