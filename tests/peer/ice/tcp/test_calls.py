@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiortc import RTCIceTransportPolicy
 
+from icefloe.media import TestPatternTrack
 from icefloe.peer import (
     DataChannel,
     PeerConfiguration,
@@ -75,6 +76,20 @@ async def test_either_side_may_be_the_one_that_is_connected_to(passive_offers: b
             assert pair is not None
             assert (pair.local.protocol, pair.remote.protocol) == ("tcp", "tcp")
             assert not pair.relayed
+
+
+async def test_media_goes_over_tcp_as_well() -> None:
+    async with await TcpMux.open() as mux:
+        near, far = PeerConnection(), PeerConnection(PeerConfiguration(tcp_mux=mux))
+        got: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        far.on("track", got.set_result)
+        track = TestPatternTrack(160, 120)
+        near.addTrack(track)
+        async with closing(near, far):
+            await negotiate(near, far, without_udp, without_udp)
+            frames = [await (await got).recv() for _ in range(10)]
+            assert {frame.width for frame in frames} == {160}
+        track.stop()
 
 
 async def test_statistics_name_the_protocol_and_the_direction() -> None:
