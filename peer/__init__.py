@@ -61,6 +61,8 @@ if TYPE_CHECKING:
         ReceiveOverflow,
         RequestFailed,
         RequestTimeout,
+        TcpMuxUnusable,
+        TcpPortUnavailable,
         TrackNotSent,
         UdpMuxUnusable,
         UdpPortUnavailable,
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from .files.receive_session import FileOffer
     from .ice.mux.udp_mux import UdpMux, UdpMuxStats
     from .ice.server_urls import RTCPeerConnectionIceErrorEvent
+    from .ice.tcp.mux import TcpMux, TcpMuxStats
     from .pairing.errors import (
         FingerprintMismatch,
         InvalidPairingCode,
@@ -161,6 +164,10 @@ __all__ = [
     "RequestTimeout",
     "Room",
     "Signaler",
+    "TcpMux",
+    "TcpMuxStats",
+    "TcpMuxUnusable",
+    "TcpPortUnavailable",
     "TrackNotSent",
     "TransferBroken",
     "TransferDeclined",
@@ -234,6 +241,8 @@ _MODULES = {
         "RequestFailed",
         "RequestTimeout",
         "TrackNotSent",
+        "TcpMuxUnusable",
+        "TcpPortUnavailable",
         "UdpMuxUnusable",
         "UdpPortUnavailable",
         "UnknownSection",
@@ -254,6 +263,7 @@ _MODULES = {
         "UdpMuxStats",
     ),
     ".ice.server_urls": ("RTCPeerConnectionIceErrorEvent",),
+    ".ice.tcp.mux": ("TcpMux", "TcpMuxStats"),
     ".pairing.errors": (
         "FingerprintMismatch",
         "InvalidPairingCode",

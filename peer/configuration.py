@@ -26,6 +26,7 @@ from .sctp.admission import MOST_CHANNELS
 
 if TYPE_CHECKING:
     from .ice.mux.udp_mux import UdpMux
+    from .ice.tcp.mux import TcpMux
 
 
 @dataclass
@@ -111,6 +112,18 @@ class PeerConfiguration(RTCConfiguration):
     and an ICE restart takes others beside those in use, so have twice as many. The sockets that
     speak to TURN servers are not bound by it, since nothing comes in to them unasked."""
 
+    ice_tcp: bool = True
+    """Connect by TCP to a peer that offers it, as browsers do: a server with a ``tcp_mux``, or one
+    of another stack with *passive* candidates (RFC 6544). Such a path is used where there is none
+    over UDP, and left when there is one. At most 16 connections are tried between two ICE restarts,
+    of the ports below 1024 only 80 and 443 at public addresses. Under the ``relay`` policy there
+    are none."""
+
+    tcp_mux: "TcpMux | None" = None
+    """For a server whose peers may be in networks that block UDP: the TCP port that they can
+    connect to, which any number of connections share; see :class:`TcpMux`. Its candidates follow
+    ``interfaces``, ``addresses`` and ``external_addresses``."""
+
     udp_mux: "UdpMux | None" = None
     """For a container or a firewall with one open UDP port: the port that all connections share,
     see :class:`UdpMux`. ICE restarts keep it. ``interfaces``, ``addresses`` and
@@ -169,6 +182,9 @@ class PeerConfiguration(RTCConfiguration):
             if not Path(self.tls_ca_file).is_file():
                 raise InvalidConfiguration("tls_ca_file", self.tls_ca_file, "there is no such file")
         parse_servers(self.iceServers)
+        if self.tcp_mux is not None and not hasattr(self.tcp_mux, "port_for"):
+            problem = "give a TcpMux, as from await TcpMux.open(443)"
+            raise InvalidConfiguration("tcp_mux", self.tcp_mux, problem)
         self._check_patterns()
         self._check_ports()
         self._check_external()
@@ -255,6 +271,8 @@ class PeerConfiguration(RTCConfiguration):
             external_as_host=self.external_address_type == "host",
             hide_host_addresses=self.hide_host_addresses,
             max_remote_candidates=self.max_remote_candidates,
+            active_tcp=self.ice_tcp and self.iceTransportPolicy is not RTCIceTransportPolicy.RELAY,
+            tcp_mux=self.tcp_mux,
         )
 
 

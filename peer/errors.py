@@ -8,6 +8,8 @@
     ├── InvalidServerUrl (also ValueError)
     ├── UdpPortUnavailable (also OSError)
     ├── UdpMuxUnusable (also RuntimeError)
+    ├── TcpPortUnavailable (also OSError)
+    ├── TcpMuxUnusable (also RuntimeError)
     ├── FragmentInUse (also ValueError)
     ├── InvalidCandidate (also ValueError)
     │   └── UnknownSection
@@ -45,6 +47,8 @@ from ._util.errors import PeerError as PeerError, short
 from .ice.errors import (
     FragmentInUse as FragmentInUse,
     InvalidServerUrl as InvalidServerUrl,
+    TcpMuxUnusable as TcpMuxUnusable,
+    TcpPortUnavailable as TcpPortUnavailable,
     UdpMuxUnusable as UdpMuxUnusable,
     UdpPortUnavailable as UdpPortUnavailable,
 )

@@ -146,6 +146,10 @@ PUBLIC = {
         RequestTimeout
         Room
         Signaler
+        TcpMux
+        TcpMuxStats
+        TcpMuxUnusable
+        TcpPortUnavailable
         TrackNotSent
         TransferBroken
         TransferDeclined

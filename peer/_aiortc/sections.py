@@ -86,9 +86,17 @@ def read_sections(kind: str, session: str, sections: Sequence[str]) -> Steps[Rem
     return RemoteSections(description, tuple(codecs))
 
 
-def describe_transport(media: MediaDescription, dtls: RTCDtlsTransport) -> None:
-    """Write the transport's candidates and credentials, as they are now, into a media section."""
+def describe_transport(media: MediaDescription, dtls: RTCDtlsTransport, *, tcp: bool) -> None:
+    """Write the transport's candidates and credentials, as they are now, into a media section.
+
+    Args:
+        media: The section.
+        dtls: The transport.
+        tcp: Whether TCP candidates are written as well.
+    """
     add_transport_description(media, dtls)
+    if not tcp:
+        media.ice_candidates = [c for c in media.ice_candidates if c.protocol != "tcp"]
 
 
 class MediaSections:

@@ -72,14 +72,22 @@ class Descriptions:
         return RTCSessionDescription(sdp=text, type=str(description.type))
 
     def _refresh(self, local: SessionDescription) -> None:
-        """Write the candidates found so far into a local description."""
+        """Write the candidates found so far into a local description.
+
+        Those over TCP are in one section of each transport: a large description has no room for
+        them in each.
+        """
+        written = set()
         transports = self._sections.dtls_by_mid()
         stopped = {t.mid for t in self._connection.getTransceivers() if t.stopped}
         rejected = self.writer.rejected | stopped
         for media in local.media:
             mid = media.rtp.muxId
             if mid in transports:
-                describe_transport(media, transports[mid])
+                dtls = transports[mid]
+                describe_transport(media, dtls, tcp=dtls not in written)
+                if mid not in rejected:
+                    written.add(dtls)
             media.ice_options = sdp.TRICKLE
             if mid in rejected:
                 self.writer.reject(media)

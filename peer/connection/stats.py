@@ -18,6 +18,7 @@ from aiortc.rtcicetransport import candidate_from_aioice
 from aiortc.stats import RTCStats
 
 from ..ice.checks.pair import NEVER, Pair, Remote
+from ..ice.tcp.transport import TcpTransport
 from ..rtp.receive.packet_validation import DiscardCounters
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class RTCIceCandidatePairStats(RTCStats):
     availableOutgoingBitrate: int | None = None
     """Bits per second that the path of the selected pair can carry, all headers included. ``None``
     for other pairs, and while the remote peer sends no transport-wide feedback."""
+    packetsDiscardedOnSend: int | None = None
+    """Of a pair over TCP, datagrams that were dropped because the connection took no more."""
 
 
 @dataclass
@@ -246,6 +249,7 @@ class StatsWriter:
                 usernameFragment=checks.credentials.local_username,
                 url=local.url,
                 networkType=str(local.network_type),
+                tcpType=local.tcptype,
             )
             if local.relay_protocol is not None:
                 stats.relayProtocol = str(local.relay_protocol)
@@ -287,6 +291,7 @@ class StatsWriter:
             responsesReceived=pair.responses_received,
             responsesSent=pair.responses_sent,
             consentRequestsSent=pair.consent_requests_sent,
+            packetsDiscardedOnSend=_discarded_on_send(pair),
         )
 
     def _date(self, seconds: float) -> datetime | None:
@@ -354,6 +359,11 @@ def _described(
         candidate.relatedAddress,
         candidate.relatedPort,
     )
+
+
+def _discarded_on_send(pair: Pair) -> int | None:
+    transport = pair.local.base.transport
+    return transport.dropped(pair.remote.address) if isinstance(transport, TcpTransport) else None
 
 
 def _shown(remote: Remote) -> str | None:

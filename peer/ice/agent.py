@@ -480,7 +480,7 @@ class IceAgent:
             return
         is_settled = (
             pair is candidate.checks.nominated
-            or not pair.is_relayed
+            or not pair.detour
             or pair.packets_received > 0  # the remote peer has already switched
         )
         if replaced is not None and not is_settled and replaced.has_direct_path:

@@ -11,6 +11,7 @@ from .gather.interfaces import Selection
 
 if TYPE_CHECKING:
     from .mux.udp_mux import UdpMux
+    from .tcp.listening import Listening
 
 MAX_REMOTES = 256
 """Default limit of remote candidates; further ones are ignored. Browsers send a few dozen."""
@@ -53,6 +54,10 @@ class IceConfiguration:
     as additional server-reflexive candidates."""
     hide_host_addresses: bool = False
     max_remote_candidates: int = MAX_REMOTES
+    active_tcp: bool = False
+    """Open TCP connections to passive candidates of the remote peer (RFC 6544)."""
+    tcp_mux: "Listening | None" = None
+    """Listener for passive TCP candidates."""
 
 
 def external_pairs(addresses: Mapping[str, str] | Sequence[str]) -> dict[str | int, str]:

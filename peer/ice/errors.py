@@ -56,6 +56,40 @@ class UdpMuxUnusable(PeerError, RuntimeError):
         super().__init__(f"the UdpMux of port {port} {problem}")
 
 
+class TcpPortUnavailable(PeerError, OSError):
+    """The port of a ``TcpMux`` cannot be opened.
+
+    Attributes:
+        port: The port; 0 for any.
+        reason: What the system says.
+    """
+
+    def __init__(self, port: int, reason: str) -> None:
+        self.port, self.reason = port, reason
+        super().__init__(
+            f"cannot open TCP port {port}: {reason}; is another program using it? "
+            "ss -tlpn shows which, and port 0 takes any that is free"
+        )
+
+
+class TcpMuxUnusable(PeerError, RuntimeError):
+    """A ``TcpMux`` is closed, or belongs to another event loop.
+
+    Attributes:
+        port: The port of the mux.
+        is_closed: True if it is closed; else it was opened in another event loop.
+    """
+
+    def __init__(self, port: int, *, is_closed: bool) -> None:
+        self.port, self.is_closed = port, is_closed
+        problem = (
+            "is closed; close it after the connections that use it"
+            if is_closed
+            else "was opened in another event loop; open one for each event loop"
+        )
+        super().__init__(f"the TcpMux of port {port} {problem}")
+
+
 class FragmentInUse(PeerError, ValueError):
     """Two ICE agents of one port have the same username fragment.
 

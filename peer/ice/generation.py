@@ -17,7 +17,7 @@ from .._util.loop_timers import Timer
 from .candidate_socket import IceSocket
 from .checks.binding import Credentials, Role
 from .checks.connectivity import Checks
-from .checks.liveness import SilenceLimits, is_doubtful
+from .checks.liveness import is_doubtful
 from .checks.pair import Address, Pair
 from .checks.state import IceState, Settings
 from .configuration import IceConfiguration
@@ -27,6 +27,8 @@ from .mux.shared_socket import MemberTransport, Sharing
 from .mux.udp_mux import sockets_of
 from .remote_candidates import RemoteCandidates
 from .server_urls import RTCPeerConnectionIceErrorEvent, Server
+from .tcp.sockets import TcpSockets
+from .tcp.transport import TcpTransport
 from .udp import UdpTransport
 
 logger: Logger = get_logger(__name__)
@@ -87,20 +89,11 @@ class Generation:
         self._is_restart = is_restart
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        limits = SilenceLimits(
-            configuration.disconnected_timeout,
-            configuration.failed_timeout,
-            configuration.consent_interval,
-        )
-        settings = Settings(
-            patience=configuration.patience,
-            checking_timeout=max(configuration.checking_timeout, configuration.patience),
-            limits=limits,
-            max_remotes=configuration.max_remote_candidates,
-        )
+        settings = Settings.of(configuration)
         if is_restart:
             settings = replace(settings, rto_cap=RESTART_RTO_CAP)
         self.checks: Checks = Checks(credentials, role, settings)
+        self._tcp = TcpSockets(self, credentials, configuration)
         self._gathering = Gathering(
             configuration,
             servers,
@@ -109,12 +102,8 @@ class Generation:
             on_error=listener.error,
             on_relay_lost=self._on_relay_lost,
             credentials=listener.credentials,
-            sharing=Sharing(
-                fragment=credentials.local_username,
-                owner=self if owner is None else owner,
-                contested=self._prove_path,
-                crowded=self._open_private_socket,
-            ),
+            tcp=self._tcp,
+            sharing=self._sharing(self if owner is None else owner),
         )
         self._crowded: set[str] = set()
         """Local addresses whose shared socket cannot reach all remote addresses."""
@@ -126,6 +115,7 @@ class Generation:
             self.checks,
             limit=configuration.max_remote_candidates,
             relay_only=configuration.relay_only,
+            tcp=configuration.active_tcp,
             flush=self._flush,
         )
         """Takes the candidates of the remote peer."""
@@ -137,6 +127,14 @@ class Generation:
         self.local_candidates: list[LocalCandidate] = []
         """The local candidates gathered so far."""
 
+    def _sharing(self, owner: object) -> Sharing:
+        return Sharing(
+            fragment=self.checks.credentials.local_username,
+            owner=owner,
+            contested=self._prove_path,
+            crowded=self._open_private_socket,
+        )
+
     # --- gathering
 
     async def gather(self) -> None:
@@ -147,12 +145,14 @@ class Generation:
         Raises:
             UdpMuxUnusable: The configuration's ``udp_mux`` is closed, or belongs to another event
                 loop.
+            TcpMuxUnusable: Likewise its ``tcp_mux``.
             FragmentInUse: Another agent of that port has the same username fragment.
         """
         if self.is_gathering or self._closing is not None:
             return
         if self._configuration.udp_mux is not None:
             sockets_of(self._configuration.udp_mux).ensure_usable()
+        self._tcp.ensure_usable()
         self.is_gathering = True
         await self._gathering.open_host_sockets()
         if self._closing is None:
@@ -238,7 +238,7 @@ class Generation:
         """
         for candidate in self.local_candidates:
             base = candidate.base
-            if base in self._sockets and _own_address(candidate) not in present | {None}:
+            if base in self._sockets and candidate.own_address not in present | {None}:
                 base.transport.close()
                 self.socket_lost(base)
 
@@ -263,8 +263,7 @@ class Generation:
         """Handle a STUN message."""
         if self._closing is not None:
             return
-        now = self._loop.time()
-        transport = base.transport
+        now, transport = self._loop.time(), base.transport
         if isinstance(transport, MemberTransport) and not transport.admits(
             source, now, lambda: self.checks.is_authentic(message)
         ):
@@ -285,6 +284,12 @@ class Generation:
             self.checks.remove_base(base, self._loop.time())
             self._flush()
 
+    def remote_lost(self, base: Any, address: Address) -> None:
+        """Handle the end of a TCP connection of a socket, which may have others."""
+        if self._closing is None:
+            self.checks.lose_remote(base, address, self._loop.time())
+            self._flush()
+
     # --- data
 
     def send_all(self, packets: list[bytes]) -> bool:
@@ -296,7 +301,7 @@ class Generation:
         if self.checks.note_sent(pair, len(packets), sum(map(len, packets)), now):
             self._arm()
         transport, address = pair.local.base.transport, pair.remote.address
-        if isinstance(transport, UdpTransport | MemberTransport):
+        if isinstance(transport, UdpTransport | MemberTransport | TcpTransport):
             transport.send_all(packets, address)
         else:
             for packet in packets:
@@ -306,7 +311,7 @@ class Generation:
     def send_probe(self, packet: bytes) -> bool:
         """Send a datagram that must not be fragmented over the selected pair.
 
-        Over a TURN server it is sent like any other datagram.
+        Over a TURN server, and over TCP, it is sent like any other datagram.
 
         Returns:
             ``False`` if the datagram exceeds the MTU of the outgoing interface.
@@ -360,6 +365,7 @@ class Generation:
         self._timer.close()
         for task in self._tasks:
             task.cancel()
+        self._tcp.close()
         bases = self._sockets | self._discarded
         for base in bases:
             base.transport.close()
@@ -382,11 +388,3 @@ class Generation:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _own_address(candidate: LocalCandidate) -> str | None:
-    """Return the local address that a candidate's packets are sent from; ``None`` if unknown."""
-    if candidate.type != "relay":
-        return candidate.base.local_candidate.host
-    local = candidate.base.transport.get_extra_info("local_address")
-    return local[0] if local else None

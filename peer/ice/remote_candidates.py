@@ -9,7 +9,7 @@ from aiortc import RTCIceCandidate
 
 from icefloe.logs import get_logger
 
-from .checks.address_scope import canonical
+from .checks.address_scope import canonical, may_connect
 from .checks.connectivity import Checks
 from .gather.interface_monitor import current_broadcasts
 from .gather.multicast_dns import MulticastDns
@@ -26,17 +26,26 @@ class RemoteCandidates:
     Args:
         checks: The checks, to which what is admitted goes.
         limit: Maximum number of candidates; further ones are ignored.
+        tcp: True to take passive TCP candidates; active ones need no pair before they connect (RFC
+            6544 section 6.2).
         relay_only: True to ignore candidates with an mDNS name: a relayed candidate is not paired
             with them (draft-ietf-mmusic-mdns-ice-candidates section 3.2).
         flush: Called after a change of the checks, to send what they have to say.
     """
 
     def __init__(
-        self, checks: Checks, *, limit: int, relay_only: bool, flush: Callable[[], None]
+        self,
+        checks: Checks,
+        *,
+        limit: int,
+        relay_only: bool,
+        flush: Callable[[], None],
+        tcp: bool = False,
     ) -> None:
         self._checks = checks
         self._limit = limit
         self._relay_only = relay_only
+        self._tcp = tcp
         self._flush = flush
         self._now = asyncio.get_running_loop().time
         self._multicast = MulticastDns()
@@ -98,10 +107,20 @@ class RemoteCandidates:
         if address[0] in self._broadcasts:
             logger.debug("ignored a remote candidate with a broadcast address: %s", host)
             return
-        if candidate.protocol.lower() != "udp" or candidate.component != 1 or not candidate.port:
-            return  # all local candidates are UDP, component 1
+        if candidate.component != 1 or not candidate.port:
+            return
+        if candidate.protocol.lower() != "udp" and not self._is_passive_tcp(candidate, address):
+            return
         self._checks.add_remote(candidate, address, self._now(), named=named)
         self._flush()
+
+    def _is_passive_tcp(self, candidate: RTCIceCandidate, address: tuple[str, int]) -> bool:
+        return (
+            self._tcp
+            and candidate.protocol.lower() == "tcp"
+            and candidate.tcpType == "passive"
+            and may_connect(address)
+        )
 
     async def _resolve(self, candidate: RTCIceCandidate) -> None:
         try:

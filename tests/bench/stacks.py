@@ -47,6 +47,9 @@ class Stack(StrEnum):
     ICEFLOE_MUX = "icefloe-mux"
     """Over a ``UdpMux``, to see what sharing a port costs."""
     ICEFLOE_MUX_UVLOOP = "icefloe-mux-uvloop"
+    ICEFLOE_TCP = "icefloe-tcp"
+    """Over ICE-TCP alone (RFC 6544), as where UDP is blocked."""
+    ICEFLOE_TCP_UVLOOP = "icefloe-tcp-uvloop"
 
     @property
     def is_python(self) -> bool:
@@ -84,7 +87,9 @@ _BESIDE = (
     Stack.ICEFLOE_NEWRENO,
     Stack.ICEFLOE_MUX,
     Stack.ICEFLOE_MUX_UVLOOP,
+    Stack.ICEFLOE_TCP,
+    Stack.ICEFLOE_TCP_UVLOOP,
 )
 COLUMNS = tuple(s for s in Stack if s not in _BESIDE)
 """The stacks that are compared; a browser is only ever the other side, NewReno a rival, and what a
-shared port costs is looked at by itself (``--stack icefloe --stack icefloe-mux``)."""
+shared port or TCP costs is looked at by itself (``--stack icefloe --stack icefloe-mux``)."""

@@ -20,7 +20,14 @@ from aiortc import MediaStreamTrack, RTCPeerConnection
 from av import AudioFrame, VideoFrame, open as open_media
 
 from icefloe.media import AudioQueue, DeviceUnavailable, EncodedSource, TestPatternTrack, ToneTrack
-from icefloe.peer import PeerConfiguration, PeerConnection, RemotePeer, RequestFailed, join
+from icefloe.peer import (
+    PeerConfiguration,
+    PeerConnection,
+    RemotePeer,
+    RequestFailed,
+    RTCIceCandidateStats,
+    join,
+)
 from icefloe.signaling import serve
 from tests.documents.blocks import ROOT, all_blocks, block
 from tests.helpers.calls import Call, eventually, held_call
@@ -117,6 +124,32 @@ async def test_a_bot_has_one_udp_port_for_all(capsys: pytest.CaptureFixture[str]
         pair = peer.connection.selected_candidate_pair
         assert pair is not None
         assert pair.remote.port == port
+
+
+async def test_a_bot_is_reached_over_tcp() -> None:
+    page = load("deploying.md/Peers whose network blocks UDP")
+    udp_port, tcp_port = (
+        free_port("127.0.0.1", kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+    )
+    met: asyncio.Queue[RemotePeer] = asyncio.Queue()
+
+    async def attend(peer: RemotePeer) -> None:
+        await peer.connected()
+        met.put_nowait(peer)
+
+    async with (
+        serve("127.0.0.1", 0) as server,
+        running(page.reachable_bot(server.url, udp_port, tcp_port, attend)),
+        join(server.url, room="lobby", name="guest", configuration=LOOPBACK) as room,
+    ):
+        await (await room.peer("bot")).connected()
+        connection = (await met.get()).connection
+        offered = {
+            (s.protocol, s.tcpType, s.port)
+            for s in (await connection.getStats()).values()
+            if isinstance(s, RTCIceCandidateStats) and s.type == "local-candidate"
+        }
+        assert {("udp", None, udp_port), ("tcp", "passive", tcp_port)} <= offered
 
 
 async def test_what_comes_to_a_shared_port_is_counted() -> None:

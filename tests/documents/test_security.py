@@ -63,6 +63,7 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.rtp.congestion.transport_feedback._MAX_DELTA
     """,
     OWN: """
+        peer.ice.tcp.framing._BATCH peer.ice.tcp.mux._TRIES
         peer.ice.mux.udp_mux._PORT_ATTEMPTS
         encoding.clock._WINDOW encoding.pieces._WINDOW peer.rtp.send.frame_delay._WINDOW
         media.sources.threaded_source._CLOSE_TIMEOUT media.sources.devices._TIMEOUT

@@ -19,6 +19,16 @@ def make(kind: str) -> RTCPeerConnection:
     )
 
 
+def without_udp(sdp: str) -> str:
+    """Return a description without its UDP candidates, as if UDP were blocked."""
+    lines = sdp.splitlines(keepends=True)
+    return "".join(
+        line
+        for line in lines
+        if not (line.startswith("a=candidate:") and line.split()[2].lower() == "udp")
+    )
+
+
 @asynccontextmanager
 async def closing(*connections: RTCPeerConnection) -> AsyncIterator[None]:
     """Close connections at the end, whatever happened."""

@@ -14,6 +14,7 @@ from icefloe.peer import (
     RTCIceCandidate,
     RTCIceCandidatePair,
     RTCPeerConnectionIceErrorEvent,
+    TcpMux,
     UdpMux,
 )
 from icefloe.peer.connection.candidates import RTCIceCandidateInit
@@ -33,11 +34,13 @@ async def configuration_from(given: Message) -> PeerConfiguration:
     """Make a configuration of JSON.
 
     ``tlsCa`` is the path of a certification authority; with ``udpPort`` the connection uses a
-    ``UdpMux`` of this port.
+    ``UdpMux`` of this port, and with ``tcpPort`` a ``TcpMux``.
     """
     known = dict(given)
     if (port := known.pop("udpPort", None)) is not None:
         known["udp_mux"] = await UdpMux.open(port)
+    if (port := known.pop("tcpPort", None)) is not None:
+        known["tcp_mux"] = await TcpMux.open(port)
     servers, policy = ice_servers(known), ice_transport_policy(known)
     known.pop("iceServers", None)
     known.pop("iceTransportPolicy", None)
@@ -77,7 +80,7 @@ class IcefloePeer:
         self._traffic = traffic
         self._jobs = Jobs()
         self._peer: RemotePeer | None = None
-        self._mux: UdpMux | None = None
+        self._muxes: list[UdpMux | TcpMux] = []
 
     # --- signaling, as RemotePeer asks for it
 
@@ -117,7 +120,8 @@ class IcefloePeer:
 
     def _start(self, message: Message, configuration: PeerConfiguration) -> None:
         offerer = message["offerer"]
-        self._mux = configuration.udp_mux
+        muxes = configuration.udp_mux, configuration.tcp_mux
+        self._muxes = [mux for mux in muxes if mux is not None]
         peer = self._peer = RemotePeer(
             id="other",
             name="other",
@@ -182,8 +186,8 @@ class IcefloePeer:
         if self._peer is not None:
             self._peer.hang_up()
             await self._peer.connection.close()
-        if self._mux is not None:
-            await self._mux.close()
+        for mux in self._muxes:
+            await mux.close()
         await self._jobs.end()
 
 

@@ -17,6 +17,18 @@ _UNUSABLE = (
 )
 
 
+_PRIVATE = (
+    ipaddress.ip_network("10.0.0.0/8"),  # RFC 1918
+    ipaddress.ip_network("172.16.0.0/12"),
+    ipaddress.ip_network("192.168.0.0/16"),
+    ipaddress.ip_network("100.64.0.0/10"),  # RFC 6598
+    ipaddress.ip_network("fc00::/7"),  # RFC 4193
+)
+
+_WELL_KNOWN_PORTS = range(1024)
+_WEB_PORTS = (80, 443)
+
+
 class Scope(StrEnum):
     """The scope of an address (RFC 4007 section 4)."""
 
@@ -81,3 +93,20 @@ def scope_of(host: str) -> Scope:
     if isinstance(address, ipaddress.IPv6Address) and int(address) < 1 << 32:
         return Scope.NONE  # IPv4-compatible, deprecated by RFC 4291 section 2.5.5.1
     return Scope.GLOBAL
+
+
+def may_connect(address: tuple[str, int]) -> bool:
+    """Return whether a TCP connection may be opened to a port that the remote peer chose.
+
+    As browsers do it: of the well-known ports only those of the web, which firewalls let pass, and
+    those only at public addresses. A mail server reads lines from whatever connects.
+
+    Args:
+        address: An IP address in canonical form, and a port.
+    """
+    host, port = address
+    if port not in _WELL_KNOWN_PORTS:
+        return True
+    ip = ipaddress.ip_address(host)
+    is_private = any(ip.version == n.version and ip in n for n in _PRIVATE)
+    return port in _WEB_PORTS and scope_of(host) is Scope.GLOBAL and not is_private

@@ -4,8 +4,8 @@ import secrets
 from dataclasses import dataclass, field
 
 from aioice import stun
-from aioice.candidate import candidate_priority
 
+from ..gather.local_candidate import candidate_priority_of
 from .binding_encoder import encode_request, encode_success
 from .pair import Address
 
@@ -58,7 +58,12 @@ class Role:
 
 
 def request(
-    credentials: Credentials, role: Role, *, local_preference: int, use_candidate: bool = False
+    credentials: Credentials,
+    role: Role,
+    *,
+    local_preference: int,
+    use_candidate: bool = False,
+    tcptype: str | None = None,
 ) -> tuple[bytes, bytes]:
     """Encode a Binding request.
 
@@ -68,6 +73,7 @@ def request(
         local_preference: Local preference of the sending candidate. The remote peer derives the
             priority of a peer-reflexive candidate from it (RFC 8445 section 7.1.1).
         use_candidate: True to nominate the pair.
+        tcptype: ``active`` or ``passive`` if the check is sent over TCP.
 
     Returns:
         The transaction ID and the encoded message.
@@ -75,7 +81,7 @@ def request(
     return encode_request(
         f"{credentials.remote_username}:{credentials.local_username}",
         str(credentials.remote_password),
-        priority=candidate_priority(1, "prflx", local_preference),
+        priority=candidate_priority_of("prflx", local_preference, tcptype),
         controlling=role.controlling,
         tie_breaker=role.tie_breaker,
         use_candidate=use_candidate,

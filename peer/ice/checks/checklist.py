@@ -10,7 +10,7 @@ from ..configuration import MAX_REMOTES
 from ..gather.local_candidate import LocalCandidate
 from .address_scope import Scope, canonical, scope_of
 from .binding import Role
-from .pair import PENDING, Address, Pair, PairState, Remote, can_pair
+from .pair import PENDING, Address, Pair, PairState, Remote, can_pair, remote_key
 
 MAX_PAIRS = 100
 """Maximum number of pairs in a check list (RFC 8445 section 6.1.2.5)."""
@@ -26,7 +26,7 @@ class CheckList:
     Attributes:
         locals: Local candidates that are bases: host and relayed candidates.
         reflexive: Server-reflexive and peer-reflexive local candidates.
-        remotes: Remote candidates by address.
+        remotes: Remote candidates by address; those over TCP by address and ``tcp``.
         role: The local agent's role, on which pair priorities depend.
 
     Args:
@@ -38,7 +38,7 @@ class CheckList:
         self._max_remotes = max_remotes
         self.locals: list[LocalCandidate] = []
         self.reflexive: list[LocalCandidate] = []
-        self.remotes: dict[Address, Remote] = {}
+        self.remotes: dict[tuple[str | int, ...], Remote] = {}
         self.role = role
         self._pairs: dict[tuple[Any, Address], Pair] = {}
         self._triggered: list[Pair] = []
@@ -117,7 +117,8 @@ class CheckList:
             ValueError: ``address`` has no valid IP address.
         """
         address = (canonical(address[0]), address[1])
-        known = self.remotes.get(address)
+        key = remote_key(candidate.protocol.lower(), address)
+        known = self.remotes.get(key)
         if known is None and scope_of(address[0]) is Scope.NONE:
             return
         if known is not None:
@@ -126,7 +127,7 @@ class CheckList:
             return
         if len(self.remotes) < self._max_remotes:
             remote = Remote(candidate, address, named)
-            self.remotes[address] = remote
+            self.remotes[key] = remote
             for local in self.locals:
                 self._pair(local, remote)
 
@@ -141,24 +142,30 @@ class CheckList:
         Returns:
             The pair of the socket and the candidate; ``None`` if a limit was reached.
         """
-        if address not in self.remotes:
+        transport = self._transport_of(base)
+        key = remote_key(transport, address)
+        if key not in self.remotes:
             if len(self.remotes) >= self._max_remotes:
                 return None
             candidate = RTCIceCandidate(
-                foundation=candidate_foundation("prflx", "udp", address[0]),
+                foundation=candidate_foundation("prflx", transport, address[0]),
                 component=1,
-                protocol="udp",
+                protocol=transport,
                 priority=priority,
                 ip=address[0],
                 port=address[1],
                 type="prflx",
+                tcpType="active" if transport == "tcp" else None,
             )
-            self.remotes[address] = Remote(candidate, address)
-        self.remotes[address].has_checked = True
+            self.remotes[key] = Remote(candidate, address)
+        self.remotes[key].has_checked = True
         pair = self.find_or_form_pair(base, address)
         if pair is None:
-            self.forget_unpaired(address)
+            self.forget_unpaired(transport, address)
         return pair
+
+    def _transport_of(self, base: object) -> str:
+        return next((c.transport for c in self.locals if c.base is base), "udp")
 
     def mapped_candidate(self, pair: Pair, address: Address) -> LocalCandidate:
         """Return the local candidate for the XOR-MAPPED-ADDRESS of a check's response.
@@ -169,36 +176,40 @@ class CheckList:
         known = self.find_local(local.base, address)
         if known is not None:
             return known
+        if local.tcptype == "active" and address[0] == local.host:
+            return local  # its connections have ports of their own
         found = LocalCandidate(
             base=local.base,
-            foundation=candidate_foundation("prflx", "udp", local.host),
+            foundation=candidate_foundation("prflx", local.transport, local.host),
             type="prflx",
             address=address,
             local_preference=local.local_preference,
             related=(local.host, local.port),
             network_type=local.network_type,
+            tcptype=local.tcptype,
         )
         self.add_local(found)
         return found
 
-    def forget_unpaired(self, address: Address) -> None:
+    def forget_unpaired(self, transport: str, address: Address) -> None:
         """Remove a peer-reflexive remote candidate that is in no pair.
 
         Its address may never be used again; keeping it would use up the limit of candidates.
         """
-        remote = self.remotes.get(address)
+        key = remote_key(transport, address)
+        remote = self.remotes.get(key)
         if (
             remote is not None
             and remote.candidate.type == "prflx"
             and not any(pair.remote is remote for pair in self)
         ):
-            del self.remotes[address]
+            del self.remotes[key]
 
     def find_or_form_pair(self, base: object, address: Address) -> Pair | None:
         """Return the pair of a socket and a known remote address; form it if there is none."""
         pair = self.find_pair(base, address)
         local = next((c for c in self.locals if c.base is base), None)
-        remote = self.remotes.get(address)
+        remote = self.remotes.get(remote_key(self._transport_of(base), address))
         if pair is None and local is not None and remote is not None:
             pair = self._pair(local, remote)
         return pair
@@ -243,7 +254,11 @@ class CheckList:
         del self._pairs[pair.local.base, pair.remote.address]
         if pair in self._triggered:
             self._triggered.remove(pair)
-        self.forget_unpaired(pair.remote.address)
+        self.forget_unpaired(pair.local.transport, pair.remote.address)
+
+    def remove_pair(self, pair: Pair) -> None:
+        """Remove a pair whose path is gone for ever."""
+        self._remove(pair)
 
     # --- order
 

@@ -193,6 +193,36 @@ class Checks:
                 self.selected = None
         self._update(now)
 
+    def lose_remote(self, base: object, address: Address, now: float) -> None:
+        """Handle the end of the TCP connection of a pair.
+
+        What the remote peer had opened is gone. What this side opens is tried again at once if it
+        worked; if it did not, the pair has failed.
+
+        Args:
+            base: The socket.
+            address: The remote address.
+            now: The time, in seconds.
+        """
+        pair = self.list.find_pair(base, address)
+        if pair is None:
+            return
+        worked = pair.is_valid
+        self._transactions.remove_pair(pair)
+        pair.nominated, pair.remote_nominated_at, pair.mapped = False, NEVER, None
+        if pair is self.nominated:
+            self.nominated = None
+        if pair is self.selected:
+            logger.info("the TCP connection of the selected pair has ended")
+            self.selected = None
+        if pair.local.tcptype == "passive":
+            self.list.remove_pair(pair)
+        elif worked:
+            self.list.trigger(pair)
+        else:
+            pair.state, pair.failed_at = PairState.FAILED, now
+        self._update(now)
+
     def retire(self) -> None:
         """Stop sending checks, because another generation has taken over; requests are answered.
 
@@ -438,8 +468,10 @@ class Checks:
             self.role,
             local_preference=pair.local.local_preference,
             use_candidate=purpose is Purpose.NOMINATION,
+            tcptype=pair.local.tcptype,
         )
         is_probe = purpose is Purpose.PROBE
+        is_sent_once = is_probe or pair.is_tcp  # TCP retransmits (RFC 8489 section 6.2.2)
         rto = RTO if is_probe else self._initial_rto()
         self._transactions.add(
             Transaction(
@@ -449,7 +481,7 @@ class Checks:
                 request=message,
                 controlling=self.role.controlling,
                 first_sent_at=now,
-                retransmit_at=float("inf") if is_probe else now + rto,
+                retransmit_at=float("inf") if is_sent_once else now + rto,
                 expires_at=now + (PROBE_DURATION if is_probe else TRANSACTION_DURATION),
                 rto=rto,
                 rto_cap=self.settings.rto_cap if self.selected is None else UPGRADE_RTO_CAP,
@@ -587,7 +619,7 @@ class Checks:
             # A signalled address may work again; a peer-reflexive one was a NAT mapping that is
             # gone.
             return pair.remote.candidate.type != "prflx"
-        return self.selected is not None and self.selected.is_relayed and not pair.is_relayed
+        return self.selected is not None and pair.detour < self.selected.detour
 
     def _consider_nomination(self, now: float) -> None:
         self._decision = Decision()

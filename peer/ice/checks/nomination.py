@@ -16,9 +16,14 @@ ACCEPTANCE_MIN_WAIT = {"host": 0.0, "srflx": 0.5, "prflx": 1.0, "relay": 2.0}
 nominated while better pairs may still succeed, in seconds."""
 
 
+TCP_MIN_WAIT = 1.0
+"""The same of a pair over TCP, in seconds: one over UDP may take a retransmission."""
+
+
 def acceptance_min_wait(pair: Pair) -> float:
     """Return the minimum time to wait for a better pair than this one, in seconds."""
     return max(
+        TCP_MIN_WAIT if pair.is_tcp else 0.0,
         ACCEPTANCE_MIN_WAIT[pair.valid_local.type],
         ACCEPTANCE_MIN_WAIT.get(pair.remote.candidate.type, 0.0),
     )
@@ -75,8 +80,8 @@ def decide(pairs: Iterable[Pair], nominated: Pair | None, progress: CheckProgres
     if best is None or best is nominated:
         return Decision()
     if nominated is not None:
-        # A working nomination is replaced only to get rid of a relay.
-        return Decision(best if nominated.is_relayed and not best.is_relayed else None)
+        # A working nomination is replaced only to get rid of a relay or of TCP.
+        return Decision(best if best.detour < nominated.detour else None)
     remaining = acceptance_min_wait(best) - progress.elapsed
     if remaining < _ROUNDING or not (
         progress.more_candidates or _has_pending_better_pair(best, everything, progress)

@@ -132,6 +132,20 @@ class Pair:
         """True if the local or the remote candidate is relayed."""
         return "relay" in (self.local.type, self.remote.candidate.type)
 
+    @property
+    def is_tcp(self) -> bool:
+        """True if the peers have a TCP connection with each other."""
+        return self.local.transport == "tcp"
+
+    @property
+    def detour(self) -> int:
+        """0 for a direct path over UDP, 1 for a direct one over TCP, 2 for a relayed one.
+
+        A path is left for one with a lower number, and never for one with a higher or equal number
+        as long as it works.
+        """
+        return 2 if self.is_relayed else int(self.is_tcp)
+
     def priority(self, *, controlling: bool) -> int:
         """Return the pair's priority (RFC 8445 section 6.1.2.3)."""
         local, remote = self.valid_local.priority, self.remote.candidate.priority
@@ -141,7 +155,8 @@ class Pair:
     @property
     def kind(self) -> str:
         """The candidate types, such as ``srflx -> relay``, for logs without addresses."""
-        return f"{self.valid_local.type} -> {self.remote.candidate.type}"
+        over = " over TCP" if self.is_tcp else ""
+        return f"{self.valid_local.type} -> {self.remote.candidate.type}{over}"
 
     @property
     def expected_delay(self) -> float:
@@ -205,6 +220,24 @@ def can_pair(local: LocalCandidate, remote: Remote) -> bool:
         and remote.scope is not Scope.NONE
         and remote.candidate.component == local.component
         and remote.candidate.protocol.lower() == local.transport
+        and (local.transport != "tcp" or _can_connect(local, remote))
         and remote.version == version_of(local.host)
         and not (remote.is_named and local.type == "relay")
     )
+
+
+def _can_connect(local: LocalCandidate, remote: Remote) -> bool:
+    """Return whether one side of a TCP pair opens a connection and the other accepts it.
+
+    RFC 6544 section 6.2. A passive local candidate is paired with what a connection was accepted
+    from, and not with a signalled active candidate, which has no port. Simultaneous open (``so``)
+    is not supported.
+    """
+    if local.tcptype == "active":
+        return remote.candidate.tcpType == "passive"
+    return remote.has_checked and remote.candidate.tcpType == "active"
+
+
+def remote_key(transport: str, address: Address) -> tuple[str | int, ...]:
+    """Return the key of a remote candidate: over TCP a port is another one than over UDP."""
+    return address if transport == "udp" else (*address, transport)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ..configuration import MAX_REMOTES
+from ..configuration import MAX_REMOTES, IceConfiguration
 from .liveness import Health, SilenceLimits
 from .stun_transaction import TRANSACTION_DURATION
 
@@ -56,3 +56,17 @@ class Settings:
     rto_cap: float = 16.0
     limits: SilenceLimits = field(default_factory=SilenceLimits)
     max_remotes: int = MAX_REMOTES
+
+    @classmethod
+    def of(cls, configuration: IceConfiguration) -> "Settings":
+        """Return the settings that an agent's configuration has for its checks."""
+        return cls(
+            patience=configuration.patience,
+            checking_timeout=max(configuration.checking_timeout, configuration.patience),
+            limits=SilenceLimits(
+                configuration.disconnected_timeout,
+                configuration.failed_timeout,
+                configuration.consent_interval,
+            ),
+            max_remotes=configuration.max_remote_candidates,
+        )

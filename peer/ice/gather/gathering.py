@@ -30,6 +30,7 @@ from .server_query import (
     tls_context,
     unsupported,
 )
+from .tcp_candidates import TcpCandidates, TcpOpener
 
 logger: NamingLogger = NamingLogger(__name__)
 
@@ -61,6 +62,7 @@ class Gathering:
             ends before it is closed. The base's transport is then closed.
         credentials: Returns user name and password; called for every challenge of a server, so that
             expiring credentials can be replaced. By default those of the configuration.
+        tcp: Opens the sockets of TCP candidates; by default there are none.
         sharing: The generation, for the shared port of the configuration.
     """
 
@@ -74,9 +76,11 @@ class Gathering:
         on_error: Callable[[RTCPeerConnectionIceErrorEvent], None],
         on_relay_lost: Callable[[StunProtocol, str], None],
         credentials: Callable[[Server], tuple[str | None, str | None]] | None = None,
+        tcp: TcpOpener | None = None,
         sharing: Sharing | None = None,
     ) -> None:
         self._configuration = configuration
+        self._tcp = tcp
         self._servers = servers
         self._protocol_factory = protocol_factory
         self._on_candidate = on_candidate
@@ -103,6 +107,10 @@ class Gathering:
         addresses = gatherable(self._configuration)
         self._kinds = {str(address): address.kind for address in addresses}
         await self._hosts.open(addresses, self._take_host)
+        if self._tcp is not None:
+            configuration, names = self._configuration, self._hosts.names
+            gatherer = TcpCandidates(configuration, self._foundations, names, self._tcp)
+            await gatherer.open(addresses, self._take_host)
 
     async def open_private_socket(self, host: str) -> None:
         """Open a socket beside the shared one of a local address, which is not announced.
@@ -159,7 +167,7 @@ class Gathering:
     # --- candidates
 
     def _take_host(self, candidate: LocalCandidate) -> None:
-        if candidate.type == "host":
+        if candidate.type == "host" and candidate.transport == "udp":
             self._bases.append(candidate.base)
         self._report_candidate(candidate)
 

@@ -36,6 +36,32 @@ def network_type(kind: Kind | None) -> NetworkType:
         return NetworkType.UNKNOWN
 
 
+_TCP_TYPE_PREFERENCE = {"host": 90, "prflx": 80, "srflx": 70}
+"""Type preferences of TCP candidates: below those of all direct UDP candidates (100 to 126), above
+those of relayed ones (RFC 6544 section 4.2)."""
+
+_DIRECTION_PREFERENCE = {
+    "host": {"active": 6, "passive": 4},
+    "prflx": {"active": 6, "passive": 4},
+    "srflx": {"active": 4, "passive": 2},
+}
+"""Preferences of the direction in which a connection is opened (RFC 6544 section 4.2)."""
+
+
+def candidate_priority_of(type: str, local_preference: int, tcptype: str | None = None) -> int:
+    """Return a candidate's priority (RFC 8445 section 5.1.2.1; RFC 6544 section 4.2).
+
+    Args:
+        type: ``host``, ``srflx``, ``prflx`` or, only over UDP, ``relay``.
+        local_preference: 0 to 65535; over TCP the lower 13 bits of it tell interfaces apart.
+        tcptype: ``active`` or ``passive`` for a TCP candidate.
+    """
+    if tcptype is None:
+        return candidate_priority(1, type, local_preference)
+    local = (_DIRECTION_PREFERENCE[type][tcptype] << 13) + (local_preference & 0x1FFF)
+    return (_TCP_TYPE_PREFERENCE[type] << 24) + (local << 8) + 255
+
+
 class Foundations:
     """Computes foundations (RFC 8445 section 5.1.1.3) that do not disclose addresses.
 
@@ -68,6 +94,7 @@ class LocalCandidate(Candidate):
         announced_host: The address or mDNS name announced to the remote peer. By default the real
             address; with ``None`` the candidate is not announced.
         hides_related: True to hide the related address from the remote peer.
+        tcptype: ``active`` or ``passive`` for a TCP candidate (RFC 6544 section 4.5).
 
     Attributes:
         base: As above.
@@ -91,17 +118,19 @@ class LocalCandidate(Candidate):
         network_type: NetworkType = NetworkType.UNKNOWN,
         announced_host: str | None = "",
         hides_related: bool = False,
+        tcptype: str | None = None,
     ) -> None:
         super().__init__(
             foundation=foundation,
             component=1,
-            transport="udp",
-            priority=candidate_priority(1, type, local_preference),
+            transport="tcp" if tcptype else "udp",
+            priority=candidate_priority_of(type, local_preference, tcptype),
             host=address[0],
             port=address[1],
             type=type,
             related_address=related[0] if related else None,
             related_port=related[1] if related else None,
+            tcptype=tcptype,
         )
         self.base = base
         self.url = url
@@ -115,6 +144,14 @@ class LocalCandidate(Candidate):
     def address(self) -> tuple[str, int]:
         """The real address and port."""
         return self.host, self.port
+
+    @property
+    def own_address(self) -> str | None:
+        """The local address that its packets are sent from; ``None`` if unknown."""
+        if self.type != "relay":
+            return self.base.local_candidate.host
+        local = self.base.transport.get_extra_info("local_address")
+        return str(local[0]) if local else None
 
     def has_address(self, address: tuple[str, int]) -> bool:
         """Return whether an address is the candidate's real or announced one."""
@@ -140,4 +177,5 @@ class LocalCandidate(Candidate):
             type=self.type,
             related_address=related[0],
             related_port=related[1],
+            tcptype=self.tcptype,
         )

@@ -30,10 +30,11 @@ from typing import Protocol
 import uvloop
 from aiortc import RTCDataChannel
 
-from icefloe.peer import DataChannel, PeerConfiguration, PeerConnection, UdpMux
+from icefloe.peer import DataChannel, PeerConfiguration, PeerConnection, TcpMux, UdpMux
 from icefloe.peer._aiortc import SctpTransport
 from icefloe.peer.sctp.congestion.newreno import NewReno
 from tests.bench.peers.python_peer import PythonPeer, run
+from tests.helpers import pairs
 from tests.natlab.program import Message, emit, log_to_stderr
 
 HIGH, LOW = 1024 * 1024, 256 * 1024
@@ -98,13 +99,16 @@ class DataPeer(PythonPeer):
 
     Args:
         stack: ``icefloe`` or ``aiortc``.
-        mux: The port to share, for ``icefloe``.
+        mux: The port to share, for ``icefloe``; with that of TCP there is no UDP.
     """
 
-    def __init__(self, stack: str, mux: UdpMux | None = None) -> None:
+    def __init__(self, stack: str, mux: UdpMux | TcpMux | None = None) -> None:
         super().__init__(stack)
-        if mux is not None:
+        if isinstance(mux, UdpMux):
             self._connection = PeerConnection(PeerConfiguration(udp_mux=mux))
+        elif mux is not None:
+            self._connection = PeerConnection(PeerConfiguration(tcp_mux=mux))
+            self._change = pairs.without_udp
         self._stack = stack
         self._channel: Channel | None = None
         self._samples: list[tuple[float, int, int]] = []
@@ -209,6 +213,12 @@ async def run_over_mux(stack: str) -> None:
         await run(DataPeer(stack, mux))
 
 
+async def run_over_tcp(stack: str) -> None:
+    """Run a peer whose connection uses TCP alone; either side can be connected to."""
+    async with await TcpMux.open() as mux:
+        await run(DataPeer(stack, mux))
+
+
 if __name__ == "__main__":
     log_to_stderr()
     name, *variants = sys.argv[1].split("-")
@@ -217,4 +227,9 @@ if __name__ == "__main__":
     with asyncio.Runner(
         loop_factory=uvloop.new_event_loop if "uvloop" in variants else None
     ) as runner:
-        runner.run(run_over_mux(name) if "mux" in variants else run(DataPeer(name)))
+        if "mux" in variants:
+            runner.run(run_over_mux(name))
+        elif "tcp" in variants:
+            runner.run(run_over_tcp(name))
+        else:
+            runner.run(run(DataPeer(name)))

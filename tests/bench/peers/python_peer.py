@@ -1,6 +1,7 @@
 """The common part of the benchmarks' peers in Python: a connection, and lines that describe it."""
 
 import asyncio
+from collections.abc import Callable
 
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
@@ -18,6 +19,7 @@ class PythonPeer:
 
     def __init__(self, stack: str) -> None:
         self._connection: RTCPeerConnection = pairs.make(stack)
+        self._change: Callable[[str], str] = str
         self._jobs = Jobs()
 
     async def close(self) -> None:
@@ -37,7 +39,8 @@ class PythonPeer:
 
     def _tell(self) -> None:
         description = self._connection.localDescription
-        emit("description", description={"type": description.type, "sdp": description.sdp})
+        sdp = self._change(description.sdp)
+        emit("description", description={"type": description.type, "sdp": sdp})
 
 
 async def run(peer: PeerProgram) -> None:

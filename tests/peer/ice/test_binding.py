@@ -12,8 +12,14 @@ THERE = Credentials("there", "there-password", "here", "here-password")
 SOURCE = ("198.51.100.2", 2000)
 
 
-def request(role: Role = Role(True, 7), **options: bool) -> stun.Message:  # noqa: B008
-    identity, data = binding.request(THERE, role, local_preference=1234, **options)
+def request(
+    role: Role = Role(True, 7),  # noqa: B008
+    *,
+    use_candidate: bool = False,
+) -> stun.Message:
+    identity, data = binding.request(
+        THERE, role, local_preference=1234, use_candidate=use_candidate
+    )
     message = stun.parse_message(data)
     assert message.transaction_id == identity
     return message
