@@ -194,8 +194,7 @@ class AudioReceiver:
         before, beyond = self._gain, self._concealed / decoder.sample_rate - _CONCEALMENT_HOLD
         self._gain = min(1.0, max(0.0, 1 - beyond / _CONCEALMENT_FADE))
         if self._gain < 1:
-            slope = (self._gain - before) / len(concealed)
-            concealed = array("h", [int(s * (before + slope * i)) for i, s in enumerate(concealed)])
+            concealed = time_stretch.apply_gain(concealed, before, self._gain)
         if max(concealed) <= _SILENCE_LEVEL and min(concealed) >= -_SILENCE_LEVEL:
             self.stats.silentConcealedSamples += count
         return concealed
