@@ -95,7 +95,10 @@ async def run(
     Raises:
         TimeoutError: Not all calls were connected, or a process did not report.
     """
-    async with _program("answering", stack, kind) as answering, _program("callers", kind) as callers:
+    async with (
+        _program("answering", stack, kind) as answering,
+        _program("callers", kind) as callers,
+    ):
         await _event(answering, "ready")
         await _event(callers, "ready")
         began = time.monotonic()
