@@ -8,6 +8,7 @@ from types import MappingProxyType
 import av
 from av import AudioCodecContext, AudioFrame
 
+from .libopus import OpusEncoder, library
 from .packing import AnyPacket, Encoded, make_packet
 from .pieces import Piece, SoundQueue
 from .sound import SoundFormat, audio_level
@@ -72,8 +73,9 @@ class AudioEncoder:
         self.expected_loss: float = 0.0
         self._known = known
         self.bitrate = bitrate
+        self._opus = OpusEncoder() if self.implementation == "libopus" and library() else None
+        self._context = None if self._opus else self._open()
         self._loss, self._opened_bitrate = 0.0, bitrate
-        self._context = self._open()
         self._encoded_samples = 0
         self._encoding: deque[tuple[Piece, int]] = deque()
         self.queue: SoundQueue = SoundQueue(known.format)
@@ -102,6 +104,7 @@ class AudioEncoder:
 
         Raises:
             av.FFmpegError: FFmpeg rejects the audio.
+            OSError: libopus rejects it.
         """
         made: list[AnyPacket] = []
         while (piece := self.queue.take(now)) is not None:
@@ -109,11 +112,17 @@ class AudioEncoder:
         return made
 
     def _encode(self, piece: Piece, *, muted: bool) -> list[AnyPacket]:
-        if (self.expected_loss, self.bitrate) != (self._loss, self._opened_bitrate):
+        data = bytes(len(piece.data)) if muted else piece.data
+        self._encoding.append((piece, SILENT if muted else audio_level(memoryview(data))))
+        if self._opus is not None:
+            packet = self._opus.encode(
+                data, bitrate=self.bitrate, loss=self.expected_loss, mono=piece.is_mono
+            )
+            return [self._packed(packet)]
+        if self._context is None or self._has_changed():
             # FFmpeg reads these options only when an encoder is opened.
             self._loss, self._opened_bitrate = self.expected_loss, self.bitrate
             self._context = self._open()
-        data = bytes(len(piece.data)) if muted else piece.data
         form = self._known.format
         frame = AudioFrame(form.type, form.layout, len(data) // form.sample_bytes)
         frame.planes[0].update(data)
@@ -121,8 +130,10 @@ class AudioEncoder:
         # The encoder requires contiguous timestamps; gaps are in those of the packets only.
         frame.pts = self._encoded_samples
         self._encoded_samples += frame.samples
-        self._encoding.append((piece, SILENT if muted else audio_level(memoryview(data))))
         return [self._packed(bytes(packet)) for packet in self._context.encode(frame)]
+
+    def _has_changed(self) -> bool:
+        return (self.expected_loss, self.bitrate) != (self._loss, self._opened_bitrate)
 
     def _packed(self, data: bytes) -> AnyPacket:
         piece, level = self._encoding.popleft()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 from av import AudioFrame, AudioLayout, AudioResampler
 from av.audio.plane import AudioPlane
 from av.error import FFmpegError
@@ -125,11 +126,11 @@ def audio_level(samples: memoryview) -> int:
     Returns:
         0 for full scale, 127 for silence.
     """
-    values = samples.cast("B").cast("h")
-    energy = math.hypot(*values) if values else 0.0
+    values = np.frombuffer(samples, np.int16).astype(np.float32)
+    energy = float(np.dot(values, values)) if len(values) else 0.0
     if not energy:
         return 127
-    return min(127, max(0, round(-20 * math.log10(energy / math.sqrt(len(values)) / 32767))))
+    return min(127, max(0, round(-10 * math.log10(energy / len(values) / 32767**2))))
 
 
 class SoundConverter:
@@ -177,6 +178,9 @@ class SoundConverter:
         """
         usable = check_sound(frame)
         source = (usable.format.name, _layout_of(usable), usable.sample_rate)
+        is_alike = (source[0], source[2]) == (self.target.type, self.target.rate)
+        if is_alike and source[1] in (self.target.layout, "mono"):
+            return self._pass(usable, source[1])
         before = b""
         if self._resampler is None or source != self._source:
             is_doubled = source[1] == "mono" and self.target.layout == "stereo"
@@ -189,6 +193,20 @@ class SoundConverter:
             parts = _resampled(self._resampler, usable, source[1])
         self._taken += usable.samples
         return before + self._give(parts)
+
+    @property
+    def is_doubled(self) -> bool:
+        """True if the latest frame was mono that was copied to both channels."""
+        return self._is_doubled
+
+    def _pass(self, frame: AudioFrame, layout: str) -> bytes:
+        """Return a frame that needs no resampling, after what was held back of those before."""
+        before = self.finish()
+        self._is_doubled = layout == "mono" and self.target.layout == "stereo"
+        code, size = _TYPES[self.target.type]
+        channels = 1 if layout == "mono" else self.target.channels
+        data = bytes(memoryview(frame.planes[0])[: frame.samples * channels * size])
+        return before + (_doubled(data, code) if self._is_doubled else data)
 
     def finish(self) -> bytes:
         """Flush the resampler and return the rest; :meth:`convert` may be called again."""
