@@ -11,10 +11,16 @@ from av import AudioCodecContext, AudioFrame
 from .libopus import OpusEncoder, library
 from .packing import AnyPacket, Encoded, make_packet
 from .pieces import Piece, SoundQueue
-from .sound import SoundFormat, audio_level
+from .sound import SoundFormat, audio_level, duration_of
 
 SILENT = 127
 """The level of silence, in decibels below full scale."""
+
+
+_QUICK_SECONDS = 0.04
+"""Maximum length of a frame whose encoding is quick, in seconds: half a millisecond of work."""
+_QUICK_PIECES = 2
+"""Maximum pieces that are due, before that frame, for the encoding to be quick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,22 @@ class AudioEncoder:
     def anew(self) -> None:
         """Switch to another track: drop the queued audio of the previous one."""
         self.queue = SoundQueue(self._known.format)
+
+    def is_quick(self, frame: object, now: float) -> bool:
+        """Return whether :meth:`put` and :meth:`take` would cost less than a millisecond.
+
+        That is so of a short frame of Opus, unless more than it is due. What is no frame takes no
+        time at all.
+
+        Args:
+            frame: The frame, of any type.
+            now: Seconds on the clock of :meth:`put`.
+        """
+        if self._opus is None or self.queue.count_due(now) > _QUICK_PIECES:
+            return False
+        return not isinstance(frame, AudioFrame) or (
+            duration_of(frame) <= _QUICK_SECONDS and self.queue.is_prepared(frame)
+        )
 
     def put(self, frame: object, now: float) -> None:
         """Queue an audio frame; see :meth:`SoundQueue.put`.

@@ -8,6 +8,8 @@ short ones joined, and the pieces of a long frame become due one after the other
 from collections import deque
 from dataclasses import dataclass
 
+from av import AudioFrame
+
 from .clock import SoundClock
 from .sound import SoundConverter, SoundFormat, check_sound
 
@@ -173,6 +175,19 @@ class SoundQueue:
     def due(self) -> float | None:
         """Return the send time of the next piece, in seconds; ``None`` if the queue is empty."""
         return self._send_time(self._pieces[0]) if self._pieces else None
+
+    def count_due(self, now: float) -> int:
+        """Return how many pieces are due at ``now``, in seconds."""
+        count = 0
+        for piece in self._pieces:
+            if self._send_time(piece) > now:
+                break
+            count += 1
+        return count
+
+    def is_prepared(self, frame: AudioFrame) -> bool:
+        """Return whether a frame needs no new resampler; see :meth:`SoundConverter.is_prepared`."""
+        return self._converter.is_prepared(frame)
 
     def has_room(self, now: float) -> bool:
         """Return whether to request more audio from the track: less than a second is queued."""

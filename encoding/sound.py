@@ -194,6 +194,16 @@ class SoundConverter:
         self._taken += usable.samples
         return before + self._give(parts)
 
+    def is_prepared(self, frame: AudioFrame) -> bool:
+        """Return whether a frame needs no resampler, or the one that there is.
+
+        A new one takes a millisecond, and starts threads.
+        """
+        name, layout, rate = frame.format.name, frame.layout.name, frame.sample_rate
+        if (name, rate) == (self.target.type, self.target.rate):
+            return self._source is None and layout in (self.target.layout, "mono")
+        return (name, layout, rate) == self._source
+
     @property
     def is_doubled(self) -> bool:
         """True if the latest frame was mono that was copied to both channels."""
