@@ -24,11 +24,15 @@ _BUCKET_WIDTH = 0.01
 """Width of a bucket of the delay histogram, in seconds."""
 _BUCKETS = 50
 """Number of buckets: delays of half a second and more are not jitter."""
+_INTERVAL = 0.5
+"""Seconds of which only the latest packet counts, so that what happens now and then counts."""
 _FORGET_FACTOR = 0.983
-"""Forgetting factor of the histogram per packet. At 50 packets per second, packets older than 3.5 s
-have one twentieth of the weight."""
+"""Forgetting factor of the histogram per interval. Intervals older than a minute and a half have
+one twentieth of the weight."""
 _QUANTILE = 0.95
-"""Quantile of the packet delays that the target delay covers."""
+"""Quantile of the intervals whose packets the target delay covers."""
+_ROUTE_CHANGE = 0.03
+"""Seconds by which all packets of an interval must be later than the reference for another path."""
 _MARGIN = 0.01
 """Seconds added to the quantile."""
 _INITIAL_QUANTILE = 0.03
@@ -125,6 +129,10 @@ class DelayTarget:
         self._weights = [0.0] * _BUCKETS
         self._weights[round(_INITIAL_QUANTILE / _BUCKET_WIDTH) - 1] = 1.0
         self._seen = 0
+        """Intervals."""
+        self._ends: float | None = None
+        self._latest, self._fastest = 0.0, float("inf")
+        """The greatest lateness and the least offset of the interval, in seconds."""
         self._offsets: deque[tuple[float, float]] = deque()
         """Pairs of arrival time and offset from the timestamp, with offsets increasing: a
         sliding-window minimum."""
@@ -137,18 +145,33 @@ class DelayTarget:
 
     def add(self, now: float, offset: float) -> None:
         """Add the offset of a packet's arrival from its timestamp, in seconds."""
-        while self._offsets and self._offsets[-1][1] >= offset:
-            self._offsets.pop()
-        self._offsets.append((now, offset))
-        while self._offsets[0][0] < now - _BASE_WINDOW:
-            self._offsets.popleft()
-        lateness = offset - self._offsets[0][1]
-        if lateness >= _BUCKET_WIDTH * _BUCKETS:
-            return  # an outage, not jitter
+        if self._ends is None:
+            self._ends = now + _INTERVAL
+        elif now >= self._ends:
+            self._close_interval(now)
+        offsets = self._offsets
+        while offsets and offsets[-1][1] >= offset:
+            offsets.pop()
+        offsets.append((now, offset))
+        while offsets[0][0] < now - _BASE_WINDOW:
+            offsets.popleft()
+        lateness = offset - offsets[0][1]
+        self._fastest = min(self._fastest, offset)
+        if lateness < _BUCKET_WIDTH * _BUCKETS:  # more is an outage, not jitter
+            self._latest = max(self._latest, lateness)
+
+    def _close_interval(self, now: float) -> None:
+        shift = self._fastest - self._offsets[0][1]
+        if shift > _ROUTE_CHANGE and self._latest - shift < shift / 2:
+            # All packets of the interval were late alike: it is another path, not jitter.
+            self._latest -= shift
+            while self._offsets[0][1] < self._fastest:
+                self._offsets.popleft()
         self._seen += 1
-        keep = min(_FORGET_FACTOR, 1 - 1 / (self._seen + 2))
+        keep = min(_FORGET_FACTOR, 1 - 2 / (self._seen + 1))
         self._weights = [weight * keep for weight in self._weights]
-        self._weights[int(lateness / _BUCKET_WIDTH)] += 1 - keep
+        self._weights[int(max(self._latest, 0.0) / _BUCKET_WIDTH)] += 1 - keep
+        self._ends, self._latest, self._fastest = now + _INTERVAL, 0.0, float("inf")
         left = 1 - _QUANTILE
         for number in reversed(range(_BUCKETS)):
             left -= self._weights[number]
@@ -159,6 +182,7 @@ class DelayTarget:
     def reset_base(self) -> None:
         """Reset the reference: the sender's timestamps restart."""
         self._offsets.clear()
+        self._ends, self._latest, self._fastest = None, 0.0, float("inf")
 
 
 class JitterBuffer:
