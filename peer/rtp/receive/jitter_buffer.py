@@ -30,7 +30,9 @@ _FORGET_FACTOR = 0.983
 """Forgetting factor of the histogram per interval. Intervals older than a minute and a half have
 one twentieth of the weight."""
 _QUANTILE = 0.95
-"""Quantile of the intervals whose packets the target delay covers."""
+"""Quantile of the intervals whose packets the target delay covers at least."""
+_AMPLE_QUANTILE = 0.975
+"""Quantile that it covers at most. Between the two it stays as it is, so that it does not swing."""
 _ROUTE_CHANGE = 0.03
 """Seconds by which all packets of an interval must be later than the reference for another path."""
 _MARGIN = 0.01
@@ -157,8 +159,7 @@ class DelayTarget:
             offsets.popleft()
         lateness = offset - offsets[0][1]
         self._fastest = min(self._fastest, offset)
-        if lateness < _BUCKET_WIDTH * _BUCKETS:  # more is an outage, not jitter
-            self._latest = max(self._latest, lateness)
+        self._latest = max(self._latest, lateness)
 
     def _close_interval(self, now: float) -> None:
         shift = self._fastest - self._offsets[0][1]
@@ -167,17 +168,25 @@ class DelayTarget:
             self._latest -= shift
             while self._offsets[0][1] < self._fastest:
                 self._offsets.popleft()
+        latest = max(self._latest, 0.0)
+        self._ends, self._latest, self._fastest = now + _INTERVAL, 0.0, float("inf")
+        if latest >= _BUCKET_WIDTH * _BUCKETS:
+            return  # an outage, not jitter
         self._seen += 1
         keep = min(_FORGET_FACTOR, 1 - 2 / (self._seen + 1))
         self._weights = [weight * keep for weight in self._weights]
-        self._weights[int(max(self._latest, 0.0) / _BUCKET_WIDTH)] += 1 - keep
-        self._ends, self._latest, self._fastest = now + _INTERVAL, 0.0, float("inf")
-        left = 1 - _QUANTILE
+        self._weights[int(latest / _BUCKET_WIDTH)] += 1 - keep
+        needed, ample = self._covering(_QUANTILE), self._covering(_AMPLE_QUANTILE)
+        self.seconds = min(max(self.seconds, needed), ample)
+
+    def _covering(self, quantile: float) -> float:
+        """Return the delay that covers a quantile of the intervals, in seconds."""
+        left = 1 - quantile
         for number in reversed(range(_BUCKETS)):
             left -= self._weights[number]
             if left < 0:
-                self.seconds = (number + 1) * _BUCKET_WIDTH + _MARGIN
-                break
+                return (number + 1) * _BUCKET_WIDTH + _MARGIN
+        return _BUCKET_WIDTH + _MARGIN
 
     def reset_base(self) -> None:
         """Reset the reference: the sender's timestamps restart."""

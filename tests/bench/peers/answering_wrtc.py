@@ -45,10 +45,9 @@ class WrtcSide:
     async def stats(self, call: int) -> dict[str, float]:
         report: Any = await self._peers[call].get_stats()
         for each in report.values():
-            kind = each["type"] if isinstance(each, dict) else each.type
-            if str(getattr(kind, "value", kind)) == "inbound-rtp":
-                items = each.items() if isinstance(each, dict) else vars(each).items()
-                return {n: v for n, v in items if isinstance(v, (int, float))}
+            if each.type.value == "inbound-rtp":
+                values = {name: getattr(each, name, None) for name in dir(each)}
+                return {n: v for n, v in values.items() if isinstance(v, (int, float))}
         return {}
 
     async def close(self) -> None:
