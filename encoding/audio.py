@@ -80,8 +80,8 @@ class AudioEncoder:
         self._known = known
         self.bitrate = bitrate
         self._opus = OpusEncoder() if self.implementation == "libopus" and library() else None
-        self._context = None if self._opus else self._open()
         self._loss, self._opened_bitrate = 0.0, bitrate
+        self._context = None if self._opus else self._open()
         self._encoded_samples = 0
         self._encoding: deque[tuple[Piece, int]] = deque()
         self.queue: SoundQueue = SoundQueue(known.format)
