@@ -140,5 +140,5 @@ class OpusEncoder:
         if self._settings.get(setting) == value:
             return
         if error := self._library.opus_encoder_ctl(self._encoder, setting, ctypes.c_int(value)):
-            raise OSError(error, f"libopus refuses the value {value} of setting {setting}")
+            raise OSError(error, "libopus refuses a setting")
         self._settings[setting] = value

@@ -37,16 +37,15 @@ def test_what_is_encoded_sounds_as_it_did() -> None:
 
 def test_bit_rate_loss_and_channels_change_without_a_gap() -> None:
     encoder = OpusEncoder()
-    made: list[bytes] = []
-    for number in range(200):
-        made.append(
-            encoder.encode(
-                sound(number, channels=1 + number // 100),
-                bitrate=96_000 if number < 50 else 24_000,
-                loss=0.0 if number < 150 else 0.1,
-                mono=number < 100,
-            )
+    made = [
+        encoder.encode(
+            sound(number, channels=1 + number // 100),
+            bitrate=96_000 if number < 50 else 24_000,
+            loss=0.0 if number < 150 else 0.1,
+            mono=number < 100,
         )
+        for number in range(200)
+    ]
     assert sum(map(len, made[60:100])) < sum(map(len, made[10:50])) / 2
     assert not any(packet[0] & STEREO_BIT for packet in made[:100])
     wave = decode(made)

@@ -65,8 +65,8 @@ def encoded_pictures() -> list[tuple[bytes, bool]]:
     made: list[tuple[bytes, bool]] = []
     for number in range(_FPS):
         frame = painter.paint(number)
-        for packet in encoder.encode(frame, at=number * 90000 // _FPS, key_frame=number == 0):
-            made.append((bytes(packet), packet.is_keyframe))
+        packets = encoder.encode(frame, at=number * 90000 // _FPS, key_frame=number == 0)
+        made += [(bytes(packet), packet.is_keyframe) for packet in packets]
     return made
 
 
