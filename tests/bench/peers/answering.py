@@ -210,7 +210,7 @@ class PythonSide:
                 if isinstance(frame, AudioFrame):
                     channels = frame.layout.nb_channels
                     count = frame.samples * channels
-                    samples = np.frombuffer(frame.planes[0], np.int16, count)[::channels]
+                    samples = np.frombuffer(bytes(frame.planes[0]), np.int16, count)[::channels]
                     ear.hear(now, samples, frame.sample_rate)
                 else:
                     ear.pictures += 1
