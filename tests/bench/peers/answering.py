@@ -78,9 +78,11 @@ class Side(Protocol):
 
     async def answer(self, call: int, description: Message) -> Message:
         """Answer an offer."""
+        ...
 
     async def stats(self, call: int) -> dict[str, float]:
         """Return the members of ``inbound-rtp`` that are numbers."""
+        ...
 
     async def close(self) -> None:
         """Close all."""

@@ -128,10 +128,11 @@ def test_another_path_that_takes_longer_is_no_jitter() -> None:
 
 def test_another_path_is_taken_as_it_is_within_a_second() -> None:
     target = DelayTarget()
-    for number in range(500):
-        target.add(number * STEP, 0.0 if number < 400 else 0.1)
-        if number == 399:
-            before = target.seconds
+    for number in range(400):
+        target.add(number * STEP, 0.0)
+    before = target.seconds
+    for number in range(400, 500):
+        target.add(number * STEP, 0.1)
     assert target.base == 0.1
     assert target.seconds == before
 
