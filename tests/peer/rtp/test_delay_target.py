@@ -78,14 +78,14 @@ def listen(path: Path, count: int = MINUTES) -> Share:
 )
 def test_jitter_costs_delay_and_little_else(jitter: float, delay: float) -> None:
     share = listen(jittery(jitter))
-    assert share.concealed < 0.0015
-    assert share.stretched < 0.002
+    assert share.concealed < 0.0025
+    assert share.stretched < 0.003
     assert share.delay < delay
 
 
 def test_a_sender_that_is_often_held_up_is_waited_for() -> None:
     share = listen(stalling(0.5, 2.0))
-    assert share.concealed < 0.003
+    assert share.concealed < 0.004
     assert share.stretched < 0.006
     assert share.delay < 220 * MS
 
