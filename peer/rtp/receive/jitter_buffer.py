@@ -5,9 +5,10 @@ returns the next action: decode a packet, recover a lost packet from the FEC of 
 conceal missing audio. A lost packet therefore costs only its own duration, and does not change the
 delay.
 
-The target delay follows the observed jitter: the delay of each packet relative to the fastest
-packet of the last seconds. It covers 95 % of the packets, with exponential forgetting, so that it
-decreases again after a burst of jitter. The delay is adjusted by time-stretching
+The target delay follows the observed jitter: the delay of packets relative to the fastest packet of
+the last seconds. Of each half second the latest packet counts. The target covers 95 % of them, with
+exponential forgetting, so that it comes down a minute after jitter has ended, and what happens
+every few seconds does not make it swing. The delay is adjusted by time-stretching
 (:meth:`JitterBuffer.stretch`), and without any limit while the sender is silent.
 """
 
@@ -35,6 +36,8 @@ _AMPLE_QUANTILE = 0.975
 """Quantile that it covers at most. Between the two it stays as it is, so that it does not swing."""
 _ROUTE_CHANGE = 0.03
 """Seconds by which all packets of an interval must be later than the reference for another path."""
+_ROUTE_EVIDENCE = 8
+"""Minimum packets of such an interval: during silence (DTX) one comes, which tells little."""
 _MARGIN = 0.01
 """Seconds added to the quantile."""
 _INITIAL_QUANTILE = 0.03
@@ -131,10 +134,10 @@ class DelayTarget:
         self._weights = [0.0] * _BUCKETS
         self._weights[round(_INITIAL_QUANTILE / _BUCKET_WIDTH) - 1] = 1.0
         self._seen = 0
-        """Intervals."""
+        """Number of intervals so far."""
         self._ends: float | None = None
-        self._latest, self._fastest = 0.0, float("inf")
-        """The greatest lateness and the least offset of the interval, in seconds."""
+        self._latest, self._fastest, self._count = 0.0, float("inf"), 0
+        """Of the interval: the greatest lateness and the least offset, in seconds, and packets."""
         self._offsets: deque[tuple[float, float]] = deque()
         """Pairs of arrival time and offset from the timestamp, with offsets increasing: a
         sliding-window minimum."""
@@ -158,18 +161,24 @@ class DelayTarget:
         while offsets[0][0] < now - _BASE_WINDOW:
             offsets.popleft()
         lateness = offset - offsets[0][1]
+        self._count += 1
         self._fastest = min(self._fastest, offset)
         self._latest = max(self._latest, lateness)
 
+    def _begin_interval(self, ends: float | None) -> None:
+        self._ends = ends
+        self._latest, self._fastest, self._count = 0.0, float("inf"), 0
+
     def _close_interval(self, now: float) -> None:
         shift = self._fastest - self._offsets[0][1]
-        if shift > _ROUTE_CHANGE and self._latest - shift < shift / 2:
+        is_alike = self._count >= _ROUTE_EVIDENCE and self._latest - shift < shift / 2
+        if shift > _ROUTE_CHANGE and is_alike:
             # All packets of the interval were late alike: it is another path, not jitter.
             self._latest -= shift
-            while self._offsets[0][1] < self._fastest:
+            while len(self._offsets) > 1 and self._offsets[0][1] < self._fastest:
                 self._offsets.popleft()
         latest = max(self._latest, 0.0)
-        self._ends, self._latest, self._fastest = now + _INTERVAL, 0.0, float("inf")
+        self._begin_interval(now + _INTERVAL)
         if latest >= _BUCKET_WIDTH * _BUCKETS:
             return  # an outage, not jitter
         self._seen += 1
@@ -191,7 +200,7 @@ class DelayTarget:
     def reset_base(self) -> None:
         """Reset the reference: the sender's timestamps restart."""
         self._offsets.clear()
-        self._ends, self._latest, self._fastest = None, 0.0, float("inf")
+        self._begin_interval(None)
 
 
 class JitterBuffer:

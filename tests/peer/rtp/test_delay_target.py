@@ -137,6 +137,16 @@ def test_another_path_is_taken_as_it_is_within_a_second() -> None:
     assert target.seconds == before
 
 
+def test_one_late_packet_of_silence_is_no_other_path() -> None:
+    target = DelayTarget()
+    for number in range(20):
+        target.add(number * 0.4, 0.1 if number == 10 else 0.0)
+    assert target.base == 0.0
+    for number in range(20, 30):
+        target.add(number * 0.4, 0.1)
+    assert target.base == 0.1  # after two seconds the window has nothing else
+
+
 def test_an_outage_teaches_nothing() -> None:
     target = DelayTarget()
     for number in range(400):
