@@ -13,11 +13,12 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from av import AudioFrame, AudioLayout, AudioResampler
+from av import AudioFrame, AudioLayout
 from av.audio.plane import AudioPlane
 from av.error import FFmpegError
 
 from .errors import UnusableSound
+from .resampler import Resampler
 
 MIN_RATE, MAX_RATE = 4000, 384_000
 """Minimum and maximum sample rate of the input, in hertz."""
@@ -149,7 +150,7 @@ class SoundConverter:
     def __init__(self, target: SoundFormat) -> None:
         self.target = target
         self._sample_bytes = target.sample_bytes
-        self._resampler: AudioResampler | None = None
+        self._resampler: Resampler | None = None
         self._source: tuple[str, str, int] | None = None
         self._is_doubled = False
         self._taken = self._given = 0
@@ -185,7 +186,7 @@ class SoundConverter:
         if self._resampler is None or source != self._source:
             is_doubled = source[1] == "mono" and self.target.layout == "stereo"
             layout = "mono" if is_doubled else self.target.layout
-            resampler = AudioResampler(self.target.type, layout, self.target.rate)
+            resampler = Resampler(self.target.type, layout, self.target.rate)
             parts = _resampled(resampler, usable, source[1])
             before = self.finish()
             self._resampler, self._source, self._is_doubled = resampler, source, is_doubled
@@ -240,7 +241,7 @@ class SoundConverter:
         return _doubled(data, code) if self._is_doubled else data
 
 
-def _resampled(resampler: AudioResampler, frame: AudioFrame, layout: str) -> list[AudioFrame]:
+def _resampled(resampler: Resampler, frame: AudioFrame, layout: str) -> list[AudioFrame]:
     try:
         return resampler.resample(_copy(frame, layout))
     except (FFmpegError, ValueError, MemoryError) as error:
@@ -282,7 +283,7 @@ def _mixable(name: str, channels: int) -> str | None:
         try:
             probe = AudioFrame("s16", layout, _PROBE_SAMPLES)
             probe.sample_rate = 48000
-            AudioResampler("s16", "stereo", 48000).resample(probe)
+            Resampler("s16", "stereo", 48000).resample(probe)
         except (FFmpegError, ValueError):
             continue
         return layout
