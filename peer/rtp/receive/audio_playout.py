@@ -21,6 +21,9 @@ from .remote_track import AnyFrame, FrameQueue
 
 _MAX_PACKETS = 500
 """Maximum audio packets queued for the decoder."""
+_LATE = 0.03
+"""Seconds of lateness of the clock from which nothing is made up: sound that has not come is waited
+for, which costs delay and is cut off later by time stretching."""
 _KEPT_SECONDS, _PLAYED_SECONDS = 1.0, 0.1
 """Seconds of audio packets that are kept while nobody reads the track, and seconds of them that are
 played when reading resumes. The rest trains the jitter buffer and the decoder."""
@@ -121,7 +124,10 @@ class AudioPlayout:
         if self._paused:
             self._catch_up(time.monotonic())
             return True
-        self._take(time.monotonic())
+        now = time.monotonic()
+        self._take(now)
+        if now - due > _LATE and self._audio.lacks_audio:
+            return False  # the event loop was as late, and has not read the socket yet
         return self._play(due)
 
     def wants_to_play(self) -> bool:

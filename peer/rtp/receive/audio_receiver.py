@@ -93,6 +93,15 @@ class AudioReceiver:
         """True if nothing is played before another packet arrives."""
         return self._stream is None or self._stream.buffer.is_idle
 
+    @property
+    def lacks_audio(self) -> bool:
+        """True if it plays, and what is played next has not arrived."""
+        stream = self._stream
+        if stream is None or not stream.buffer.is_playing or stream.buffer.can_decode():
+            return False
+        wanted = round(STEP * stream.decoder.sample_rate) * stream.decoder.channels
+        return len(stream.decoded) < wanted
+
     def put(
         self,
         now: float,

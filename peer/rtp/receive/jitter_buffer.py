@@ -243,6 +243,11 @@ class JitterBuffer:
         return not self._playing and not self._packets
 
     @property
+    def is_playing(self) -> bool:
+        """True from the first audio on that :meth:`next` returned, until playout pauses."""
+        return self._playing
+
+    @property
     def position(self) -> int:
         """Unwrapped timestamp of the end of the audio returned by :meth:`next`."""
         return self._next_timestamp + self._concealed

@@ -14,7 +14,7 @@ PHASES = 4
 TICK = STEP / PHASES
 """Seconds between the ticks of two neighbouring phases."""
 
-MAX_LAG = 0.2
+MAX_LAG = 0.5
 """Seconds of lag after which playout resumes at the current time, as after a system suspend."""
 
 T = TypeVar("T")
