@@ -3,7 +3,7 @@
 ::
 
     icefloe serve                                     # in one terminal
-    python -m icefloe.demos.recorder --out calls      # in another, with the extra icefloe[numpy]
+    python -m icefloe.demos.recorder --out calls      # in another
 
 The audio and video of each participant go into ``calls/NAME.mkv``. A file can be played while it is
 written, and also if the program was killed. ``--mixed`` records all participants into one file.

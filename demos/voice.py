@@ -2,7 +2,7 @@
 
 ::
 
-    apt install espeak-ng             # the voice; NumPy is the extra icefloe[numpy]
+    apt install espeak-ng             # the voice
     icefloe serve                     # in one terminal
     python -m icefloe.demos.voice     # in another; then open the page, and say something
 

@@ -8,12 +8,19 @@ from types import MappingProxyType
 import av
 from av import AudioCodecContext, AudioFrame
 
+from .libopus import OpusEncoder, library
 from .packing import AnyPacket, Encoded, make_packet
 from .pieces import Piece, SoundQueue
-from .sound import SoundFormat, audio_level
+from .sound import SoundFormat, audio_level, duration_of
 
 SILENT = 127
 """The level of silence, in decibels below full scale."""
+
+
+_QUICK_SECONDS = 0.04
+"""Maximum length of a frame whose encoding is quick, in seconds: half a millisecond of work."""
+_QUICK_PIECES = 2
+"""Maximum pieces that are due, before that frame, for the encoding to be quick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +79,9 @@ class AudioEncoder:
         self.expected_loss: float = 0.0
         self._known = known
         self.bitrate = bitrate
+        self._opus = OpusEncoder() if self.implementation == "libopus" and library() else None
         self._loss, self._opened_bitrate = 0.0, bitrate
-        self._context = self._open()
+        self._context = None if self._opus else self._open()
         self._encoded_samples = 0
         self._encoding: deque[tuple[Piece, int]] = deque()
         self.queue: SoundQueue = SoundQueue(known.format)
@@ -81,6 +89,22 @@ class AudioEncoder:
     def anew(self) -> None:
         """Switch to another track: drop the queued audio of the previous one."""
         self.queue = SoundQueue(self._known.format)
+
+    def is_quick(self, frame: object, now: float) -> bool:
+        """Return whether :meth:`put` and :meth:`take` would cost less than a millisecond.
+
+        That is so of a short frame of Opus, unless more than it is due. What is no frame takes no
+        time at all.
+
+        Args:
+            frame: The frame, of any type.
+            now: Seconds on the clock of :meth:`put`.
+        """
+        if self._opus is None or self.queue.count_due(now) > _QUICK_PIECES:
+            return False
+        return not isinstance(frame, AudioFrame) or (
+            duration_of(frame) <= _QUICK_SECONDS and self.queue.is_prepared(frame)
+        )
 
     def put(self, frame: object, now: float) -> None:
         """Queue an audio frame; see :meth:`SoundQueue.put`.
@@ -102,6 +126,7 @@ class AudioEncoder:
 
         Raises:
             av.FFmpegError: FFmpeg rejects the audio.
+            OSError: libopus rejects it.
         """
         made: list[AnyPacket] = []
         while (piece := self.queue.take(now)) is not None:
@@ -109,11 +134,17 @@ class AudioEncoder:
         return made
 
     def _encode(self, piece: Piece, *, muted: bool) -> list[AnyPacket]:
-        if (self.expected_loss, self.bitrate) != (self._loss, self._opened_bitrate):
+        data = bytes(len(piece.data)) if muted else piece.data
+        self._encoding.append((piece, SILENT if muted else audio_level(memoryview(data))))
+        if self._opus is not None:
+            packet = self._opus.encode(
+                data, bitrate=self.bitrate, loss=self.expected_loss, mono=piece.is_mono
+            )
+            return [self._packed(packet)]
+        if self._context is None or self._has_changed():
             # FFmpeg reads these options only when an encoder is opened.
             self._loss, self._opened_bitrate = self.expected_loss, self.bitrate
             self._context = self._open()
-        data = bytes(len(piece.data)) if muted else piece.data
         form = self._known.format
         frame = AudioFrame(form.type, form.layout, len(data) // form.sample_bytes)
         frame.planes[0].update(data)
@@ -121,8 +152,10 @@ class AudioEncoder:
         # The encoder requires contiguous timestamps; gaps are in those of the packets only.
         frame.pts = self._encoded_samples
         self._encoded_samples += frame.samples
-        self._encoding.append((piece, SILENT if muted else audio_level(memoryview(data))))
         return [self._packed(bytes(packet)) for packet in self._context.encode(frame)]
+
+    def _has_changed(self) -> bool:
+        return (self.expected_loss, self.bitrate) != (self._loss, self._opened_bitrate)
 
     def _packed(self, data: bytes) -> AnyPacket:
         piece, level = self._encoding.popleft()

@@ -8,6 +8,8 @@ short ones joined, and the pieces of a long frame become due one after the other
 from collections import deque
 from dataclasses import dataclass
 
+from av import AudioFrame
+
 from .clock import SoundClock
 from .sound import SoundConverter, SoundFormat, check_sound
 
@@ -37,11 +39,13 @@ class Piece:
         position: Offset of its first sample from the start of the stream, in samples, including
             gaps.
         taken_at: Arrival time of the frame that contains its last sample, in seconds.
+        is_mono: Whether its two channels are known to be the same.
     """
 
     data: bytes
     position: int
     taken_at: float
+    is_mono: bool = False
 
 
 class SendSchedule:
@@ -120,6 +124,8 @@ class SoundQueue:
         self._converter = SoundConverter(target)
         self._schedule = SendSchedule()
         self._pending = bytearray()
+        self._mono_bytes = 0
+        """Bytes at the end of what is pending whose two channels are the same."""
         self._position = 0
         """Offset of the pending samples from the start of the stream, in samples."""
         self._pieces: deque[Piece] = deque()
@@ -170,6 +176,19 @@ class SoundQueue:
         """Return the send time of the next piece, in seconds; ``None`` if the queue is empty."""
         return self._send_time(self._pieces[0]) if self._pieces else None
 
+    def count_due(self, now: float) -> int:
+        """Return how many pieces are due at ``now``, in seconds."""
+        count = 0
+        for piece in self._pieces:
+            if self._send_time(piece) > now:
+                break
+            count += 1
+        return count
+
+    def is_prepared(self, frame: AudioFrame) -> bool:
+        """Return whether a frame needs no new resampler; see :meth:`SoundConverter.is_prepared`."""
+        return self._converter.is_prepared(frame)
+
     def has_room(self, now: float) -> bool:
         """Return whether to request more audio from the track: less than a second is queued."""
         return (
@@ -195,10 +214,14 @@ class SoundQueue:
 
     def _append(self, data: bytes) -> None:
         self._pending += data
+        # What is pending may be of a frame before, which had two channels.
+        self._mono_bytes = self._mono_bytes + len(data) if self._converter.is_doubled else 0
         size = self._piece_bytes
         whole = len(self._pending) // size * size
         for start in range(0, whole, size):
             piece = bytes(self._pending[start : start + size])
-            self._pieces.append(Piece(piece, self._position, self._taken_at))
+            is_mono = self._mono_bytes >= len(self._pending) - start
+            self._pieces.append(Piece(piece, self._position, self._taken_at, is_mono))
             self._position += self._samples
         del self._pending[:whole]
+        self._mono_bytes = min(self._mono_bytes, len(self._pending))

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from av import AudioFrame, AudioLayout, AudioResampler
+import numpy as np
+from av import AudioFrame, AudioLayout
 from av.audio.plane import AudioPlane
 from av.error import FFmpegError
 
 from .errors import UnusableSound
+from .resampler import Resampler
 
 MIN_RATE, MAX_RATE = 4000, 384_000
 """Minimum and maximum sample rate of the input, in hertz."""
@@ -125,11 +127,11 @@ def audio_level(samples: memoryview) -> int:
     Returns:
         0 for full scale, 127 for silence.
     """
-    values = samples.cast("B").cast("h")
-    energy = math.hypot(*values) if values else 0.0
+    values = np.frombuffer(samples, np.int16).astype(np.float32)
+    energy = float(np.dot(values, values)) if len(values) else 0.0
     if not energy:
         return 127
-    return min(127, max(0, round(-20 * math.log10(energy / math.sqrt(len(values)) / 32767))))
+    return min(127, max(0, round(-10 * math.log10(energy / len(values) / 32767**2))))
 
 
 class SoundConverter:
@@ -148,7 +150,7 @@ class SoundConverter:
     def __init__(self, target: SoundFormat) -> None:
         self.target = target
         self._sample_bytes = target.sample_bytes
-        self._resampler: AudioResampler | None = None
+        self._resampler: Resampler | None = None
         self._source: tuple[str, str, int] | None = None
         self._is_doubled = False
         self._taken = self._given = 0
@@ -177,11 +179,14 @@ class SoundConverter:
         """
         usable = check_sound(frame)
         source = (usable.format.name, _layout_of(usable), usable.sample_rate)
+        is_alike = (source[0], source[2]) == (self.target.type, self.target.rate)
+        if is_alike and source[1] in (self.target.layout, "mono"):
+            return self._pass(usable, source[1])
         before = b""
         if self._resampler is None or source != self._source:
             is_doubled = source[1] == "mono" and self.target.layout == "stereo"
             layout = "mono" if is_doubled else self.target.layout
-            resampler = AudioResampler(self.target.type, layout, self.target.rate)
+            resampler = Resampler(self.target.type, layout, self.target.rate)
             parts = _resampled(resampler, usable, source[1])
             before = self.finish()
             self._resampler, self._source, self._is_doubled = resampler, source, is_doubled
@@ -189,6 +194,30 @@ class SoundConverter:
             parts = _resampled(self._resampler, usable, source[1])
         self._taken += usable.samples
         return before + self._give(parts)
+
+    def is_prepared(self, frame: AudioFrame) -> bool:
+        """Return whether a frame needs no resampler, or the one that there is.
+
+        A new one takes a millisecond, and starts threads.
+        """
+        name, layout, rate = frame.format.name, frame.layout.name, frame.sample_rate
+        if (name, rate) == (self.target.type, self.target.rate):
+            return self._source is None and layout in (self.target.layout, "mono")
+        return (name, layout, rate) == self._source
+
+    @property
+    def is_doubled(self) -> bool:
+        """True if the latest frame was mono that was copied to both channels."""
+        return self._is_doubled
+
+    def _pass(self, frame: AudioFrame, layout: str) -> bytes:
+        """Return a frame that needs no resampling, after what was held back of those before."""
+        before = self.finish()
+        self._is_doubled = layout == "mono" and self.target.layout == "stereo"
+        code, size = _TYPES[self.target.type]
+        channels = 1 if layout == "mono" else self.target.channels
+        data = bytes(memoryview(frame.planes[0])[: frame.samples * channels * size])
+        return before + (_doubled(data, code) if self._is_doubled else data)
 
     def finish(self) -> bytes:
         """Flush the resampler and return the rest; :meth:`convert` may be called again."""
@@ -212,7 +241,7 @@ class SoundConverter:
         return _doubled(data, code) if self._is_doubled else data
 
 
-def _resampled(resampler: AudioResampler, frame: AudioFrame, layout: str) -> list[AudioFrame]:
+def _resampled(resampler: Resampler, frame: AudioFrame, layout: str) -> list[AudioFrame]:
     try:
         return resampler.resample(_copy(frame, layout))
     except (FFmpegError, ValueError, MemoryError) as error:
@@ -254,7 +283,7 @@ def _mixable(name: str, channels: int) -> str | None:
         try:
             probe = AudioFrame("s16", layout, _PROBE_SAMPLES)
             probe.sample_rate = 48000
-            AudioResampler("s16", "stereo", 48000).resample(probe)
+            Resampler("s16", "stereo", 48000).resample(probe)
         except (FFmpegError, ValueError):
             continue
         return layout

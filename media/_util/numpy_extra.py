@@ -1,4 +1,4 @@
-"""Check for the optional dependency NumPy, which recording and array readers need."""
+"""Check for NumPy, which recording and array readers need, where it was left out."""
 
 from ..errors import MissingDependency
 
@@ -15,4 +15,4 @@ def require_numpy(user: str) -> None:
     try:
         import numpy  # noqa: F401
     except ImportError as exc:
-        raise MissingDependency(user, "numpy", "icefloe[numpy]") from exc
+        raise MissingDependency(user, "numpy", "numpy") from exc

@@ -22,9 +22,10 @@ from aiortc.stats import RTCInboundRtpStreamStats
 from icefloe.logs import get_logger
 
 from ..rtp.congestion.receiver_estimate import ReceiverEstimate
+from ..rtp.receive.audio_playout import AudioPlayout
 from ..rtp.receive.audio_receiver import AudioReceiver, AudioStats
 from ..rtp.receive.decoder_pool import DecoderPool
-from ..rtp.receive.decoder_threads import AudioDecoderThread, VideoDecoderThread
+from ..rtp.receive.decoder_threads import VideoDecoderThread
 from ..rtp.receive.depacketizer import Depacketizer
 from ..rtp.receive.loss_repair import RepairAction
 from ..rtp.receive.nack import nack_batches
@@ -80,8 +81,8 @@ class Receiver(TappedReceiver):
     """Sources of which statistics are kept and reported; a report has room for 31."""
     PLEA = 0.1
     """Seconds from one request for a key frame to the next at least."""
-    decoding: AudioDecoderThread | VideoDecoderThread | None = None
-    """The thread, once there is one."""
+    decoding: AudioPlayout | VideoDecoderThread | None = None
+    """What decodes, once there is something."""
     _intake: Depacketizer
     _pool: DecoderPool
     _mutes: asyncio.TimerHandle | None = None
@@ -167,7 +168,7 @@ class Receiver(TappedReceiver):
         )
         self._told_repairing = frozenset(self._private["rtx_ssrc"])
         if track.kind == "audio":
-            self.decoding = AudioDecoderThread(track.frames, AudioReceiver(track.times), self._pool)
+            self.decoding = AudioPlayout(track.frames, AudioReceiver(track.times), self._pool)
         else:
             track.frames.on_return = self.origin.resume
             self.decoding = VideoDecoderThread(
@@ -254,7 +255,7 @@ class Receiver(TappedReceiver):
         if self.kind == "audio":
             if self.origin.is_forwarded and packet.payload:
                 self.origin.take_audio(codec, packet.payload, packet.timestamp)
-            if isinstance(self.decoding, AudioDecoderThread):
+            if isinstance(self.decoding, AudioPlayout):
                 self.decoding.put(codec, packet)
             return
         if intake.missing.add(packet):
@@ -350,9 +351,7 @@ class Receiver(TappedReceiver):
     @property
     def packets_discarded(self) -> int:
         """Count of packets that were malformed, or of a source that is not played."""
-        undecoded = (
-            self.decoding.not_admitted if isinstance(self.decoding, AudioDecoderThread) else 0
-        )
+        undecoded = self.decoding.not_admitted if isinstance(self.decoding, AudioPlayout) else 0
         return self._intake.discarded + undecoded
 
     @property
@@ -364,7 +363,7 @@ class Receiver(TappedReceiver):
     @property
     def audio_stats(self) -> AudioStats | None:
         """Statistics of playout; ``None`` for video, and before the first packet."""
-        return self.decoding.stats if isinstance(self.decoding, AudioDecoderThread) else None
+        return self.decoding.stats if isinstance(self.decoding, AudioPlayout) else None
 
     async def getStats(self) -> RTCStatsReport:
         report = await super().getStats()

@@ -29,8 +29,6 @@ ELSEWHERE = {
     "-e ICEFLOE_EXTERNAL_ADDRESS=203.0.113.4 bot": "likewise",
     "sysctl -w net.core.rmem_max=16777216": "changes the machine",
     "pip install ./icefloe": "tests/documents/test_installed.py, without a network",
-    "pip install 'icefloe[numpy]'": "needs a network",
-    "pip install './icefloe[numpy]'": "needs a network",
     "pip install 'icefloe[desktop]'": "needs a network",
     "icefloe send PATH…": "shows the form; test_files_go_from_one_machine_to_another runs it",
     "icefloe receive CODE --server URL": "likewise",

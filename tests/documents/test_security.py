@@ -80,7 +80,8 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.files.sender._READ_BATCH peer.rtp.send.send_bitrate._WINDOW
         peer.rtp.send.send_bitrate._MIN_WINDOW peer.rtp.send.timestamps._MAX_CAPTURE_AGE
         peer.rtp.receive.jitter_buffer._BASE_WINDOW
-        peer.rtp.receive.decoder_threads._MAX_LAG peer.rtp.receive.time_stretch.MAX_PERIOD
+        peer.rtp.receive.playout_schedule.MAX_LAG peer.rtp.receive.time_stretch.MAX_PERIOD
+        encoding.libopus._MAX_PACKET
         peer.sctp.receiving.PACKETS_PER_SACK peer.sctp.receiving.WINDOW_UPDATE
         peer.ice.turn.allocation.REFRESH_AHEAD
         peer.rtp.congestion.rtcp_framing.MAX_SIZE

@@ -13,7 +13,7 @@ from icefloe.media import ToneTrack
 from icefloe.peer import DataChannel, PeerConnection, RemoteTrack
 from icefloe.peer.ice.candidate_socket import ReceiveQueue
 from icefloe.peer.ice.udp import UdpTransport
-from icefloe.peer.rtp.receive.decoder_threads import AudioDecoderThread
+from icefloe.peer.rtp.receive.audio_playout import AudioPlayout
 from icefloe.peer.rtp.receive.jitter_buffer import JitterBuffer
 from icefloe.peer.rtp.receive.opus_decoder import LibopusDecoder
 from icefloe.peer.rtp.receive.packet_validation import SrtpReceiver
@@ -106,7 +106,7 @@ async def test_an_audio_packet_goes_through_these_files(monkeypatch: pytest.Monk
     stacks = Stacks(monkeypatch)
     stacks.watch(ReceiveQueue, "put")
     stacks.watch(SrtpReceiver, "unprotect")
-    stacks.watch(AudioDecoderThread, "put")
+    stacks.watch(AudioPlayout, "put")
     stacks.watch(JitterBuffer, "next")
     stacks.watch(LibopusDecoder, "decode")
     stacks.watch(FrameQueue, "put")

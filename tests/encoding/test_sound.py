@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -220,3 +221,15 @@ def test_a_resampler_of_ffmpeg_refuses_another_format() -> None:
     resampler.resample(at_rate(44100))
     with pytest.raises(ValueError, match="does not match"):
         resampler.resample(at_rate(48000))
+
+
+def test_a_resampler_starts_no_threads() -> None:
+    folder = Path("/proc/self/task")
+    if not folder.is_dir():
+        pytest.skip("only Linux lists threads there")
+    before = len(list(folder.iterdir()))
+    converters = [SoundConverter(SoundFormat(48000)) for _ in range(10)]
+    for converter in converters:
+        for _ in range(3):
+            converter.convert(frame_of(np.zeros(480), "s16", "mono", 24000))
+    assert len(list(folder.iterdir())) <= before

@@ -9,6 +9,8 @@ from aiortc.codecs.base import Decoder
 from aiortc.jitterbuffer import JitterFrame
 from av import AudioFrame
 
+from icefloe.encoding.libopus import library
+
 from . import opus_decoder
 from .loss_concealment import LossConcealment
 from .time_stretch import Samples
@@ -96,6 +98,6 @@ def decoder_for(codec: RTCRtpCodecParameters) -> AudioDecoder:
     Raises:
         ValueError: aiortc does not support the codec.
     """
-    if codec.name.lower() == "opus" and opus_decoder.library() is not None:
+    if codec.name.lower() == "opus" and library() is not None:
         return opus_decoder.LibopusDecoder()
     return PlainDecoder(codec)

@@ -93,6 +93,15 @@ class AudioReceiver:
         """True if nothing is played before another packet arrives."""
         return self._stream is None or self._stream.buffer.is_idle
 
+    @property
+    def lacks_audio(self) -> bool:
+        """True if it plays, and what is played next has not arrived."""
+        stream = self._stream
+        if stream is None or not stream.buffer.is_playing or stream.buffer.can_decode():
+            return False
+        wanted = round(STEP * stream.decoder.sample_rate) * stream.decoder.channels
+        return len(stream.decoded) < wanted
+
     def put(
         self,
         now: float,
@@ -194,8 +203,7 @@ class AudioReceiver:
         before, beyond = self._gain, self._concealed / decoder.sample_rate - _CONCEALMENT_HOLD
         self._gain = min(1.0, max(0.0, 1 - beyond / _CONCEALMENT_FADE))
         if self._gain < 1:
-            slope = (self._gain - before) / len(concealed)
-            concealed = array("h", [int(s * (before + slope * i)) for i, s in enumerate(concealed)])
+            concealed = time_stretch.apply_gain(concealed, before, self._gain)
         if max(concealed) <= _SILENCE_LEVEL and min(concealed) >= -_SILENCE_LEVEL:
             self.stats.silentConcealedSamples += count
         return concealed

@@ -1,14 +1,12 @@
-"""Decoder threads for received audio and video, and their shutdown.
+"""Decoder threads for received video, and their shutdown.
 
 The event loop never blocks on them: a decoder may finish its current frame after ``close()``. They
 are daemon threads, so they do not keep the program alive.
 """
-# Longer than 400 lines: the threads of sound and pictures share how they begin, idle and end.
 
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from logging import Logger
 
@@ -17,20 +15,17 @@ from aiortc import RTCRtpCodecParameters
 from aiortc.codecs import get_decoder
 from aiortc.codecs.base import Decoder
 from aiortc.jitterbuffer import JitterFrame
-from aiortc.rtp import RtpPacket
-from av import AudioFrame, VideoFrame
+from av import VideoFrame
 from av.video.reformatter import ColorRange
 
 from icefloe.encoding import Refusals, is_key_frame
 from icefloe.encoding.pictures import BT601
 from icefloe.logs import get_logger
 
-from .audio_receiver import AudioReceiver, AudioStats
 from .bitstream_size import MOST_PIXELS, FrameSizeLimit, announced_size
 from .decode_queue import DecodeQueue
 from .decoder_pool import DecoderPool
-from .jitter_buffer import STEP
-from .remote_track import FrameQueue
+from .remote_track import AnyFrame, FrameQueue
 
 _MATRIX_UNSPECIFIED = 2
 """Matrix coefficients of a stream that does not specify them (ITU-T H.273 section 8.3)."""
@@ -44,14 +39,6 @@ size takes 14 MB."""
 
 _KEY_FRAME_INTERVAL = 5.0
 """Seconds between key-frame requests while frames are refused."""
-
-_MAX_LAG = 0.2
-"""Seconds of lag after which playout resumes at the current time, as after a system suspend."""
-_MAX_PACKETS = 500
-"""Maximum audio packets queued for the thread."""
-_KEPT_SECONDS, _PLAYED_SECONDS = 1.0, 0.1
-"""Seconds of audio packets that are kept while nobody reads the track, and seconds of them that are
-played when reading resumes. The rest trains the jitter buffer and the decoder."""
 
 logger: Logger = get_logger(__name__)
 
@@ -68,9 +55,7 @@ class _DecoderThread:
         not_admitted: Number of packets or frames refused because the pool is full.
     """
 
-    def __init__(
-        self, frames: FrameQueue[AudioFrame | VideoFrame], name: str, pool: DecoderPool | None
-    ) -> None:
+    def __init__(self, frames: FrameQueue[AnyFrame], name: str, pool: DecoderPool | None) -> None:
         self.not_admitted = 0
         self._frames = frames
         self._pool = pool or DecoderPool()
@@ -151,135 +136,6 @@ class _DecoderThread:
         raise NotImplementedError
 
 
-class AudioDecoderThread(_DecoderThread):
-    """Plays received audio: one frame every 20 ms by the clock, while the track is read.
-
-    While the track is not read, the packets of the last second are kept. When reading resumes, they
-    are processed at once, so that the newest ones are played as if nothing had happened.
-
-    Args:
-        frames: Queue for the decoded frames.
-        audio: The audio receiver, with jitter buffer and decoder.
-        pool: Resources shared with the other tracks of the connection.
-    """
-
-    def __init__(
-        self,
-        frames: FrameQueue[AudioFrame | VideoFrame],
-        audio: AudioReceiver,
-        pool: DecoderPool | None = None,
-    ) -> None:
-        self._audio = audio
-        self._packets: deque[tuple[float, RTCRtpCodecParameters, RtpPacket]] = deque(
-            maxlen=_MAX_PACKETS
-        )
-        self._idle = self._paused = False
-        frames.on_return = self._wake
-        super().__init__(frames, "audio-decoder", pool)
-
-    @property
-    def stats(self) -> AudioStats:
-        """Counters of the audio receiver."""
-        return self._audio.stats
-
-    @property
-    def is_paused(self) -> bool:
-        """True if nothing is decoded because nobody reads the track."""
-        return self._paused
-
-    def put(self, codec: RTCRtpCodecParameters, packet: RtpPacket) -> None:
-        """Add a packet that has just arrived."""
-        now = time.monotonic()
-        with self._changed:
-            self._packets.append((now, codec, packet))
-            if self._paused and self._frames.is_abandoned:
-                self._forget(now - _KEPT_SECONDS)
-            elif not self._ensure_thread():
-                self.not_admitted += len(self._packets)
-                self._packets.clear()
-            elif self._idle:
-                self._changed.notify()
-
-    def _wake(self) -> None:
-        with self._changed:
-            if self._paused:
-                self._ensure_thread()
-            self._changed.notify()
-
-    def _forget(self, before: float) -> None:
-        while self._packets and self._packets[0][0] < before:
-            self._packets.popleft()
-
-    def _decode(self) -> None:
-        due = time.monotonic()
-        while self._wait(due):
-            now = time.monotonic()
-            if self._paused:
-                due = self._catch_up(now)
-                continue
-            if now - due > _MAX_LAG:
-                due = now
-            self._take(now)
-            self._play(due)
-            due += STEP
-
-    def _wait(self, due: float) -> bool:
-        """Wait until a frame is due or reading resumes; return whether to go on."""
-        with self._changed:
-            while not self._closing:
-                if self._frames.is_abandoned:
-                    if not self._paused:
-                        self._paused = True
-                        self._audio.pause()
-                    if not self._changed.wait(IDLE_TIMEOUT) and self._frames.is_abandoned:
-                        break
-                    continue
-                if self._paused:
-                    return True
-                self._idle = self._audio.is_idle and not self._packets
-                left = IDLE_TIMEOUT if self._idle else due - time.monotonic()
-                if left <= 0:
-                    return True
-                if not self._changed.wait(left) and self._idle and not self._packets:
-                    break
-            if not self._closing:
-                self._thread = None
-            return False
-
-    def _catch_up(self, now: float) -> float:
-        """Process the kept packets; return the time of the next frame."""
-        with self._changed:
-            self._paused = False
-            self._forget(now - _KEPT_SECONDS)
-        steps = round(_KEPT_SECONDS / STEP)
-        for left in range(steps, 0, -1):
-            due = now - left * STEP
-            self._take(due)
-            self._play(due, discard=left * STEP > _PLAYED_SECONDS)
-        return now
-
-    def _take(self, until: float) -> None:
-        """Pass the packets that arrived until a time to the audio receiver."""
-        with self._changed:
-            packets = []
-            while self._packets and self._packets[0][0] <= until:
-                packets.append(self._packets.popleft())
-        for arrived, codec, packet in packets:
-            self._audio.put(
-                arrived,
-                codec,
-                packet.ssrc,
-                packet.sequence_number,
-                packet.timestamp,
-                packet.payload,
-            )
-
-    def _play(self, due: float, *, discard: bool = False) -> None:
-        frame = self._audio.next(due)
-        if frame is not None and not discard:
-            self._frames.put(frame)
-
-
 class VideoDecoderThread(_DecoderThread):
     """Decodes video frames as they arrive.
 
@@ -292,7 +148,7 @@ class VideoDecoderThread(_DecoderThread):
 
     def __init__(
         self,
-        frames: FrameQueue[AudioFrame | VideoFrame],
+        frames: FrameQueue[AnyFrame],
         request_key_frame: Callable[[], None],
         pool: DecoderPool | None = None,
     ) -> None:

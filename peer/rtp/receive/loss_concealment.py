@@ -6,6 +6,8 @@ detail.
 
 from array import array
 
+import numpy as np
+
 from .time_stretch import MAX_PERIOD, MIN_PERIOD, Samples, cross_fade, find_period, samples_needed
 
 _HOLD = 0.02
@@ -46,26 +48,19 @@ class LossConcealment:
             self._period = self._last_period()
         if not self._period:
             return array("h", bytes(2 * count * self._channels))
-        start = self._concealed * self._channels
-        size = len(self._period)
+        start = self._concealed
         self._concealed += count
-        return array(
-            "h",
-            [
-                int(self._period[i % size] * self._gain(i // self._channels))
-                for i in range(start, start + count * self._channels)
-            ],
-        )
+        period = np.frombuffer(self._period, np.int16).reshape(-1, self._channels)
+        position = np.arange(start, start + count)
+        beyond = position / self._rate - _HOLD
+        gain = np.clip(1 - beyond / _FADE, 0.0, 1.0)[:, np.newaxis]
+        return array("h", (period[position % len(period)] * gain).astype(np.int16).tobytes())
 
     def _last_period(self) -> Samples:
         wanted = samples_needed(self._rate)
         if len(self._past) < wanted * self._channels:
             return array("h")
-        tail = self._past[-wanted * self._channels :: self._channels]
+        tail = np.frombuffer(self._past, np.int16)[-wanted * self._channels :: self._channels]
         # Reversed, so that the period is matched at the end.
         found = find_period(tail[::-1], self._rate) or round(MAX_PERIOD * self._rate)
         return self._past[-found * self._channels :]
-
-    def _gain(self, sample: int) -> float:
-        beyond = sample / self._rate - _HOLD
-        return min(1.0, max(0.0, 1 - beyond / _FADE))

@@ -1,24 +1,14 @@
 """Opus decoder of libopus, with in-band FEC and packet-loss concealment.
 
-FFmpeg's decoder, which aiortc uses, offers neither. libopus comes with PyAV: its wheels bundle it,
-and elsewhere FFmpeg is linked with it.
+FFmpeg's decoder, which aiortc uses, offers neither.
 """
 
 import ctypes
-import ctypes.util
 from array import array
-from functools import cache
-from logging import Logger
-from pathlib import Path
 
-import av
-
-from icefloe.logs import get_logger
+from icefloe.encoding.libopus import CHANNELS, RATE, library
 
 from .time_stretch import Samples
-
-RATE = 48000
-CHANNELS = 2
 
 _MAX_SAMPLES = RATE * 120 // 1000
 """Samples of the longest packet (RFC 6716 section 3.2.5)."""
@@ -28,8 +18,6 @@ _FRAME_MS = (
     *((2.5, 5, 10, 20) * 4),
 )
 """Frame duration in milliseconds by configuration number (RFC 6716 section 3.1, table 2)."""
-
-logger: Logger = get_logger(__name__)
 
 
 def duration(packet: bytes) -> int:
@@ -50,50 +38,6 @@ def duration(packet: bytes) -> int:
 def is_silence(packet: bytes) -> bool:
     """Return whether a packet announces silence (DTX, RFC 7587 section 3.1.3)."""
     return len(packet) <= 2
-
-
-@cache
-def library() -> ctypes.CDLL | None:
-    """Load libopus; return ``None`` if there is none."""
-    package = Path(av.__file__).parent
-    places = (package.parent / "av.libs", package / ".dylibs", package)
-    bundled = [str(path) for place in places for path in sorted(place.glob("*opus*"))]
-    for name in (*bundled, ctypes.util.find_library("opus")):
-        if name is None or "opusenc" in name or "opusfile" in name:
-            continue
-        try:
-            found = ctypes.CDLL(name)
-            return _declare(found)
-        except (OSError, AttributeError) as error:
-            logger.debug("opus.library.refused name=%s error=%s", name, error)
-    logger.info("libopus was not found: lost audio is concealed without FEC")
-    return None
-
-
-def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
-    """Declare the functions that are used.
-
-    Raises:
-        AttributeError: A function is missing.
-    """
-    create, decode = library.opus_decoder_create, library.opus_decode
-    create.restype = ctypes.c_void_p
-    create.argtypes = [ctypes.c_int32, ctypes.c_int, ctypes.POINTER(ctypes.c_int)]
-    decode.restype = ctypes.c_int
-    decode.argtypes = [
-        ctypes.c_void_p,
-        ctypes.c_char_p,
-        ctypes.c_int32,
-        ctypes.c_void_p,
-        ctypes.c_int,
-        ctypes.c_int,
-    ]
-    library.opus_decoder_destroy.argtypes = [ctypes.c_void_p]
-    library.opus_decoder_destroy.restype = None
-    if hasattr(library, "opus_packet_has_lbrr"):  # since libopus 1.5
-        library.opus_packet_has_lbrr.argtypes = [ctypes.c_char_p, ctypes.c_int32]
-        library.opus_packet_has_lbrr.restype = ctypes.c_int
-    return library
 
 
 class LibopusDecoder:

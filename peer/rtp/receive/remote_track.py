@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
@@ -18,6 +18,9 @@ _AUDIO_QUEUE = 50, 5, 100
 frames after which decoding stops."""
 _VIDEO_QUEUE = 3, 3, 90
 """The same for video frames, which are large."""
+
+AnyFrame: TypeAlias = AudioFrame | VideoFrame
+"""A decoded frame."""
 
 T = TypeVar("T")
 
@@ -60,23 +63,30 @@ class FrameQueue(Generic[T]):
         return self._unread > self._patience
 
     def put(self, frame: T) -> None:
-        """Add a frame; from any thread. No-op once the queue has ended."""
+        """Add a frame and wake its reader; from any thread. No-op once the queue has ended."""
+        if self.add(frame):
+            self._schedule_wake()
+
+    def add(self, frame: T) -> bool:
+        """Add a frame; from any thread. No-op once the queue has ended.
+
+        Returns:
+            Whether somebody waits for it, and is to be woken by :meth:`wake`.
+        """
         with self._lock:
             if self._ended:
-                return
+                return False
             self._unread = 0 if self._readers else self._unread + 1
             if self.is_abandoned:
                 self.dropped += len(self._frames) + 1
                 self._frames.clear()
-                return
+                return False
             if len(self._frames) >= self._capacity:
                 self._frames.popleft()
                 self.dropped += 1
                 self._overflowed = True
             self._frames.append(frame)
-            has_reader = bool(self._readers)
-        if has_reader:
-            self._schedule_wake()
+            return bool(self._readers)
 
     def end(self) -> None:
         """Accept no more frames; those in the queue can still be read. From any thread."""
@@ -132,12 +142,13 @@ class FrameQueue(Generic[T]):
 
     def _schedule_wake(self) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._wake)
+            self._loop.call_soon_threadsafe(self.wake)
         except RuntimeError:  # the loop is closed, so there are no readers
             with self._lock:
                 self._frames.clear()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Wake whoever waits for a frame. Call it in the event loop of the queue."""
         with self._lock:
             for wakeup in self._readers:
                 if not wakeup.done():
@@ -160,7 +171,7 @@ class RemoteTrack(RemoteStreamTrack):
     It emits ``mute`` and ``unmute``, without arguments, when :attr:`muted` changes.
     """
 
-    frames: FrameQueue[AudioFrame | VideoFrame]
+    frames: FrameQueue[AnyFrame]
     times: CaptureTimes
     muting: Muting
 
@@ -185,7 +196,7 @@ class RemoteTrack(RemoteStreamTrack):
         """Number of decoded frames that were dropped unread."""
         return self.frames.dropped
 
-    def capture_time(self, frame: AudioFrame | VideoFrame) -> float | None:
+    def capture_time(self, frame: AnyFrame) -> float | None:
         """Return the capture time of a frame of this track, on the sender's clock.
 
         The times of audio and video from one sender use the same clock, that of its RTCP sender
@@ -202,7 +213,7 @@ class RemoteTrack(RemoteStreamTrack):
         """
         return None if frame.pts is None else self.times.capture_time(frame.pts)
 
-    async def recv(self) -> AudioFrame | VideoFrame:
+    async def recv(self) -> AnyFrame:
         """Return the next frame.
 
         Raises:

@@ -6,10 +6,10 @@ no difference is audible. This is WSOLA (Verhelst and Roelands, 1993) with a sin
 """
 
 from array import array
-from collections.abc import Sequence
-from math import sqrt
-from operator import mul
 from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     Samples: TypeAlias = array[int]
@@ -34,7 +34,7 @@ def samples_needed(rate: int) -> int:
     return 2 * round(MAX_PERIOD * rate)
 
 
-def find_period(mono: Samples, rate: int) -> int | None:
+def find_period(mono: NDArray[np.int16], rate: int) -> int | None:
     """Return the pitch period of a sound.
 
     Args:
@@ -48,29 +48,32 @@ def find_period(mono: Samples, rate: int) -> int | None:
     longest, shortest = min(round(MAX_PERIOD * rate), len(mono) // 2), round(MIN_PERIOD * rate)
     if longest <= shortest:
         return None
-    head = mono[: 2 * longest]
-    if sqrt(sum(map(mul, head, head)) / len(head)) < _SILENCE_RMS:
+    head = mono[: 2 * longest].astype(np.float64)
+    if np.dot(head, head) < _SILENCE_RMS**2 * len(head):
         return longest
     factor = max(1, rate // _COARSE_RATE)
-    coarse = [sum(head[i : i + factor]) for i in range(0, len(head) - factor + 1, factor)]
-    window = longest // factor
-
-    def fitness(lag: int) -> tuple[float, int]:
-        # Of several equally good lags, prefer the longest: several periods at once.
-        return round(_correlation(coarse, lag, min(window, len(coarse) - lag)), 1), lag
-
-    about = max(range(max(1, shortest // factor), window + 1), key=fitness)
-    around = range(max(shortest, (about - 1) * factor), min(longest, (about + 1) * factor) + 1)
+    coarse = head[: len(head) // factor * factor].reshape(-1, factor).sum(axis=1)
+    window, first = longest // factor, max(1, shortest // factor)
+    fitness = np.round(_correlations(coarse, first, window, window), 1)
+    # Of several equally good lags, prefer the longest: several periods at once.
+    about = window - int(np.argmax(fitness[::-1]))
+    lowest, highest = max(shortest, (about - 1) * factor), min(longest, (about + 1) * factor)
     length = max(shortest, longest // 3)
-    best = max(around, key=lambda lag: _correlation(head, lag, length))
-    return best if _correlation(head, best, best) >= _MIN_CORRELATION else None
+    best = lowest + int(np.argmax(_correlations(head, lowest, highest, length)))
+    return best if _correlations(head, best, best, best)[0] >= _MIN_CORRELATION else None
 
 
-def _correlation(sound: Sequence[int], lag: int, length: int) -> float:
-    """Return the normalized autocorrelation of ``length`` samples at a lag."""
-    first, later = sound[:length], sound[lag : lag + length]
-    energy = sum(map(mul, first, first)) * sum(map(mul, later, later))
-    return sum(map(mul, first, later)) / sqrt(energy) if energy else 0.0
+def _correlations(
+    sound: NDArray[np.float64], lowest: int, highest: int, length: int
+) -> NDArray[np.float64]:
+    """Return the normalized autocorrelation of ``length`` samples at each lag of a range."""
+    first = sound[:length]
+    later = sound[lowest : highest + length]
+    products = np.correlate(later, first)
+    squares = np.concatenate(((0.0,), np.cumsum(later * later)))
+    energy = np.dot(first, first) * (squares[length:] - squares[:-length])
+    # A cumulated sum is not exact: what is left of nothing may be slightly less than it.
+    return np.where(energy > 1.0, products / np.sqrt(np.maximum(energy, 1.0)), 0.0)
 
 
 def accelerate(samples: Samples, channels: int, rate: int) -> Samples | None:
@@ -103,21 +106,23 @@ def decelerate(samples: Samples, channels: int, rate: int) -> Samples | None:
 
 def cross_fade(out: Samples, into: Samples, channels: int) -> Samples:
     """Cross-fade from one sound to another of the same length."""
-    frames = len(out) // channels or 1
-    mixed = array("h", bytes(2 * len(out)))
-    for channel in range(channels):
-        mixed[channel::channels] = array(
-            "h",
-            [
-                (a * (frames - i) + b * i) // frames
-                for i, (a, b) in enumerate(
-                    zip(out[channel::channels], into[channel::channels], strict=True)
-                )
-            ],
-        )
-    return mixed
+    frames = len(out) // channels
+    if not frames:
+        return array("h")
+    shape = frames, channels
+    before = np.frombuffer(out, np.int16).reshape(shape).astype(np.int32)
+    after = np.frombuffer(into, np.int16).reshape(shape).astype(np.int32)
+    position = np.arange(frames, dtype=np.int32)[:, np.newaxis]
+    mixed = (before * (frames - position) + after * position) // frames
+    return array("h", mixed.astype(np.int16).tobytes())
 
 
-def _mono(samples: Samples, channels: int) -> Samples:
+def apply_gain(samples: Samples, first: float, last: float) -> Samples:
+    """Change the loudness evenly from one factor to another, each 0 to 1."""
+    gain = np.linspace(first, last, len(samples), endpoint=False)
+    return array("h", (np.frombuffer(samples, np.int16) * gain).astype(np.int16).tobytes())
+
+
+def _mono(samples: Samples, channels: int) -> NDArray[np.int16]:
     # Search the first channel only. Sound in another channel alone is rare, and only less smooth.
-    return samples[::channels]
+    return np.frombuffer(samples, np.int16)[::channels]

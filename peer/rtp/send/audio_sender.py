@@ -10,12 +10,12 @@ from av.packet import Packet
 
 from icefloe.encoding import AudioEncoder
 
-from .sender_encoder import NO_FRAME, SenderEncoder, encode_audio
+from .sender_encoder import NO_FRAME, SenderEncoder
 from .track_reader import receive
 
 
 class AudioSender:
-    """Encodes audio frames in the thread of a :class:`SenderEncoder`.
+    """Encodes audio frames by a :class:`SenderEncoder`.
 
     A frame may be longer than a packet; the rest of it waits in the encoder's queue until it is
     due, while the next frame is awaited.
@@ -91,8 +91,7 @@ class AudioSender:
         """
         now = time.monotonic()
         is_muted = not getattr(track, "enabled", True)
-        encoder: AudioEncoder = await self._encoder.idle()
-        packets = await self._encoder.run(encode_audio, encoder, frame, now, is_muted)
+        packets = await self._encoder.run_audio(frame, now, muted=is_muted)
         if self._may_send():
             for packet in packets:
                 self._send_packet(track, packet)

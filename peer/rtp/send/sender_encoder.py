@@ -1,4 +1,4 @@
-"""Encoder of one sender: encodes one frame at a time in a thread of the executor."""
+"""Encoder of one sender: encodes one frame at a time, in a thread unless that is no work."""
 
 import asyncio
 import time
@@ -90,6 +90,23 @@ class SenderEncoder:
         if self._encoder is None:
             self._encoder = self._create()
         return self._encoder
+
+    async def run_audio(self, frame: object, now: float, *, muted: bool) -> list["Packet[Any]"]:
+        """Queue an audio frame and encode what is due; see :func:`encode_audio`.
+
+        What takes less time than waking a thread is done here, in the event loop.
+
+        Returns:
+            The encoded packets.
+
+        Cancellation: safe; like :meth:`run`.
+        """
+        encoder: AudioEncoder = await self.idle()
+        if encoder.is_quick(frame, now):
+            packets = encode_audio(encoder, frame, now, muted)
+            await asyncio.sleep(0)  # a track that has its frames ready leaves room for others
+            return packets
+        return await self.run(encode_audio, encoder, frame, now, muted)
 
     async def run(
         self, encode: Callable[..., list["Packet[Any]"]], *arguments: object

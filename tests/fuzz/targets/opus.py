@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
+from icefloe.encoding.libopus import RATE
 from icefloe.peer.rtp.receive import opus_decoder
 from icefloe.peer.rtp.receive.audio_receiver import AudioReceiver
 from icefloe.peer.rtp.receive.capture_time import CaptureTimes
@@ -28,7 +29,7 @@ def _hear(data: bytes) -> object:
             continue
         payload = part[_LEAST:_LARGEST]
         played = opus_decoder.duration(payload)
-        assert 0 <= played <= opus_decoder.RATE * 120 // 1000
+        assert 0 <= played <= RATE * 120 // 1000
         opus_decoder.is_silence(payload)
         hearing.put(
             now,

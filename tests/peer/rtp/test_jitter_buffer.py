@@ -114,12 +114,14 @@ def test_the_delay_rises_with_jitter_and_comes_down_again() -> None:
     late = random.Random(3)
     listener = Listener()
     heard = listener.listen(
-        talk(1500, lambda n: late.uniform(0, 100 * MS) if 300 <= n < 700 else 0.0)
+        talk(6000, lambda n: late.uniform(0, 100 * MS) if 300 <= n < 700 else 0.0)
     )
     shaken = between(heard, 10, 14)
     assert all(h.delay > PATH + 60 * MS for h in shaken)
     assert longest_silence(shaken) < 41 * MS
-    calm = between(heard, 24, 30)
+    # It may come again: for a minute the delay is kept.
+    assert all(h.delay > PATH + 60 * MS for h in between(heard, 24, 40))
+    calm = between(heard, 90, 120)
     assert all(h.delay < PATH + 45 * MS for h in calm)
     stats = listener.hearing.stats
     assert stats.removedSamplesForAcceleration > 50 * MS * RATE

@@ -18,7 +18,7 @@ from av import AudioFrame, VideoFrame
 
 from icefloe.peer import PeerConnection, RemoteTrack, RTCInboundRtpStreamStats
 from icefloe.peer._aiortc import Receiver
-from icefloe.peer.rtp.receive.decoder_threads import AudioDecoderThread
+from icefloe.peer.rtp.receive.audio_playout import AudioPlayout
 from tests.helpers.calls import eventually
 from tests.helpers.loss import losing
 from tests.helpers.pairs import closing, connected, make, negotiate
@@ -225,7 +225,7 @@ async def test_sound_that_nobody_hears_is_not_decoded_and_a_late_listener_is_in_
         track = remote(b)
         await track.recv()
         decoding = receiver(b).decoding
-        assert isinstance(decoding, AudioDecoderThread)
+        assert isinstance(decoding, AudioPlayout)
         for _ in range(2):
             await eventually(lambda: decoding.is_paused)
             assert len(track.frames) == 0
