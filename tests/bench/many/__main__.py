@@ -1,7 +1,7 @@
 """Many connections of one process: icefloe beside plain aiortc and libwebrtc in Python.
 
-Each part is a module of this package with a function ``run(stacks, counts)`` that returns its
-section of the report::
+Each part is a module of this package with a function ``run()`` that returns its section of the
+report. It takes the stacks, and the numbers of connections if there are ``COUNTS``::
 
     python -m tests.bench.many                                  # all parts
     python -m tests.bench.many idle --stack icefloe --count 100
@@ -17,7 +17,7 @@ from types import ModuleType
 
 from tests.bench.report import REPORT, machine, merge_text
 
-PARTS = ("idle", "voice")
+PARTS = ("idle", "voice", "jitter")
 
 
 def parts() -> dict[str, ModuleType]:
@@ -42,7 +42,9 @@ def main() -> None:
     print(machine())
     for name in given.parts or known:
         module = known[name]
-        section = module.run(given.stack or module.STACKS, given.count or module.COUNTS)
+        counts = getattr(module, "COUNTS", None)
+        stacks = given.stack or module.STACKS
+        section = module.run(stacks, given.count or counts) if counts else module.run(stacks)
         print(section, flush=True)
         if given.write:
             REPORT.write_text(merge_text(REPORT.read_text(), section))

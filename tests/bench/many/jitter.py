@@ -16,6 +16,14 @@ from tests.bench.many.calls import Outcome, is_there, run as run_calls
 
 STACKS = ("icefloe", "wrtc", "aiortc")
 JITTERS = (0.0, 0.005, 0.02, 0.1)
+_ABOUT = """## Audio through jitter
+
+One call. The sender holds each packet back for a random time up to the one that is named, or is
+held up for 50 to 200 ms each second or two. Parts of the samples that are made up or inserted, and
+cut out again. `python -m tests.bench.many jitter`
+
+"""
+
 _HEADER = (
     "jitter",
     "stack",
@@ -32,7 +40,7 @@ _HEADER = (
 def run(
     stacks: Sequence[str] = STACKS, jitters: Sequence[float] = JITTERS, *, seconds: float = 30.0
 ) -> str:
-    """Measure with each stack in turn, and return a table in Markdown.
+    """Measure with each stack in turn, and return the section of the report.
 
     Args:
         stacks: Of :data:`STACKS`; those that the machine lacks are passed over.
@@ -49,7 +57,7 @@ def run(
             )
             rows.append(_row(name, stack, outcome))
             print(rows[-1], flush=True)
-    return "\n".join(rows) + "\n"
+    return _ABOUT + "\n".join(rows) + "\n"
 
 
 def _row(name: str, stack: str, outcome: Outcome) -> str:

@@ -18,6 +18,14 @@ STACKS = ("icefloe", "aiortc", "wrtc")
 COUNTS = (1, 10, 20, 50)
 VIDEO_CALLS = 10
 
+_ABOUT = """## Many calls at once
+
+What each costs the process that answers, in processor time of all its threads; the frames that it
+gets and the packets that it sends, of 50 a second each; and the time from a sound's sending until
+its frame is there. `python -m tests.bench.many voice`
+
+"""
+
 _HEADER = (
     "calls",
     "stack",
@@ -39,7 +47,7 @@ def run(
     seconds: float = 10.0,
     video: int = VIDEO_CALLS,
 ) -> str:
-    """Measure with each stack in turn, and return a table in Markdown.
+    """Measure with each stack in turn, and return the section of the report.
 
     Args:
         stacks: Of :data:`STACKS`; those that the machine lacks are passed over.
@@ -61,7 +69,7 @@ def run(
             else:
                 rows.append(_row(name, stack, outcome))
             print(rows[-1], flush=True)
-    return "\n".join(rows) + "\n"
+    return _ABOUT + "\n".join(rows) + "\n"
 
 
 def _row(name: str, stack: str, outcome: Outcome) -> str:
