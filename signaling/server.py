@@ -357,8 +357,10 @@ class SignalingServer:
         decision: Admission | Refusal | None = None
         if not self._rooms.has_seat(socket.number):
             decided = self._admitting.decide(join, socket, time.time())
-            is_decided = decided is None or isinstance(decided, Admission | Refusal)
-            decision = decided if is_decided else await decided
+            if decided is None or isinstance(decided, Admission | Refusal):
+                decision = decided
+            else:
+                decision = await decided
         if not isinstance(decision, Admission):
             socket.charge(_INVALID_MESSAGE_COST)  # a signature costs more than another message
         self._rooms.receive(socket.number, join, self._now(), decision)
