@@ -79,6 +79,11 @@ class TokenKeys:
         return f"TokenKeys(<{len(self._keys)} keys>)"
 
     @property
+    def can_sign(self) -> bool:
+        """Whether a key can make tokens."""
+        return any(key.can_sign for key in self._keys)
+
+    @property
     def signing_key(self) -> TokenKey:
         """The first key that can sign.
 

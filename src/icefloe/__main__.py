@@ -11,8 +11,11 @@ import typer
 
 from icefloe import __version__
 from icefloe._options import (
+    Browser,
     Certificate,
     CodeWords,
+    Expires,
+    FirstModerates,
     Host,
     Hosts,
     IceCredential,
@@ -22,6 +25,7 @@ from icefloe._options import (
     Key,
     Level,
     LogLevel,
+    May,
     Name,
     Open,
     Origins,
@@ -31,18 +35,28 @@ from icefloe._options import (
     PerAddress,
     Play,
     Port,
+    ProxyHeaderKind,
+    ProxyHeaders,
     Qr,
     RoomName,
     SelfSigned,
     Server,
+    TokenAudience,
+    TokenFile,
+    TokenName,
+    TokenRoom,
+    TokenRooms,
+    TokenSecretFile,
+    TrustedProxies,
     Wait,
     Yes,
 )
+from icefloe._secrets import token_source
 from icefloe._streams import secure_streams, show_message
 
 if TYPE_CHECKING:
     from icefloe._serving import Guest, Settings
-    from icefloe.signaling import IceServer
+    from icefloe.signaling import IceServer, Proxies
 
 _EPILOG = (
     "Every flag is an environment variable as well: for --log-level it is ICEFLOE_LOG_LEVEL.\n\n"
@@ -93,6 +107,12 @@ def serve(
     allowed_origin: Origins = [],  # noqa: B006
     allowed_host: Hosts = [],  # noqa: B006
     address_limits: PerAddress = True,
+    token_secret_file: TokenSecretFile = None,
+    token_audience: TokenAudience = None,
+    open: Open = False,
+    first_moderates: FirstModerates = False,
+    proxy_headers: ProxyHeaders = None,
+    trusted_proxy: TrustedProxies = [],  # noqa: B006
 ) -> None:
     """Serve signaling and the call page."""
     from icefloe._serving import Settings
@@ -107,6 +127,11 @@ def serve(
         origins=_checked_origins(allowed_origin),
         hosts=_checked_hosts(allowed_host),
         limits_addresses=address_limits,
+        token_secret_file=token_secret_file,
+        audience=token_audience,
+        is_open=open,
+        first_moderates=first_moderates,
+        proxies=_proxies(proxy_headers, trusted_proxy),
     )
     _run(settings, log_level)
 
@@ -125,10 +150,16 @@ def demo(
     allowed_origin: Origins = [],  # noqa: B006
     allowed_host: Hosts = [],  # noqa: B006
     address_limits: PerAddress = True,
+    token_secret_file: TokenSecretFile = None,
+    token_audience: TokenAudience = None,
+    open: Open = False,
+    first_moderates: FirstModerates = False,
+    proxy_headers: ProxyHeaders = None,
+    trusted_proxy: TrustedProxies = [],  # noqa: B006
     room: RoomName = "lobby",
     name: Name = "python",
     play: Play = None,
-    open: Open = False,
+    browser: Browser = False,
 ) -> None:
     """Serve, and take part: a video call between a browser and Python.
 
@@ -149,8 +180,13 @@ def demo(
         origins=_checked_origins(allowed_origin),
         hosts=_checked_hosts(allowed_host),
         limits_addresses=address_limits,
+        token_secret_file=token_secret_file,
+        audience=token_audience,
+        is_open=open,
+        first_moderates=first_moderates,
+        proxies=_proxies(proxy_headers, trusted_proxy),
         room=_checked_name(room, "--room"),
-        open=open,
+        browser=browser,
     )
     _checked_name(name, "--name")
     configuration = PeerConfiguration()
@@ -158,9 +194,52 @@ def demo(
     _run(
         settings,
         log_level,
-        lambda url, trust: take_part(
-            url, room=room, name=name, film=play, ssl=trust, configuration=configuration
+        lambda url, trust, token: take_part(
+            url,
+            room=room,
+            name=name,
+            film=play,
+            token=token,
+            ssl=trust,
+            configuration=configuration,
         ),
+    )
+
+
+@app.command(epilog=_EPILOG)
+def token(
+    token_secret_file: TokenSecretFile = None,
+    token_audience: TokenAudience = None,
+    room: TokenRoom = None,
+    rooms: TokenRooms = None,
+    name: TokenName = None,
+    may: May = [],  # noqa: B006
+    expires: Expires = 3600.0,
+    log_level: Level = LogLevel.WARNING,
+) -> None:
+    """Print a token that admits to a room of a server with the same keys."""
+    from icefloe._serving import print_token
+
+    if (room is None) == (rooms is None):
+        raise typer.BadParameter("give --room or --rooms", param_hint="--room")
+    if room is not None:
+        _checked_name(room, "--room")
+    if rooms is not None:
+        _checked_name(rooms, "--rooms")
+    if name is not None:
+        _checked_name(name, "--name")
+    rights = _checked_rights(may)
+    _end(
+        lambda: print_token(
+            token_secret_file,
+            room=room,
+            rooms=rooms,
+            name=name,
+            rights=rights,
+            seconds=expires,
+            audience=token_audience,
+        ),
+        log_level,
     )
 
 
@@ -171,6 +250,7 @@ def send(
     wait: Wait = 3600.0,
     json: Json = False,
     qr: Qr = False,
+    token_file: TokenFile = None,
     log_level: Level = LogLevel.WARNING,
 ) -> None:
     """Send files and folders to another machine.
@@ -188,6 +268,7 @@ def send(
         wait=wait,
         json=json,
         qr=qr,
+        token=token_source(token_file),
     )
     _end(lambda: send(settings), log_level)
 
@@ -201,6 +282,7 @@ def receive(
     overwrite: Overwrite = False,
     wait: Wait = 60.0,
     json: Json = False,
+    token_file: TokenFile = None,
     log_level: Level = LogLevel.WARNING,
 ) -> None:
     """Receive what somebody sends under a code.
@@ -223,6 +305,7 @@ def receive(
         overwrite=overwrite,
         wait=wait,
         json=json,
+        token=token_source(token_file),
     )
     _end(lambda: receive(settings), log_level)
 
@@ -303,6 +386,27 @@ def _checked_hosts(hosts: Iterable[str]) -> frozenset[str]:
                 param_hint="--allowed-host",
             )
     return frozenset(hosts)
+
+
+def _checked_rights(rights: Iterable[str]) -> tuple[str, ...]:
+    for right in rights:
+        if right not in ("join", "send", "moderate"):
+            raise typer.BadParameter("give join, send or moderate", param_hint="--may")
+    return tuple(rights) or ("join", "send")
+
+
+def _proxies(header: ProxyHeaderKind | None, networks: Iterable[str]) -> "Proxies | None":
+    if header is None:
+        if networks:
+            raise typer.BadParameter("give --proxy-headers with it", param_hint="--trusted-proxy")
+        return None
+    from icefloe.signaling import Proxies, ProxyHeader
+
+    given = {"networks": tuple(networks)} if networks else {}
+    try:
+        return Proxies(header=ProxyHeader(header.value), **given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--trusted-proxy") from error
 
 
 def _checked_name(name: str, flag: str) -> str:
