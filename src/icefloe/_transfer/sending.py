@@ -19,7 +19,15 @@ from icefloe.peer import (
     TransferFailed,
     meet,
 )
-from icefloe.signaling import ListenFailed, ServerConfiguration, SignalingServer, serve, server_url
+from icefloe.signaling import (
+    Admission,
+    Join,
+    ListenFailed,
+    ServerConfiguration,
+    SignalingServer,
+    serve,
+    server_url,
+)
 
 from .memory import Memory
 from .reporter import Reporter
@@ -143,12 +151,17 @@ def _report_code(
 
 
 async def _own_server(stack: AsyncExitStack, port: int) -> SignalingServer:
-    limits = ServerConfiguration(shutdown_timeout=0.5)
+    configuration = ServerConfiguration(shutdown_timeout=0.5, admit=_admit)
     try:
-        return await stack.enter_async_context(serve("0.0.0.0", port, configuration=limits))
+        return await stack.enter_async_context(serve("0.0.0.0", port, configuration=configuration))
     except ListenFailed:
         # Another program uses the port, or the same command is running already.
-        return await stack.enter_async_context(serve("0.0.0.0", 0, configuration=limits))
+        return await stack.enter_async_context(serve("0.0.0.0", 0, configuration=configuration))
+
+
+def _admit(join: Join) -> Admission | None:
+    """Admit to rooms of transfers alone: the whole network reaches this server."""
+    return Admission() if join.room.startswith("files-") else None
 
 
 def _page(server: str, code: PairingCode) -> str:
