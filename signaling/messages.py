@@ -1,3 +1,4 @@
+# Longer than 400 lines: one type for each message of the protocol.
 """Message types of the signaling protocol, version 1. No I/O.
 
 ``docs/protocol.md`` is the specification. Every message is one JSON object (RFC 8259) with a
@@ -65,12 +66,12 @@ class PeerInfo(Struct, frozen=True):
 
     @property
     def may_send(self) -> bool:
-        """Whether it may send audio and video."""
+        """True if it may send audio and video."""
         return isinstance(self.may, UnsetType) or "send" in self.may
 
     @property
     def may_moderate(self) -> bool:
-        """Whether it may remove participants, and lock and close the room."""
+        """True if it may remove participants, and lock and close the room."""
         return not isinstance(self.may, UnsetType) and "moderate" in self.may
 
 

@@ -104,7 +104,7 @@ class Room:
 
     @property
     def is_moderated(self) -> bool:
-        """Whether a participant may moderate."""
+        """True if a participant may moderate."""
         return any(Right.MODERATE in seat.rights for seat in self.seats.values())
 
     def others(self, seat: Seat) -> Iterable[Seat]:

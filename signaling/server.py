@@ -1,3 +1,4 @@
+# Longer than 400 lines: one public class; admission, reading and HTTP have modules.
 """The signaling server: WebSocket signaling, the call page, health checks and metrics on one port.
 
 :mod:`icefloe.signaling.rooms` decides what a message does; this module has the sockets and timers.

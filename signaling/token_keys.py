@@ -80,7 +80,7 @@ class TokenKeys:
 
     @property
     def can_sign(self) -> bool:
-        """Whether a key can make tokens."""
+        """True if a key can make tokens."""
         return any(key.can_sign for key in self._keys)
 
     @property

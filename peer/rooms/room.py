@@ -180,7 +180,7 @@ class Room:
 
     @property
     def rights(self) -> frozenset[Right]:
-        """What this program may do in the room."""
+        """The rights of this program in the room."""
         return self.client.rights
 
     async def remove(self, name: str) -> None:

@@ -1,8 +1,10 @@
+# Longer than 400 lines: typer reads the flags of each command from its signature.
 """The ``icefloe`` command."""
 
 import re
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 from urllib.parse import urlsplit
@@ -189,20 +191,10 @@ def demo(
         browser=browser,
     )
     _checked_name(name, "--name")
-    configuration = PeerConfiguration()
-
     _run(
         settings,
         log_level,
-        lambda url, trust, token: take_part(
-            url,
-            room=room,
-            name=name,
-            film=play,
-            token=token,
-            ssl=trust,
-            configuration=configuration,
-        ),
+        partial(take_part, room=room, name=name, film=play, configuration=PeerConfiguration()),
     )
 
 
@@ -218,7 +210,7 @@ def token(
     log_level: Level = LogLevel.WARNING,
 ) -> None:
     """Print a token that admits to a room of a server with the same keys."""
-    from icefloe._serving import print_token
+    from icefloe._tokens import print_token
 
     if (room is None) == (rooms is None):
         raise typer.BadParameter("give --room or --rooms", param_hint="--room")

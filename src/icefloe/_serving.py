@@ -1,3 +1,4 @@
+# Longer than 400 lines: the run of a server, and its messages for the user.
 """The commands ``icefloe serve`` and ``icefloe demo``: run the server until a signal stops it."""
 
 import asyncio
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from logging import Logger
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 from urllib.parse import urlencode
 
 from icefloe._secrets import KEYS_VARIABLE, read_keys
@@ -51,9 +53,16 @@ _EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_OK}
 _LIBRARY_LOG_LEVEL = logging.WARNING
 """aiortc and aioice log their internals at INFO."""
 
-Guest = Callable[[str, ssl.SSLContext | None, Callable[[], Awaitable[str]] | None], Awaitable[None]]
-"""A participant that runs in this program: takes the URL of the server, the TLS context, and the
-function that makes its tokens."""
+TokenMaker = Callable[[], Awaitable[str]]
+"""A function that makes a join token."""
+
+
+class Guest(Protocol):
+    """A participant that runs in this program."""
+
+    def __call__(
+        self, url: str, *, token: TokenMaker | None, ssl: ssl.SSLContext | None
+    ) -> Awaitable[None]: ...
 
 
 class CommandError(PrintableError):
@@ -148,7 +157,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _run(settings: Settings, guest: Guest | None) -> int:
-    keys = _token_keys(settings.token_secret_file)
+    keys = token_keys(settings.token_secret_file)
     if keys is None and not settings.is_open and not _is_local(settings.host):
         raise CommandError(
             f"Without tokens --host {settings.host} would admit everybody who reaches this "
@@ -199,7 +208,7 @@ async def _run_guest(
 
         context = client_context(certificate)
     url = f"{'wss' if certificate else 'ws'}://{_own_host(settings.host)}:{server.port}/ws"
-    running = asyncio.ensure_future(guest(url, context, _guest_token(settings, keys)))
+    running = asyncio.ensure_future(guest(url, token=_guest_token(settings, keys), ssl=context))
     try:
         await asyncio.wait((running, stopped), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -231,7 +240,7 @@ def _reloading(
             if has_tls and (certificate := _certificate(settings)) is not None:
                 server.use_certificate(_server_context(certificate, settings.key))
                 logger.info("the certificate was read again, for new connections")
-            if has_keys and (keys := _token_keys(settings.token_secret_file)) is not None:
+            if has_keys and (keys := token_keys(settings.token_secret_file)) is not None:
                 server.use_token_keys(keys)
                 logger.info("the keys of join tokens were read again")
         except CommandError as error:
@@ -278,44 +287,12 @@ def exit_signals(
 # --- join tokens --------------------------------------------------------------------------------
 
 
-def print_token(
-    file: Path | None,
-    *,
-    room: str | None,
-    rooms: str | None,
-    name: str | None,
-    rights: tuple[str, ...],
-    seconds: float,
-    audience: str | None,
-) -> int:
-    """Print a join token; return the exit code.
+def token_keys(file: Path | None) -> TokenKeys | None:
+    """Return the keys of join tokens; ``None`` if there are none.
 
     Raises:
-        CommandError: There are no keys, or they cannot be used.
+        CommandError: They cannot be used.
     """
-    keys = _token_keys(file)
-    if keys is None:
-        raise CommandError(
-            f"There is no key to sign with: give --token-secret-file, or set {KEYS_VARIABLE}.",
-            EXIT_USAGE,
-        )
-    try:
-        token = make_token(
-            keys,
-            room=room,
-            rooms=rooms,
-            name=name,
-            rights=rights,
-            seconds=seconds,
-            audience=audience,
-        )
-    except ValueError as error:
-        raise CommandError(f"{error}.", EXIT_USAGE) from error
-    write_line(output(), token)
-    return EXIT_OK
-
-
-def _token_keys(file: Path | None) -> TokenKeys | None:
     try:
         return read_keys(file)
     except (OSError, InvalidTokenKeys) as error:
@@ -323,7 +300,7 @@ def _token_keys(file: Path | None) -> TokenKeys | None:
         raise CommandError(f"{where}: {error}.", EXIT_USAGE) from error
 
 
-def _guest_token(settings: Settings, keys: TokenKeys | None) -> Callable[[], Awaitable[str]] | None:
+def _guest_token(settings: Settings, keys: TokenKeys | None) -> TokenMaker | None:
     if keys is None:
         return None
     if not keys.can_sign:
