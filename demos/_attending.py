@@ -3,9 +3,12 @@
 This module is not a demo. It keeps everything out of the demos that is not their subject.
 """
 
+import asyncio
 import logging
+import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlencode, urlsplit
 
@@ -32,6 +35,21 @@ RoomName = Annotated[
 Name = Annotated[
     str, typer.Option("--name", envvar="ICEFLOE_NAME", metavar="NAME", help="Name in the room.")
 ]
+
+
+def own_token() -> str | Callable[[], Awaitable[str]] | None:
+    """Return where the token of the demo comes from: ``ICEFLOE_TOKEN_FILE`` or ``ICEFLOE_TOKEN``.
+
+    The file is read again for each connection, so that the token in it can be replaced.
+    """
+    file = os.environ.get("ICEFLOE_TOKEN_FILE")
+    if not file:
+        return os.environ.get("ICEFLOE_TOKEN") or None
+
+    async def read() -> str:
+        return (await asyncio.to_thread(Path(file).read_text, encoding="utf-8")).strip()
+
+    return read
 
 
 def announce(url: str, room: str, joined: Room, hint: str) -> None:

@@ -14,7 +14,7 @@ import typer
 
 from icefloe.peer import PeerConfiguration, RemotePeer, forward, join
 
-from ._attending import LOCAL, Name, RoomName, Server, announce, run
+from ._attending import LOCAL, Name, RoomName, Server, announce, own_token, run
 
 
 async def take_part(
@@ -37,7 +37,9 @@ async def take_part(
 
     Cancellation: safe; the demo leaves the room and closes all connections.
     """
-    async with join(url, room=room, name=name, configuration=configuration) as joined:
+    async with join(
+        url, room=room, name=name, token=own_token(), configuration=configuration
+    ) as joined:
         announce(url, room, joined, "Open {page} and join: you see and hear yourself.")
         await joined.attend(echo)
 

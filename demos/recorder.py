@@ -17,7 +17,7 @@ import typer
 from icefloe.media import MissingDependency, Recorder, RecordingFailed
 from icefloe.peer import PeerConfiguration, RemotePeer, join
 
-from ._attending import LOCAL, Name, RoomName, Server, announce, run
+from ._attending import LOCAL, Name, RoomName, Server, announce, own_token, run
 
 
 async def take_part(
@@ -46,7 +46,7 @@ async def take_part(
     """
     async with (
         Recorder(str(path)) as recorder,
-        join(url, room=room, name=name, configuration=configuration) as joined,
+        join(url, room=room, name=name, token=own_token(), configuration=configuration) as joined,
     ):
 
         async def record(peer: RemotePeer) -> None:

@@ -35,7 +35,7 @@ from icefloe.peer import (
 )
 from icefloe.text import printable
 
-from ._attending import LOCAL, Name, RoomName, Server, announce, run
+from ._attending import LOCAL, Name, RoomName, Server, announce, own_token, run
 
 logger: Logger = get_logger(__name__)
 
@@ -131,7 +131,9 @@ async def send(
 
     Cancellation: safe; the sensor leaves the room and closes all connections.
     """
-    async with join(url, room=room, name=name, configuration=configuration) as joined:
+    async with join(
+        url, room=room, name=name, token=own_token(), configuration=configuration
+    ) as joined:
         announce(url, room, joined, f"Run `{_HERE} watch` to see them.")
         await joined.attend(partial(report, rate=rate, measure=measure))
 
@@ -185,7 +187,9 @@ async def watch(
 
     Cancellation: safe; the watcher leaves the room and closes all connections.
     """
-    async with join(url, room=room, name=name, configuration=configuration) as joined:
+    async with join(
+        url, room=room, name=name, token=own_token(), configuration=configuration
+    ) as joined:
         announce(url, room, joined, f"Run `{_HERE} send`, here or elsewhere.")
         await joined.attend(partial(follow, every=every, show=show or _print))
 

@@ -27,7 +27,7 @@ from icefloe.media import AudioQueue, SpeechSegment, SpeechStarted, speech
 from icefloe.peer import PeerConfiguration, RemotePeer, join
 from icefloe.text import PrintableError
 
-from ._attending import LOCAL, Name, RoomName, Server, announce, run
+from ._attending import LOCAL, Name, RoomName, Server, announce, own_token, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,9 @@ async def take_part(
     Cancellation: safe; the bot leaves the room and closes all connections.
     """
     talk = partial(converse, reply=reply, say=say or Espeak())
-    async with join(url, room=room, name=name, configuration=configuration) as joined:
+    async with join(
+        url, room=room, name=name, token=own_token(), configuration=configuration
+    ) as joined:
         hint = "Open {page} and join: say something, and a voice answers when you pause."
         announce(url, room, joined, hint)
         await joined.attend(talk)

@@ -21,7 +21,7 @@ from icefloe.logs import get_logger
 from icefloe.media import Camera, DeviceUnavailable, EncodedFanout, TestPatternTrack
 from icefloe.peer import PeerConfiguration, RemotePeer, join
 
-from ._attending import LOCAL, Name, RoomName, Server, announce, run
+from ._attending import LOCAL, Name, RoomName, Server, announce, own_token, run
 
 logger: Logger = get_logger(__name__)
 
@@ -106,7 +106,9 @@ async def show(
         peer.add_track(fanout.subscribe())
         logger.info("%s looks: %s", peer.name, _summary(fanout))
 
-    async with join(url, room=room, name=name, configuration=configuration) as joined:
+    async with join(
+        url, room=room, name=name, token=own_token(), configuration=configuration
+    ) as joined:
         hint = "Open {page} and join: you see the picture; so does everybody else who joins."
         announce(url, room, joined, hint)
         await joined.attend(serve_viewer)
