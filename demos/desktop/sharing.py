@@ -1,3 +1,4 @@
+# Longer than 400 lines: sharing, its viewers and their input; consent and control have modules.
 """Shares the screen with a room, and passes the input of the viewer in control to the desktop."""
 
 import asyncio
