@@ -97,6 +97,8 @@ class Admitting:
             await asyncio.wait((running, closed))
         if isinstance(decision, Refusal):
             return decision
+        if decision is not None and not isinstance(decision, Admission):
+            return _refusal(TypeError(f"`admit` returned {type(decision).__name__}"))
         return _with_token(decision, token, now)
 
     async def _ask(self, deciding: Awaitable[Admission | None]) -> Admission | Refusal | None:

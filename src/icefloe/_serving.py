@@ -408,6 +408,8 @@ def _announce(settings: Settings, server: SignalingServer, certificate: Path | N
             "Browsers give camera and microphone to pages from localhost or https alone; for "
             "other machines add --tls-self-signed."
         )
+    if settings.token_secret_file is not None:
+        lines.append("Only who has a token may enter; `icefloe token` makes them.")
     lines.append("Press Ctrl-C to stop.")
     write_line(output(), "\n".join(lines))
     if settings.browser:

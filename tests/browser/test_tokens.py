@@ -1,6 +1,7 @@
 """The call page with a join token in the fragment of its address."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -10,6 +11,9 @@ from icefloe.media import TestPatternTrack
 from icefloe.peer import join
 from icefloe.signaling import ServerConfiguration, SignalingServer, TokenKeys, make_token, serve
 from tests.helpers.browser import CallPage, open_page
+from tests.helpers.commands import event, process
+from tests.helpers.files_page import PICK_STORED, open_files_page
+from tests.helpers.transfers import contents, random_file
 
 pytestmark = [pytest.mark.browser, pytest.mark.system("chromium")]
 
@@ -59,6 +63,31 @@ async def test_a_token_admits_a_page_until_it_is_removed(
         assert await alice.ended() == "removed"
         await page.page.get_by_test_id("join").click()
         await expect(page.page.get_by_text("You were removed")).to_be_visible()
+
+
+async def test_the_files_page_takes_a_token_with_or_without_a_code(
+    browser: Browser, server: SignalingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    random_file(tmp_path / "a.bin", 1000)
+    given = make_token(KEYS, rooms="files-*")
+    host = f"127.0.0.1:{server.port}"
+    address = f"http://localhost:{server.port}/files"
+    page = await open_files_page(browser, PICK_STORED)
+    code = await page.send(f"{address}#token={given}", tmp_path / "a.bin")
+    assert given not in page.page.url
+    out = tmp_path / "out"
+    arguments = ("receive", code, "--server", host, "--yes", "--json", "--out", str(out))
+    async with process(*arguments, environment={"ICEFLOE_TOKEN": given}) as receiver:
+        await event(receiver, "done")
+        assert await receiver.wait() == 0
+    assert contents(out) == {"a.bin": (tmp_path / "a.bin").read_bytes()}
+    other = await open_files_page(browser, PICK_STORED)
+    arguments = ("send", str(tmp_path / "a.bin"), "--server", host, "--json")
+    async with process(*arguments, environment={"ICEFLOE_TOKEN": given}) as sender:
+        told = await event(sender, "code")
+        await other.page.goto(f"{address}#{told['code']}&token={given}")
+        await other.until("offer")
 
 
 async def test_a_page_refuses_tracks_of_who_may_not_send(

@@ -351,6 +351,20 @@ async def test_what_it_raises_refuses_the_join_and_is_logged(
     caplog.clear()  # it was expected
 
 
+async def test_what_is_no_admission_refuses_the_join(caplog: pytest.LogCaptureFixture) -> None:
+    async def later(_: Join) -> Any:
+        return True
+
+    def at_once(_: Join) -> Any:
+        return True
+
+    for admit in (later, at_once):
+        async with serving(admit=admit) as server:
+            assert await refusal(server) == "admission-failed"
+    assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 2
+    caplog.clear()  # it was expected
+
+
 async def test_it_has_a_time_limit_and_a_number_at_once() -> None:
     running = most = 0
     may_end = asyncio.Event()

@@ -245,6 +245,20 @@ def test_whatever_is_sent_is_refused(token: str) -> None:
         verify(".".join((base64url(b'{"alg":"HS256"}'), token, token)))
 
 
+def test_signatures_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+    compare = hmac.compare_digest
+
+    def record(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return compare(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", record)
+    assert code(signed({"alg": "HS256"}, claims(), OTHER.encode())) is ErrorCode.TOKEN_SIGNATURE
+    assert verify(signed({"alg": "HS256"}, claims()))
+    assert len(compared) == 2
+
+
 # ---- keys --------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,8 @@ import itertools
 from typing import Any
 
 import pytest
+from hypothesis import settings, strategies as st
+from hypothesis.stateful import rule
 
 from icefloe.signaling import (
     Admission,
@@ -22,7 +24,7 @@ from icefloe.signaling.configuration import Refusal
 from icefloe.signaling.errors import ErrorCode
 from icefloe.signaling.moderation import CLOSED_SECONDS, ExpiringSet
 from icefloe.signaling.rooms import Rooms
-from tests.signaling.test_rooms import House, code
+from tests.signaling.test_rooms import Anything, House, code
 
 HOST = frozenset({Right.JOIN, Right.SEND, Right.MODERATE})
 GUEST = frozenset({Right.JOIN, Right.SEND})
@@ -31,22 +33,30 @@ GUEST = frozenset({Right.JOIN, Right.SEND})
 class Hosted(House):
     """Rooms in which ``host`` moderates by its token; each token is that of its name."""
 
-    def __init__(self, *, first_moderates: bool = False, tokens: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        first_moderates: bool = False,
+        tokens: bool = True,
+        hosts: tuple[str, ...] = ("host", "host-2"),
+        **limits: Any,
+    ) -> None:
         super().__init__()
         ids, secrets = itertools.count(1), itertools.count(1)
         self.rooms = Rooms(
-            Limits(),
+            Limits(**limits),
             new_id=lambda: f"p{next(ids)}",
             new_token=lambda: f"t{next(secrets)}",
             first_moderates=first_moderates,
         )
         self.tokens = tokens
+        self.hosts = hosts
 
     def say(self, connection: int, message: ClientMessage) -> list[dict[str, Any]]:
         if not isinstance(message, Join):
             return super().say(connection, message)
         before = len(self.sent[connection])
-        rights = HOST if message.name.startswith("host") else GUEST
+        rights = HOST if message.name in self.hosts else GUEST
         admission = (
             Admission(rights=rights, token_id=message.name, token_seconds=100)
             if self.tokens
@@ -234,6 +244,39 @@ def test_tokens_alone_say_who_moderates() -> None:
     house = Hosted(tokens=True, first_moderates=True)
     bob = house.join("bob")
     assert code(house.say(bob, Lock(True))) == "not-allowed"
+
+
+# ---- anything ----------------------------------------------------------------------------------
+
+
+class Moderated(Anything):
+    """The same, with moderators that remove, lock, close and hand over at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.house = Hosted(hosts=("alice", "bob"), members=3, rooms=2)
+
+    @rule(
+        name=st.sampled_from(Anything.NAMES),
+        of=st.sampled_from(Anything.NAMES),
+        kind=st.sampled_from([Remove, Lock, CloseRoom, HandOver]),
+        locked=st.booleans(),
+    )
+    def moderate(self, name: str, of: str, kind: type, locked: bool) -> None:
+        if name not in self.connections or of not in self.known:
+            return
+        to = self.known[of]["id"]
+        messages: dict[type, ClientMessage] = {
+            Remove: Remove(to),
+            Lock: Lock(locked),
+            CloseRoom: CloseRoom(),
+            HandOver: HandOver(to),
+        }
+        self.house.say(self.connections[name], messages[kind])
+
+
+Moderated.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+TestModerated = Moderated.TestCase
 
 
 # ---- bounds ------------------------------------------------------------------------------------
