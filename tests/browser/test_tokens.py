@@ -83,8 +83,8 @@ async def test_the_files_page_takes_a_token_with_or_without_a_code(
         assert await receiver.wait() == 0
     assert contents(out) == {"a.bin": (tmp_path / "a.bin").read_bytes()}
     other = await open_files_page(browser, PICK_STORED)
-    arguments = ("send", str(tmp_path / "a.bin"), "--server", host, "--json")
-    async with process(*arguments, environment={"ICEFLOE_TOKEN": given}) as sender:
+    sending = ("send", str(tmp_path / "a.bin"), "--server", host, "--json")
+    async with process(*sending, environment={"ICEFLOE_TOKEN": given}) as sender:
         told = await event(sender, "code")
         await other.page.goto(f"{address}#{told['code']}&token={given}")
         await other.until("offer")
