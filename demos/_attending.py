@@ -3,9 +3,12 @@
 This module is not a demo. It keeps everything out of the demos that is not their subject.
 """
 
+import asyncio
 import logging
+import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlencode, urlsplit
 
@@ -85,6 +88,21 @@ async def over_port(
         return
     async with await UdpMux.open(port) as mux:
         await demo(PeerConfiguration(udp_mux=mux, external_addresses=external))
+
+
+def own_token() -> str | Callable[[], Awaitable[str]] | None:
+    """Return where the token of the demo comes from: ``ICEFLOE_TOKEN_FILE`` or ``ICEFLOE_TOKEN``.
+
+    The file is read again for each connection, so that the token in it can be replaced.
+    """
+    file = os.environ.get("ICEFLOE_TOKEN_FILE")
+    if not file:
+        return os.environ.get("ICEFLOE_TOKEN") or None
+
+    async def read() -> str:
+        return (await asyncio.to_thread(Path(file).read_text, encoding="utf-8")).strip()
+
+    return read
 
 
 def announce(url: str, room: str, joined: Room, hint: str) -> None:

@@ -23,6 +23,7 @@ from ._attending import (
     UdpPort,
     announce,
     over_port,
+    own_token,
     run,
 )
 
@@ -47,7 +48,9 @@ async def take_part(
 
     Cancellation: safe; the demo leaves the room and closes all connections.
     """
-    async with join(url, room=room, name=name, configuration=configuration) as joined:
+    async with join(
+        url, room=room, name=name, token=own_token(), configuration=configuration
+    ) as joined:
         announce(url, room, joined, "Open {page} and join: you see and hear yourself.")
         await joined.attend(echo)
 

@@ -26,6 +26,7 @@ from ._attending import (
     UdpPort,
     announce,
     over_port,
+    own_token,
     run,
 )
 
@@ -56,7 +57,7 @@ async def take_part(
     """
     async with (
         Recorder(str(path)) as recorder,
-        join(url, room=room, name=name, configuration=configuration) as joined,
+        join(url, room=room, name=name, token=own_token(), configuration=configuration) as joined,
     ):
 
         async def record(peer: RemotePeer) -> None:

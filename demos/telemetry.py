@@ -44,6 +44,7 @@ from ._attending import (
     UdpPort,
     announce,
     over_port,
+    own_token,
     run,
 )
 
@@ -141,7 +142,9 @@ async def send(
 
     Cancellation: safe; the sensor leaves the room and closes all connections.
     """
-    async with join(url, room=room, name=name, configuration=configuration) as joined:
+    async with join(
+        url, room=room, name=name, token=own_token(), configuration=configuration
+    ) as joined:
         announce(url, room, joined, f"Run `{_HERE} watch` to see them.")
         await joined.attend(partial(report, rate=rate, measure=measure))
 
@@ -195,7 +198,9 @@ async def watch(
 
     Cancellation: safe; the watcher leaves the room and closes all connections.
     """
-    async with join(url, room=room, name=name, configuration=configuration) as joined:
+    async with join(
+        url, room=room, name=name, token=own_token(), configuration=configuration
+    ) as joined:
         announce(url, room, joined, f"Run `{_HERE} send`, here or elsewhere.")
         await joined.attend(partial(follow, every=every, show=show or _print))
 

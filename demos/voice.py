@@ -36,6 +36,7 @@ from ._attending import (
     UdpPort,
     announce,
     over_port,
+    own_token,
     run,
 )
 
@@ -159,7 +160,9 @@ async def take_part(
     Cancellation: safe; the bot leaves the room and closes all connections.
     """
     talk = partial(converse, reply=reply, say=say or Espeak())
-    async with join(url, room=room, name=name, configuration=configuration) as joined:
+    async with join(
+        url, room=room, name=name, token=own_token(), configuration=configuration
+    ) as joined:
         hint = "Open {page} and join: say something, and a voice answers when you pause."
         announce(url, room, joined, hint)
         await joined.attend(talk)

@@ -30,6 +30,7 @@ from ._attending import (
     UdpPort,
     announce,
     over_port,
+    own_token,
     run,
 )
 
@@ -116,7 +117,9 @@ async def show(
         peer.add_track(fanout.subscribe())
         logger.info("%s looks: %s", peer.name, _summary(fanout))
 
-    async with join(url, room=room, name=name, configuration=configuration) as joined:
+    async with join(
+        url, room=room, name=name, token=own_token(), configuration=configuration
+    ) as joined:
         hint = "Open {page} and join: you see the picture; so does everybody else who joins."
         announce(url, room, joined, hint)
         await joined.attend(serve_viewer)

@@ -9,6 +9,7 @@ gone, the client joins again with a new seat, and reports that with :class:`Rejo
 import asyncio
 import ssl
 import time
+from collections.abc import Callable
 from logging import Logger
 from types import TracebackType
 from typing import Self
@@ -24,25 +25,32 @@ from icefloe.logs import get_logger
 from icefloe.text import public_url
 
 from .client_socket import (
+    TokenSource,
     join_room,
     leave_room,
     open_interruptibly,
     open_socket,
     socket_options,
     verify,
+    with_fresh_token,
 )
 from .codec import encode_client, receive_server
 from .errors import (
     ErrorCode,
     JoinRefused,
+    RemovedFromRoom,
+    RoomClosed,
     SendQueueFull,
     SignalingClosed,
     SignalingError,
     SignalingLost,
+    TokenUnavailable,
     Unreachable,
 )
 from .membership import Event, Membership, Rejoined, Renewed, Roster
-from .messages import CloseCode, IceServer, Join, Joined, PeerInfo, ToPeer
+from .messages import CloseCode, IceServer, Join, Joined, May, PeerInfo, ToModerate, ToPeer
+from .moderator_requests import ModeratorRequests
+from .rights import Right
 from .sockets import cut_off, is_own_address
 from .timing import pauses, until_renewal
 
@@ -54,6 +62,9 @@ _MAX_INBOX_MESSAGES = 256
 _MAX_INBOX_BYTES = 4 * 1024 * 1024
 """Bytes of these messages: four of the largest."""
 
+_ANSWER_TIMEOUT = 10.0
+"""Seconds that the server may take to answer a moderator."""
+
 _NAME_RETRY_SECONDS = 95.0
 """Seconds for which the client's own lost seat may still hold the name: the time until the server
 notices the loss, and the 30 s for which it keeps the seat."""
@@ -64,7 +75,7 @@ def connect(
     *,
     room: str,
     name: str,
-    token: str | None = None,
+    token: TokenSource | None = None,
     ssl: ssl.SSLContext | None = None,
     rename: bool = False,
 ) -> "SignalingClient":
@@ -74,14 +85,18 @@ def connect(
         url: The WebSocket URL of the server, as ``ws://127.0.0.1:8080/ws``.
         room: The room, 1 to 64 characters.
         name: The name of this client, unique in the room, 1 to 64 characters.
-        token: The token that admits to the room, if the server requires one.
+        token: The token that admits to the room, if the server requires one; or a coroutine
+            function without arguments that returns one, which is called for each connection. A
+            token may expire while the client is in the room: after a break the secret of its seat
+            lets it in. It needs another one if the seat is gone.
         ssl: The TLS context that verifies the certificate of a ``wss://`` server; by default the
             authorities of the system are trusted.
         rename: Whether the server may add a number to the name, as in ``bot-2``, if it is taken.
 
     Returns:
         The client. Entering it raises :exc:`Unreachable` if the server cannot be reached and
-        :exc:`JoinRefused` if the server refuses the ``join``.
+        :exc:`JoinRefused` if the server refuses the ``join``, and :exc:`TokenUnavailable` if the
+        function that gives the token fails.
 
     Raises:
         InvalidUrl: The URL is not a valid WebSocket URL.
@@ -108,7 +123,7 @@ class SignalingClient:
         *,
         room: str,
         name: str,
-        token: str | None,
+        token: TokenSource | None,
         ssl: ssl.SSLContext | None,
         rename: bool,
     ) -> None:
@@ -117,10 +132,12 @@ class SignalingClient:
         self._join = Join(
             room=room,
             name=name,
-            token=UNSET if token is None else token,
+            token=token if isinstance(token, str) else UNSET,
             rename=True if rename else UNSET,
         )
         encode_client(self._join)  # validates the room and the name
+        self._token = token
+        self._requests = ModeratorRequests()
         self._inbox: BoundedQueue[Event] = BoundedQueue(_MAX_INBOX_MESSAGES, _MAX_INBOX_BYTES)
         self._roster = Roster()
         self._membership: Membership | None = None
@@ -165,6 +182,12 @@ class SignalingClient:
         return None if isinstance(expires, UnsetType) else expires
 
     @property
+    def rights(self) -> frozenset[Right]:
+        """The rights of this client in the room; they change when a moderator hands over."""
+        may = self._seat.joined.may
+        return frozenset(right for right in Right if right == Right.JOIN or right in _shown(may))
+
+    @property
     def is_connected(self) -> bool:
         """True if the WebSocket to the server is open."""
         return self._socket is not None and self._socket.state is State.OPEN
@@ -201,6 +224,39 @@ class SignalingClient:
         except ConnectionClosed:
             logger.debug("signaling: the socket broke; a message will be sent again after a resume")
 
+    async def moderate(self, message: ToModerate) -> None:
+        """Ask the server to remove somebody, to lock or close the room, or to hand the right over.
+
+        Args:
+            message: A :class:`Remove`, :class:`Lock`, :class:`CloseRoom` or :class:`HandOver`; its
+                ``ref`` is set here.
+
+        Raises:
+            MessageError: The message is invalid.
+            ModerationRefused: The server refused; ``code`` says why.
+            SignalingClosed: The client is closed, or was never entered.
+            Unreachable: The connection is broken, or breaks before the answer is there.
+
+        Cancellation: safe; the server may have done it.
+        """
+        if self._running is None or self._running.done():
+            raise SignalingClosed
+        socket = self._socket
+        if socket is None or socket.state is not State.OPEN:
+            raise Unreachable(self._url, "the connection is lost and not back yet")
+        ref, answered = self._requests.add()
+        try:
+            await socket.send(encode_client(structs.replace(message, ref=ref)).decode())
+            async with asyncio.timeout(_ANSWER_TIMEOUT):
+                await answered
+        except TimeoutError as error:
+            reason = f"it did not answer within {_ANSWER_TIMEOUT:g} seconds"
+            raise Unreachable(self._url, reason) from error
+        except ConnectionClosed as error:
+            raise Unreachable(self._url, f"it closed the connection: {error}") from error
+        finally:
+            self._requests.forget(ref)
+
     def suspect(self) -> None:
         """Check at once whether the server answers; call this when the network has changed.
 
@@ -234,6 +290,7 @@ class SignalingClient:
             raise SignalingClosed
         socket = await open_socket(self._url, self._options)
         try:
+            self._join = await with_fresh_token(self._join, self._token)
             joined = await join_room(self._url, socket, self._join)
         except BaseException:
             cut_off(socket)
@@ -272,6 +329,7 @@ class SignalingClient:
                 if socket is not None:
                     cut_off(socket)
                 self._inbox.end()
+                self._requests.fail(SignalingClosed())
 
     # ---- receiving and reconnecting ------------------------------------------------------------
 
@@ -284,7 +342,10 @@ class SignalingClient:
     async def _run(self, socket: ClientConnection) -> None:
         try:
             while True:
-                await self._receive(socket)
+                try:
+                    await self._receive(socket)
+                finally:
+                    self._requests.fail(Unreachable(self._url, "the connection broke"))
                 self._socket = None
                 socket, missed = await self._reconnect()
                 for event in missed:
@@ -307,14 +368,16 @@ class SignalingClient:
                 await socket.close(CloseCode.NORMAL, "renewing the ICE servers")
                 return
             except ConnectionClosed as closed:
-                if closed.rcvd is not None and closed.rcvd.code == CloseCode.TAKEN_OVER:
-                    raise SignalingLost("another connection took it up") from closed
+                if closed.rcvd is not None and closed.rcvd.code in _FINAL:
+                    raise _FINAL[closed.rcvd.code]() from closed
                 logger.info(
                     "signaling: the connection to %s broke: %s", public_url(self._url), closed
                 )
                 return
             message = receive_server(frame)
-            if message is not None and seat.receive(message):
+            if message is None or self._requests.answer(message):
+                continue
+            if seat.receive(message):
                 await self._inbox.put(message, len(frame))
 
     async def _reconnect(self) -> tuple[ClientConnection, list[Event]]:
@@ -341,10 +404,13 @@ class SignalingClient:
                     return socket, missed
             except Unreachable as error:
                 logger.debug("signaling: %s", error)
+            except TokenUnavailable as error:
+                logger.warning("signaling: %s; trying again", error)
             except JoinRefused as refusal:
                 # This client's own lost seat may still hold the name. The server will remove it.
                 is_name_taken = refusal.code == ErrorCode.NAME_TAKEN
-                if not is_name_taken or now() - lost_at >= _NAME_RETRY_SECONDS:
+                may_retry = is_name_taken and now() - lost_at < _NAME_RETRY_SECONDS
+                if not may_retry and refusal.code != ErrorCode.ADMISSION_FAILED:
                     raise
             finally:
                 if socket is not None and socket is not self._socket:
@@ -372,12 +438,19 @@ class SignalingClient:
             attempt then joins with a new one.
         """
         seat = self._seat
+        unavailable = None
+        try:
+            self._join = await with_fresh_token(self._join, self._token)
+        except TokenUnavailable as error:
+            unavailable = error  # the secret of the seat is enough
         resume = structs.replace(self._join, resume=seat.joined.resume, ack=seat.received)
         try:
             joined = await join_room(self._url, socket, resume)
         except JoinRefused as refusal:
             if refusal.code != ErrorCode.RESUME_FAILED:
                 raise
+            if unavailable is not None:
+                raise unavailable from refusal
             joined = await join_room(self._url, socket, self._join)
             self._start_seat(socket, joined)
             logger.info("signaling: joined again at %s with a new seat", public_url(self._url))
@@ -411,3 +484,15 @@ class SignalingClient:
         if isinstance(joined.expires, int):
             seconds = until_renewal(joined.expires - time.time())
             self._renew_at = asyncio.get_running_loop().time() + seconds
+
+
+def _shown(may: May) -> tuple[str, ...]:
+    return (Right.SEND,) if isinstance(may, UnsetType) else may
+
+
+_FINAL: dict[int, Callable[[], SignalingLost]] = {
+    CloseCode.TAKEN_OVER: lambda: SignalingLost("another connection took it up"),
+    CloseCode.REMOVED: RemovedFromRoom,
+    CloseCode.ROOM_CLOSED: RoomClosed,
+}
+"""The errors after which the client does not connect again, by the code of the closed socket."""

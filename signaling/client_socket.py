@@ -2,9 +2,11 @@
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from logging import Logger
 from typing import Any
 
+from msgspec import structs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 
@@ -16,6 +18,8 @@ from .errors import (
     ErrorCode,
     InvalidUrl,
     JoinRefused,
+    MessageError,
+    TokenUnavailable,
     Unreachable,
 )
 from .messages import Error, Join, Joined, Leave
@@ -25,6 +29,12 @@ logger: Logger = get_logger(__name__)
 
 VERIFY_TIMEOUT = 1.0
 """Seconds within which the server must answer when the client checks whether it is alive."""
+
+TokenSource = str | Callable[[], Awaitable[str]]
+"""A token, or a coroutine function that returns one that has not expired."""
+
+_TOKEN_TIMEOUT = 8.0
+"""Seconds that this function may take; the server waits for 10 s until a connection joins."""
 
 _JOIN_TIMEOUT = 10.0  # seconds
 _CLOSE_TIMEOUT = 0.5
@@ -136,6 +146,33 @@ async def join_room(url: str, socket: ClientConnection, join: Join) -> Joined:
         raise Unreachable(url, reason) from error
     except ConnectionClosed as error:
         raise Unreachable(url, f"it closed the connection: {error}") from error
+
+
+async def with_fresh_token(join: Join, source: TokenSource | None) -> Join:
+    """Return a ``join`` with a new token, if the source makes them.
+
+    Raises:
+        TokenUnavailable: The source has failed, took too long, or gave what cannot be sent.
+
+    Cancellation: safe.
+    """
+    if source is None or isinstance(source, str):
+        return join
+    try:
+        async with asyncio.timeout(_TOKEN_TIMEOUT):
+            token = await source()
+    except TimeoutError as error:
+        raise TokenUnavailable(f"it did not come within {_TOKEN_TIMEOUT:g} s") from error
+    except Exception as error:
+        raise TokenUnavailable(str(error) or type(error).__name__) from error
+    if not isinstance(token, str):
+        raise TokenUnavailable(f"what was given is no text, but {type(token).__name__}")
+    fresh = structs.replace(join, token=token)
+    try:
+        encode_client(fresh)
+    except MessageError as error:
+        raise TokenUnavailable("it is too long, or no text that can be sent") from error
+    return fresh
 
 
 async def leave_room(socket: ClientConnection) -> None:

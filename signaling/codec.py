@@ -27,6 +27,7 @@ from .messages import (
     Ref,
     Seq,
     ServerMessage,
+    ToModerate,
 )
 
 CLIENT_LIMIT = 64 * 1024
@@ -53,7 +54,7 @@ class _RawMessage(Struct, frozen=True, tag="message"):
     seq: Seq = UNSET
 
 
-_Received = Join | Description | Candidate | _RawMessage | Bye | Leave
+_Received = Join | Description | Candidate | _RawMessage | Bye | Leave | ToModerate
 
 
 class _Outline(Struct):

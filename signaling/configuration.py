@@ -1,10 +1,15 @@
 """Settings of the signaling server: limits, admission of participants, ICE servers, rates."""
 
-from collections.abc import Callable
+import ipaddress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
+from .errors import ErrorCode
 from .messages import IceServer, Join
 from .quotas import AddressLimits
+from .rights import Right
+from .token_keys import TokenKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +52,60 @@ class Admission:
         rename: Whether the server may add a number to the name if the name is taken and the client
             asks for that (``rename`` of its ``join``). Leave it off if the token names the
             participant.
+        rights: What the participant may do; ``None`` for the rights of its join token, or if the
+            server has no tokens, to join and to send media.
+        token_id: The id of the token that it came with. After it was removed from a room, this id
+            is refused there. Set by the server if that has token keys.
+        token_seconds: Seconds until the token expires, for which its id has to be remembered.
     """
 
     ice_servers: tuple[IceServer, ...] = ()
     expires: int | None = None
     rename: bool = False
+    rights: frozenset[Right] | None = None
+    token_id: str = ""
+    token_seconds: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A join that is refused, with the reason."""
+
+    code: ErrorCode
+    reason: str
+
+
+class ProxyHeader(StrEnum):
+    """A header in which a reverse proxy says whose request it passes on."""
+
+    X_FORWARDED_FOR = "x-forwarded-for"
+    """A list of addresses, to which each proxy appends that of its client."""
+
+    FORWARDED = "forwarded"
+    """The header of RFC 7239."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxies:
+    """The reverse proxies in front of a server, whose word on the client's address is taken.
+
+    Attributes:
+        header: The header that they set. Only this one is read: a proxy passes on what a client
+            has written into the other one.
+        networks: The addresses of the proxies, as ``10.0.0.0/8``. From any other address the header
+            is ignored.
+    """
+
+    header: ProxyHeader = ProxyHeader.X_FORWARDED_FOR
+    networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+
+    def __post_init__(self) -> None:
+        for network in self.networks:
+            ipaddress.ip_network(network)  # raises ValueError
+
+
+Admit = Callable[[Join], Admission | Awaitable[Admission | None] | None]
+"""A function, or a coroutine function, that decides who may join."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +123,20 @@ class ServerConfiguration:
             ``localhost`` and all IP addresses are always allowed. HTTP requests for any other name
             are refused, including those for pages and metrics. ``*`` allows every name.
         ice_servers: The STUN and TURN servers given to all clients.
-        admit: Function called for each ``join``, including one that resumes a seat. It returns an
-            :class:`Admission`, or ``None`` to refuse. Without it every client may join and is given
-            ``ice_servers``. It is called on the event loop, so it must be quick.
+        token_keys: The keys of join tokens. With them a ``join`` needs a token that one of them has
+            signed; one that resumes a seat does not, since the secret of the seat is enough.
+        audience: The audience that a join token must be for; ``None`` takes tokens for any.
+        admit: Function called for each ``join``, including one that resumes a seat, after its token
+            was verified if there are ``token_keys``. It returns an :class:`Admission`, or ``None``
+            to refuse. Without it every client may join and is given ``ice_servers``. It may be a
+            coroutine function; one that is not has to be quick, as it is called on the event loop.
+            What it raises refuses the join as ``admission-failed`` and is logged, except for
+            :exc:`TokenRefused` and :exc:`JoinRefused`, which refuse it with their own code.
+        admit_timeout: Seconds that ``admit`` may take, waiting for its turn included.
+        admits_at_once: Calls of a coroutine ``admit`` that run at the same time.
+        first_moderates: Whether the first participant of a room moderates it, if neither a token
+            nor ``admit`` says who does. When it leaves, the one that has been there longest does.
+        proxies: The reverse proxies in front of the server; ``None`` for none.
         rate: Messages per second that a connection may send on average. The server reads more
             slowly from a connection that sends faster. A message counts as one more for every 2048
             bytes of its size.
@@ -86,7 +151,13 @@ class ServerConfiguration:
     origins: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
     ice_servers: tuple[IceServer, ...] = ()
-    admit: Callable[[Join], Admission | None] | None = None
+    token_keys: TokenKeys | None = None
+    audience: str | None = None
+    admit: Admit | None = None
+    admit_timeout: float = 5.0
+    admits_at_once: int = 32
+    first_moderates: bool = False
+    proxies: Proxies | None = None
     rate: float = 30.0
     burst: float = 300.0
     ping_interval: float = 20.0
@@ -95,8 +166,10 @@ class ServerConfiguration:
 
     def __post_init__(self) -> None:
         numbers = (self.rate, self.burst, self.ping_interval, self.ping_timeout)
-        if min(*numbers, self.shutdown_timeout) <= 0 or self.connections < 1:
+        times = (self.shutdown_timeout, self.admit_timeout)
+        if min(*numbers, *times) <= 0 or min(self.connections, self.admits_at_once) < 1:
             raise ValueError(
-                "`connections`, `rate`, `burst`, `ping_interval`, `ping_timeout` and "
-                "`shutdown_timeout` of the signaling server must be positive"
+                "`connections`, `rate`, `burst`, `ping_interval`, `ping_timeout`, "
+                "`shutdown_timeout`, `admit_timeout` and `admits_at_once` of the signaling server "
+                "must be positive"
             )

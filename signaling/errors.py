@@ -8,8 +8,14 @@
     ├── ListenFailed (also OSError)
     ├── Unreachable (also ConnectionError)
     ├── JoinRefused
+    ├── TokenRefused
+    ├── TokenUnavailable
+    ├── InvalidTokenKeys (also ValueError)
+    ├── ModerationRefused
     ├── SendQueueFull
     ├── SignalingLost
+    │   ├── RemovedFromRoom
+    │   └── RoomClosed
     └── SignalingClosed
 
 A server answers an invalid message with an ``error`` message (:class:`.messages.Error`). The
@@ -39,6 +45,51 @@ class ErrorCode(StrEnum):
 
     UNAUTHORIZED = "unauthorized"
     """The token does not admit to this room under this name."""
+
+    TOKEN_MISSING = "token-missing"
+    """The server admits by tokens, and the ``join`` has none."""
+
+    TOKEN_MALFORMED = "token-malformed"
+    """The token is too long, not a JSON Web Token, or a claim is missing or of the wrong type."""
+
+    TOKEN_ALGORITHM = "token-algorithm"
+    """The token names an algorithm that the server has no key for, such as ``none``."""
+
+    TOKEN_SIGNATURE = "token-signature"
+    """No key of the server has signed the token."""
+
+    TOKEN_EXPIRED = "token-expired"
+    """The token has expired."""
+
+    TOKEN_NOT_YET = "token-not-yet"
+    """The token is not valid yet."""
+
+    TOKEN_AUDIENCE = "token-audience"
+    """The token is for another server."""
+
+    TOKEN_ROOM = "token-room"
+    """The token is for another room."""
+
+    TOKEN_NAME = "token-name"
+    """The token is for another name."""
+
+    TOKEN_RIGHTS = "token-rights"
+    """The token does not give the right to join."""
+
+    REMOVED = "removed"
+    """The holder of the token was removed from the room."""
+
+    ADMISSION_FAILED = "admission-failed"
+    """The server could not decide: its database or service has failed or was too slow."""
+
+    ROOM_LOCKED = "room-locked"
+    """The room is locked: only moderators enter it."""
+
+    ROOM_CLOSED = "room-closed"
+    """The room was closed a moment ago."""
+
+    NOT_ALLOWED = "not-allowed"
+    """The participant does not have the right to moderate."""
 
     ROOM_FULL = "room-full"
     """The room, the server or the client's address has reached a limit."""
@@ -135,6 +186,10 @@ class Unreachable(SignalingError, ConnectionError):
 
 _REMEDIES = {
     ErrorCode.UNAUTHORIZED: "Ask for a new token",
+    ErrorCode.TOKEN_MISSING: "Ask for a token",
+    ErrorCode.TOKEN_EXPIRED: "Ask for a new token",
+    ErrorCode.ADMISSION_FAILED: "Try again later",
+    ErrorCode.ROOM_LOCKED: "Ask a moderator of the room to unlock it",
     ErrorCode.ROOM_FULL: "Try again later, or take another room",
     ErrorCode.NAME_TAKEN: "Take another name",
     ErrorCode.VERSION: "Use versions of client and server that belong together",
@@ -156,6 +211,64 @@ class JoinRefused(SignalingError):
         super().__init__(
             f"Joining was refused ({printable(code, 64)}): {printable(reason)} {remedy}".rstrip()
         )
+
+
+class TokenRefused(SignalingError):
+    """A join token does not admit to a room; raised by :func:`.verify_token`.
+
+    Attributes:
+        code: The reason.
+        reason: The reason as a sentence.
+    """
+
+    def __init__(self, code: ErrorCode, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(reason)
+
+
+class TokenUnavailable(SignalingError):
+    """The function that gives the client its token has failed, or took too long.
+
+    Attributes:
+        reason: The cause.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"There is no token to join with: {printable(reason)}. See to what gives it, and "
+            "connect again"
+        )
+
+
+class InvalidTokenKeys(SignalingError, ValueError):
+    """The keys of join tokens cannot be used.
+
+    Attributes:
+        reason: The cause.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"These are no keys for join tokens: {printable(reason)}. Give a secret of at least 32 "
+            "characters a line, or Ed25519 keys in PEM"
+        )
+
+
+class ModerationRefused(SignalingError):
+    """The server did not remove a participant, lock or close the room, or hand the right over.
+
+    Attributes:
+        code: The error code, as in :class:`ErrorCode`; a newer server may send other codes.
+        reason: The sentence from the server, unescaped.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(f"The server refused ({printable(code, 64)}): {printable(reason)}")
 
 
 class SendQueueFull(SignalingError):
@@ -185,6 +298,20 @@ class SignalingLost(SignalingError):
         super().__init__(
             f"The seat in the room is lost: {printable(reason)}. Connect again to join anew"
         )
+
+
+class RemovedFromRoom(SignalingLost):
+    """A moderator has removed this client from the room."""
+
+    def __init__(self) -> None:
+        super().__init__("a moderator has removed this participant from the room")
+
+
+class RoomClosed(SignalingLost):
+    """A moderator has closed the room."""
+
+    def __init__(self) -> None:
+        super().__init__("a moderator has closed the room")
 
 
 class SignalingClosed(SignalingError):

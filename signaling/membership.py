@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from msgspec import UnsetType
+from msgspec import UnsetType, structs
 
 from .messages import (
     IceServer,
@@ -19,6 +19,7 @@ from .messages import (
     PeerInfo,
     PeerJoined,
     PeerMessage,
+    PeerRights,
     ServerMessage,
 )
 from .outbox import Outbox
@@ -86,6 +87,8 @@ class Roster:
                 return self._set_away(id, away=True)
             case PeerBack(id=id):
                 return self._set_away(id, away=False)
+            case PeerRights(id=id, may=may):
+                return self._set_rights(id, may)
             case PeerGone(id=id):
                 return self._peers.pop(id, None) is not None
             case Rejoined(joined=joined):
@@ -102,15 +105,27 @@ class Roster:
             known = self._peers.get(id)
             if known is None:
                 changes.append(PeerJoined(peer))
-            elif known.away != peer.away:
+                continue
+            if known.away != peer.away:
                 changes.append(PeerAway(id) if peer.away else PeerBack(id))
+            if known.may != peer.may:
+                changes.append(
+                    PeerRights(id, ("send",) if isinstance(peer.may, UnsetType) else peer.may)
+                )
         return changes
 
     def _set_away(self, id: str, *, away: bool) -> bool:
         known = self._peers.get(id)
         if known is None or known.away == away:
             return False
-        self._peers[id] = PeerInfo(known.id, known.name, away)
+        self._peers[id] = structs.replace(known, away=away)
+        return True
+
+    def _set_rights(self, id: str, may: tuple[str, ...]) -> bool:
+        known = self._peers.get(id)
+        if known is None or known.may == may:
+            return False
+        self._peers[id] = structs.replace(known, may=may)
         return True
 
 
@@ -146,6 +161,9 @@ class Membership:
                 if message.seq <= self.received:
                     return False
                 self.received = message.seq
+                return True
+            case PeerRights(id=id, may=may) if id == self.joined.id:
+                self.joined = structs.replace(self.joined, may=may)
                 return True
         return self._roster.apply(message)
 

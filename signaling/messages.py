@@ -1,3 +1,4 @@
+# Longer than 400 lines: one type for each message of the protocol.
 """Message types of the signaling protocol, version 1. No I/O.
 
 ``docs/protocol.md`` is the specification. Every message is one JSON object (RFC 8259) with a
@@ -44,6 +45,10 @@ Ack = Annotated[int, Meta(ge=0, le=_SAFE_INTEGER)] | UnsetType
 """The number of the last message that arrived; 0 for none."""
 
 
+May = Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=16)] | UnsetType
+"""The rights of a participant in the room, as in :class:`.rights.Right`; absent: ``send`` alone."""
+
+
 class PeerInfo(Struct, frozen=True):
     """A participant of the room.
 
@@ -51,11 +56,23 @@ class PeerInfo(Struct, frozen=True):
         id: Its id, the address of messages to it.
         name: Its name, unique in the room.
         away: Whether it has lost its connection to the server and may come back.
+        may: What it may do in the room, ``send`` and ``moderate``; absent: ``send`` alone.
     """
 
     id: Id
     name: Annotated[str, Meta(max_length=64)]  # the server has validated its characters
     away: bool = False
+    may: May = UNSET
+
+    @property
+    def may_send(self) -> bool:
+        """True if it may send audio and video."""
+        return isinstance(self.may, UnsetType) or "send" in self.may
+
+    @property
+    def may_moderate(self) -> bool:
+        """True if it may remove participants, and lock and close the room."""
+        return not isinstance(self.may, UnsetType) and "moderate" in self.may
 
 
 class SessionDescription(Struct, frozen=True):
@@ -179,6 +196,33 @@ class Leave(Struct, frozen=True, tag="leave"):
     ref: Ref = UNSET
 
 
+class Remove(Struct, frozen=True, tag="remove"):
+    """Remove a participant from the room. Needs the right to moderate, as do the next three."""
+
+    to: Id
+    ref: Ref = UNSET
+
+
+class Lock(Struct, frozen=True, tag="lock"):
+    """Lock the room, so that only moderators enter it, or unlock it."""
+
+    locked: bool
+    ref: Ref = UNSET
+
+
+class CloseRoom(Struct, frozen=True, tag="close-room"):
+    """Remove all participants, the sender included."""
+
+    ref: Ref = UNSET
+
+
+class HandOver(Struct, frozen=True, tag="hand-over"):
+    """Give the right to moderate to another participant, and give it up."""
+
+    to: Id
+    ref: Ref = UNSET
+
+
 # ---- from the server ---------------------------------------------------------------------------
 
 
@@ -199,6 +243,7 @@ class Joined(_ServerStruct, frozen=True, tag="joined"):
             epoch.
         ack: After a resume: the number of the last message of this client that arrived.
         name: The name of this client, if it is not the one that it asked for.
+        may: What this client may do in the room; absent: ``send`` alone.
     """
 
     id: str
@@ -208,6 +253,7 @@ class Joined(_ServerStruct, frozen=True, tag="joined"):
     expires: int | UnsetType | None = UNSET
     ack: Ack = UNSET
     name: Label | UnsetType = UNSET
+    may: May = UNSET
 
     def __repr__(self) -> str:
         return f"Joined(id={self.id!r}, peers={self.peers!r})"  # no secrets in logs
@@ -241,6 +287,34 @@ class PeerGone(_ServerStruct, frozen=True, tag="peer-left"):
 
     id: str
     reason: str
+
+
+class PeerRights(_ServerStruct, frozen=True, tag="rights"):
+    """The rights of a participant have changed, or those of this client.
+
+    Attributes:
+        id: The id of the participant.
+        may: What it may do now.
+    """
+
+    id: str
+    may: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=16)]
+
+
+class RoomLocked(_ServerStruct, frozen=True, tag="room-locked"):
+    """A moderator has locked the room, or unlocked it."""
+
+    locked: bool
+
+
+class Done(_ServerStruct, frozen=True, tag="done"):
+    """The server has done what this client asked for as a moderator.
+
+    Attributes:
+        ref: The ``ref`` of the message, if it had one.
+    """
+
+    ref: Ref = UNSET
 
 
 class PeerDescription(_ServerStruct, frozen=True, tag="description"):
@@ -298,7 +372,7 @@ class LeftReason(StrEnum):
     """The peer was away for too long."""
 
     REMOVED = "removed"
-    """The server removed the peer's seat."""
+    """A moderator or the server removed the peer's seat."""
 
 
 class CloseCode(IntEnum):
@@ -319,17 +393,37 @@ class CloseCode(IntEnum):
     TAKEN_OVER = 4000
     """Another connection resumed this seat; do not connect again."""
 
+    REMOVED = 4003
+    """A moderator removed this participant; do not connect again."""
+
+    ROOM_CLOSED = 4004
+    """A moderator closed the room; do not connect again."""
+
 
 ToPeer = Description | Candidate | Message | Bye
 """A message from a client to one peer."""
 
-ClientMessage = Join | Description | Candidate | Message | Bye | Leave
+ToModerate = Remove | Lock | CloseRoom | HandOver
+"""A message from a moderator to the server."""
+
+ClientMessage = Join | Description | Candidate | Message | Bye | Leave | ToModerate
 """Any message from a client."""
 
 FromPeer = PeerDescription | PeerCandidate | PeerMessage | PeerBye
 """A message from a peer."""
 
-ServerMessage = Joined | PeerJoined | PeerAway | PeerBack | PeerGone | FromPeer | Error
+ServerMessage = (
+    Joined
+    | PeerJoined
+    | PeerAway
+    | PeerBack
+    | PeerGone
+    | PeerRights
+    | RoomLocked
+    | Done
+    | FromPeer
+    | Error
+)
 """Any message from the server."""
 
 

@@ -63,7 +63,9 @@ class FairConnection(ServerConnection):
     Attributes:
         received: The number of messages received.
         handled: The number of messages handled.
-        peer_host: The IP address of the client; empty if unknown.
+        peer_host: The IP address that the connection came from; empty if unknown.
+        client_host: The IP address of the client, which differs behind a reverse proxy.
+        counted_as: The network that the connection is counted against; empty for none.
         encryption: The task of the TLS handshake, if TLS is used.
     """
 
@@ -92,6 +94,8 @@ class FairConnection(ServerConnection):
         self._tls = tls
         self.encryption: asyncio.Task[None] | None = None
         self.peer_host: str = ""
+        self.client_host: str = ""
+        self.counted_as: str = ""
         self._has_begun = self._is_over = False
         self._unparsed = bytearray()
         self._request_end = b""
@@ -115,6 +119,7 @@ class FairConnection(ServerConnection):
         self.transport: asyncio.Transport = cast(asyncio.Transport, transport)
         address = transport.get_extra_info("peername")
         self.peer_host = str(address[0]) if isinstance(address, tuple) else ""
+        self.client_host = self.peer_host
         if not self._on_open(self):
             self.transport.abort()
         elif self._tls is None:

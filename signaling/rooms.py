@@ -1,3 +1,4 @@
+# Longer than 400 lines: the states of a connection and what each message does, in one table.
 """Rooms of the signaling server: joining, resuming, and routing messages between participants.
 
 No I/O: the caller passes in the time, and after each call carries out in order what
@@ -21,7 +22,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import UNSET, UnsetType
 
 from .codec import encode_server
-from .configuration import Admission, Limits
+from .configuration import Admission, Limits, Refusal
 from .effects import Close, Effect, Send
 from .errors import ErrorCode
 from .messages import (
@@ -29,24 +30,34 @@ from .messages import (
     Candidate,
     ClientMessage,
     CloseCode,
+    CloseRoom,
     Description,
+    Done,
     Error,
+    HandOver,
     Join,
     Leave,
     LeftReason,
+    Lock,
     Message,
     PeerAway,
     PeerBack,
     PeerGone,
     PeerJoined,
+    PeerRights,
     Ref,
+    Remove,
+    RoomLocked,
     ServerMessage,
+    ToModerate,
     ToPeer,
     forwarded,
 )
+from .moderation import Moderation
 from .pending import PendingConnections, due
 from .quotas import JoinRate, network_of
-from .seats import Seat, Seats
+from .rights import GUEST_RIGHTS, Right
+from .seats import Room, Seat, Seats
 
 _SWEEP_SECONDS = 60.0
 """Seconds between two passes that drop messages which must have been delivered."""
@@ -73,7 +84,7 @@ class _Arrival(Generic[_M]):
     connection: int
     message: _M
     now: float
-    admission: Admission | None
+    admission: Admission | Refusal | None
 
 
 class Rooms:
@@ -83,6 +94,8 @@ class Rooms:
         limits: The limits on rooms and participants.
         new_id: Returns a new id for a participant; never the same twice.
         new_token: Returns a new secret that cannot be guessed; never the same twice.
+        first_moderates: Whether the first participant of a room moderates it, if its admission does
+            not say who does.
 
     Attributes:
         routed: The number of messages forwarded from peer to peer, by ``type``.
@@ -90,7 +103,12 @@ class Rooms:
     """
 
     def __init__(
-        self, limits: Limits, *, new_id: Callable[[], str], new_token: Callable[[], str]
+        self,
+        limits: Limits,
+        *,
+        new_id: Callable[[], str],
+        new_token: Callable[[], str],
+        first_moderates: bool = False,
     ) -> None:
         self.routed: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -105,6 +123,8 @@ class Rooms:
         self._sweep_at = float("inf")
         self._effects: list[Effect] = []
         self._join_rate = JoinRate(limits.address.joins)
+        self._first_moderates = first_moderates
+        self._moderation = Moderation()
 
     @property
     def rooms(self) -> int:
@@ -150,7 +170,7 @@ class Rooms:
         connection: int,
         message: ClientMessage,
         now: float,
-        admission: Admission | None = None,
+        admission: Admission | Refusal | None = None,
     ) -> None:
         """Process a message from a client.
 
@@ -158,7 +178,8 @@ class Rooms:
             connection: The connection; messages of unknown connections are ignored.
             message: The message.
             now: Seconds on a monotonic clock.
-            admission: For a ``join`` the permission; ``None`` if the client may not join.
+            admission: For a ``join`` the permission, or the reason why the client may not join;
+                ``None`` if there is no other reason than its token.
         """
         state = self._state(connection)
         if state is not None:
@@ -210,18 +231,25 @@ class Rooms:
             reason = "The token does not admit to this room under this name."
             self.refuse(connection, ErrorCode.UNAUTHORIZED, reason, join.ref)
             return
+        if isinstance(admission, Refusal):
+            self.refuse(connection, admission.code, admission.reason, join.ref)
+            return
         network = network_of(self._pending.address(connection))
         if not self._join_rate.allow(network, arrival.now):
             reason = "Too many joins came from this address. Try again in a minute."
             self.refuse(connection, ErrorCode.ROOM_FULL, reason, join.ref)
         elif isinstance(join.resume, str):
             self._resume(connection, join, join.resume, arrival.now, admission)
+        elif refusal := self._moderation.entry_refusal(
+            join.room, self._seats.rooms.get(join.room), admission, arrival.now
+        ):
+            self.refuse(connection, *refusal, join.ref)
         elif self._abandoned_seat(connection, join) is not None:
             self._pending.wait_for_name(connection, arrival, arrival.now)
         else:
-            self._take_seat(connection, join, admission)
+            self._take_seat(connection, join, admission, arrival.now)
 
-    def _take_seat(self, connection: int, join: Join, admission: Admission) -> None:
+    def _take_seat(self, connection: int, join: Join, admission: Admission, now: float) -> None:
         """Give a client a new seat, or refuse it."""
         address, name = self._pending.address(connection), join.name
         room = self._seats.rooms.get(join.room)
@@ -231,6 +259,10 @@ class Rooms:
             self.refuse(connection, *refusal, join.ref)
             return
         seat = self._seats.create(join.room, name, address)
+        is_host = self._first_moderates and room is None and admission.rights is None
+        rights = GUEST_RIGHTS if admission.rights is None else admission.rights
+        seat.rights = rights | {Right.MODERATE} if is_host else rights
+        seat.token_id, seat.token_until = admission.token_id, now + admission.token_seconds
         self._attach(connection, seat)
         self._send(connection, seat.joined(admission, asked=join.name))
         self._notify_others(seat, PeerJoined(seat.info))
@@ -319,6 +351,51 @@ class Rooms:
         self._effects.append(Close(arrival.connection, CloseCode.NORMAL, "left"))
         self._remove(seat, LeftReason.LEFT)
 
+    # ---- moderation ----------------------------------------------------------------------------
+
+    def _moderate(self, arrival: _Arrival[ToModerate]) -> None:
+        message, seat = arrival.message, self._confirmed_seat(arrival.connection)
+        room = seat.room
+        if refusal := self._moderation.request_refusal(seat, message):
+            self.refuse(arrival.connection, *refusal, message.ref)
+            return
+        match message:
+            case Remove(to=to):
+                self._moderation.removed(room.seats[to], arrival.now)
+                self._expel(room.seats[to])
+            case HandOver(to=to):
+                self._set_rights(room.seats[to], room.seats[to].rights | {Right.MODERATE})
+                self._set_rights(seat, seat.rights - {Right.MODERATE})
+            case Lock(locked=locked):
+                room.is_locked = locked
+                self._notify(room, RoomLocked(locked))
+        self._send(arrival.connection, Done(message.ref))
+        if isinstance(message, CloseRoom):
+            self._moderation.closed(room, arrival.now)
+            self._close_room(room)
+
+    def _expel(self, seat: Seat) -> None:
+        self._cut(seat, CloseCode.REMOVED, "a moderator has removed this participant")
+        self._remove(seat, LeftReason.REMOVED)
+
+    def _close_room(self, room: Room) -> None:
+        for seat in list(room.seats.values()):
+            self._cut(seat, CloseCode.ROOM_CLOSED, "a moderator has closed the room")
+            self._away.pop(seat, None)
+            self._seats.remove(seat)
+
+    def _cut(self, seat: Seat, code: CloseCode, reason: str) -> None:
+        """Close the connection of a participant, whose further messages are ignored."""
+        if seat.connection is not None:
+            del self._seat_by_connection[seat.connection]
+            self._effects.append(Close(seat.connection, code, reason))
+            seat.connection = None
+
+    def _set_rights(self, seat: Seat, rights: frozenset[Right]) -> None:
+        seat.rights = rights
+        may = seat.may
+        self._notify(seat.room, PeerRights(seat.id, ("send",) if may is UNSET else may))
+
     def _already_joined(self, arrival: _Arrival[Join]) -> None:
         self._confirmed_seat(arrival.connection)
         reason = "This connection has joined already. Open another one for another seat."
@@ -327,7 +404,7 @@ class Rooms:
 
     # ---- messages of connections that have not joined ------------------------------------------
 
-    def _not_joined(self, arrival: _Arrival[ToPeer]) -> None:
+    def _not_joined(self, arrival: _Arrival[ToPeer | ToModerate]) -> None:
         reason = "The first message must be `join`."
         self.refuse(arrival.connection, ErrorCode.NOT_JOINED, reason, arrival.message.ref)
 
@@ -359,9 +436,21 @@ class Rooms:
         self._notify_others(seat, PeerGone(seat.id, reason))
         self._away.pop(seat, None)
         self._seats.remove(seat)
+        was_host = self._first_moderates and Right.MODERATE in seat.rights
+        heir = seat.room.heir
+        if was_host and heir is not None and not seat.room.is_moderated:
+            self._set_rights(heir, heir.rights | {Right.MODERATE})
 
     def _send(self, connection: int, message: ServerMessage) -> None:
         self._effects.append(Send(connection, (encode_server(message),)))
+
+    def _notify(self, room: Room, message: ServerMessage) -> None:
+        payloads = (encode_server(message),)
+        self._effects += [
+            Send(seat.connection, payloads)
+            for seat in room.seats.values()
+            if seat.connection is not None
+        ]
 
     def _notify_others(self, seat: Seat, message: ServerMessage) -> None:
         payloads = (encode_server(message),)
@@ -378,18 +467,30 @@ _TABLE: dict[tuple[State, type], Callable[[Rooms, Any], None]] = {
     (State.NEW, Candidate): Rooms._not_joined,
     (State.NEW, Message): Rooms._not_joined,
     (State.NEW, Bye): Rooms._not_joined,
+    (State.NEW, Remove): Rooms._not_joined,
+    (State.NEW, Lock): Rooms._not_joined,
+    (State.NEW, CloseRoom): Rooms._not_joined,
+    (State.NEW, HandOver): Rooms._not_joined,
     (State.NEW, Leave): Rooms._leave_before_joining,
     (State.WAITING, Join): Rooms._join_is_pending,
     (State.WAITING, Description): Rooms._not_joined,
     (State.WAITING, Candidate): Rooms._not_joined,
     (State.WAITING, Message): Rooms._not_joined,
     (State.WAITING, Bye): Rooms._not_joined,
+    (State.WAITING, Remove): Rooms._not_joined,
+    (State.WAITING, Lock): Rooms._not_joined,
+    (State.WAITING, CloseRoom): Rooms._not_joined,
+    (State.WAITING, HandOver): Rooms._not_joined,
     (State.WAITING, Leave): Rooms._leave_before_joining,
     (State.JOINED, Join): Rooms._already_joined,
     (State.JOINED, Description): Rooms._route,
     (State.JOINED, Candidate): Rooms._route,
     (State.JOINED, Message): Rooms._route,
     (State.JOINED, Bye): Rooms._route,
+    (State.JOINED, Remove): Rooms._moderate,
+    (State.JOINED, Lock): Rooms._moderate,
+    (State.JOINED, CloseRoom): Rooms._moderate,
+    (State.JOINED, HandOver): Rooms._moderate,
     (State.JOINED, Leave): Rooms._leave,
 }
 """The handler of each message, by the state of its connection."""

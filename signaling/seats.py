@@ -8,9 +8,10 @@ from msgspec import UNSET, UnsetType
 
 from .configuration import Admission, Limits
 from .errors import ErrorCode
-from .messages import Joined, PeerInfo
+from .messages import Joined, May, PeerInfo
 from .outbox import Budget, Outbox
 from .quotas import Tally, network_of
+from .rights import GUEST_RIGHTS, Right, shown_rights
 
 _NAME_LIMIT = 64  # characters
 
@@ -30,6 +31,9 @@ class Seat:
         previous_token: The secret that the last resume used, until the client has shown that it
             received the new one.
         received: The number of the last message from the participant.
+        rights: What it may do.
+        token_id: The id of the token that it came with; empty for none.
+        token_until: The time at which that token expires, in seconds on the monotonic clock.
     """
 
     id: str
@@ -41,11 +45,20 @@ class Seat:
     outbox: Outbox
     previous_token: str | None = field(default=None, repr=False)
     received: int = 0
+    rights: frozenset[Right] = GUEST_RIGHTS
+    token_id: str = field(default="", repr=False)
+    token_until: float = 0.0
 
     @property
     def info(self) -> PeerInfo:
         """The participant as other clients are told of it."""
-        return PeerInfo(self.id, self.name, away=self.connection is None)
+        return PeerInfo(self.id, self.name, away=self.connection is None, may=self.may)
+
+    @property
+    def may(self) -> May:
+        """Its rights as messages name them."""
+        shown = shown_rights(self.rights)
+        return UNSET if shown is None else shown
 
     def joined(self, admission: Admission, *, asked: str, ack: int | UnsetType = UNSET) -> Joined:
         """Return the message that tells a client that it has this seat.
@@ -63,6 +76,7 @@ class Seat:
             UNSET if admission.expires is None else admission.expires,
             ack,
             UNSET if self.name == asked else self.name,
+            self.may,
         )
 
 
@@ -74,11 +88,24 @@ class Room:
         name: The name of the room.
         founder: The network of the first participant, which the room is counted against.
         seats: The seats by id, in the order of arrival.
+        is_locked: Whether only moderators may enter.
     """
 
     name: str
     founder: str
     seats: dict[str, Seat] = field(default_factory=dict)
+    is_locked: bool = False
+
+    @property
+    def heir(self) -> Seat | None:
+        """The participant that has been there longest, and is not away if there is such a one."""
+        present = (seat for seat in self.seats.values() if seat.connection is not None)
+        return next(present, None) or next(iter(self.seats.values()), None)
+
+    @property
+    def is_moderated(self) -> bool:
+        """True if a participant may moderate."""
+        return any(Right.MODERATE in seat.rights for seat in self.seats.values())
 
     def others(self, seat: Seat) -> Iterable[Seat]:
         """Return all seats but one."""

@@ -1,3 +1,4 @@
+# Longer than 400 lines: one public class; admission, reading and HTTP have modules.
 """The signaling server: WebSocket signaling, the call page, health checks and metrics on one port.
 
 :mod:`icefloe.signaling.rooms` decides what a message does; this module has the sockets and timers.
@@ -9,6 +10,7 @@ import asyncio
 import itertools
 import secrets
 import ssl
+import time
 from functools import partial
 from http import HTTPStatus
 from logging import Logger
@@ -24,10 +26,12 @@ from websockets.http11 import Request, Response
 from icefloe._util.deadlines import timeout_at
 from icefloe.logs import get_logger
 
+from .admitting import Admitting
 from .codec import CLIENT_LIMIT, DESCRIPTION_LIMIT, decode_client
-from .configuration import Admission, ServerConfiguration
+from .configuration import Admission, Refusal, ServerConfiguration
 from .effects import Close, Send
 from .errors import ErrorCode, ListenFailed, MessageError
+from .forwarded import ForwardedAddresses
 from .http import WEBSOCKET_PATH, Site, is_allowed_host, is_allowed_origin, own_hosts, text
 from .messages import CloseCode, Join
 from .metrics import Metric, server_metrics
@@ -35,6 +39,7 @@ from .quotas import Tally, network_of
 from .reading import RECEIVE_BUFFER, FairConnection
 from .rooms import Rooms
 from .sockets import QuietLogger, cut_off
+from .token_keys import TokenKeys
 from .write_buffers import WriteBuffers
 
 logger: Logger = get_logger(__name__)
@@ -92,7 +97,11 @@ class SignalingServer:
             configuration.limits,
             new_id=partial(secrets.token_urlsafe, 9),
             new_token=partial(secrets.token_urlsafe, 24),
+            first_moderates=configuration.first_moderates,
         )
+        self._admitting = Admitting(configuration)
+        proxies = configuration.proxies
+        self._forwarded = None if proxies is None else ForwardedAddresses(proxies)
         self._site = Site(is_ready=self._is_ready, measure=self._measure)
         self._origins = frozenset(origin.lower() for origin in configuration.origins)
         self._hosts = own_hosts(host) | {name.lower() for name in configuration.hosts}
@@ -180,6 +189,32 @@ class SignalingServer:
     ) -> None:
         await self.close()
 
+    def use_certificate(self, ssl: ssl.SSLContext) -> None:
+        """Use another TLS context for new connections; those that are open go on with theirs.
+
+        Args:
+            ssl: The context with the certificate.
+
+        Raises:
+            ValueError: The server was started without TLS.
+        """
+        if self._ssl is None:
+            raise ValueError("a server that was started without TLS cannot get a certificate")
+        self._ssl = ssl
+
+    def use_token_keys(self, keys: TokenKeys) -> None:
+        """Verify join tokens with other keys from now on; whoever has a seat keeps it.
+
+        Args:
+            keys: The keys.
+
+        Raises:
+            ValueError: The server was started without token keys.
+        """
+        if self._admitting.keys is None:
+            raise ValueError("a server that was started without token keys cannot get any")
+        self._admitting.keys = keys
+
     async def close(self) -> None:
         """Stop the server: process the messages received, then close all WebSockets (code 1001).
 
@@ -229,22 +264,34 @@ class SignalingServer:
         )
 
     def _socket_opened(self, socket: FairConnection) -> bool:
-        network = network_of(socket.peer_host)
         if len(self._sockets) >= self._configuration.connections + _EXTRA_SOCKETS:
             return False
-        if not self._sockets_of.has_room(network):
+        is_proxy = self._forwarded is not None and self._forwarded.is_proxy(socket.peer_host)
+        if not is_proxy and not self._count(socket):
             return False
         self._sockets.add(socket)
+        return True
+
+    def _count(self, socket: FairConnection) -> bool:
+        """Count a connection against the address of its client; return whether it may stay."""
+        network = network_of(socket.client_host)
+        if not self._sockets_of.has_room(network):
+            return False
         self._sockets_of.add(network)
+        socket.counted_as = network
         return True
 
     def _socket_lost(self, socket: FairConnection) -> None:
         self._write_buffers.remove(socket)
         if socket in self._sockets:
             self._sockets.discard(socket)
-            self._sockets_of.remove(network_of(socket.peer_host))
+            if socket.counted_as:
+                self._sockets_of.remove(socket.counted_as)
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        if not self._is_within_limits(cast(FairConnection, connection), request):
+            sentence = "This address has too many connections. Try again later."
+            return text(HTTPStatus.TOO_MANY_REQUESTS, sentence)
         if not is_allowed_host(request.headers, self._hosts):
             sentence = (
                 "This server is not configured for this host name. Add it with --allowed-host."
@@ -259,17 +306,24 @@ class SignalingServer:
             return text(HTTPStatus.SERVICE_UNAVAILABLE, "The server is full. Try again later.")
         return None
 
+    def _is_within_limits(self, socket: FairConnection, request: Request) -> bool:
+        """Return whether a request of a proxy is within the limits of its client's address."""
+        if self._forwarded is None or not self._forwarded.is_proxy(socket.peer_host):
+            return True  # counted when the connection was opened
+        socket.client_host = self._forwarded.client(socket.peer_host, request.headers)
+        return self._forwarded.is_proxy(socket.client_host) or self._count(socket)
+
     async def _handle(self, connection: ServerConnection) -> None:
         socket = cast(FairConnection, connection)
         self._connections[socket.number] = socket
         self._opened += 1
-        self._rooms.connect(socket.number, self._now(), socket.peer_host)
+        self._rooms.connect(socket.number, self._now(), self._client_of(socket))
         self._update_deadline()
         try:
             while True:
                 frame = await socket.recv()
                 try:
-                    self._receive(socket, frame)
+                    await self._receive(socket, frame)
                 finally:
                     socket.mark_handled()
                     self._progress.set()
@@ -283,7 +337,7 @@ class SignalingServer:
             self._rooms.disconnect(socket.number, self._now())
             self._apply()
 
-    def _receive(self, socket: FairConnection, frame: str | bytes) -> None:
+    async def _receive(self, socket: FairConnection, frame: str | bytes) -> None:
         try:
             if isinstance(frame, bytes):
                 raise MessageError("Messages are text frames; this one was binary.")
@@ -294,17 +348,31 @@ class SignalingServer:
             self._rooms.refuse(socket.number, error.code, error.reason, ref)
             self._apply()
             return
-        admission = self._admit(message) if isinstance(message, Join) else None
-        self._rooms.receive(socket.number, message, self._now(), admission)
+        if isinstance(message, Join):
+            await self._join(socket, message)
+        else:
+            self._rooms.receive(socket.number, message, self._now())
         self._apply()
-        if admission is not None and self._rooms.has_seat(socket.number):
+
+    async def _join(self, socket: FairConnection, join: Join) -> None:
+        decision: Admission | Refusal | None = None
+        if not self._rooms.has_seat(socket.number):
+            decided = self._admitting.decide(join, socket, time.time())
+            if decided is None or isinstance(decided, Admission | Refusal):
+                decision = decided
+            else:
+                decision = await decided
+        if not isinstance(decision, Admission):
+            socket.charge(_INVALID_MESSAGE_COST)  # a signature costs more than another message
+        self._rooms.receive(socket.number, join, self._now(), decision)
+        if self._rooms.has_seat(socket.number):
             # Only admitted participants may send descriptions: these are large, and are kept.
             socket.protocol.max_message_size = DESCRIPTION_LIMIT
 
-    def _admit(self, join: Join) -> Admission | None:
-        if self._configuration.admit is None:
-            return Admission(ice_servers=self._configuration.ice_servers, rename=True)
-        return self._configuration.admit(join)
+    def _client_of(self, socket: FairConnection) -> str:
+        """Return the address that joins are counted against; empty if it is that of a proxy."""
+        is_proxy = self._forwarded is not None and self._forwarded.is_proxy(socket.client_host)
+        return "" if is_proxy else socket.client_host
 
     def _report_throttled(self, socket: FairConnection) -> None:
         reason = "You send too fast. The server reads more slowly for a while; nothing is lost."

@@ -104,7 +104,7 @@ async def test_a_udp_port_in_use_is_named_with_what_to_do() -> None:
 
 
 async def test_an_address_of_another_machine_is_refused() -> None:
-    code, _, err = await run("serve", "--host", "192.0.2.1", "--port", "0")
+    code, _, err = await run("serve", "--open", "--host", "192.0.2.1", "--port", "0")
     assert code == 10
     assert "192.0.2.1 is no address of this machine" in err
     assert "Traceback" not in err
@@ -181,7 +181,7 @@ async def test_a_wrong_environment_variable_is_explained() -> None:
     ("host", "own"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("", "127.0.0.1")]
 )
 async def test_all_addresses_are_named_with_a_word_about_cameras(host: str, own: str) -> None:
-    async with icefloe("serve", "--host", host) as running:
+    async with icefloe("serve", "--open", "--host", host) as running:
         urls = re.findall(r"http://\S+/", "\n".join(running.output))
         assert urls[0].startswith(f"http://{own}:")
         assert "--tls-self-signed" in running.output[-2]

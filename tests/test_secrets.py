@@ -9,6 +9,7 @@ import pytest
 from aiortc import RTCIceServer
 
 from icefloe._transfer.receiving import ReceiveSettings
+from icefloe._transfer.sending import SendSettings
 from icefloe.media import FileSource, SourceError
 from icefloe.media.errors import SourceUnreadable
 from icefloe.peer import InvalidServerUrl, PeerConfiguration, RemotePeer, join
@@ -29,6 +30,7 @@ from icefloe.signaling import (
     PeerDescription,
     ServerConfiguration,
     SessionDescription,
+    TokenKeys,
     Unreachable,
     serve,
 )
@@ -64,8 +66,19 @@ CHANGED.iceServers = [RTCIceServer([f"turn:user:{SECRET}@turn.example"])]
         Settings(tag=1, tsn=1, secret=SECRET.encode()),
         [PairingCode(7, (SECRET, "falcon"))],  # str() is for the person who is to have it
         ReceiveSettings(
-            code=SECRET, server="", out="", yes=True, overwrite=True, wait=1, json=True
+            code=SECRET,
+            server="",
+            out="",
+            yes=True,
+            overwrite=True,
+            wait=1,
+            json=True,
+            token=SECRET,
         ),
+        TokenKeys(SECRET * 4),
+        [TokenKeys(SECRET * 4).signing_key],
+        ServerConfiguration(token_keys=TokenKeys(SECRET * 4)),
+        SendSettings(paths=(), server="", wait=1, json=True, qr=False, token=SECRET),
         InvalidUrl(URL, "so"),
         Unreachable(URL, "so"),
         InvalidServerUrl(f"turn:user:{SECRET}@turn.example", "so"),

@@ -36,6 +36,7 @@ async def take_part(
     room: str = "lobby",
     name: str = "python",
     film: str | os.PathLike[str] | None = None,
+    token: str | Callable[[], Awaitable[str]] | None = None,
     ssl: tls.SSLContext | None = None,
     configuration: PeerConfiguration | None = None,
 ) -> None:
@@ -46,6 +47,7 @@ async def take_part(
         room: The room.
         name: The name of the participant in the room.
         film: The file that ``/play`` plays; without one it plays a test pattern with a tone.
+        token: The token that admits, if the server asks for one, or a function that gives one.
         ssl: The TLS context that verifies the certificate of a ``wss://`` server.
         configuration: The configuration of the peer connections.
 
@@ -54,7 +56,9 @@ async def take_part(
 
     Cancellation: safe; the participant leaves the room and closes all connections.
     """
-    async with join(url, room=room, name=name, ssl=ssl, configuration=configuration) as joined:
+    async with join(
+        url, room=room, name=name, token=token, ssl=ssl, configuration=configuration
+    ) as joined:
         await joined.attend(lambda peer: Call(peer, film).run())
 
 

@@ -1,3 +1,4 @@
+# Longer than 400 lines: sharing, its viewers and their input; consent and control have modules.
 """Shares the screen with a room, and passes the input of the viewer in control to the desktop."""
 
 import asyncio
@@ -23,7 +24,7 @@ from icefloe.peer import (
     join,
 )
 
-from .._attending import announce
+from .._attending import announce, own_token
 from .consent import REFUSAL_PAUSE, Consent, ask_on_terminal, everybody
 from .control import SILENCE_TIMEOUT, Control, InputTracker, coalesce
 from .messages import LABEL, PROTOCOL, Alive, Event, FromViewer, Release, State, Take
@@ -164,7 +165,9 @@ async def show(
     try:
         async with (
             InputReceiver.open(target, allowed, consent) as receiver,
-            join(url, room=room, name=name, configuration=configuration) as joined,
+            join(
+                url, room=room, name=name, token=own_token(), configuration=configuration
+            ) as joined,
         ):
             if target is not None:
                 who = " or ".join(allowed) or "anybody"

@@ -1,7 +1,7 @@
 """The rendezvous: joining the room of a code at a signaling server."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ssl import SSLContext
 
@@ -23,6 +23,7 @@ async def meet(
     code: PairingCode | str | None = None,
     *,
     side: PairingSide | None = None,
+    token: str | Callable[[], Awaitable[str]] | None = None,
     ssl: SSLContext | None = None,
     configuration: PeerConfiguration | None = None,
     connect_timeout: float = 30.0,
@@ -39,6 +40,9 @@ async def meet(
             :attr:`Meeting.code` has it for the user of the other program.
         side: The role of this program: by default the sender if it makes the code, otherwise the
             receiver. A sender that waits again under its code of before says so here.
+        token: The token that admits, if the server asks for one, or a coroutine function that gives
+            one, see :func:`icefloe.peer.join`. The room is called ``files-``
+            and the number of the code, as ``files-7``.
         ssl: The TLS context that verifies the certificate of a ``wss://`` server.
         configuration: The configuration of the connections; without ``iceServers`` those of the
             signaling server are used.
@@ -59,7 +63,7 @@ async def meet(
     name = f"{side}-{secrets.token_hex(4)}"
     for _ in range(MAX_CODES_TRIED):
         tried = given or PairingCode.make()
-        async with connect(url, room=tried.room, name=name, ssl=ssl) as client:
+        async with connect(url, room=tried.room, name=name, token=token, ssl=ssl) as client:
             if given is None and any(has_role(info, side) for info in client.peers):
                 continue
             async with Meeting(client, tried, side, configuration, connect_timeout) as meeting:

@@ -185,6 +185,7 @@ class Calls:
             configuration=with_servers(self._configuration, self._client),
             connect_timeout=self._connect_timeout,
             restarts=self._callers.budget(info.id),
+            may_send=info.may_send,
         )
         peer.connection.on("connectionstatechange", lambda: self._on_state(peer))
         self._peers[info.id] = peer

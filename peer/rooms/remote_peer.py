@@ -54,6 +54,7 @@ class RemotePeer:
         name: Its name in the room.
         polite: Whether *this* side is the polite one, which was in the room first.
         away: Whether it has lost its signaling connection and may be back; the call goes on.
+        may_send: Whether it has the right to send audio and video: its tracks are refused if not.
         connection: The peer connection, for everything that is not wrapped here.
     """
 
@@ -67,11 +68,13 @@ class RemotePeer:
         configuration: PeerConfiguration | None = None,
         connect_timeout: float = 30.0,
         restarts: TokenBucket | None = None,
+        may_send: bool = True,
     ) -> None:
         self.id = id
         self.name = name
         self.polite = polite
         self.away = False
+        self.may_send = may_send
         with named(name):
             self.connection: PeerConnection = PeerConnection(configuration)
         if restarts is not None:
@@ -475,7 +478,10 @@ class RemotePeer:
             wrapped.close()
 
     def _on_track(self, track: MediaStreamTrack) -> None:
-        if not self._tracks.put(track):
+        if not self.may_send:
+            logger.warning("%s: refused a track: its token does not let it send media", self.name)
+            track.stop()  # nothing of it is decoded
+        elif not self._tracks.put(track):
             logger.warning("%s: ignored a track: nobody takes them", self.name)
 
     def _on_negotiation_error(self, error: Exception) -> None:

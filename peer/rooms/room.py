@@ -9,7 +9,18 @@ from types import TracebackType
 from typing import Self
 
 from icefloe.logs import get_logger
-from icefloe.signaling import SignalingClient, SignalingError, connect
+from icefloe.signaling import (
+    CloseRoom,
+    HandOver,
+    Lock,
+    Remove,
+    RemovedFromRoom,
+    Right,
+    RoomClosed,
+    SignalingClient,
+    SignalingError,
+    connect,
+)
 
 from ..configuration import PeerConfiguration
 from ..errors import PeerNotHere
@@ -29,7 +40,7 @@ def join(
     *,
     room: str,
     name: str,
-    token: str | None = None,
+    token: str | Callable[[], Awaitable[str]] | None = None,
     configuration: PeerConfiguration | None = None,
     ssl: ssl.SSLContext | None = None,
     connect_timeout: float = 30.0,
@@ -41,7 +52,9 @@ def join(
         url: The signaling server, as ``ws://127.0.0.1:8080/ws``.
         room: The room, 1 to 64 characters.
         name: The own name, unique in the room, 1 to 64 characters; see ``rename``.
-        token: What the server admits with, if it asks for it.
+        token: The token that admits, if the server asks for one; or a coroutine function without
+            arguments that returns one, which is called for each connection to the server. It may
+            expire during a call: whoever has a seat keeps it.
         configuration: For every peer connection. Where it names no ``iceServers``, the signaling
             server's are used.
         ssl: How the certificate of a ``wss://`` server is verified.
@@ -73,7 +86,9 @@ class Room:
     """The participants of a room. Iterating gives each one as it comes, once.
 
     Calls do not depend on the signaling connection once they run: while it is lost and comes back,
-    they go on. If it is lost for good, iterating raises what signaling raised.
+    they go on. If it is lost for good, iterating raises what signaling raised. A participant that a
+    moderator removes (``icefloe.signaling.RemovedFromRoom``), and all when one closes the room
+    (``RoomClosed``), are no longer connected with the others.
     """
 
     def __init__(
@@ -82,7 +97,7 @@ class Room:
         *,
         room: str,
         name: str,
-        token: str | None,
+        token: str | Callable[[], Awaitable[str]] | None,
         configuration: PeerConfiguration | None,
         ssl: ssl.SSLContext | None,
         connect_timeout: float,
@@ -163,6 +178,64 @@ class Room:
         if self._failure is not None:
             raise self._failure
 
+    @property
+    def rights(self) -> frozenset[Right]:
+        """The rights of this program in the room."""
+        return self.client.rights
+
+    async def remove(self, name: str) -> None:
+        """Remove a participant from the room, as a moderator; its token is refused from then on.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            ModerationRefused: This program may not moderate, or the participant has just left.
+            PeerNotHere: Nobody has this name.
+            Unreachable: The signaling server cannot be reached now. All of these methods raise it.
+
+        Cancellation: safe; the server may have done it. The same is true of the next four.
+        """
+        await self.client.moderate(Remove(to=self._id_of(name)))
+
+    async def lock(self) -> None:
+        """Lock the room, as a moderator: only moderators enter it.
+
+        Participants that lose their connection to the server come back all the same.
+
+        Raises:
+            ModerationRefused: This program may not moderate.
+        """
+        await self.client.moderate(Lock(locked=True))
+
+    async def unlock(self) -> None:
+        """Unlock the room.
+
+        Raises:
+            ModerationRefused: This program may not moderate.
+        """
+        await self.client.moderate(Lock(locked=False))
+
+    async def close_room(self) -> None:
+        """Remove everybody from the room, this program included, as a moderator.
+
+        Raises:
+            ModerationRefused: This program may not moderate.
+        """
+        await self.client.moderate(CloseRoom())
+
+    async def hand_over(self, name: str) -> None:
+        """Give the right to moderate to another participant, and give it up.
+
+        Args:
+            name: The name of the participant.
+
+        Raises:
+            ModerationRefused: This program may not moderate, or the participant has just left.
+            PeerNotHere: Nobody has this name.
+        """
+        await self.client.moderate(HandOver(to=self._id_of(name)))
+
     async def attend(self, hold: Callable[[RemotePeer], Awaitable[object]]) -> None:
         """Run a task for each participant, as it comes, until the room is left.
 
@@ -221,10 +294,19 @@ class Room:
 
     # --- signaling
 
+    def _id_of(self, name: str) -> str:
+        found = next((info.id for info in self.client.peers if info.name == name), None)
+        if found is None:
+            raise PeerNotHere(name, 0)
+        return found
+
     async def _pump(self, calls: Calls) -> None:
         try:
             self._failure = await calls.pump.run()
-            if isinstance(self._failure, SignalingError):
+            if isinstance(self._failure, RemovedFromRoom | RoomClosed):
+                logger.info("the room is over: %s", self._failure)
+                calls.pump.peers.end("removed")
+            elif isinstance(self._failure, SignalingError):
                 logger.warning("signaling is lost, calls go on: %s", self._failure)
         finally:
             calls.is_over = True

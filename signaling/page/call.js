@@ -16,6 +16,7 @@ const EARLY_CANDIDATES_MOST = 256;
 
 export class Call {
   #polite;
+  #maySend;
   #tracks;
   #on;
   #makingOffer = false;
@@ -34,14 +35,16 @@ export class Call {
   /**
    * @param {object} options
    * @param {boolean} options.polite whether this side yields when two offers collide
+   * @param {boolean} options.maySend whether the participant may send media
    * @param {RTCIceServer[]} options.iceServers the STUN and TURN servers of the signaling server
    * @param {() => MediaStreamTrack[]} options.tracks returns the tracks to send
    * @param {object} on callbacks: `send(message)` to the other participant; `changed()` when a
    *   state or a track has changed; `iceFailed()`; `chat(text)` for a chat message; `chatOpen()`
    *   when a chat channel opens or closes; `input(channel)` when the participant shares a desktop
    */
-  constructor({ polite, iceServers, tracks }, on) {
+  constructor({ polite, maySend, iceServers, tracks }, on) {
     this.#polite = polite;
+    this.#maySend = maySend;
     this.#tracks = tracks;
     this.#on = on;
     this.stream = new MediaStream();
@@ -151,7 +154,10 @@ export class Call {
       this.#on.send({ type: "candidate", candidate: candidate ? candidate.toJSON() : null });
     };
     pc.onicecandidateerror = (event) => this.candidates.error(event);
-    pc.ontrack = ({ track }) => this.#show(track);
+    pc.ontrack = ({ track }) => {
+      if (this.#maySend) this.#show(track);
+      else track.stop();
+    };
     pc.ondatachannel = ({ channel }) => {
       if (channel.label === "chat") this.#adoptChat(channel);
       else if (takesInput(channel)) this.#on.input(channel);

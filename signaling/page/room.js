@@ -14,6 +14,8 @@ export class Participant {
     this.away = Boolean(info.away);
     /** Whether this side was in the room first and so is polite in negotiation. */
     this.polite = polite;
+    /** Whether it may send media; otherwise its tracks are refused. */
+    this.maySend = info.may?.includes("send") ?? true;
     this.call = null;
     /** The call of an earlier seat, kept until the new call has connected. */
     this.previous = null;
@@ -164,7 +166,12 @@ export class Room {
   #call(participant) {
     const { polite } = participant;
     const call = new Call(
-      { polite, iceServers: this.#iceServers, tracks: () => this.#media.tracks() },
+      {
+        polite,
+        maySend: participant.maySend,
+        iceServers: this.#iceServers,
+        tracks: () => this.#media.tracks(),
+      },
       {
         send: (message) => this.#signaling.send({ ...message, to: participant.id }),
         changed: () => this.#callChanged(participant),

@@ -10,8 +10,12 @@ const KEPT_MOST = 256;
 /** The largest message, and the largest description, that the server accepts, in bytes. */
 const MESSAGE_MOST = 64 * 1024;
 const DESCRIPTION_MOST = 256 * 1024;
-/** The close code when another connection has resumed the seat: do not reconnect. */
-const TAKEN_OVER = 4000;
+/** The close codes after which the page does not reconnect. */
+const FINAL = new Map([
+  [4000, "taken-over"],
+  [4003, "removed"],
+  [4004, "room-closed"],
+]);
 
 /** The time before the expiry of TURN credentials at which they are renewed; also the interval. */
 const RENEW_AHEAD_MS = 60_000;
@@ -21,7 +25,27 @@ const TIMER_MOST_MS = 2 ** 31 - 1;
 const SEAT_KEPT_MS = 95_000;
 
 /** Error codes after which the same `join` cannot succeed. */
-const REFUSALS = new Set(["version", "unauthorized", "room-full", "name-taken", "bad-message"]);
+const REFUSALS = new Set([
+  "version",
+  "unauthorized",
+  "room-full",
+  "name-taken",
+  "bad-message",
+  "token-missing",
+  "token-malformed",
+  "token-algorithm",
+  "token-signature",
+  "token-expired",
+  "token-not-yet",
+  "token-audience",
+  "token-room",
+  "token-name",
+  "token-rights",
+  "removed",
+  "room-locked",
+  "room-closed",
+  "admission-failed",
+]);
 
 export class Signaling {
   #url;
@@ -96,7 +120,7 @@ export class Signaling {
     };
     socket.onclose = ({ code }) => {
       if (socket !== this.#socket) return;
-      if (code === TAKEN_OVER) this.#refuse({ code: "taken-over" });
+      if (FINAL.has(code)) this.#refuse({ code: FINAL.get(code) });
       else this.#broken();
     };
   }
@@ -165,6 +189,8 @@ export class Signaling {
     } else if (error.code === "name-taken" && performance.now() - this.#lostAt < SEAT_KEPT_MS) {
       // This page's own lost seat may still hold the name; the server will remove it.
       this.#socket.close();
+    } else if (error.code === "admission-failed" && this.#lostAt > 0) {
+      this.#socket.close(); // what decides may answer again when the page reconnects
     } else if (REFUSALS.has(error.code)) {
       this.#refuse(error);
     }

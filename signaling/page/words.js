@@ -35,6 +35,15 @@ const REFUSALS = {
   "room-full": ({ room }) => `“${room}” is full. Try again later, or take another room.`,
   unauthorized: ({ room }) =>
     `“${room}” is open by invitation only. Use the link you were invited with, or ask for a new one.`,
+  "token-expired": ({ room }) => `Your invitation to “${room}” has expired. Ask for a new link.`,
+  "token-not-yet": ({ room }) => `Your invitation to “${room}” is for a later time.`,
+  "token-name": () => "Your invitation is for another name. Join under the name that was invited.",
+  "token-room": () => "Your invitation is for another room.",
+  "token-rights": ({ room }) => `Your invitation does not let you join “${room}”.`,
+  removed: ({ room }) => `You were removed from “${room}”.`,
+  "room-locked": ({ room }) => `“${room}” is locked. Ask its host to let you in.`,
+  "room-closed": ({ room }) => `“${room}” was closed by its host.`,
+  "admission-failed": () => "The server cannot tell now whether you may join. Try again later.",
   version: () => "This page and its server are of different versions. Reload the page.",
   "taken-over": () => "Another connection has taken your place. Join again to come back.",
   "rate-limited": () => "The server asks for a little patience. Try again in a minute.",
@@ -42,7 +51,9 @@ const REFUSALS = {
 
 /** The reason why joining was refused, and what to do about it. */
 export function refusalWords(error, { name, room }) {
-  return REFUSALS[error.code]?.({ name, room }) ?? `The server said no: ${error.message}`;
+  const isToken = error.code.startsWith("token-") && !(error.code in REFUSALS);
+  const code = isToken ? "unauthorized" : error.code;
+  return REFUSALS[code]?.({ name, room }) ?? `The server said no: ${error.message}`;
 }
 
 /** The next name to try: "alice" → "alice 2" → "alice 3". */

@@ -1,3 +1,4 @@
+# Longer than 400 lines: typer reads the flags of each command from its signature.
 """The ``icefloe`` command."""
 
 import re
@@ -11,9 +12,12 @@ import typer
 
 from icefloe import __version__
 from icefloe._options import (
+    Browser,
     Certificate,
     CodeWords,
+    Expires,
     ExternalAddresses,
+    FirstModerates,
     Host,
     Hosts,
     IceCredential,
@@ -23,6 +27,7 @@ from icefloe._options import (
     Key,
     Level,
     LogLevel,
+    May,
     Name,
     Open,
     Origins,
@@ -32,21 +37,31 @@ from icefloe._options import (
     PerAddress,
     Play,
     Port,
+    ProxyHeaderKind,
+    ProxyHeaders,
     Qr,
     RoomName,
     SelfSigned,
     Server,
+    TokenAudience,
+    TokenFile,
+    TokenName,
+    TokenRoom,
+    TokenRooms,
+    TokenSecretFile,
+    TrustedProxies,
     UdpPort,
     Wait,
     Yes,
 )
+from icefloe._secrets import token_source
 from icefloe._streams import secure_streams, show_message
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from icefloe._serving import Guest, Settings
-    from icefloe.signaling import IceServer
+    from icefloe._serving import Guest, Settings, TokenMaker
+    from icefloe.signaling import IceServer, Proxies
 
 _EPILOG = (
     "Every flag is an environment variable as well: for --log-level it is ICEFLOE_LOG_LEVEL.\n\n"
@@ -97,6 +112,12 @@ def serve(
     allowed_origin: Origins = [],  # noqa: B006
     allowed_host: Hosts = [],  # noqa: B006
     address_limits: PerAddress = True,
+    token_secret_file: TokenSecretFile = None,
+    token_audience: TokenAudience = None,
+    open: Open = False,
+    first_moderates: FirstModerates = False,
+    proxy_headers: ProxyHeaders = None,
+    trusted_proxy: TrustedProxies = [],  # noqa: B006
 ) -> None:
     """Serve signaling and the call page."""
     from icefloe._serving import Settings
@@ -111,6 +132,11 @@ def serve(
         origins=_checked_origins(allowed_origin),
         hosts=_checked_hosts(allowed_host),
         limits_addresses=address_limits,
+        token_secret_file=token_secret_file,
+        audience=token_audience,
+        is_open=open,
+        first_moderates=first_moderates,
+        proxies=_proxies(proxy_headers, trusted_proxy),
     )
     _run(settings, log_level)
 
@@ -129,12 +155,18 @@ def demo(
     allowed_origin: Origins = [],  # noqa: B006
     allowed_host: Hosts = [],  # noqa: B006
     address_limits: PerAddress = True,
+    token_secret_file: TokenSecretFile = None,
+    token_audience: TokenAudience = None,
+    open: Open = False,
+    first_moderates: FirstModerates = False,
+    proxy_headers: ProxyHeaders = None,
+    trusted_proxy: TrustedProxies = [],  # noqa: B006
     room: RoomName = "lobby",
     name: Name = "python",
     play: Play = None,
     udp_port: UdpPort = None,
     external_address: ExternalAddresses = [],  # noqa: B006
-    open: Open = False,
+    browser: Browser = False,
 ) -> None:
     """Serve, and take part: a video call between a browser and Python.
 
@@ -156,19 +188,30 @@ def demo(
         origins=_checked_origins(allowed_origin),
         hosts=_checked_hosts(allowed_host),
         limits_addresses=address_limits,
+        token_secret_file=token_secret_file,
+        audience=token_audience,
+        is_open=open,
+        first_moderates=first_moderates,
+        proxies=_proxies(proxy_headers, trusted_proxy),
         room=_checked_name(room, "--room"),
-        open=open,
+        browser=browser,
     )
     _checked_name(name, "--name")
     _check_external(external_address)
 
-    async def guest(url: str, trust: "SSLContext | None") -> None:
+    async def guest(url: str, *, token: "TokenMaker | None", ssl: "SSLContext | None") -> None:
         try:
             await over_port(
                 udp_port,
                 external_address,
                 lambda configuration: take_part(
-                    url, room=room, name=name, film=play, ssl=trust, configuration=configuration
+                    url,
+                    room=room,
+                    name=name,
+                    film=play,
+                    token=token,
+                    ssl=ssl,
+                    configuration=configuration,
                 ),
             )
         except UdpPortUnavailable as error:
@@ -178,12 +221,50 @@ def demo(
 
 
 @app.command(epilog=_EPILOG)
+def token(
+    token_secret_file: TokenSecretFile = None,
+    token_audience: TokenAudience = None,
+    room: TokenRoom = None,
+    rooms: TokenRooms = None,
+    name: TokenName = None,
+    may: May = [],  # noqa: B006
+    expires: Expires = 3600.0,
+    log_level: Level = LogLevel.WARNING,
+) -> None:
+    """Print a token that admits to a room of a server with the same keys."""
+    from icefloe._tokens import print_token
+
+    if (room is None) == (rooms is None):
+        raise typer.BadParameter("give --room or --rooms", param_hint="--room")
+    if room is not None:
+        _checked_name(room, "--room")
+    if rooms is not None:
+        _checked_name(rooms, "--rooms")
+    if name is not None:
+        _checked_name(name, "--name")
+    rights = _checked_rights(may)
+    _end(
+        lambda: print_token(
+            token_secret_file,
+            room=room,
+            rooms=rooms,
+            name=name,
+            rights=rights,
+            seconds=expires,
+            audience=token_audience,
+        ),
+        log_level,
+    )
+
+
+@app.command(epilog=_EPILOG)
 def send(
     paths: Paths,
     server: Server = None,
     wait: Wait = 3600.0,
     json: Json = False,
     qr: Qr = False,
+    token_file: TokenFile = None,
     log_level: Level = LogLevel.WARNING,
 ) -> None:
     """Send files and folders to another machine.
@@ -201,6 +282,7 @@ def send(
         wait=wait,
         json=json,
         qr=qr,
+        token=token_source(token_file),
     )
     _end(lambda: send(settings), log_level)
 
@@ -214,6 +296,7 @@ def receive(
     overwrite: Overwrite = False,
     wait: Wait = 60.0,
     json: Json = False,
+    token_file: TokenFile = None,
     log_level: Level = LogLevel.WARNING,
 ) -> None:
     """Receive what somebody sends under a code.
@@ -236,6 +319,7 @@ def receive(
         overwrite=overwrite,
         wait=wait,
         json=json,
+        token=token_source(token_file),
     )
     _end(lambda: receive(settings), log_level)
 
@@ -325,6 +409,27 @@ def _check_external(addresses: list[str]) -> None:
         PeerConfiguration(external_addresses=addresses)
     except InvalidConfiguration as error:
         raise typer.BadParameter(str(error), param_hint="--external-address") from error
+
+
+def _checked_rights(rights: Iterable[str]) -> tuple[str, ...]:
+    for right in rights:
+        if right not in ("join", "send", "moderate"):
+            raise typer.BadParameter("give join, send or moderate", param_hint="--may")
+    return tuple(rights) or ("join", "send")
+
+
+def _proxies(header: ProxyHeaderKind | None, networks: Iterable[str]) -> "Proxies | None":
+    if header is None:
+        if networks:
+            raise typer.BadParameter("give --proxy-headers with it", param_hint="--trusted-proxy")
+        return None
+    from icefloe.signaling import Proxies, ProxyHeader
+
+    given = {"networks": tuple(networks)} if networks else {}
+    try:
+        return Proxies(header=ProxyHeader(header.value), **given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--trusted-proxy") from error
 
 
 def _checked_name(name: str, flag: str) -> str:

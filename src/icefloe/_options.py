@@ -128,7 +128,94 @@ ExternalAddresses = Annotated[
         show_default=False,
     ),
 ]
-Open = Annotated[bool, _option("--open/--no-open", "Open the page in a browser.")]
+Browser = Annotated[bool, _option("--browser/--no-browser", "Open the page in a browser.")]
+
+# --- who may enter
+
+TokenSecretFile = Annotated[
+    Path | None,
+    _file(
+        "--token-secret-file",
+        "Keys of join tokens: secrets of at least 32 characters, one a line, or Ed25519 keys in "
+        "PEM. The first one signs, all verify. ICEFLOE_TOKEN_SECRET may have them in its place.",
+    ),
+]
+TokenAudience = Annotated[
+    str | None,
+    _option("--token-audience", "Server that tokens have to be for.", metavar="NAME"),
+]
+Open = Annotated[
+    bool,
+    _option(
+        "--open/--no-open",
+        "Admit everybody without a token, also where other machines reach the server.",
+    ),
+]
+FirstModerates = Annotated[
+    bool,
+    _option(
+        "--first-moderates/--no-first-moderates",
+        "Without tokens: whoever enters a room first may remove others, lock and close it.",
+    ),
+]
+
+
+class ProxyHeaderKind(StrEnum):
+    """The header in which reverse proxies name their client."""
+
+    X_FORWARDED_FOR = "x-forwarded-for"
+    FORWARDED = "forwarded"
+
+
+ProxyHeaders = Annotated[
+    ProxyHeaderKind | None,
+    _option(
+        "--proxy-headers",
+        "Header in which the reverse proxy names its client: x-forwarded-for or forwarded.",
+        metavar="HEADER",
+        case_sensitive=False,
+    ),
+]
+TrustedProxies = Annotated[
+    list[str],
+    _option(
+        "--trusted-proxy",
+        "Network of the reverse proxies whose header is believed, as 10.0.0.0/8; by default this "
+        "machine. May be given again.",
+        metavar="NETWORK",
+        show_default=False,
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    _file(
+        "--token-file",
+        "Token to join with; it is read again for each connection. ICEFLOE_TOKEN may have the "
+        "token in its place.",
+    ),
+]
+TokenRoom = Annotated[str | None, _option("--room", "Room that the token is for.", metavar="ROOM")]
+TokenRooms = Annotated[
+    str | None,
+    _option("--rooms", "Pattern of rooms in its place, as 'team-*'.", metavar="PATTERN"),
+]
+TokenName = Annotated[
+    str | None, _option("--name", "Name that the holder has to take.", metavar="NAME")
+]
+May = Annotated[
+    list[str],
+    _option(
+        "--may",
+        "What the holder may do: join, send, moderate; by default join and send. May be given "
+        "again.",
+        metavar="RIGHT",
+        show_default=False,
+    ),
+]
+Expires = Annotated[
+    float,
+    _option("--expires", "Seconds until the token expires.", metavar="SECONDS", min=1, max=1e10),
+]
 
 
 # --- send and receive

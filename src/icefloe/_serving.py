@@ -1,3 +1,4 @@
+# Longer than 400 lines: the run of a server, and its messages for the user.
 """The commands ``icefloe serve`` and ``icefloe demo``: run the server until a signal stops it."""
 
 import asyncio
@@ -11,23 +12,32 @@ import webbrowser
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging import Logger
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 from urllib.parse import urlencode
 
+from icefloe._secrets import KEYS_VARIABLE, read_keys
 from icefloe._streams import output, write_line
-from icefloe.logs import make_printable
+from icefloe.logs import get_logger, make_printable
 from icefloe.signaling import (
     AddressLimits,
     IceServer,
+    InvalidTokenKeys,
     Limits,
     ListenFailed,
+    Proxies,
     ServerConfiguration,
     SignalingError,
     SignalingServer,
+    TokenKeys,
+    make_token,
     serve,
 )
 from icefloe.text import PrintableError
+
+logger: Logger = get_logger(__name__)
 
 EXIT_OK = 0
 EXIT_ERROR = 1
@@ -43,8 +53,16 @@ _EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_OK}
 _LIBRARY_LOG_LEVEL = logging.WARNING
 """aiortc and aioice log their internals at INFO."""
 
-Guest = Callable[[str, ssl.SSLContext | None], Awaitable[None]]
-"""A participant that runs in this program: takes the URL of the server and the TLS context."""
+TokenMaker = Callable[[], Awaitable[str]]
+"""A function that makes a join token."""
+
+
+class Guest(Protocol):
+    """A participant that runs in this program."""
+
+    def __call__(
+        self, url: str, *, token: TokenMaker | None, ssl: ssl.SSLContext | None
+    ) -> Awaitable[None]: ...
 
 
 class CommandError(PrintableError):
@@ -73,8 +91,13 @@ class Settings:
         origins: Origins whose pages may connect, in addition to the pages of this server.
         hosts: Host names of the server, in addition to the name of this machine.
         limits_addresses: Whether each client address has limits.
+        token_secret_file: The file with the keys of join tokens.
+        audience: The audience that tokens have to be for.
+        is_open: Whether everybody is admitted without a token.
+        first_moderates: Whether the first participant of a room moderates it.
+        proxies: The reverse proxies whose header is believed.
         room: The room of the guest, for the URL of the page; ``None`` without a guest.
-        open: Whether the page is opened in a browser.
+        browser: Whether the page is opened in a browser.
     """
 
     host: str
@@ -86,8 +109,13 @@ class Settings:
     origins: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
     limits_addresses: bool = True
+    token_secret_file: Path | None = None
+    audience: str | None = None
+    is_open: bool = False
+    first_moderates: bool = False
+    proxies: Proxies | None = None
     room: str | None = None
-    open: bool = False
+    browser: bool = False
 
 
 def set_up_logging(level: str) -> None:
@@ -129,12 +157,23 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _run(settings: Settings, guest: Guest | None) -> int:
+    keys = token_keys(settings.token_secret_file)
+    if keys is None and not settings.is_open and not _is_local(settings.host):
+        raise CommandError(
+            f"Without tokens --host {settings.host} would admit everybody who reaches this "
+            "machine: give --token-secret-file, or --open if that is what you want.",
+            EXIT_USAGE,
+        )
     certificate = _certificate(settings)
     configuration = ServerConfiguration(
         ice_servers=settings.ice_servers,
         origins=settings.origins,
         hosts=settings.hosts,
         limits=Limits() if settings.limits_addresses else Limits(address=AddressLimits.unlimited()),
+        token_keys=keys,
+        audience=settings.audience,
+        first_moderates=settings.first_moderates,
+        proxies=settings.proxies,
         shutdown_timeout=_SHUTDOWN_SECONDS,
     )
     with exit_signals() as stopped:
@@ -145,8 +184,9 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
                 configuration=configuration,
                 ssl=_server_context(certificate, settings.key) if certificate else None,
             ) as server:
-                _announce(settings, server, certificate)
-                return await _run_guest(settings, server, certificate, guest, stopped)
+                with _reloading(settings, server, certificate is not None, keys is not None):
+                    _announce(settings, server, certificate)
+                    return await _run_guest(settings, server, certificate, guest, keys, stopped)
         except ListenFailed as error:
             raise CommandError(_listen_error(error), EXIT_SIGNALING) from error
 
@@ -156,6 +196,7 @@ async def _run_guest(
     server: SignalingServer,
     certificate: Path | None,
     guest: Guest | None,
+    keys: TokenKeys | None,
     stopped: "asyncio.Future[int]",
 ) -> int:
     """Run the guest until it leaves or a signal arrives; return the exit code."""
@@ -167,7 +208,7 @@ async def _run_guest(
 
         context = client_context(certificate)
     url = f"{'wss' if certificate else 'ws'}://{_own_host(settings.host)}:{server.port}/ws"
-    running = asyncio.ensure_future(guest(url, context))
+    running = asyncio.ensure_future(guest(url, token=_guest_token(settings, keys), ssl=context))
     try:
         await asyncio.wait((running, stopped), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -181,6 +222,35 @@ async def _run_guest(
     if error is not None:
         raise error
     return stopped.result() if stopped.done() else EXIT_OK
+
+
+@contextmanager
+def _reloading(
+    settings: Settings, server: SignalingServer, has_tls: bool, has_keys: bool
+) -> Iterator[None]:
+    """Read certificate and token keys again on SIGHUP; what cannot be used leaves the old ones."""
+    number = getattr(signal, "SIGHUP", None)
+    if number is None or not (has_tls or has_keys):
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def reload() -> None:
+        try:
+            if has_tls and (certificate := _certificate(settings)) is not None:
+                server.use_certificate(_server_context(certificate, settings.key))
+                logger.info("the certificate was read again, for new connections")
+            if has_keys and (keys := token_keys(settings.token_secret_file)) is not None:
+                server.use_token_keys(keys)
+                logger.info("the keys of join tokens were read again")
+        except CommandError as error:
+            logger.error("what was there before stays in use: %s", error)
+
+    before = signal.signal(number, lambda *_: loop.call_soon_threadsafe(reload))
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 @contextmanager
@@ -212,6 +282,37 @@ def exit_signals(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+# --- join tokens --------------------------------------------------------------------------------
+
+
+def token_keys(file: Path | None) -> TokenKeys | None:
+    """Return the keys of join tokens; ``None`` if there are none.
+
+    Raises:
+        CommandError: They cannot be used.
+    """
+    try:
+        return read_keys(file)
+    except (OSError, InvalidTokenKeys) as error:
+        where = str(file) if file is not None else KEYS_VARIABLE
+        raise CommandError(f"{where}: {error}.", EXIT_USAGE) from error
+
+
+def _guest_token(settings: Settings, keys: TokenKeys | None) -> TokenMaker | None:
+    if keys is None:
+        return None
+    if not keys.can_sign:
+        raise CommandError(
+            "The participant needs a token, and public keys make none: give a private key.",
+            EXIT_USAGE,
+        )
+
+    async def make() -> str:
+        return make_token(keys, room=settings.room, audience=settings.audience)
+
+    return make
 
 
 # --- addresses ----------------------------------------------------------------------------------
@@ -307,9 +408,11 @@ def _announce(settings: Settings, server: SignalingServer, certificate: Path | N
             "Browsers give camera and microphone to pages from localhost or https alone; for "
             "other machines add --tls-self-signed."
         )
+    if settings.token_secret_file is not None:
+        lines.append("Only who has a token may enter; `icefloe token` makes them.")
     lines.append("Press Ctrl-C to stop.")
     write_line(output(), "\n".join(lines))
-    if settings.open:
+    if settings.browser:
         # It may block until the browser has started.
         asyncio.get_running_loop().run_in_executor(None, webbrowser.open, urls[0])
 

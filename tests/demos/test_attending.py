@@ -6,9 +6,11 @@ import queue
 import signal
 from collections.abc import Awaitable, Callable
 from logging.handlers import QueueHandler
+from pathlib import Path
 
 import pytest
 
+from icefloe.demos._attending import own_token
 from icefloe.peer import ChannelClosed, PeerError, RemotePeer, TransferBroken, join
 from icefloe.signaling import SignalingServer, serve
 from tests.demos.rooms import running
@@ -158,3 +160,17 @@ async def test_who_leaves_at_once_does_not_take_what_has_just_arrived(
             await channel.send("the last word")
         assert [await seen.get(), await seen.get()] == ["the last word", "cancelled"]
     assert not warned(caplog)
+
+
+async def test_the_token_comes_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("ICEFLOE_TOKEN", raising=False)
+    assert own_token() is None
+    monkeypatch.setenv("ICEFLOE_TOKEN", "a.b.c")
+    assert own_token() == "a.b.c"
+    (tmp_path / "token").write_text("d.e.f\n")
+    monkeypatch.setenv("ICEFLOE_TOKEN_FILE", str(tmp_path / "token"))
+    source = own_token()
+    assert callable(source)
+    assert await source() == "d.e.f"

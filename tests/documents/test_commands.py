@@ -34,6 +34,10 @@ ELSEWHERE = {
     "icefloe receive CODE --server URL": "likewise",
     "icefloe send holiday/ report.pdf": "test_files_go_from_one_machine_to_another",
     "icefloe receive 7-amber-falcon --server ws://192.168.1.5:41234/ws --out ~/Downloads": "so",
+    "(umask 077; openssl rand -base64 32 > secret)": "tests/test_token_command.py has its own",
+    "icefloe token --token-secret-file secret --room lobby --name alice --expires 3600": "so",
+    "openssl genpkey -algorithm ed25519 -out key.pem": "so",
+    "openssl pkey -in key.pem -pubout -out public.pem": "so",
 }
 """Lines that are not run as they are, and why."""
 
@@ -95,6 +99,7 @@ def test_every_line_is_run_or_is_known_not_to_be() -> None:
 
 @pytest.mark.parametrize("line", SERVING)
 async def test_what_serves_names_its_page(line: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s" * 44)
     async with shell(line, tmp_path, ICEFLOE_PORT="0") as process:
         found = await prints(process, r"Open (https?)://127\.0\.0\.1:\d+/")
         assert found[1] == ("https" if "--tls-self-signed" in line else "http")

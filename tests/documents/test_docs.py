@@ -28,7 +28,15 @@ from icefloe.peer import (
     RTCIceCandidateStats,
     join,
 )
-from icefloe.signaling import serve
+from icefloe.signaling import (
+    JoinRefused,
+    RemovedFromRoom,
+    Right,
+    ServerConfiguration,
+    TokenKeys,
+    make_token,
+    serve,
+)
 from tests.documents.blocks import ROOT, all_blocks, block
 from tests.helpers.calls import Call, eventually, held_call
 from tests.helpers.turn import free_port
@@ -558,6 +566,62 @@ async def test_muting(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     call.ends[0].replace_track(call.ends[0].connection.getSenders()[0], None)
     await eventually(lambda: "nothing comes" in capsys.readouterr().out)
     voice.stop()
+
+
+# --- access.md ----------------------------------------------------------------------------------
+
+
+async def test_tokens_and_moderators() -> None:
+    keys = TokenKeys("s" * 32)
+    invite = load("access.md/Tokens").invite
+    take_part = load("access.md/When a token expires during a call").take_part
+    asked = 0
+
+    async def ask() -> str:
+        nonlocal asked
+        asked += 1
+        return str(invite(keys, "bot"))
+
+    async def hold(peer: RemotePeer) -> None:
+        await peer.connected()
+
+    async with (
+        serve(port=0, configuration=ServerConfiguration(token_keys=keys)) as server,
+        running(take_part(server.url, ask, hold)),
+        join(
+            server.url,
+            room="lobby",
+            name="host",
+            token=make_token(keys, room="lobby", rights=["join", "moderate"]),
+            configuration=LOOPBACK,
+        ) as room,
+        join(server.url, room="lobby", name="bob", token=invite(keys, "bob")) as bobs,
+        join(server.url, room="lobby", name="mallory", token=invite(keys, "mallory")) as other,
+    ):
+        await room.peer("bot")
+        for name in ("bob", "mallory"):
+            await room.peer(name)
+        await load("access.md/Moderators").end_the_meeting(room)
+        with pytest.raises(RemovedFromRoom):
+            async for _ in other:
+                pass
+        await eventually(lambda: Right.MODERATE in bobs.rights)
+        assert Right.MODERATE not in room.rights
+    assert asked == 1
+
+
+async def test_a_database_is_asked() -> None:
+    async def find(token: object, room: str) -> str | None:
+        await asyncio.sleep(0)
+        return token if isinstance(token, str) and room == "lobby" else None
+
+    configuration = load("access.md/Ask a database").configuration(find)
+    async with serve(port=0, configuration=configuration) as server:
+        async with join(server.url, room="lobby", name="host", token="host") as room:
+            assert Right.MODERATE in room.rights
+        with pytest.raises(JoinRefused):
+            async with join(server.url, room="lobby", name="bob"):
+                pass
 
 
 # --- all of them --------------------------------------------------------------------------------

@@ -11,14 +11,18 @@ from icefloe.signaling import (
     Bye,
     Candidate,
     ClientMessage,
+    CloseRoom,
     Description,
+    Done,
     Error,
     ErrorCode,
+    HandOver,
     IceCandidate,
     IceServer,
     Join,
     Joined,
     Leave,
+    Lock,
     Message,
     MessageError,
     PeerAway,
@@ -30,6 +34,9 @@ from icefloe.signaling import (
     PeerInfo,
     PeerJoined,
     PeerMessage,
+    PeerRights,
+    Remove,
+    RoomLocked,
     ServerMessage,
     SessionDescription,
 )
@@ -104,6 +111,10 @@ client_messages: st.SearchStrategy[ClientMessage] = st.one_of(
     st.builds(Message, to=ids, data=anything, ref=refs, seq=seqs),
     st.builds(Bye, to=ids, ref=refs, seq=seqs),
     st.builds(Leave, ref=refs),
+    st.builds(Remove, to=ids, ref=refs),
+    st.builds(Lock, locked=st.booleans(), ref=refs),
+    st.builds(CloseRoom, ref=refs),
+    st.builds(HandOver, to=ids, ref=refs),
 )
 server_messages: st.SearchStrategy[ServerMessage] = st.one_of(
     st.builds(
@@ -119,6 +130,9 @@ server_messages: st.SearchStrategy[ServerMessage] = st.one_of(
     st.builds(PeerAway, id=ids),
     st.builds(PeerBack, id=ids),
     st.builds(PeerGone, id=ids, reason=st.sampled_from(["left", "timeout", "removed"])),
+    st.builds(PeerRights, id=ids, may=st.lists(texts, max_size=3).map(tuple)),
+    st.builds(RoomLocked, locked=st.booleans()),
+    st.builds(Done, ref=refs),
     st.builds(PeerDescription, from_=ids, description=descriptions, seq=seqs),
     st.builds(PeerCandidate, from_=ids, candidate=candidates, seq=seqs),
     st.builds(PeerMessage, from_=ids, data=anything, seq=seqs),
@@ -186,11 +200,16 @@ def test_text_and_bytes_are_read_alike(message: ClientMessage) -> None:
         (Message("p3", [1, "é"], ref=7), {"to": "p3", "data": [1, "é"], "ref": 7}),
         (Bye("p3"), {"to": "p3"}),
         (Leave(), {}),
+        (Remove("p3"), {"to": "p3"}),
+        (Lock(True), {"locked": True}),
+        (CloseRoom(ref=1), {"ref": 1}),
+        (HandOver("p3"), {"to": "p3"}),
     ],
 )
 def test_a_client_message_looks_as_specified(message: ClientMessage, wire: dict[str, Any]) -> None:
     types = {Join: "join", Description: "description", Candidate: "candidate"}
-    types |= {Message: "message", Bye: "bye", Leave: "leave"}
+    types |= {Message: "message", Bye: "bye", Leave: "leave", Remove: "remove", Lock: "lock"}
+    types |= {CloseRoom: "close-room", HandOver: "hand-over"}
     assert json.loads(encode_client(message)) == {"type": types[type(message)], **wire}
 
 
@@ -215,6 +234,16 @@ def test_a_client_message_looks_as_specified(message: ClientMessage, wire: dict[
         ),
         (PeerAway("p7"), {"type": "peer-away", "id": "p7"}),
         (PeerBack("p7"), {"type": "peer-back", "id": "p7"}),
+        (PeerRights("p7", ("send",)), {"type": "rights", "id": "p7", "may": ["send"]}),
+        (RoomLocked(True), {"type": "room-locked", "locked": True}),
+        (Done("r"), {"type": "done", "ref": "r"}),
+        (
+            PeerJoined(PeerInfo("p7", "a", may=("moderate",))),
+            {
+                "type": "peer-joined",
+                "peer": {"id": "p7", "name": "a", "away": False, "may": ["moderate"]},
+            },
+        ),
         (PeerGone("p7", "left"), {"type": "peer-left", "id": "p7", "reason": "left"}),
         (
             PeerDescription("p7", SessionDescription("answer", "v=0"), 1),

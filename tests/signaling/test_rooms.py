@@ -14,12 +14,16 @@ from icefloe.signaling import (
     Candidate,
     ClientMessage,
     CloseCode,
+    CloseRoom,
     Description,
+    HandOver,
     IceServer,
     Join,
     Leave,
     Limits,
+    Lock,
     Message,
+    Remove,
     SessionDescription,
 )
 from icefloe.signaling.codec import decode_client, encode_client
@@ -224,6 +228,10 @@ MESSAGES: list[ClientMessage] = [
     Message("p1", 1, "r"),
     Bye("p1", "r"),
     Leave("r"),
+    Remove("p1", "r"),
+    Lock(True, "r"),
+    CloseRoom("r"),
+    HandOver("p1", "r"),
 ]
 
 
@@ -265,6 +273,9 @@ def test_once_joined_everything_but_join_is_acted_upon(
         case Leave():
             assert house.closed == {bob: CloseCode.NORMAL}
             assert [m["type"] for m in heard] == ["peer-left"]
+        case Remove() | Lock() | CloseRoom() | HandOver():
+            assert code(answer) == "not-allowed"
+            assert heard == []
         case _:
             sent = json.loads(encode_client(message))
             del sent["to"], sent["ref"]

@@ -6,6 +6,7 @@ import { ReceiveFlow } from "./receiving.js";
 import { SendFlow } from "./sending.js";
 import { chosenFiles, droppedFiles } from "./sources.js";
 import { Storage } from "./storage.js";
+import { takeToken } from "./token.js";
 import { element, show, showDetail, showMark, showStart } from "./view.js";
 import { errorWords } from "./words.js";
 
@@ -75,10 +76,12 @@ class App {
 
   /** Receive with the code in the fragment, which browsers do not send to servers. */
   #followLink() {
-    const text = decodeURIComponent(location.hash.slice(1));
-    if (text === "" || this.#flow !== null) return;
-    // The code is a secret and must not stay in the browser history.
+    const fragment = decodeURIComponent(location.hash.slice(1));
+    if (fragment === "" || this.#flow !== null) return;
+    // Code and token are secrets and must not stay in the browser history.
     history.replaceState(null, "", location.pathname + location.search);
+    const text = takeToken(fragment);
+    if (text === "") return;
     element("code-input").value = text;
     this.#receive(text);
   }

@@ -8,6 +8,7 @@ import { roomOf } from "./code.js";
 import { TransferError } from "./errors.js";
 import { Link } from "./link.js";
 import { Pairing } from "./pairing.js";
+import { ownToken } from "./token.js";
 import { Turns } from "./turns.js";
 
 /** Wrong codes after which a code is void. */
@@ -59,7 +60,7 @@ export class Meeting {
     this.#on = on;
     const random = [...crypto.getRandomValues(new Uint8Array(4))];
     const name = `${side}-${random.map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
-    this.#signaling = new Signaling(url, { room: roomOf(code), name, token: null }, {
+    this.#signaling = new Signaling(url, { room: roomOf(code), name, token: ownToken() }, {
       joined: (message, resumed) => this.#joined(message, resumed),
       message: (message) => this.#handlers[message.type]?.(message),
       state: () => on.changed(),

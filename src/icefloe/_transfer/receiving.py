@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -38,6 +39,7 @@ class ReceiveSettings:
         overwrite: Whether existing files are replaced.
         wait: Seconds to wait for the sender, at first and after a broken connection.
         json: Whether events are printed as JSON.
+        token: The token for the signaling server, or what gives it.
     """
 
     code: str = field(repr=False)
@@ -47,6 +49,7 @@ class ReceiveSettings:
     overwrite: bool
     wait: float
     json: bool
+    token: str | Callable[[], Awaitable[str]] | None = field(default=None, repr=False)
 
 
 def receive(settings: ReceiveSettings) -> int:
@@ -83,7 +86,7 @@ async def _receive(settings: ReceiveSettings, reporter: Reporter) -> None:
         )
 
     try:
-        async with meet(url, code) as meeting:
+        async with meet(url, code, token=settings.token) as meeting:
             again = stream is None
             places = await until_done(meeting, accept, settings.wait, reporter, again=again)
     finally:

@@ -1,8 +1,9 @@
 """The command ``icefloe send``."""
 
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
@@ -18,7 +19,15 @@ from icefloe.peer import (
     TransferFailed,
     meet,
 )
-from icefloe.signaling import ListenFailed, ServerConfiguration, SignalingServer, serve, server_url
+from icefloe.signaling import (
+    Admission,
+    Join,
+    ListenFailed,
+    ServerConfiguration,
+    SignalingServer,
+    serve,
+    server_url,
+)
 
 from .memory import Memory
 from .reporter import Reporter
@@ -40,6 +49,7 @@ class SendSettings:
         wait: Seconds to wait for a receiver, at first and after a broken connection.
         json: Whether events are printed as JSON.
         qr: Whether the command for the receiver is shown as a QR code.
+        token: The token for the signaling server, or what gives it.
     """
 
     paths: tuple[str, ...]
@@ -47,6 +57,7 @@ class SendSettings:
     wait: float
     json: bool
     qr: bool
+    token: str | Callable[[], Awaitable[str]] | None = field(default=None, repr=False)
 
 
 def send(settings: SendSettings) -> int:
@@ -74,7 +85,9 @@ async def _send(settings: SendSettings, reporter: Reporter, stdin: StandardInput
             port, url = server.port, f"ws://127.0.0.1:{server.port}/ws"
             host = next((a for a in lan_addresses("0.0.0.0")), "127.0.0.1")
             reachable_url = f"ws://{host}:{port}/ws"
-        meeting = await stack.enter_async_context(meet(url, stored_code, side=PairingSide.SENDER))
+        meeting = await stack.enter_async_context(
+            meet(url, stored_code, side=PairingSide.SENDER, token=settings.token)
+        )
         if memory is not None:
             memory.store(meeting.code, port)
         _report_code(settings, reporter, meeting.code, url, reachable_url)
@@ -138,12 +151,17 @@ def _report_code(
 
 
 async def _own_server(stack: AsyncExitStack, port: int) -> SignalingServer:
-    limits = ServerConfiguration(shutdown_timeout=0.5)
+    configuration = ServerConfiguration(shutdown_timeout=0.5, admit=_admit)
     try:
-        return await stack.enter_async_context(serve("0.0.0.0", port, configuration=limits))
+        return await stack.enter_async_context(serve("0.0.0.0", port, configuration=configuration))
     except ListenFailed:
         # Another program uses the port, or the same command is running already.
-        return await stack.enter_async_context(serve("0.0.0.0", 0, configuration=limits))
+        return await stack.enter_async_context(serve("0.0.0.0", 0, configuration=configuration))
+
+
+def _admit(join: Join) -> Admission | None:
+    """Admit to rooms of transfers alone: the whole network reaches this server."""
+    return Admission() if join.room.startswith("files-") else None
 
 
 def _page(server: str, code: PairingCode) -> str:

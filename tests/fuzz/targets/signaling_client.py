@@ -6,11 +6,15 @@ from icefloe.signaling.messages import (
     Bye,
     Candidate,
     ClientMessage,
+    CloseRoom,
     Description,
+    HandOver,
     IceCandidate,
     Join,
     Leave,
+    Lock,
     Message,
+    Remove,
     SessionDescription,
 )
 
@@ -27,6 +31,10 @@ MESSAGES: tuple[ClientMessage, ...] = (
     Message("p3", {"a": [1, 2, {"b": None}], "c": 1e10, "d": "ä😀\x00\\"}, 1.5, 7),
     Bye("p3", ref=None),
     Leave(),
+    Remove("p3", 1),
+    Lock(True),
+    CloseRoom("r"),
+    HandOver("p3"),
 )
 
 

@@ -3,6 +3,7 @@
 from icefloe.signaling import MessageError
 from icefloe.signaling.codec import decode_server, encode_server, is_of_unknown_type
 from icefloe.signaling.messages import (
+    Done,
     Error,
     IceCandidate,
     IceServer,
@@ -16,6 +17,8 @@ from icefloe.signaling.messages import (
     PeerInfo,
     PeerJoined,
     PeerMessage,
+    PeerRights,
+    RoomLocked,
     ServerMessage,
     SessionDescription,
 )
@@ -26,7 +29,7 @@ from ._json import TOKENS
 MESSAGES: tuple[ServerMessage, ...] = (
     Joined(
         id="p7",
-        peers=[PeerInfo("p3", "bob"), PeerInfo("p4", "eve", away=True)],
+        peers=[PeerInfo("p3", "bob"), PeerInfo("p4", "eve", True, ("moderate",))],
         resume="s1",
         iceServers=[IceServer(["turn:192.0.2.1:3478"], "u", "c"), IceServer("stun:192.0.2.1")],
         expires=1700000000,
@@ -42,6 +45,9 @@ MESSAGES: tuple[ServerMessage, ...] = (
     PeerCandidate("p3"),
     PeerMessage("p3", [1, {"b": None, "d": "ä😀\x00"}, 1e10], 9),
     PeerBye("p3", 10),
+    PeerRights("p3", ("moderate", "send")),
+    RoomLocked(True),
+    Done("icefloe-moderate-1"),
     Error("name-taken", "The name is taken.", 1.5),
 )
 
