@@ -29,6 +29,7 @@ from .errors import (
     SignalingLost,
     Unreachable,
 )
+from .ice_access import IceAccess, IceRequest
 from .membership import Event, Rejoined, Renewed
 from .messages import (
     Bye,
@@ -44,6 +45,7 @@ from .messages import (
     Leave,
     LeftReason,
     Message,
+    NewIceServers,
     PeerAway,
     PeerBack,
     PeerBye,
@@ -58,6 +60,7 @@ from .messages import (
 )
 from .quotas import AddressLimits
 from .server import SignalingServer, serve
+from .turn_credentials import TurnServers
 
 __all__ = [
     "AddressLimits",
@@ -70,7 +73,9 @@ __all__ = [
     "Error",
     "ErrorCode",
     "Event",
+    "IceAccess",
     "IceCandidate",
+    "IceRequest",
     "IceServer",
     "InvalidUrl",
     "Join",
@@ -82,6 +87,7 @@ __all__ = [
     "ListenFailed",
     "Message",
     "MessageError",
+    "NewIceServers",
     "PeerAway",
     "PeerBack",
     "PeerBye",
@@ -102,6 +108,7 @@ __all__ = [
     "SignalingError",
     "SignalingLost",
     "SignalingServer",
+    "TurnServers",
     "Unreachable",
     "connect",
     "serve",

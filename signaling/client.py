@@ -42,7 +42,7 @@ from .errors import (
     Unreachable,
 )
 from .membership import Event, Membership, Rejoined, Renewed, Roster
-from .messages import CloseCode, IceServer, Join, Joined, PeerInfo, ToPeer
+from .messages import CloseCode, IceServer, Join, Joined, NewIceServers, PeerInfo, ToPeer
 from .sockets import cut_off, is_own_address
 from .timing import pauses, until_renewal
 
@@ -314,8 +314,18 @@ class SignalingClient:
                 )
                 return
             message = receive_server(frame)
-            if message is not None and seat.receive(message):
+            if isinstance(message, NewIceServers):
+                await self._renew(message, len(frame))
+            elif message is not None and seat.receive(message):
                 await self._inbox.put(message, len(frame))
+
+    async def _renew(self, message: NewIceServers, size: int) -> None:
+        seat = self._seat
+        before = seat.joined.iceServers
+        seat.renew(message)
+        self._set_renewal(seat.joined)
+        if message.iceServers != before:
+            await self._inbox.put(Renewed(tuple(message.iceServers)), size)
 
     async def _reconnect(self) -> tuple[ClientConnection, list[Event]]:
         """Reconnect, and resume the seat or take a new one; retry until that succeeds.
@@ -407,6 +417,10 @@ class SignalingClient:
 
     def _set_socket(self, socket: ClientConnection, joined: Joined) -> None:
         self._socket = socket
+        self._set_renewal(joined)
+
+    def _set_renewal(self, joined: Joined) -> None:
+        """Set the time at which this client asks for new ICE servers if the server sends none."""
         self._renew_at = None
         if isinstance(joined.expires, int):
             seconds = until_renewal(joined.expires - time.time())

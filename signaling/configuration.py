@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from .ice_access import LONGEST_PROVIDER_TIMEOUT, MAX_URLS, IceProvider
 from .messages import IceServer, Join
 from .quotas import AddressLimits
+from .turn_credentials import TurnServers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,15 @@ class ServerConfiguration:
             ``localhost`` and all IP addresses are always allowed. HTTP requests for any other name
             are refused, including those for pages and metrics. ``*`` allows every name.
         ice_servers: The STUN and TURN servers given to all clients.
+        turn: TURN servers for which each participant is given credentials of its own that expire,
+            in addition to ``ice_servers`` or those of its :class:`Admission`.
+        ice_provider: Function that returns further ICE servers for a participant, for example with
+            credentials from the API of a provider of TURN; it may be a coroutine function. It is
+            called when somebody who was admitted joins, and again before what it returned expires.
+            If it fails, or takes longer than ``ice_provider_timeout``, the participant joins
+            without them, and is given them as soon as a later call succeeds.
+        ice_provider_timeout: Seconds that ``ice_provider`` may take, including the time that it
+            waits because 32 calls are running.
         admit: Function called for each ``join``, including one that resumes a seat. It returns an
             :class:`Admission`, or ``None`` to refuse. Without it every client may join and is given
             ``ice_servers``. It is called on the event loop, so it must be quick.
@@ -86,6 +97,9 @@ class ServerConfiguration:
     origins: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
     ice_servers: tuple[IceServer, ...] = ()
+    turn: tuple[TurnServers, ...] = ()
+    ice_provider: IceProvider | None = None
+    ice_provider_timeout: float = 3.0
     admit: Callable[[Join], Admission | None] | None = None
     rate: float = 30.0
     burst: float = 300.0
@@ -95,6 +109,13 @@ class ServerConfiguration:
 
     def __post_init__(self) -> None:
         numbers = (self.rate, self.burst, self.ping_interval, self.ping_timeout)
+        if not 0 < self.ice_provider_timeout <= LONGEST_PROVIDER_TIMEOUT:
+            raise ValueError(
+                "`ice_provider_timeout` must be positive and at most "
+                f"{LONGEST_PROVIDER_TIMEOUT:g} s: a `join` waits for it"
+            )
+        if sum(len(servers.urls) for servers in self.turn) > MAX_URLS:
+            raise ValueError(f"`turn` has more than {MAX_URLS} URLs, of which clients use no more")
         if min(*numbers, self.shutdown_timeout) <= 0 or self.connections < 1:
             raise ValueError(
                 "`connections`, `rate`, `burst`, `ping_interval`, `ping_timeout` and "

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from msgspec import UnsetType
+from msgspec import UnsetType, structs
 
 from .messages import (
     IceServer,
     Joined,
     LeftReason,
+    NewIceServers,
     PeerAway,
     PeerBack,
     PeerBye,
@@ -121,7 +122,8 @@ class Membership:
         joined: The message that gave the client the seat.
 
     Attributes:
-        joined: The last ``joined`` message, of the first join or of a resume.
+        joined: The last ``joined`` message, of the first join or of a resume, with the ICE servers
+            that came since.
         outbox: Messages that were sent and may be lost, or that wait to be sent.
         received: The number of the last message that arrived.
     """
@@ -148,6 +150,12 @@ class Membership:
                 self.received = message.seq
                 return True
         return self._roster.apply(message)
+
+    def renew(self, message: NewIceServers) -> None:
+        """Take over other ICE servers."""
+        self.joined = structs.replace(
+            self.joined, iceServers=message.iceServers, expires=message.expires
+        )
 
     def resume(self, joined: Joined, now: float) -> tuple[list[ServerMessage], list[bytes]] | None:
         """Continue with the seat over a new socket.

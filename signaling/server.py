@@ -1,3 +1,4 @@
+# Longer than 400 lines: one public class; what it decides by is in modules of their own.
 """The signaling server: WebSocket signaling, the call page, health checks and metrics on one port.
 
 :mod:`icefloe.signaling.rooms` decides what a message does; this module has the sockets and timers.
@@ -24,12 +25,13 @@ from websockets.http11 import Request, Response
 from icefloe._util.deadlines import timeout_at
 from icefloe.logs import get_logger
 
-from .codec import CLIENT_LIMIT, DESCRIPTION_LIMIT, decode_client
+from .codec import CLIENT_LIMIT, DESCRIPTION_LIMIT, decode_client, encode_server
 from .configuration import Admission, ServerConfiguration
 from .effects import Close, Send
 from .errors import ErrorCode, ListenFailed, MessageError
 from .http import WEBSOCKET_PATH, Site, is_allowed_host, is_allowed_origin, own_hosts, text
-from .messages import CloseCode, Join
+from .ice_access_service import IceAccessService
+from .messages import CloseCode, Join, NewIceServers
 from .metrics import Metric, server_metrics
 from .quotas import Tally, network_of
 from .reading import RECEIVE_BUFFER, FairConnection
@@ -93,6 +95,7 @@ class SignalingServer:
             new_id=partial(secrets.token_urlsafe, 9),
             new_token=partial(secrets.token_urlsafe, 24),
         )
+        self._ice_access = IceAccessService(configuration, self._renew_ice_servers)
         self._site = Site(is_ready=self._is_ready, measure=self._measure)
         self._origins = frozenset(origin.lower() for origin in configuration.origins)
         self._hosts = own_hosts(host) | {name.lower() for name in configuration.hosts}
@@ -169,6 +172,7 @@ class SignalingServer:
         self._running = asyncio.create_task(
             self._run_timers(), name=f"signaling server {self._port}"
         )
+        self._ice_access.start()
         logger.info("signaling server listening on %s", self.url)
         return self
 
@@ -210,6 +214,7 @@ class SignalingServer:
                     await asyncio.wait(handshakes)
                 running.cancel()
                 await asyncio.wait((running,))
+                await self._ice_access.close()
                 await server.wait_closed()
             logger.info("signaling server closed")
 
@@ -269,7 +274,7 @@ class SignalingServer:
             while True:
                 frame = await socket.recv()
                 try:
-                    self._receive(socket, frame)
+                    await self._receive(socket, frame)
                 finally:
                     socket.mark_handled()
                     self._progress.set()
@@ -279,11 +284,12 @@ class SignalingServer:
             logger.debug("connection %s closed", socket.number)
         finally:
             del self._connections[socket.number]
+            self._ice_access.forget(socket.number)
             self._progress.set()
             self._rooms.disconnect(socket.number, self._now())
             self._apply()
 
-    def _receive(self, socket: FairConnection, frame: str | bytes) -> None:
+    async def _receive(self, socket: FairConnection, frame: str | bytes) -> None:
         try:
             if isinstance(frame, bytes):
                 raise MessageError("Messages are text frames; this one was binary.")
@@ -294,17 +300,31 @@ class SignalingServer:
             self._rooms.refuse(socket.number, error.code, error.reason, ref)
             self._apply()
             return
-        admission = self._admit(message) if isinstance(message, Join) else None
+        admission = None
+        if isinstance(message, Join) and not self._rooms.has_seat(socket.number):
+            admission = await self._admit(message, socket)
         self._rooms.receive(socket.number, message, self._now(), admission)
         self._apply()
         if admission is not None and self._rooms.has_seat(socket.number):
             # Only admitted participants may send descriptions: these are large, and are kept.
             socket.protocol.max_message_size = DESCRIPTION_LIMIT
 
-    def _admit(self, join: Join) -> Admission | None:
+    async def _admit(self, join: Join, socket: FairConnection) -> Admission | None:
         if self._configuration.admit is None:
-            return Admission(ice_servers=self._configuration.ice_servers, rename=True)
-        return self._configuration.admit(join)
+            admission = Admission(ice_servers=self._configuration.ice_servers, rename=True)
+        elif (admitted := self._configuration.admit(join)) is None:
+            return None
+        else:
+            admission = admitted
+        return await self._ice_access.grant(socket.number, join, admission, socket.peer_host)
+
+    def _renew_ice_servers(self, connection: int, message: NewIceServers) -> bool:
+        """Send new ICE servers to a client; return whether it has joined."""
+        socket = self._connections.get(connection)
+        if socket is None or not self._rooms.has_seat(connection):
+            return False
+        self._send(socket, (encode_server(message),))
+        return True
 
     def _report_throttled(self, socket: FairConnection) -> None:
         reason = "You send too fast. The server reads more slowly for a while; nothing is lost."
@@ -320,12 +340,15 @@ class SignalingServer:
                 continue
             match effect:
                 case Send():
-                    if not self._write_buffers.write(socket, effect.payloads):
-                        self._stalled += 1
-                        cut_off(socket)
+                    self._send(socket, effect.payloads)
                 case Close():
                     self._close_in_task(socket, effect.code, effect.reason)
         self._update_deadline()
+
+    def _send(self, socket: FairConnection, payloads: tuple[bytes, ...]) -> None:
+        if not self._write_buffers.write(socket, payloads):
+            self._stalled += 1
+            cut_off(socket)
 
     def _close_in_task(self, socket: FairConnection, code: CloseCode, reason: str) -> None:
         task = asyncio.create_task(socket.close(code, reason), name=f"close {socket.number}")
@@ -385,6 +408,7 @@ class SignalingServer:
             connections_total=self._opened,
             stalled=self._stalled,
             refused_sockets=self._sockets_of.refused,
+            ice_access=self._ice_access.outcomes,
         )
 
 
