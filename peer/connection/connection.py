@@ -134,8 +134,8 @@ class PeerConnection(RTCPeerConnection):
         """Set another configuration (W3C webrtc-pc, setConfiguration).
 
         New servers and policies hold from the next gathering on, which is the next ICE restart;
-        new credentials of TURN servers in use hold at once. If the path in use has a relay of such a
-        server, ICE is restarted, since an allocation keeps its user name (RFC 8656 section 5) and
+        new credentials of TURN servers in use hold at once. If the path in use has a relay of such
+        a server, ICE is restarted, since an allocation keeps its user name (RFC 8656 section 5) and
         may end with it; not if ``restart_automatically`` is off.
 
         Args:
