@@ -77,6 +77,8 @@ class IceAccess:
         servers = tuple(self.ice_servers)
         if not all(isinstance(server, IceServer) for server in servers):
             raise ValueError("`ice_servers` must be icefloe.signaling.IceServer")
+        if not all(isinstance(server.urls, str | list) for server in servers):
+            raise ValueError("`urls` must be text, or a list of it")
         texts = [text for server in servers for text in _texts(server)]
         if not all(isinstance(text, str) for text in texts):
             raise ValueError("URLs, user names and credentials must be text")
