@@ -131,15 +131,20 @@ def address_range(network: str) -> str:
     """Return a network in coturn's form: the first and the last address, or one address.
 
     Raises:
-        InvalidTurnConfig: It is no address and no network.
+        InvalidTurnConfig: It is no address and no network, or the unspecified address.
     """
     try:
         parsed = ipaddress.ip_network(network)
     except ValueError as error:
         raise InvalidTurnConfig("--allow-peer", f"{network[:64]!r} is no network") from error
+    if parsed.num_addresses == 1 and parsed[0].is_unspecified:
+        raise InvalidTurnConfig("--allow-peer", "the unspecified address stands for all to coturn")
     if parsed.num_addresses == 1:
         return str(parsed[0])
-    return f"{parsed[0]}-{parsed[-1]}"
+    # coturn takes the unspecified address at the beginning of a range for no lower bound, and IPv4
+    # for less than IPv6: a range from :: would deny all of IPv4. It refuses :: by itself.
+    first = parsed[1] if parsed.version == 6 and parsed[0].is_unspecified else parsed[0]
+    return f"{first}-{parsed[-1]}"
 
 
 def coturn_configuration(config: TurnConfig, secrets: tuple[str, ...] | None) -> str:
