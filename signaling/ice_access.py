@@ -23,7 +23,7 @@ MAX_URLS = 32
 MAX_PROVIDED_CHARACTERS = 16_384
 """The most characters of all that a provider returns: each ``joined`` has it."""
 
-_AHEAD = 90.0
+_MARGIN = 90.0
 """Seconds before credentials expire at which they are renewed. It is earlier than clients do it by
 themselves (:func:`.timing.until_renewal`), and has to cover the difference of clocks and the time
 that a call needs for another path."""
@@ -156,7 +156,7 @@ def until_renewal(lifetime: float, rng: Callable[[], float] = random.random) -> 
         lifetime: Seconds for which they hold.
         rng: Returns random numbers from 0 to 1.
     """
-    pause = max(lifetime - _AHEAD, lifetime * _SHORT_PART)
+    pause = max(lifetime - _MARGIN, lifetime * _SHORT_PART)
     return min(max(pause * (1 - _SPREAD * rng()), _MIN_PAUSE), _LONGEST_PAUSE)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from icefloe._turn_secrets import NoSecret, turn_secrets
 from icefloe.signaling import IceServer, TurnServers
+from icefloe.text import public_url
 
 
 def secrets_from(file: Path | None) -> tuple[str, ...] | None:
@@ -85,7 +86,8 @@ def _ice_servers(
         is_turn = url.lower().startswith("turn")
         if is_turn and not (username and credential):
             raise typer.BadParameter(
-                f"{url} needs --ice-username and --ice-credential", param_hint="--ice-server"
+                f"{public_url(url)} needs --turn-secret-file, or --ice-username and --ice-credential",
+                param_hint="--ice-server",
             )
         secrets = {"username": username, "credential": credential} if is_turn else {}
         servers.append(IceServer(urls=url, **secrets))

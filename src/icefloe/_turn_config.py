@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from icefloe.text import PrintableError
+
 DENIED: tuple[str, ...] = (
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -54,7 +56,7 @@ SECRET_PLACEHOLDER = "# static-auth-secret=  (left out: give --show-secret or --
 """The line in the place of the secret where it is not shown."""
 
 
-class InvalidTurnConfig(ValueError):
+class InvalidTurnConfig(PrintableError, ValueError):
     """A value cannot be written to coturn's configuration.
 
     Attributes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from icefloe.logs import get_logger
 from icefloe.signaling.turn_credentials import LONGEST_SECRET, MAX_SECRETS, read_secrets
+from icefloe.text import PrintableError
 
 logger: Logger = get_logger(__name__)
 
@@ -19,7 +20,7 @@ MAX_FILE = (LONGEST_SECRET + 2) * MAX_SECRETS + 4096
 """The most bytes of the file: the secrets, and comments."""
 
 
-class NoSecret(ValueError):
+class NoSecret(PrintableError, ValueError):
     """There is no secret, or none that can be used; the text quotes none."""
 
 
