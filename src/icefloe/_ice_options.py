@@ -86,7 +86,8 @@ def _ice_servers(
         is_turn = url.lower().startswith("turn")
         if is_turn and not (username and credential):
             raise typer.BadParameter(
-                f"{public_url(url)} needs --turn-secret-file, or --ice-username and --ice-credential",
+                f"{public_url(url)} needs --turn-secret-file, or --ice-username and "
+                "--ice-credential",
                 param_hint="--ice-server",
             )
         secrets = {"username": username, "credential": credential} if is_turn else {}
