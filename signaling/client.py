@@ -423,5 +423,5 @@ class SignalingClient:
         """Set the time at which this client asks for new ICE servers if the server sends none."""
         self._renew_at = None
         if isinstance(joined.expires, int):
-            seconds = until_renewal(joined.expires - time.time())
+            seconds = until_renewal(joined.expires - int(time.time()))
             self._renew_at = asyncio.get_running_loop().time() + seconds
