@@ -35,6 +35,7 @@ from .errors import (
     TokenUnavailable,
     Unreachable,
 )
+from .ice_access import IceAccess, IceRequest
 from .join_tokens import JoinToken, make_token, verify_token
 from .membership import Event, Rejoined, Renewed
 from .messages import (
@@ -55,6 +56,7 @@ from .messages import (
     LeftReason,
     Lock,
     Message,
+    NewIceServers,
     PeerAway,
     PeerBack,
     PeerBye,
@@ -74,6 +76,7 @@ from .quotas import AddressLimits
 from .rights import Right
 from .server import SignalingServer, serve
 from .token_keys import TokenKeys
+from .turn_credentials import TurnServers
 
 __all__ = [
     "AddressLimits",
@@ -89,7 +92,9 @@ __all__ = [
     "ErrorCode",
     "Event",
     "HandOver",
+    "IceAccess",
     "IceCandidate",
+    "IceRequest",
     "IceServer",
     "InvalidTokenKeys",
     "InvalidUrl",
@@ -105,6 +110,7 @@ __all__ = [
     "Message",
     "MessageError",
     "ModerationRefused",
+    "NewIceServers",
     "PeerAway",
     "PeerBack",
     "PeerBye",
@@ -136,6 +142,7 @@ __all__ = [
     "TokenKeys",
     "TokenRefused",
     "TokenUnavailable",
+    "TurnServers",
     "Unreachable",
     "connect",
     "make_token",

@@ -48,7 +48,17 @@ from .errors import (
     Unreachable,
 )
 from .membership import Event, Membership, Rejoined, Renewed, Roster
-from .messages import CloseCode, IceServer, Join, Joined, May, PeerInfo, ToModerate, ToPeer
+from .messages import (
+    CloseCode,
+    IceServer,
+    Join,
+    Joined,
+    May,
+    NewIceServers,
+    PeerInfo,
+    ToModerate,
+    ToPeer,
+)
 from .moderator_requests import ModeratorRequests
 from .rights import Right
 from .sockets import cut_off, is_own_address
@@ -377,8 +387,18 @@ class SignalingClient:
             message = receive_server(frame)
             if message is None or self._requests.answer(message):
                 continue
-            if seat.receive(message):
+            if isinstance(message, NewIceServers):
+                await self._renew(message, len(frame))
+            elif seat.receive(message):
                 await self._inbox.put(message, len(frame))
+
+    async def _renew(self, message: NewIceServers, size: int) -> None:
+        seat = self._seat
+        before = seat.joined.iceServers
+        seat.renew(message)
+        self._set_renewal(seat.joined)
+        if message.iceServers != before:
+            await self._inbox.put(Renewed(tuple(message.iceServers)), size)
 
     async def _reconnect(self) -> tuple[ClientConnection, list[Event]]:
         """Reconnect, and resume the seat or take a new one; retry until that succeeds.
@@ -480,9 +500,13 @@ class SignalingClient:
 
     def _set_socket(self, socket: ClientConnection, joined: Joined) -> None:
         self._socket = socket
+        self._set_renewal(joined)
+
+    def _set_renewal(self, joined: Joined) -> None:
+        """Set the time at which this client asks for new ICE servers if the server sends none."""
         self._renew_at = None
         if isinstance(joined.expires, int):
-            seconds = until_renewal(joined.expires - time.time())
+            seconds = until_renewal(joined.expires - int(time.time()))
             self._renew_at = asyncio.get_running_loop().time() + seconds
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .errors import ErrorCode
+from .ice_access import LONGEST_PROVIDER_TIMEOUT, MAX_URLS, IceProvider
 from .messages import IceServer, Join
 from .quotas import AddressLimits
 from .rights import Right
 from .token_keys import TokenKeys
+from .turn_credentials import TurnServers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,15 @@ class ServerConfiguration:
             ``localhost`` and all IP addresses are always allowed. HTTP requests for any other name
             are refused, including those for pages and metrics. ``*`` allows every name.
         ice_servers: The STUN and TURN servers given to all clients.
+        turn: TURN servers for which each participant is given credentials of its own that expire,
+            in addition to ``ice_servers`` or those of its :class:`Admission`.
+        ice_provider: Function that returns further ICE servers for a participant, for example with
+            credentials from the API of a provider of TURN; it may be a coroutine function. It is
+            called when somebody who was admitted joins, and again before what it returned expires.
+            If it fails, or takes longer than ``ice_provider_timeout``, the participant joins
+            without them, and is given them as soon as a later call succeeds.
+        ice_provider_timeout: Seconds that ``ice_provider`` may take, including the time that it
+            waits because 32 calls are running.
         token_keys: The keys of join tokens. With them a ``join`` needs a token that one of them has
             signed; one that resumes a seat does not, since the secret of the seat is enough.
         audience: The audience that a join token must be for; ``None`` takes tokens for any.
@@ -157,6 +168,9 @@ class ServerConfiguration:
     admit_timeout: float = 5.0
     admits_at_once: int = 32
     first_moderates: bool = False
+    turn: tuple[TurnServers, ...] = ()
+    ice_provider: IceProvider | None = None
+    ice_provider_timeout: float = 3.0
     proxies: Proxies | None = None
     rate: float = 30.0
     burst: float = 300.0
@@ -166,6 +180,13 @@ class ServerConfiguration:
 
     def __post_init__(self) -> None:
         numbers = (self.rate, self.burst, self.ping_interval, self.ping_timeout)
+        if not 0 < self.ice_provider_timeout <= LONGEST_PROVIDER_TIMEOUT:
+            raise ValueError(
+                "`ice_provider_timeout` must be positive and at most "
+                f"{LONGEST_PROVIDER_TIMEOUT:g} s: a `join` waits for it"
+            )
+        if sum(len(servers.urls) for servers in self.turn) > MAX_URLS:
+            raise ValueError(f"`turn` has more than {MAX_URLS} URLs, of which clients use no more")
         times = (self.shutdown_timeout, self.admit_timeout)
         if min(*numbers, *times) <= 0 or min(self.connections, self.admits_at_once) < 1:
             raise ValueError(

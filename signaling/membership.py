@@ -10,6 +10,7 @@ from .messages import (
     IceServer,
     Joined,
     LeftReason,
+    NewIceServers,
     PeerAway,
     PeerBack,
     PeerBye,
@@ -136,7 +137,8 @@ class Membership:
         joined: The message that gave the client the seat.
 
     Attributes:
-        joined: The last ``joined`` message, of the first join or of a resume.
+        joined: The last ``joined`` message, of the first join or of a resume, with the ICE servers
+            that came since.
         outbox: Messages that were sent and may be lost, or that wait to be sent.
         received: The number of the last message that arrived.
     """
@@ -166,6 +168,12 @@ class Membership:
                 self.joined = structs.replace(self.joined, may=may)
                 return True
         return self._roster.apply(message)
+
+    def renew(self, message: NewIceServers) -> None:
+        """Take over other ICE servers."""
+        self.joined = structs.replace(
+            self.joined, iceServers=message.iceServers, expires=message.expires
+        )
 
     def resume(self, joined: Joined, now: float) -> tuple[list[ServerMessage], list[bytes]] | None:
         """Continue with the seat over a new socket.

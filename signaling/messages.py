@@ -259,6 +259,18 @@ class Joined(_ServerStruct, frozen=True, tag="joined"):
         return f"Joined(id={self.id!r}, peers={self.peers!r})"  # no secrets in logs
 
 
+class NewIceServers(_ServerStruct, frozen=True, tag="ice-servers"):
+    """Other STUN and TURN servers, or new credentials for them, before the previous ones expire.
+
+    Attributes:
+        iceServers: The servers to use from now on, in place of the previous ones.
+        expires: The time at which their credentials expire, in seconds since the epoch.
+    """
+
+    iceServers: list[IceServer]
+    expires: int | UnsetType | None = UNSET
+
+
 class PeerJoined(_ServerStruct, frozen=True, tag="peer-joined"):
     """A participant has joined; it makes the first offer."""
 
@@ -414,6 +426,7 @@ FromPeer = PeerDescription | PeerCandidate | PeerMessage | PeerBye
 
 ServerMessage = (
     Joined
+    | NewIceServers
     | PeerJoined
     | PeerAway
     | PeerBack

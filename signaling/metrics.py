@@ -50,6 +50,7 @@ def server_metrics(
     connections_total: int,
     stalled: int,
     refused_sockets: int,
+    ice_access: Mapping[str, int],
 ) -> list[Metric]:
     """Return the metrics of a server.
 
@@ -59,6 +60,7 @@ def server_metrics(
         connections_total: WebSockets opened since the start.
         stalled: Connections cut off because the client did not read.
         refused_sockets: TCP connections refused because their address had reached its limit.
+        ice_access: Participants that were given ICE servers with credentials, by outcome.
     """
     prefix = "icefloe_signaling_"
     return [
@@ -99,6 +101,13 @@ def server_metrics(
             "Errors sent to clients.",
             label="code",
             values=rooms.refused,
+        ),
+        Metric(
+            f"{prefix}ice_access_total",
+            "counter",
+            "ICE servers with credentials that expire, for a participant, by outcome.",
+            label="outcome",
+            values=ice_access,
         ),
     ]
 

@@ -27,13 +27,14 @@ from icefloe._util.deadlines import timeout_at
 from icefloe.logs import get_logger
 
 from .admitting import Admitting
-from .codec import CLIENT_LIMIT, DESCRIPTION_LIMIT, decode_client
+from .codec import CLIENT_LIMIT, DESCRIPTION_LIMIT, decode_client, encode_server
 from .configuration import Admission, Refusal, ServerConfiguration
 from .effects import Close, Send
 from .errors import ErrorCode, ListenFailed, MessageError
 from .forwarded import ForwardedAddresses
 from .http import WEBSOCKET_PATH, Site, is_allowed_host, is_allowed_origin, own_hosts, text
-from .messages import CloseCode, Join
+from .ice_access_service import IceAccessService
+from .messages import CloseCode, Join, NewIceServers
 from .metrics import Metric, server_metrics
 from .quotas import Tally, network_of
 from .reading import RECEIVE_BUFFER, FairConnection
@@ -102,6 +103,7 @@ class SignalingServer:
         self._admitting = Admitting(configuration)
         proxies = configuration.proxies
         self._forwarded = None if proxies is None else ForwardedAddresses(proxies)
+        self._ice_access = IceAccessService(configuration, self._renew_ice_servers)
         self._site = Site(is_ready=self._is_ready, measure=self._measure)
         self._origins = frozenset(origin.lower() for origin in configuration.origins)
         self._hosts = own_hosts(host) | {name.lower() for name in configuration.hosts}
@@ -178,6 +180,7 @@ class SignalingServer:
         self._running = asyncio.create_task(
             self._run_timers(), name=f"signaling server {self._port}"
         )
+        self._ice_access.start()
         logger.info("signaling server listening on %s", self.url)
         return self
 
@@ -245,6 +248,7 @@ class SignalingServer:
                     await asyncio.wait(handshakes)
                 running.cancel()
                 await asyncio.wait((running,))
+                await self._ice_access.close()
                 await server.wait_closed()
             logger.info("signaling server closed")
 
@@ -333,6 +337,7 @@ class SignalingServer:
             logger.debug("connection %s closed", socket.number)
         finally:
             del self._connections[socket.number]
+            self._ice_access.forget(socket.number)
             self._progress.set()
             self._rooms.disconnect(socket.number, self._now())
             self._apply()
@@ -362,7 +367,10 @@ class SignalingServer:
                 decision = decided
             else:
                 decision = await decided
-        if not isinstance(decision, Admission):
+        if isinstance(decision, Admission):
+            address = self._client_of(socket)
+            decision = await self._ice_access.grant(socket.number, join, decision, address)
+        else:
             socket.charge(_INVALID_MESSAGE_COST)  # a signature costs more than another message
         self._rooms.receive(socket.number, join, self._now(), decision)
         if self._rooms.has_seat(socket.number):
@@ -373,6 +381,14 @@ class SignalingServer:
         """Return the address that joins are counted against; empty if it is that of a proxy."""
         is_proxy = self._forwarded is not None and self._forwarded.is_proxy(socket.client_host)
         return "" if is_proxy else socket.client_host
+
+    def _renew_ice_servers(self, connection: int, message: NewIceServers) -> bool:
+        """Send new ICE servers to a client; return whether it has joined."""
+        socket = self._connections.get(connection)
+        if socket is None or not self._rooms.has_seat(connection):
+            return False
+        self._send(socket, (encode_server(message),))
+        return True
 
     def _report_throttled(self, socket: FairConnection) -> None:
         reason = "You send too fast. The server reads more slowly for a while; nothing is lost."
@@ -388,12 +404,15 @@ class SignalingServer:
                 continue
             match effect:
                 case Send():
-                    if not self._write_buffers.write(socket, effect.payloads):
-                        self._stalled += 1
-                        cut_off(socket)
+                    self._send(socket, effect.payloads)
                 case Close():
                     self._close_in_task(socket, effect.code, effect.reason)
         self._update_deadline()
+
+    def _send(self, socket: FairConnection, payloads: tuple[bytes, ...]) -> None:
+        if not self._write_buffers.write(socket, payloads):
+            self._stalled += 1
+            cut_off(socket)
 
     def _close_in_task(self, socket: FairConnection, code: CloseCode, reason: str) -> None:
         task = asyncio.create_task(socket.close(code, reason), name=f"close {socket.number}")
@@ -453,6 +472,7 @@ class SignalingServer:
             connections_total=self._opened,
             stalled=self._stalled,
             refused_sockets=self._sockets_of.refused,
+            ice_access=self._ice_access.outcomes,
         )
 
 

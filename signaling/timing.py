@@ -15,6 +15,9 @@ _RENEW_AHEAD = 60.0
 _MIN_RENEW_PAUSE = 1.0
 """Seconds between two renewals, at least."""
 
+_LONGEST_RENEW_PAUSE = 2_592_000.0
+"""Seconds until ICE servers are renewed, at most: the server says when they expire."""
+
 
 def pauses(rng: Callable[[], float] = random.random) -> Iterator[float]:
     """Return the seconds to wait before each attempt to reconnect, without end.
@@ -31,7 +34,7 @@ def pauses(rng: Callable[[], float] = random.random) -> Iterator[float]:
         longest = min(longest * 2, _MAX_PAUSE)
 
 
-def until_renewal(left: float) -> float:
+def until_renewal(left: int | float) -> float:
     """Return the seconds after which ICE servers are to be renewed.
 
     They are renewed a minute before they expire, or after half of the remaining time if that is
@@ -43,4 +46,5 @@ def until_renewal(left: float) -> float:
     """
     if left <= 0:
         return _RENEW_AHEAD
-    return max(left - _RENEW_AHEAD, left / 2, _MIN_RENEW_PAUSE)
+    left = min(left, 2 * _LONGEST_RENEW_PAUSE)  # an integer may be too large for a float
+    return min(max(left - _RENEW_AHEAD, left / 2, _MIN_RENEW_PAUSE), _LONGEST_RENEW_PAUSE)

@@ -23,23 +23,28 @@ from icefloe.peer.sdp.transport import Transport
 from icefloe.signaling import (
     Admission,
     Description,
+    IceAccess,
     IceServer,
     InvalidUrl,
     Join,
     Joined,
+    NewIceServers,
     PeerDescription,
     ServerConfiguration,
     SessionDescription,
     TokenKeys,
+    TurnServers,
     Unreachable,
     serve,
 )
+from icefloe.signaling.ice_access import Held
 from icefloe.text import public_url
 
 SECRET = "hunter2-Ab3"
 URL = f"wss://user:{SECRET}@example.org/ws?token={SECRET}#{SECRET}"
 SDP = SessionDescription("offer", f"v=0\r\na=ice-pwd:{SECRET}\r\n")
 SERVER = IceServer("turn:turn.example", "user", SECRET)
+TURN = TurnServers(urls=("turn:turn.example",), secrets=(SECRET * 2,))
 
 CHANGED = PeerConfiguration()
 # A URL that is refused when a configuration is made, and may get into it afterwards.
@@ -55,6 +60,11 @@ CHANGED.iceServers = [RTCIceServer([f"turn:user:{SECRET}@turn.example"])]
         Joined("id", [], SECRET, iceServers=[SERVER]),
         Admission(ice_servers=(SERVER,)),
         ServerConfiguration(ice_servers=(SERVER,)),
+        NewIceServers([SERVER]),
+        IceAccess((SERVER,)),
+        Held((SERVER,)),
+        TURN,
+        ServerConfiguration(turn=(TURN,)),
         SDP,
         Description(to="x", description=SDP),
         PeerDescription("x", SDP),

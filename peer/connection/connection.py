@@ -137,7 +137,9 @@ class PeerConnection(RTCPeerConnection):
         """Set another configuration (W3C webrtc-pc, setConfiguration).
 
         New servers and policies hold from the next gathering on, which is the next ICE restart;
-        new credentials of TURN servers in use hold at once.
+        new credentials of TURN servers in use hold at once. If the path in use has a relay of such
+        a server, ICE is restarted, since an allocation keeps its user name (RFC 8656 section 5) and
+        may end with it; not if ``restart_automatically`` is off.
 
         Args:
             configuration: All of it; what is left out takes its default.
@@ -157,6 +159,7 @@ class PeerConnection(RTCPeerConnection):
         context.configuration, context.servers = own, servers
         for ice in self._adapter.sections.ice_transports():
             agent_of(ice).configure(own.ice, servers)
+        self._ice_restart.on_new_credentials()
 
     # --- descriptions
 

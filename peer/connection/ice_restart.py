@@ -202,6 +202,17 @@ class IceRestart:
         self._schedule.trouble(self._now(), courteous=courteous)
         self._arm()
 
+    def on_new_credentials(self) -> None:
+        """Replace the path if it has a relay whose user name was replaced, as it may expire.
+
+        The new path has a new allocation; the one in use carries the data until it works.
+        """
+        if self._context.is_closing or not self._context.configuration.restart_automatically:
+            return
+        if any(agent.relays_by_replaced_credentials for agent in self.agents()):
+            logger.info("ICE is restarted: the relay in use has credentials that were replaced")
+            self.restart()
+
     def _note_restart(self) -> None:
         self._schedule.restarted(self._now(), still_in_trouble=self._is_in_trouble())
         self._arm()

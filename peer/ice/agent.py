@@ -438,6 +438,21 @@ class IceAgent:
         if self._current is not None and self._current.is_started:
             self._current.probe_path()
 
+    @property
+    def relays_by_replaced_credentials(self) -> bool:
+        """True if the selected path has a local relay, and its server has other credentials now.
+
+        RFC 8656 section 5: the user name of an allocation cannot be changed. A server that checks
+        whether a user name has expired ends the allocation, or refuses to refresh it.
+        """
+        current, pair = self._current, self.selected_pair
+        if current is None or pair is None or pair.local.type != "relay" or self._pending:
+            return False
+        server = current.server_of(pair.local)
+        if server is None:
+            return False
+        return self._latest_credentials(server) != (server.username, server.credential)
+
     def _on_relay_lost(self, reason: str) -> None:
         logger.info("relay lost: %s", reason)
         selected = self.selected_pair

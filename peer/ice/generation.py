@@ -48,7 +48,8 @@ class Listener:
         complete: Called once, when gathering is complete.
         changed: Called when the state or the selected pair may have changed.
         packet: Called with each datagram from the remote peer that is not STUN.
-        relay_lost: Called with the reason when a TURN server has ended an allocation.
+        relay_lost: Called with the reason when a TURN server has ended an allocation, or no longer
+            refreshes it.
         credentials: Returns user name and password; called for every challenge of a TURN server.
     """
 
@@ -86,6 +87,7 @@ class Generation:
         owner: object = None,
     ) -> None:
         self._configuration = configuration
+        self._servers = servers
         self._is_restart = is_restart
         self._listener = listener
         self._loop = asyncio.get_running_loop()
@@ -194,7 +196,8 @@ class Generation:
         return candidate.type == "relay" and nominated is not None and not nominated.is_relayed
 
     def _on_relay_lost(self, base: Any, reason: str) -> None:
-        self.socket_lost(base)
+        if base.transport.is_closing():
+            self.socket_lost(base)
         if self._closing is None:
             self._listener.relay_lost(reason)
 
@@ -329,6 +332,10 @@ class Generation:
     def selected(self) -> Pair | None:
         """The pair that carries data."""
         return self.checks.selected
+
+    def server_of(self, candidate: LocalCandidate) -> Server | None:
+        """Return the server of a relayed or reflexive candidate, as it was when gathering began."""
+        return next((s for s in self._servers if s.url == candidate.url), None)
 
     @property
     def has_direct_path(self) -> bool:

@@ -22,7 +22,7 @@ from ..configuration import PeerConfiguration
 from ..connection.remote_candidates import RemoteCandidate
 from ..rooms.arrivals import Arrivals
 from ..rooms.remote_peer import RemotePeer
-from ..rooms.signaler import RoomSignaler
+from ..rooms.signaler import RoomSignaler, renew_servers
 from ..rooms.signaling_pump import SignalingPump
 from .attempts import Attempt, Attempts
 from .errors import FingerprintMismatch, PairingCodeUsedUp, PairingError, WrongPairingCode
@@ -227,7 +227,10 @@ class Meeting:
             self.left(id, "rejoined")
 
     def renewed(self, servers: Iterable[IceServer]) -> None:
-        """Leave connections as they are; the next one asks the client for its servers."""
+        """Give the servers to all connections, unless the application has named its own."""
+        peers = [participant.peer for participant in self._participants.values()]
+        connections = (peer.connection for peer in peers if peer is not None)
+        renew_servers(connections, self._configuration, servers)
 
     def connection(self, id: str) -> RemotePeer | None:
         """Return the connection with a participant that has shown that it has the code."""

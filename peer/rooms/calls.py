@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from dataclasses import replace
 from logging import Logger
 
-from aiortc import InvalidStateError, RTCSessionDescription
+from aiortc import RTCSessionDescription
 
 from icefloe.logs import get_logger
 from icefloe.signaling import IceServer, LeftReason, PeerInfo, SignalingClient
@@ -15,7 +13,7 @@ from ..configuration import PeerConfiguration
 from ..connection.remote_candidates import RemoteCandidate
 from .call_budget import Callers
 from .remote_peer import RemotePeer
-from .signaler import RoomSignaler, usable_servers, with_servers
+from .signaler import RoomSignaler, renew_servers, with_servers
 from .signaling_pump import SignalingPump
 from .surviving_calls import Outlived
 
@@ -133,13 +131,8 @@ class Calls:
 
     def renewed(self, servers: Iterable[IceServer]) -> None:
         """Give the servers to all connections, unless the application has named its own."""
-        if self._configuration.iceServers is not None:
-            return
-        usable = list(usable_servers(servers))
-        for peer in self._peers.values():
-            held = peer.connection.getConfiguration()
-            with suppress(InvalidStateError):  # it is being closed
-                peer.connection.setConfiguration(replace(held, iceServers=usable))
+        connections = (peer.connection for peer in self._peers.values())
+        renew_servers(connections, self._configuration, servers)
 
     def connection(self, id: str) -> RemotePeer | None:
         """Return the connection with a participant; ``None`` if there is none that lives."""

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from logging import Logger
 
-from aiortc import RTCIceServer, RTCSessionDescription
+from aiortc import InvalidStateError, RTCIceServer, RTCSessionDescription
 
 from icefloe.logs import get_logger
 from icefloe.signaling import (
@@ -25,6 +26,7 @@ from icefloe.signaling.codec import encode_client
 
 from ..configuration import PeerConfiguration
 from ..connection.candidates import RTCIceCandidateInit
+from ..connection.connection import PeerConnection
 from ..errors import DescriptionTooLarge, InvalidServerUrl
 from ..ice.server_urls import parse_servers
 from ..sdp import SECTIONS
@@ -76,6 +78,27 @@ def with_servers(configuration: PeerConfiguration, client: SignalingClient) -> P
     if configuration.iceServers is not None:
         return configuration
     return replace(configuration, iceServers=list(usable_servers(client.ice_servers)))
+
+
+def renew_servers(
+    connections: Iterable[PeerConnection],
+    configuration: PeerConfiguration,
+    servers: Iterable[IceServer],
+) -> None:
+    """Give connections the servers that signaling names now, unless there are own ones.
+
+    Args:
+        connections: The connections; those that are being closed are passed over.
+        configuration: The configuration of the application.
+        servers: The servers, with credentials.
+    """
+    if configuration.iceServers is not None:
+        return
+    usable = list(usable_servers(servers))
+    for connection in connections:
+        held = connection.getConfiguration()
+        with suppress(InvalidStateError):  # it is being closed
+            connection.setConfiguration(replace(held, iceServers=usable))
 
 
 class RoomSignaler:

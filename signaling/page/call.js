@@ -5,6 +5,7 @@
 
 import { CandidateLog } from "./candidates.js";
 import { takesInput } from "./control.js";
+import { renewServers } from "./ice_servers.js";
 
 /** The fingerprint in a description (RFC 8122), or null. */
 function fingerprint(description) {
@@ -126,6 +127,11 @@ export class Call {
       // Errors are expected for candidates of an ignored offer, and after the call was closed.
       if (!this.#ignoreOffer && this.pc.signalingState !== "closed") throw error;
     }
+  }
+
+  /** Take over new ICE servers; replaces a path whose relay would expire with the old ones. */
+  async renew(iceServers) {
+    if (await renewServers(this.pc, iceServers)) this.candidates.restarted();
   }
 
   /** Restart ICE with the current servers; no-op if the call is closed. */

@@ -86,6 +86,7 @@ export class Room {
     this.#iceServers = message.iceServers ?? [];
     if (resumed && message.id === this.#id) {
       this.#resumed(message.peers);
+      this.#renew(this.#iceServers);
       return;
     }
     this.#id = message.id;
@@ -104,6 +105,7 @@ export class Room {
   }
 
   #handlers = {
+    "ice-servers": ({ iceServers }) => this.#renew(iceServers ?? []),
     "peer-joined": ({ peer }) => this.#peerJoined(peer),
     "peer-away": ({ id }) => this.#setAway(id, true),
     "peer-back": ({ id }) => this.#setAway(id, false),
@@ -259,6 +261,12 @@ export class Room {
     participant.restartWhenBack = participant.away;
     if (!participant.away) participant.call?.restartIce(this.#iceServers);
     this.#ui.changed(participant);
+  }
+
+  /** Give new servers and credentials to all calls. */
+  #renew(iceServers) {
+    this.#iceServers = iceServers;
+    for (const { call } of this.participants.values()) call?.renew(iceServers);
   }
 
   #described(from, description) {

@@ -147,7 +147,10 @@ export class Signaling {
     }
     if (message.type === "joined") this.#joined(message);
     else if (message.type === "error" && this.#state !== "joined") this.#joinFailed(message);
-    else if (!this.#isRepeated(message)) this.#on.message(message);
+    else if (!this.#isRepeated(message)) {
+      if (message.type === "ice-servers") this.#renewBefore(message.expires);
+      this.#on.message(message);
+    }
   }
 
   #isRepeated({ seq }) {
@@ -173,7 +176,10 @@ export class Signaling {
     this.#renewBefore(message.expires);
   }
 
-  /** Reconnect before the credentials expire: each `joined` message brings new ones. */
+  /**
+   * Reconnect before the credentials expire, unless the server sends new ones before that: each
+   * `joined` message brings new ones.
+   */
   #renewBefore(expires) {
     clearTimeout(this.#renewal);
     if (typeof expires !== "number") return;

@@ -12,11 +12,14 @@ import typer
 
 from icefloe import __version__
 from icefloe._options import (
+    AllowedPeers,
     Browser,
     Certificate,
     CodeWords,
+    ConfigOut,
     Expires,
     ExternalAddresses,
+    ExternalIps,
     FirstModerates,
     Host,
     Hosts,
@@ -27,7 +30,9 @@ from icefloe._options import (
     Key,
     Level,
     LogLevel,
+    MaxPort,
     May,
+    MinPort,
     Name,
     Open,
     Origins,
@@ -40,17 +45,28 @@ from icefloe._options import (
     ProxyHeaderKind,
     ProxyHeaders,
     Qr,
+    Realm,
     RoomName,
     SelfSigned,
     Server,
+    ShowSecret,
     TokenAudience,
     TokenFile,
     TokenName,
     TokenRoom,
     TokenRooms,
     TokenSecretFile,
+    TotalQuota,
     TrustedProxies,
+    TurnCertificate,
+    TurnKey,
+    TurnLifetime,
+    TurnPort,
+    TurnRate,
+    TurnSecretFile,
+    TurnTlsPort,
     UdpPort,
+    UserQuota,
     Wait,
     Yes,
 )
@@ -61,7 +77,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from icefloe._serving import Guest, Settings, TokenMaker
-    from icefloe.signaling import IceServer, Proxies
+    from icefloe.signaling import Proxies
 
 _EPILOG = (
     "Every flag is an environment variable as well: for --log-level it is ICEFLOE_LOG_LEVEL.\n\n"
@@ -109,6 +125,8 @@ def serve(
     ice_server: IceUrls = [],  # noqa: B006
     ice_username: IceUsername = None,
     ice_credential: IceCredential = None,
+    turn_secret_file: TurnSecretFile = None,
+    turn_lifetime: TurnLifetime = 600,
     allowed_origin: Origins = [],  # noqa: B006
     allowed_host: Hosts = [],  # noqa: B006
     address_limits: PerAddress = True,
@@ -120,6 +138,7 @@ def serve(
     trusted_proxy: TrustedProxies = [],  # noqa: B006
 ) -> None:
     """Serve signaling and the call page."""
+    from icefloe._ice_options import ice_settings
     from icefloe._serving import Settings
 
     settings = Settings(
@@ -128,7 +147,7 @@ def serve(
         certificate=tls_cert,
         key=_checked_key(tls_cert, tls_key, tls_self_signed),
         self_signed=tls_self_signed,
-        ice_servers=_ice_servers(ice_server, ice_username, ice_credential),
+        **ice_settings(ice_server, ice_username, ice_credential, turn_secret_file, turn_lifetime),
         origins=_checked_origins(allowed_origin),
         hosts=_checked_hosts(allowed_host),
         limits_addresses=address_limits,
@@ -152,6 +171,8 @@ def demo(
     ice_server: IceUrls = [],  # noqa: B006
     ice_username: IceUsername = None,
     ice_credential: IceCredential = None,
+    turn_secret_file: TurnSecretFile = None,
+    turn_lifetime: TurnLifetime = 600,
     allowed_origin: Origins = [],  # noqa: B006
     allowed_host: Hosts = [],  # noqa: B006
     address_limits: PerAddress = True,
@@ -173,6 +194,7 @@ def demo(
     Open the page that it names: the participant sends you your own picture with an effect, and
     takes commands in the chat.
     """
+    from icefloe._ice_options import ice_settings
     from icefloe._serving import EXIT_SIGNALING, CommandError, Settings
     from icefloe.demos._attending import over_port
     from icefloe.demos.call import take_part
@@ -184,7 +206,7 @@ def demo(
         certificate=tls_cert,
         key=_checked_key(tls_cert, tls_key, tls_self_signed),
         self_signed=tls_self_signed,
-        ice_servers=_ice_servers(ice_server, ice_username, ice_credential),
+        **ice_settings(ice_server, ice_username, ice_credential, turn_secret_file, turn_lifetime),
         origins=_checked_origins(allowed_origin),
         hosts=_checked_hosts(allowed_host),
         limits_addresses=address_limits,
@@ -324,6 +346,63 @@ def receive(
     _end(lambda: receive(settings), log_level)
 
 
+@app.command(name="turn-config", epilog=_EPILOG)
+def turn_config(
+    realm: Realm,
+    turn_secret_file: TurnSecretFile = None,
+    external_ip: ExternalIps = [],  # noqa: B006
+    tls_cert: TurnCertificate = None,
+    tls_key: TurnKey = None,
+    port: TurnPort = 3478,
+    tls_port: TurnTlsPort = 5349,
+    min_port: MinPort = 49152,
+    max_port: MaxPort = 65535,
+    user_quota: UserQuota = 24,
+    total_quota: TotalQuota = 4800,
+    max_rate: TurnRate = 8_000_000,
+    allow_peer: AllowedPeers = [],  # noqa: B006
+    show_secret: ShowSecret = False,
+    out: ConfigOut = None,
+) -> None:
+    """Print a configuration of coturn that is closed to abuse.
+
+    It takes the credentials that `icefloe serve --turn-secret-file` gives to participants. The
+    secret is left out unless it is asked for.
+    """
+    from icefloe._ice_options import secrets_from
+    from icefloe._turn_config import InvalidTurnConfig, TurnConfig, coturn_configuration
+    from icefloe._turn_secrets import write_private
+
+    secrets = secrets_from(turn_secret_file)
+    if secrets is None and (show_secret or out is not None):
+        raise typer.BadParameter("give the file with the secret", param_hint="--turn-secret-file")
+    try:
+        config = TurnConfig(
+            realm=realm,
+            external_ips=tuple(external_ip),
+            certificate=tls_cert,
+            key=_checked_key(tls_cert, tls_key, False),
+            port=port,
+            tls_port=tls_port,
+            min_port=min_port,
+            max_port=max_port,
+            user_quota=user_quota,
+            total_quota=total_quota,
+            rate=max_rate,
+            allowed=tuple(allow_peer),
+        )
+    except InvalidTurnConfig as error:
+        raise typer.BadParameter(str(error), param_hint=error.flag) from error
+    if out is None:
+        sys.stdout.write(coturn_configuration(config, secrets if show_secret else None))
+    else:
+        try:
+            write_private(out, coturn_configuration(config, secrets))
+        except OSError as error:
+            show_message(f"{out} cannot be written: {error.strerror}.")
+            raise typer.Exit(1) from error
+
+
 def _run(settings: "Settings", log_level: LogLevel, guest: "Guest | None" = None) -> NoReturn:
     from icefloe._serving import run
 
@@ -353,32 +432,6 @@ def _checked_key(certificate: Path | None, key: Path | None, self_signed: bool) 
     if key and not certificate:
         raise typer.BadParameter("give --tls-cert with it", param_hint="--tls-key")
     return key
-
-
-def _ice_servers(
-    urls: Iterable[str], username: str | None, credential: str | None
-) -> "tuple[IceServer, ...]":
-    if not urls:
-        return ()
-    from aiortc import RTCIceServer
-
-    from icefloe.peer import InvalidServerUrl, PeerConfiguration
-    from icefloe.signaling import IceServer
-
-    servers = []
-    for url in urls:
-        try:
-            PeerConfiguration(iceServers=[RTCIceServer(urls=url)])
-        except InvalidServerUrl as error:
-            raise typer.BadParameter(str(error), param_hint="--ice-server") from error
-        is_turn = url.lower().startswith("turn")
-        if is_turn and not (username and credential):
-            raise typer.BadParameter(
-                f"{url} needs --ice-username and --ice-credential", param_hint="--ice-server"
-            )
-        secrets = {"username": username, "credential": credential} if is_turn else {}
-        servers.append(IceServer(urls=url, **secrets))
-    return tuple(servers)
 
 
 def _checked_origins(origins: Iterable[str]) -> frozenset[str]:

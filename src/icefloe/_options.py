@@ -74,6 +74,25 @@ IceCredential = Annotated[
         metavar="PASSWORD",
     ),
 ]
+TurnSecretFile = Annotated[
+    Path | None,
+    _file(
+        "--turn-secret-file",
+        "File with the secret that the TURN servers know (coturn's static-auth-secret): each "
+        "participant gets credentials of its own, which expire. A second line is the secret before "
+        "it. Without the file, the variable ICEFLOE_TURN_SECRET may have the secret.",
+    ),
+]
+TurnLifetime = Annotated[
+    int,
+    _option(
+        "--turn-lifetime",
+        "Seconds that these credentials hold; they are renewed before that.",
+        metavar="SECONDS",
+        min=300,
+        max=3600,
+    ),
+]
 Origins = Annotated[
     list[str],
     _option(
@@ -249,5 +268,81 @@ Wait = Annotated[
         metavar="SECONDS",
         min=0.1,
         max=31_536_000,
+    ),
+]
+
+
+# --- turn-config
+
+Realm = Annotated[str, _option("--realm", "Realm, usually the host name.", metavar="NAME")]
+ExternalIps = Annotated[
+    list[str],
+    _option(
+        "--external-ip",
+        "Public address behind a 1:1 NAT, as PUBLIC/PRIVATE. May be given again.",
+        metavar="ADDRESS",
+        show_default=False,
+    ),
+]
+TurnCertificate = Annotated[
+    Path | None, _option("--tls-cert", "Certificate for turns:, in PEM.", metavar="FILE")
+]
+TurnKey = Annotated[Path | None, _option("--tls-key", "Its private key, in PEM.", metavar="FILE")]
+TurnPort = Annotated[
+    int, _option("--port", "Port for UDP and TCP.", metavar="PORT", min=1, max=65535)
+]
+TurnTlsPort = Annotated[
+    int, _option("--tls-port", "Port for TLS.", metavar="PORT", min=1, max=65535)
+]
+MinPort = Annotated[
+    int, _option("--min-port", "Lowest port of relays.", metavar="PORT", min=1024, max=65535)
+]
+MaxPort = Annotated[
+    int, _option("--max-port", "Highest port of relays.", metavar="PORT", min=1024, max=65535)
+]
+UserQuota = Annotated[
+    int,
+    _option(
+        "--user-quota",
+        "Allocations of one participant at a time; a call takes one for each TURN URL and IP "
+        "version, and twice that during an ICE restart.",
+        metavar="NUMBER",
+        min=1,
+        max=1_000_000,
+    ),
+]
+TotalQuota = Annotated[
+    int,
+    _option(
+        "--total-quota", "Allocations of all at a time.", metavar="NUMBER", min=1, max=1_000_000
+    ),
+]
+TurnRate = Annotated[
+    int,
+    _option(
+        "--max-rate",
+        "Bits a second that an allocation may carry each way.",
+        metavar="RATE",
+        min=8_000,
+        max=10_000_000_000,
+    ),
+]
+AllowedPeers = Annotated[
+    list[str],
+    _option(
+        "--allow-peer",
+        "Address or network that is relayed to although it is private. May be given again.",
+        metavar="NETWORK",
+        show_default=False,
+    ),
+]
+ShowSecret = Annotated[bool, _option("--show-secret", "Print the secret as well.")]
+ConfigOut = Annotated[
+    Path | None,
+    _option(
+        "--out",
+        "File to write to, with the secret, which only its owner may read; standard output "
+        "without it.",
+        metavar="FILE",
     ),
 ]

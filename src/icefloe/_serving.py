@@ -32,6 +32,7 @@ from icefloe.signaling import (
     SignalingError,
     SignalingServer,
     TokenKeys,
+    TurnServers,
     make_token,
     serve,
 )
@@ -88,6 +89,7 @@ class Settings:
         key: The PEM file with the private key, if it is not in the same file.
         self_signed: Whether a self-signed certificate is made.
         ice_servers: The STUN and TURN servers for all clients.
+        turn: TURN servers for which each participant gets credentials that expire.
         origins: Origins whose pages may connect, in addition to the pages of this server.
         hosts: Host names of the server, in addition to the name of this machine.
         limits_addresses: Whether each client address has limits.
@@ -106,6 +108,7 @@ class Settings:
     key: Path | None = None
     self_signed: bool = False
     ice_servers: tuple[IceServer, ...] = ()
+    turn: tuple[TurnServers, ...] = ()
     origins: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
     limits_addresses: bool = True
@@ -167,6 +170,7 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
     certificate = _certificate(settings)
     configuration = ServerConfiguration(
         ice_servers=settings.ice_servers,
+        turn=settings.turn,
         origins=settings.origins,
         hosts=settings.hosts,
         limits=Limits() if settings.limits_addresses else Limits(address=AddressLimits.unlimited()),

@@ -39,6 +39,12 @@ ELSEWHERE = {
     "openssl genpkey -algorithm ed25519 -out key.pem": "so",
     "openssl pkey -in key.pem -pubout -out public.pem": "so",
 }
+TURN = "tests/test_turn_config.py"
+ELSEWHERE |= {
+    "(umask 077; openssl rand -hex 32 > turn-secret)": "the tests have a secret",
+    "icefloe turn-config --realm turn.example.org --turn-secret-file turn-secret"
+    " --out turnserver.conf": TURN,
+}
 """Lines that are not run as they are, and why."""
 
 LINES = list(
@@ -100,6 +106,8 @@ def test_every_line_is_run_or_is_known_not_to_be() -> None:
 @pytest.mark.parametrize("line", SERVING)
 async def test_what_serves_names_its_page(line: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s" * 44)
+    (tmp_path / "turn-secret").write_text("x" * 32)
+    (tmp_path / "turn-secret").chmod(0o600)
     async with shell(line, tmp_path, ICEFLOE_PORT="0") as process:
         found = await prints(process, r"Open (https?)://127\.0\.0\.1:\d+/")
         assert found[1] == ("https" if "--tls-self-signed" in line else "http")

@@ -34,6 +34,7 @@ from icefloe.signaling import (
     Right,
     ServerConfiguration,
     TokenKeys,
+    connect,
     make_token,
     serve,
 )
@@ -102,6 +103,49 @@ async def track_of(peer: RemotePeer, kind: str) -> MediaStreamTrack:
         if track.kind == kind:
             return track
     raise AssertionError(f"there is no {kind}")
+
+
+# --- turn.md --------------------------------------------------------------------------------------
+
+
+async def test_a_server_gives_credentials_for_several_turn_servers() -> None:
+    page = load("turn.md/Set it up")
+    async with (
+        serve(port=0, configuration=page.configuration("n" * 32, "p" * 32)) as server,
+        connect(server.url, room="lobby", name="alice") as client,
+    ):
+        urls = [each.urls for each in client.ice_servers]
+        assert urls == [
+            ["turn:fra.example.org", "turns:fra.example.org:443"],
+            ["turn:iad.example.org"],
+        ]
+        assert all(each.username and each.credential for each in client.ice_servers)
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "extra"),
+    [("cloudflare", "iceServers", {}), ("twilio", "ice_servers", {"ttl": "3600"})],
+)
+async def test_a_server_gives_what_a_provider_returned(
+    provider: str, name: str, extra: dict[str, Any]
+) -> None:
+    page = load("turn.md/Credentials of a provider")
+
+    async def post(body: dict[str, Any]) -> dict[str, Any]:
+        assert 3600 in body.values()
+        servers = [
+            {"urls": "stun:stun.example.org"},
+            {"urls": ["turn:turn.example.org"], "username": "u", "credential": "c"},
+        ]
+        return {name: servers, **extra}
+
+    configuration = getattr(page, provider)(post)
+    async with (
+        serve(port=0, configuration=configuration) as server,
+        connect(server.url, room="lobby", name="alice") as client,
+    ):
+        assert [each.username for each in client.ice_servers] == [None, "u"]
+        assert client.expires is not None
 
 
 # --- README.md, own-signaling.md, configuration.md, statistics.md -------------------------------

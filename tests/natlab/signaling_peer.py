@@ -6,12 +6,20 @@ servers hold, ``null`` for ever) and ``awaySeconds``. Each ``join`` is reported 
 """
 
 import asyncio
-import time
 from contextlib import AsyncExitStack
 
 from msgspec import UNSET, convert, structs
 
-from icefloe.signaling import Admission, IceServer, Join, Limits, ServerConfiguration, serve
+from icefloe.signaling import (
+    Admission,
+    IceAccess,
+    IceRequest,
+    IceServer,
+    Join,
+    Limits,
+    ServerConfiguration,
+    serve,
+)
 from tests.natlab.program import Message, drive, emit, log_to_stderr
 from tests.natlab.turn import time_limited
 
@@ -31,7 +39,9 @@ class SignalingProgram:
         self._servers = convert(message["iceServers"], list[IceServer])
         self._lifetime = message["lifetime"]
         configuration = ServerConfiguration(
-            limits=Limits(away_seconds=message["awaySeconds"]), admit=self._admit
+            limits=Limits(away_seconds=message["awaySeconds"]),
+            admit=self._admit,
+            ice_provider=self._provide if self._lifetime is not None else None,
         )
         server = serve(message["host"], message["port"], configuration=configuration)
         await self._stack.enter_async_context(server)
@@ -39,18 +49,20 @@ class SignalingProgram:
 
     def _admit(self, join: Join) -> Admission:
         emit("joined", name=join.name, resume=join.resume is not UNSET)
-        if self._lifetime is None:
-            return Admission(ice_servers=tuple(self._servers))
+        return Admission(ice_servers=tuple(self._servers) if self._lifetime is None else ())
+
+    async def _provide(self, request: IceRequest) -> IceAccess:
+        """Make credentials as a provider of TURN does."""
+        assert self._lifetime is not None
         username, credential = time_limited(self._lifetime)
-        return Admission(
-            ice_servers=tuple(
-                structs.replace(server, username=username, credential=credential)
-                if isinstance(server.username, str)
-                else server
-                for server in self._servers
-            ),
-            expires=int(time.time() + self._lifetime),
+        emit("provided", name=request.name)
+        servers = (
+            structs.replace(server, username=username, credential=credential)
+            if isinstance(server.username, str)
+            else server
+            for server in self._servers
         )
+        return IceAccess(tuple(servers), self._lifetime)
 
     async def close(self) -> None:
         """End the server."""

@@ -103,6 +103,7 @@ async def gathered(
     lifetime: float | None = None,
     policy: str = "all",
     away: float = 30.0,
+    restart_automatically: bool = True,
 ) -> AsyncIterator[Gathered]:
     """Let ``a`` and ``b`` meet in a room and talk, until the end of the block."""
     async with (
@@ -124,9 +125,11 @@ async def gathered(
         call = Gathered(lab, turn, server, (a, b))
         begun = time.monotonic()
         for peer in call.peers:
-            await peer.send(
-                "start", url=url, name=peer.name, configuration={"iceTransportPolicy": policy}
-            )
+            configuration = {
+                "iceTransportPolicy": policy,
+                "restart_automatically": restart_automatically,
+            }
+            await peer.send("start", url=url, name=peer.name, configuration=configuration)
             await peer.until("joined", 10)
         opened = [(await peer.until("open", 15))["at"] for peer in call.peers]
         for peer in call.peers:
@@ -195,6 +198,51 @@ async def test_credentials_lapse_and_are_renewed(note: Note) -> None:
             await asyncio.sleep(0.05)
         await call.survives(call.lab.flush_conntrack("ra"), note)
         call.assert_nobody_ended()
+
+
+async def test_a_call_outlives_the_credentials_of_its_relays_without_a_gap(note: Note) -> None:
+    """The TURN server ends each allocation when the name that it was made with expires."""
+    spec = apart(Site.SYMMETRIC, Site.SYMMETRIC)
+    async with gathered(
+        spec, note, credentials=Credentials.ENFORCED, lifetime=10.0, policy="relay"
+    ) as call:
+        begun = time.monotonic()
+        first = [await peer.pair() for peer in call.peers]
+        await asyncio.sleep(25)  # the first credentials expire meanwhile, and the second ones
+        await call.talks(15, begun)
+        assert await call.peers[0].pair() not in first
+        for peer in call.peers:
+            gaps = [message["seconds"] for message in peer.told("gap") if message["at"] >= begun]
+            note(f"{peer.name}: gaps {gaps}, states {peer.states(since=begun)}")
+            assert gaps == []
+            assert peer.states(since=begun) == []
+        renewals = len(call.server.told("provided"))
+        note(
+            f"{time.monotonic() - begun:.1f} s of a call with credentials for 10 s; they were given"
+            f" {renewals} times; {call.turn.ended} allocations were ended by the server"
+        )
+        assert renewals >= 6
+        call.assert_nobody_ended()
+        # Renewing has not cost anybody the connection to the signaling server.
+        assert call.server.told("joined", resume=True) == []
+
+
+async def test_that_server_ends_a_call_whose_allocations_are_not_replaced(note: Note) -> None:
+    """What the test above would look like without what it tests."""
+    async with gathered(
+        apart(Site.SYMMETRIC, Site.SYMMETRIC),
+        note,
+        credentials=Credentials.ENFORCED,
+        lifetime=6.0,
+        policy="relay",
+        restart_automatically=False,
+    ) as call:
+        begun = time.monotonic()
+        while not any("disconnected" in peer.states(since=begun) for peer in call.peers):
+            await asyncio.sleep(0.1)
+            assert time.monotonic() < begun + 60, call.turn.ended
+        note(f"disconnected {time.monotonic() - begun:.2f} s after it worked")
+        assert call.turn.ended > 0
 
 
 async def usernames(peer: LabPeer) -> list[str]:

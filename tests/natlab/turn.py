@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ import trustme
 
 from tests.helpers import system
 from tests.helpers.turn import PASSWORD, REALM, USER
+from tests.natlab import enforcer
 from tests.natlab.namespace import DEVNULL, CommandFailed, Process, stop
 from tests.natlab.plan import DEAD, PUBLIC, SERVERS
 from tests.natlab.topology import Lab
@@ -46,6 +48,9 @@ class Credentials(StrEnum):
     TIME_LIMITED = "time-limited"
     """Names that say until when they hold, and passwords made from a shared secret."""
 
+    ENFORCED = "enforced"
+    """The same, and an allocation ends when the name that it was made with expires."""
+
 
 @dataclass
 class Turn:
@@ -63,6 +68,7 @@ class Turn:
     credentials: Credentials = Credentials.LONG_TERM
     number: int = 0
     _process: Process | None = field(default=None, init=False)
+    _enforcer: Process | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         ca = trustme.CA()
@@ -89,6 +95,9 @@ class Turn:
         if self.credentials is Credentials.LONG_TERM:
             lines += ["lt-cred-mech", f"user={USER}:{PASSWORD}"]
         else:
+            if self.credentials is Credentials.ENFORCED:
+                lines.remove("no-cli")
+                lines += [f"cli-port={enforcer.PORT}", f"cli-password={enforcer.PASSWORD}"]
             lines += ["use-auth-secret", f"static-auth-secret={SECRET}"]
         (self.folder / "turn.conf").write_text("\n".join(lines) + "\n")
 
@@ -119,13 +128,33 @@ class Turn:
         while self._process.returncode is None:
             listening = await self.lab.run(PUBLIC, "ss", "-Hlnt")
             if all(f" {address} " in listening for address in wanted):
+                await self._start_enforcer()
                 return
             await asyncio.sleep(0.01)
         output = (self.folder / "turn.log").read_text()
         raise CommandFailed((program,), self._process.returncode, output)
 
+    async def _start_enforcer(self) -> None:
+        if self.credentials is not Credentials.ENFORCED:
+            return
+        with (self.folder / "enforcer.log").open("wb") as log:
+            self._enforcer = await self.lab[PUBLIC].start(
+                sys.executable, enforcer.__file__, stdin=DEVNULL, stdout=log, stderr=log
+            )
+        while '"ready"' not in (self.folder / "enforcer.log").read_text():
+            assert self._enforcer.returncode is None
+            await asyncio.sleep(0.01)
+
+    @property
+    def ended(self) -> int:
+        """How many allocations were ended because their names had expired."""
+        return (self.folder / "enforcer.log").read_text().count('"ended"')
+
     async def stop(self) -> None:
         """End it; its allocations are gone. Idempotent."""
+        if self._enforcer is not None:
+            await stop(self._enforcer)
+            self._enforcer = None
         if self._process is not None:
             await stop(self._process)
             self._process = None
@@ -146,7 +175,7 @@ class Turn:
         """
         host = self._host(ipv6)
         username, credential = USER, PASSWORD
-        if self.credentials is Credentials.TIME_LIMITED:
+        if self.credentials is not Credentials.LONG_TERM:
             username, credential = time_limited(lifetime)
         urls = [_url(host, transport) for transport in transports or ("udp", "tcp", "tls")]
         return {"urls": urls, "username": username, "credential": credential}

@@ -396,7 +396,16 @@ async def test_ice_servers_are_renewed_before_they_lapse(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("left", "seconds"),
-    [(86400.0, 86340.0), (120.0, 60.0), (60.0, 30.0), (3.0, 1.5), (0.5, 1.0), (-1.0, 60.0)],
+    [
+        (86400.0, 86340.0),
+        (120.0, 60.0),
+        (60.0, 30.0),
+        (3.0, 1.5),
+        (0.5, 1.0),
+        (-1.0, 60.0),
+        (10**400, 2_592_000.0),
+        (-(10**400), 60.0),
+    ],
 )
 def test_ice_servers_of_any_lifetime_are_renewed_while_they_hold(
     left: float, seconds: float

@@ -59,7 +59,8 @@ class Gathering:
             base from then on and must close its transport, even if it does not use the candidate.
         on_error: Called for each server that gave no candidate, for STUN once for each socket.
         on_relay_lost: Called with the base of a relayed candidate and the reason if the allocation
-            ends before it is closed. The base's transport is then closed.
+            ends before it is closed. The base's transport is then closed, unless the server only
+            refuses to refresh the allocation, which still has some time.
         credentials: Returns user name and password; called for every challenge of a server, so that
             expiring credentials can be replaced. By default those of the configuration.
         tcp: Opens the sockets of TCP candidates; by default there are none.

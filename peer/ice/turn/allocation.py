@@ -10,7 +10,7 @@ from aioice.turn import UDP_TRANSPORT
 
 from .attributes import REQUESTED_ADDRESS_FAMILY
 from .channels import Peer
-from .transactions import Transactions, describe_error, within
+from .transactions import ALLOCATION_MISMATCH, Transactions, describe_error, within
 
 REFRESH_AHEAD = 60.0
 """Seconds before its expiry at which an allocation is refreshed, so that a network outage of this
@@ -77,8 +77,25 @@ async def request_allocation(
     return AllocateResult(relayed, mapped, sent_at + granted)
 
 
-async def keep_refreshed(transactions: Transactions, expires_at: float, lifetime: int) -> str:
-    """Refresh an allocation until it is lost (RFC 8656 section 8); return the reason of the loss.
+@dataclass(frozen=True, slots=True)
+class RefreshEnded:
+    """The end of refreshing an allocation.
+
+    Attributes:
+        reason: The reason.
+        expires_at: Time at which the server ends the allocation, in seconds of the event loop's
+            clock. It is in the future if the server has refused to refresh, for example because the
+            user name has expired: until then data is relayed.
+    """
+
+    reason: str
+    expires_at: float
+
+
+async def keep_refreshed(
+    transactions: Transactions, expires_at: float, lifetime: int
+) -> RefreshEnded:
+    """Refresh an allocation until the server refuses or it is lost (RFC 8656 section 8).
 
     Args:
         transactions: The transactions with the server.
@@ -101,7 +118,9 @@ async def keep_refreshed(transactions: Transactions, expires_at: float, lifetime
         except stun.TransactionFailed as error:
             code = error.response.error_code or 500
             if code < 500 or loop.time() + REFRESH_RETRY_DELAY > expires_at:
-                return f"the server refused to refresh the allocation: {describe_error(error)}"
+                reason = f"the server refused to refresh the allocation: {describe_error(error)}"
+                gone = code == ALLOCATION_MISMATCH
+                return RefreshEnded(reason, loop.time() if gone else expires_at)
             await asyncio.sleep(REFRESH_RETRY_DELAY)
             remaining = 0.0
             continue
@@ -109,8 +128,9 @@ async def keep_refreshed(transactions: Transactions, expires_at: float, lifetime
             if loop.time() < expires_at:
                 remaining = 0.0
                 continue
-            return "the server did not answer the Refresh request of the allocation"
+            reason = "the server did not answer the Refresh request of the allocation"
+            return RefreshEnded(reason, expires_at)
         remaining = float(response.attributes.get("LIFETIME", 0))
         if not remaining:
-            return "the server ended the allocation"
+            return RefreshEnded("the server ended the allocation", sent_at)
         expires_at = sent_at + remaining

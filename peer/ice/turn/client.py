@@ -58,7 +58,9 @@ class RelayTransport(asyncio.DatagramTransport):
     Args:
         lifetime: Requested lifetime of the allocation, in seconds.
         close_timeout: Maximum time that closing waits for the server, in seconds.
-        on_lost: Called once with the reason if the allocation ends before :meth:`close`.
+        on_lost: Called once with the reason if the allocation ends before :meth:`close`. If the
+            server refuses to refresh it, it is called at once, and the transport is not closing
+            then: it relays until the allocation expires.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class RelayTransport(asyncio.DatagramTransport):
         self._last_sent = 0.0
         self._closing = False
         self._ended = False
+        self._told_lost = False
         self._link: Link | None = None
         self._transactions: Transactions
 
@@ -113,7 +116,13 @@ class RelayTransport(asyncio.DatagramTransport):
     async def _keep_refreshed(self) -> None:
         if self._allocated is not None:
             expires_at = self._allocated.expires_at
-            self._end(await keep_refreshed(self._transactions, expires_at, self._lifetime))
+            ended = await keep_refreshed(self._transactions, expires_at, self._lifetime)
+            left = ended.expires_at - self._loop.time()
+            if left > 0:
+                logger.debug("TURN allocation ends in %.0f s: %s", left, ended.reason)
+                self._tell_lost(ended.reason)
+                await asyncio.sleep(left)
+            self._end(ended.reason)
 
     def _keep_nat_open(self) -> None:
         idle = self._loop.time() - self._last_sent
@@ -296,6 +305,11 @@ class RelayTransport(asyncio.DatagramTransport):
         self._finish(ConnectionError(reason))
         if was_up:
             logger.debug("TURN allocation lost: %s", reason)
+            self._tell_lost(reason)
+
+    def _tell_lost(self, reason: str) -> None:
+        if not self._told_lost:
+            self._told_lost = True
             self._on_lost(reason)
 
     def _stop(self) -> None:
@@ -364,7 +378,8 @@ async def allocate(
         endpoint: The server.
         credentials: Returns user name and password. It is called for every challenge of the server,
             so credentials can be replaced during the lifetime of the allocation.
-        on_lost: Called with the protocol and the reason if the allocation ends before it is closed.
+        on_lost: Called with the protocol and the reason if the allocation ends before it is closed,
+            or is to end because the server does not refresh it; see :class:`RelayTransport`.
         address_family: 4 or 6 to request a relayed address of this IP version; ``None`` for the
             server's default, IPv4.
         lifetime: Requested lifetime in seconds; the allocation is refreshed until it is closed.

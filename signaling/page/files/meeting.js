@@ -3,6 +3,7 @@
 // The peers authenticate each other's DTLS fingerprints, so the server cannot intercept. A peer
 // learns the addresses of this device only after it has shown that it has the code.
 
+import { renewServers } from "../ice_servers.js";
 import { Signaling } from "../signaling.js";
 import { roomOf } from "./code.js";
 import { TransferError } from "./errors.js";
@@ -101,6 +102,7 @@ export class Meeting {
   // Messages of the server.
 
   #handlers = {
+    "ice-servers": ({ iceServers }) => this.#renew(iceServers ?? []),
     "peer-joined": ({ peer }) => this.#greet(peer),
     "peer-away": ({ id }) => this.#away.add(id),
     "peer-back": ({ id }) => this.#away.delete(id),
@@ -117,8 +119,14 @@ export class Meeting {
     candidate: ({ from, candidate }) => this.#others.get(from)?.link?.candidate(candidate),
   };
 
+  /** Give new servers and credentials to all connections. */
+  #renew(iceServers) {
+    this.#iceServers = iceServers;
+    for (const { link } of this.#others.values()) if (link) renewServers(link.pc, iceServers);
+  }
+
   #joined(message, resumed) {
-    this.#iceServers = message.iceServers ?? [];
+    this.#renew(message.iceServers ?? []);
     this.#away = new Set(message.peers.filter(({ away }) => away).map(({ id }) => id));
     const present = new Set(message.peers.map(({ id }) => id));
     for (const id of [...this.#peers.keys()]) {

@@ -8,6 +8,7 @@ from icefloe.signaling.messages import (
     IceCandidate,
     IceServer,
     Joined,
+    NewIceServers,
     PeerAway,
     PeerBack,
     PeerBye,
@@ -36,6 +37,7 @@ MESSAGES: tuple[ServerMessage, ...] = (
         ack=4,
         name="bot-2",
     ),
+    NewIceServers([IceServer("turn:192.0.2.1", "1700000600:u", "c")], 1700000600),
     PeerJoined(PeerInfo("p7", "alice")),
     PeerAway("p7"),
     PeerBack("p7"),
@@ -65,7 +67,15 @@ def run(data: bytes) -> None:
 TARGET = Target(
     name="signaling-server",
     seeds=lambda: [encode_server(message) for message in MESSAGES],
-    tokens=(*TOKENS, b'"type":"joined"', b'"from":"', b'"urls":[', b'"seq":', b'"ref":'),
+    tokens=(
+        *TOKENS,
+        b'"type":"joined"',
+        b'"type":"ice-servers"',
+        b'"from":"',
+        b'"urls":[',
+        b'"seq":',
+        b'"ref":',
+    ),
     documented=(MessageError,),
     start=lambda: stateless(run),
 )

@@ -333,6 +333,25 @@ async def test_a_refused_refresh_ends_the_allocation(code: int, said: str) -> No
             assert said in got.reasons[0]
 
 
+@pytest.mark.parametrize("code", [401, 403, 441])
+async def test_an_allocation_that_is_not_refreshed_relays_until_it_expires(code: int) -> None:
+    async with turn_server(Transport.UDP) as server:
+        server.lifetime = 2
+        async with allocated(server.endpoint) as (client, got):
+            server.refuse[stun.Method.REFRESH] = [code] * 3
+            client.sendto(b"before", PEER)
+            await got.until(lambda: bool(got.reasons))
+            assert not client.is_closing()
+            client.sendto(b"after", PEER)
+            await server.until(lambda: (0x4000, b"after") in server.data)
+            server.send_channel_data(0x4000, b"answer")
+            await got.until(lambda: bool(got.received))
+            with pytest.raises(ConnectionError, match="refused to refresh"):
+                raise await asyncio.shield(got.closed) or AssertionError
+            assert client.is_closing()
+            assert len(got.reasons) == 1
+
+
 async def test_a_refresh_without_an_answer_ends_it_when_its_time_is_over() -> None:
     async with turn_server(Transport.UDP) as server:
         server.lifetime = 1
