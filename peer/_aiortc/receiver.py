@@ -82,7 +82,7 @@ class Receiver(TappedReceiver):
     PLEA = 0.1
     """Seconds from one request for a key frame to the next at least."""
     decoding: AudioPlayout | VideoDecoderThread | None = None
-    """What decodes, once there is something."""
+    """The decoder; ``None`` before there is something to decode."""
     _intake: Depacketizer
     _pool: DecoderPool
     _mutes: asyncio.TimerHandle | None = None

@@ -74,9 +74,7 @@ from icefloe._secrets import token_source
 from icefloe._streams import secure_streams, show_message
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
-    from icefloe._serving import Guest, Settings, TokenMaker
+    from icefloe._serving import Guest, Settings
     from icefloe.signaling import Proxies
 
 _EPILOG = (
@@ -195,10 +193,8 @@ def demo(
     takes commands in the chat.
     """
     from icefloe._ice_options import ice_settings
-    from icefloe._serving import EXIT_SIGNALING, CommandError, Settings
-    from icefloe.demos._attending import over_port
-    from icefloe.demos.call import take_part
-    from icefloe.peer import UdpPortUnavailable
+    from icefloe._participant import participant
+    from icefloe._serving import Settings
 
     settings = Settings(
         host=host,
@@ -221,24 +217,7 @@ def demo(
     _checked_name(name, "--name")
     _check_external(external_address)
 
-    async def guest(url: str, *, token: "TokenMaker | None", ssl: "SSLContext | None") -> None:
-        try:
-            await over_port(
-                udp_port,
-                external_address,
-                lambda configuration: take_part(
-                    url,
-                    room=room,
-                    name=name,
-                    film=play,
-                    token=token,
-                    ssl=ssl,
-                    configuration=configuration,
-                ),
-            )
-        except UdpPortUnavailable as error:
-            raise CommandError(str(error), EXIT_SIGNALING) from error
-
+    guest = participant(room, name, play, udp_port, external_address)
     _run(settings, log_level, guest)
 
 

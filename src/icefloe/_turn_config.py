@@ -70,7 +70,7 @@ class InvalidTurnConfig(PrintableError, ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnConfig:
-    """What is asked of coturn.
+    """Settings of the coturn that a configuration is written for.
 
     Attributes:
         realm: The realm, usually the domain of the server.

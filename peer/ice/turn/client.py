@@ -1,3 +1,4 @@
+# Longer than 400 lines: one allocation, whose requests and timers share their state.
 """The TURN client: an allocation (RFC 8656) as an asyncio datagram transport.
 
 Data is sent as ChannelData. Timers refresh the allocation and rebind its channels, which renews the

@@ -30,18 +30,15 @@ _INTERVAL = 0.5
 _FORGET_FACTOR = 0.983
 """Forgetting factor of the histogram per interval. Intervals older than a minute and a half have
 one twentieth of the weight."""
-_QUANTILE = 0.95
-"""Quantile of the intervals whose packets the target delay covers at least."""
-_AMPLE_QUANTILE = 0.975
-"""Quantile that it covers at most. Between the two it stays as it is, so that it does not swing."""
+_QUANTILE, _AMPLE_QUANTILE = 0.95, 0.975
+"""Quantiles of the intervals whose packets the target delay covers at least and at most. Between
+the two it stays as it is, so that it does not swing."""
 _ROUTE_CHANGE = 0.03
 """Seconds by which all packets of an interval must be later than the reference for another path."""
 _ROUTE_EVIDENCE = 8
 """Minimum packets of such an interval: during silence (DTX) one comes, which tells little."""
-_MARGIN = 0.01
-"""Seconds added to the quantile."""
-_INITIAL_QUANTILE = 0.03
-"""Initial quantile, in seconds."""
+_INITIAL_QUANTILE, _MARGIN = 0.03, 0.01
+"""Initial quantile, and what is added to a quantile, in seconds."""
 _BASE_WINDOW = 2.0
 """Seconds within which the fastest packet is the reference."""
 _ACCELERATE_ABOVE = 0.015

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class PlayoutSchedule(Generic[T]):
-    """Who plays when.
+    """The members that play at each tick.
 
     All times are seconds on one monotonic clock.
     """
@@ -39,7 +39,7 @@ class PlayoutSchedule(Generic[T]):
 
     @property
     def members(self) -> list[T]:
-        """Who plays."""
+        """The members, by phase."""
         return [member for phase in self._phases for member in phase]
 
     def join(self, member: T, now: float) -> None:
