@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlencode, urlsplit
@@ -19,6 +20,8 @@ from icefloe.peer import (
     InvalidConfiguration,
     PeerConfiguration,
     Room,
+    TcpMux,
+    TcpPortUnavailable,
     UdpMux,
     UdpPortUnavailable,
     run as run_until_signal,
@@ -53,6 +56,17 @@ UdpPort = Annotated[
         help="One UDP port for all connections, for a container or a firewall; 0 takes a free one.",
     ),
 ]
+TcpPort = Annotated[
+    int | None,
+    typer.Option(
+        "--tcp-port",
+        envvar="ICEFLOE_TCP_PORT",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="A TCP port for peers whose networks block UDP; 0 takes a free one.",
+    ),
+]
 ExternalAddresses = Annotated[
     list[str],
     typer.Option(
@@ -65,29 +79,33 @@ ExternalAddresses = Annotated[
 ]
 
 
-async def over_port(
-    port: int | None,
+async def over_ports(
+    udp_port: int | None,
+    tcp_port: int | None,
     external_addresses: Sequence[str],
     demo: Callable[[PeerConfiguration], Awaitable[None]],
 ) -> None:
-    """Run a demo whose connections share a UDP port.
+    """Run a demo whose connections share ports.
 
     Args:
-        port: The port, 0 for any; ``None`` for one for each connection.
+        udp_port: The UDP port, 0 for any; ``None`` for one for each connection.
+        tcp_port: The TCP port for peers whose networks block UDP, 0 for any; ``None`` for none.
         external_addresses: See :attr:`PeerConfiguration.external_addresses`.
         demo: Takes the configuration of the connections.
 
     Raises:
-        UdpPortUnavailable: The port is not available.
+        UdpPortUnavailable: The UDP port is not available.
+        TcpPortUnavailable: The TCP port is not available.
 
-    Cancellation: safe; the port is closed.
+    Cancellation: safe; the ports are closed.
     """
-    external = tuple(external_addresses)
-    if port is None:
-        await demo(PeerConfiguration(external_addresses=external))
-        return
-    async with await UdpMux.open(port) as mux:
-        await demo(PeerConfiguration(udp_mux=mux, external_addresses=external))
+    configuration = PeerConfiguration(external_addresses=tuple(external_addresses))
+    async with AsyncExitStack() as ports:
+        if udp_port is not None:
+            configuration.udp_mux = await ports.enter_async_context(await UdpMux.open(udp_port))
+        if tcp_port is not None:
+            configuration.tcp_mux = await ports.enter_async_context(await TcpMux.open(tcp_port))
+        await demo(configuration)
 
 
 def own_token() -> str | Callable[[], Awaitable[str]] | None:
@@ -135,6 +153,7 @@ def run(demo: Coroutine[Any, Any, None], *expected: type[Exception]) -> NoReturn
         logging.getLogger(library).setLevel(logging.WARNING)
     errors: tuple[type[Exception], ...] = (
         SignalingError,
+        TcpPortUnavailable,
         UdpPortUnavailable,
         InvalidConfiguration,
         *expected,

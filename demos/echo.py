@@ -20,9 +20,10 @@ from ._attending import (
     Name,
     RoomName,
     Server,
+    TcpPort,
     UdpPort,
     announce,
-    over_port,
+    over_ports,
     own_token,
     run,
 )
@@ -70,12 +71,14 @@ def main(
     room: RoomName = "lobby",
     name: Name = "echo",
     udp_port: UdpPort = None,
+    tcp_port: TcpPort = None,
     external_address: ExternalAddresses = [],  # noqa: B006
 ) -> None:
     """Send each participant of a room its own audio and video back."""
     run(
-        over_port(
+        over_ports(
             udp_port,
+            tcp_port,
             external_address,
             lambda configuration: take_part(
                 server, room=room, name=name, configuration=configuration

@@ -23,9 +23,10 @@ from ._attending import (
     Name,
     RoomName,
     Server,
+    TcpPort,
     UdpPort,
     announce,
-    over_port,
+    over_ports,
     own_token,
     run,
 )
@@ -76,14 +77,16 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the recordings.")] = Path(),
     mixed: Annotated[bool, typer.Option("--mixed", help="One file for all.")] = False,
     udp_port: UdpPort = None,
+    tcp_port: TcpPort = None,
     external_address: ExternalAddresses = [],  # noqa: B006
 ) -> None:
     """Record the audio and video of all participants of a room."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / ("room.mkv" if mixed else "{participant}.mkv")
     run(
-        over_port(
+        over_ports(
             udp_port,
+            tcp_port,
             external_address,
             lambda configuration: take_part(
                 server, path, room=room, name=name, configuration=configuration

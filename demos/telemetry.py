@@ -41,9 +41,10 @@ from ._attending import (
     Name,
     RoomName,
     Server,
+    TcpPort,
     UdpPort,
     announce,
-    over_port,
+    over_ports,
     own_token,
     run,
 )
@@ -257,12 +258,14 @@ def send_command(
     name: Name = "sensor",
     rate: Annotated[float, typer.Option(min=0.1, max=1000, help="Readings a second.")] = 20.0,
     udp_port: UdpPort = None,
+    tcp_port: TcpPort = None,
     external_address: ExternalAddresses = [],  # noqa: B006
 ) -> None:
     """Send readings to everybody in a room."""
     run(
-        over_port(
+        over_ports(
             udp_port,
+            tcp_port,
             external_address,
             lambda configuration: send(
                 server, room=room, name=name, rate=rate, configuration=configuration
@@ -277,12 +280,14 @@ def watch_command(
     room: RoomName = "lobby",
     name: Name = "watcher",
     udp_port: UdpPort = None,
+    tcp_port: TcpPort = None,
     external_address: ExternalAddresses = [],  # noqa: B006
 ) -> None:
     """Show the readings of everybody in a room, and how many were lost."""
     run(
-        over_port(
+        over_ports(
             udp_port,
+            tcp_port,
             external_address,
             lambda configuration: watch(server, room=room, name=name, configuration=configuration),
         )

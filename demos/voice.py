@@ -33,9 +33,10 @@ from ._attending import (
     Name,
     RoomName,
     Server,
+    TcpPort,
     UdpPort,
     announce,
-    over_port,
+    over_ports,
     own_token,
     run,
 )
@@ -216,6 +217,7 @@ def main(
     name: Name = "voice",
     language: Annotated[str, typer.Option(help="What the voice speaks, as en or pt-br.")] = "en",
     udp_port: UdpPort = None,
+    tcp_port: TcpPort = None,
     external_address: ExternalAddresses = [],  # noqa: B006
 ) -> None:
     """Answer aloud to everybody in a room, and stop when interrupted."""
@@ -224,8 +226,9 @@ def main(
     except VoiceMissing as error:
         raise SystemExit(str(error)) from None
     run(
-        over_port(
+        over_ports(
             udp_port,
+            tcp_port,
             external_address,
             lambda configuration: take_part(
                 server, room=room, name=name, say=say, configuration=configuration

@@ -27,9 +27,10 @@ from ._attending import (
     Name,
     RoomName,
     Server,
+    TcpPort,
     UdpPort,
     announce,
-    over_port,
+    over_ports,
     own_token,
     run,
 )
@@ -138,12 +139,14 @@ def main(
         str | None, typer.Option(help="The camera, as /dev/video0; the first one without.")
     ] = None,
     udp_port: UdpPort = None,
+    tcp_port: TcpPort = None,
     external_address: ExternalAddresses = [],  # noqa: B006
 ) -> None:
     """Show everybody in a room what a camera sees, encoded once."""
     run(
-        over_port(
+        over_ports(
             udp_port,
+            tcp_port,
             external_address,
             lambda configuration: take_part(
                 server, room=room, name=name, device=device, configuration=configuration

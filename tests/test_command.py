@@ -103,6 +103,15 @@ async def test_a_udp_port_in_use_is_named_with_what_to_do() -> None:
     assert "Traceback" not in err
 
 
+async def test_a_tcp_port_for_calls_in_use_is_named_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, err = await run("demo", "--port", "0", "--tcp-port", str(port))
+    assert code == 10
+    assert f"cannot open TCP port {port}" in err
+    assert "Traceback" not in err
+
+
 async def test_an_address_of_another_machine_is_refused() -> None:
     code, _, err = await run("serve", "--open", "--host", "192.0.2.1", "--port", "0")
     assert code == 10

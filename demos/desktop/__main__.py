@@ -12,8 +12,9 @@ from .._attending import (
     Name,
     RoomName,
     Server,
+    TcpPort,
     UdpPort,
-    over_port,
+    over_ports,
     run,
 )
 from .consent import ask_on_terminal, everybody
@@ -48,6 +49,7 @@ def main(
         typer.Option(metavar="NAME", help="Who may ask, by name; may be given several times."),
     ] = None,
     udp_port: UdpPort = None,
+    tcp_port: TcpPort = None,
     external_address: ExternalAddresses = [],  # noqa: B006
 ) -> None:
     """Show everybody in a room this screen, and with --control let one of them use it."""
@@ -59,8 +61,9 @@ def main(
         raise typer.BadParameter(
             "it says who may ask for control: give --control as well", param_hint="--allow"
         )
-    sharing = over_port(
+    sharing = over_ports(
         udp_port,
+        tcp_port,
         external_address,
         lambda configuration: take_part(
             server,

@@ -7,7 +7,7 @@ import typer
 from icefloe.logs import get_logger
 from icefloe.signaling import ListenFailed
 
-from .._attending import ExternalAddresses, Name, UdpPort, run
+from .._attending import ExternalAddresses, Name, TcpPort, UdpPort, run
 from .runner import Fleet, FleetSettings
 from .worker import find
 
@@ -42,6 +42,7 @@ def main(
         float, typer.Option(min=0, help="Seconds that calls may go on when a worker ends.")
     ] = 30.0,
     udp_port: UdpPort = None,
+    tcp_port: TcpPort = None,
     external_address: ExternalAddresses = [],  # noqa: B006
 ) -> None:
     """Serve signaling and the page, with a bot in each room, in several processes."""
@@ -58,6 +59,7 @@ def main(
         idle=idle,
         drain=drain,
         udp_port=udp_port,
+        tcp_port=tcp_port,
         external_addresses=tuple(external_address),
     )
     run(serve_rooms(settings), ListenFailed)

@@ -51,6 +51,7 @@ class FleetSettings:
         drain: Seconds that calls may go on when a worker is to end.
         udp_port: The UDP port of the first worker; each further one has the next. ``None`` for a
             port for each connection.
+        tcp_port: The TCP port of the first worker, likewise; ``None`` for none.
         external_addresses: See ``PeerConfiguration``.
         rooms: Maximum number of rooms.
     """
@@ -63,6 +64,7 @@ class FleetSettings:
     idle: float = 10.0
     drain: float = 30.0
     udp_port: int | None = None
+    tcp_port: int | None = None
     external_addresses: tuple[str, ...] = ()
     rooms: int = 1000
 
@@ -220,6 +222,8 @@ class Fleet:
         ]
         if settings.udp_port is not None:
             command += ["--udp-port", str(settings.udp_port + number)]
+        if settings.tcp_port is not None:
+            command += ["--tcp-port", str(settings.tcp_port + number)]
         for address in settings.external_addresses:
             command += ["--external-address", address]
         return command

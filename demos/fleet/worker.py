@@ -24,7 +24,7 @@ from icefloe.logs import get_logger
 from icefloe.peer import PeerConfiguration, RemotePeer, Room, join
 from icefloe.signaling import SignalingError
 
-from .._attending import ExternalAddresses, UdpPort, over_port, run
+from .._attending import ExternalAddresses, TcpPort, UdpPort, over_ports, run
 
 logger = get_logger(__name__)
 
@@ -227,6 +227,7 @@ def main(
     idle: Annotated[float, typer.Option()] = 10.0,
     drain: Annotated[float, typer.Option()] = 30.0,
     udp_port: UdpPort = None,
+    tcp_port: TcpPort = None,
     external_address: ExternalAddresses = [],  # noqa: B006
 ) -> None:
     """Have a bot in rooms; started by the runner."""
@@ -240,7 +241,7 @@ def main(
             )
         )
 
-    run(over_port(udp_port, external_address, in_rooms))
+    run(over_ports(udp_port, tcp_port, external_address, in_rooms))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ from icefloe._options import (
     SelfSigned,
     Server,
     ShowSecret,
+    TcpPort,
     TokenAudience,
     TokenFile,
     TokenName,
@@ -184,6 +185,7 @@ def demo(
     name: Name = "python",
     play: Play = None,
     udp_port: UdpPort = None,
+    tcp_port: TcpPort = None,
     external_address: ExternalAddresses = [],  # noqa: B006
     browser: Browser = False,
 ) -> None:
@@ -217,7 +219,7 @@ def demo(
     _checked_name(name, "--name")
     _check_external(external_address)
 
-    guest = participant(room, name, play, udp_port, external_address)
+    guest = participant(room, name, play, udp_port, tcp_port, external_address)
     _run(settings, log_level, guest)
 
 

@@ -137,6 +137,17 @@ UdpPort = Annotated[
         max=65535,
     ),
 ]
+TcpPort = Annotated[
+    int | None,
+    _option(
+        "--tcp-port",
+        "A TCP port at which the participant is reached from networks that block UDP; 0 takes a "
+        "free one.",
+        metavar="PORT",
+        min=0,
+        max=65535,
+    ),
+]
 ExternalAddresses = Annotated[
     list[str],
     _option(

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from icefloe._serving import EXIT_SIGNALING, CommandError, Guest, TokenMaker
-from icefloe.demos._attending import over_port
+from icefloe.demos._attending import over_ports
 from icefloe.demos.call import take_part
-from icefloe.peer import UdpPortUnavailable
+from icefloe.peer import TcpPortUnavailable, UdpPortUnavailable
 
 
 def participant(
@@ -15,6 +15,7 @@ def participant(
     name: str,
     film: Path | None,
     udp_port: int | None,
+    tcp_port: int | None,
     external_addresses: Sequence[str],
 ) -> Guest:
     """Return the participant of a demo.
@@ -24,13 +25,15 @@ def participant(
         name: The name of the participant in the room.
         film: The file that it plays when it is told to; ``None`` for a test pattern.
         udp_port: The UDP port of all its connections, 0 for any; ``None`` for one for each.
+        tcp_port: The TCP port for peers whose networks block UDP, 0 for any; ``None`` for none.
         external_addresses: The addresses of this machine that others see.
     """
 
     async def guest(url: str, *, token: TokenMaker | None, ssl: tls.SSLContext | None) -> None:
         try:
-            await over_port(
+            await over_ports(
                 udp_port,
+                tcp_port,
                 external_addresses,
                 lambda configuration: take_part(
                     url,
@@ -42,7 +45,7 @@ def participant(
                     configuration=configuration,
                 ),
             )
-        except UdpPortUnavailable as error:
+        except (TcpPortUnavailable, UdpPortUnavailable) as error:
             raise CommandError(str(error), EXIT_SIGNALING) from error
 
     return guest

@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 
 from icefloe.peer import PeerConfiguration, join
+from icefloe.signaling import TokenKeys, make_token
 from tests.documents.blocks import ROOT
 from tests.documents.test_commands import prints, shell
 from tests.helpers.netns import ADDRESS
@@ -37,12 +38,20 @@ async def test_the_command_of_the_container_uses_these_ports_alone(tmp_path: Pat
     assert command[0] == "icefloe"
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    async with shell(" ".join(command), tmp_path, ICEFLOE_EXTERNAL_ADDRESS=ADDRESS) as process:
+    secret = "s" * 44
+    token = make_token(TokenKeys(secret), room="lobby", name="guest", seconds=60)
+    environment = {"ICEFLOE_EXTERNAL_ADDRESS": ADDRESS, "ICEFLOE_TOKEN_SECRET": secret}
+    async with shell(" ".join(command), tmp_path, **environment) as process:
         await prints(process, "Press Ctrl-C")
         url = f"wss://127.0.0.1:{exposed['tcp']}/ws"
         configuration = PeerConfiguration(include_loopback=True)
         async with join(
-            url, room="lobby", name="guest", ssl=trusting, configuration=configuration
+            url,
+            room="lobby",
+            name="guest",
+            token=token,
+            ssl=trusting,
+            configuration=configuration,
         ) as room:
             peer = await room.peer("python")
             await peer.connected()
