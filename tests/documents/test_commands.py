@@ -25,8 +25,10 @@ ELSEWHERE = {
     "python station.py": "so",
     "python clock.py": "so",
     "docker build -t bot .": "needs Docker; test_deploying.py runs the container's command",
-    "docker run -p 8443:8443/tcp -p 7000:7000/udp "
+    "docker run -p 8443:8443/tcp -p 7000:7000/udp -e ICEFLOE_TOKEN_SECRET "
     "-e ICEFLOE_EXTERNAL_ADDRESS=203.0.113.4 bot": "likewise",
+    'export ICEFLOE_TOKEN_SECRET="$(openssl rand -base64 32)"': "test_deploying.py runs them",
+    "icefloe token --room lobby --name alice": "likewise",
     "sysctl -w net.core.rmem_max=16777216": "changes the machine",
     "pip install ./icefloe": "tests/documents/test_installed.py, without a network",
     "pip install 'icefloe[desktop]'": "needs a network",
