@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from icefloe.media import MissingDependency, Recorder, RecordingFailed
+from icefloe.media import Recorder, RecordingFailed
 from icefloe.peer import PeerConfiguration, RemotePeer, join
 
 from ._attending import (
@@ -52,7 +52,6 @@ async def take_part(
     Raises:
         SignalingError: The server cannot be reached, refuses, or is lost for good.
         RecordingFailed: The file cannot be created.
-        MissingDependency: NumPy is not installed.
 
     Cancellation: safe; the demo leaves the room and completes the files.
     """
@@ -93,7 +92,6 @@ def main(
             ),
         ),
         RecordingFailed,
-        MissingDependency,
     )
 
 

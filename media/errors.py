@@ -6,7 +6,6 @@
     ├── InvalidParameter (also ValueError)
     ├── TrackEnded
     ├── NobodyListens
-    ├── MissingDependency (also ImportError)
     ├── SinkError
     │   ├── OutputUnavailable
     │   ├── RecordingFailed
@@ -60,18 +59,6 @@ class NobodyListens(MediaError):
             "nobody reads the audio queue: the peer it was sent to has left. Add it to another "
             "connection before pushing more, or stop() it"
         )
-
-
-class MissingDependency(MediaError, ImportError):
-    """A feature needs a package that is not installed.
-
-    Attributes:
-        package: Name of the package.
-    """
-
-    def __init__(self, user: str, package: str, requirement: str) -> None:
-        self.package = package
-        super().__init__(f"{user} needs {package}; install it with `pip install '{requirement}'`")
 
 
 class SinkError(MediaError):

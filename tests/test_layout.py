@@ -49,7 +49,6 @@ PUBLIC = {
         LatestFrame
         MediaError
         Microphone
-        MissingDependency
         MonotonicClock
         NobodyListens
         NotSeekable

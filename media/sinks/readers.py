@@ -21,7 +21,6 @@ from av import AudioFrame, VideoFrame
 
 from icefloe.encoding import PictureConverter, SoundConverter, SoundFormat, check_sound, duration_of
 
-from .._util.numpy_extra import require_numpy
 from ..errors import InvalidParameter
 from .reader_base import Backlog, MediaReader, Policy
 
@@ -209,10 +208,8 @@ def frames(
 
     Raises:
         InvalidParameter: A parameter is out of range, or the track is an audio track.
-        MissingDependency: NumPy is not installed.
         RuntimeError: No event loop runs.
     """
-    require_numpy("frames()")
     return FrameReader(track, format, size, keep, policy)
 
 
@@ -245,8 +242,6 @@ def audio(
 
     Raises:
         InvalidParameter: A parameter is out of range, or the track is a video track.
-        MissingDependency: NumPy is not installed.
         RuntimeError: No event loop runs.
     """
-    require_numpy("audio()")
     return AudioReader(track, rate, layout, dtype, samples, keep, policy)

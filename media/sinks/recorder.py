@@ -27,7 +27,6 @@ from icefloe.logs import get_logger
 from .._util.capture_time import Timed, capture_time
 from .._util.clock import Clock, MonotonicClock, Timer
 from .._util.loop_queue import LOOP_CHECK, Bridge, Worker
-from .._util.numpy_extra import require_numpy
 from .._util.shared_reader import MediaData, pump
 from .._util.thread_queue import ThreadQueue
 from ..errors import InvalidParameter, RecordingFailed
@@ -97,7 +96,6 @@ class Recorder:
 
     Raises:
         InvalidParameter: A parameter is out of range.
-        MissingDependency: NumPy is not installed.
     """
 
     def __init__(
@@ -113,7 +111,6 @@ class Recorder:
         video_bitrate: int | None = None,
         clock: Clock | None = None,
     ) -> None:
-        require_numpy("Recorder")
         from .muxer import FORMATS, SUFFIXES
         from .recording_files import RecordingFiles
         from .recording_writer import FileSettings

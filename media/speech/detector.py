@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Protocol, Self
 from aiortc import MediaStreamTrack
 
 from .._util.closing import Closing
-from .._util.numpy_extra import require_numpy
 from .._util.wakeup import Signal
 from ..sinks.readers import AudioReader, audio
 from .segments import (
@@ -173,10 +172,8 @@ def speech(
 
     Raises:
         InvalidParameter: The track is a video track.
-        MissingDependency: NumPy is not installed.
         RuntimeError: No event loop runs.
     """
-    require_numpy("speech()")
     if detector is None:
         from .voice_activity import EnergyDetector
 

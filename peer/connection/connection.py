@@ -350,6 +350,13 @@ class PeerConnection(RTCPeerConnection):
         """
         self._ice_restart.restart()
 
+    def probe_paths(self) -> None:
+        """Check at once whether the paths in use work, such as when there is word of trouble.
+
+        An idle path is checked once in :attr:`PeerConfiguration.consent_interval` otherwise.
+        """
+        self._ice_restart.probe_paths()
+
     def limit_restarts(self, budget: "TokenBucket") -> None:
         """Take the remote peer's ICE restarts from a budget that other connections share.
 

@@ -79,6 +79,11 @@ class IceRestart:
             self._note_restart()
             self._negotiate()
 
+    def probe_paths(self) -> None:
+        """Check at once whether the paths in use work."""
+        for agent in self.agents():
+            agent.probe_path()
+
     def agents(self) -> "list[IceAgent]":
         """Return the ICE agents in use."""
         return [agent_of(ice) for ice in self._adapter.sections.ice_transports()]

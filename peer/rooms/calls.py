@@ -97,9 +97,14 @@ class Calls:
         peer.away = info.away
 
     def presence_changed(self, id: str, *, away: bool) -> None:
-        """Begin the connection with a participant that was away, if this side is to begin it."""
+        """Begin the connection with a participant that was away, if this side is to begin it.
+
+        Whether one that is away has lost more than signaling shows at once, by a check of the path.
+        """
         if peer := self._peers.get(id):
             peer.away = away
+            if away:
+                peer.connection.probe_paths()
             if not away and not peer.polite:
                 peer.start()
 

@@ -93,7 +93,7 @@ def main() -> None:
         run(*pip, wheel)
         run(place / "venv" / "bin" / "icefloe", "--version")
         run(python, "-I", "-c", PROGRAM)
-        run(*pip, f"{wheel}[desktop,numpy]")
+        run(*pip, f"{wheel}[desktop]")
         check_types(place / "venv", place)
     print(f"{wheel.name} and {sdist.name} are fit to be published")  # noqa: T201
 

@@ -95,6 +95,7 @@ class Liveness:
         """Time when the path last became *connected* or *disconnected*."""
         self._updated_at = now
         self._stalled_at = NEVER
+        self._pair: Pair | None = None
         self.health: Health = Health.CONNECTED
 
     def update(self, pair: Pair | None, now: float) -> Health:
@@ -108,7 +109,13 @@ class Liveness:
         if now - max(self._updated_at, awaiting_since) > self.STALL:
             self._stalled_at = now
         self._updated_at = now
-        works = pair is not None and not self._is_silent(pair, now) and not is_one_way(pair, now)
+        works = (
+            pair is not None
+            and not self._is_silent(pair, now)
+            and not self._inherits_silence(pair, now)
+            and not is_one_way(pair, now)
+        )
+        self._pair = pair
         if self.health is not Health.CONNECTED:
             # A received packet is not enough: only a response proves the outgoing direction.
             works = works and pair is not None and pair.answered_at >= self.since
@@ -133,6 +140,19 @@ class Liveness:
 
     def _is_silent(self, pair: Pair, now: float) -> bool:
         return now >= self._limits.silent_at(pair, self._stalled_at)
+
+    def _inherits_silence(self, pair: Pair, now: float) -> bool:
+        """Return whether a pair was selected for the silence of another, and is as silent itself.
+
+        Pairs in reserve are hardly ever probed. Otherwise each would have its own time in turn.
+        """
+        before = self._pair
+        return (
+            before is not None
+            and before is not pair
+            and self._is_silent(before, now)
+            and pair.heard_at <= before.awaiting_since
+        )
 
     def _enter(self, health: Health, now: float) -> None:
         if health is not self.health:

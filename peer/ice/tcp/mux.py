@@ -113,10 +113,10 @@ class TcpMux:
             sockets = _listen(port, addresses)
         except OSError as error:
             raise TcpPortUnavailable(port, error.strerror or str(error)) from error
-        mux = cls(sockets)
+        mux, loop = cls(sockets), asyncio.get_running_loop()
         try:
             for sock in sockets:
-                server = await mux._loop.create_server(mux._accept, sock=sock, backlog=BACKLOG)
+                server = await loop.create_server(mux._accept, sock=sock, backlog=BACKLOG)
                 mux._servers.append(server)
         except BaseException:
             for sock in sockets:

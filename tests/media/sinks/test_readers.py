@@ -1,7 +1,5 @@
 import asyncio
 import gc
-import subprocess
-import sys
 import tracemalloc
 from fractions import Fraction
 
@@ -301,15 +299,3 @@ async def test_what_cannot_be_read_is_refused() -> None:
             audio(sound, **{name: 0})  # type: ignore[arg-type]
     with pytest.raises(InvalidParameter, match="encoded"):
         await anext(frames(EncodedTrack(), policy="wait"))
-
-
-def test_without_numpy_the_error_says_how_to_get_it() -> None:
-    # None in sys.modules is how an import is made to fail as if nothing was there.
-    code = (
-        "import sys; sys.modules['numpy'] = None\n"
-        "from icefloe.media import MissingDependency, ToneTrack, audio\n"
-        "try: audio(ToneTrack())\n"
-        "except MissingDependency as exc: print(exc.package, exc)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("numpy audio() needs numpy; install it with `pip install")

@@ -135,6 +135,28 @@ def test_a_doubtful_path(missed: int, silent_for: float, expected: bool) -> None
     assert not is_doubtful(make(heard=since, awaiting=NOTHING_AWAITED, missed=missed), NOW)
 
 
+def test_a_reserve_that_takes_the_place_of_a_silent_path_has_no_time_of_its_own() -> None:
+    """Otherwise a call with several paths would be disconnected one time-out after another."""
+    liveness, path = Liveness(LIMITS, NOW), make()
+    assert look_until(liveness, path, NOW, NOW + 1.4) == [Health.CONNECTED]
+    silent = make(heard=NOW - 10, answered=NOW - 10, probed=NOW + 1, awaiting=NOW + 1)
+    assert liveness.update(silent, NOW + 1.5) is Health.DISCONNECTED
+
+
+def test_a_reserve_that_answers_keeps_the_connection() -> None:
+    liveness, path = Liveness(LIMITS, NOW), make()
+    assert look_until(liveness, path, NOW, NOW + 1.4) == [Health.CONNECTED]
+    answers = make(heard=NOW + 1.2, answered=NOW + 1.2, probed=NOW + 1, awaiting=NOTHING_AWAITED)
+    assert look_until(liveness, answers, NOW + 1.5, NOW + 5) == [Health.CONNECTED]
+
+
+def test_a_better_path_inherits_no_silence_of_one_that_works() -> None:
+    liveness, path = Liveness(LIMITS, NOW), make(awaiting=NOW + 0.2)
+    assert liveness.update(path, NOW + 0.3) is Health.CONNECTED
+    better = make(heard=NOW, awaiting=NOTHING_AWAITED)
+    assert look_until(liveness, better, NOW + 0.4, NOW + 5) == [Health.CONNECTED]
+
+
 def test_silence_counts_from_when_something_was_sent() -> None:
     quiet = make(heard=NOW - 60.0, awaiting=NOTHING_AWAITED)
     assert LIMITS.silent_at(quiet) == float("inf")
