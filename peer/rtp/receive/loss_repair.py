@@ -13,8 +13,9 @@ be filled. A link whose queue is full delays retransmissions by as much as anyth
 one that is asked for twice makes the queue longer."""
 
 MAX_WAIT, LONGEST_WAIT = 0.6, 1.2
-"""Seconds to wait for missing packets before the gap is skipped: at first, and at most on a path
-where filling a gap takes long. A key frame would take as long there, and much more of the link."""
+"""Seconds to wait for missing packets before the gap is skipped: of a sender that has filled no gap
+yet, and of one that does. A link that has become slower delays what is sent again by its queue, and
+a key frame even more."""
 
 KEY_FRAME_RETRY = 0.3
 """Seconds after which the key frame needed after a gap is requested again. The first request may be
@@ -22,8 +23,8 @@ lost; a second one costs an additional key frame."""
 
 
 _GAIN = 0.25
-_REPEATED, _WAITED = 1.25, 3.0
-"""Multiples of the time in which gaps are filled: until a NACK is repeated, and the wait."""
+_REPEATED = 1.25
+"""Multiple of the time in which gaps are filled after which a NACK is repeated."""
 
 
 class RepairAction(Enum):
@@ -56,7 +57,7 @@ class LossRepair:
     @property
     def wait(self) -> float:
         """Seconds until a gap is skipped."""
-        return min(max(_WAITED * (self._filled_in or 0.0), MAX_WAIT), LONGEST_WAIT)
+        return MAX_WAIT if self._filled_in is None else LONGEST_WAIT
 
     def next_action(self, now: float, gap: int, *, has_gap: bool) -> RepairAction:
         """Return the action to take after a packet was added.
