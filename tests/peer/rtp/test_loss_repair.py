@@ -66,7 +66,7 @@ def test_a_path_that_fills_gaps_late_is_asked_less_often_and_given_longer() -> N
     assert repair.next_action(now + NACK_INTERVAL, 50, has_gap=True) is RepairAction.NOTHING
     assert repair.next_action(now + 0.45, 50, has_gap=True) is RepairAction.REPEAT_NACK
     assert repair.next_action(now + MAX_WAIT, 50, has_gap=True) is RepairAction.NOTHING
-    assert repair.next_action(now + LONGEST_WAIT, 50, has_gap=True) is RepairAction.SKIP
+    assert repair.next_action(now + LONGEST_WAIT + 0.01, 50, has_gap=True) is RepairAction.SKIP
 
 
 def test_neither_a_fast_path_nor_a_very_slow_one_leaves_the_bounds() -> None:
