@@ -113,18 +113,26 @@ class TcpMux:
             sockets = _listen(port, addresses)
         except OSError as error:
             raise TcpPortUnavailable(port, error.strerror or str(error)) from error
-        mux, loop = cls(sockets), asyncio.get_running_loop()
+        mux = cls(sockets)
+        await mux.listen(sockets)
+        logger.info("TCP port %d at %s", mux.port, ", ".join(mux.addresses))
+        return mux
+
+    async def listen(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept connections of bound sockets; :meth:`open` does that.
+
+        Cancellation: safe; the sockets are closed.
+        """
+        loop = asyncio.get_running_loop()
         try:
             for sock in sockets:
-                server = await loop.create_server(mux._accept, sock=sock, backlog=BACKLOG)
-                mux._servers.append(server)
+                server = await loop.create_server(self._accept, sock=sock, backlog=BACKLOG)
+                self._servers.append(server)
         except BaseException:
             for sock in sockets:
                 sock.close()
-            await mux.close()
+            await self.close()
             raise
-        logger.info("TCP port %d at %s", mux.port, ", ".join(mux.addresses))
-        return mux
 
     async def __aenter__(self) -> "TcpMux":
         return self
