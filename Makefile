@@ -29,7 +29,9 @@ test: $(VENV)/.test  ## all tests; as root on Debian or Ubuntu it installs what 
 quick: pythons  ## the tests of the protocols on each of VERSIONS that this machine has
 	@for version in $(VERSIONS); do \
 		[ ! -d $(VENV)-$$version ] || (set -x; \
-			$(VENV)-$$version/bin/python -m pytest -q $(QUICK) $(QUICK_FOLDERS)) || exit 1; \
+			$(VENV)-$$version/bin/python -m pytest -q --cache-clear $(QUICK) $(QUICK_FOLDERS) || \
+			$(VENV)-$$version/bin/python -m pytest -q --last-failed --last-failed-no-failures none \
+				$(QUICK_FOLDERS)) || exit 1; \
 	done
 
 pythons:  ## an environment with what tests need for each of VERSIONS that this machine has

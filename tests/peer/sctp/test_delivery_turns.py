@@ -44,7 +44,8 @@ async def test_the_loop_has_a_turn_where_handing_out_takes_long() -> None:
             channel.send(str(number))
         await eventually(lambda: len(got) == COUNT)
         assert got == [str(number) for number in range(COUNT)]
-        assert all(turns.count(turn) <= 2 for turn in turns)
+        # What is read, what waited, and what a timer finds may fall into one turn.
+        assert all(turns.count(turn) <= 3 for turn in turns)
 
 
 async def test_what_waits_for_its_turn_is_handed_out_before_the_end() -> None:
