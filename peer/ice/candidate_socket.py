@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import struct
 from collections.abc import Callable, Sized
 from typing import Any, Protocol
 
@@ -12,10 +11,8 @@ from aioice import stun
 from aioice.ice import StunProtocol
 
 from .checks.pair import Address
-from .stun_parser import parse
+from .stun_parser import is_stun, parse
 from .udp import TIME_SLICE
-
-_COOKIE = struct.pack("!I", stun.COOKIE)
 
 MAX_DATAGRAMS = 2048
 """Maximum number of datagrams in the receive queue; further ones are dropped."""
@@ -147,8 +144,3 @@ class ReceiveQueue:
     def _wake(self) -> None:
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
-
-
-def is_stun(packet: bytes) -> bool:
-    """Return whether a datagram is STUN (RFC 7983 section 7, RFC 8489 section 5)."""
-    return len(packet) >= stun.HEADER_LENGTH and packet[0] < 4 and packet[4:8] == _COOKIE

@@ -32,10 +32,7 @@ class UdpPortUnavailable(PeerError, OSError):
 
     def __init__(self, port: int, reason: str) -> None:
         self.port, self.reason = port, reason
-        super().__init__(
-            f"cannot open UDP port {port}: {reason}; is another program using it? "
-            "ss -ulpn shows which, and port 0 takes any that is free"
-        )
+        super().__init__(_port_problem("UDP", port, reason, listing="-ulpn"))
 
 
 class UdpMuxUnusable(PeerError, RuntimeError):
@@ -48,12 +45,7 @@ class UdpMuxUnusable(PeerError, RuntimeError):
 
     def __init__(self, port: int, *, is_closed: bool) -> None:
         self.port, self.is_closed = port, is_closed
-        problem = (
-            "is closed; close it after the connections that use it"
-            if is_closed
-            else "was opened in another event loop; open one for each event loop"
-        )
-        super().__init__(f"the UdpMux of port {port} {problem}")
+        super().__init__(_mux_problem("UdpMux", port, is_closed=is_closed))
 
 
 class TcpPortUnavailable(PeerError, OSError):
@@ -66,10 +58,7 @@ class TcpPortUnavailable(PeerError, OSError):
 
     def __init__(self, port: int, reason: str) -> None:
         self.port, self.reason = port, reason
-        super().__init__(
-            f"cannot open TCP port {port}: {reason}; is another program using it? "
-            "ss -tlpn shows which, and port 0 takes any that is free"
-        )
+        super().__init__(_port_problem("TCP", port, reason, listing="-tlpn"))
 
 
 class TcpMuxUnusable(PeerError, RuntimeError):
@@ -82,12 +71,7 @@ class TcpMuxUnusable(PeerError, RuntimeError):
 
     def __init__(self, port: int, *, is_closed: bool) -> None:
         self.port, self.is_closed = port, is_closed
-        problem = (
-            "is closed; close it after the connections that use it"
-            if is_closed
-            else "was opened in another event loop; open one for each event loop"
-        )
-        super().__init__(f"the TcpMux of port {port} {problem}")
+        super().__init__(_mux_problem("TcpMux", port, is_closed=is_closed))
 
 
 class FragmentInUse(PeerError, ValueError):
@@ -106,3 +90,19 @@ class FragmentInUse(PeerError, ValueError):
             f"the username fragment {quoted(fragment)} is in use on this port; "
             "let icefloe choose it, or choose another"
         )
+
+
+def _port_problem(transport: str, port: int, reason: str, *, listing: str) -> str:
+    return (
+        f"cannot open {transport} port {port}: {reason}; is another program using it? "
+        f"ss {listing} shows which, and port 0 takes any that is free"
+    )
+
+
+def _mux_problem(mux: str, port: int, *, is_closed: bool) -> str:
+    problem = (
+        "is closed; close it after the connections that use it"
+        if is_closed
+        else "was opened in another event loop; open one for each event loop"
+    )
+    return f"the {mux} of port {port} {problem}"

@@ -22,6 +22,7 @@ MAX_SERVER_MESSAGE = 20 + 65535
 """Maximum size of a STUN message from a TURN server, in bytes. A Data indication carries a whole
 datagram, and the length field has 16 bits."""
 
+_COOKIE = struct.pack("!I", stun.COOKIE)
 _FINGERPRINT = struct.pack("!HH", 0x8028, 4)
 _ATTRIBUTE = struct.Struct("!HH")
 _HEADER = struct.Struct("!HHI12s")
@@ -170,3 +171,8 @@ def _address(value: bytes, message: bytes) -> tuple[str, int] | None:
 @lru_cache(maxsize=256)
 def _ipv6_text(number: int) -> str:
     return str(ipaddress.IPv6Address(number))
+
+
+def is_stun(packet: bytes) -> bool:
+    """Return whether a datagram is STUN (RFC 7983 section 7, RFC 8489 section 5)."""
+    return len(packet) >= stun.HEADER_LENGTH and packet[0] < 4 and packet[4:8] == _COOKIE

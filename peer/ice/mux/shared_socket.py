@@ -7,7 +7,6 @@ slice before others on the event loop have theirs.
 
 import asyncio
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -15,9 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from aioice import stun
 from aioice.ice import StunProtocol
 
+from ..stun_parser import is_stun
 from ..udp import TIME_SLICE, UdpTransport, open_udp
 from .first_check import BINDING_REQUEST, receiving_fragment
 from .inboxes import DATAGRAM_COST, Batch, Inboxes
@@ -36,7 +35,6 @@ CONFIRM_INTERVAL = 1.0
 """Seconds after which the next authentic message from an address confirms it again."""
 
 _SO_RCVBUFFORCE = 33
-_COOKIE = struct.pack("!I", stun.COOKIE)
 _RESPONSES = (b"\x01\x01", b"\x01\x11")
 """The first two bytes of a Binding success and a Binding error response."""
 
@@ -168,7 +166,7 @@ class SharedSocket(asyncio.DatagramProtocol):
         return any(queued)
 
     def _receiver_of(self, data: bytes, source: Address) -> "MemberTransport | None":
-        if len(data) >= stun.HEADER_LENGTH and data[0] < 4 and data[4:8] == _COOKIE:
+        if is_stun(data):
             kind = data[:2]
             if kind == BINDING_REQUEST:
                 fragment = receiving_fragment(data)

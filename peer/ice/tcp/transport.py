@@ -15,8 +15,9 @@ from typing import Any
 
 from icefloe.logs import get_logger
 
-from ..candidate_socket import IceSocket, is_stun
+from ..candidate_socket import IceSocket
 from ..mux.first_check import BINDING_REQUEST
+from ..stun_parser import is_stun
 from .connection import Address, TcpConnection
 
 logger: Logger = get_logger(__name__)

@@ -9,7 +9,7 @@ import pytest
 from aioice import stun
 from hypothesis import given, strategies as st
 
-from icefloe.peer.ice.candidate_socket import IceSocket, is_stun
+from icefloe.peer.ice.candidate_socket import IceSocket
 from icefloe.peer.ice.checks import binding
 from icefloe.peer.ice.checks.binding import Credentials, Role
 from icefloe.peer.ice.checks.checklist import MAX_PAIRS, MAX_REFLEXIVE
@@ -18,6 +18,7 @@ from icefloe.peer.ice.checks.liveness import SilenceLimits
 from icefloe.peer.ice.checks.pair import Address
 from icefloe.peer.ice.checks.state import IceState, Settings
 from icefloe.peer.ice.configuration import MAX_REMOTES
+from icefloe.peer.ice.stun_parser import is_stun
 from tests.helpers.puppet import BASE, Puppet, local_candidate
 
 FRIEND: Address = ("198.51.100.2", 2000)
