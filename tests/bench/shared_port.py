@@ -37,7 +37,7 @@ PAUSE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What happened for some seconds.
+    """Figures of some seconds of traffic.
 
     Attributes:
         trips: Seconds that each message took there and back, sorted.
@@ -62,7 +62,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was measured.
+    """Figures of one run.
 
     Attributes:
         setting_up: Processor time for both ends of a connection, in seconds.

@@ -1,4 +1,4 @@
-"""What a coturn on one core relays: seconds of its processor for each stream and Mbit.
+"""Capacity of a coturn on one core: seconds of its processor for each stream and Mbit.
 
 ``python -m tests.bench.turn_capacity`` starts coturn with ``icefloe turn-config``'s configuration,
 pinned to one core (``taskset``), and has it relay packets of 1,200 bytes over loopback: each stream
@@ -37,7 +37,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was relayed, and what it cost.
+    """Traffic that was relayed, and its cost.
 
     Attributes:
         streams: Allocations that were relayed at a time.

@@ -19,7 +19,7 @@ _REPORT_SECONDS = 60.0
 
 
 class Kind(StrEnum):
-    """What the calls are."""
+    """Kinds of calls."""
 
     VOICE = "voice"
     """Opus both ways, decoded and encoded."""
@@ -31,7 +31,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one run measured.
+    """Figures of one run.
 
     Attributes:
         connected: Seconds until all were connected.

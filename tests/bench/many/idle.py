@@ -1,4 +1,4 @@
-"""What many idle data connections cost the process that answers them.
+"""Cost of many idle data connections to the process that answers them.
 
 Two processes of the same stack have calls with each other, one data channel each, over the
 addresses of this machine. Measured is the one that answers: its processor time, all threads
@@ -39,7 +39,7 @@ NEWEST = 20
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a number of connections of a stack cost the process that answers.
+    """Cost of a number of connections of a stack to the process that answers.
 
     Attributes:
         stack: The stack.
