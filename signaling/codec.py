@@ -86,7 +86,7 @@ def is_too_deep(text: bytes) -> bool:
 
     The result for text that is not JSON is unspecified.
     """
-    if text.count(b"[") + text.count(b"{") <= DEPTH_LIMIT:
+    if _has_few(text, b"{") and _has_few(text, b"["):
         return False
     brackets = _STRING.sub(b"", text).translate(_BRACES_TO_BRACKETS, _NOT_BRACKETS)
     for _ in range(DEPTH_LIMIT):
@@ -97,6 +97,16 @@ def is_too_deep(text: bytes) -> bool:
         if len(brackets) == len(before):
             break
     return True
+
+
+def _has_few(text: bytes, bracket: bytes) -> bool:
+    """Return whether a bracket is in a text at most half as often as nesting is allowed."""
+    at = text.find(bracket)
+    for _ in range(DEPTH_LIMIT // 2):
+        if at < 0:
+            return True
+        at = text.find(bracket, at + 1)
+    return at < 0
 
 
 def decode_client(frame: str | bytes) -> ClientMessage:
@@ -114,8 +124,11 @@ def decode_client(frame: str | bytes) -> ClientMessage:
     text = _check(frame, DESCRIPTION_LIMIT)
     try:
         received = _client.decode(text)
-        if not isinstance(received, Description):
-            _check_size(text, CLIENT_LIMIT)
+        if isinstance(received, Description):
+            return received
+        _check_size(text, CLIENT_LIMIT)
+        if isinstance(received, Candidate):
+            return received
         message = _from_received(received)
     except MessageError:
         raise
@@ -203,10 +216,13 @@ def _from_received(received: _Received) -> ClientMessage:
 
 
 def _check(frame: str | bytes, limit: int) -> bytes:
-    try:
-        text = frame.encode() if isinstance(frame, str) else frame
-    except UnicodeEncodeError as error:
-        raise MessageError("The message is not valid Unicode.") from error
+    if isinstance(frame, str):
+        try:
+            text = frame.encode()
+        except UnicodeEncodeError as error:
+            raise MessageError("The message is not valid Unicode.") from error
+    else:
+        text = frame
     _check_size(text, limit)
     if is_too_deep(text):
         raise MessageError(f"The message is nested more than {DEPTH_LIMIT} levels deep.")

@@ -1,20 +1,18 @@
 """Effects that :class:`.rooms.Rooms` asks the server to carry out on connections."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .messages import CloseCode
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Write messages to a connection, in order."""
 
     connection: int
     payloads: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(NamedTuple):
     """Close a connection. Its further messages are ignored."""
 
     connection: int

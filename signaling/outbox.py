@@ -7,7 +7,7 @@ after it are sent again.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MESSAGES_KEPT = 256
 """Messages kept after sending, and likewise messages that may wait."""
@@ -26,8 +26,7 @@ UNCONFIRMED_SECONDS = 60.0
 ping stays unanswered for this long, and messages written before a ping arrive before it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(NamedTuple):
     seq: int
     payload: bytes
     sent_at: float
@@ -70,9 +69,10 @@ class _Store:
         return self.bytes + len(payload) <= self._budget.share
 
     def append(self, item: _Kept) -> None:
+        size = len(item.payload)
         self.items.append(item)
-        self.bytes += len(item.payload)
-        self._budget.used += len(item.payload)
+        self.bytes += size
+        self._budget.used += size
 
     def popleft(self) -> _Kept:
         item = self.items.popleft()
@@ -125,7 +125,8 @@ class Outbox:
         """
         self._keep_sent(_Kept(self.next_seq, payload, now))
         self.next_seq += 1
-        self.forget(now)
+        if self._sent.items[0].sent_at <= now - UNCONFIRMED_SECONDS:
+            self.forget(now)
 
     def enqueue(self, payload: bytes) -> bool:
         """Keep a message that is to be sent over the next socket.

@@ -67,9 +67,6 @@ class FairConnection(ServerConnection):
             least half of the tokens were there.
         on_open: Called when the TCP connection is established; returns whether it is accepted.
         on_lost: Called when the connection is lost.
-        on_text: Called with a text that nothing has to be awaited for, after
-            :meth:`hand_texts_over`. Returns whether it was handled; if not, it is received by
-            :meth:`recv`.
         tls: The TLS context; without one the connection is not encrypted. TLS begins here and not
             in the listener, so that a connection is counted before its handshake.
 
@@ -93,7 +90,6 @@ class FairConnection(ServerConnection):
         on_throttled: Callable[["FairConnection"], None],
         on_open: Callable[["FairConnection"], bool],
         on_lost: Callable[["FairConnection"], None],
-        on_text: Callable[["FairConnection", bytes], bool],
         tls: ssl.SSLContext | None = None,
         **options: Any,
     ) -> None:
@@ -105,7 +101,6 @@ class FairConnection(ServerConnection):
         self._on_throttled = on_throttled
         self._on_open = on_open
         self._on_lost = on_lost
-        self._on_text = on_text
         self._tls = tls
         self.encryption: asyncio.Task[None] | None = None
         self.peer_host: str = ""
@@ -117,14 +112,19 @@ class FairConnection(ServerConnection):
         self._awaits_response = False
         self._next_turn: asyncio.Handle | None = None
         self._is_throttled = False
-        self._hands_over = False
+        self._on_text: Callable[[bytes], bool] | None = None
         self._left_of_frame = 0  # bytes of a frame that go to the library
         self._in_fragments = False  # of a message that goes to the library
         self._needs_more = False  # before anything of what is unparsed can be read
 
-    def hand_texts_over(self) -> None:
-        """Pass texts to ``on_text`` from now on, as far as they are short and have come whole."""
-        self._hands_over = True
+    def hand_texts_over(self, on_text: Callable[[bytes], bool]) -> None:
+        """Have texts handled at once from now on, as far as they are short and have come whole.
+
+        Args:
+            on_text: Called with a text in UTF-8. Returns whether it was handled; if not, it is
+                received by :meth:`recv`, as all others are.
+        """
+        self._on_text = on_text
 
     def write_texts(self, payloads: tuple[bytes, ...]) -> None:
         """Write texts in UTF-8 without waiting; nothing if the connection is being closed."""
@@ -136,7 +136,7 @@ class FairConnection(ServerConnection):
 
     def read_rest(self) -> None:
         """Parse all that has been read from the socket, unless the connection is in debt."""
-        self._hands_over = False
+        self._on_text = None
         while self._unparsed and not self._is_responding() and not self.transport.is_closing():
             if self._bucket.wait(self.loop.time()):
                 break
@@ -211,7 +211,7 @@ class FairConnection(ServerConnection):
             self._take_turn()
 
     def data_received(self, data: bytes) -> None:
-        if self._hands_over and self._next_turn is None and not self._unparsed:
+        if self._on_text is not None and self._next_turn is None and not self._unparsed:
             used = self._take_text(data)
             if used:
                 if used < len(data):
@@ -228,7 +228,7 @@ class FairConnection(ServerConnection):
         if not self._has_begun:
             self.transport.abort()
             return
-        self._hands_over = False
+        self._on_text = None
         # TLS reports the end of the stream together with the last bytes.
         while self._unparsed and not self._is_responding():
             self._parse(_CHUNK)
@@ -287,7 +287,7 @@ class FairConnection(ServerConnection):
             size = _CHUNK if is_quiet else _BUSY_CHUNK
             if self.request is None:
                 self._parse(size)
-            elif self._hands_over and (used := self._take_text(self._unparsed)):
+            elif used := self._take_text(self._unparsed):
                 del self._unparsed[:used]
             elif size := self._cut(size):
                 self._parse(size)
@@ -298,14 +298,15 @@ class FairConnection(ServerConnection):
     def _take_text(self, data: bytes | bytearray) -> int:
         """Hand the text over that data begins with; return the bytes of its frame, 0 for none."""
         if (
-            self._left_of_frame
+            self._on_text is None
+            or self._left_of_frame
             or self._in_fragments
             or self.handled != self.received
             or self.protocol.state is not State.OPEN
         ):
             return 0
         found = whole_text(data)
-        if found is None or not self._on_text(self, found[0]):
+        if found is None or not self._on_text(found[0]):
             return 0
         now = self.loop.time()
         self._bucket.take(1 + len(found[0]) // BYTES_PER_TOKEN, now)
@@ -328,7 +329,7 @@ class FairConnection(ServerConnection):
             head = read_head(self._unparsed, at)
             if head is None:
                 break
-            if self._hands_over and head.is_whole_text and not self._in_fragments:
+            if self._on_text and head.is_whole_text and not self._in_fragments:
                 # One that is there, and the first, could not be handed over.
                 if at > 0 or head.size > len(self._unparsed):
                     break

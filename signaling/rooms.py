@@ -15,9 +15,8 @@ nobody resumes the old seat within ``name_seconds``.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec import UNSET, UnsetType
 
@@ -63,6 +62,10 @@ _SWEEP_SECONDS = 60.0
 """Seconds between two passes that drop messages which must have been delivered."""
 
 
+_TAGS: dict[type, str] = {
+    kind: str(kind.__struct_config__.tag) for kind in (Description, Candidate, Message, Bye)
+}
+
 _M = TypeVar("_M", bound=ClientMessage)
 
 
@@ -79,8 +82,7 @@ class State(StrEnum):
     """It has a seat."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrival(Generic[_M]):
+class _Arrival(NamedTuple, Generic[_M]):
     connection: int
     message: _M
     now: float
@@ -207,8 +209,8 @@ class Rooms:
     @property
     def deadline(self) -> float:
         """Time of the next :meth:`handle_timeout`; infinite if there is none."""
-        away = next(iter(self._away.values()), float("inf"))
-        return min(self._pending.deadline, away, self._sweep_at)
+        deadline = min(self._pending.deadline, self._sweep_at)
+        return min(deadline, next(iter(self._away.values()))) if self._away else deadline
 
     def handle_timeout(self, now: float) -> None:
         """Process the deadlines that have passed."""
@@ -280,7 +282,7 @@ class Rooms:
         seat = self._abandoned_seat(connection, arrival.message)
         if seat is not None:
             self._remove(seat, LeftReason.TIMEOUT)
-        self._join(replace(arrival, now=now))
+        self._join(arrival._replace(now=now))
 
     def _resume(
         self, connection: int, join: Join, secret: str, now: float, admission: Admission
@@ -321,7 +323,7 @@ class Rooms:
     # ---- messages of connections that have joined ----------------------------------------------
 
     def _route(self, arrival: _Arrival[ToPeer]) -> None:
-        connection, message, now = arrival.connection, arrival.message, arrival.now
+        connection, message, now, _ = arrival
         seat = self._confirmed_seat(connection)
         if isinstance(message.seq, int):
             if message.seq <= seat.received:
@@ -342,8 +344,9 @@ class Rooms:
         else:
             outbox.record_sent(payload, now)
             self._effects.append(Send(receiver.connection, (payload,)))
-            self._sweep_at = min(self._sweep_at, now + _SWEEP_SECONDS)
-        self.routed[str(message.__struct_config__.tag)] += 1
+            if self._sweep_at > now + _SWEEP_SECONDS:
+                self._sweep_at = now + _SWEEP_SECONDS
+        self.routed[_TAGS[type(message)]] += 1
 
     def _leave(self, arrival: _Arrival[Leave]) -> None:
         seat = self._confirmed_seat(arrival.connection)
@@ -429,7 +432,8 @@ class Rooms:
     def _confirmed_seat(self, connection: int) -> Seat:
         """Return the seat of a connection, whose message shows that it received its new secret."""
         seat = self._seat_by_connection[connection]
-        self._seats.confirm_token(seat)
+        if seat.previous_token is not None:
+            self._seats.confirm_token(seat)
         return seat
 
     def _remove(self, seat: Seat, reason: LeftReason) -> None:

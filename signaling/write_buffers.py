@@ -29,11 +29,14 @@ class WriteBuffers:
         Returns:
             Whether they were written; if not, too many bytes already wait in the socket.
         """
-        if socket.transport.get_write_buffer_size() > self._limit():
+        transport = socket.transport
+        is_scarce = self._total > WRITE_LIMIT_TOTAL // 2
+        limit = self._recounted_limit() if is_scarce else WRITE_LIMIT
+        if transport.get_write_buffer_size() > limit:
             return False
         # send() would wait for this one client. The limit above takes its place.
         socket.write_texts(payloads)
-        waiting = socket.transport.get_write_buffer_size()
+        waiting = transport.get_write_buffer_size()
         self._total += waiting - self._unsent.get(socket, 0)
         if waiting:
             self._unsent[socket] = waiting
@@ -45,11 +48,11 @@ class WriteBuffers:
         """Stop counting the bytes of a socket that is closed."""
         self._total -= self._unsent.pop(socket, 0)
 
-    def _limit(self) -> int:
-        """Return the number of bytes that may wait in one socket at the moment."""
-        if self._total <= WRITE_LIMIT_TOTAL // 2:
-            return WRITE_LIMIT
-        # The sizes date from the last write to each socket; some of the bytes may have been sent.
+    def _recounted_limit(self) -> int:
+        """Return the number of bytes that may wait in one socket, from what waits in all of them.
+
+        The sizes date from the last write to each socket; some of the bytes may have been sent.
+        """
         now = ((s, s.transport.get_write_buffer_size()) for s in self._unsent)
         self._unsent = {socket: size for socket, size in now if size}
         self._total = sum(self._unsent.values())

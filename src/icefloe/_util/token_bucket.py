@@ -40,5 +40,8 @@ class TokenBucket:
         return self._level * 2 >= self._burst
 
     def _refill(self, now: float) -> None:
-        self._level = min(self._burst, self._level + max(0.0, now - self._at) * self._rate)
-        self._at = max(self._at, now)
+        passed = now - self._at
+        if passed > 0.0:
+            level = self._level + passed * self._rate
+            self._level = level if level < self._burst else self._burst
+            self._at = now
