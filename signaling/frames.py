@@ -70,34 +70,50 @@ def read_head(data: bytes | bytearray, at: int = 0) -> Head | None:
     )
 
 
-def whole_text(data: bytes | bytearray) -> tuple[bytes, int] | None:
-    """Return the text of the frame that data begins with, and the bytes of that frame.
+def whole_texts(data: bytes | bytearray, most: int, enough: int) -> tuple[list[bytes], list[int]]:
+    """Return the texts of the frames that data begins with.
+
+    It stops at a frame that is incomplete, or is not an unfragmented and masked text of at most
+    :data:`WHOLE_FRAME` bytes, or is not in UTF-8.
 
     Args:
         data: Bytes from a client, from the begin of a frame on.
+        most: At most so many texts.
+        enough: The number of bytes after which no further text is taken.
 
     Returns:
-        ``None`` if the frame is incomplete, or is not an unfragmented and masked text of at most
-        :data:`WHOLE_FRAME` bytes, or if it is not in UTF-8.
+        The texts, and where in data the frame of each begins, and the last one ends.
     """
-    if len(data) < 2 + _MASK_SIZE or data[0] != _FINAL_TEXT:
-        return None
-    size, begin = data[1] - _MASKED, 2 + _MASK_SIZE
-    if size > 125:
-        if size == 127:
-            return None
-        begin += 2
-        size = data[2] << 8 | data[3]
-    end = begin + size
-    if size < 0 or end > WHOLE_FRAME or end > len(data):
-        return None
-    text = apply_mask(data[begin:end], data[begin - _MASK_SIZE : begin])
-    if not text.isascii():
-        try:
-            text.decode()
-        except UnicodeDecodeError:
-            return None
-    return text, end
+    texts: list[bytes] = []
+    at, available = 0, len(data)
+    ends = [0]
+    while available - at >= 2 + _MASK_SIZE and data[at] == _FINAL_TEXT:
+        size, begin = data[at + 1] - _MASKED, at + 2 + _MASK_SIZE
+        if size > 125:
+            if size == 127:
+                break
+            begin += 2
+            size = data[at + 2] << 8 | data[at + 3]
+        end = begin + size
+        if size < 0 or end > available or end - at > WHOLE_FRAME:
+            break
+        text = apply_mask(data[begin:end], data[begin - _MASK_SIZE : begin])
+        if not text.isascii() and not _is_utf8(text):
+            break
+        texts.append(text)
+        ends.append(end)
+        at = end
+        if at >= enough or len(texts) >= most:
+            break
+    return texts, ends
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -74,10 +74,23 @@ class _Store:
         self.bytes += size
         self._budget.used += size
 
+    def push_out(self, item: _Kept) -> int:
+        """Append a message; return the number of the last one dropped for that, 0 for none."""
+        items, size, dropped = self.items, len(item.payload), 0
+        while items and (
+            len(items) >= MESSAGES_KEPT or self.bytes + size > self._budget.share
+        ):
+            dropped = self.popleft().seq
+        items.append(item)
+        self.bytes += size
+        self._budget.used += size
+        return dropped
+
     def popleft(self) -> _Kept:
         item = self.items.popleft()
-        self.bytes -= len(item.payload)
-        self._budget.used -= len(item.payload)
+        size = len(item.payload)
+        self.bytes -= size
+        self._budget.used -= size
         return item
 
     def clear(self) -> None:
@@ -185,9 +198,8 @@ class Outbox:
         self._waiting.clear()
 
     def _keep_sent(self, item: _Kept) -> None:
-        while self._sent.items and not self._sent.has_room_for(item.payload):
-            self._drop_oldest()
-        self._sent.append(item)
+        if dropped := self._sent.push_out(item):
+            self._forgotten = dropped
 
     def _drop_oldest(self) -> None:
         self._forgotten = self._sent.popleft().seq

@@ -26,7 +26,7 @@ from websockets.server import ServerProtocol
 from icefloe._util.token_bucket import TokenBucket
 from icefloe.logs import get_logger
 
-from .frames import read_head, text_frame, whole_text
+from .frames import read_head, text_frame, whole_texts
 
 RECEIVE_BUFFER = 16 * 1024
 """Receive buffer of a socket in the kernel, in bytes (``SO_RCVBUF``, which Linux doubles)."""
@@ -42,6 +42,10 @@ _CHUNK = 1024
 
 _BUSY_CHUNK = 256
 """Bytes parsed in one turn when less than half of the tokens are left."""
+
+_TEXTS = 4
+"""Texts that are handed over in one turn, at most, while half of the tokens are left; after
+:data:`_CHUNK` bytes, and with fewer tokens, the next one waits for its turn."""
 
 _UNPARSED = 4096
 """Bytes that may wait for the next turn before the connection stops to read from its socket."""
@@ -112,19 +116,19 @@ class FairConnection(ServerConnection):
         self._awaits_response = False
         self._next_turn: asyncio.Handle | None = None
         self._is_throttled = False
-        self._on_text: Callable[[bytes], bool] | None = None
+        self._on_texts: Callable[[list[bytes]], int] | None = None
         self._left_of_frame = 0  # bytes of a frame that go to the library
         self._in_fragments = False  # of a message that goes to the library
         self._needs_more = False  # before anything of what is unparsed can be read
 
-    def hand_texts_over(self, on_text: Callable[[bytes], bool]) -> None:
+    def hand_texts_over(self, on_texts: Callable[[list[bytes]], int]) -> None:
         """Have texts handled at once from now on, as far as they are short and have come whole.
 
         Args:
-            on_text: Called with a text in UTF-8. Returns whether it was handled; if not, it is
-                received by :meth:`recv`, as all others are.
+            on_texts: Called with texts in UTF-8. Returns how many of them were handled; the next
+                one is received by :meth:`recv`, as all others are.
         """
-        self._on_text = on_text
+        self._on_texts = on_texts
 
     def write_texts(self, payloads: tuple[bytes, ...]) -> None:
         """Write texts in UTF-8 without waiting; nothing if the connection is being closed."""
@@ -136,7 +140,7 @@ class FairConnection(ServerConnection):
 
     def read_rest(self) -> None:
         """Parse all that has been read from the socket, unless the connection is in debt."""
-        self._on_text = None
+        self._on_texts = None
         while self._unparsed and not self._is_responding() and not self.transport.is_closing():
             if self._bucket.wait(self.loop.time()):
                 break
@@ -211,8 +215,8 @@ class FairConnection(ServerConnection):
             self._take_turn()
 
     def data_received(self, data: bytes) -> None:
-        if self._on_text is not None and self._next_turn is None and not self._unparsed:
-            used = self._take_text(data)
+        if self._on_texts is not None and self._next_turn is None and not self._unparsed:
+            used = self._take_texts(data)
             if used:
                 if used < len(data):
                     self._unparsed += data[used:]
@@ -228,7 +232,7 @@ class FairConnection(ServerConnection):
         if not self._has_begun:
             self.transport.abort()
             return
-        self._on_text = None
+        self._on_texts = None
         # TLS reports the end of the stream together with the last bytes.
         while self._unparsed and not self._is_responding():
             self._parse(_CHUNK)
@@ -287,7 +291,7 @@ class FairConnection(ServerConnection):
             size = _CHUNK if is_quiet else _BUSY_CHUNK
             if self.request is None:
                 self._parse(size)
-            elif used := self._take_text(self._unparsed):
+            elif used := self._take_texts(self._unparsed):
                 del self._unparsed[:used]
             elif size := self._cut(size):
                 self._parse(size)
@@ -295,26 +299,32 @@ class FairConnection(ServerConnection):
                 self._needs_more = True
         self._schedule()
 
-    def _take_text(self, data: bytes | bytearray) -> int:
-        """Hand the text over that data begins with; return the bytes of its frame, 0 for none."""
+    def _take_texts(self, data: bytes | bytearray) -> int:
+        """Hand the texts over that data begins with; return the bytes of their frames."""
         if (
-            self._on_text is None
+            self._on_texts is None
             or self._left_of_frame
             or self._in_fragments
             or self.handled != self.received
             or self.protocol.state is not State.OPEN
         ):
             return 0
-        found = whole_text(data)
-        if found is None or not self._on_text(found[0]):
-            return 0
         now = self.loop.time()
-        self._bucket.take(1 + len(found[0]) // BYTES_PER_TOKEN, now)
+        texts, ends = whole_texts(data, _TEXTS if self._bucket.is_half_full(now) else 1, _CHUNK)
+        if not texts:
+            return 0
+        count = self._on_texts(texts)
+        self._bucket.take(
+            sum(1 + len(text) // BYTES_PER_TOKEN for text in texts[:count])
+            if count > 1
+            else count + len(texts[0]) // BYTES_PER_TOKEN,
+            now,
+        )
         if self._is_throttled and self._bucket.is_half_full(now):
             self._is_throttled = False
-        self.received += 1
-        self.handled += 1
-        return found[1]
+        self.received += count
+        self.handled += count
+        return ends[count]
 
     def _cut(self, size: int) -> int:
         """Return how many bytes go to the library now: up to a text for the short way, or the end.
@@ -329,7 +339,7 @@ class FairConnection(ServerConnection):
             head = read_head(self._unparsed, at)
             if head is None:
                 break
-            if self._on_text and head.is_whole_text and not self._in_fragments:
+            if self._on_texts and head.is_whole_text and not self._in_fragments:
                 # One that is there, and the first, could not be handed over.
                 if at > 0 or head.size > len(self._unparsed):
                     break

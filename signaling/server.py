@@ -377,10 +377,16 @@ class _SocketClient:
 
     def allow_descriptions(self) -> None:
         self._socket.protocol.max_message_size = DESCRIPTION_LIMIT
-        self._socket.hand_texts_over(self._receive_text)
+        self._socket.hand_texts_over(self._receive_texts)
 
-    def _receive_text(self, text: bytes) -> bool:
-        return self._hub.receive_text(self, text) is None
+    def _receive_texts(self, texts: list[bytes]) -> int:
+        if len(texts) == 1:
+            return int(self._hub.receive_text(self, texts[0]) is None)
+        with self._buffers.together():
+            for count, text in enumerate(texts):
+                if self._hub.receive_text(self, text) is not None:
+                    return count
+        return len(texts)
 
     async def wait_closed(self) -> None:
         await self._socket.wait_closed()

@@ -1,5 +1,8 @@
 """Limits on the bytes that wait in the write buffers of the server's sockets."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from .reading import FairConnection
 
 WRITE_LIMIT = 1024 * 1024
@@ -18,6 +21,18 @@ class WriteBuffers:
     def __init__(self) -> None:
         self._unsent: dict[FairConnection, int] = {}
         self._total = 0
+        self._held: dict[FairConnection, tuple[bytes, ...]] | None = None
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write what is written meanwhile to each socket at once, in the end."""
+        held = self._held = {}
+        try:
+            yield
+        finally:
+            self._held = None
+            for socket, payloads in held.items():
+                self._write(socket, payloads)
 
     def write(self, socket: FairConnection, payloads: tuple[bytes, ...]) -> bool:
         """Write text frames to a socket.
@@ -29,20 +44,25 @@ class WriteBuffers:
         Returns:
             Whether they were written; if not, too many bytes already wait in the socket.
         """
-        transport = socket.transport
         is_scarce = self._total > WRITE_LIMIT_TOTAL // 2
         limit = self._recounted_limit() if is_scarce else WRITE_LIMIT
-        if transport.get_write_buffer_size() > limit:
+        if socket.transport.get_write_buffer_size() > limit:
             return False
+        if self._held is None:
+            self._write(socket, payloads)
+        else:
+            self._held[socket] = self._held.get(socket, ()) + payloads
+        return True
+
+    def _write(self, socket: FairConnection, payloads: tuple[bytes, ...]) -> None:
         # send() would wait for this one client. The limit above takes its place.
         socket.write_texts(payloads)
-        waiting = transport.get_write_buffer_size()
+        waiting = socket.transport.get_write_buffer_size()
         self._total += waiting - self._unsent.get(socket, 0)
         if waiting:
             self._unsent[socket] = waiting
         else:
             self._unsent.pop(socket, None)
-        return True
 
     def remove(self, socket: FairConnection) -> None:
         """Stop counting the bytes of a socket that is closed."""
