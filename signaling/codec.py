@@ -114,7 +114,8 @@ def decode_client(frame: str | bytes) -> ClientMessage:
     Raises:
         MessageError: The message is invalid; ``code`` is ``bad-message`` or ``version``.
     """
-    text = _check(frame, DESCRIPTION_LIMIT)
+    text = frame if isinstance(frame, bytes) else _encoded(frame)
+    _check(text, DESCRIPTION_LIMIT)
     try:
         received = _client.decode(text)
         if isinstance(received, Description):
@@ -141,7 +142,8 @@ def decode_server(frame: str | bytes) -> ServerMessage:
     Raises:
         MessageError: The message is invalid.
     """
-    text = _check(frame, SERVER_LIMIT)
+    text = frame if isinstance(frame, bytes) else _encoded(frame)
+    _check(text, SERVER_LIMIT)
     try:
         return decode(text, _server)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -208,18 +210,18 @@ def _from_received(received: _Received) -> ClientMessage:
     return Message(received.to, received.data, received.ref, received.seq)
 
 
-def _check(frame: str | bytes, limit: int) -> bytes:
-    if isinstance(frame, str):
-        try:
-            text = frame.encode()
-        except UnicodeEncodeError as error:
-            raise MessageError("The message is not valid Unicode.") from error
-    else:
-        text = frame
-    _check_size(text, limit)
+def _encoded(frame: str) -> bytes:
+    try:
+        return frame.encode()
+    except UnicodeEncodeError as error:
+        raise MessageError("The message is not valid Unicode.") from error
+
+
+def _check(text: bytes, limit: int) -> None:
+    if len(text) > limit:
+        _check_size(text, limit)
     if is_too_deep(text):
         raise MessageError(f"The message is nested more than {DEPTH_LIMIT} levels deep.")
-    return text
 
 
 def _check_size(text: bytes, limit: int) -> None:

@@ -91,6 +91,7 @@ class Hub:
         self._deadline = float("inf")
         self._deadline_changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._clock: Callable[[], float] | None = None
 
     @property
     def rooms(self) -> Rooms:
@@ -109,6 +110,7 @@ class Hub:
 
     def start(self) -> None:
         """Start the timers."""
+        self._clock = asyncio.get_running_loop().time
         self._running = asyncio.create_task(self._run_timers(), name="signaling hub")
         self._ice_access.start()
 
@@ -270,7 +272,8 @@ class Hub:
             self._deadline_changed.set()
 
     def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+        # get_running_loop() asks the system for the process's id each time.
+        return asyncio.get_running_loop().time() if self._clock is None else self._clock()
 
     # ---- metrics -------------------------------------------------------------------------------
 

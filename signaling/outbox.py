@@ -138,8 +138,7 @@ class Outbox:
         """
         self._keep_sent(_Kept(self.next_seq, payload, now))
         self.next_seq += 1
-        if self._sent.items[0].sent_at <= now - UNCONFIRMED_SECONDS:
-            self.forget(now)
+        self.forget(now)
 
     def enqueue(self, payload: bytes) -> bool:
         """Keep a message that is to be sent over the next socket.

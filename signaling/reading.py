@@ -309,17 +309,15 @@ class FairConnection(ServerConnection):
             or self.protocol.state is not State.OPEN
         ):
             return 0
-        now = self.loop.time()
-        texts, ends = whole_texts(data, _TEXTS if self._bucket.is_half_full(now) else 1, _CHUNK)
-        if not texts:
+        texts, ends = whole_texts(data, _TEXTS if self._bucket.was_half_full else 1, _CHUNK)
+        count = self._on_texts(texts) if texts else 0
+        if not count:
             return 0
-        count = self._on_texts(texts)
-        self._bucket.take(
-            sum(1 + len(text) // BYTES_PER_TOKEN for text in texts[:count])
-            if count > 1
-            else count + len(texts[0]) // BYTES_PER_TOKEN,
-            now,
-        )
+        now = self.loop.time()
+        cost = count
+        for text in texts[:count]:
+            cost += len(text) // BYTES_PER_TOKEN
+        self._bucket.take(cost, now)
         if self._is_throttled and self._bucket.is_half_full(now):
             self._is_throttled = False
         self.received += count

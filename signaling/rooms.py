@@ -209,7 +209,9 @@ class Rooms:
     @property
     def deadline(self) -> float:
         """Time of the next :meth:`handle_timeout`; infinite if there is none."""
-        deadline = min(self._pending.deadline, self._sweep_at)
+        deadline = self._pending.deadline
+        if self._sweep_at < deadline:
+            deadline = self._sweep_at
         return min(deadline, next(iter(self._away.values()))) if self._away else deadline
 
     def handle_timeout(self, now: float) -> None:

@@ -382,10 +382,13 @@ class _SocketClient:
     def _receive_texts(self, texts: list[bytes]) -> int:
         if len(texts) == 1:
             return int(self._hub.receive_text(self, texts[0]) is None)
-        with self._buffers.together():
+        self._buffers.hold()
+        try:
             for count, text in enumerate(texts):
                 if self._hub.receive_text(self, text) is not None:
                     return count
+        finally:
+            self._buffers.release()
         return len(texts)
 
     async def wait_closed(self) -> None:

@@ -1,8 +1,5 @@
 """Limits on the bytes that wait in the write buffers of the server's sockets."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from .reading import FairConnection
 
 WRITE_LIMIT = 1024 * 1024
@@ -23,16 +20,15 @@ class WriteBuffers:
         self._total = 0
         self._held: dict[FairConnection, tuple[bytes, ...]] | None = None
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Write what is written meanwhile to each socket at once, in the end."""
-        held = self._held = {}
-        try:
-            yield
-        finally:
-            self._held = None
-            for socket, payloads in held.items():
-                self._write(socket, payloads)
+    def hold(self) -> None:
+        """Hold back what is written from now on, until :meth:`release`."""
+        self._held = {}
+
+    def release(self) -> None:
+        """Write what was held back, to each socket at once."""
+        held, self._held = self._held, None
+        for socket, payloads in (held or {}).items():
+            self._write(socket, payloads)
 
     def write(self, socket: FairConnection, payloads: tuple[bytes, ...]) -> bool:
         """Write text frames to a socket.

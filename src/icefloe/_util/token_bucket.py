@@ -34,6 +34,11 @@ class TokenBucket:
         """True if the last event has left a debt, which may have been paid since."""
         return self._level < 0
 
+    @property
+    def was_half_full(self) -> bool:
+        """True if at least half of the tokens were available after the last event."""
+        return self._level * 2 >= self._burst
+
     def is_half_full(self, now: float) -> bool:
         """Return whether at least half of the tokens are available."""
         self._refill(now)
