@@ -1,18 +1,18 @@
 """Effects that :class:`.rooms.Rooms` asks the server to carry out on connections."""
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from .messages import CloseCode
 
 
-class Send(NamedTuple):
+class Send(Struct, frozen=True):
     """Write messages to a connection, in order."""
 
     connection: int
     payloads: tuple[bytes, ...]
 
 
-class Close(NamedTuple):
+class Close(Struct, frozen=True):
     """Close a connection. Its further messages are ignored."""
 
     connection: int

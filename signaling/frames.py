@@ -70,42 +70,31 @@ def read_head(data: bytes | bytearray, at: int = 0) -> Head | None:
     )
 
 
-def whole_texts(data: bytes | bytearray, most: int, enough: int) -> tuple[list[bytes], list[int]]:
-    """Return the texts of the frames that data begins with.
-
-    It stops at a frame that is incomplete, or is not an unfragmented and masked text of at most
-    :data:`WHOLE_FRAME` bytes, or is not in UTF-8.
+def whole_text(data: bytes | bytearray, at: int = 0) -> tuple[bytes, int] | None:
+    """Return the text of a frame, and where the frame ends.
 
     Args:
-        data: Bytes from a client, from the begin of a frame on.
-        most: At most so many texts.
-        enough: The number of bytes after which no further text is taken.
+        data: Bytes from a client.
+        at: Where in them the frame begins.
 
     Returns:
-        The texts, and where in data the frame of each begins, and the last one ends.
+        ``None`` if the frame is incomplete, or is not an unfragmented and masked text of at most
+        :data:`WHOLE_FRAME` bytes, or if it is not in UTF-8.
     """
-    texts: list[bytes] = []
-    at, available = 0, len(data)
-    ends = [0]
-    while available - at >= 2 + _MASK_SIZE and data[at] == _FINAL_TEXT:
-        size, begin = data[at + 1] - _MASKED, at + 2 + _MASK_SIZE
-        if size > 125:
-            if size == 127:
-                break
-            begin += 2
-            size = data[at + 2] << 8 | data[at + 3]
-        end = begin + size
-        if size < 0 or end > available or end - at > WHOLE_FRAME:
-            break
-        text = apply_mask(data[begin:end], data[begin - _MASK_SIZE : begin])
-        if not text.isascii() and not _is_utf8(text):
-            break
-        texts.append(text)
-        ends.append(end)
-        at = end
-        if at >= enough or len(texts) >= most:
-            break
-    return texts, ends
+    available = len(data)
+    if available - at < 2 + _MASK_SIZE or data[at] != _FINAL_TEXT:
+        return None
+    size, begin = data[at + 1] - _MASKED, at + 2 + _MASK_SIZE
+    if size > 125:
+        if size == 127:
+            return None
+        begin += 2
+        size = data[at + 2] << 8 | data[at + 3]
+    end = begin + size
+    if size < 0 or end > available or end - at > WHOLE_FRAME:
+        return None
+    text = apply_mask(data[begin:end], data[begin - _MASK_SIZE : begin])
+    return (text, end) if text.isascii() or _is_utf8(text) else None
 
 
 def _is_utf8(text: bytes) -> bool:

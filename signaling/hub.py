@@ -234,7 +234,9 @@ class Hub:
         client = self._clients.get(connection)
         if client is None or not self._rooms.has_seat(connection):
             return False
-        self._write(client, (encode_server(message),))
+        if not client.write((encode_server(message),)):
+            self._stalled += 1
+            client.cut_off()
         return True
 
     # ---- effects and timers --------------------------------------------------------------------
@@ -245,15 +247,12 @@ class Hub:
             if client is None:
                 continue
             if isinstance(effect, Send):
-                self._write(client, effect.payloads)
+                if not client.write(effect.payloads):
+                    self._stalled += 1
+                    client.cut_off()
             else:
                 client.close_soon(effect.code, effect.reason)
         self._update_deadline()
-
-    def _write(self, client: Client, payloads: tuple[bytes, ...]) -> None:
-        if not client.write(payloads):
-            self._stalled += 1
-            client.cut_off()
 
     async def _run_timers(self) -> None:
         """Call ``handle_timeout()`` of the rooms at each of their deadlines."""

@@ -7,7 +7,7 @@ after it are sent again.
 """
 
 from collections import deque
-from typing import NamedTuple
+from msgspec import Struct
 
 MESSAGES_KEPT = 256
 """Messages kept after sending, and likewise messages that may wait."""
@@ -26,7 +26,7 @@ UNCONFIRMED_SECONDS = 60.0
 ping stays unanswered for this long, and messages written before a ping arrive before it."""
 
 
-class _Kept(NamedTuple):
+class _Kept(Struct, frozen=True, gc=False):
     seq: int
     payload: bytes
     sent_at: float
@@ -76,14 +76,19 @@ class _Store:
 
     def push_out(self, item: _Kept) -> int:
         """Append a message; return the number of the last one dropped for that, 0 for none."""
-        items, size, dropped = self.items, len(item.payload), 0
+        items, budget, size, dropped = self.items, self._budget, len(item.payload), 0
         while items and (
-            len(items) >= MESSAGES_KEPT or self.bytes + size > self._budget.share
+            len(items) >= MESSAGES_KEPT
+            # A message that fits into the smaller share needs no look at what is in use.
+            or (self.bytes + size > BYTES_KEPT_SCARCE and self.bytes + size > budget.share)
         ):
-            dropped = self.popleft().seq
+            oldest = items.popleft()
+            self.bytes -= len(oldest.payload)
+            budget.used -= len(oldest.payload)
+            dropped = oldest.seq
         items.append(item)
         self.bytes += size
-        self._budget.used += size
+        budget.used += size
         return dropped
 
     def popleft(self) -> _Kept:
@@ -136,9 +141,11 @@ class Outbox:
             payload: The encoded message, numbered :attr:`next_seq`.
             now: Seconds on a monotonic clock.
         """
-        self._keep_sent(_Kept(self.next_seq, payload, now))
+        if dropped := self._sent.push_out(_Kept(self.next_seq, payload, now)):
+            self._forgotten = dropped
         self.next_seq += 1
-        self.forget(now)
+        if self._sent.items[0].sent_at <= now - UNCONFIRMED_SECONDS:
+            self.forget(now)
 
     def enqueue(self, payload: bytes) -> bool:
         """Keep a message that is to be sent over the next socket.

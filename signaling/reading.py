@@ -26,7 +26,7 @@ from websockets.server import ServerProtocol
 from icefloe._util.token_bucket import TokenBucket
 from icefloe.logs import get_logger
 
-from .frames import read_head, text_frame, whole_texts
+from .frames import read_head, text_frame, whole_text
 
 RECEIVE_BUFFER = 16 * 1024
 """Receive buffer of a socket in the kernel, in bytes (``SO_RCVBUF``, which Linux doubles)."""
@@ -133,10 +133,8 @@ class FairConnection(ServerConnection):
     def write_texts(self, payloads: tuple[bytes, ...]) -> None:
         """Write texts in UTF-8 without waiting; nothing if the connection is being closed."""
         if self.protocol.state is State.OPEN and not self.transport.is_closing():
-            if len(payloads) == 1:
-                self.transport.write(text_frame(payloads[0]))
-            else:
-                self.transport.write(b"".join(map(text_frame, payloads)))
+            frames = [text_frame(payload) for payload in payloads]
+            self.transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def read_rest(self) -> None:
         """Parse all that has been read from the socket, unless the connection is in debt."""
@@ -309,20 +307,37 @@ class FairConnection(ServerConnection):
             or self.protocol.state is not State.OPEN
         ):
             return 0
-        texts, ends = whole_texts(data, _TEXTS if self._bucket.was_half_full else 1, _CHUNK)
-        count = self._on_texts(texts) if texts else 0
-        if not count:
+        found = whole_text(data)
+        if found is None:
             return 0
-        now = self.loop.time()
-        cost = count
-        for text in texts[:count]:
-            cost += len(text) // BYTES_PER_TOKEN
-        self._bucket.take(cost, now)
-        if self._is_throttled and self._bucket.is_half_full(now):
-            self._is_throttled = False
-        self.received += count
-        self.handled += count
-        return ends[count]
+        text, end = found
+        if end == len(data) or end >= _CHUNK or not self._bucket.was_half_full:
+            return end if self._hand_over([text], len(text) // BYTES_PER_TOKEN) else 0
+        texts, ends, tokens = [text], [end], len(text) // BYTES_PER_TOKEN
+        while len(texts) < _TEXTS and end < _CHUNK and (found := whole_text(data, end)):
+            text, end = found
+            texts.append(text)
+            ends.append(end)
+            tokens += len(text) // BYTES_PER_TOKEN
+        count = self._hand_over(texts, tokens)
+        return ends[count - 1] if count else 0
+
+    def _hand_over(self, texts: list[bytes], tokens: int) -> int:
+        """Have texts handled, and pay for them; return how many were handled.
+
+        Args:
+            texts: The texts.
+            tokens: Tokens for their bytes.
+        """
+        count = self._on_texts(texts) if self._on_texts is not None else 0
+        if count:
+            now = self.loop.time()
+            self._bucket.take(count + tokens, now)
+            if self._is_throttled and self._bucket.is_half_full(now):
+                self._is_throttled = False
+            self.received += count
+            self.handled += count
+        return count
 
     def _cut(self, size: int) -> int:
         """Return how many bytes go to the library now: up to a text for the short way, or the end.

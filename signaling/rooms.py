@@ -16,9 +16,10 @@ nobody resumes the old seat within ``name_seconds``.
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from .codec import encode_server
 from .configuration import Admission, Limits, Refusal
@@ -82,7 +83,7 @@ class State(StrEnum):
     """It has a seat."""
 
 
-class _Arrival(NamedTuple, Generic[_M]):
+class _Arrival(Struct, Generic[_M], frozen=True):
     connection: int
     message: _M
     now: float
@@ -284,7 +285,7 @@ class Rooms:
         seat = self._abandoned_seat(connection, arrival.message)
         if seat is not None:
             self._remove(seat, LeftReason.TIMEOUT)
-        self._join(arrival._replace(now=now))
+        self._join(replace(arrival, now=now))
 
     def _resume(
         self, connection: int, join: Join, secret: str, now: float, admission: Admission
@@ -325,7 +326,7 @@ class Rooms:
     # ---- messages of connections that have joined ----------------------------------------------
 
     def _route(self, arrival: _Arrival[ToPeer]) -> None:
-        connection, message, now, _ = arrival
+        connection, message, now = arrival.connection, arrival.message, arrival.now
         seat = self._confirmed_seat(connection)
         if isinstance(message.seq, int):
             if message.seq <= seat.received:

@@ -44,21 +44,20 @@ class WriteBuffers:
         limit = self._recounted_limit() if is_scarce else WRITE_LIMIT
         if socket.transport.get_write_buffer_size() > limit:
             return False
-        if self._held is None:
-            self._write(socket, payloads)
-        else:
+        if self._held is not None:
             self._held[socket] = self._held.get(socket, ()) + payloads
+            return True
+        self._write(socket, payloads)
         return True
 
     def _write(self, socket: FairConnection, payloads: tuple[bytes, ...]) -> None:
         # send() would wait for this one client. The limit above takes its place.
         socket.write_texts(payloads)
         waiting = socket.transport.get_write_buffer_size()
-        self._total += waiting - self._unsent.get(socket, 0)
-        if waiting:
-            self._unsent[socket] = waiting
-        else:
-            self._unsent.pop(socket, None)
+        if waiting or socket in self._unsent:
+            self._total += waiting - self._unsent.pop(socket, 0)
+            if waiting:
+                self._unsent[socket] = waiting
 
     def remove(self, socket: FairConnection) -> None:
         """Stop counting the bytes of a socket that is closed."""
