@@ -70,6 +70,48 @@ def read_head(data: bytes | bytearray, at: int = 0) -> Head | None:
     )
 
 
+class FrameCutter:
+    """Finds frames in the bytes of a client, to cut them up between the library and the short way.
+
+    Attributes:
+        is_between: Whether the next byte begins a frame that belongs to no message begun before.
+    """
+
+    def __init__(self) -> None:
+        self.is_between = True
+        self._left = 0  # bytes of the present frame
+        self._in_fragments = False
+
+    def cut(self, data: bytes | bytearray, size: int, *, skips_texts: bool) -> int:
+        """Return how many bytes the library gets now, and take them as read.
+
+        Args:
+            data: What was not read yet.
+            size: At most so many bytes.
+            skips_texts: Whether it ends before a text that :func:`whole_text` may return, except
+                for one that data begins with and that is complete: that one was not wanted.
+
+        Returns:
+            0 if more bytes are needed.
+        """
+        end = min(size, len(data))
+        at = min(self._left, end)
+        self._left -= at
+        while at < end:
+            head = read_head(data, at)
+            if head is None:
+                break
+            if skips_texts and head.is_whole_text and not self._in_fragments:
+                if at > 0 or head.size > len(data):
+                    break
+            self._in_fragments = (self._in_fragments or head.begins) and not head.ends
+            taken = min(head.size, end - at)
+            self._left = head.size - taken
+            at += taken
+        self.is_between = not self._left and not self._in_fragments
+        return at
+
+
 def whole_text(data: bytes | bytearray, at: int = 0) -> tuple[bytes, int] | None:
     """Return the text of a frame, and where the frame ends.
 

@@ -26,7 +26,7 @@ from websockets.server import ServerProtocol
 from icefloe._util.token_bucket import TokenBucket
 from icefloe.logs import get_logger
 
-from .frames import read_head, text_frame, whole_text
+from .frames import FrameCutter, text_frame, whole_text
 
 RECEIVE_BUFFER = 16 * 1024
 """Receive buffer of a socket in the kernel, in bytes (``SO_RCVBUF``, which Linux doubles)."""
@@ -117,8 +117,7 @@ class FairConnection(ServerConnection):
         self._next_turn: asyncio.Handle | None = None
         self._is_throttled = False
         self._on_texts: Callable[[list[bytes]], int] | None = None
-        self._left_of_frame = 0  # bytes of a frame that go to the library
-        self._in_fragments = False  # of a message that goes to the library
+        self._cutter = FrameCutter()
         self._needs_more = False  # before anything of what is unparsed can be read
 
     def hand_texts_over(self, on_texts: Callable[[list[bytes]], int]) -> None:
@@ -291,7 +290,9 @@ class FairConnection(ServerConnection):
                 self._parse(size)
             elif used := self._take_texts(self._unparsed):
                 del self._unparsed[:used]
-            elif size := self._cut(size):
+            elif size := self._cutter.cut(
+                self._unparsed, size, skips_texts=self._on_texts is not None
+            ):
                 self._parse(size)
             else:
                 self._needs_more = True
@@ -301,8 +302,7 @@ class FairConnection(ServerConnection):
         """Hand the texts over that data begins with; return the bytes of their frames."""
         if (
             self._on_texts is None
-            or self._left_of_frame
-            or self._in_fragments
+            or not self._cutter.is_between
             or self.handled != self.received
             or self.protocol.state is not State.OPEN
         ):
@@ -338,29 +338,6 @@ class FairConnection(ServerConnection):
             self.received += count
             self.handled += count
         return count
-
-    def _cut(self, size: int) -> int:
-        """Return how many bytes go to the library now: up to a text for the short way, or the end.
-
-        Args:
-            size: The most that may be parsed.
-        """
-        end = min(size, len(self._unparsed))
-        at = min(self._left_of_frame, end)
-        self._left_of_frame -= at
-        while at < end:
-            head = read_head(self._unparsed, at)
-            if head is None:
-                break
-            if self._on_texts and head.is_whole_text and not self._in_fragments:
-                # One that is there, and the first, could not be handed over.
-                if at > 0 or head.size > len(self._unparsed):
-                    break
-            self._in_fragments = (self._in_fragments or head.begins) and not head.ends
-            taken = min(head.size, end - at)
-            self._left_of_frame = head.size - taken
-            at += taken
-        return at
 
     def _is_responding(self) -> bool:
         """Return whether the HTTP request has arrived and its response was not sent yet."""
