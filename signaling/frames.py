@@ -101,9 +101,9 @@ class FrameCutter:
             head = read_head(data, at)
             if head is None:
                 break
-            if skips_texts and head.is_whole_text and not self._in_fragments:
-                if at > 0 or head.size > len(data):
-                    break
+            is_short = skips_texts and head.is_whole_text and not self._in_fragments
+            if is_short and (at > 0 or head.size > len(data)):
+                break
             self._in_fragments = (self._in_fragments or head.begins) and not head.ends
             taken = min(head.size, end - at)
             self._left = head.size - taken

@@ -7,6 +7,7 @@ after it are sent again.
 """
 
 from collections import deque
+
 from msgspec import Struct
 
 MESSAGES_KEPT = 256

@@ -143,9 +143,7 @@ def relay(plan: Plan) -> Section:
             server: Running, clients: Generator, payload: Payload = payload
         ) -> dict[str, Any]:
             begin = server.processor()
-            got = clients.ask(
-                "saturate", payload=payload, seconds=plan.seconds, window=plan.window
-            )
+            got = clients.ask("saturate", payload=payload, seconds=plan.seconds, window=plan.window)
             used = (server.processor() - begin) / got["all_messages"]
             return {**got, "rate": got["messages"] / got["seconds"], "cost": used * 1e6}
 

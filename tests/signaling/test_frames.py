@@ -6,17 +6,10 @@ import pytest
 from hypothesis import given, strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
-from websockets.server import ServerProtocol
 
-from icefloe.signaling.frames import (
-    WHOLE_FRAME,
-    FrameCutter,
-    read_head,
-    text_frame,
-    whole_text,
-)
+from icefloe.signaling.frames import WHOLE_FRAME, read_head, text_frame, whole_text
+from tests.helpers.both_ways import BothWays, events, library
 
-LIMIT = 64 * 1024
 TEXTS = st.one_of(
     st.text(max_size=200).map(str.encode),
     st.sampled_from([125, 126, 127, 65535, 65536, WHOLE_FRAME - 8, WHOLE_FRAME - 7]).map(
@@ -37,51 +30,15 @@ FRAMES = st.builds(
 BYTES = st.lists(FRAMES | st.binary(max_size=12), max_size=8).map(b"".join)
 
 
-def protocol() -> ServerProtocol:
-    return ServerProtocol(state=State.OPEN, max_size=LIMIT)
-
-
-class Reader:
-    """A connection that has joined, without the sockets: texts the short way, all else the long."""
-
-    def __init__(self) -> None:
-        self.library = protocol()
-        self.heard: list[tuple[Opcode, bytes, bool]] = []
-        self.short = 0
-        self._cutter = FrameCutter()
-        self._unparsed = bytearray()
-
-    def receive(self, data: bytes, size: int) -> None:
-        self._unparsed += data
-        while self._unparsed:
-            is_open = self.library.state is State.OPEN
-            found = whole_text(self._unparsed) if self._cutter.is_between and is_open else None
-            if found is not None:
-                text, end = found
-                self.heard.append((Opcode.TEXT, text, True))
-                self.short += 1
-                del self._unparsed[:end]
-            elif taken := self._cutter.cut(self._unparsed, size, skips_texts=True):
-                self.library.receive_data(bytes(self._unparsed[:taken]))
-                self.heard += events(self.library)
-                del self._unparsed[:taken]
-            else:
-                break
-
-
-def events(library: ServerProtocol) -> list[tuple[Opcode, bytes, bool]]:
-    found = []
-    for frame in library.events_received():
-        assert isinstance(frame, Frame)
-        found.append((frame.opcode, bytes(frame.data), frame.fin))
-    return found
-
-
-@given(data=BYTES, sizes=st.lists(st.integers(1, 300), min_size=1, max_size=5), chunk=st.integers(1, 1024))
+@given(
+    data=BYTES,
+    sizes=st.lists(st.integers(1, 300), min_size=1, max_size=5),
+    chunk=st.integers(1, 1024),
+)
 def test_both_ways_together_read_what_the_library_alone_reads(
     data: bytes, sizes: list[int], chunk: int
 ) -> None:
-    alone, reader = protocol(), Reader()
+    alone, reader = library(), BothWays()
     at, turn = 0, 0
     while at < len(data):
         size = sizes[turn % len(sizes)]
@@ -156,7 +113,7 @@ def test_an_incomplete_header_waits_for_more() -> None:
 
 
 def test_a_text_among_fragments_goes_to_the_library_which_refuses_it() -> None:
-    reader = Reader()
+    reader = BothWays()
     reader.receive(Frame(Opcode.TEXT, b"a", fin=False).serialize(mask=True), 1024)
     reader.receive(Frame(Opcode.TEXT, b"b").serialize(mask=True), 1024)
     assert reader.library.state is State.CLOSING
@@ -164,7 +121,7 @@ def test_a_text_among_fragments_goes_to_the_library_which_refuses_it() -> None:
 
 
 def test_texts_between_other_frames_go_the_short_way() -> None:
-    reader = Reader()
+    reader = BothWays()
     ping = Frame(Opcode.PING, b"p").serialize(mask=True)
     fragments = Frame(Opcode.TEXT, b"a", fin=False).serialize(mask=True) + Frame(
         Opcode.CONT, b"b"
@@ -176,7 +133,7 @@ def test_texts_between_other_frames_go_the_short_way() -> None:
 
 
 def test_one_byte_at_a_time_costs_no_more_than_its_bytes() -> None:
-    reader = Reader()
+    reader = BothWays()
     text = os.urandom(2000).hex().encode()
     for byte in Frame(Opcode.TEXT, text).serialize(mask=True):
         reader.receive(bytes((byte,)), 1024)

@@ -61,7 +61,6 @@ class _Traffic:
         self.sent_at[client].extend((now,) * count)
         client.send(self.frames[client] * count)
 
-
     def finish(self, crowd: Crowd) -> None:
         """Wait for what is on its way.
 
