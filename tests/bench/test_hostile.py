@@ -8,7 +8,7 @@ from tests.bench.hostile import HEAD, Result, staged
 
 SECONDS = 0.7
 MOST_MB = 150.0
-"""Bytes by which a process may grow beyond its usual size while a peer is hostile."""
+"""Megabytes by which a process may grow beyond its usual size while a peer is hostile."""
 
 TOLD = {
     "a message that never ends": "closed",
