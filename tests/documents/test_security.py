@@ -54,7 +54,7 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.rtp.congestion.report_schedule.MAX_INTERVAL
     """,
     FORMAT: """
-        signaling.token_keys._MIN_SECRET_BYTES
+        signaling.token_keys._MIN_SECRET_BYTES signaling.frames._TEXT signaling.frames._FINAL_TEXT
         encoding.packing.PAYLOAD_MAX media.sources.decoding._FRAME_BYTES
         media.sources.decoding._SAMPLE_BYTES media.sources.tempo._SAMPLE_BYTES
         media.sources.test_signals._TEXT_LENGTH peer.ice.turn.tcp._TCP_RTO_MAX_MS
