@@ -22,4 +22,11 @@ class Close:
     reason: str
 
 
-Effect = Send | Close
+@dataclass(frozen=True, slots=True)
+class Seated:
+    """A connection has a seat from now on, and may send descriptions."""
+
+    connection: int
+
+
+Effect = Send | Close | Seated
