@@ -19,7 +19,7 @@ from icefloe._util.deadlines import timeout_at
 from .admitting import Admitting
 from .codec import decode_client, encode_server
 from .configuration import Admission, Refusal, ServerConfiguration
-from .effects import Close, Send
+from .effects import Send
 from .errors import ErrorCode, MessageError
 from .ice_access_service import IceAccessService
 from .messages import CloseCode, Join, NewIceServers
@@ -168,20 +168,42 @@ class Hub:
 
         Cancellation: safe; the ``join`` is not carried out.
         """
-        try:
-            if isinstance(frame, bytes):
-                raise MessageError("Messages are text frames; this one was binary.")
-            message = decode_client(frame)
-        except MessageError as error:
-            client.charge(_INVALID_MESSAGE_COST)
-            ref = UNSET if error.ref is None else error.ref
-            self._rooms.refuse(client.number, error.code, error.reason, ref)
-            self._apply()
+        if isinstance(frame, bytes):
+            self._refuse(client, MessageError("Messages are text frames; this one was binary."))
             return
+        join = self.receive_text(client, frame)
+        if join is not None:
+            await self._join(client, join, address)
+            self._apply()
+
+    def receive_text(self, client: Client, text: str | bytes) -> Join | None:
+        """Process a text, for which nothing has to be awaited unless it is a ``join``.
+
+        Args:
+            client: The connection.
+            text: The text; bytes are UTF-8.
+
+        Returns:
+            The ``join`` of a client that has no seat, which was not processed: it is passed to
+            :meth:`receive`.
+        """
+        try:
+            message = decode_client(text)
+        except MessageError as error:
+            self._refuse(client, error)
+            return None
         if isinstance(message, Join):
-            await self._join(client, message, address)
-        else:
-            self._rooms.receive(client.number, message, self._now())
+            if not self._rooms.has_seat(client.number):
+                return message
+            client.charge(_INVALID_MESSAGE_COST)
+        self._rooms.receive(client.number, message, self._now())
+        self._apply()
+        return None
+
+    def _refuse(self, client: Client, error: MessageError) -> None:
+        client.charge(_INVALID_MESSAGE_COST)
+        ref = UNSET if error.ref is None else error.ref
+        self._rooms.refuse(client.number, error.code, error.reason, ref)
         self._apply()
 
     def report_throttled(self, number: int) -> None:
@@ -191,13 +213,11 @@ class Hub:
         self._apply()
 
     async def _join(self, client: Client, join: Join, address: str) -> None:
-        decision: Admission | Refusal | None = None
-        if not self._rooms.has_seat(client.number):
-            decided = self._admitting.decide(join, client, time.time())
-            if decided is None or isinstance(decided, Admission | Refusal):
-                decision = decided
-            else:
-                decision = await decided
+        decided = self._admitting.decide(join, client, time.time())
+        if decided is None or isinstance(decided, Admission | Refusal):
+            decision = decided
+        else:
+            decision = await decided
         if isinstance(decision, Admission):
             decision = await self._ice_access.grant(client.number, join, decision, address)
         else:
@@ -222,11 +242,10 @@ class Hub:
             client = self._clients.get(effect.connection)
             if client is None:
                 continue
-            match effect:
-                case Send():
-                    self._write(client, effect.payloads)
-                case Close():
-                    client.close_soon(effect.code, effect.reason)
+            if isinstance(effect, Send):
+                self._write(client, effect.payloads)
+            else:
+                client.close_soon(effect.code, effect.reason)
         self._update_deadline()
 
     def _write(self, client: Client, payloads: tuple[bytes, ...]) -> None:

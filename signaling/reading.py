@@ -4,6 +4,11 @@ A socket may have hundreds of frames ready at once, and parsing all of them woul
 sockets. So each connection parses a small piece of the received bytes per turn of the event loop,
 and pays for its frames from a token bucket. While the bucket is in debt the connection reads
 nothing: TCP flow control makes the sender wait, and nothing is lost.
+
+Once a client has joined, a short text that is there as a whole goes to its handler at once, one for
+each connection in a turn of the loop. All else goes through ``websockets`` and a task: the
+handshake, ``join``, fragments, control frames, what is large, and what is no valid frame. Texts
+never overtake each other, since the short way is taken only while nothing waits in the other one.
 """
 
 import asyncio
@@ -21,6 +26,8 @@ from websockets.server import ServerProtocol
 from icefloe._util.token_bucket import TokenBucket
 from icefloe.logs import get_logger
 
+from .frames import read_head, text_frame, whole_text
+
 RECEIVE_BUFFER = 16 * 1024
 """Receive buffer of a socket in the kernel, in bytes (``SO_RCVBUF``, which Linux doubles)."""
 
@@ -35,6 +42,9 @@ _CHUNK = 1024
 
 _BUSY_CHUNK = 256
 """Bytes parsed in one turn when less than half of the tokens are left."""
+
+_UNPARSED = 4096
+"""Bytes that may wait for the next turn before the connection stops to read from its socket."""
 
 _MAX_UNHANDLED = 8
 """Messages that may wait for their handler; above it nothing more is read."""
@@ -57,6 +67,9 @@ class FairConnection(ServerConnection):
             least half of the tokens were there.
         on_open: Called when the TCP connection is established; returns whether it is accepted.
         on_lost: Called when the connection is lost.
+        on_text: Called with a text that nothing has to be awaited for, after
+            :meth:`hand_texts_over`. Returns whether it was handled; if not, it is received by
+            :meth:`recv`.
         tls: The TLS context; without one the connection is not encrypted. TLS begins here and not
             in the listener, so that a connection is counted before its handshake.
 
@@ -80,6 +93,7 @@ class FairConnection(ServerConnection):
         on_throttled: Callable[["FairConnection"], None],
         on_open: Callable[["FairConnection"], bool],
         on_lost: Callable[["FairConnection"], None],
+        on_text: Callable[["FairConnection", bytes], bool],
         tls: ssl.SSLContext | None = None,
         **options: Any,
     ) -> None:
@@ -91,6 +105,7 @@ class FairConnection(ServerConnection):
         self._on_throttled = on_throttled
         self._on_open = on_open
         self._on_lost = on_lost
+        self._on_text = on_text
         self._tls = tls
         self.encryption: asyncio.Task[None] | None = None
         self.peer_host: str = ""
@@ -102,6 +117,30 @@ class FairConnection(ServerConnection):
         self._awaits_response = False
         self._next_turn: asyncio.Handle | None = None
         self._is_throttled = False
+        self._hands_over = False
+        self._left_of_frame = 0  # bytes of a frame that go to the library
+        self._in_fragments = False  # of a message that goes to the library
+        self._needs_more = False  # before anything of what is unparsed can be read
+
+    def hand_texts_over(self) -> None:
+        """Pass texts to ``on_text`` from now on, as far as they are short and have come whole."""
+        self._hands_over = True
+
+    def write_texts(self, payloads: tuple[bytes, ...]) -> None:
+        """Write texts in UTF-8 without waiting; nothing if the connection is being closed."""
+        if self.protocol.state is State.OPEN and not self.transport.is_closing():
+            if len(payloads) == 1:
+                self.transport.write(text_frame(payloads[0]))
+            else:
+                self.transport.write(b"".join(map(text_frame, payloads)))
+
+    def read_rest(self) -> None:
+        """Parse all that has been read from the socket, unless the connection is in debt."""
+        self._hands_over = False
+        while self._unparsed and not self._is_responding() and not self.transport.is_closing():
+            if self._bucket.wait(self.loop.time()):
+                break
+            self._parse(_CHUNK)
 
     def charge(self, tokens: float) -> None:
         """Take additional tokens from the bucket of this connection."""
@@ -172,7 +211,16 @@ class FairConnection(ServerConnection):
             self._take_turn()
 
     def data_received(self, data: bytes) -> None:
+        if self._hands_over and self._next_turn is None and not self._unparsed:
+            used = self._take_text(data)
+            if used:
+                if used < len(data):
+                    self._unparsed += data[used:]
+                if self._unparsed or self._bucket.is_in_debt:
+                    self._schedule()
+                return
         self._unparsed += data
+        self._needs_more = False
         if self._next_turn is None and self._has_begun:
             self._take_turn()
 
@@ -180,6 +228,7 @@ class FairConnection(ServerConnection):
         if not self._has_begun:
             self.transport.abort()
             return
+        self._hands_over = False
         # TLS reports the end of the stream together with the last bytes.
         while self._unparsed and not self._is_responding():
             self._parse(_CHUNK)
@@ -235,8 +284,59 @@ class FairConnection(ServerConnection):
             return
         if self._unparsed and not self._is_responding():
             is_quiet = self._bucket.is_half_full(self.loop.time())
-            self._parse(_CHUNK if is_quiet else _BUSY_CHUNK)
+            size = _CHUNK if is_quiet else _BUSY_CHUNK
+            if self.request is None:
+                self._parse(size)
+            elif self._hands_over and (used := self._take_text(self._unparsed)):
+                del self._unparsed[:used]
+            elif size := self._cut(size):
+                self._parse(size)
+            else:
+                self._needs_more = True
         self._schedule()
+
+    def _take_text(self, data: bytes | bytearray) -> int:
+        """Hand the text over that data begins with; return the bytes of its frame, 0 for none."""
+        if (
+            self._left_of_frame
+            or self._in_fragments
+            or self.handled != self.received
+            or self.protocol.state is not State.OPEN
+        ):
+            return 0
+        found = whole_text(data)
+        if found is None or not self._on_text(self, found[0]):
+            return 0
+        now = self.loop.time()
+        self._bucket.take(1 + len(found[0]) // BYTES_PER_TOKEN, now)
+        if self._is_throttled and self._bucket.is_half_full(now):
+            self._is_throttled = False
+        self.received += 1
+        self.handled += 1
+        return found[1]
+
+    def _cut(self, size: int) -> int:
+        """Return how many bytes go to the library now: up to a text for the short way, or the end.
+
+        Args:
+            size: The most that may be parsed.
+        """
+        end = min(size, len(self._unparsed))
+        at = min(self._left_of_frame, end)
+        self._left_of_frame -= at
+        while at < end:
+            head = read_head(self._unparsed, at)
+            if head is None:
+                break
+            if self._hands_over and head.is_whole_text and not self._in_fragments:
+                # One that is there, and the first, could not be handed over.
+                if at > 0 or head.size > len(self._unparsed):
+                    break
+            self._in_fragments = (self._in_fragments or head.begins) and not head.ends
+            taken = min(head.size, end - at)
+            self._left_of_frame = head.size - taken
+            at += taken
+        return at
 
     def _is_responding(self) -> bool:
         """Return whether the HTTP request has arrived and its response was not sent yet."""
@@ -269,8 +369,9 @@ class FairConnection(ServerConnection):
         elif self._is_responding():
             self._awaits_response = True
             self.transport.pause_reading()  # until `send_data`
-        elif self._unparsed:
-            self.transport.pause_reading()
+        elif self._unparsed and not self._needs_more:
+            if len(self._unparsed) > _UNPARSED:
+                self.transport.pause_reading()
             self._next_turn = self.loop.call_soon(self._take_turn)
         else:
             self.transport.resume_reading()

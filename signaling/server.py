@@ -93,6 +93,7 @@ class SignalingServer:
         self._numbers = itertools.count(1)
         self._sockets: set[FairConnection] = set()
         self._connections: dict[int, FairConnection] = {}
+        self._clients: dict[int, _SocketClient] = {}
         self._progress = asyncio.Event()
         self._closings: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
@@ -235,6 +236,7 @@ class SignalingServer:
             on_throttled=self._report_throttled,
             on_open=self._socket_opened,
             on_lost=self._socket_lost,
+            on_text=self._receive_text,
             tls=self._ssl,
         )
 
@@ -293,6 +295,7 @@ class SignalingServer:
         client = _SocketClient(socket, self._write_buffers, self._closings)
         address = self._client_of(socket)
         self._connections[socket.number] = socket
+        self._clients[socket.number] = client
         self._hub.connect(client, address)
         try:
             while True:
@@ -307,9 +310,13 @@ class SignalingServer:
         except ConnectionClosed:
             logger.debug("connection %s closed", socket.number)
         finally:
-            del self._connections[socket.number]
+            del self._connections[socket.number], self._clients[socket.number]
             self._progress.set()
             self._hub.disconnect(client)
+
+    def _receive_text(self, socket: FairConnection, text: bytes) -> bool:
+        client = self._clients.get(socket.number)
+        return client is not None and self._hub.receive_text(client, text) is None
 
     def _client_of(self, socket: FairConnection) -> str:
         """Return the address that joins are counted against; empty if it is that of a proxy."""
@@ -323,6 +330,8 @@ class SignalingServer:
 
     async def _drain(self) -> None:
         """Wait until all messages that have been received so far are handled."""
+        for socket in self._connections.values():
+            socket.read_rest()
         goals = {socket: socket.received for socket in self._connections.values()}
         while any(
             socket.handled < goal
@@ -370,6 +379,7 @@ class _SocketClient:
 
     def allow_descriptions(self) -> None:
         self._socket.protocol.max_message_size = DESCRIPTION_LIMIT
+        self._socket.hand_texts_over()
 
     async def wait_closed(self) -> None:
         await self._socket.wait_closed()

@@ -1,7 +1,5 @@
 """Limits on the bytes that wait in the write buffers of the server's sockets."""
 
-from websockets.asyncio.server import broadcast
-
 from .reading import FairConnection
 
 WRITE_LIMIT = 1024 * 1024
@@ -19,6 +17,7 @@ class WriteBuffers:
 
     def __init__(self) -> None:
         self._unsent: dict[FairConnection, int] = {}
+        self._total = 0
 
     def write(self, socket: FairConnection, payloads: tuple[bytes, ...]) -> bool:
         """Write text frames to a socket.
@@ -32,10 +31,10 @@ class WriteBuffers:
         """
         if socket.transport.get_write_buffer_size() > self._limit():
             return False
-        for payload in payloads:
-            # send() would wait for this one client. The limit above takes its place.
-            broadcast((socket,), payload.decode())
+        # send() would wait for this one client. The limit above takes its place.
+        socket.write_texts(payloads)
         waiting = socket.transport.get_write_buffer_size()
+        self._total += waiting - self._unsent.get(socket, 0)
         if waiting:
             self._unsent[socket] = waiting
         else:
@@ -44,14 +43,14 @@ class WriteBuffers:
 
     def remove(self, socket: FairConnection) -> None:
         """Stop counting the bytes of a socket that is closed."""
-        self._unsent.pop(socket, None)
+        self._total -= self._unsent.pop(socket, 0)
 
     def _limit(self) -> int:
         """Return the number of bytes that may wait in one socket at the moment."""
-        if sum(self._unsent.values()) <= WRITE_LIMIT_TOTAL // 2:
+        if self._total <= WRITE_LIMIT_TOTAL // 2:
             return WRITE_LIMIT
         # The sizes date from the last write to each socket; some of the bytes may have been sent.
         now = ((s, s.transport.get_write_buffer_size()) for s in self._unsent)
         self._unsent = {socket: size for socket, size in now if size}
-        is_scarce = sum(self._unsent.values()) > WRITE_LIMIT_TOTAL // 2
-        return WRITE_LIMIT_SCARCE if is_scarce else WRITE_LIMIT
+        self._total = sum(self._unsent.values())
+        return WRITE_LIMIT_SCARCE if self._total > WRITE_LIMIT_TOTAL // 2 else WRITE_LIMIT

@@ -29,6 +29,11 @@ class TokenBucket:
         self._refill(now)
         return max(0.0, -self._level / self._rate)
 
+    @property
+    def is_in_debt(self) -> bool:
+        """True if the last event has left a debt, which may have been paid since."""
+        return self._level < 0
+
     def is_half_full(self, now: float) -> bool:
         """Return whether at least half of the tokens are available."""
         self._refill(now)
