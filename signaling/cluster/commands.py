@@ -75,11 +75,11 @@ class Received(Struct, frozen=True, array_like=True, tag=5):
 
     Attributes:
         connection: The number of the connection on its node.
-        frame: The message as it came.
+        frame: The message as it came, in UTF-8.
     """
 
     connection: int
-    frame: str | bytes
+    frame: bytes
 
 
 class Joining(Struct, frozen=True, array_like=True, tag=6):
@@ -142,7 +142,9 @@ def joining(
 
 def received(connection: int, message: ClientMessage, frame: str | bytes | None) -> Received:
     """Return the command for a message; ``frame`` is what it was decoded from, if that is known."""
-    return Received(connection, encode_client(message) if frame is None else frame)
+    if frame is None:
+        frame = encode_client(message)
+    return Received(connection, frame.encode() if isinstance(frame, str) else frame)
 
 
 def encode_command(command: Command) -> bytes:

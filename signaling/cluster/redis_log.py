@@ -500,7 +500,9 @@ class RedisLog:
             if not self._is_registered:
                 self._is_registered = True
                 self._update_ready()
-        elif self._is_registered and not self._is_closing:
+        elif self._is_closing:
+            pass  # it has left
+        elif self._is_registered:
             self._begin_anew("the other servers had heard nothing of it for a while")
         elif is_own and entry.first > 1:
             self._register()  # it was not taken in: there were too many
