@@ -72,6 +72,9 @@ _TICK_DELAY = 0.002
 
 _NODE_BITS = 31
 
+_CANCEL_SECONDS = 0.1
+"""Seconds after which a task that goes on is cancelled again."""
+
 
 class _Changed(Exception):
     """The log is not the one that this node knows: it looks at the head again."""
@@ -127,6 +130,7 @@ class RedisLog:
         self._trim_before = "0-0"
         self._counts = {"outages": 0, "entries": 0, "restores": 0, "snapshots": 0, "refused": 0}
         self._running: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._is_closing = False
         self._register()
 
@@ -173,8 +177,7 @@ class RedisLog:
         except TimeoutError:
             logger.warning("Redis did not take the last commands in time")
         finally:
-            running.cancel()
-            await asyncio.wait((running,))
+            await _end(running, *self._tasks)
 
     def has_seat(self, connection: int) -> bool:
         """Return whether a connection has joined."""
@@ -319,7 +322,7 @@ class RedisLog:
         """
         self._back()
         self._pending.send_again()
-        tasks = [
+        tasks = self._tasks = [
             asyncio.create_task(work(store), name=f"signaling log {name}")
             for name, work in (
                 ("reads", self._read),
@@ -330,9 +333,8 @@ class RedisLog:
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            self._is_connected = False
+            await _end(*tasks)
         errors = [error for task in done if (error := task.exception()) is not None]
         raise next((error for error in errors if not isinstance(error, _Changed)), errors[0])
 
@@ -554,3 +556,15 @@ class RedisLog:
                 self._counts["snapshots"] += 1
                 # Nodes that lag behind find the entries since the snapshot before this one.
                 self._trim_before = id
+
+
+async def _end(*tasks: "asyncio.Task[None]") -> None:
+    """Cancel tasks until they end.
+
+    redis-py uses ``asyncio.wait_for()``, which in Python 3.11 may swallow a cancellation.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=_CANCEL_SECONDS)

@@ -98,7 +98,7 @@ def take_state(rooms: Rooms) -> RoomsState:
             for connection, deadline in pending._name_deadlines.items()
         ],
         rooms._sweep_at,
-        [(key, each._level, each._at) for key, each in rooms._join_rate._buckets.items()],
+        [(key, float(each._level), each._at) for key, each in rooms._join_rate._buckets.items()],
         [(*key, until) for key, until in moderation._removed._until.items()],
         list(moderation._closed._until.items()),
     )
