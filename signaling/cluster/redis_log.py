@@ -299,7 +299,7 @@ class RedisLog:
                 await self._take_part(store)
             except _Changed:
                 pause /= 10
-            except (RedisError, OSError, TimeoutError, InvalidEntry, InvalidSnapshot) as error:
+            except (RedisError, OSError, TimeoutError, InvalidSnapshot) as error:
                 self._lost(error)
             except OtherRules:
                 self._lost(None)
@@ -477,10 +477,11 @@ class RedisLog:
         epoch = self._known_epoch
         while True:
             for id, entry in await store.read(epoch, self._last_id):
-                if entry.position != self._replica.position + 1:
-                    self._diverged = True
-                    raise _Changed
-                self._apply(entry)
+                if entry is not None:
+                    if entry.position != self._replica.position + 1:
+                        self._diverged = True
+                        raise _Changed
+                    self._apply(entry)
                 self._last_id = id
                 await asyncio.sleep(0)
             if self._tick_at < float("inf"):

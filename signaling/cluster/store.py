@@ -6,17 +6,22 @@ the stream of the entries, ``PREFIX:1:snapshot`` a hash with a state from which 
 :data:`.replica.FORMAT`.
 """
 
+from logging import Logger
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from icefloe.logs import get_logger
+
 from ..configuration import RedisConfiguration
 from .commands import Entry, InvalidEntry, decode_body, encode_body
 from .epochs import Epoch, Head
 from .pending_commands import Batch
 from .replica import FORMAT
+
+logger: Logger = get_logger(__name__)
 
 ANSWER_SECONDS = 3.0
 """Seconds within which Redis has to answer, or it is away."""
@@ -117,8 +122,11 @@ class Store:
         keys = [self._head, self._stream(epoch)]
         return await _answer(self._add(keys=keys, args=arguments)) is not None
 
-    async def read(self, epoch: Epoch, after: str) -> list[tuple[str, Entry]]:
-        """Return the entries after one, with their ids; wait a while if there are none."""
+    async def read(self, epoch: Epoch, after: str) -> list[tuple[str, Entry | None]]:
+        """Return the entries after one, with their ids; wait a while if there are none.
+
+        An entry that no node has written is ``None``.
+        """
         stream = self._stream(epoch)
         block = int(READ_SECONDS * 1000)
         answer = await _answer(
@@ -189,11 +197,18 @@ def _number(text: bytes | None) -> int:
     return int(text) if text is not None and text.isdigit() and len(text) <= 18 else 0
 
 
-def _entry(id: str, fields: dict[bytes, bytes]) -> Entry:
+def _entry(id: str, fields: dict[bytes, bytes]) -> Entry | None:
+    """Return an entry; ``None`` for one that no node has written, which all pass over."""
     try:
-        milliseconds = int(id.partition("-")[0])
         position, node, first = (int(fields[key]) for key in (b"p", b"n", b"s"))
         body = fields[b"c"]
-        return Entry(position, milliseconds, node, first, decode_body(body), len(body))
-    except (KeyError, ValueError) as error:
-        raise InvalidEntry(f"the entry {id} of the log cannot be read") from error
+    except (KeyError, ValueError):
+        logger.error("an entry of the log in Redis was passed over, which no server has written")
+        return None
+    try:
+        commands = decode_body(body)
+    except InvalidEntry as error:
+        logger.error("an entry of the log in Redis was passed over: %s", error)
+        commands = ()
+    milliseconds = int(id.partition("-")[0])
+    return Entry(position, milliseconds, node, first, commands, len(body))

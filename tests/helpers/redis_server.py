@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 from tests.helpers import system
 
@@ -33,7 +33,7 @@ class RedisServer:
         return f"unix://{self.folder}/redis.sock"
 
     def client(self) -> Redis:
-        return Redis.from_url(self.url)
+        return Redis.from_url(self.url, protocol=2)
 
     async def start(self) -> None:
         """Start it, with the data that it has, and wait until it answers."""
@@ -51,9 +51,12 @@ class RedisServer:
             while True:
                 try:
                     await client.ping()
-                    return
+                except AuthenticationError:
+                    pass
                 except (RedisError, OSError):
                     await asyncio.sleep(0.02)
+                    continue
+                return
 
     async def kill(self) -> None:
         """Kill it."""

@@ -1,5 +1,6 @@
 """Nodes in this process, and a Redis of their own."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import pytest
 
 from icefloe.signaling import (
+    PeerMessage,
     RedisConfiguration,
     ServerConfiguration,
+    SignalingClient,
     SignalingServer,
     serve,
 )
@@ -17,6 +20,25 @@ from tests.signaling.conftest import Proxy, proxy_on, stack  # noqa: F401
 
 NewNode = Callable[..., Awaitable[SignalingServer]]
 NewBalancer = Callable[[SignalingServer], Awaitable[Proxy]]
+
+
+async def data(client: SignalingClient, count: int) -> list[Any]:
+    """Return the data of so many messages."""
+    got: list[Any] = []
+    while len(got) < count:
+        if isinstance(event := await anext(client), PeerMessage):
+            got.append(event.data)
+    return got
+
+
+async def page(node: SignalingServer, path: str) -> str:
+    """Return a page of a node, whatever its status."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    text = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    return text
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import asyncio
 import logging
 from contextlib import AsyncExitStack
-from typing import Any
-from urllib.request import urlopen
 
 import pytest
 
@@ -20,7 +18,6 @@ from icefloe.signaling import (
     PeerGone,
     PeerInfo,
     PeerJoined,
-    PeerMessage,
     Remove,
     RemovedFromRoom,
     Right,
@@ -31,7 +28,7 @@ from icefloe.signaling import (
     make_token,
 )
 from tests.helpers.redis_server import RedisServer
-from tests.signaling.cluster.conftest import NewBalancer, NewNode
+from tests.signaling.cluster.conftest import NewBalancer, NewNode, data, page
 
 pytestmark = pytest.mark.system("redis")
 
@@ -43,23 +40,6 @@ async def until(client: SignalingClient, kind: type[Event]) -> Event:
     while not isinstance(event := await anext(client), kind):
         pass
     return event
-
-
-async def data(client: SignalingClient, count: int) -> list[Any]:
-    """Return the data of so many messages."""
-    got: list[Any] = []
-    while len(got) < count:
-        if isinstance(event := await anext(client), PeerMessage):
-            got.append(event.data)
-    return got
-
-
-async def page(node: SignalingServer, path: str) -> str:
-    def load() -> str:
-        with urlopen(f"http://127.0.0.1:{node.port}{path}") as response:
-            return str(response.read().decode())
-
-    return await asyncio.to_thread(load)
 
 
 @pytest.fixture
