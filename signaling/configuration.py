@@ -117,8 +117,8 @@ class RedisConfiguration:
     """The Redis through which several signaling servers act as one.
 
     Attributes:
-        url: Where it is: ``redis://``, ``rediss://`` for TLS, or ``unix://``, with the password if it
-            has one. The library redis-py reads it.
+        url: Where it is: ``redis://``, ``rediss://`` for TLS, or ``unix://``, with the password if
+            it has one. The library redis-py reads it.
         prefix: The first part of the names of all keys. Servers with the same prefix act as one.
     """
 

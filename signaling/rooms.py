@@ -2,8 +2,8 @@
 """Rooms of the signaling server: joining, resuming, and routing messages between participants.
 
 No I/O: the caller passes in the time, and after each call carries out in order what
-:meth:`Rooms.take_effects` returns (:class:`Send`, :class:`Close`, :class:`Seated`). :class:`Rooms` knows a
-connection by a number that the caller chooses. Call :meth:`Rooms.handle_timeout` at
+:meth:`Rooms.take_effects` returns (:class:`Send`, :class:`Close`, :class:`Seated`). :class:`Rooms`
+knows a connection by a number that the caller chooses. Call :meth:`Rooms.handle_timeout` at
 :attr:`Rooms.deadline`.
 
 A participant has a *seat* in its room. When its connection breaks, the participant is *away*: the

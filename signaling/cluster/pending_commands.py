@@ -1,4 +1,4 @@
-"""Commands of a node that are not yet applied: to be written, or written and not read yet. No I/O."""
+"""Commands of a node that are not applied yet: to be written, or written and not read. No I/O."""
 
 from collections import deque
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# Longer than 400 lines: the tasks of a node share its queue, its replica and its place in the log.
 """The log of a signaling server that shares its rooms with others through Redis.
 
 What happens to a connection is numbered and put into a queue; one task writes the queue to the log,
@@ -20,11 +21,12 @@ from icefloe.logs import get_logger
 from ..codec import encode_server
 from ..command_log import CarryOut, CutAll
 from ..configuration import Admission, RedisConfiguration, Refusal, ServerConfiguration
-from ..effects import Close, Effect, Seated, Send
+from ..effects import Close, Send
 from ..errors import ErrorCode
 from ..messages import ClientMessage, CloseCode, Error, Join
 from ..metrics import Metric
 from ..rooms import Rooms
+from .agreement import Agreement, OtherRules
 from .commands import (
     SEED_BYTES,
     Command,
@@ -38,25 +40,18 @@ from .commands import (
     encode_command,
     global_number,
     joining,
-    local_number,
-    node_of,
     received,
 )
-from .epochs import Epoch, Head, Step, next_step
+from .epochs import Epoch
+from .log_metrics import LogCounts, log_metrics
 from .pending_commands import PendingCommands
-from .replica import ALIVE_SECONDS, MAX_GAP_SECONDS, InvalidSnapshot, Replica
+from .replica import ALIVE_SECONDS, MAX_GAP_SECONDS, InvalidSnapshot, Replica, effects_on
 from .store import Store
 
 logger: Logger = get_logger(__name__)
 
 MAX_RETRY_PAUSE = 0.5
 """Seconds between two attempts to reach Redis, at most."""
-
-ELECTION_SECONDS = 1.5
-"""Seconds for which a node waits for the positions of others before it begins an epoch."""
-
-BEGIN_SECONDS = 4.0
-"""Seconds that the node with the highest position has to begin an epoch."""
 
 SNAPSHOT_SECONDS = 30.0
 """Seconds between two snapshots."""
@@ -80,10 +75,6 @@ class _Changed(Exception):
     """The log is not the one that this node knows: it looks at the head again."""
 
 
-class OtherRules(Exception):
-    """The servers that share this log have other limits."""
-
-
 class RedisLog:
     """A log in Redis, and this node's replica of the rooms.
 
@@ -105,30 +96,28 @@ class RedisLog:
         cut_all: CutAll,
     ) -> None:
         limits = configuration.limits
-        self._rules = msgspec.json.encode((limits, configuration.first_moderates))
         self._replica = Replica(limits, first_moderates=configuration.first_moderates)
+        rules = msgspec.json.encode((limits, configuration.first_moderates))
+        self._agreement = Agreement(self._replica, rules)
         Store(redis)  # raises ValueError if redis-py cannot read the URL
         self._redis = redis
         self._carry_out = carry_out
         self._cut_all = cut_all
-        self._name = secrets.token_hex(8)
         self._pending = PendingCommands()
         self._connections: set[int] = set()
         self._node = 0
         self._is_registered = False
-        self._epoch: Epoch | None = None
-        self._last_id = "0-0"
-        self._diverged = False
         self._is_connected = False
         self._away_since: float | None = None
         self._applied_at = 0.0
         self._has_work = asyncio.Event()
         self._became_ready = asyncio.Event()
+        self._has_left = asyncio.Event()
         self._snapshot_due = asyncio.Event()
         self._snapshot_at = 0.0
         self._bytes_since = 0
         self._trim_before = "0-0"
-        self._counts = {"outages": 0, "entries": 0, "restores": 0, "snapshots": 0, "refused": 0}
+        self._counts = LogCounts()
         self._running: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_closing = False
@@ -172,8 +161,7 @@ class RedisLog:
             if self._is_connected and self._is_registered:
                 self._submit(NodeLeft())
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    while self._node in self._replica.nodes and not running.done():
-                        await asyncio.sleep(0.01)
+                    await self._has_left.wait()
         except TimeoutError:
             logger.warning("Redis did not take the last commands in time")
         finally:
@@ -211,7 +199,7 @@ class RedisLog:
         if connection not in self._connections:
             return  # it is being closed
         if self._pending.is_full:
-            self._counts["refused"] += 1
+            self._counts.cut_off += 1
             self._close(connection)
             return
         command: Command
@@ -230,36 +218,12 @@ class RedisLog:
 
     def measure(self) -> list[Metric]:
         """Return metrics of the log."""
-        prefix = "icefloe_signaling_redis_"
-        counts, gauge = self._counts, "Whether Redis answers and the other servers know of this one."
-        return [
-            Metric(f"{prefix}up", "gauge", gauge, int(self.is_ready)),
-            Metric(f"{prefix}nodes", "gauge", "Servers that are alive.", len(self._replica.nodes)),
-            Metric(
-                f"{prefix}pending", "gauge", "Commands that are not applied.", len(self._pending)
-            ),
-            Metric(
-                f"{prefix}outages_total", "counter", "Times Redis was away.", counts["outages"]
-            ),
-            Metric(
-                f"{prefix}entries_total", "counter", "Entries of the log read.", counts["entries"]
-            ),
-            Metric(
-                f"{prefix}restores_total",
-                "counter",
-                "Times this server took over the state of another one.",
-                counts["restores"],
-            ),
-            Metric(
-                f"{prefix}snapshots_total", "counter", "Snapshots written.", counts["snapshots"]
-            ),
-            Metric(
-                f"{prefix}cut_off_total",
-                "counter",
-                "Connections closed because too many commands waited for Redis.",
-                counts["refused"],
-            ),
-        ]
+        return log_metrics(
+            self._counts,
+            is_up=self.is_ready,
+            nodes=len(self._replica.nodes),
+            pending=len(self._pending),
+        )
 
     # ---- this node among the others ------------------------------------------------------------
 
@@ -295,7 +259,9 @@ class RedisLog:
             pause = MAX_RETRY_PAUSE
             store = Store(self._redis)
             try:
-                await self._agree(store)
+                if await self._agreement.reach(store):
+                    self._counts.restores += 1
+                    self._begin_anew("the log went on without it")
                 await self._take_part(store)
             except _Changed:
                 pause /= 10
@@ -322,6 +288,7 @@ class RedisLog:
         """
         self._back()
         self._pending.send_again()
+        self._trim_before = "0-0"
         tasks = self._tasks = [
             asyncio.create_task(work(store), name=f"signaling log {name}")
             for name, work in (
@@ -342,11 +309,11 @@ class RedisLog:
         if self._away_since is not None:
             return
         self._away_since = asyncio.get_running_loop().time()
-        self._counts["outages"] += 1
+        self._counts.outages += 1
         if error is None:
             logger.error(
-                "the servers that share this Redis have other limits: start all with the same ones, "
-                "or give this one another --redis-prefix"
+                "the servers that share this Redis have other limits: start all with the same "
+                "ones, or give this one another prefix"
             )
             return
         logger.warning(
@@ -367,75 +334,11 @@ class RedisLog:
         if self.is_ready:
             self._became_ready.set()
 
-    # ---- agreeing on a log ---------------------------------------------------------------------
-
-    async def _agree(self, store: Store) -> None:
-        """Return when this node follows the log that is in Redis."""
-        while True:
-            head = await store.head()
-            if head.epoch is not None and head.rules != self._rules:
-                raise OtherRules
-            position = self._replica.position
-            match next_step(head, self._epoch, position, diverged=self._diverged):
-                case Step.FOLLOW:
-                    return
-                case Step.SWITCH:
-                    self._epoch, self._last_id = head.epoch, "0-0"
-                    self._trim_before = "0-0"
-                    return
-                case Step.LOAD:
-                    await self._load(store, head)
-                    return
-                case Step.FOUND:
-                    await self._begin(store, head)
-                case Step.ELECT:
-                    await self._elect(store, head)
-
-    async def _load(self, store: Store, head: Head) -> None:
-        epoch, id, snapshot = await store.load()
-        if epoch != head.epoch:
-            await asyncio.sleep(MAX_RETRY_PAUSE)
-            raise _Changed
-        if self._epoch is not None:
-            self._counts["restores"] += 1
-            self._begin_anew("the log went on without it")
-        self._replica.put(snapshot)
-        self._epoch, self._last_id, self._diverged = epoch, id, False
-        self._trim_before = "0-0"
-
-    async def _begin(self, store: Store, head: Head) -> None:
-        epoch = Epoch.after(head.epoch, self._epoch)
-        position = self._replica.position
-        new = Head(epoch, position, self._epoch, position, self._rules)
-        if await store.begin(head, epoch, new, self._replica.take()):
-            logger.info("the log in Redis begins with epoch %s at position %d", epoch, position)
-            self._epoch, self._last_id, self._diverged = epoch, "0-0", False
-            self._trim_before = "0-0"
-
-    async def _elect(self, store: Store, head: Head) -> None:
-        """Begin an epoch, or wait until the node with the most advanced replica has begun it."""
-        logger.warning("Redis has lost entries; the most advanced server begins the log anew")
-        await store.stand(self._name, self._replica.position)
-        await asyncio.sleep(ELECTION_SECONDS)
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + BEGIN_SECONDS
-        while (await store.head()).epoch == head.epoch:
-            first = await store.first_candidate()
-            if first == self._name:
-                await self._begin(store, head)
-                return
-            if first is None:
-                return  # Redis has lost its data again
-            if loop.time() > give_up:
-                await store.drop_candidate(first)
-                give_up = loop.time() + BEGIN_SECONDS
-            await asyncio.sleep(0.1)
-
     # ---- writing -------------------------------------------------------------------------------
 
     async def _write(self, store: Store) -> None:
         loop = asyncio.get_running_loop()
-        epoch = self._known_epoch
+        epoch = self._epoch
         alive_at = 0.0
         while True:
             self._has_work.clear()
@@ -456,7 +359,7 @@ class RedisLog:
 
     @property
     def _tick_at(self) -> float:
-        """The time at which the log has to move on for a deadline of the rooms, on the loop's clock.
+        """The time on the loop's clock at which the log has to move on for a deadline.
 
         One node does that; if it is dead the others move the log on by being alive.
         """
@@ -466,23 +369,24 @@ class RedisLog:
         return self._applied_at + left if left <= MAX_GAP_SECONDS else float("inf")
 
     @property
-    def _known_epoch(self) -> Epoch:
-        if self._epoch is None:
+    def _epoch(self) -> Epoch:
+        epoch = self._agreement.epoch
+        if epoch is None:
             raise _Changed
-        return self._epoch
+        return epoch
 
     # ---- reading -------------------------------------------------------------------------------
 
     async def _read(self, store: Store) -> None:
-        epoch = self._known_epoch
+        epoch = self._epoch
         while True:
-            for id, entry in await store.read(epoch, self._last_id):
+            for id, entry in await store.read(epoch, self._agreement.last_id):
                 if entry is not None:
                     if entry.position != self._replica.position + 1:
-                        self._diverged = True
+                        self._agreement.diverged = True
                         raise _Changed
                     self._apply(entry)
-                self._last_id = id
+                self._agreement.last_id = id
                 await asyncio.sleep(0)
             if self._tick_at < float("inf"):
                 self._has_work.set()
@@ -492,8 +396,8 @@ class RedisLog:
         is_own = entry.node == self._node
         replica.apply(entry, self._pending.messages if is_own else {})
         self._applied_at = asyncio.get_running_loop().time()
-        self._counts["entries"] += 1
-        effects = self._own(replica.rooms.take_effects())
+        self._counts.entries += 1
+        effects = effects_on(self._node, replica.rooms.take_effects())
         if effects:
             self._carry_out(effects)
         known = replica.nodes.get(self._node)
@@ -504,28 +408,12 @@ class RedisLog:
                 self._is_registered = True
                 self._update_ready()
         elif self._is_closing:
-            pass  # it has left
+            self._has_left.set()
         elif self._is_registered:
             self._begin_anew("the other servers had heard nothing of it for a while")
         elif is_own and entry.first > 1:
             self._register()  # it was not taken in: there were too many
         self._note_size(entry)
-
-    def _own(self, effects: list[Effect]) -> list[Effect]:
-        """Return the effects on connections of this node, with their numbers here."""
-        own: list[Effect] = []
-        for effect in effects:
-            if node_of(effect.connection) != self._node:
-                continue
-            number = local_number(effect.connection)
-            match effect:
-                case Send():
-                    own.append(Send(number, effect.payloads))
-                case Close():
-                    own.append(Close(number, effect.code, effect.reason))
-                case Seated():
-                    own.append(Seated(number))
-        return own
 
     # ---- snapshots -----------------------------------------------------------------------------
 
@@ -539,13 +427,13 @@ class RedisLog:
             self._snapshot_due.set()
 
     async def _save(self, store: Store) -> None:
-        epoch = self._known_epoch
+        epoch = self._epoch
         has_warned = False
         while True:
             await self._snapshot_due.wait()
             self._snapshot_due.clear()
             self._bytes_since, self._snapshot_at = 0, self._replica.now
-            position, id = self._replica.position, self._last_id
+            position, id = self._replica.position, self._agreement.last_id
             try:
                 snapshot = self._replica.take()
             except InvalidSnapshot as error:
@@ -554,7 +442,7 @@ class RedisLog:
                 has_warned = True
                 continue
             if await store.save(epoch, position, id, snapshot, self._trim_before):
-                self._counts["snapshots"] += 1
+                self._counts.snapshots += 1
                 # Nodes that lag behind find the entries since the snapshot before this one.
                 self._trim_before = id
 

@@ -15,6 +15,7 @@ from icefloe.text import PrintableError
 
 from ..codec import decode_client
 from ..configuration import Limits
+from ..effects import Close, Effect, Seated, Send
 from ..errors import MessageError
 from ..messages import ClientMessage
 from ..rooms import Rooms
@@ -29,6 +30,7 @@ from .commands import (
     NodeStarted,
     Received,
     global_number,
+    local_number,
     node_of,
 )
 from .fresh_ids import FreshIds
@@ -233,6 +235,23 @@ class Replica:
             self._ids.mix(command.seed)
             decision = command.refusal if command.admission is None else command.admission
         self.rooms.receive(global_number(node, command.connection), message, self.now, decision)
+
+
+def effects_on(node: int, effects: list[Effect]) -> list[Effect]:
+    """Return the effects on connections of a node, with the numbers that they have there."""
+    own: list[Effect] = []
+    for effect in effects:
+        if node_of(effect.connection) != node:
+            continue
+        number = local_number(effect.connection)
+        match effect:
+            case Send():
+                own.append(Send(number, effect.payloads))
+            case Close():
+                own.append(Close(number, effect.code, effect.reason))
+            case Seated():
+                own.append(Seated(number))
+    return own
 
 
 def _check_size(snapshot: bytes) -> None:

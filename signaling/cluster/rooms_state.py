@@ -88,7 +88,9 @@ def take_state(rooms: Rooms) -> RoomsState:
     pending, moderation = rooms._pending, rooms._moderation
     return RoomsState(
         [
-            RoomState(room.name, room.founder, room.is_locked, list(map(_seat, room.seats.values())))
+            RoomState(
+                room.name, room.founder, room.is_locked, list(map(_seat, room.seats.values()))
+            )
             for room in rooms._seats.rooms.values()
         ],
         [(seat.id, deadline) for seat, deadline in rooms._away.items()],

@@ -1,9 +1,9 @@
 """The log in Redis: its keys, and the scripts that change them atomically.
 
-``PREFIX:1:head`` is a hash with the epoch and the position of the last entry, ``PREFIX:1:log:EPOCH``
-the stream of the entries, ``PREFIX:1:snapshot`` a hash with a state from which the stream goes on, and
-``PREFIX:1:candidates`` has the positions of the nodes while they agree on one. 1 is
-:data:`.replica.FORMAT`.
+``PREFIX:1:head`` is a hash with the epoch and the position of the last entry,
+``PREFIX:1:log:EPOCH`` the stream of the entries, ``PREFIX:1:snapshot`` a hash with a state from
+which the stream goes on, and ``PREFIX:1:candidates`` has the positions of the nodes while they
+agree on one. 1 is :data:`.replica.FORMAT`.
 """
 
 from logging import Logger

@@ -194,8 +194,8 @@ RedisUrl = Annotated[
     str | None,
     _option(
         "--redis",
-        "Redis through which several servers act as one, as redis://host:6379, rediss:// for TLS or "
-        "unix:///path. The variable keeps a password out of the list of processes.",
+        "Redis through which several servers act as one, as redis://host:6379, rediss:// for TLS "
+        "or unix:///path. The variable keeps a password out of the list of processes.",
         metavar="URL",
     ),
 ]

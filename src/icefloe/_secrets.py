@@ -37,7 +37,7 @@ def read_keys(file: Path | None) -> "TokenKeys | None":
     if not texts:
         return None
     keys = TokenKeys("\n".join(texts))
-    if file is not None and keys.can_sign and _others_mayread_secret(file):
+    if file is not None and keys.can_sign and _others_may_read(file):
         show_message(f"{file} has a secret, and others can read it: chmod 600 {file}")
     return keys
 

@@ -41,7 +41,14 @@ class RedisServer:
         assert program is not None
         self.process = await asyncio.create_subprocess_exec(
             program,
-            *("--port", "0", "--unixsocket", f"{self.folder}/redis.sock", "--dir", str(self.folder)),
+            *(
+                "--port",
+                "0",
+                "--unixsocket",
+                f"{self.folder}/redis.sock",
+                "--dir",
+                str(self.folder),
+            ),
             *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
             *self.options,
             stdout=DEVNULL,

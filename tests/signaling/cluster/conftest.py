@@ -33,7 +33,12 @@ async def data(client: SignalingClient, count: int) -> list[Any]:
 
 async def page(node: SignalingServer, path: str) -> str:
     """Return a page of a node, whatever its status."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    return await page_at(node.port, path)
+
+
+async def page_at(port: int, path: str) -> str:
+    """Likewise, of the node at a port."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     text = (await reader.read()).decode()
     writer.close()

@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass, field
 
 from icefloe.signaling import (
-    Admission,
     AddressLimits,
+    Admission,
     Bye,
     CloseRoom,
     HandOver,

@@ -24,14 +24,15 @@ from tests.helpers import system
 from tests.helpers.balancer import Balancer, balancer
 from tests.helpers.command import Command, icefloe
 from tests.helpers.redis_server import RedisServer
-from tests.signaling.cluster.conftest import data
+from tests.signaling.cluster.conftest import data, page_at
 
 pytestmark = pytest.mark.system("redis")
 
 CALLS = 200
-"""Calls of two signaling clients each, of which some are real peer connections."""
+"""Calls of two real peer connections each."""
 
-REAL_CALLS = 20
+PAIRS = 50
+"""Pairs of signaling clients beside them, which look whether a message is lost."""
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ async def calls(url: str, count: int) -> AsyncIterator[list[tuple[Caller, Caller
 @asynccontextmanager
 async def real_calls(
     url: str, count: int
-) -> AsyncIterator[list[tuple[Room, RemotePeer, DataChannel, DataChannel]]]:
+) -> AsyncIterator[list[tuple[list[Room], RemotePeer, DataChannel, DataChannel]]]:
     async with AsyncExitStack() as stack:
         made = []
         for number in range(count):
@@ -110,7 +111,7 @@ async def real_calls(
             await channel.send("hello")
             other = await anext(aiter(alice.channels()))
             assert await other.receive() == "hello"
-            made.append((rooms[0], bob, channel, other))
+            made.append((rooms, bob, channel, other))
         yield made
 
 
@@ -127,8 +128,8 @@ async def test_a_node_that_is_killed_among_calls_drops_none_and_all_are_soon_on_
     nodes: list[Command] = [await new_process(), await new_process()]
     async with (
         balancer(*map(port_of, nodes)) as way,
-        calls(way.url, CALLS - REAL_CALLS) as pairs,
-        real_calls(way.url, REAL_CALLS) as real,
+        calls(way.url, PAIRS) as pairs,
+        real_calls(way.url, CALLS) as real,
     ):
         ends = [end for pair in pairs for end in pair]
         ids = [end.client.id for end in ends]
@@ -139,6 +140,11 @@ async def test_a_node_that_is_killed_among_calls_drops_none_and_all_are_soon_on_
         await kill(nodes[0])
         await say(pairs, 1)
         await asyncio.gather(*(end.wait_for(2) for end in ends))
+        clients = [room._client for rooms, *_ in real for room in rooms]
+        seats = f"icefloe_signaling_connections {2 * (PAIRS + CALLS)}\n"
+        while seats not in await page_at(port_of(nodes[1]), "/metrics"):
+            await asyncio.sleep(0.1)
+        assert all(client is not None and client.is_connected for client in clients)
         print(f"all were back after {time.monotonic() - killed_at:.2f} s")  # noqa: T201
         assert all(end.client.is_connected for end in ends)
         assert [end.client.id for end in ends] == ids

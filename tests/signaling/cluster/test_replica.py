@@ -137,9 +137,7 @@ def test_replicas_are_equal_whatever_the_order_in_which_their_interpreters_hash(
     def run(hash_seed: str) -> str:
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
         command = [sys.executable, "-m", "tests.signaling.cluster.made_logs", "7", "400"]
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=True
-        )
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         return done.stdout
 
     first, second = run("1"), run("2")
