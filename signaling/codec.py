@@ -86,6 +86,9 @@ def is_too_deep(text: bytes) -> bool:
 
     The result for text that is not JSON is unspecified.
     """
+    third = text.find(b"{", text.find(b"{", text.find(b"{") + 1) + 1)
+    if third < 0 and b"[" not in text:
+        return False  # nearly all messages, without a look at each byte
     if text.count(b"[") + text.count(b"{") <= DEPTH_LIMIT:
         return False
     brackets = _STRING.sub(b"", text).translate(_BRACES_TO_BRACKETS, _NOT_BRACKETS)
@@ -111,11 +114,15 @@ def decode_client(frame: str | bytes) -> ClientMessage:
     Raises:
         MessageError: The message is invalid; ``code`` is ``bad-message`` or ``version``.
     """
-    text = _check(frame, DESCRIPTION_LIMIT)
+    text = frame if isinstance(frame, bytes) else _encoded(frame)
+    _check(text, DESCRIPTION_LIMIT)
     try:
         received = _client.decode(text)
-        if not isinstance(received, Description):
-            _check_size(text, CLIENT_LIMIT)
+        if isinstance(received, Description):
+            return received
+        _check_size(text, CLIENT_LIMIT)
+        if isinstance(received, Candidate):
+            return received
         message = _from_received(received)
     except MessageError:
         raise
@@ -135,7 +142,8 @@ def decode_server(frame: str | bytes) -> ServerMessage:
     Raises:
         MessageError: The message is invalid.
     """
-    text = _check(frame, SERVER_LIMIT)
+    text = frame if isinstance(frame, bytes) else _encoded(frame)
+    _check(text, SERVER_LIMIT)
     try:
         return decode(text, _server)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -202,15 +210,18 @@ def _from_received(received: _Received) -> ClientMessage:
     return Message(received.to, received.data, received.ref, received.seq)
 
 
-def _check(frame: str | bytes, limit: int) -> bytes:
+def _encoded(frame: str) -> bytes:
     try:
-        text = frame.encode() if isinstance(frame, str) else frame
+        return frame.encode()
     except UnicodeEncodeError as error:
         raise MessageError("The message is not valid Unicode.") from error
-    _check_size(text, limit)
+
+
+def _check(text: bytes, limit: int) -> None:
+    if len(text) > limit:
+        _check_size(text, limit)
     if is_too_deep(text):
         raise MessageError(f"The message is nested more than {DEPTH_LIMIT} levels deep.")
-    return text
 
 
 def _check_size(text: bytes, limit: int) -> None:

@@ -93,9 +93,11 @@ class LocalLog:
         self._deadline = float("inf")
         self._deadline_changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._clock: Callable[[], float] | None = None
 
     def start(self) -> None:
         """Start the timer of the rooms."""
+        self._clock = asyncio.get_running_loop().time
         self._running = asyncio.create_task(self._run_timers(), name="signaling timers")
 
     async def wait_ready(self, seconds: float) -> None:
@@ -158,7 +160,8 @@ class LocalLog:
             self._deadline_changed.set()
 
     def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+        # get_running_loop() asks the system for the process's id each time.
+        return asyncio.get_running_loop().time() if self._clock is None else self._clock()
 
 
 def open_log(

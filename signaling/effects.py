@@ -1,20 +1,18 @@
 """Effects that :class:`.rooms.Rooms` asks the server to carry out on connections."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .messages import CloseCode
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """Write messages to a connection, in order."""
 
     connection: int
     payloads: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(Struct, frozen=True):
     """Close a connection. Its further messages are ignored."""
 
     connection: int
@@ -22,8 +20,7 @@ class Close:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Seated:
+class Seated(Struct, frozen=True):
     """A connection has a seat from now on, and may send descriptions."""
 
     connection: int

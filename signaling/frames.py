@@ -70,34 +70,81 @@ def read_head(data: bytes | bytearray, at: int = 0) -> Head | None:
     )
 
 
-def whole_text(data: bytes | bytearray) -> tuple[bytes, int] | None:
-    """Return the text of the frame that data begins with, and the bytes of that frame.
+class FrameCutter:
+    """Finds frames in the bytes of a client, to cut them up between the library and the short way.
+
+    Attributes:
+        is_between: Whether the next byte begins a frame that belongs to no message begun before.
+    """
+
+    def __init__(self) -> None:
+        self.is_between = True
+        self._left = 0  # bytes of the present frame
+        self._in_fragments = False
+
+    def cut(self, data: bytes | bytearray, size: int, *, skips_texts: bool) -> int:
+        """Return how many bytes the library gets now, and take them as read.
+
+        Args:
+            data: What was not read yet.
+            size: At most so many bytes.
+            skips_texts: Whether it ends before a text that :func:`whole_text` may return, except
+                for one that data begins with and that is complete: that one was not wanted.
+
+        Returns:
+            0 if more bytes are needed.
+        """
+        end = min(size, len(data))
+        at = min(self._left, end)
+        self._left -= at
+        while at < end:
+            head = read_head(data, at)
+            if head is None:
+                break
+            is_short = skips_texts and head.is_whole_text and not self._in_fragments
+            if is_short and (at > 0 or head.size > len(data)):
+                break
+            self._in_fragments = (self._in_fragments or head.begins) and not head.ends
+            taken = min(head.size, end - at)
+            self._left = head.size - taken
+            at += taken
+        self.is_between = not self._left and not self._in_fragments
+        return at
+
+
+def whole_text(data: bytes | bytearray, at: int = 0) -> tuple[bytes, int] | None:
+    """Return the text of a frame, and where the frame ends.
 
     Args:
-        data: Bytes from a client, from the begin of a frame on.
+        data: Bytes from a client.
+        at: Where in them the frame begins.
 
     Returns:
         ``None`` if the frame is incomplete, or is not an unfragmented and masked text of at most
         :data:`WHOLE_FRAME` bytes, or if it is not in UTF-8.
     """
-    if len(data) < 2 + _MASK_SIZE or data[0] != _FINAL_TEXT:
+    available = len(data)
+    if available - at < 2 + _MASK_SIZE or data[at] != _FINAL_TEXT:
         return None
-    size, begin = data[1] - _MASKED, 2 + _MASK_SIZE
+    size, begin = data[at + 1] - _MASKED, at + 2 + _MASK_SIZE
     if size > 125:
         if size == 127:
             return None
         begin += 2
-        size = data[2] << 8 | data[3]
+        size = data[at + 2] << 8 | data[at + 3]
     end = begin + size
-    if size < 0 or end > WHOLE_FRAME or end > len(data):
+    if size < 0 or end > available or end - at > WHOLE_FRAME:
         return None
     text = apply_mask(data[begin:end], data[begin - _MASK_SIZE : begin])
-    if not text.isascii():
-        try:
-            text.decode()
-        except UnicodeDecodeError:
-            return None
-    return text, end
+    return (text, end) if text.isascii() or _is_utf8(text) else None
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -237,7 +237,9 @@ class Hub:
             if client is None:
                 continue
             if isinstance(effect, Send):
-                self._write(client, effect.payloads)
+                if not client.write(effect.payloads):
+                    self._stalled += 1
+                    client.cut_off()
             elif isinstance(effect, Close):
                 client.close_soon(effect.code, effect.reason)
             else:

@@ -7,7 +7,8 @@ after it are sent again.
 """
 
 from collections import deque
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MESSAGES_KEPT = 256
 """Messages kept after sending, and likewise messages that may wait."""
@@ -26,8 +27,7 @@ UNCONFIRMED_SECONDS = 60.0
 ping stays unanswered for this long, and messages written before a ping arrive before it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(Struct, frozen=True, gc=False):
     seq: int
     payload: bytes
     sent_at: float
@@ -70,14 +70,33 @@ class _Store:
         return self.bytes + len(payload) <= self._budget.share
 
     def append(self, item: _Kept) -> None:
+        size = len(item.payload)
         self.items.append(item)
-        self.bytes += len(item.payload)
-        self._budget.used += len(item.payload)
+        self.bytes += size
+        self._budget.used += size
+
+    def push_out(self, item: _Kept) -> int:
+        """Append a message; return the number of the last one dropped for that, 0 for none."""
+        items, budget, size, dropped = self.items, self._budget, len(item.payload), 0
+        while items and (
+            len(items) >= MESSAGES_KEPT
+            # A message that fits into the smaller share needs no look at what is in use.
+            or (self.bytes + size > BYTES_KEPT_SCARCE and self.bytes + size > budget.share)
+        ):
+            oldest = items.popleft()
+            self.bytes -= len(oldest.payload)
+            budget.used -= len(oldest.payload)
+            dropped = oldest.seq
+        items.append(item)
+        self.bytes += size
+        budget.used += size
+        return dropped
 
     def popleft(self) -> _Kept:
         item = self.items.popleft()
-        self.bytes -= len(item.payload)
-        self._budget.used -= len(item.payload)
+        size = len(item.payload)
+        self.bytes -= size
+        self._budget.used -= size
         return item
 
     def clear(self) -> None:
@@ -123,9 +142,11 @@ class Outbox:
             payload: The encoded message, numbered :attr:`next_seq`.
             now: Seconds on a monotonic clock.
         """
-        self._keep_sent(_Kept(self.next_seq, payload, now))
+        if dropped := self._sent.push_out(_Kept(self.next_seq, payload, now)):
+            self._forgotten = dropped
         self.next_seq += 1
-        self.forget(now)
+        if self._sent.items[0].sent_at <= now - UNCONFIRMED_SECONDS:
+            self.forget(now)
 
     def enqueue(self, payload: bytes) -> bool:
         """Keep a message that is to be sent over the next socket.
@@ -184,9 +205,8 @@ class Outbox:
         self._waiting.clear()
 
     def _keep_sent(self, item: _Kept) -> None:
-        while self._sent.items and not self._sent.has_room_for(item.payload):
-            self._drop_oldest()
-        self._sent.append(item)
+        if dropped := self._sent.push_out(item):
+            self._forgotten = dropped
 
     def _drop_oldest(self) -> None:
         self._forgotten = self._sent.popleft().seq

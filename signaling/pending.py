@@ -68,8 +68,12 @@ class PendingConnections(Generic[_Join]):
     @property
     def deadline(self) -> float:
         """Time of the next deadline; infinite if there is none."""
-        deadlines = (self._join_deadlines, self._name_deadlines)
-        return min((next(iter(kind.values())) for kind in deadlines if kind), default=float("inf"))
+        deadline = float("inf")
+        if self._join_deadlines:
+            deadline = next(iter(self._join_deadlines.values()))
+        if self._name_deadlines:
+            deadline = min(deadline, next(iter(self._name_deadlines.values())))
+        return deadline
 
     def expired(self, now: float) -> list[int]:
         """Remove and return the connections that did not join in time."""

@@ -7,6 +7,7 @@ IPv4-mapped IPv6 address is counted as the IPv4 address.
 import ipaddress
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from icefloe._util.token_bucket import TokenBucket
@@ -43,6 +44,7 @@ class AddressLimits:
         return cls(sockets=None, seats=None, rooms=None, joins=None)
 
 
+@lru_cache(maxsize=256)
 def network_of(address: str) -> str:
     """Return the network that an IP address is counted as; any other string is returned as it is.
 

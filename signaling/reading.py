@@ -26,7 +26,7 @@ from websockets.server import ServerProtocol
 from icefloe._util.token_bucket import TokenBucket
 from icefloe.logs import get_logger
 
-from .frames import read_head, text_frame, whole_text
+from .frames import FrameCutter, text_frame, whole_text
 
 RECEIVE_BUFFER = 16 * 1024
 """Receive buffer of a socket in the kernel, in bytes (``SO_RCVBUF``, which Linux doubles)."""
@@ -42,6 +42,10 @@ _CHUNK = 1024
 
 _BUSY_CHUNK = 256
 """Bytes parsed in one turn when less than half of the tokens are left."""
+
+_TEXTS = 4
+"""Texts that are handed over in one turn, at most, while half of the tokens are left; after
+:data:`_CHUNK` bytes, and with fewer tokens, the next one waits for its turn."""
 
 _UNPARSED = 4096
 """Bytes that may wait for the next turn before the connection stops to read from its socket."""
@@ -67,9 +71,6 @@ class FairConnection(ServerConnection):
             least half of the tokens were there.
         on_open: Called when the TCP connection is established; returns whether it is accepted.
         on_lost: Called when the connection is lost.
-        on_text: Called with a text that nothing has to be awaited for, after
-            :meth:`hand_texts_over`. Returns whether it was handled; if not, it is received by
-            :meth:`recv`.
         tls: The TLS context; without one the connection is not encrypted. TLS begins here and not
             in the listener, so that a connection is counted before its handshake.
 
@@ -93,7 +94,6 @@ class FairConnection(ServerConnection):
         on_throttled: Callable[["FairConnection"], None],
         on_open: Callable[["FairConnection"], bool],
         on_lost: Callable[["FairConnection"], None],
-        on_text: Callable[["FairConnection", bytes], bool],
         tls: ssl.SSLContext | None = None,
         **options: Any,
     ) -> None:
@@ -105,7 +105,6 @@ class FairConnection(ServerConnection):
         self._on_throttled = on_throttled
         self._on_open = on_open
         self._on_lost = on_lost
-        self._on_text = on_text
         self._tls = tls
         self.encryption: asyncio.Task[None] | None = None
         self.peer_host: str = ""
@@ -117,26 +116,28 @@ class FairConnection(ServerConnection):
         self._awaits_response = False
         self._next_turn: asyncio.Handle | None = None
         self._is_throttled = False
-        self._hands_over = False
-        self._left_of_frame = 0  # bytes of a frame that go to the library
-        self._in_fragments = False  # of a message that goes to the library
+        self._on_texts: Callable[[list[bytes]], int] | None = None
+        self._cutter = FrameCutter()
         self._needs_more = False  # before anything of what is unparsed can be read
 
-    def hand_texts_over(self) -> None:
-        """Pass texts to ``on_text`` from now on, as far as they are short and have come whole."""
-        self._hands_over = True
+    def hand_texts_over(self, on_texts: Callable[[list[bytes]], int]) -> None:
+        """Have texts handled at once from now on, as far as they are short and have come whole.
+
+        Args:
+            on_texts: Called with texts in UTF-8. Returns how many of them were handled; the next
+                one is received by :meth:`recv`, as all others are.
+        """
+        self._on_texts = on_texts
 
     def write_texts(self, payloads: tuple[bytes, ...]) -> None:
         """Write texts in UTF-8 without waiting; nothing if the connection is being closed."""
         if self.protocol.state is State.OPEN and not self.transport.is_closing():
-            if len(payloads) == 1:
-                self.transport.write(text_frame(payloads[0]))
-            else:
-                self.transport.write(b"".join(map(text_frame, payloads)))
+            frames = [text_frame(payload) for payload in payloads]
+            self.transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def read_rest(self) -> None:
         """Parse all that has been read from the socket, unless the connection is in debt."""
-        self._hands_over = False
+        self._on_texts = None
         while self._unparsed and not self._is_responding() and not self.transport.is_closing():
             if self._bucket.wait(self.loop.time()):
                 break
@@ -211,8 +212,8 @@ class FairConnection(ServerConnection):
             self._take_turn()
 
     def data_received(self, data: bytes) -> None:
-        if self._hands_over and self._next_turn is None and not self._unparsed:
-            used = self._take_text(data)
+        if self._on_texts is not None and self._next_turn is None and not self._unparsed:
+            used = self._take_texts(data)
             if used:
                 if used < len(data):
                     self._unparsed += data[used:]
@@ -228,7 +229,7 @@ class FairConnection(ServerConnection):
         if not self._has_begun:
             self.transport.abort()
             return
-        self._hands_over = False
+        self._on_texts = None
         # TLS reports the end of the stream together with the last bytes.
         while self._unparsed and not self._is_responding():
             self._parse(_CHUNK)
@@ -287,56 +288,56 @@ class FairConnection(ServerConnection):
             size = _CHUNK if is_quiet else _BUSY_CHUNK
             if self.request is None:
                 self._parse(size)
-            elif self._hands_over and (used := self._take_text(self._unparsed)):
+            elif used := self._take_texts(self._unparsed):
                 del self._unparsed[:used]
-            elif size := self._cut(size):
+            elif size := self._cutter.cut(
+                self._unparsed, size, skips_texts=self._on_texts is not None
+            ):
                 self._parse(size)
             else:
                 self._needs_more = True
         self._schedule()
 
-    def _take_text(self, data: bytes | bytearray) -> int:
-        """Hand the text over that data begins with; return the bytes of its frame, 0 for none."""
+    def _take_texts(self, data: bytes | bytearray) -> int:
+        """Hand the texts over that data begins with; return the bytes of their frames."""
         if (
-            self._left_of_frame
-            or self._in_fragments
+            self._on_texts is None
+            or not self._cutter.is_between
             or self.handled != self.received
             or self.protocol.state is not State.OPEN
         ):
             return 0
         found = whole_text(data)
-        if found is None or not self._on_text(self, found[0]):
+        if found is None:
             return 0
-        now = self.loop.time()
-        self._bucket.take(1 + len(found[0]) // BYTES_PER_TOKEN, now)
-        if self._is_throttled and self._bucket.is_half_full(now):
-            self._is_throttled = False
-        self.received += 1
-        self.handled += 1
-        return found[1]
+        text, end = found
+        if end == len(data) or end >= _CHUNK or not self._bucket.was_half_full:
+            return end if self._hand_over([text], len(text) // BYTES_PER_TOKEN) else 0
+        texts, ends, tokens = [text], [end], len(text) // BYTES_PER_TOKEN
+        while len(texts) < _TEXTS and end < _CHUNK and (found := whole_text(data, end)):
+            text, end = found
+            texts.append(text)
+            ends.append(end)
+            tokens += len(text) // BYTES_PER_TOKEN
+        count = self._hand_over(texts, tokens)
+        return ends[count - 1] if count else 0
 
-    def _cut(self, size: int) -> int:
-        """Return how many bytes go to the library now: up to a text for the short way, or the end.
+    def _hand_over(self, texts: list[bytes], tokens: int) -> int:
+        """Have texts handled, and pay for them; return how many were handled.
 
         Args:
-            size: The most that may be parsed.
+            texts: The texts.
+            tokens: Tokens for their bytes.
         """
-        end = min(size, len(self._unparsed))
-        at = min(self._left_of_frame, end)
-        self._left_of_frame -= at
-        while at < end:
-            head = read_head(self._unparsed, at)
-            if head is None:
-                break
-            if self._hands_over and head.is_whole_text and not self._in_fragments:
-                # One that is there, and the first, could not be handed over.
-                if at > 0 or head.size > len(self._unparsed):
-                    break
-            self._in_fragments = (self._in_fragments or head.begins) and not head.ends
-            taken = min(head.size, end - at)
-            self._left_of_frame = head.size - taken
-            at += taken
-        return at
+        count = self._on_texts(texts) if self._on_texts is not None else 0
+        if count:
+            now = self.loop.time()
+            self._bucket.take(count + tokens, now)
+            if self._is_throttled and self._bucket.is_half_full(now):
+                self._is_throttled = False
+            self.received += count
+            self.handled += count
+        return count
 
     def _is_responding(self) -> bool:
         """Return whether the HTTP request has arrived and its response was not sent yet."""

@@ -15,11 +15,11 @@ nobody resumes the old seat within ``name_seconds``.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from .codec import encode_server
 from .configuration import Admission, Limits, Refusal
@@ -63,6 +63,10 @@ _SWEEP_SECONDS = 60.0
 """Seconds between two passes that drop messages which must have been delivered."""
 
 
+_TAGS: dict[type, str] = {
+    kind: str(kind.__struct_config__.tag) for kind in (Description, Candidate, Message, Bye)
+}
+
 _M = TypeVar("_M", bound=ClientMessage)
 
 
@@ -79,8 +83,7 @@ class State(StrEnum):
     """It has a seat."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrival(Generic[_M]):
+class _Arrival(Struct, Generic[_M], frozen=True):
     connection: int
     message: _M
     now: float
@@ -211,8 +214,10 @@ class Rooms:
     @property
     def deadline(self) -> float:
         """Time of the next :meth:`handle_timeout`; infinite if there is none."""
-        away = next(iter(self._away.values()), float("inf"))
-        return min(self._pending.deadline, away, self._sweep_at)
+        deadline = self._pending.deadline
+        if self._sweep_at < deadline:
+            deadline = self._sweep_at
+        return min(deadline, next(iter(self._away.values()))) if self._away else deadline
 
     def handle_timeout(self, now: float) -> None:
         """Process the deadlines that have passed."""
@@ -347,8 +352,9 @@ class Rooms:
         else:
             outbox.record_sent(payload, now)
             self._effects.append(Send(receiver.connection, (payload,)))
-            self._sweep_at = min(self._sweep_at, now + _SWEEP_SECONDS)
-        self.routed[str(message.__struct_config__.tag)] += 1
+            if self._sweep_at > now + _SWEEP_SECONDS:
+                self._sweep_at = now + _SWEEP_SECONDS
+        self.routed[_TAGS[type(message)]] += 1
 
     def _leave(self, arrival: _Arrival[Leave]) -> None:
         seat = self._confirmed_seat(arrival.connection)
@@ -434,7 +440,8 @@ class Rooms:
     def _confirmed_seat(self, connection: int) -> Seat:
         """Return the seat of a connection, whose message shows that it received its new secret."""
         seat = self._seat_by_connection[connection]
-        self._seats.confirm_token(seat)
+        if seat.previous_token is not None:
+            self._seats.confirm_token(seat)
         return seat
 
     def _remove(self, seat: Seat, reason: LeftReason) -> None:

@@ -97,7 +97,6 @@ class SignalingServer:
         self._numbers = itertools.count(1)
         self._sockets: set[FairConnection] = set()
         self._connections: dict[int, FairConnection] = {}
-        self._clients: dict[int, _SocketClient] = {}
         self._progress = asyncio.Event()
         self._closings: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
@@ -245,7 +244,6 @@ class SignalingServer:
             on_throttled=self._report_throttled,
             on_open=self._socket_opened,
             on_lost=self._socket_lost,
-            on_text=self._receive_text,
             tls=self._ssl,
         )
 
@@ -301,10 +299,9 @@ class SignalingServer:
 
     async def _handle(self, connection: ServerConnection) -> None:
         socket = cast(FairConnection, connection)
-        client = _SocketClient(socket, self._write_buffers, self._closings)
+        client = _SocketClient(socket, self._hub, self._write_buffers, self._closings)
         address = self._client_of(socket)
         self._connections[socket.number] = socket
-        self._clients[socket.number] = client
         self._hub.connect(client, address)
         try:
             while True:
@@ -319,13 +316,9 @@ class SignalingServer:
         except ConnectionClosed:
             logger.debug("connection %s closed", socket.number)
         finally:
-            del self._connections[socket.number], self._clients[socket.number]
+            del self._connections[socket.number]
             self._progress.set()
             self._hub.disconnect(client)
-
-    def _receive_text(self, socket: FairConnection, text: bytes) -> bool:
-        client = self._clients.get(socket.number)
-        return client is not None and self._hub.receive_text(client, text) is None
 
     def _client_of(self, socket: FairConnection) -> str:
         """Return the address that joins are counted against; empty if it is that of a proxy."""
@@ -362,12 +355,17 @@ class SignalingServer:
 class _SocketClient:
     """A client of the hub on a WebSocket of this server."""
 
-    __slots__ = ("_buffers", "_closings", "_socket", "number")
+    __slots__ = ("_buffers", "_closings", "_hub", "_socket", "number")
 
     def __init__(
-        self, socket: FairConnection, buffers: WriteBuffers, closings: set[asyncio.Task[None]]
+        self,
+        socket: FairConnection,
+        hub: Hub,
+        buffers: WriteBuffers,
+        closings: set[asyncio.Task[None]],
     ) -> None:
         self.number = socket.number
+        self._hub = hub
         self._socket = socket
         self._buffers = buffers
         self._closings = closings
@@ -388,7 +386,19 @@ class _SocketClient:
 
     def allow_descriptions(self) -> None:
         self._socket.protocol.max_message_size = DESCRIPTION_LIMIT
-        self._socket.hand_texts_over()
+        self._socket.hand_texts_over(self._receive_texts)
+
+    def _receive_texts(self, texts: list[bytes]) -> int:
+        if len(texts) == 1:
+            return int(self._hub.receive_text(self, texts[0]) is None)
+        self._buffers.hold()
+        try:
+            for count, text in enumerate(texts):
+                if self._hub.receive_text(self, text) is not None:
+                    return count
+        finally:
+            self._buffers.release()
+        return len(texts)
 
     async def wait_closed(self) -> None:
         await self._socket.wait_closed()

@@ -17,7 +17,7 @@ import os
 import statistics
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,52 +110,58 @@ def _server(plan: Plan, kind: Kind) -> Iterator[Running]:
         yield server
 
 
-@contextmanager
-def _loaded(plan: Plan, kind: Kind, clients: int) -> Iterator[tuple[Running, Generator]]:
-    with (
-        _server(plan, kind) as server,
-        generator(server, kind.dialect, _cores()[1]) as generating,
-    ):
-        generating.ask("join", count=clients, at_once=16)
-        yield server, generating
+_MeasureLoaded = Callable[[Running, Generator], dict[str, Any]]
+
+
+def _loaded_in_turn(
+    plan: Plan, kinds: tuple[Kind, ...], measure: _MeasureLoaded
+) -> dict[Kind, _Figures]:
+    """Start all servers with their pairs, and load one after the other; the others are idle."""
+    found = {kind: _Figures() for kind in kinds}
+    with ExitStack() as stack:
+        loaded: dict[Kind, tuple[Running, Generator]] = {}
+        for kind in kinds:
+            server = stack.enter_context(_server(plan, kind))
+            clients = stack.enter_context(generator(server, kind.dialect, _cores()[1]))
+            clients.ask("join", count=2 * plan.pairs, at_once=16)
+            loaded[kind] = server, clients
+        for _ in range(plan.rounds):
+            for kind, (server, clients) in loaded.items():
+                found[kind].add(measure(server, clients))
+    return found
 
 
 # ---- messages ----------------------------------------------------------------------------------
 
 
-def _saturated(payload: Payload) -> _Measure:
-    def measure(plan: Plan, kind: Kind) -> dict[str, Any]:
-        with _loaded(plan, kind, 2 * plan.pairs) as (server, generating):
-            order = {"payload": payload, "seconds": plan.seconds, "window": plan.window}
-            begin = server.processor()
-            got = generating.ask("saturate", **order)
-            # The second before, in which nothing is counted, costs as much as any other.
-            seconds = (server.processor() - begin) * got["seconds"] / (got["seconds"] + 1)
-            rate = got["messages"] / got["seconds"]
-            return {**got, "rate": rate, "cost": seconds / got["messages"] * 1e6}
-
-    return measure
-
-
 def relay(plan: Plan) -> Section:
     """Measure as many messages as each server relays."""
-    kinds = plan.kinds(ICEFLOE, PEER_SERVER, ASYNCIO)
     rows = []
     for payload in Payload:
-        found = _in_turn(plan, kinds, _saturated(payload))
+
+        def measure(
+            server: Running, clients: Generator, payload: Payload = payload
+        ) -> dict[str, Any]:
+            begin = server.processor()
+            got = clients.ask("saturate", payload=payload, seconds=plan.seconds, window=plan.window)
+            used = (server.processor() - begin) / got["all_messages"]
+            return {**got, "rate": got["messages"] / got["seconds"], "cost": used * 1e6}
+
+        found = _loaded_in_turn(plan, plan.kinds(ICEFLOE, PEER_SERVER, ASYNCIO), measure)
         best = found[ICEFLOE]
-        for kind, figures in found.items():
-            rows.append(
-                (
-                    f"{payload}, {kind.name}",
-                    f"{figures.median('rate'):,.0f}",
-                    f"{min(figures.values['rate']):,.0f} to {max(figures.values['rate']):,.0f}",
-                    f"{best.median('rate') / figures.median('rate'):.2f}",
-                    f"{figures.median('cost'):.0f} us",
-                    f"{_ms(figures, 'p50')} / {_ms(figures, 'p99')}",
-                    f"{figures.median('busy'):.0%}",
-                )
+        rows += [
+            (
+                f"{payload}, {kind.name}",
+                f"{figures.median('rate'):,.0f}",
+                f"{min(figures.values['rate']):,.0f} to {max(figures.values['rate']):,.0f}",
+                f"{best.median('rate') / figures.median('rate'):.2f}",
+                f"{figures.median('cost'):.1f} us",
+                f"{figures.median('cost') / best.median('cost'):.2f}",
+                f"{_ms(figures, 'p50')} / {_ms(figures, 'p99')}",
+                f"{figures.median('busy'):.0%}",
             )
+            for kind, figures in found.items()
+        ]
     return Section(
         "Messages through the signaling server",
         f"{plan.pairs} pairs, each client with {plan.window} on their way: one that arrives is "
@@ -169,6 +175,7 @@ def relay(plan: Plan) -> Section:
             "least to most",
             "icefloe / it",
             "processor for each",
+            "its / icefloe's",
             "p50 / p99",
             "generator",
         ),
@@ -179,14 +186,13 @@ def relay(plan: Plan) -> Section:
 def steady(plan: Plan) -> Section:
     """Measure the time that messages take at the same rate, with the default limits too."""
 
-    def measure(plan: Plan, kind: Kind) -> dict[str, Any]:
-        with _loaded(plan, kind, 2 * plan.pairs) as (server, generating):
-            begin = server.processor()
-            got = generating.ask("steady", seconds=plan.seconds, rate=_STEADY)
-            used = (server.processor() - begin) / (got["seconds"] + 1)
-            return {**got, "used": used, "rate": got["messages"] / got["seconds"]}
+    def measure(server: Running, clients: Generator) -> dict[str, Any]:
+        begin = server.processor()
+        got = clients.ask("steady", seconds=plan.seconds, rate=_STEADY)
+        used = (server.processor() - begin) / got["all_messages"] * _STEADY
+        return {**got, "used": used, "rate": got["messages"] / got["seconds"]}
 
-    found = _in_turn(plan, plan.kinds(ICEFLOE, DEFAULTS, PEER_SERVER), measure)
+    found = _loaded_in_turn(plan, plan.kinds(ICEFLOE, DEFAULTS, PEER_SERVER), measure)
     rows = [
         (
             kind.name,

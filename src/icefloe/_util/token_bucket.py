@@ -34,11 +34,19 @@ class TokenBucket:
         """True if the last event has left a debt, which may have been paid since."""
         return self._level < 0
 
+    @property
+    def was_half_full(self) -> bool:
+        """True if at least half of the tokens were available after the last event."""
+        return self._level * 2 >= self._burst
+
     def is_half_full(self, now: float) -> bool:
         """Return whether at least half of the tokens are available."""
         self._refill(now)
         return self._level * 2 >= self._burst
 
     def _refill(self, now: float) -> None:
-        self._level = min(self._burst, self._level + max(0.0, now - self._at) * self._rate)
-        self._at = max(self._at, now)
+        passed = now - self._at
+        if passed > 0.0:
+            level = self._level + passed * self._rate
+            self._level = level if level < self._burst else self._burst
+            self._at = now

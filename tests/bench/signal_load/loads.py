@@ -9,7 +9,8 @@ from typing import Any
 from tests.bench.signal_load.dialects import Payload
 from tests.bench.signal_load.sockets import Client, Crowd, Refused, frame
 
-_WARM_UP = 1.0
+_WARM_UP = 0.5
+_PATIENCE = 60.0
 _TICK = 0.002
 
 
@@ -19,6 +20,7 @@ class Relayed:
 
     Attributes:
         messages: Messages that arrived.
+        all_messages: The same, those of the warm-up included.
         seconds: For how long they were counted.
         p50: The median of their times on the way, in seconds.
         p99: The time that 99 of 100 do not exceed.
@@ -27,6 +29,7 @@ class Relayed:
     """
 
     messages: int
+    all_messages: int
     seconds: float
     p50: float
     p99: float
@@ -58,6 +61,20 @@ class _Traffic:
         self.sent_at[client].extend((now,) * count)
         client.send(self.frames[client] * count)
 
+    def finish(self, crowd: Crowd) -> None:
+        """Wait for what is on its way.
+
+        Raises:
+            Refused: Something got lost.
+        """
+        end = time.monotonic() + _PATIENCE
+        while any(self.sent_at.values()):
+            if time.monotonic() > end:
+                raise Refused("messages got lost")
+            for client, data in crowd.events(0.5):
+                for _ in range(client.count(data, self.prefix)):
+                    self.sent_at[self.partner[client]].popleft()
+
 
 class _Times:
     """Collects the times of messages from the end of the warm-up on."""
@@ -67,12 +84,14 @@ class _Times:
         self.begin = time.perf_counter() + _WARM_UP
         self.end = self.begin + seconds
         self._cpu = 0.0
+        self._warm_up = 0
 
     def go_on(self) -> Iterator[float]:
         is_warm = False
         while (now := time.perf_counter()) < self.end:
             if not is_warm and now >= self.begin:
                 is_warm, self._cpu = True, time.process_time()
+                self._warm_up = len(self.taken)
                 self.taken.clear()
                 self.begin = now
             yield now
@@ -85,7 +104,8 @@ class _Times:
             raise Refused("nothing arrived")
         seconds, count = self.end - self.begin, len(self.taken)
         p50, p99 = self.taken[count // 2], self.taken[min(count - 1, count * 99 // 100)]
-        return Relayed(count, seconds, p50, p99, self.taken[-1], self._cpu / seconds)
+        busy = self._cpu / seconds
+        return Relayed(count, count + self._warm_up, seconds, p50, p99, self.taken[-1], busy)
 
 
 def saturate(crowd: Crowd, payload: Payload, seconds: float, window: int) -> Relayed:
@@ -106,6 +126,7 @@ def saturate(crowd: Crowd, payload: Payload, seconds: float, window: int) -> Rel
                 traffic.send(client, count, now)
             if client.pings:
                 client.answer_pings()
+    traffic.finish(crowd)
     return times.result()
 
 
@@ -127,6 +148,7 @@ def steady(crowd: Crowd, payload: Payload, seconds: float, rate: float) -> Relay
                 times.taken.append(arrived - waiting.popleft())
             if client.pings:
                 client.answer_pings()
+    traffic.finish(crowd)
     return times.result()
 
 

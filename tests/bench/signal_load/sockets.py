@@ -1,4 +1,6 @@
-"""WebSocket clients on plain sockets, as cheap as Python can make them, so that a server is measured.
+"""WebSocket clients on plain sockets, as cheap as Python can make them.
+
+The server is to be measured, and not what loads it.
 
 A frame is made once and sent many times. Of what comes only the headers of frames are read, and the
 first bytes of each payload are compared.
@@ -149,9 +151,7 @@ class Crowd:
         first: The number of the first client; it is even.
     """
 
-    def __init__(
-        self, addresses: list[tuple[str, int]], dialect: Dialect, first: int = 0
-    ) -> None:
+    def __init__(self, addresses: list[tuple[str, int]], dialect: Dialect, first: int = 0) -> None:
         self.dialect = dialect
         self.clients: dict[int, Client] = {}
         self._addresses = addresses
