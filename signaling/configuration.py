@@ -136,6 +136,13 @@ class RedisConfiguration:
             raise ValueError(
                 "the library for Redis is missing: install it with pip install 'icefloe[redis]'"
             )
+        from redis.asyncio import ConnectionPool  # slow, and needed by few
+
+        try:
+            ConnectionPool.from_url(self.url)
+        except ValueError:
+            # Its text may quote a part of the URL.
+            raise ValueError("the URL of Redis is not valid") from None
 
 
 Admit = Callable[[Join], Admission | Awaitable[Admission | None] | None]

@@ -63,7 +63,7 @@ CLOSE_SECONDS = 1.0
 """Seconds that the last commands of a server that ends have to reach Redis."""
 
 _TICK_DELAY = 0.002
-"""Seconds after a deadline at which it is looked at: the clocks of two machines do not run alike."""
+"""Seconds after a deadline at which it is looked at: two clocks do not run alike."""
 
 _NODE_BITS = 31
 
@@ -83,9 +83,6 @@ class RedisLog:
         redis: Where Redis is.
         carry_out: Carries out effects on connections of this server.
         cut_all: Closes all connections of this server; their clients come back and resume.
-
-    Raises:
-        ValueError: The URL of Redis cannot be read.
     """
 
     def __init__(
@@ -99,7 +96,6 @@ class RedisLog:
         self._replica = Replica(limits, first_moderates=configuration.first_moderates)
         rules = msgspec.json.encode((limits, configuration.first_moderates))
         self._agreement = Agreement(self._replica, rules)
-        Store(redis)  # raises ValueError if redis-py cannot read the URL
         self._redis = redis
         self._carry_out = carry_out
         self._cut_all = cut_all

@@ -1,9 +1,9 @@
 """What a log in Redis costs: a server alone, one with Redis, and two that share one.
 
-``python -m tests.bench.signaling_nodes`` has pairs of clients send each other candidates, as many as
-the servers relay, and then so many a second. With two servers the ends of each pair are on different
-ones. Processor time is what counts on a machine that has other work: it is that of all servers
-and of Redis, for one message.
+``python -m tests.bench.signaling_nodes`` has pairs of clients send each other candidates, so many a
+second and then as many as the servers relay. With two servers the ends of each pair are on
+different ones. Processor time is what counts on a machine that has other work: it is that of all
+servers and of Redis, for one message.
 """
 
 import argparse
@@ -108,10 +108,13 @@ def main() -> None:
     for _ in range(options.rounds):
         for name, count in SETUPS.items():
             found[name].append(measure(count, options.seconds, options.rate))
-    print("| servers | messages a second | processor time each | p50 | p99 |\n|---|---|---|---|---|")
+    print(
+        "| servers | messages a second | processor time each | p50 | p99 |\n|---|---|---|---|---|"
+    )
     for name, rounds in found.items():
         rate, cost, p50, p99 = (
-            statistics.median(each[key] for each in rounds) for key in ("rate", "cost", "p50", "p99")
+            statistics.median(each[key] for each in rounds)
+            for key in ("rate", "cost", "p50", "p99")
         )
         print(f"| {name} | {rate:,.0f} | {cost:.0f} µs | {p50:.2f} ms | {p99:.1f} ms |")
 
