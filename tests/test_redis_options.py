@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from icefloe.signaling import RedisConfiguration
 from tests.helpers.command import icefloe, run
@@ -31,9 +32,10 @@ async def test_the_url_comes_from_a_variable_or_a_file(tmp_path: Path) -> None:
                 assert code == 0
                 assert "Redis is away" not in logged
                 assert SECRET not in logged
-        async with redis.client() as client:
-            await client.execute_command("AUTH", SECRET)
-            assert int(await client.hget("icefloe:1:head", "position")) > 0
+        async with Redis.from_url(url) as client:
+            position = await client.hget("icefloe:1:head", "position")
+        assert position is not None
+        assert int(position) > 0
 
 
 @pytest.mark.parametrize(

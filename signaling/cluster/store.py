@@ -23,6 +23,8 @@ from .replica import FORMAT
 
 logger: Logger = get_logger(__name__)
 
+_Arguments = list[bytes | str | int | float]
+
 ANSWER_SECONDS = 3.0
 """Seconds within which Redis has to answer, or it is away."""
 
@@ -118,7 +120,7 @@ class Store:
             Whether the log is that one; if not, nothing was written.
         """
         body = encode_body(batch.commands)
-        arguments = [str(epoch), position, node, batch.first, body, MAX_STREAM_ENTRIES]
+        arguments: _Arguments = [str(epoch), position, node, batch.first, body, MAX_STREAM_ENTRIES]
         keys = [self._head, self._stream(epoch)]
         return await _answer(self._add(keys=keys, args=arguments)) is not None
 
@@ -146,7 +148,7 @@ class Store:
         """
         keys = [self._head, self._snapshot, self._stream(epoch), self._candidates]
         before, parent = head.epoch or "", new.parent or ""
-        arguments = [str(before), str(epoch), new.position, str(parent), new.rules, snapshot]
+        arguments: _Arguments = [str(before), str(epoch), new.position, str(parent), new.rules, snapshot]
         begun = bool(await _answer(self._begin(keys=keys, args=arguments)))
         if begun and head.epoch is not None:
             await _answer(self._redis.unlink(self._stream(head.epoch)))
@@ -167,7 +169,7 @@ class Store:
             Whether it was written; there may be a newer one.
         """
         keys = [self._head, self._snapshot, self._stream(epoch)]
-        arguments = [str(epoch), position, id, snapshot, trim_before]
+        arguments: _Arguments = [str(epoch), position, id, snapshot, trim_before]
         return bool(await _answer(self._save(keys=keys, args=arguments)))
 
     async def stand(self, name: str, position: int) -> None:

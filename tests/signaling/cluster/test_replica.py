@@ -222,9 +222,12 @@ def test_the_ids_of_seats_come_from_the_seed(log: Log) -> None:
     secrets = set()
     for seed in (b"1" * 32, b"2" * 32):
         replica = new_replica()
-        for first, command in enumerate(
-            (NodeStarted(seed), Connected(1, ""), joining(1, JOIN, Admission(), bytes(32))), 1
-        ):
+        commands: tuple[Command, ...] = (
+            NodeStarted(seed),
+            Connected(1, ""),
+            joining(1, JOIN, Admission(), bytes(32)),
+        )
+        for first, command in enumerate(commands, 1):
             replica.apply(Entry(first, first, 5, first, (command,)))
         [seat] = replica.rooms._seats.rooms["lobby"].seats.values()
         assert (len(seat.id), len(seat.token)) == (12, 32)
