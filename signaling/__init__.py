@@ -16,7 +16,14 @@ A client, which keeps its seat in the room when its WebSocket breaks::
 
 from .address import server_url
 from .client import SignalingClient, connect
-from .configuration import Admission, Limits, Proxies, ProxyHeader, ServerConfiguration
+from .configuration import (
+    Admission,
+    Limits,
+    Proxies,
+    ProxyHeader,
+    RedisConfiguration,
+    ServerConfiguration,
+)
 from .errors import (
     ErrorCode,
     InvalidTokenKeys,
@@ -123,6 +130,7 @@ __all__ = [
     "PeerRights",
     "Proxies",
     "ProxyHeader",
+    "RedisConfiguration",
     "Rejoined",
     "Remove",
     "RemovedFromRoom",

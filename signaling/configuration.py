@@ -1,6 +1,8 @@
 """Settings of the signaling server: limits, admission of participants, ICE servers, rates."""
 
+import importlib.util
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -106,6 +108,43 @@ class Proxies:
             ipaddress.ip_network(network)  # raises ValueError
 
 
+_SCHEMES = ("redis", "rediss", "unix")
+_PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisConfiguration:
+    """The Redis through which several signaling servers act as one.
+
+    Attributes:
+        url: Where it is: ``redis://``, ``rediss://`` for TLS, or ``unix://``, with the password if
+            it has one. The library redis-py reads it.
+        prefix: The first part of the names of all keys. Servers with the same prefix act as one.
+    """
+
+    url: str = field(repr=False)
+    prefix: str = "icefloe"
+
+    def __post_init__(self) -> None:
+        if self.url.partition("://")[0].lower() not in _SCHEMES:
+            raise ValueError("the URL of Redis must begin with redis://, rediss:// or unix://")
+        if not _PREFIX.fullmatch(self.prefix):
+            raise ValueError(
+                "the prefix of keys in Redis must have 1 to 64 letters, digits and . : _ -"
+            )
+        if importlib.util.find_spec("redis") is None:
+            raise ValueError(
+                "the library for Redis is missing: install it with pip install 'icefloe[redis]'"
+            )
+        from redis.asyncio import ConnectionPool  # slow, and needed by few
+
+        try:
+            ConnectionPool.from_url(self.url)
+        except ValueError:
+            # Its text may quote a part of the URL.
+            raise ValueError("the URL of Redis is not valid") from None
+
+
 Admit = Callable[[Join], Admission | Awaitable[Admission | None] | None]
 """A function, or a coroutine function, that decides who may join."""
 
@@ -148,6 +187,8 @@ class ServerConfiguration:
         first_moderates: Whether the first participant of a room moderates it, if neither a token
             nor ``admit`` says who does. When it leaves, the one that has been there longest does.
         proxies: The reverse proxies in front of the server; ``None`` for none.
+        redis: The Redis through which this server and others act as one; ``None`` for a server that
+            runs alone. All of them need the same ``limits`` and ``first_moderates``.
         rate: Messages per second that a connection may send on average. The server reads more
             slowly from a connection that sends faster. A message counts as one more for every 2048
             bytes of its size.
@@ -172,6 +213,7 @@ class ServerConfiguration:
     ice_provider: IceProvider | None = None
     ice_provider_timeout: float = 3.0
     proxies: Proxies | None = None
+    redis: RedisConfiguration | None = None
     rate: float = 30.0
     burst: float = 300.0
     ping_interval: float = 20.0

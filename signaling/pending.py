@@ -1,5 +1,6 @@
 """Connections that have not joined a room yet, and their deadlines. No I/O: time is passed in."""
 
+from collections.abc import Iterator
 from itertools import takewhile
 from typing import Generic, TypeVar
 
@@ -26,6 +27,9 @@ class PendingConnections(Generic[_Join]):
 
     def __contains__(self, connection: int) -> bool:
         return connection in self._join_deadlines
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._join_deadlines)
 
     def add(self, connection: int, address: str, now: float) -> None:
         """Add a new connection.

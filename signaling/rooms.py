@@ -2,8 +2,8 @@
 """Rooms of the signaling server: joining, resuming, and routing messages between participants.
 
 No I/O: the caller passes in the time, and after each call carries out in order what
-:meth:`Rooms.take_effects` returns (:class:`Send`, :class:`Close`). :class:`Rooms` knows a
-connection by a number that the caller chooses. Call :meth:`Rooms.handle_timeout` at
+:meth:`Rooms.take_effects` returns (:class:`Send`, :class:`Close`, :class:`Seated`). :class:`Rooms`
+knows a connection by a number that the caller chooses. Call :meth:`Rooms.handle_timeout` at
 :attr:`Rooms.deadline`.
 
 A participant has a *seat* in its room. When its connection breaks, the participant is *away*: the
@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from .codec import encode_server
 from .configuration import Admission, Limits, Refusal
-from .effects import Close, Effect, Send
+from .effects import Close, Effect, Seated, Send
 from .errors import ErrorCode
 from .messages import (
     Bye,
@@ -157,6 +157,10 @@ class Rooms:
     def has_seat(self, connection: int) -> bool:
         """Return whether a connection has joined."""
         return connection in self._seat_by_connection
+
+    def connections(self) -> list[int]:
+        """Return the numbers of all connections."""
+        return [*self._pending, *self._seat_by_connection]
 
     def connect(self, connection: int, now: float, address: str = "") -> None:
         """Add a new connection.
@@ -322,6 +326,7 @@ class Rooms:
         seat.connection = connection
         self._seat_by_connection[connection] = seat
         self._pending.forget(connection)
+        self._effects.append(Seated(connection))
 
     # ---- messages of connections that have joined ----------------------------------------------
 

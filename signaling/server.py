@@ -46,6 +46,10 @@ _EXTRA_SOCKETS = 64
 """TCP connections beyond the limit on WebSockets, so that clients can be told (503)."""
 
 
+_READY_SECONDS = 5.0
+"""Seconds that entering the server waits for Redis. Without it the server is not ready yet."""
+
+
 def serve(
     host: str = "127.0.0.1",
     port: int = 8080,
@@ -154,6 +158,11 @@ class SignalingServer:
             self._server.close()
             raise
         self._hub.start()
+        try:
+            await self._hub.wait_ready(_READY_SECONDS)
+        except BaseException:
+            await self.close()
+            raise
         logger.info("signaling server listening on %s", self.url)
         return self
 

@@ -46,6 +46,9 @@ from icefloe._options import (
     ProxyHeaders,
     Qr,
     Realm,
+    RedisFile,
+    RedisPrefix,
+    RedisUrl,
     RoomName,
     SelfSigned,
     Server,
@@ -135,9 +138,13 @@ def serve(
     first_moderates: FirstModerates = False,
     proxy_headers: ProxyHeaders = None,
     trusted_proxy: TrustedProxies = [],  # noqa: B006
+    redis: RedisUrl = None,
+    redis_file: RedisFile = None,
+    redis_prefix: RedisPrefix = "icefloe",
 ) -> None:
     """Serve signaling and the call page."""
     from icefloe._ice_options import ice_settings
+    from icefloe._redis_options import redis_settings
     from icefloe._serving import Settings
 
     settings = Settings(
@@ -155,6 +162,7 @@ def serve(
         is_open=open,
         first_moderates=first_moderates,
         proxies=_proxies(proxy_headers, trusted_proxy),
+        redis=redis_settings(redis, redis_file, redis_prefix),
     )
     _run(settings, log_level)
 

@@ -190,6 +190,26 @@ FirstModerates = Annotated[
 ]
 
 
+RedisUrl = Annotated[
+    str | None,
+    _option(
+        "--redis",
+        "Redis through which several servers act as one, as redis://host:6379, rediss:// for TLS "
+        "or unix:///path. The variable keeps a password out of the list of processes.",
+        metavar="URL",
+    ),
+]
+RedisFile = Annotated[Path | None, _file("--redis-file", "File with that URL, in its place.")]
+RedisPrefix = Annotated[
+    str,
+    _option(
+        "--redis-prefix",
+        "First part of all keys in Redis; servers with the same one act as one.",
+        metavar="NAME",
+    ),
+]
+
+
 class ProxyHeaderKind(StrEnum):
     """The header in which reverse proxies name their client."""
 

@@ -32,6 +32,7 @@ ELSEWHERE = {
     "sysctl -w net.core.rmem_max=16777216": "changes the machine",
     "pip install ./icefloe": "tests/documents/test_installed.py, without a network",
     "pip install 'icefloe[desktop]'": "needs a network",
+    "pip install 'icefloe[redis]'": "likewise",
     "icefloe send PATH…": "shows the form; test_files_go_from_one_machine_to_another runs it",
     "icefloe receive CODE --server URL": "likewise",
     "icefloe send holiday/ report.pdf": "test_files_go_from_one_machine_to_another",

@@ -54,7 +54,10 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.rtp.congestion.report_schedule.MAX_INTERVAL
     """,
     FORMAT: """
-        signaling.token_keys._MIN_SECRET_BYTES signaling.frames._TEXT signaling.frames._FINAL_TEXT
+        signaling.frames._TEXT signaling.frames._FINAL_TEXT
+        signaling.cluster.commands.SEED_BYTES signaling.cluster.fresh_ids._STATE_BYTES
+        signaling.cluster.fresh_ids._ID_BYTES signaling.cluster.fresh_ids._SECRET_BYTES
+        signaling.token_keys._MIN_SECRET_BYTES
         encoding.packing.PAYLOAD_MAX media.sources.decoding._FRAME_BYTES
         media.sources.decoding._SAMPLE_BYTES media.sources.tempo._SAMPLE_BYTES
         media.sources.test_signals._TEXT_LENGTH peer.ice.turn.tcp._TCP_RTO_MAX_MS
@@ -64,6 +67,7 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.rtp.congestion.transport_feedback._MAX_DELTA
     """,
     OWN: """
+        signaling.cluster.redis_log.SNAPSHOT_BYTES signaling.cluster.redis_log.MAX_RETRY_PAUSE
         peer.ice.tcp.framing._BATCH peer.ice.tcp.mux._TRIES
         peer.ice.mux.udp_mux._PORT_ATTEMPTS
         encoding.clock._WINDOW encoding.pieces._WINDOW peer.rtp.send.frame_delay._WINDOW

@@ -21,6 +21,8 @@ PACKAGES = {
     "nftables": ("nft", "nftables"),
     "nodejs": ("node", "nodejs"),
     "npm": ("npm", "npm"),
+    "haproxy": ("haproxy", "haproxy"),
+    "redis": ("redis-server", "redis-server"),
     "x11-utils": ("xev", "x11-utils"),
     "xvfb": ("Xvfb", "xvfb"),
 }

@@ -138,7 +138,7 @@ def open_raw(stack: AsyncExitStack, server: SignalingServer) -> Callable[..., An
 
 
 @asynccontextmanager
-async def _proxy(target: int) -> AsyncIterator[Proxy]:
+async def proxy_on(target: int) -> AsyncIterator[Proxy]:
     proxy, ready = Proxy(target), asyncio.Event()
     running = asyncio.create_task(proxy.run(ready))
     await ready.wait()
@@ -150,10 +150,10 @@ async def _proxy(target: int) -> AsyncIterator[Proxy]:
 @pytest.fixture
 def proxy_to(stack: AsyncExitStack) -> Callable[[SignalingServer], Awaitable[Proxy]]:
     """Put a proxy in front of a server."""
-    return lambda server: stack.enter_async_context(_proxy(server.port))
+    return lambda server: stack.enter_async_context(proxy_on(server.port))
 
 
 @pytest.fixture
 async def proxy(server: SignalingServer, stack: AsyncExitStack) -> Proxy:
     """A proxy in front of the server."""
-    return await stack.enter_async_context(_proxy(server.port))
+    return await stack.enter_async_context(proxy_on(server.port))

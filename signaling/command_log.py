@@ -1,0 +1,185 @@
+"""The log that everything passes that happens to connections, on its way to the rooms.
+
+A server that runs alone has :class:`LocalLog`, which applies everything at once. Several servers
+have :class:`.cluster.redis_log.RedisLog` and see everything in the same order.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from icefloe._util.deadlines import timeout_at
+
+from .configuration import Admission, Refusal, ServerConfiguration
+from .effects import Effect
+from .messages import ClientMessage
+from .metrics import Metric
+from .rooms import Rooms
+
+CarryOut = Callable[[Iterable[Effect]], None]
+"""A function that carries out effects on connections of this server."""
+
+
+CutAll = Callable[[], None]
+"""A function that closes all connections of this server; their clients come back and resume."""
+
+
+class CommandLog(Protocol):
+    """A log of what happens to connections; a connection has the number that its shell gave it."""
+
+    @property
+    def rooms(self) -> Rooms:
+        """The rooms, after everything that the log has applied."""
+
+    @property
+    def is_ready(self) -> bool:
+        """True if connections can be added."""
+
+    def start(self) -> None:
+        """Start the tasks."""
+
+    async def wait_ready(self, seconds: float) -> None:
+        """Wait until connections can be added, or for a time. Cancellation: safe."""
+
+    async def close(self) -> None:
+        """Stop the tasks. A second call has no effect. Cancellation: safe."""
+
+    def has_seat(self, connection: int) -> bool:
+        """Return whether a connection has joined."""
+
+    def connect(self, connection: int, address: str) -> None:
+        """Add a connection."""
+
+    def disconnect(self, connection: int) -> None:
+        """Remove a connection."""
+
+    def receive(
+        self,
+        connection: int,
+        message: ClientMessage,
+        frame: str | bytes | None = None,
+        decision: Admission | Refusal | None = None,
+    ) -> None:
+        """Process a message.
+
+        Args:
+            connection: The connection.
+            message: The message.
+            frame: The text of it, if it is at hand.
+            decision: For a ``join`` the permission or the reason against it.
+        """
+
+    def measure(self) -> list[Metric]:
+        """Return metrics of the log."""
+
+
+class LocalLog:
+    """The log of a server that runs alone: it applies everything at once.
+
+    Args:
+        rooms: The rooms.
+        carry_out: Carries out their effects.
+
+    Attributes:
+        rooms: The rooms.
+        is_ready: True.
+    """
+
+    is_ready: bool = True
+
+    def __init__(self, rooms: Rooms, carry_out: CarryOut) -> None:
+        self.rooms: Rooms = rooms
+        self._carry_out = carry_out
+        self._deadline = float("inf")
+        self._deadline_changed = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+        self._clock: Callable[[], float] | None = None
+
+    def start(self) -> None:
+        """Start the timer of the rooms."""
+        self._clock = asyncio.get_running_loop().time
+        self._running = asyncio.create_task(self._run_timers(), name="signaling timers")
+
+    async def wait_ready(self, seconds: float) -> None:
+        """Return at once."""
+
+    async def close(self) -> None:
+        """Stop the timer."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            await asyncio.wait((running,))
+
+    def has_seat(self, connection: int) -> bool:
+        """Return whether a connection has joined."""
+        return self.rooms.has_seat(connection)
+
+    def connect(self, connection: int, address: str) -> None:
+        """Add a connection."""
+        self.rooms.connect(connection, self._now(), address)
+        self._update_deadline()
+
+    def disconnect(self, connection: int) -> None:
+        """Remove a connection."""
+        self.rooms.disconnect(connection, self._now())
+        self._apply()
+
+    def receive(
+        self,
+        connection: int,
+        message: ClientMessage,
+        frame: str | bytes | None = None,
+        decision: Admission | Refusal | None = None,
+    ) -> None:
+        """Process a message."""
+        self.rooms.receive(connection, message, self._now(), decision)
+        self._apply()
+
+    def measure(self) -> list[Metric]:
+        """Return nothing."""
+        return []
+
+    def _apply(self) -> None:
+        self._carry_out(self.rooms.take_effects())
+        self._update_deadline()
+
+    async def _run_timers(self) -> None:
+        """Call ``handle_timeout()`` of the rooms at each of their deadlines."""
+        while True:
+            self._deadline = self.rooms.deadline
+            self._deadline_changed.clear()
+            try:
+                async with timeout_at(self._deadline):
+                    await self._deadline_changed.wait()
+            except TimeoutError:
+                self.rooms.handle_timeout(self._now())
+                self._apply()
+
+    def _update_deadline(self) -> None:
+        if self.rooms.deadline < self._deadline:
+            self._deadline_changed.set()
+
+    def _now(self) -> float:
+        # get_running_loop() asks the system for the process's id each time.
+        return asyncio.get_running_loop().time() if self._clock is None else self._clock()
+
+
+def open_log(
+    configuration: ServerConfiguration,
+    rooms: Callable[[], Rooms],
+    carry_out: CarryOut,
+    cut_all: CutAll,
+) -> CommandLog:
+    """Return the log for a server.
+
+    Args:
+        configuration: The settings of the server.
+        rooms: Makes the rooms of a server that runs alone.
+        carry_out: Carries out effects.
+        cut_all: Closes all connections; their clients come back and resume.
+    """
+    if configuration.redis is None:
+        return LocalLog(rooms(), carry_out)
+    from .cluster.redis_log import RedisLog  # the library is needed by none but these
+
+    return RedisLog(configuration, configuration.redis, carry_out, cut_all)
