@@ -15,6 +15,7 @@ A client, which keeps its seat in the room when its WebSocket breaks::
 """
 
 from .address import server_url
+from .asgi import AdmissionRequest, SignalingApp
 from .client import SignalingClient, connect
 from .configuration import Admission, Limits, Proxies, ProxyHeader, ServerConfiguration
 from .errors import (
@@ -81,6 +82,7 @@ from .turn_credentials import TurnServers
 __all__ = [
     "AddressLimits",
     "Admission",
+    "AdmissionRequest",
     "Bye",
     "Candidate",
     "ClientMessage",
@@ -134,6 +136,7 @@ __all__ = [
     "ServerConfiguration",
     "ServerMessage",
     "SessionDescription",
+    "SignalingApp",
     "SignalingClient",
     "SignalingClosed",
     "SignalingError",

@@ -20,9 +20,12 @@ from icefloe.signaling import (
     ListenFailed,
     ServerConfiguration,
     SignalingServer,
-    serve,
 )
 from icefloe.signaling.codec import CLIENT_LIMIT, DESCRIPTION_LIMIT
+from tests.signaling import shells
+from tests.signaling.shells import serve
+
+pytestmark = pytest.mark.shells(*shells.ALL)
 
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
