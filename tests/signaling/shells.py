@@ -15,12 +15,16 @@ import hypercorn
 import hypercorn.asyncio
 import uvicorn
 
-from icefloe.signaling import ServerConfiguration, SignalingApp, serve as serve_alone
+from icefloe.signaling import ServerConfiguration, SignalingApp, TokenKeys, serve as serve_alone
 from icefloe.signaling.codec import DESCRIPTION_LIMIT
+from icefloe.signaling.hub import Hub
+from icefloe.signaling.quotas import Tally
 
 OWN = "own"
 ASGI = ("uvicorn", "uvicorn-wsproto", "hypercorn")
 ALL = (OWN, *ASGI)
+BY_WSPROTO = ("uvicorn-wsproto", "hypercorn")
+"""Those that read frames with wsproto, which closes with other codes, or none."""
 
 _IMPLEMENTATIONS = {"uvicorn": "websockets-sansio", "uvicorn-wsproto": "wsproto"}
 _current = [OWN]
@@ -68,6 +72,17 @@ class AppServer:
     def page_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
+    @property
+    def _hub(self) -> Hub:
+        return self.app._hub
+
+    @property
+    def _sockets_of(self) -> Tally:
+        return self.app._sockets_of
+
+    def use_token_keys(self, keys: TokenKeys) -> None:
+        self.app.use_token_keys(keys)
+
     async def __aenter__(self) -> Self:
         settings = {
             "ping_interval": self._configuration.ping_interval,
@@ -109,7 +124,7 @@ async def run(
     listening.bind(("127.0.0.1", port))
     port = listening.getsockname()[1]
     if shell == "hypercorn":
-        async with _run_hypercorn(app, listening, max_size, ping_interval):
+        async with _run_hypercorn(app, listening, max_size):
             yield port
         return
     config = uvicorn.Config(
@@ -136,12 +151,12 @@ async def run(
 
 @asynccontextmanager
 async def _run_hypercorn(
-    app: Any, listening: socket.socket, max_size: int, ping_interval: float
+    app: Any, listening: socket.socket, max_size: int
 ) -> AsyncIterator[None]:
     config = hypercorn.Config()
     config.bind = [f"fd://{listening.detach()}"]
     config.websocket_max_message_size = max_size
-    config.websocket_ping_interval = ping_interval
+    # No pings: the task that sends them outlives its connection by the interval.
     config.graceful_timeout = 2
     config.errorlog = None
     over, ready = asyncio.Event(), asyncio.Event()

@@ -46,9 +46,12 @@ from icefloe.signaling import (
     Unreachable,
     connect,
     make_token,
-    serve,
     verify_token,
 )
+from tests.signaling import shells
+from tests.signaling.shells import serve
+
+pytestmark = pytest.mark.shells(shells.OWN, "uvicorn", "hypercorn")
 
 OpenRaw = Callable[..., Awaitable[Any]]
 KEYS = TokenKeys("s" * 32)
@@ -225,6 +228,7 @@ async def test_keys_are_replaced_while_the_server_runs(guarded: SignalingServer)
             assert await refusal(guarded, "carol", token=token()) == "token-signature"
 
 
+@pytest.mark.shells(shells.OWN)
 async def test_a_server_without_keys_gets_none(server: SignalingServer) -> None:
     with pytest.raises(ValueError, match="without token keys"):
         server.use_token_keys(KEYS)
@@ -453,6 +457,7 @@ async def test_a_client_comes_back_when_the_application_answers_again(
 # ---- TLS and proxies ---------------------------------------------------------------------------
 
 
+@pytest.mark.shells(shells.OWN)
 async def test_new_connections_get_the_new_certificate() -> None:
     authorities = [trustme.CA(), trustme.CA()]
     contexts, trusting = [], []
