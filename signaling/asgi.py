@@ -115,6 +115,8 @@ class SignalingApp:
         self._budget = WriteBudget()
         self._sockets: set[AsgiSocket] = set()
         self._socket_ended = asyncio.Event()
+        self._drains: set[asyncio.Task[None]] = set()
+        self._is_abandoning = False
         self._hub = self._new_hub()
         self._is_started = False
         self._is_open = False
@@ -207,12 +209,15 @@ class SignalingApp:
         except TimeoutError:
             logger.warning("signaling application: some clients did not close in time; let go")
         finally:
+            self._is_abandoning = True
             for socket in self._sockets:
                 socket.abandon()
+            for drain in self._drains:
+                drain.cancel()
             await self._wait_for_sockets()
             await self._hub.close()
             self._hub = self._new_hub()
-            self._is_started = False
+            self._is_started = self._is_abandoning = False
 
     async def _wait_for_sockets(self) -> None:
         while self._sockets:
@@ -290,9 +295,24 @@ class SignalingApp:
             await self._serve_socket(socket, send, address if is_counted else "")
         finally:
             _request.reset(token)
-            self._sockets_of.remove(network)
-            self._sockets.discard(socket)
-            self._socket_ended.set()
+            if socket.is_disconnected or self._is_abandoning:
+                self._release(socket, network)
+            else:
+                drain = asyncio.create_task(socket.drain(), name=f"drain {socket.number}")
+                self._drains.add(drain)
+                drain.add_done_callback(partial(self._drained, socket, network))
+
+    def _drained(self, socket: AsgiSocket, network: str, drain: asyncio.Task[None]) -> None:
+        self._drains.discard(drain)
+        self._release(socket, network)
+        if not drain.cancelled() and (error := drain.exception()) is not None:
+            logger.debug("connection %s: its ASGI server raised %s", socket.number, error)
+
+    def _release(self, socket: AsgiSocket, network: str) -> None:
+        """Stop counting a connection."""
+        self._sockets_of.remove(network)
+        self._sockets.discard(socket)
+        self._socket_ended.set()
 
     async def _serve_socket(self, socket: AsgiSocket, send: Send, address: str) -> None:
         try:

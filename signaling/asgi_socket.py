@@ -28,6 +28,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 """Passes an event to an ASGI server."""
 
+_DRAIN_TIMEOUT = 10.0
+"""Seconds for which messages of a connection are taken after its end, until the ASGI server says
+that it is closed. Hypercorn keeps a connection for ever if nobody takes what it has read."""
+
 logger: Logger = get_logger(__name__)
 
 _numbers = itertools.count(1)
@@ -151,6 +155,18 @@ class AsgiSocket:
             await self._end()
         if self._error is not None:
             raise self._error
+
+    @property
+    def is_disconnected(self) -> bool:
+        """True if the ASGI server has said that the connection is closed."""
+        return self._is_disconnected
+
+    async def drain(self) -> None:
+        """Take what the ASGI server has read, after :meth:`serve`. Cancellation: safe."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_TIMEOUT):
+                while (await self._receive())["type"] == "websocket.receive":
+                    await asyncio.sleep(0)
 
     def abandon(self) -> None:
         """Make :meth:`serve` return soon, whatever the client does."""

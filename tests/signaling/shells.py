@@ -131,6 +131,7 @@ async def run(
         app,
         ws=_IMPLEMENTATIONS[shell],
         lifespan="on",
+        proxy_headers=False,  # the default believes whatever is on this machine
         log_config=None,
         ws_max_size=max_size,
         ws_per_message_deflate=False,
