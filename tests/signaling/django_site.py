@@ -19,8 +19,8 @@ def _home(request: HttpRequest) -> HttpResponse:
 urlpatterns = [path("", _home)]
 
 
-def mounting(signaling: SignalingApp) -> Any:
-    """Return the ASGI application of the site."""
+def configure() -> None:
+    """Make the settings of the site those of this process."""
     if not settings.configured:
         settings.configure(
             ALLOWED_HOSTS=["*"],
@@ -31,6 +31,11 @@ def mounting(signaling: SignalingApp) -> Any:
             SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
         )
         django.setup()
+
+
+def mounting(signaling: SignalingApp) -> Any:
+    """Return the ASGI application of the site."""
+    configure()
     site: Any = get_asgi_application()
 
     async def application(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
