@@ -129,9 +129,7 @@ class SignalingApp:
         # A connection that was cut off has left the hub, and the ASGI server may still have it.
         return self._hub.is_ready and len(self._sockets) < self._configuration.connections
 
-    async def __call__(
-        self, scope: MutableMapping[str, Any], receive: Receive, send: Send
-    ) -> None:
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve what an ASGI server asks for.
 
         Args:
@@ -325,9 +323,7 @@ class SignalingApp:
             lambda frame: hub.receive(socket, frame, address), lambda: hub.disconnect(socket)
         )
 
-    def _refuse(
-        self, scope: Mapping[str, Any], headers: Headers, network: str
-    ) -> Answer | None:
+    def _refuse(self, scope: Mapping[str, Any], headers: Headers, network: str) -> Answer | None:
         """Return the response to a request for a WebSocket that is refused."""
         if not self._sockets_of.has_room(network):
             sentence = "This address has too many connections. Try again later."
@@ -356,9 +352,7 @@ class SignalingApp:
         return address, not self._forwarded.is_proxy(address)
 
 
-def _admit(
-    admit: AdmitRequest, join: Join
-) -> Admission | Awaitable[Admission | None] | None:
+def _admit(admit: AdmitRequest, join: Join) -> Admission | Awaitable[Admission | None] | None:
     scope, address = _request.get()
     return admit(AdmissionRequest(join, scope, address))
 

@@ -208,9 +208,7 @@ async def _join(port: int, count: int, prefix: str) -> list[Client]:
     async def join(number: int) -> Client:
         async with turns:
             room, name = f"{prefix} {number // 2}", str(number)
-            _, client = await loop.create_connection(
-                lambda: Client(room, name), "127.0.0.1", port
-            )
+            _, client = await loop.create_connection(lambda: Client(room, name), "127.0.0.1", port)
             await client.joined
             return client
 

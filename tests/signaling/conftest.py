@@ -1,8 +1,8 @@
 """Real servers and sockets on loopback for the tests of the shells."""
 
 import asyncio
-import json
 import inspect
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any

@@ -151,9 +151,7 @@ async def run(
 
 
 @asynccontextmanager
-async def _run_hypercorn(
-    app: Any, listening: socket.socket, max_size: int
-) -> AsyncIterator[None]:
+async def _run_hypercorn(app: Any, listening: socket.socket, max_size: int) -> AsyncIterator[None]:
     config = hypercorn.Config()
     config.bind = [f"fd://{listening.detach()}"]
     config.websocket_max_message_size = max_size

@@ -87,7 +87,10 @@ async def test_it_serves_below_a_path(shell: str, host: str, open_raw: OpenRaw) 
     site = Site(is_ready=lambda: True, measure=list)
     async with running(SignalingApp(), shell, HOSTS[host]) as port:
         for path in ("/", "/files", "/main.js", "/files/main.js", "/healthz", "/readyz"):
-            answer, expected = await get(port, f"/call{path}"), site.respond("GET", path, "localhost:1")
+            answer, expected = (
+                await get(port, f"/call{path}"),
+                site.respond("GET", path, "localhost:1"),
+            )
             assert expected is not None
             assert (answer.status, answer.body) == (expected.status, expected.body)
             for name, value in expected.headers.items():
@@ -97,7 +100,10 @@ async def test_it_serves_below_a_path(shell: str, host: str, open_raw: OpenRaw) 
         assert (await get(port, "/call/ws")).status == HTTPStatus.UPGRADE_REQUIRED
         assert (await get(port, "/call/", "DELETE")).status == HTTPStatus.METHOD_NOT_ALLOWED
         head = await get(port, "/call/", "HEAD")
-        assert (head.body, int(head.headers["content-length"])) == (b"", len((await get(port, "/call/")).body))
+        assert (head.body, int(head.headers["content-length"])) == (
+            b"",
+            len((await get(port, "/call/")).body),
+        )
         moved = await get(port, "/call/files/")
         assert (moved.status, moved.headers["location"]) == (308, "../files")
         url = f"ws://127.0.0.1:{port}/call/ws"

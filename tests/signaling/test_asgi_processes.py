@@ -25,7 +25,15 @@ OpenRaw = Callable[..., Awaitable[Any]]
 _UVICORN = ("--port", "0", "--ws-max-size", "262144", "--ws-per-message-deflate", "false")
 COMMANDS = {
     "uvicorn": ("uvicorn", *_UVICORN, "--timeout-graceful-shutdown", "2"),
-    "hypercorn": ("hypercorn", "--workers", "0", "--bind", "127.0.0.1:0", "--graceful-timeout", "1"),
+    "hypercorn": (
+        "hypercorn",
+        "--workers",
+        "0",
+        "--bind",
+        "127.0.0.1:0",
+        "--graceful-timeout",
+        "1",
+    ),
 }
 
 
