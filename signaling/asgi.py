@@ -315,8 +315,8 @@ class SignalingApp:
     async def _serve_socket(self, socket: AsgiSocket, send: Send, address: str) -> None:
         try:
             await send({"type": "websocket.accept"})
-        except OSError:
-            return  # the client is gone
+        except (OSError, RuntimeError):
+            return  # the client is gone, or the application closes
         hub = self._hub
         hub.connect(socket, address)
         await socket.serve(

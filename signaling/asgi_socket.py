@@ -165,7 +165,9 @@ class AsgiSocket:
         """Take what the ASGI server has read, after :meth:`serve`. Cancellation: safe."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_TIMEOUT):
-                while (await self._receive())["type"] == "websocket.receive":
+                while True:
+                    if (await self._receive())["type"] != "websocket.receive":
+                        return
                     await asyncio.sleep(0)
 
     def abandon(self) -> None:
@@ -262,7 +264,7 @@ class AsgiSocket:
         """Let others have the event loop; if this connection is in debt, until that is paid."""
         now = self._loop.time()
         wait = self._bucket.wait(now)
-        if wait and not self._is_throttled:
+        if wait and not self._is_throttled and not self._is_closing:
             self._is_throttled = True
             self._on_throttled(self.number)
         elif self._is_throttled and self._bucket.is_half_full(now):

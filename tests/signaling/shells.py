@@ -84,7 +84,7 @@ class AppServer:
         self.app.use_token_keys(keys)
 
     async def __aenter__(self) -> Self:
-        settings = {
+        settings: dict[str, Any] = {
             "ping_interval": self._configuration.ping_interval,
             "ping_timeout": self._configuration.ping_timeout,
         }
