@@ -13,7 +13,7 @@ from icefloe.signaling import SignalingApp
 
 
 def _home(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("home")
+    return HttpResponse(b"home")
 
 
 urlpatterns = [path("", _home)]

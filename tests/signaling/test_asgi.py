@@ -164,23 +164,22 @@ async def test_an_application_that_was_mounted_and_not_started_says_so(
 
 async def test_it_is_started_once_at_a_time(shell: str) -> None:
     app = SignalingApp()
+    sent: list[str] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "lifespan.startup"}
+
+    async def send(event: MutableMapping[str, Any]) -> None:
+        sent.append(event["type"])
+
     await app.close()
     for _ in range(2):
         async with app:
             with pytest.raises(RuntimeError, match="started already"):
                 await app.__aenter__()
-            events = iter([{"type": "lifespan.startup"}])
-            sent: list[Any] = []
-
-            async def receive(events: Any = events) -> Any:
-                return next(events)
-
-            async def send(event: Any, sent: list[Any] = sent) -> None:
-                sent.append(event)
-
             await app({"type": "lifespan"}, receive, send)
-            assert [event["type"] for event in sent] == ["lifespan.startup.failed"]
         await app.close()
+    assert sent == ["lifespan.startup.failed"] * 2
     with pytest.raises(ValueError, match="no ASGI scope"):
         await app({"type": "telegraph"}, receive, send)
 
