@@ -15,6 +15,7 @@ A client, which keeps its seat in the room when its WebSocket breaks::
 """
 
 from .address import server_url
+from .asgi import AdmissionRequest, SignalingApp
 from .client import SignalingClient, connect
 from .configuration import (
     Admission,
@@ -88,6 +89,7 @@ from .turn_credentials import TurnServers
 __all__ = [
     "AddressLimits",
     "Admission",
+    "AdmissionRequest",
     "Bye",
     "Candidate",
     "ClientMessage",
@@ -142,6 +144,7 @@ __all__ = [
     "ServerConfiguration",
     "ServerMessage",
     "SessionDescription",
+    "SignalingApp",
     "SignalingClient",
     "SignalingClosed",
     "SignalingError",

@@ -8,13 +8,13 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
-from websockets.http11 import Request, Response
 
 from . import metrics
 
@@ -50,6 +50,21 @@ ANY_HOST = "*"
 """The entry of the allowed hosts that allows every name."""
 
 
+@dataclass(slots=True)
+class Answer:
+    """A response to an HTTP request, for the shell to send.
+
+    Attributes:
+        status: The status.
+        headers: The headers, except those about the connection.
+        body: The content.
+    """
+
+    status: HTTPStatus
+    headers: dict[str, str]
+    body: bytes
+
+
 class Site:
     """Responses to HTTP requests other than those for the WebSocket.
 
@@ -65,23 +80,26 @@ class Site:
         self._measure = measure
         self._page = _load_page()
 
-    def respond(self, request: Request) -> Response | None:
-        """Return the response to a request, or ``None`` if the request is for the WebSocket."""
-        path = request.path.partition("?")[0]
+    def respond(self, method: str, path: str, host: str) -> Answer | None:
+        """Return the response to a request, or ``None`` if the request is for the WebSocket.
+
+        Args:
+            method: The method of the request.
+            path: Its path, without a query.
+            host: The value of its ``Host``.
+        """
         if path == WEBSOCKET_PATH:
             return None
-        # websockets 15 accepts only GET, and its requests have no such attribute.
-        method = getattr(request, "method", "GET")
         if method not in ("GET", "HEAD"):
             response = text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.")
             response.headers["Allow"] = "GET, HEAD"
             return response
-        response = self._get(path, "".join(request.headers.get_all("Host")))
+        response = self._get(path, host)
         if method == "HEAD":
             response.body = b""
         return response
 
-    def _get(self, path: str, host: str) -> Response:
+    def _get(self, path: str, host: str) -> Answer:
         if path == f"{FILES_PATH}/":
             # Relative, since a proxy may serve this server below another path. Browsers keep the
             # fragment.
@@ -106,7 +124,7 @@ class Site:
         return text(HTTPStatus.NOT_FOUND, f"Nothing is here. The WebSocket is at {WEBSOCKET_PATH}.")
 
 
-def text(status: HTTPStatus, sentence: str) -> Response:
+def text(status: HTTPStatus, sentence: str) -> Answer:
     """Return a response with one line of plain text."""
     return _response(status, f"{sentence}\n".encode(), _TEXT)
 
@@ -240,15 +258,12 @@ def _content_security_policy(host: str) -> str:
     )
 
 
-def _response(status: HTTPStatus, content: bytes, kind: str) -> Response:
-    headers = Headers(
-        {
-            "Content-Type": kind,
-            "Content-Length": str(len(content)),
-            "Cache-Control": "no-cache",
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Connection": "close",
-        }
-    )
-    return Response(status.value, status.phrase, headers, content)
+def _response(status: HTTPStatus, content: bytes, kind: str) -> Answer:
+    headers = {
+        "Content-Type": kind,
+        "Content-Length": str(len(content)),
+        "Cache-Control": "no-cache",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
+    return Answer(status, headers, content)

@@ -397,7 +397,7 @@ class CloseCode(IntEnum):
     """The server shuts down; connect again in a moment."""
 
     POLICY = 1008
-    """The client did not join in time."""
+    """The client did not join in time, or did not read what was sent to it."""
 
     TOO_BIG = 1009
     """A message was larger than 256 KiB, or larger than 64 KiB before the client had joined."""

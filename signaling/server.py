@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve as listen
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
@@ -24,7 +25,7 @@ from .codec import CLIENT_LIMIT, DESCRIPTION_LIMIT
 from .configuration import ServerConfiguration
 from .errors import ListenFailed
 from .forwarded import ForwardedAddresses
-from .http import WEBSOCKET_PATH, Site, is_allowed_host, is_allowed_origin, own_hosts, text
+from .http import WEBSOCKET_PATH, Answer, Site, is_allowed_host, is_allowed_origin, own_hosts, text
 from .hub import Hub
 from .messages import CloseCode
 from .metrics import Metric
@@ -273,6 +274,13 @@ class SignalingServer:
                 self._sockets_of.remove(socket.counted_as)
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        answer = self._answer(connection, request)
+        if answer is None:
+            return None
+        headers = Headers({**answer.headers, "Connection": "close"})
+        return Response(answer.status.value, answer.status.phrase, headers, answer.body)
+
+    def _answer(self, connection: ServerConnection, request: Request) -> Answer | None:
         if not self._is_within_limits(cast(FairConnection, connection), request):
             sentence = "This address has too many connections. Try again later."
             return text(HTTPStatus.TOO_MANY_REQUESTS, sentence)
@@ -281,8 +289,11 @@ class SignalingServer:
                 "This server is not configured for this host name. Add it with --allowed-host."
             )
             return text(HTTPStatus.MISDIRECTED_REQUEST, sentence)
-        if response := self._site.respond(request):
-            return response
+        # websockets 15 accepts only GET, and its requests have no such attribute.
+        method = getattr(request, "method", "GET")
+        path, host = request.path.partition("?")[0], "".join(request.headers.get_all("Host"))
+        if answer := self._site.respond(method, path, host):
+            return answer
         if not is_allowed_origin(request.headers, self._origins):
             sentence = "Pages of this origin may not connect. Add it with --allowed-origin."
             return text(HTTPStatus.FORBIDDEN, sentence)

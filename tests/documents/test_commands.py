@@ -39,6 +39,8 @@ ELSEWHERE = {
     "icefloe receive 7-amber-falcon --server ws://192.168.1.5:41234/ws --out ~/Downloads": "so",
     "(umask 077; openssl rand -base64 32 > secret)": "tests/test_token_command.py has its own",
     "icefloe token --token-secret-file secret --room lobby --name alice --expires 3600": "so",
+    "uvicorn example:app --ws-max-size 262144 --ws-per-message-deflate false"
+    " --ws-ping-timeout 60": "tests/signaling/test_asgi_processes.py has its own",
     "openssl genpkey -algorithm ed25519 -out key.pem": "so",
     "openssl pkey -in key.pem -pubout -out public.pem": "so",
 }
