@@ -3,7 +3,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from icefloe import __version__
+from icefloe._limit_flags import with_limits
 from icefloe._options import (
     AllowedPeers,
     Browser,
@@ -114,7 +115,9 @@ def icefloe(
 
 
 @app.command(epilog=_EPILOG)
+@with_limits
 def serve(
+    limits: Mapping[str, float],
     host: Host = "127.0.0.1",
     port: Port = 8080,
     log_level: Level = LogLevel.INFO,
@@ -150,6 +153,7 @@ def serve(
         origins=_checked_origins(allowed_origin),
         hosts=_checked_hosts(allowed_host),
         limits_addresses=address_limits,
+        limits=limits,
         token_secret_file=token_secret_file,
         audience=token_audience,
         is_open=open,
@@ -160,7 +164,9 @@ def serve(
 
 
 @app.command(epilog=_EPILOG)
+@with_limits
 def demo(
+    limits: Mapping[str, float],
     host: Host = "127.0.0.1",
     port: Port = 8080,
     log_level: Level = LogLevel.INFO,
@@ -208,6 +214,7 @@ def demo(
         origins=_checked_origins(allowed_origin),
         hosts=_checked_hosts(allowed_host),
         limits_addresses=address_limits,
+        limits=limits,
         token_secret_file=token_secret_file,
         audience=token_audience,
         is_open=open,

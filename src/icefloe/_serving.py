@@ -11,7 +11,7 @@ import ssl
 import webbrowser
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import Logger
 from pathlib import Path
 from types import FrameType
@@ -19,13 +19,12 @@ from typing import Protocol
 from urllib.parse import urlencode
 
 from icefloe._secrets import KEYS_VARIABLE, read_keys
+from icefloe._server_limits import configured
 from icefloe._streams import output, write_line
 from icefloe.logs import get_logger, make_printable
 from icefloe.signaling import (
-    AddressLimits,
     IceServer,
     InvalidTokenKeys,
-    Limits,
     ListenFailed,
     Proxies,
     ServerConfiguration,
@@ -45,9 +44,6 @@ EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_SIGNALING = 10
 EXIT_INTERRUPTED = 130
-
-_SHUTDOWN_SECONDS = 1.0
-"""Seconds that the server has to close its connections."""
 
 _EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_OK}
 
@@ -93,6 +89,7 @@ class Settings:
         origins: Origins whose pages may connect, in addition to the pages of this server.
         hosts: Host names of the server, in addition to the name of this machine.
         limits_addresses: Whether each client address has limits.
+        limits: The values of other limits by their names, as in ``icefloe._server_limits``.
         token_secret_file: The file with the keys of join tokens.
         audience: The audience that tokens have to be for.
         is_open: Whether everybody is admitted without a token.
@@ -112,6 +109,7 @@ class Settings:
     origins: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
     limits_addresses: bool = True
+    limits: Mapping[str, float] = field(default_factory=dict)
     token_secret_file: Path | None = None
     audience: str | None = None
     is_open: bool = False
@@ -173,12 +171,11 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
         turn=settings.turn,
         origins=settings.origins,
         hosts=settings.hosts,
-        limits=Limits() if settings.limits_addresses else Limits(address=AddressLimits.unlimited()),
         token_keys=keys,
         audience=settings.audience,
         first_moderates=settings.first_moderates,
         proxies=settings.proxies,
-        shutdown_timeout=_SHUTDOWN_SECONDS,
+        **configured(settings.limits, by_address=settings.limits_addresses),
     )
     with exit_signals() as stopped:
         try:
