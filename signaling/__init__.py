@@ -16,7 +16,14 @@ A client, which keeps its seat in the room when its WebSocket breaks::
 
 from .address import server_url
 from .client import SignalingClient, connect
-from .configuration import Admission, Limits, Proxies, ProxyHeader, ServerConfiguration
+from .configuration import (
+    Admission,
+    Limits,
+    MetricsAccess,
+    Proxies,
+    ProxyHeader,
+    ServerConfiguration,
+)
 from .errors import (
     ErrorCode,
     InvalidTokenKeys,
@@ -68,6 +75,9 @@ from .messages import (
     PeerMessage,
     PeerRights,
     Remove,
+    Report,
+    ReportPath,
+    ReportPhase,
     RoomLocked,
     ServerMessage,
     SessionDescription,
@@ -109,6 +119,7 @@ __all__ = [
     "Lock",
     "Message",
     "MessageError",
+    "MetricsAccess",
     "ModerationRefused",
     "NewIceServers",
     "PeerAway",
@@ -127,6 +138,9 @@ __all__ = [
     "Remove",
     "RemovedFromRoom",
     "Renewed",
+    "Report",
+    "ReportPath",
+    "ReportPhase",
     "Right",
     "RoomClosed",
     "RoomLocked",

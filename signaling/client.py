@@ -56,6 +56,7 @@ from .messages import (
     May,
     NewIceServers,
     PeerInfo,
+    Report,
     ToModerate,
     ToPeer,
 )
@@ -266,6 +267,24 @@ class SignalingClient:
             raise Unreachable(self._url, f"it closed the connection: {error}") from error
         finally:
             self._requests.forget(ref)
+
+    def report(self, report: Report) -> bool:
+        """Tell the server how connecting with a peer went, if it wants to know; never waits.
+
+        Args:
+            report: The report. It is not sent again if the connection is lost.
+
+        Returns:
+            Whether it was sent: the server takes reports, and the connection is open.
+
+        Raises:
+            SignalingClosed: The client was not entered.
+        """
+        socket, is_wanted = self._socket, self._seat.joined.reports is True
+        if not is_wanted or socket is None or socket.state is not State.OPEN:
+            return False
+        broadcast((socket,), encode_client(report).decode())
+        return True
 
     def suspect(self) -> None:
         """Check at once whether the server answers; call this when the network has changed.

@@ -106,6 +106,35 @@ class Proxies:
             ipaddress.ip_network(network)  # raises ValueError
 
 
+SHORTEST_METRICS_TOKEN = 16
+"""Characters of the token that reads ``/metrics``, at least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsAccess:
+    """Who may read ``/metrics``: this machine alone, if nothing else is said.
+
+    A request that a reverse proxy has passed on counts as one of its client. If the server is not
+    told of :class:`Proxies`, a request that names one is refused unless it has the token.
+
+    Attributes:
+        networks: The addresses that may read it, as ``10.0.0.0/8``.
+        token: A secret that admits from everywhere, in ``Authorization: Bearer``; ``None`` for
+            none.
+    """
+
+    networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for network in self.networks:
+            ipaddress.ip_network(network)  # raises ValueError
+        if self.token is not None and len(self.token) < SHORTEST_METRICS_TOKEN:
+            raise ValueError(
+                f"the token for /metrics must have at least {SHORTEST_METRICS_TOKEN} characters"
+            )
+
+
 Admit = Callable[[Join], Admission | Awaitable[Admission | None] | None]
 """A function, or a coroutine function, that decides who may join."""
 
@@ -155,6 +184,9 @@ class ServerConfiguration:
         ping_interval: Seconds between the pings to a client.
         ping_timeout: Seconds to wait for the answer to a ping.
         shutdown_timeout: Seconds that closing the server may take.
+        metrics: Who may read ``/metrics``.
+        client_reports: Whether clients are asked to report how connecting with their peers went,
+            for the metrics. What they report is checked and bounded, and has no addresses.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -177,6 +209,8 @@ class ServerConfiguration:
     ping_interval: float = 20.0
     ping_timeout: float = 40.0
     shutdown_timeout: float = 5.0
+    metrics: MetricsAccess = field(default_factory=MetricsAccess)
+    client_reports: bool = True
 
     def __post_init__(self) -> None:
         numbers = (self.rate, self.burst, self.ping_interval, self.ping_timeout)

@@ -8,9 +8,11 @@ hub calls :class:`.rooms.Rooms`, which decides what a message does, and carries 
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import UNSET
 
@@ -22,10 +24,13 @@ from .configuration import Admission, Refusal, ServerConfiguration
 from .effects import Close, Send
 from .errors import ErrorCode, MessageError
 from .ice_access_service import IceAccessService
-from .messages import CloseCode, Join, NewIceServers
-from .metrics import Metric, server_metrics
+from .loop_delay import LoopDelay
+from .messages import ClientMessage, CloseCode, Join, NewIceServers
 from .rooms import Rooms
 from .token_keys import TokenKeys
+
+if TYPE_CHECKING:
+    from .metrics import ServerMetrics
 
 _INVALID_MESSAGE_COST = 9.0
 """Tokens of the rate limit that an invalid message costs in addition to those for its size."""
@@ -82,12 +87,17 @@ class Hub:
             new_id=partial(secrets.token_urlsafe, 9),
             new_token=partial(secrets.token_urlsafe, 24),
             first_moderates=configuration.first_moderates,
+            takes_reports=configuration.client_reports,
         )
         self._admitting = Admitting(configuration)
         self._ice_access = IceAccessService(configuration, self._renew_ice_servers)
         self._clients: dict[int, Client] = {}
         self._opened = 0
         self._stalled = 0
+        self._received: Counter[type[ClientMessage]] = Counter()
+        self._invalid = 0
+        self._loop_delay = LoopDelay()
+        self._metrics: ServerMetrics | None = None
         self._deadline = float("inf")
         self._deadline_changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -111,12 +121,14 @@ class Hub:
         """Start the timers."""
         self._running = asyncio.create_task(self._run_timers(), name="signaling hub")
         self._ice_access.start()
+        self._loop_delay.start()
 
     async def close(self) -> None:
         """Stop the timers; the shell has closed its connections. A second call has no effect.
 
         Cancellation: safe.
         """
+        self._loop_delay.stop()
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
@@ -173,11 +185,13 @@ class Hub:
                 raise MessageError("Messages are text frames; this one was binary.")
             message = decode_client(frame)
         except MessageError as error:
+            self._invalid += 1
             client.charge(_INVALID_MESSAGE_COST)
             ref = UNSET if error.ref is None else error.ref
             self._rooms.refuse(client.number, error.code, error.reason, ref)
             self._apply()
             return
+        self._received[type(message)] += 1
         if isinstance(message, Join):
             await self._join(client, message, address)
         else:
@@ -255,18 +269,40 @@ class Hub:
 
     # ---- metrics -------------------------------------------------------------------------------
 
-    def measure(self, *, refused_sockets: int = 0) -> list[Metric]:
-        """Return the metrics.
+    def measure(
+        self,
+        *,
+        refused_sockets: int = 0,
+        most_sockets: int = 0,
+        queued_bytes: Mapping[str, int] = MappingProxyType({}),
+        queued_messages: Mapping[str, int] = MappingProxyType({}),
+    ) -> bytes:
+        """Return the metrics, in the text format of Prometheus.
 
         Args:
             refused_sockets: Connections that the shell refused because their address had reached
                 its limit.
+            most_sockets: Connections of the address that has most of them.
+            queued_bytes: Bytes that wait in the shell's sockets, by queue.
+            queued_messages: Messages that wait there, by queue.
         """
-        return server_metrics(
-            self._rooms,
+        from .metrics import ServerMetrics, ServerState  # clients need no prometheus_client
+
+        if self._metrics is None:
+            self._metrics = ServerMetrics()
+        received = {str(kind.__struct_config__.tag): n for kind, n in self._received.items()}
+        state = ServerState(
+            configuration=self._configuration,
+            rooms=self._rooms,
             connections=len(self._clients),
             connections_total=self._opened,
             stalled=self._stalled,
-            refused_sockets=refused_sockets,
+            received={"invalid": self._invalid, **received},
             ice_access=self._ice_access.outcomes,
+            loop_delay=self._loop_delay.seconds,
+            refused_sockets=refused_sockets,
+            most_sockets=most_sockets,
+            queued_bytes=queued_bytes,
+            queued_messages=queued_messages,
         )
+        return self._metrics.render(state)

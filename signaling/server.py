@@ -24,10 +24,18 @@ from .codec import CLIENT_LIMIT, DESCRIPTION_LIMIT
 from .configuration import ServerConfiguration
 from .errors import ListenFailed
 from .forwarded import ForwardedAddresses
-from .http import WEBSOCKET_PATH, Site, is_allowed_host, is_allowed_origin, own_hosts, text
+from .http import (
+    WEBSOCKET_PATH,
+    Site,
+    is_allowed_host,
+    is_allowed_origin,
+    own_hosts,
+    text,
+    unavailable,
+)
 from .hub import Hub
 from .messages import CloseCode
-from .metrics import Metric
+from .metrics_access import MetricsGuard
 from .quotas import Tally, network_of
 from .reading import RECEIVE_BUFFER, FairConnection
 from .sockets import QuietLogger, cut_off
@@ -85,7 +93,8 @@ class SignalingServer:
         self._hub = Hub(configuration, can_accept=lambda: not self._is_closing)
         proxies = configuration.proxies
         self._forwarded = None if proxies is None else ForwardedAddresses(proxies)
-        self._site = Site(is_ready=lambda: self._hub.is_ready, measure=self._measure)
+        guard = MetricsGuard(configuration.metrics, knows_proxies=proxies is not None)
+        self._site = Site(is_ready=lambda: self._hub.is_ready, measure=self._measure, metrics=guard)
         self._origins = frozenset(origin.lower() for origin in configuration.origins)
         self._hosts = own_hosts(host) | {name.lower() for name in configuration.hosts}
         self._sockets_of = Tally(configuration.limits.address.sockets)
@@ -272,13 +281,13 @@ class SignalingServer:
                 "This server is not configured for this host name. Add it with --allowed-host."
             )
             return text(HTTPStatus.MISDIRECTED_REQUEST, sentence)
-        if response := self._site.respond(request):
+        if response := self._site.respond(request, cast(FairConnection, connection).client_host):
             return response
         if not is_allowed_origin(request.headers, self._origins):
             sentence = "Pages of this origin may not connect. Add it with --allowed-origin."
             return text(HTTPStatus.FORBIDDEN, sentence)
         if not self._hub.is_ready:
-            return text(HTTPStatus.SERVICE_UNAVAILABLE, "The server is full. Try again later.")
+            return unavailable("The server is full. Try again later.")
         return None
 
     def _is_within_limits(self, socket: FairConnection, request: Request) -> bool:
@@ -337,8 +346,19 @@ class SignalingServer:
             for socket in self._connections.values():
                 group.create_task(socket.close(CloseCode.GOING_AWAY, "the server shuts down"))
 
-    def _measure(self) -> list[Metric]:
-        return self._hub.measure(refused_sockets=self._sockets_of.refused)
+    def _measure(self) -> bytes:
+        sockets = self._connections.values()
+        return self._hub.measure(
+            refused_sockets=self._sockets_of.refused,
+            most_sockets=self._sockets_of.most,
+            queued_bytes={
+                "receive": sum(socket.unparsed for socket in sockets),
+                "write": sum(socket.transport.get_write_buffer_size() for socket in sockets),
+            },
+            queued_messages={
+                "unhandled": sum(socket.received - socket.handled for socket in sockets)
+            },
+        )
 
 
 class _SocketClient:

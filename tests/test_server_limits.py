@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from icefloe._server_limits import FLAGS, SERVER_LIMITS, configured
+from icefloe._server_limits import FLAGS, SERVER_LIMITS
+from icefloe._serving import configured
 from icefloe.signaling import AddressLimits, Limits, ServerConfiguration
 from tests.helpers.command import run
 

@@ -16,6 +16,7 @@ from icefloe._options import (
     AllowedPeers,
     Browser,
     Certificate,
+    ClientReports,
     CodeWords,
     ConfigOut,
     Expires,
@@ -33,6 +34,8 @@ from icefloe._options import (
     LogLevel,
     MaxPort,
     May,
+    MetricsFrom,
+    MetricsTokenFile,
     MinPort,
     Name,
     Open,
@@ -72,12 +75,12 @@ from icefloe._options import (
     Wait,
     Yes,
 )
-from icefloe._secrets import token_source
+from icefloe._secrets import read_metrics_token, token_source
 from icefloe._streams import secure_streams, show_message
 
 if TYPE_CHECKING:
     from icefloe._serving import Guest, Settings
-    from icefloe.signaling import Proxies
+    from icefloe.signaling import MetricsAccess, Proxies
 
 _EPILOG = (
     "Every flag is an environment variable as well: for --log-level it is ICEFLOE_LOG_LEVEL.\n\n"
@@ -138,6 +141,9 @@ def serve(
     first_moderates: FirstModerates = False,
     proxy_headers: ProxyHeaders = None,
     trusted_proxy: TrustedProxies = [],  # noqa: B006
+    metrics_from: MetricsFrom = [],  # noqa: B006
+    metrics_token_file: MetricsTokenFile = None,
+    client_reports: ClientReports = True,
 ) -> None:
     """Serve signaling and the call page."""
     from icefloe._ice_options import ice_settings
@@ -159,6 +165,8 @@ def serve(
         is_open=open,
         first_moderates=first_moderates,
         proxies=_proxies(proxy_headers, trusted_proxy),
+        metrics=_metrics(metrics_from, metrics_token_file),
+        client_reports=client_reports,
     )
     _run(settings, log_level)
 
@@ -187,6 +195,9 @@ def demo(
     first_moderates: FirstModerates = False,
     proxy_headers: ProxyHeaders = None,
     trusted_proxy: TrustedProxies = [],  # noqa: B006
+    metrics_from: MetricsFrom = [],  # noqa: B006
+    metrics_token_file: MetricsTokenFile = None,
+    client_reports: ClientReports = True,
     room: RoomName = "lobby",
     name: Name = "python",
     play: Play = None,
@@ -220,6 +231,8 @@ def demo(
         is_open=open,
         first_moderates=first_moderates,
         proxies=_proxies(proxy_headers, trusted_proxy),
+        metrics=_metrics(metrics_from, metrics_token_file),
+        client_reports=client_reports,
         room=_checked_name(room, "--room"),
         browser=browser,
     )
@@ -471,6 +484,20 @@ def _proxies(header: ProxyHeaderKind | None, networks: Iterable[str]) -> "Proxie
         return Proxies(header=ProxyHeader(header.value), **given)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--trusted-proxy") from error
+
+
+def _metrics(networks: Iterable[str], token_file: Path | None) -> "MetricsAccess":
+    from icefloe.signaling import MetricsAccess
+
+    try:
+        token = read_metrics_token(token_file)
+        access = MetricsAccess(token=token)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error), param_hint="--metrics-token-file") from error
+    try:
+        return MetricsAccess(networks=tuple(networks) or access.networks, token=token)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--metrics-from") from error
 
 
 def _checked_name(name: str, flag: str) -> str:

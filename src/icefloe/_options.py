@@ -167,6 +167,34 @@ ExternalAddresses = Annotated[
 ]
 Browser = Annotated[bool, option("--browser/--no-browser", "Open the page in a browser.")]
 
+# --- who may read the metrics
+
+MetricsFrom = Annotated[
+    list[str],
+    option(
+        "--metrics-from",
+        "Network that may read /metrics, as 10.0.0.0/8; by default this machine. May be given "
+        "again.",
+        metavar="NETWORK",
+        show_default=False,
+    ),
+]
+MetricsTokenFile = Annotated[
+    Path | None,
+    _file(
+        "--metrics-token-file",
+        "Token that reads /metrics from everywhere, as Authorization: Bearer. "
+        "ICEFLOE_METRICS_TOKEN may have the token in its place.",
+    ),
+]
+ClientReports = Annotated[
+    bool,
+    option(
+        "--client-reports/--no-client-reports",
+        "Ask clients how connecting with their peers went, for the metrics.",
+    ),
+]
+
 # --- who may enter
 
 TokenSecretFile = Annotated[

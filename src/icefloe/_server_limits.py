@@ -1,13 +1,11 @@
 """The limits of a signaling server, in one table: flags, environment variables and metrics.
 
 The command makes a flag and an environment variable of each row, and ``/metrics`` a gauge. The
-module imports nothing, since the command reads it before it knows that there will be a server.
+module imports nothing of icefloe: the command reads it before it knows that there will be a server.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,21 +143,3 @@ SERVER_LIMITS = (
 
 FLAGS = tuple(limit for limit in SERVER_LIMITS if limit.help)
 """Those that have a flag."""
-
-
-def configured(values: Mapping[str, float], *, by_address: bool) -> dict[str, Any]:
-    """Return the fields of a ``ServerConfiguration`` that limits decide.
-
-    Args:
-        values: The values of flags by the name of the limit; the others have their defaults.
-        by_address: Whether each client address has limits.
-    """
-    from icefloe.signaling import AddressLimits, Limits
-
-    parts: dict[str, dict[str, Any]] = {"": {}, "limits": {}, "limits.address": {}}
-    for limit in FLAGS:
-        part, _, field = limit.field.rpartition(".")
-        value = values.get(limit.name, limit.default)
-        parts[part][field] = None if limit.may_be_off and value == 0 else value
-    address = AddressLimits(**parts["limits.address"]) if by_address else AddressLimits.unlimited()
-    return {**parts[""], "limits": Limits(**parts["limits"], address=address)}

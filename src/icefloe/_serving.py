@@ -15,17 +15,20 @@ from dataclasses import dataclass, field
 from logging import Logger
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from icefloe._secrets import KEYS_VARIABLE, read_keys
-from icefloe._server_limits import configured
+from icefloe._server_limits import FLAGS as LIMIT_FLAGS
 from icefloe._streams import output, write_line
 from icefloe.logs import get_logger, make_printable
 from icefloe.signaling import (
+    AddressLimits,
     IceServer,
     InvalidTokenKeys,
+    Limits,
     ListenFailed,
+    MetricsAccess,
     Proxies,
     ServerConfiguration,
     SignalingError,
@@ -95,6 +98,8 @@ class Settings:
         is_open: Whether everybody is admitted without a token.
         first_moderates: Whether the first participant of a room moderates it.
         proxies: The reverse proxies whose header is believed.
+        metrics: Who may read the metrics.
+        client_reports: Whether clients are asked how connecting with their peers went.
         room: The room of the guest, for the URL of the page; ``None`` without a guest.
         browser: Whether the page is opened in a browser.
     """
@@ -115,6 +120,8 @@ class Settings:
     is_open: bool = False
     first_moderates: bool = False
     proxies: Proxies | None = None
+    metrics: MetricsAccess = field(default_factory=MetricsAccess)
+    client_reports: bool = True
     room: str | None = None
     browser: bool = False
 
@@ -175,6 +182,8 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
         audience=settings.audience,
         first_moderates=settings.first_moderates,
         proxies=settings.proxies,
+        metrics=settings.metrics,
+        client_reports=settings.client_reports,
         **configured(settings.limits, by_address=settings.limits_addresses),
     )
     with exit_signals() as stopped:
@@ -190,6 +199,22 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
                     return await _run_guest(settings, server, certificate, guest, keys, stopped)
         except ListenFailed as error:
             raise CommandError(_listen_error(error), EXIT_SIGNALING) from error
+
+
+def configured(values: Mapping[str, float], *, by_address: bool) -> dict[str, Any]:
+    """Return the fields of a ``ServerConfiguration`` that limits decide.
+
+    Args:
+        values: The values of flags by the name of the limit; the others have their defaults.
+        by_address: Whether each client address has limits.
+    """
+    parts: dict[str, dict[str, Any]] = {"": {}, "limits": {}, "limits.address": {}}
+    for limit in LIMIT_FLAGS:
+        part, _, field = limit.field.rpartition(".")
+        value = values.get(limit.name, limit.default)
+        parts[part][field] = None if limit.may_be_off and value == 0 else value
+    address = AddressLimits(**parts["limits.address"]) if by_address else AddressLimits.unlimited()
+    return {**parts[""], "limits": Limits(**parts["limits"], address=address)}
 
 
 async def _run_guest(
