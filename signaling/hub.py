@@ -6,6 +6,7 @@ hub calls :class:`.rooms.Rooms`, which decides what a message does, and carries 
 """
 
 import asyncio
+import logging
 import secrets
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import UNSET
 
 from icefloe._util.deadlines import timeout_at
+from icefloe.logs import fields, get_logger
 
 from .admitting import Admitting
 from .codec import decode_client, encode_server
@@ -31,6 +33,8 @@ from .token_keys import TokenKeys
 
 if TYPE_CHECKING:
     from .metrics import ServerMetrics
+
+logger: logging.Logger = get_logger(__name__)
 
 _INVALID_MESSAGE_COST = 9.0
 """Tokens of the rate limit that an invalid message costs in addition to those for its size."""
@@ -160,6 +164,7 @@ class Hub:
         self._clients[client.number] = client
         self._opened += 1
         self._rooms.connect(client.number, self._now(), address)
+        self._log("connected", client.number)
         self._update_deadline()
 
     def disconnect(self, client: Client) -> None:
@@ -167,6 +172,7 @@ class Hub:
         if self._clients.pop(client.number, None) is None:
             return
         self._ice_access.forget(client.number)
+        self._log("disconnected", client.number)
         self._rooms.disconnect(client.number, self._now())
         self._apply()
 
@@ -220,6 +226,14 @@ class Hub:
         if self._rooms.has_seat(client.number):
             # Only admitted participants may send descriptions: these are large, and are kept.
             client.allow_descriptions()
+            self._log("joined", client.number)
+
+    def _log(self, event: str, connection: int) -> None:
+        if logger.isEnabledFor(logging.INFO):
+            counts = fields(
+                connection=connection, connections=len(self._clients), rooms=self._rooms.rooms
+            )
+            logger.info("%s", event, extra=counts)
 
     def _renew_ice_servers(self, connection: int, message: NewIceServers) -> bool:
         """Send new ICE servers to a client; return whether it has joined."""
@@ -246,6 +260,7 @@ class Hub:
     def _write(self, client: Client, payloads: tuple[bytes, ...]) -> None:
         if not client.write(payloads):
             self._stalled += 1
+            self._log("cut off, since it does not read", client.number)
             client.cut_off()
 
     async def _run_timers(self) -> None:

@@ -31,6 +31,7 @@ from icefloe._options import (
     Json,
     Key,
     Level,
+    LogFormats,
     LogLevel,
     MaxPort,
     May,
@@ -77,6 +78,7 @@ from icefloe._options import (
 )
 from icefloe._secrets import read_metrics_token, token_source
 from icefloe._streams import secure_streams, show_message
+from icefloe.logs import LogFormat
 
 if TYPE_CHECKING:
     from icefloe._serving import Guest, Settings
@@ -124,6 +126,7 @@ def serve(
     host: Host = "127.0.0.1",
     port: Port = 8080,
     log_level: Level = LogLevel.INFO,
+    log_format: LogFormats = LogFormat.TEXT,
     tls_cert: Certificate = None,
     tls_key: Key = None,
     tls_self_signed: SelfSigned = False,
@@ -168,7 +171,7 @@ def serve(
         metrics=_metrics(metrics_from, metrics_token_file),
         client_reports=client_reports,
     )
-    _run(settings, log_level)
+    _run(settings, log_level, log_format)
 
 
 @app.command(epilog=_EPILOG)
@@ -178,6 +181,7 @@ def demo(
     host: Host = "127.0.0.1",
     port: Port = 8080,
     log_level: Level = LogLevel.INFO,
+    log_format: LogFormats = LogFormat.TEXT,
     tls_cert: Certificate = None,
     tls_key: Key = None,
     tls_self_signed: SelfSigned = False,
@@ -240,7 +244,7 @@ def demo(
     _check_external(external_address)
 
     guest = participant(room, name, play, udp_port, tcp_port, external_address)
-    _run(settings, log_level, guest)
+    _run(settings, log_level, log_format, guest)
 
 
 @app.command(epilog=_EPILOG)
@@ -404,16 +408,23 @@ def turn_config(
             raise typer.Exit(1) from error
 
 
-def _run(settings: "Settings", log_level: LogLevel, guest: "Guest | None" = None) -> NoReturn:
+def _run(
+    settings: "Settings",
+    log_level: LogLevel,
+    log_format: LogFormat,
+    guest: "Guest | None" = None,
+) -> NoReturn:
     from icefloe._serving import run
 
-    _end(lambda: run(settings, guest), log_level)
+    _end(lambda: run(settings, guest), log_level, log_format)
 
 
-def _end(work: Callable[[], int], log_level: LogLevel) -> NoReturn:
+def _end(
+    work: Callable[[], int], log_level: LogLevel, log_format: LogFormat = LogFormat.TEXT
+) -> NoReturn:
     from icefloe._serving import CommandError, set_up_logging
 
-    set_up_logging(log_level)
+    set_up_logging(log_level, log_format)
     try:
         code = work()
     except CommandError as error:

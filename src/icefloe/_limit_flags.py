@@ -59,5 +59,5 @@ def _parameter(argument: str, limit: ServerLimit) -> inspect.Parameter:
 
 def _checked(value: float) -> float:
     if not math.isfinite(value):  # a range does not refuse what compares with nothing
-        raise typer.BadParameter(f"{value} is no number here")
+        raise typer.BadParameter("give a finite number")
     return value

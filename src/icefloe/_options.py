@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from icefloe.logs import LogFormat
+
 
 class LogLevel(StrEnum):
     """The lowest level of log records that are written."""
@@ -46,6 +48,15 @@ Level = Annotated[
         "--log-level",
         f"How much is logged: {', '.join(LogLevel)}.",
         metavar="LEVEL",
+        case_sensitive=False,
+    ),
+]
+LogFormats = Annotated[
+    LogFormat,
+    option(
+        "--log-format",
+        "Format of the log: text, or json with one object a line, without addresses.",
+        metavar="FORMAT",
         case_sensitive=False,
     ),
 ]

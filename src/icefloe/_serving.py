@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 from icefloe._secrets import KEYS_VARIABLE, read_keys
 from icefloe._server_limits import FLAGS as LIMIT_FLAGS
 from icefloe._streams import output, write_line
-from icefloe.logs import get_logger, make_printable
+from icefloe.logs import LogFormat, get_logger, set_up
 from icefloe.signaling import (
     AddressLimits,
     IceServer,
@@ -126,17 +126,14 @@ class Settings:
     browser: bool = False
 
 
-def set_up_logging(level: str) -> None:
+def set_up_logging(level: str, format: LogFormat = LogFormat.TEXT) -> None:
     """Log to standard error.
 
     Args:
         level: The lowest level that is logged, in lower case.
+        format: Text or JSON.
     """
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(make_printable)  # libraries log received text without escaping it
+    set_up(level, format)
     if level != "debug":
         for library in ("aioice", "aiortc", "websockets"):
             logging.getLogger(library).setLevel(max(_LIBRARY_LOG_LEVEL, logging.getLogger().level))
