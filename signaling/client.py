@@ -63,7 +63,7 @@ from .messages import (
 from .moderator_requests import ModeratorRequests
 from .rights import Right
 from .sockets import cut_off, is_own_address
-from .timing import pauses, until_renewal
+from .timing import pauses, restart_pauses, until_renewal
 
 logger: Logger = get_logger(__name__)
 
@@ -158,6 +158,7 @@ class SignalingClient:
         self._close_lock = asyncio.Lock()
         self._retry_requested = asyncio.Event()
         self._renew_at: float | None = None
+        self._pauses = pauses
 
     # ---- public interface ----------------------------------------------------------------------
 
@@ -402,6 +403,8 @@ class SignalingClient:
                 logger.info(
                     "signaling: the connection to %s broke: %s", public_url(self._url), closed
                 )
+                restarts = closed.rcvd is not None and closed.rcvd.code in _RESTARTING
+                self._pauses = restart_pauses if restarts else pauses
                 return
             message = receive_server(frame)
             if message is None or self._requests.answer(message):
@@ -431,10 +434,10 @@ class SignalingClient:
         """
         now = asyncio.get_running_loop().time
         lost_at = now()
-        pause = pauses()
+        pause = self._pauses()
         while True:
             if await self._wait_to_retry(next(pause)):
-                pause = pauses()
+                pause = self._pauses()
             socket = None
             try:
                 socket = await open_interruptibly(self._url, self._options, self._retry_requested)
@@ -532,6 +535,9 @@ class SignalingClient:
 def _shown(may: May) -> tuple[str, ...]:
     return (Right.SEND,) if isinstance(may, UnsetType) else may
 
+
+_RESTARTING = frozenset({CloseCode.GOING_AWAY, CloseCode.SERVICE_RESTART})
+"""The codes by which a server says that it, or another one, is there again in a moment."""
 
 _FINAL: dict[int, Callable[[], SignalingLost]] = {
     CloseCode.TAKEN_OVER: lambda: SignalingLost("another connection took it up"),

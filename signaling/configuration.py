@@ -184,6 +184,10 @@ class ServerConfiguration:
         ping_interval: Seconds between the pings to a client.
         ping_timeout: Seconds to wait for the answer to a ping.
         shutdown_timeout: Seconds that closing the server may take.
+        drain_seconds: Seconds over which :meth:`SignalingServer.drain` sends the clients away.
+        reuse_port: Whether several processes may listen on the port at a time (``SO_REUSEPORT``),
+            among which the kernel spreads the connections: the next one can start while this one
+            drains. Not on Windows.
         metrics: Who may read ``/metrics``.
         client_reports: Whether clients are asked to report how connecting with their peers went,
             for the metrics. What they report is checked and bounded, and has no addresses.
@@ -209,6 +213,8 @@ class ServerConfiguration:
     ping_interval: float = 20.0
     ping_timeout: float = 40.0
     shutdown_timeout: float = 5.0
+    drain_seconds: float = 2.0
+    reuse_port: bool = False
     metrics: MetricsAccess = field(default_factory=MetricsAccess)
     client_reports: bool = True
 
@@ -222,6 +228,8 @@ class ServerConfiguration:
         if sum(len(servers.urls) for servers in self.turn) > MAX_URLS:
             raise ValueError(f"`turn` has more than {MAX_URLS} URLs, of which clients use no more")
         times = (self.shutdown_timeout, self.admit_timeout)
+        if not self.drain_seconds >= 0:
+            raise ValueError("`drain_seconds` must not be negative")
         if min(*numbers, *times) <= 0 or min(self.connections, self.admits_at_once) < 1:
             raise ValueError(
                 "`connections`, `rate`, `burst`, `ping_interval`, `ping_timeout`, "

@@ -97,6 +97,7 @@ class Hub:
         self._ice_access = IceAccessService(configuration, self._renew_ice_servers)
         self._clients: dict[int, Client] = {}
         self._opened = 0
+        self._is_draining = False
         self._stalled = 0
         self._received: Counter[type[ClientMessage]] = Counter()
         self._invalid = 0
@@ -119,7 +120,8 @@ class Hub:
     @property
     def is_ready(self) -> bool:
         """True if another client may connect."""
-        return self._can_accept() and len(self._clients) < self._configuration.connections
+        is_full = len(self._clients) >= self._configuration.connections
+        return self._can_accept() and not is_full and not self._is_draining
 
     def start(self) -> None:
         """Start the timers."""
@@ -138,6 +140,11 @@ class Hub:
             running.cancel()
             await asyncio.wait((running,))
         await self._ice_access.close()
+
+    def drain(self) -> None:
+        """Be not ready any more; the shell sends its clients away."""
+        self._is_draining = True
+        logger.info("draining", extra=fields(connections=len(self._clients)))
 
     def use_token_keys(self, keys: TokenKeys) -> None:
         """Verify join tokens with other keys from now on; whoever has a seat keeps it.
@@ -315,6 +322,7 @@ class Hub:
             received={"invalid": self._invalid, **received},
             ice_access=self._ice_access.outcomes,
             loop_delay=self._loop_delay.seconds,
+            is_draining=self._is_draining,
             refused_sockets=refused_sockets,
             most_sockets=most_sockets,
             queued_bytes=queued_bytes,

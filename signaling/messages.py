@@ -473,6 +473,9 @@ class CloseCode(IntEnum):
     TOO_BIG = 1009
     """A message was larger than 256 KiB, or larger than 64 KiB before the client had joined."""
 
+    SERVICE_RESTART = 1012
+    """The server is about to be restarted; connect again at once, to it or to another node."""
+
     TAKEN_OVER = 4000
     """Another connection resumed this seat; do not connect again."""
 

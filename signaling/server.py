@@ -7,7 +7,9 @@ wait there is cut off.
 
 import asyncio
 import itertools
+import random
 import ssl
+from collections.abc import Iterable
 from http import HTTPStatus
 from logging import Logger
 from socket import SO_RCVBUF, SOL_SOCKET, fromfd, socket as Socket
@@ -148,6 +150,7 @@ class SignalingServer:
                 logger=QuietLogger(f"{__name__}.websockets"),
                 start_serving=False,
                 backlog=_ACCEPT_BATCH,
+                reuse_port=configuration.reuse_port or None,
             )
         except OSError as error:
             raise ListenFailed(self._host, self._port, error) from error
@@ -198,6 +201,43 @@ class SignalingServer:
         """
         self._hub.use_token_keys(keys)
 
+    async def drain(self, seconds: float | None = None) -> None:
+        """Send all clients to the next server, spread over some seconds, and take in no more.
+
+        ``/readyz`` answers 503 at once, and so does the WebSocket, with ``Retry-After``. What a
+        client has sent is handed on before its socket is closed, with 1012; calls go on. With
+        ``reuse_port`` the server stops listening at once, so that the next one gets all
+        connections. Call :meth:`close` afterwards.
+
+        Args:
+            seconds: The seconds; ``None`` for ``drain_seconds`` of the configuration.
+
+        Cancellation: safe; the clients that are left stay until :meth:`close`.
+        """
+        if self._server is None:
+            return
+        over = self._configuration.drain_seconds if seconds is None else seconds
+        self._hub.drain()
+        if self._configuration.reuse_port:
+            self._server.close(close_connections=False)
+        sockets = list(self._connections.values())
+        random.shuffle(sockets)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            async with asyncio.timeout(over + self._configuration.shutdown_timeout):
+                async with asyncio.TaskGroup() as group:
+                    for number, socket in enumerate(sockets):
+                        due = begun + over * number / len(sockets)
+                        await asyncio.sleep(max(due - loop.time(), 0))
+                        group.create_task(self._send_away(socket))
+        except TimeoutError:
+            logger.warning("signaling server: some clients did not leave in time")
+
+    async def _send_away(self, socket: FairConnection) -> None:
+        await self._handle_received((socket,))
+        await socket.close(CloseCode.SERVICE_RESTART, "the server restarts")
+
     async def close(self) -> None:
         """Stop the server: process the messages received, then close all WebSockets (code 1001).
 
@@ -213,7 +253,7 @@ class SignalingServer:
             server.close(close_connections=False)
             try:
                 async with asyncio.timeout(self._configuration.shutdown_timeout):
-                    await self._drain()
+                    await self._handle_received(self._connections.values())
                     await self._close_connections()
             except TimeoutError:
                 logger.warning("signaling server: some clients did not close in time; cut off")
@@ -287,7 +327,7 @@ class SignalingServer:
             sentence = "Pages of this origin may not connect. Add it with --allowed-origin."
             return text(HTTPStatus.FORBIDDEN, sentence)
         if not self._hub.is_ready:
-            return unavailable("The server is full. Try again later.")
+            return unavailable("The server is full, or ends. Try again in a moment.")
         return None
 
     def _is_within_limits(self, socket: FairConnection, request: Request) -> bool:
@@ -310,15 +350,20 @@ class SignalingServer:
                     await self._hub.receive(client, frame, address)
                 finally:
                     socket.mark_handled()
-                    self._progress.set()
+                    self._tell_progress()
                 # One message per turn of the loop: recv() does not wait while more are queued.
                 await asyncio.sleep(0)
         except ConnectionClosed:
             logger.debug("connection %s closed", socket.number)
         finally:
             del self._connections[socket.number]
-            self._progress.set()
+            self._tell_progress()
             self._hub.disconnect(client)
+
+    def _tell_progress(self) -> None:
+        """Wake those who wait until messages are handled."""
+        self._progress.set()
+        self._progress = asyncio.Event()
 
     def _client_of(self, socket: FairConnection) -> str:
         """Return the address that joins are counted against; empty if it is that of a proxy."""
@@ -330,15 +375,14 @@ class SignalingServer:
 
     # ---- shutdown ------------------------------------------------------------------------------
 
-    async def _drain(self) -> None:
+    async def _handle_received(self, sockets: Iterable[FairConnection]) -> None:
         """Wait until all messages that have been received so far are handled."""
-        goals = {socket: socket.received for socket in self._connections.values()}
+        goals = {socket: socket.received for socket in sockets}
         while any(
             socket.handled < goal
             for socket, goal in goals.items()
             if socket.number in self._connections
         ):
-            self._progress.clear()
             await self._progress.wait()
 
     async def _close_connections(self) -> None:

@@ -51,6 +51,7 @@ from icefloe._options import (
     ProxyHeaders,
     Qr,
     Realm,
+    ReusePort,
     RoomName,
     SelfSigned,
     Server,
@@ -90,8 +91,8 @@ _EPILOG = (
     "the port cannot be had, or signaling failed; of transfers: 11 the codes differ, or nobody "
     "came; 12 no connection; 13 declined, or stopped by the other side; 14 a file could not be "
     "read or written; 15 broken off, and the other side did not come back; 143 ended by SIGTERM; "
-    "130 ended by Ctrl-C. Ending takes at most two seconds; a second Ctrl-C ends at once. Logs go "
-    "to standard error."
+    "130 ended by Ctrl-C. Ending takes at most two seconds, after --drain-seconds if SIGTERM ends "
+    "a server; a second signal ends at once. Logs go to standard error."
 )
 
 app: typer.Typer = typer.Typer(
@@ -147,6 +148,7 @@ def serve(
     metrics_from: MetricsFrom = [],  # noqa: B006
     metrics_token_file: MetricsTokenFile = None,
     client_reports: ClientReports = True,
+    reuse_port: ReusePort = False,
 ) -> None:
     """Serve signaling and the call page."""
     from icefloe._ice_options import ice_settings
@@ -170,6 +172,7 @@ def serve(
         proxies=_proxies(proxy_headers, trusted_proxy),
         metrics=_metrics(metrics_from, metrics_token_file),
         client_reports=client_reports,
+        reuse_port=reuse_port,
     )
     _run(settings, log_level, log_format)
 
@@ -202,6 +205,7 @@ def demo(
     metrics_from: MetricsFrom = [],  # noqa: B006
     metrics_token_file: MetricsTokenFile = None,
     client_reports: ClientReports = True,
+    reuse_port: ReusePort = False,
     room: RoomName = "lobby",
     name: Name = "python",
     play: Play = None,
@@ -237,6 +241,7 @@ def demo(
         proxies=_proxies(proxy_headers, trusted_proxy),
         metrics=_metrics(metrics_from, metrics_token_file),
         client_reports=client_reports,
+        reuse_port=reuse_port,
         room=_checked_name(room, "--room"),
         browser=browser,
     )

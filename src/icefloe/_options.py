@@ -178,6 +178,14 @@ ExternalAddresses = Annotated[
 ]
 Browser = Annotated[bool, option("--browser/--no-browser", "Open the page in a browser.")]
 
+ReusePort = Annotated[
+    bool,
+    option(
+        "--reuse-port/--no-reuse-port",
+        "Let the next server listen on the port while this one sends its clients to it.",
+    ),
+]
+
 # --- who may read the metrics
 
 MetricsFrom = Annotated[

@@ -100,6 +100,7 @@ class Settings:
         proxies: The reverse proxies whose header is believed.
         metrics: Who may read the metrics.
         client_reports: Whether clients are asked how connecting with their peers went.
+        reuse_port: Whether the next server may listen on the port while this one drains.
         room: The room of the guest, for the URL of the page; ``None`` without a guest.
         browser: Whether the page is opened in a browser.
     """
@@ -122,6 +123,7 @@ class Settings:
     proxies: Proxies | None = None
     metrics: MetricsAccess = field(default_factory=MetricsAccess)
     client_reports: bool = True
+    reuse_port: bool = False
     room: str | None = None
     browser: bool = False
 
@@ -181,6 +183,7 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
         proxies=settings.proxies,
         metrics=settings.metrics,
         client_reports=settings.client_reports,
+        reuse_port=settings.reuse_port,
         **configured(settings.limits, by_address=settings.limits_addresses),
     )
     with exit_signals() as stopped:
@@ -193,7 +196,10 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
             ) as server:
                 with _reloading(settings, server, certificate is not None, keys is not None):
                     _announce(settings, server, certificate)
-                    return await _run_guest(settings, server, certificate, guest, keys, stopped)
+                    code = await _run_guest(settings, server, certificate, guest, keys, stopped)
+                if stopped.done() and code == EXIT_OK:  # SIGTERM: a deployment replaces this one
+                    await server.drain()
+                return code
         except ListenFailed as error:
             raise CommandError(_listen_error(error), EXIT_SIGNALING) from error
 
