@@ -434,6 +434,19 @@ class RemotePeer:
         """The negotiation with this peer, which takes what signaling brings."""
         return self._negotiator
 
+    def go_on(self, id: str, signaler: Signaler, *, may_send: bool) -> None:
+        """Go on with the same connection: both participants have new seats.
+
+        Args:
+            id: The new id of the participant.
+            signaler: Sends to it.
+            may_send: Whether it has the right to send audio and video.
+        """
+        self.id = id
+        self.away = False
+        self.may_send = may_send
+        self._negotiator.go_on(signaler)
+
     def end(self, reason: str) -> None:
         """End the connection with a reason; :meth:`run` then returns."""
         if self._ended.is_set():
