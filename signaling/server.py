@@ -1,3 +1,4 @@
+# Longer than 400 lines: one public class; the rooms, the reading and the writing have modules.
 """The signaling server: WebSocket signaling, the call page, health checks and metrics on one port.
 
 :mod:`.hub` has the rooms, admission and timers; this module has the sockets. Sending never waits:

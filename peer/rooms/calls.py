@@ -203,9 +203,9 @@ class Calls:
             if goes_on and earlier is not None:
                 self._go_on(info, earlier)
             self._questions.answer(id, goes_on)
-        if isinstance(goes_on := data.get("goesOn"), bool) and self._questions.forget(id):
+        if isinstance(answer := data.get("goesOn"), bool) and self._questions.forget(id):
             earlier = self._outlived.running(info.name)
-            if goes_on and earlier is not None:
+            if answer and earlier is not None:
                 self._go_on(info, earlier)
             else:
                 self._begin_anew(id)
