@@ -1,4 +1,4 @@
-"""What clients report of their connections, counted for the metrics. No I/O.
+"""Counts of the reports of clients on their connections, for the metrics. No I/O.
 
 Nobody checks whether a report is true: it changes numbers in the metrics, and nothing else.
 """

@@ -112,7 +112,7 @@ SHORTEST_METRICS_TOKEN = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsAccess:
-    """Who may read ``/metrics``: this machine alone, if nothing else is said.
+    """Access to ``/metrics``: for this machine alone, if nothing else is said.
 
     A request that a reverse proxy has passed on counts as one of its client. If the server is not
     told of :class:`Proxies`, a request that names one is refused unless it has the token.

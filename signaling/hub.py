@@ -205,7 +205,9 @@ class Hub:
             self._apply()
             return
         self._received[type(message)] += 1
-        if isinstance(message, Join):
+        if isinstance(message, Join) and self._is_draining:
+            client.close_soon(CloseCode.SERVICE_RESTART, "the server restarts")
+        elif isinstance(message, Join):
             await self._join(client, message, address)
         else:
             self._rooms.receive(client.number, message, self._now())

@@ -1,7 +1,10 @@
 """The limits of a server: one table, from which flags and environment variables are made."""
 
+import asyncio
 import dataclasses
 import re
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 from icefloe._server_limits import FLAGS, SERVER_LIMITS
 from icefloe._serving import configured
 from icefloe.signaling import AddressLimits, Limits, ServerConfiguration
-from tests.helpers.command import run
+from tests.helpers.command import icefloe, run
 
 PAGE = (Path(__file__).parents[1] / "docs" / "command.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(--[a-z-]+) (NUMBER|SECONDS)` \| ([\d.]+) \|", PAGE, re.MULTILINE)
@@ -86,3 +89,36 @@ async def test_a_value_that_cannot_be_is_explained(
     assert code == 2
     assert out == ""
     assert f"Invalid value for '{flag}'" in err
+
+
+async def get(url: str, **headers: str) -> tuple[int, str]:
+    def read() -> tuple[int, str]:
+        request = urllib.request.Request(f"{url}metrics", headers=headers)
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, ""
+
+    return await asyncio.to_thread(read)
+
+
+async def test_flags_and_variables_are_in_force_and_in_the_metrics(tmp_path: Path) -> None:
+    token = "t" * 20
+    (tmp_path / "token").write_text(f"{token}\n")
+    arguments = ("--members", "5", "--metrics-token-file", str(tmp_path / "token"))
+    async with icefloe("serve", *arguments, ICEFLOE_ADDRESS_SEATS="0", ICEFLOE_RATE="7") as running:
+        status, metrics = await get(running.url)
+        assert status == 200
+        for name, value in (("members", "5.0"), ("address_seats", "+Inf"), ("rate", "7.0")):
+            assert f'icefloe_signaling_limit{{name="{name}"}} {value}\n' in metrics
+        assert (await get(running.url, via="1.1 proxy"))[0] == 403
+        assert (await get(running.url, via="1.1 proxy", authorization=f"Bearer {token}"))[0] == 200
+
+
+async def test_a_token_for_the_metrics_that_can_be_guessed_is_refused() -> None:
+    code, _, err = await run("serve", ICEFLOE_METRICS_TOKEN="short")
+    assert code == 2
+    assert "16 characters" in err
+    assert "short" not in err

@@ -3,7 +3,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 from urllib.parse import urlsplit
@@ -11,12 +11,10 @@ from urllib.parse import urlsplit
 import typer
 
 from icefloe import __version__
-from icefloe._limit_flags import with_limits
 from icefloe._options import (
     AllowedPeers,
     Browser,
     Certificate,
-    ClientReports,
     CodeWords,
     ConfigOut,
     Expires,
@@ -31,12 +29,9 @@ from icefloe._options import (
     Json,
     Key,
     Level,
-    LogFormats,
     LogLevel,
     MaxPort,
     May,
-    MetricsFrom,
-    MetricsTokenFile,
     MinPort,
     Name,
     Open,
@@ -51,7 +46,6 @@ from icefloe._options import (
     ProxyHeaders,
     Qr,
     Realm,
-    ReusePort,
     RoomName,
     SelfSigned,
     Server,
@@ -77,13 +71,14 @@ from icefloe._options import (
     Wait,
     Yes,
 )
-from icefloe._secrets import read_metrics_token, token_source
+from icefloe._secrets import token_source
+from icefloe._server_flags import ServerFlags, with_server_flags
 from icefloe._streams import secure_streams, show_message
 from icefloe.logs import LogFormat
 
 if TYPE_CHECKING:
     from icefloe._serving import Guest, Settings
-    from icefloe.signaling import MetricsAccess, Proxies
+    from icefloe.signaling import Proxies
 
 _EPILOG = (
     "Every flag is an environment variable as well: for --log-level it is ICEFLOE_LOG_LEVEL.\n\n"
@@ -121,13 +116,12 @@ def icefloe(
 
 
 @app.command(epilog=_EPILOG)
-@with_limits
+@with_server_flags
 def serve(
-    limits: Mapping[str, float],
+    flags: ServerFlags,
     host: Host = "127.0.0.1",
     port: Port = 8080,
     log_level: Level = LogLevel.INFO,
-    log_format: LogFormats = LogFormat.TEXT,
     tls_cert: Certificate = None,
     tls_key: Key = None,
     tls_self_signed: SelfSigned = False,
@@ -145,10 +139,6 @@ def serve(
     first_moderates: FirstModerates = False,
     proxy_headers: ProxyHeaders = None,
     trusted_proxy: TrustedProxies = [],  # noqa: B006
-    metrics_from: MetricsFrom = [],  # noqa: B006
-    metrics_token_file: MetricsTokenFile = None,
-    client_reports: ClientReports = True,
-    reuse_port: ReusePort = False,
 ) -> None:
     """Serve signaling and the call page."""
     from icefloe._ice_options import ice_settings
@@ -164,27 +154,23 @@ def serve(
         origins=_checked_origins(allowed_origin),
         hosts=_checked_hosts(allowed_host),
         limits_addresses=address_limits,
-        limits=limits,
+        **flags.settings(),
         token_secret_file=token_secret_file,
         audience=token_audience,
         is_open=open,
         first_moderates=first_moderates,
         proxies=_proxies(proxy_headers, trusted_proxy),
-        metrics=_metrics(metrics_from, metrics_token_file),
-        client_reports=client_reports,
-        reuse_port=reuse_port,
     )
-    _run(settings, log_level, log_format)
+    _run(settings, log_level, flags.log_format)
 
 
 @app.command(epilog=_EPILOG)
-@with_limits
+@with_server_flags
 def demo(
-    limits: Mapping[str, float],
+    flags: ServerFlags,
     host: Host = "127.0.0.1",
     port: Port = 8080,
     log_level: Level = LogLevel.INFO,
-    log_format: LogFormats = LogFormat.TEXT,
     tls_cert: Certificate = None,
     tls_key: Key = None,
     tls_self_signed: SelfSigned = False,
@@ -202,10 +188,6 @@ def demo(
     first_moderates: FirstModerates = False,
     proxy_headers: ProxyHeaders = None,
     trusted_proxy: TrustedProxies = [],  # noqa: B006
-    metrics_from: MetricsFrom = [],  # noqa: B006
-    metrics_token_file: MetricsTokenFile = None,
-    client_reports: ClientReports = True,
-    reuse_port: ReusePort = False,
     room: RoomName = "lobby",
     name: Name = "python",
     play: Play = None,
@@ -233,15 +215,12 @@ def demo(
         origins=_checked_origins(allowed_origin),
         hosts=_checked_hosts(allowed_host),
         limits_addresses=address_limits,
-        limits=limits,
+        **flags.settings(),
         token_secret_file=token_secret_file,
         audience=token_audience,
         is_open=open,
         first_moderates=first_moderates,
         proxies=_proxies(proxy_headers, trusted_proxy),
-        metrics=_metrics(metrics_from, metrics_token_file),
-        client_reports=client_reports,
-        reuse_port=reuse_port,
         room=_checked_name(room, "--room"),
         browser=browser,
     )
@@ -249,7 +228,7 @@ def demo(
     _check_external(external_address)
 
     guest = participant(room, name, play, udp_port, tcp_port, external_address)
-    _run(settings, log_level, log_format, guest)
+    _run(settings, log_level, flags.log_format, guest)
 
 
 @app.command(epilog=_EPILOG)
@@ -500,20 +479,6 @@ def _proxies(header: ProxyHeaderKind | None, networks: Iterable[str]) -> "Proxie
         return Proxies(header=ProxyHeader(header.value), **given)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--trusted-proxy") from error
-
-
-def _metrics(networks: Iterable[str], token_file: Path | None) -> "MetricsAccess":
-    from icefloe.signaling import MetricsAccess
-
-    try:
-        token = read_metrics_token(token_file)
-        access = MetricsAccess(token=token)
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error), param_hint="--metrics-token-file") from error
-    try:
-        return MetricsAccess(networks=tuple(networks) or access.networks, token=token)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--metrics-from") from error
 
 
 def _checked_name(name: str, flag: str) -> str:

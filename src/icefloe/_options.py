@@ -6,8 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from icefloe.logs import LogFormat
-
 
 class LogLevel(StrEnum):
     """The lowest level of log records that are written."""
@@ -32,7 +30,8 @@ def option(flag: str, help: str, **more: Any) -> Any:
     return typer.Option(flag, envvar=f"ICEFLOE_{name}", show_envvar=False, help=help, **more)
 
 
-def _file(flag: str, help: str) -> Any:
+def file_option(flag: str, help: str) -> Any:
+    """Return an option that names a file, which has to be there."""
     return option(flag, help, metavar="FILE", exists=True, dir_okay=False, readable=True)
 
 
@@ -51,18 +50,9 @@ Level = Annotated[
         case_sensitive=False,
     ),
 ]
-LogFormats = Annotated[
-    LogFormat,
-    option(
-        "--log-format",
-        "Format of the log: text, or json with one object a line, without addresses.",
-        metavar="FORMAT",
-        case_sensitive=False,
-    ),
-]
-Certificate = Annotated[Path | None, _file("--tls-cert", "Certificate for https, in PEM.")]
+Certificate = Annotated[Path | None, file_option("--tls-cert", "Certificate for https, in PEM.")]
 Key = Annotated[
-    Path | None, _file("--tls-key", "Its private key, in PEM, unless it is in the same file.")
+    Path | None, file_option("--tls-key", "Its private key, in PEM, unless it is in the same file.")
 ]
 SelfSigned = Annotated[
     bool,
@@ -94,7 +84,7 @@ IceCredential = Annotated[
 ]
 TurnSecretFile = Annotated[
     Path | None,
-    _file(
+    file_option(
         "--turn-secret-file",
         "File with the secret that the TURN servers know (coturn's static-auth-secret): each "
         "participant gets credentials of its own, which expire. A second line is the secret before "
@@ -142,7 +132,7 @@ PerAddress = Annotated[
 RoomName = Annotated[str, option("--room", "Room in which the participant waits.", metavar="ROOM")]
 Name = Annotated[str, option("--name", "Name of the participant.", metavar="NAME")]
 Play = Annotated[
-    Path | None, _file("--play", "What /play plays; without it a test pattern and a tone.")
+    Path | None, file_option("--play", "What /play plays; without it a test pattern and a tone.")
 ]
 UdpPort = Annotated[
     int | None,
@@ -178,47 +168,11 @@ ExternalAddresses = Annotated[
 ]
 Browser = Annotated[bool, option("--browser/--no-browser", "Open the page in a browser.")]
 
-ReusePort = Annotated[
-    bool,
-    option(
-        "--reuse-port/--no-reuse-port",
-        "Let the next server listen on the port while this one sends its clients to it.",
-    ),
-]
-
-# --- who may read the metrics
-
-MetricsFrom = Annotated[
-    list[str],
-    option(
-        "--metrics-from",
-        "Network that may read /metrics, as 10.0.0.0/8; by default this machine. May be given "
-        "again.",
-        metavar="NETWORK",
-        show_default=False,
-    ),
-]
-MetricsTokenFile = Annotated[
-    Path | None,
-    _file(
-        "--metrics-token-file",
-        "Token that reads /metrics from everywhere, as Authorization: Bearer. "
-        "ICEFLOE_METRICS_TOKEN may have the token in its place.",
-    ),
-]
-ClientReports = Annotated[
-    bool,
-    option(
-        "--client-reports/--no-client-reports",
-        "Ask clients how connecting with their peers went, for the metrics.",
-    ),
-]
-
 # --- who may enter
 
 TokenSecretFile = Annotated[
     Path | None,
-    _file(
+    file_option(
         "--token-secret-file",
         "Keys of join tokens: secrets of at least 32 characters, one a line, or Ed25519 keys in "
         "PEM. The first one signs, all verify. ICEFLOE_TOKEN_SECRET may have them in its place.",
@@ -272,7 +226,7 @@ TrustedProxies = Annotated[
 ]
 TokenFile = Annotated[
     Path | None,
-    _file(
+    file_option(
         "--token-file",
         "Token to join with; it is read again for each connection. ICEFLOE_TOKEN may have the "
         "token in its place.",

@@ -70,6 +70,16 @@ async def first_closed(clients: list[Any]) -> Any:
     return waiting[done.pop()]
 
 
+async def test_who_has_not_joined_yet_is_sent_away_at_once(
+    server: SignalingServer, open_raw: Any
+) -> None:
+    late = await open_raw()
+    server._hub.drain()
+    await late.say({"type": "join", "version": 1, "room": "lobby", "name": "late"})
+    assert await closed(late) == 1012
+    assert server._hub.rooms.seats == 0
+
+
 async def test_what_was_received_is_handed_on_before(open_raw: Any) -> None:
     server = serve(port=0, configuration=SETTINGS)
     async with server:

@@ -16,10 +16,13 @@ from icefloe.signaling import (
     ErrorCode,
     Limits,
     MetricsAccess,
+    Report,
     ReportPath,
     ReportPhase,
     ServerConfiguration,
+    SignalingClosed,
     SignalingServer,
+    connect,
     serve,
 )
 from icefloe.signaling.client_reports import MOST_REPORTS
@@ -216,6 +219,25 @@ async def test_nobody_reports_before_joining_or_where_it_is_not_wanted(
     await client.say({"type": "bye", "to": "nobody"})
     assert (await client.hear())["code"] == ErrorCode.PEER_UNAVAILABLE
     assert (await scrape(silent))["client_paths_total", "host"] == 0
+
+
+async def test_a_client_reports_only_to_a_server_that_wants_it(
+    server: SignalingServer, stack: AsyncExitStack
+) -> None:
+    configuration = ServerConfiguration(client_reports=False)
+    silent = await stack.enter_async_context(serve(port=0, configuration=configuration))
+    report = Report(path=ReportPath.HOST)
+    async with connect(silent.url, room="lobby", name="alice") as client:
+        assert not client.report(report)
+    async with connect(server.url, room="lobby", name="alice") as client:
+        assert client.report(report)
+        await client.close()
+        assert not client.report(report)
+    with pytest.raises(SignalingClosed):
+        connect(server.url, room="lobby", name="alice").report(report)
+    assert (await scrape(silent))["received_total", "join"] == 1
+    assert ("received_total", "report") not in await scrape(silent)
+    assert (await scrape(server))["received_total", "report"] == 1
 
 
 async def test_python_peers_report_their_connection(server: SignalingServer) -> None:
