@@ -26,7 +26,7 @@ from .forwarded import ForwardedAddresses
 from .http import WEBSOCKET_PATH, Answer, Site, is_allowed_host, is_allowed_origin, own_hosts, text
 from .hub import Hub
 from .messages import CloseCode, Join
-from .metrics import Metric
+from .metrics_access import MetricsGuard
 from .quotas import Tally, network_of
 from .token_keys import TokenKeys
 
@@ -108,7 +108,8 @@ class SignalingApp:
         self._configuration = configuration
         proxies = configuration.proxies
         self._forwarded = None if proxies is None else ForwardedAddresses(proxies)
-        self._site = Site(is_ready=lambda: self._is_ready, measure=self._measure)
+        guard = MetricsGuard(configuration.metrics, knows_proxies=proxies is not None)
+        self._site = Site(is_ready=lambda: self._is_ready, measure=self._measure, metrics=guard)
         self._origins = frozenset(origin.lower() for origin in configuration.origins)
         self._hosts = own_hosts("localhost") | {name.lower() for name in configuration.hosts}
         self._sockets_of = Tally(configuration.limits.address.sockets)
@@ -248,7 +249,9 @@ class SignalingApp:
             answer = text(HTTPStatus.PERMANENT_REDIRECT, "The page is at the address with a slash.")
             answer.headers["Location"] = f"{quote(scope['path'].rpartition('/')[2])}/"
             return answer
-        answer_or_none = self._site.respond(scope["method"], path, headers.get("Host", ""))
+        answer_or_none = self._site.respond(
+            scope["method"], path, headers, self._client_of(scope, headers)[0]
+        )
         if answer_or_none is None:
             answer = text(HTTPStatus.UPGRADE_REQUIRED, "This is the address of the WebSocket.")
             answer.headers["Upgrade"] = "websocket"
@@ -261,8 +264,10 @@ class SignalingApp:
         sentence = "This server is not configured for this host name. Add it to the allowed hosts."
         return text(HTTPStatus.MISDIRECTED_REQUEST, sentence)
 
-    def _measure(self) -> list[Metric]:
-        return self._hub.measure(refused_sockets=self._sockets_of.refused)
+    def _measure(self) -> bytes:
+        return self._hub.measure(
+            refused_sockets=self._sockets_of.refused, most_sockets=self._sockets_of.most
+        )
 
     # ---- WebSockets ----------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ have :class:`.cluster.redis_log.RedisLog` and see everything in the same order.
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from icefloe._util.deadlines import timeout_at
@@ -13,7 +14,6 @@ from icefloe._util.deadlines import timeout_at
 from .configuration import Admission, Refusal, ServerConfiguration
 from .effects import Effect
 from .messages import ClientMessage
-from .metrics import Metric
 from .rooms import Rooms
 
 CarryOut = Callable[[Iterable[Effect]], None]
@@ -22,6 +22,23 @@ CarryOut = Callable[[Iterable[Effect]], None]
 
 CutAll = Callable[[], None]
 """A function that closes all connections of this server; their clients come back and resume."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogMetric:
+    """A number of the log for the metrics.
+
+    Attributes:
+        name: Its name, without the prefix of the server's metrics.
+        help: The description, in one line.
+        value: The number now.
+        counts: Whether it is a counter; else it is a gauge.
+    """
+
+    name: str
+    help: str
+    value: float
+    counts: bool = False
 
 
 class CommandLog(Protocol):
@@ -69,7 +86,7 @@ class CommandLog(Protocol):
             decision: For a ``join`` the permission or the reason against it.
         """
 
-    def measure(self) -> list[Metric]:
+    def measure(self) -> list[LogMetric]:
         """Return metrics of the log."""
 
 
@@ -135,7 +152,7 @@ class LocalLog:
         self.rooms.receive(connection, message, self._now(), decision)
         self._apply()
 
-    def measure(self) -> list[Metric]:
+    def measure(self) -> list[LogMetric]:
         """Return nothing."""
         return []
 

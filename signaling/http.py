@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
 
-from . import metrics
+from .configuration import MetricsAccess
+from .metrics_access import MetricsGuard
 
 WEBSOCKET_PATH = "/ws"
 """The path of the WebSocket."""
@@ -37,6 +38,10 @@ _TYPES = {
     "woff2": "font/woff2",
 }
 _TEXT = "text/plain; charset=utf-8"
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+RETRY_AFTER = 1
+"""Seconds after which a client may try again that was answered with 503."""
+
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _MAX_HOST_LENGTH = 253 + len(".:65535")
 """Characters of a host name (RFC 1035 section 2.3.4), a dot at its end, and a port. The time to
@@ -70,23 +75,30 @@ class Site:
 
     Args:
         is_ready: Returns whether the server accepts more participants.
-        measure: Returns the current metrics.
+        measure: Returns the current metrics, in the text format of Prometheus.
+        metrics: Decides who may read them; by default this machine.
     """
 
     def __init__(
-        self, *, is_ready: Callable[[], bool], measure: Callable[[], list[metrics.Metric]]
+        self,
+        *,
+        is_ready: Callable[[], bool],
+        measure: Callable[[], bytes],
+        metrics: MetricsGuard | None = None,
     ) -> None:
         self._is_ready = is_ready
         self._measure = measure
+        self._metrics = metrics or MetricsGuard(MetricsAccess())
         self._page = _load_page()
 
-    def respond(self, method: str, path: str, host: str) -> Answer | None:
+    def respond(self, method: str, path: str, headers: Headers, client: str = "") -> Answer | None:
         """Return the response to a request, or ``None`` if the request is for the WebSocket.
 
         Args:
             method: The method of the request.
             path: Its path, without a query.
-            host: The value of its ``Host``.
+            headers: Its headers.
+            client: The IP address of the client; empty if it is unknown.
         """
         if path == WEBSOCKET_PATH:
             return None
@@ -94,7 +106,10 @@ class Site:
             response = text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.")
             response.headers["Allow"] = "GET, HEAD"
             return response
-        response = self._get(path, host)
+        if path == "/metrics":
+            response = self._get_metrics(headers, client)
+        else:
+            response = self._get(path, "".join(headers.get_all("Host")))
         if method == "HEAD":
             response.body = b""
         return response
@@ -117,16 +132,29 @@ class Site:
         if path == "/readyz":
             if self._is_ready():
                 return text(HTTPStatus.OK, "ready")
-            return text(HTTPStatus.SERVICE_UNAVAILABLE, "not ready: full or shutting down")
-        if path == "/metrics":
-            content = metrics.render(self._measure()).encode()
-            return _response(HTTPStatus.OK, content, metrics.CONTENT_TYPE)
+            return unavailable("not ready: full or shutting down")
         return text(HTTPStatus.NOT_FOUND, f"Nothing is here. The WebSocket is at {WEBSOCKET_PATH}.")
+
+    def _get_metrics(self, headers: Headers, client: str) -> Answer:
+        if self._metrics.admits(headers, client):
+            return _response(HTTPStatus.OK, self._measure(), _METRICS)
+        sentence = (
+            "The metrics are for this machine alone. Allow others with --metrics-from, or with a "
+            "token of --metrics-token-file."
+        )
+        return text(HTTPStatus.FORBIDDEN, sentence)
 
 
 def text(status: HTTPStatus, sentence: str) -> Answer:
     """Return a response with one line of plain text."""
     return _response(status, f"{sentence}\n".encode(), _TEXT)
+
+
+def unavailable(sentence: str) -> Answer:
+    """Return the response of a server that takes nobody in now (503)."""
+    response = text(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
+    response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response
 
 
 def own_hosts(host: str) -> frozenset[str]:

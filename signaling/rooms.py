@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
+from .client_reports import ClientReports
 from .codec import encode_server
 from .configuration import Admission, Limits, Refusal
 from .effects import Close, Effect, Seated, Send
@@ -47,6 +48,7 @@ from .messages import (
     PeerRights,
     Ref,
     Remove,
+    Report,
     RoomLocked,
     ServerMessage,
     ToModerate,
@@ -99,10 +101,14 @@ class Rooms:
         new_token: Returns a new secret that cannot be guessed; never the same twice.
         first_moderates: Whether the first participant of a room moderates it, if its admission does
             not say who does.
+        takes_reports: Whether clients are to report how connecting with their peers went.
 
     Attributes:
         routed: The number of messages forwarded from peer to peer, by ``type``.
         refused: The number of messages answered with an error, by ``code``.
+        joins: The number of joins with a new seat: ``joined``, or the ``code`` of the refusal.
+        resumes: The number of joins that resume a seat: ``resumed``, or the ``code``.
+        reports: What clients reported.
     """
 
     def __init__(
@@ -112,9 +118,14 @@ class Rooms:
         new_id: Callable[[], str],
         new_token: Callable[[], str],
         first_moderates: bool = False,
+        takes_reports: bool = False,
     ) -> None:
         self.routed: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self.joins: Counter[str] = Counter(joined=0)
+        self.resumes: Counter[str] = Counter(resumed=0)
+        self.reports: ClientReports = ClientReports()
+        self._takes_reports = takes_reports
         self._limits = limits
         self._seats = Seats(limits, new_id=new_id, new_token=new_token)
         self._seat_by_connection: dict[int, Seat] = {}
@@ -148,6 +159,16 @@ class Rooms:
     def refused_by_address(self) -> dict[str, int]:
         """The number of refusals because an address had reached a limit, by kind of limit."""
         return {"joins": self._join_rate.refused, **self._seats.refused_by_address}
+
+    @property
+    def largest_room(self) -> int:
+        """The number of participants in the room that has most."""
+        return self._seats.largest_room
+
+    @property
+    def most_of_address(self) -> dict[str, int]:
+        """The number that one address has, of that which has most, by kind of limit."""
+        return self._seats.most_of_address
 
     @property
     def away(self) -> int:
@@ -238,25 +259,30 @@ class Rooms:
         connection, join, admission = arrival.connection, arrival.message, arrival.admission
         if admission is None:
             reason = "The token does not admit to this room under this name."
-            self.refuse(connection, ErrorCode.UNAUTHORIZED, reason, join.ref)
+            self._refuse_join(connection, join, ErrorCode.UNAUTHORIZED, reason)
             return
         if isinstance(admission, Refusal):
-            self.refuse(connection, admission.code, admission.reason, join.ref)
+            self._refuse_join(connection, join, admission.code, admission.reason)
             return
         network = network_of(self._pending.address(connection))
         if not self._join_rate.allow(network, arrival.now):
             reason = "Too many joins came from this address. Try again in a minute."
-            self.refuse(connection, ErrorCode.ROOM_FULL, reason, join.ref)
+            self._refuse_join(connection, join, ErrorCode.ROOM_FULL, reason)
         elif isinstance(join.resume, str):
             self._resume(connection, join, join.resume, arrival.now, admission)
         elif refusal := self._moderation.entry_refusal(
             join.room, self._seats.rooms.get(join.room), admission, arrival.now
         ):
-            self.refuse(connection, *refusal, join.ref)
+            self._refuse_join(connection, join, *refusal)
         elif self._abandoned_seat(connection, join) is not None:
             self._pending.wait_for_name(connection, arrival, arrival.now)
         else:
             self._take_seat(connection, join, admission, arrival.now)
+
+    def _refuse_join(self, connection: int, join: Join, code: ErrorCode, reason: str) -> None:
+        counts = self.resumes if isinstance(join.resume, str) else self.joins
+        counts[code] += 1
+        self.refuse(connection, code, reason, join.ref)
 
     def _take_seat(self, connection: int, join: Join, admission: Admission, now: float) -> None:
         """Give a client a new seat, or refuse it."""
@@ -265,7 +291,7 @@ class Rooms:
         if room is not None and join.rename is True and admission.rename:
             name = room.free_name(name)
         if refusal := self._seats.refusal(join.room, name, network_of(address)):
-            self.refuse(connection, *refusal, join.ref)
+            self._refuse_join(connection, join, *refusal)
             return
         seat = self._seats.create(join.room, name, address)
         is_host = self._first_moderates and room is None and admission.rights is None
@@ -273,7 +299,11 @@ class Rooms:
         seat.rights = rights | {Right.MODERATE} if is_host else rights
         seat.token_id, seat.token_until = admission.token_id, now + admission.token_seconds
         self._attach(connection, seat)
-        self._send(connection, seat.joined(admission, asked=join.name))
+        self.joins["joined"] += 1
+        self._send(
+            connection,
+            seat.joined(admission, asked=join.name, takes_reports=self._takes_reports),
+        )
         self._notify_others(seat, PeerJoined(seat.info))
 
     def _abandoned_seat(self, connection: int, join: Join) -> Seat | None:
@@ -297,7 +327,7 @@ class Rooms:
         seat = self._seats.with_token(secret)
         if seat is None or (seat.room.name, seat.name) != (join.room, join.name):
             reason = "This seat is gone. Join without `resume`."
-            self.refuse(connection, ErrorCode.RESUME_FAILED, reason, join.ref)
+            self._refuse_join(connection, join, ErrorCode.RESUME_FAILED, reason)
             return
         if seat.connection is not None:
             del self._seat_by_connection[seat.connection]
@@ -311,13 +341,16 @@ class Rooms:
                 "removed. Join without `resume`."
             )
             self._remove(seat, LeftReason.REMOVED)
-            self.refuse(connection, ErrorCode.RESUME_FAILED, reason, join.ref)
+            self._refuse_join(connection, join, ErrorCode.RESUME_FAILED, reason)
             return
         self._seats.move(seat, self._pending.address(connection))
         self._seats.renew_token(seat, secret)
         was_away = self._away.pop(seat, None) is not None
         self._attach(connection, seat)
-        joined = seat.joined(admission, asked=join.name, ack=seat.received)
+        self.resumes["resumed"] += 1
+        joined = seat.joined(
+            admission, asked=join.name, ack=seat.received, takes_reports=self._takes_reports
+        )
         self._effects.append(Send(connection, (encode_server(joined), *kept)))
         if was_away:
             self._notify_others(seat, PeerBack(seat.id))
@@ -355,6 +388,12 @@ class Rooms:
             if self._sweep_at > now + _SWEEP_SECONDS:
                 self._sweep_at = now + _SWEEP_SECONDS
         self.routed[_TAGS[type(message)]] += 1
+
+    def _report(self, arrival: _Arrival[Report]) -> None:
+        seat = self._confirmed_seat(arrival.connection)
+        if self._takes_reports:
+            self.reports.record(arrival.message, seat.reports)
+            seat.reports += 1
 
     def _leave(self, arrival: _Arrival[Leave]) -> None:
         seat = self._confirmed_seat(arrival.connection)
@@ -415,7 +454,7 @@ class Rooms:
 
     # ---- messages of connections that have not joined ------------------------------------------
 
-    def _not_joined(self, arrival: _Arrival[ToPeer | ToModerate]) -> None:
+    def _not_joined(self, arrival: _Arrival[ToPeer | ToModerate | Report]) -> None:
         reason = "The first message must be `join`."
         self.refuse(arrival.connection, ErrorCode.NOT_JOINED, reason, arrival.message.ref)
 
@@ -483,6 +522,7 @@ _TABLE: dict[tuple[State, type], Callable[[Rooms, Any], None]] = {
     (State.NEW, Lock): Rooms._not_joined,
     (State.NEW, CloseRoom): Rooms._not_joined,
     (State.NEW, HandOver): Rooms._not_joined,
+    (State.NEW, Report): Rooms._not_joined,
     (State.NEW, Leave): Rooms._leave_before_joining,
     (State.WAITING, Join): Rooms._join_is_pending,
     (State.WAITING, Description): Rooms._not_joined,
@@ -493,6 +533,7 @@ _TABLE: dict[tuple[State, type], Callable[[Rooms, Any], None]] = {
     (State.WAITING, Lock): Rooms._not_joined,
     (State.WAITING, CloseRoom): Rooms._not_joined,
     (State.WAITING, HandOver): Rooms._not_joined,
+    (State.WAITING, Report): Rooms._not_joined,
     (State.WAITING, Leave): Rooms._leave_before_joining,
     (State.JOINED, Join): Rooms._already_joined,
     (State.JOINED, Description): Rooms._route,
@@ -503,6 +544,7 @@ _TABLE: dict[tuple[State, type], Callable[[Rooms, Any], None]] = {
     (State.JOINED, Lock): Rooms._moderate,
     (State.JOINED, CloseRoom): Rooms._moderate,
     (State.JOINED, HandOver): Rooms._moderate,
+    (State.JOINED, Report): Rooms._report,
     (State.JOINED, Leave): Rooms._leave,
 }
 """The handler of each message, by the state of its connection."""

@@ -16,6 +16,7 @@ from aiortc import (
 
 from icefloe._util.token_bucket import TokenBucket
 from icefloe.logs import get_logger
+from icefloe.signaling import Report
 from icefloe.text import printable
 
 from .._aiortc.sender import Sender
@@ -36,6 +37,7 @@ from ..ice.server_urls import RTCPeerConnectionIceErrorEvent
 from .arrivals import Arrivals
 from .channel_labels import Kind, Labels
 from .connect_failure import connect_failed
+from .connect_report import ConnectWatch
 
 logger: Logger = get_logger(__name__)
 
@@ -69,6 +71,7 @@ class RemotePeer:
         connect_timeout: float = 30.0,
         restarts: TokenBucket | None = None,
         may_send: bool = True,
+        report: Callable[[Report], object] = lambda _: None,
     ) -> None:
         self.id = id
         self.name = name
@@ -77,6 +80,7 @@ class RemotePeer:
         self.may_send = may_send
         with named(name):
             self.connection: PeerConnection = PeerConnection(configuration)
+        self._watch = ConnectWatch(self.connection, report)
         if restarts is not None:
             self.connection.limit_restarts(restarts)
         self._negotiator = Negotiator(
@@ -430,6 +434,19 @@ class RemotePeer:
         """The negotiation with this peer, which takes what signaling brings."""
         return self._negotiator
 
+    def go_on(self, id: str, signaler: Signaler, *, may_send: bool) -> None:
+        """Go on with the same connection: both participants have new seats.
+
+        Args:
+            id: The new id of the participant.
+            signaler: Sends to it.
+            may_send: Whether it has the right to send audio and video.
+        """
+        self.id = id
+        self.away = False
+        self.may_send = may_send
+        self._negotiator.go_on(signaler)
+
     def end(self, reason: str) -> None:
         """End the connection with a reason; :meth:`run` then returns."""
         if self._ended.is_set():
@@ -528,6 +545,8 @@ class RemotePeer:
 
     def _fail(self, error: PeerError) -> None:
         if not self._connected.done():
+            if isinstance(error, ConnectFailed):
+                self._watch.failed(error.phase)
             self._connected.set_exception(error)
             self._connected.exception()  # it is no fault if nobody waits for it
 

@@ -19,12 +19,11 @@ from icefloe._util.deadlines import timeout_at
 from icefloe.logs import get_logger
 
 from ..codec import encode_server
-from ..command_log import CarryOut, CutAll
+from ..command_log import CarryOut, CutAll, LogMetric
 from ..configuration import Admission, RedisConfiguration, Refusal, ServerConfiguration
 from ..effects import Close, Send
 from ..errors import ErrorCode
 from ..messages import ClientMessage, CloseCode, Error, Join
-from ..metrics import Metric
 from ..rooms import Rooms
 from .agreement import Agreement, OtherRules
 from .commands import (
@@ -93,8 +92,14 @@ class RedisLog:
         cut_all: CutAll,
     ) -> None:
         limits = configuration.limits
-        self._replica = Replica(limits, first_moderates=configuration.first_moderates)
-        rules = msgspec.json.encode((limits, configuration.first_moderates))
+        self._replica = Replica(
+            limits,
+            first_moderates=configuration.first_moderates,
+            takes_reports=configuration.client_reports,
+        )
+        rules = msgspec.json.encode(
+            (limits, configuration.first_moderates, configuration.client_reports)
+        )
         self._agreement = Agreement(self._replica, rules)
         self._redis = redis
         self._carry_out = carry_out
@@ -212,7 +217,7 @@ class RedisLog:
             refusal = Error(ErrorCode.BAD_MESSAGE, "The servers cannot pass this on.", ref)
             self._carry_out((Send(connection, (encode_server(refusal),)),))
 
-    def measure(self) -> list[Metric]:
+    def measure(self) -> list[LogMetric]:
         """Return metrics of the log."""
         return log_metrics(
             self._counts,

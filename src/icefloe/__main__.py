@@ -75,7 +75,9 @@ from icefloe._options import (
     Yes,
 )
 from icefloe._secrets import token_source
+from icefloe._server_flags import ServerFlags, with_server_flags
 from icefloe._streams import secure_streams, show_message
+from icefloe.logs import LogFormat
 
 if TYPE_CHECKING:
     from icefloe._serving import Guest, Settings
@@ -87,8 +89,8 @@ _EPILOG = (
     "the port cannot be had, or signaling failed; of transfers: 11 the codes differ, or nobody "
     "came; 12 no connection; 13 declined, or stopped by the other side; 14 a file could not be "
     "read or written; 15 broken off, and the other side did not come back; 143 ended by SIGTERM; "
-    "130 ended by Ctrl-C. Ending takes at most two seconds; a second Ctrl-C ends at once. Logs go "
-    "to standard error."
+    "130 ended by Ctrl-C. Ending takes at most two seconds, after --drain-seconds if SIGTERM ends "
+    "a server; a second signal ends at once. Logs go to standard error."
 )
 
 app: typer.Typer = typer.Typer(
@@ -117,7 +119,9 @@ def icefloe(
 
 
 @app.command(epilog=_EPILOG)
+@with_server_flags
 def serve(
+    flags: ServerFlags,
     host: Host = "127.0.0.1",
     port: Port = 8080,
     log_level: Level = LogLevel.INFO,
@@ -157,6 +161,7 @@ def serve(
         origins=_checked_origins(allowed_origin),
         hosts=_checked_hosts(allowed_host),
         limits_addresses=address_limits,
+        **flags.settings(),
         token_secret_file=token_secret_file,
         audience=token_audience,
         is_open=open,
@@ -164,11 +169,13 @@ def serve(
         proxies=_proxies(proxy_headers, trusted_proxy),
         redis=redis_settings(redis, redis_file, redis_prefix),
     )
-    _run(settings, log_level)
+    _run(settings, log_level, flags.log_format)
 
 
 @app.command(epilog=_EPILOG)
+@with_server_flags
 def demo(
+    flags: ServerFlags,
     host: Host = "127.0.0.1",
     port: Port = 8080,
     log_level: Level = LogLevel.INFO,
@@ -216,6 +223,7 @@ def demo(
         origins=_checked_origins(allowed_origin),
         hosts=_checked_hosts(allowed_host),
         limits_addresses=address_limits,
+        **flags.settings(),
         token_secret_file=token_secret_file,
         audience=token_audience,
         is_open=open,
@@ -228,7 +236,7 @@ def demo(
     _check_external(external_address)
 
     guest = participant(room, name, play, udp_port, tcp_port, external_address)
-    _run(settings, log_level, guest)
+    _run(settings, log_level, flags.log_format, guest)
 
 
 @app.command(epilog=_EPILOG)
@@ -392,16 +400,23 @@ def turn_config(
             raise typer.Exit(1) from error
 
 
-def _run(settings: "Settings", log_level: LogLevel, guest: "Guest | None" = None) -> NoReturn:
+def _run(
+    settings: "Settings",
+    log_level: LogLevel,
+    log_format: LogFormat,
+    guest: "Guest | None" = None,
+) -> NoReturn:
     from icefloe._serving import run
 
-    _end(lambda: run(settings, guest), log_level)
+    _end(lambda: run(settings, guest), log_level, log_format)
 
 
-def _end(work: Callable[[], int], log_level: LogLevel) -> NoReturn:
+def _end(
+    work: Callable[[], int], log_level: LogLevel, log_format: LogFormat = LogFormat.TEXT
+) -> NoReturn:
     from icefloe._serving import CommandError, set_up_logging
 
-    set_up_logging(log_level)
+    set_up_logging(log_level, log_format)
     try:
         code = work()
     except CommandError as error:

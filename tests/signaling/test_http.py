@@ -195,14 +195,14 @@ async def test_metrics_tell_what_happened(server: SignalingServer, open_raw: Any
     lines = answer.body.decode().splitlines()
     prefix = "icefloe_signaling_"
     for line in (
-        "connections 2",
-        "connections_total 2",
-        "rooms 1",
-        "seats 2",
-        "seats_away 0",
-        "stalled_total 0",
-        'messages_total{type="bye"} 1',
-        'errors_total{code="bad-message"} 1',
+        "connections 2.0",
+        "connections_total 2.0",
+        "rooms 1.0",
+        "seats 2.0",
+        "seats_away 0.0",
+        "stalled_total 0.0",
+        'messages_total{type="bye"} 1.0',
+        'errors_total{code="bad-message"} 1.0',
     ):
         assert prefix + line in lines
 

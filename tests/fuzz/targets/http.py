@@ -25,7 +25,7 @@ UPGRADE = (
 @contextmanager
 def start() -> Iterator[Run]:
     """Load the pages."""
-    site = Site(is_ready=lambda: True, measure=list)
+    site = Site(is_ready=lambda: True, measure=bytes)
 
     def run(data: bytes) -> None:
         protocol = ServerProtocol()
