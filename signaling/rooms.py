@@ -15,7 +15,7 @@ nobody resumes the old seat within ``name_seconds``.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
@@ -240,14 +240,19 @@ class Rooms:
             self.refuse(connection, ErrorCode.ROOM_FULL, reason, join.ref)
         elif isinstance(join.resume, str):
             self._resume(connection, join, join.resume, arrival.now, admission)
-        elif refusal := self._moderation.entry_refusal(
-            join.room, self._seats.rooms.get(join.room), admission, arrival.now
-        ):
+        elif self._may_enter(connection, join, admission, arrival.now):
+            if self._abandoned_seat(connection, join) is not None:
+                self._pending.wait_for_name(connection, arrival, arrival.now)
+            else:
+                self._take_seat(connection, join, admission, arrival.now)
+
+    def _may_enter(self, connection: int, join: Join, admission: Admission, now: float) -> bool:
+        """Return whether moderators let a client into a room; refuse it if they do not."""
+        room = self._seats.rooms.get(join.room)
+        refusal = self._moderation.entry_refusal(join.room, room, admission, now)
+        if refusal is not None:
             self.refuse(connection, *refusal, join.ref)
-        elif self._abandoned_seat(connection, join) is not None:
-            self._pending.wait_for_name(connection, arrival, arrival.now)
-        else:
-            self._take_seat(connection, join, admission, arrival.now)
+        return refusal is None
 
     def _take_seat(self, connection: int, join: Join, admission: Admission, now: float) -> None:
         """Give a client a new seat, or refuse it."""
@@ -258,6 +263,7 @@ class Rooms:
         if refusal := self._seats.refusal(join.room, name, network_of(address)):
             self.refuse(connection, *refusal, join.ref)
             return
+        self._moderation.entered(join.room, admission)
         seat = self._seats.create(join.room, name, address)
         is_host = self._first_moderates and room is None and admission.rights is None
         rights = GUEST_RIGHTS if admission.rights is None else admission.rights
@@ -277,10 +283,16 @@ class Rooms:
 
     def _take_over_name(self, connection: int, arrival: _Arrival[Join], now: float) -> None:
         """Let a client join that has waited for a name; remove the seat that still holds it."""
-        seat = self._abandoned_seat(connection, arrival.message)
+        join, admission = arrival.message, arrival.admission
+        # A moderator may have locked the room meanwhile, which takes no seat from who is away.
+        if not isinstance(admission, Admission) or not self._may_enter(
+            connection, join, admission, now
+        ):
+            return
+        seat = self._abandoned_seat(connection, join)
         if seat is not None:
             self._remove(seat, LeftReason.TIMEOUT)
-        self._join(replace(arrival, now=now))
+        self._take_seat(connection, join, admission, now)
 
     def _resume(
         self, connection: int, join: Join, secret: str, now: float, admission: Admission

@@ -6,6 +6,7 @@ A ``Wire`` is a WebSocket, a ``Person`` a participant. Each thing that happens a
 sent to :attr:`Model.out`, and how connections are to be closed to :attr:`Model.closed`.
 """
 
+import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ class Wire:
     person: "Person | None" = None
     asked: Asked | None = None
     answer_at: float = NEVER
+    turn: int = 0  # of two that are due at the same time the first to have begun is first
     is_over: bool = False
 
 
@@ -89,6 +91,7 @@ class Person:
     secrets: list[str]
     wire: Wire | None
     away_until: float = NEVER
+    turn: int = 0
     heard_until: float = NEVER  # when its last socket broke
     heard: int = 0  # the highest number that it gave to a message
     written: int = 0  # the number of the last message to it
@@ -129,6 +132,7 @@ class Model:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.now = 0.0
+        self.turns = itertools.count()
         self.wires: dict[int, Wire] = {}
         self.people: list[Person] = []  # in the order of arrival
         self.founders: dict[str, str] = {}  # the network that each room is counted as
@@ -194,6 +198,7 @@ class Model:
             person.wire = None
             person.heard_until = self.now
             person.away_until = self.now + self.config.away
+            person.turn = next(self.turns)
             self.tell_room(person.room, {"type": "peer-away", "id": person.id})
 
     def end_connections(self) -> None:
@@ -204,14 +209,14 @@ class Model:
 
     def end_seats(self) -> None:
         """End the seats of those who were away for too long."""
-        for person in sorted(self.people, key=lambda person: person.away_until):
+        for person in sorted(self.people, key=lambda person: person.turn):
             if person.away_until <= self.now:
                 self.part(person, "timeout")
 
     def answers_due(self) -> list[Wire]:
         """Return the connections whose joins have waited for a name long enough."""
         due = [w for w in self.wires.values() if not w.is_over and w.answer_at <= self.now]
-        return sorted(due, key=lambda wire: wire.answer_at)
+        return sorted(due, key=lambda wire: wire.turn)
 
     # ---- joining -------------------------------------------------------------------------------
 
@@ -272,6 +277,7 @@ class Model:
     def wait_for_name(self, wire: Wire, asked: Asked) -> None:
         wire.asked, wire.answer_at = asked, self.now + self.config.name
         wire.join_by = self.now + self.config.join
+        wire.turn = next(self.turns)
 
     def seat(self, wire: Wire, asked: Asked, id: str, secret: str) -> None:
         """Give somebody a seat, and tell everybody."""
