@@ -1,44 +1,35 @@
-# Longer than 400 lines: one public class; admission, reading and HTTP have modules.
 """The signaling server: WebSocket signaling, the call page, health checks and metrics on one port.
 
-:mod:`icefloe.signaling.rooms` decides what a message does; this module has the sockets and timers.
-Sending never waits: messages go to the socket's write buffer, and a client that lets more than a
-bounded number of bytes wait there is cut off.
+:mod:`.hub` has the rooms, admission and timers; this module has the sockets. Sending never waits:
+messages go to the socket's write buffer, and a client that lets more than a bounded number of bytes
+wait there is cut off.
 """
 
 import asyncio
 import itertools
-import secrets
 import ssl
-import time
-from functools import partial
 from http import HTTPStatus
 from logging import Logger
 from socket import SO_RCVBUF, SOL_SOCKET, fromfd, socket as Socket
 from types import TracebackType
 from typing import Any, Self, cast
 
-from msgspec import UNSET
 from websockets.asyncio.server import Server, ServerConnection, serve as listen
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from icefloe._util.deadlines import timeout_at
 from icefloe.logs import get_logger
 
-from .admitting import Admitting
-from .codec import CLIENT_LIMIT, DESCRIPTION_LIMIT, decode_client, encode_server
-from .configuration import Admission, Refusal, ServerConfiguration
-from .effects import Close, Send
-from .errors import ErrorCode, ListenFailed, MessageError
+from .codec import CLIENT_LIMIT, DESCRIPTION_LIMIT
+from .configuration import ServerConfiguration
+from .errors import ListenFailed
 from .forwarded import ForwardedAddresses
 from .http import WEBSOCKET_PATH, Site, is_allowed_host, is_allowed_origin, own_hosts, text
-from .ice_access_service import IceAccessService
-from .messages import CloseCode, Join, NewIceServers
-from .metrics import Metric, server_metrics
+from .hub import Hub
+from .messages import CloseCode
+from .metrics import Metric
 from .quotas import Tally, network_of
 from .reading import RECEIVE_BUFFER, FairConnection
-from .rooms import Rooms
 from .sockets import QuietLogger, cut_off
 from .token_keys import TokenKeys
 from .write_buffers import WriteBuffers
@@ -53,9 +44,6 @@ _BACKLOG = 512
 
 _EXTRA_SOCKETS = 64
 """TCP connections beyond the limit on WebSockets, so that clients can be told (503)."""
-
-_INVALID_MESSAGE_COST = 9.0
-"""Tokens of the rate limit that an invalid message costs in addition to those for its size."""
 
 
 def serve(
@@ -94,17 +82,10 @@ class SignalingServer:
         self._port = port
         self._configuration = configuration
         self._ssl = ssl
-        self._rooms = Rooms(
-            configuration.limits,
-            new_id=partial(secrets.token_urlsafe, 9),
-            new_token=partial(secrets.token_urlsafe, 24),
-            first_moderates=configuration.first_moderates,
-        )
-        self._admitting = Admitting(configuration)
+        self._hub = Hub(configuration, can_accept=lambda: not self._is_closing)
         proxies = configuration.proxies
         self._forwarded = None if proxies is None else ForwardedAddresses(proxies)
-        self._ice_access = IceAccessService(configuration, self._renew_ice_servers)
-        self._site = Site(is_ready=self._is_ready, measure=self._measure)
+        self._site = Site(is_ready=lambda: self._hub.is_ready, measure=self._measure)
         self._origins = frozenset(origin.lower() for origin in configuration.origins)
         self._hosts = own_hosts(host) | {name.lower() for name in configuration.hosts}
         self._sockets_of = Tally(configuration.limits.address.sockets)
@@ -112,14 +93,9 @@ class SignalingServer:
         self._numbers = itertools.count(1)
         self._sockets: set[FairConnection] = set()
         self._connections: dict[int, FairConnection] = {}
-        self._opened = 0
-        self._stalled = 0
-        self._deadline = float("inf")
-        self._deadline_changed = asyncio.Event()
         self._progress = asyncio.Event()
         self._closings: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
-        self._running: asyncio.Task[None] | None = None
         self._close_lock = asyncio.Lock()
         self._is_closing = False
 
@@ -177,10 +153,7 @@ class SignalingServer:
         except BaseException:
             self._server.close()
             raise
-        self._running = asyncio.create_task(
-            self._run_timers(), name=f"signaling server {self._port}"
-        )
-        self._ice_access.start()
+        self._hub.start()
         logger.info("signaling server listening on %s", self.url)
         return self
 
@@ -214,9 +187,7 @@ class SignalingServer:
         Raises:
             ValueError: The server was started without token keys.
         """
-        if self._admitting.keys is None:
-            raise ValueError("a server that was started without token keys cannot get any")
-        self._admitting.keys = keys
+        self._hub.use_token_keys(keys)
 
     async def close(self) -> None:
         """Stop the server: process the messages received, then close all WebSockets (code 1001).
@@ -226,8 +197,8 @@ class SignalingServer:
         Cancellation: safe; the clients are cut off at once.
         """
         async with self._close_lock:
-            server, running = self._server, self._running
-            if server is None or running is None:
+            server = self._server
+            if server is None:
                 return
             self._is_closing = True
             server.close(close_connections=False)
@@ -238,7 +209,7 @@ class SignalingServer:
             except TimeoutError:
                 logger.warning("signaling server: some clients did not close in time; cut off")
             finally:
-                self._server = self._running = None
+                self._server = None
                 handshakes = {s.encryption for s in self._sockets if s.encryption is not None}
                 for handshake in handshakes:
                     handshake.cancel()
@@ -246,9 +217,9 @@ class SignalingServer:
                     cut_off(socket)
                 if handshakes:
                     await asyncio.wait(handshakes)
-                running.cancel()
-                await asyncio.wait((running,))
-                await self._ice_access.close()
+                await self._hub.close()
+                if self._closings:
+                    await asyncio.wait(self._closings)
                 await server.wait_closed()
             logger.info("signaling server closed")
 
@@ -306,7 +277,7 @@ class SignalingServer:
         if not is_allowed_origin(request.headers, self._origins):
             sentence = "Pages of this origin may not connect. Add it with --allowed-origin."
             return text(HTTPStatus.FORBIDDEN, sentence)
-        if not self._is_ready():
+        if not self._hub.is_ready:
             return text(HTTPStatus.SERVICE_UNAVAILABLE, "The server is full. Try again later.")
         return None
 
@@ -319,15 +290,15 @@ class SignalingServer:
 
     async def _handle(self, connection: ServerConnection) -> None:
         socket = cast(FairConnection, connection)
+        client = _SocketClient(socket, self._write_buffers, self._closings)
+        address = self._client_of(socket)
         self._connections[socket.number] = socket
-        self._opened += 1
-        self._rooms.connect(socket.number, self._now(), self._client_of(socket))
-        self._update_deadline()
+        self._hub.connect(client, address)
         try:
             while True:
                 frame = await socket.recv()
                 try:
-                    await self._receive(socket, frame)
+                    await self._hub.receive(client, frame, address)
                 finally:
                     socket.mark_handled()
                     self._progress.set()
@@ -337,110 +308,16 @@ class SignalingServer:
             logger.debug("connection %s closed", socket.number)
         finally:
             del self._connections[socket.number]
-            self._ice_access.forget(socket.number)
             self._progress.set()
-            self._rooms.disconnect(socket.number, self._now())
-            self._apply()
-
-    async def _receive(self, socket: FairConnection, frame: str | bytes) -> None:
-        try:
-            if isinstance(frame, bytes):
-                raise MessageError("Messages are text frames; this one was binary.")
-            message = decode_client(frame)
-        except MessageError as error:
-            socket.charge(_INVALID_MESSAGE_COST)
-            ref = UNSET if error.ref is None else error.ref
-            self._rooms.refuse(socket.number, error.code, error.reason, ref)
-            self._apply()
-            return
-        if isinstance(message, Join):
-            await self._join(socket, message)
-        else:
-            self._rooms.receive(socket.number, message, self._now())
-        self._apply()
-
-    async def _join(self, socket: FairConnection, join: Join) -> None:
-        decision: Admission | Refusal | None = None
-        if not self._rooms.has_seat(socket.number):
-            decided = self._admitting.decide(join, socket, time.time())
-            if decided is None or isinstance(decided, Admission | Refusal):
-                decision = decided
-            else:
-                decision = await decided
-        if isinstance(decision, Admission):
-            address = self._client_of(socket)
-            decision = await self._ice_access.grant(socket.number, join, decision, address)
-        else:
-            socket.charge(_INVALID_MESSAGE_COST)  # a signature costs more than another message
-        self._rooms.receive(socket.number, join, self._now(), decision)
-        if self._rooms.has_seat(socket.number):
-            # Only admitted participants may send descriptions: these are large, and are kept.
-            socket.protocol.max_message_size = DESCRIPTION_LIMIT
+            self._hub.disconnect(client)
 
     def _client_of(self, socket: FairConnection) -> str:
         """Return the address that joins are counted against; empty if it is that of a proxy."""
         is_proxy = self._forwarded is not None and self._forwarded.is_proxy(socket.client_host)
         return "" if is_proxy else socket.client_host
 
-    def _renew_ice_servers(self, connection: int, message: NewIceServers) -> bool:
-        """Send new ICE servers to a client; return whether it has joined."""
-        socket = self._connections.get(connection)
-        if socket is None or not self._rooms.has_seat(connection):
-            return False
-        self._send(socket, (encode_server(message),))
-        return True
-
     def _report_throttled(self, socket: FairConnection) -> None:
-        reason = "You send too fast. The server reads more slowly for a while; nothing is lost."
-        self._rooms.refuse(socket.number, ErrorCode.RATE_LIMITED, reason)
-        self._apply()
-
-    # ---- effects and timers --------------------------------------------------------------------
-
-    def _apply(self) -> None:
-        for effect in self._rooms.take_effects():
-            socket = self._connections.get(effect.connection)
-            if socket is None:
-                continue
-            match effect:
-                case Send():
-                    self._send(socket, effect.payloads)
-                case Close():
-                    self._close_in_task(socket, effect.code, effect.reason)
-        self._update_deadline()
-
-    def _send(self, socket: FairConnection, payloads: tuple[bytes, ...]) -> None:
-        if not self._write_buffers.write(socket, payloads):
-            self._stalled += 1
-            cut_off(socket)
-
-    def _close_in_task(self, socket: FairConnection, code: CloseCode, reason: str) -> None:
-        task = asyncio.create_task(socket.close(code, reason), name=f"close {socket.number}")
-        self._closings.add(task)
-        task.add_done_callback(self._closings.discard)
-
-    async def _run_timers(self) -> None:
-        """Call ``handle_timeout()`` of the rooms at each of their deadlines."""
-        try:
-            while True:
-                self._deadline = self._rooms.deadline
-                self._deadline_changed.clear()
-                try:
-                    async with timeout_at(self._deadline):
-                        await self._deadline_changed.wait()
-                except TimeoutError:
-                    self._rooms.handle_timeout(self._now())
-                    self._apply()
-        finally:
-            if self._closings:
-                await asyncio.wait(self._closings)
-
-    def _update_deadline(self) -> None:
-        if self._rooms.deadline < self._deadline:
-            self._deadline_changed.set()
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+        self._hub.report_throttled(socket.number)
 
     # ---- shutdown ------------------------------------------------------------------------------
 
@@ -460,20 +337,42 @@ class SignalingServer:
             for socket in self._connections.values():
                 group.create_task(socket.close(CloseCode.GOING_AWAY, "the server shuts down"))
 
-    # ---- health and metrics --------------------------------------------------------------------
-
-    def _is_ready(self) -> bool:
-        return not self._is_closing and len(self._connections) < self._configuration.connections
-
     def _measure(self) -> list[Metric]:
-        return server_metrics(
-            self._rooms,
-            connections=len(self._connections),
-            connections_total=self._opened,
-            stalled=self._stalled,
-            refused_sockets=self._sockets_of.refused,
-            ice_access=self._ice_access.outcomes,
-        )
+        return self._hub.measure(refused_sockets=self._sockets_of.refused)
+
+
+class _SocketClient:
+    """A client of the hub on a WebSocket of this server."""
+
+    __slots__ = ("_buffers", "_closings", "_socket", "number")
+
+    def __init__(
+        self, socket: FairConnection, buffers: WriteBuffers, closings: set[asyncio.Task[None]]
+    ) -> None:
+        self.number = socket.number
+        self._socket = socket
+        self._buffers = buffers
+        self._closings = closings
+
+    def write(self, payloads: tuple[bytes, ...]) -> bool:
+        return self._buffers.write(self._socket, payloads)
+
+    def close_soon(self, code: CloseCode, reason: str) -> None:
+        task = asyncio.create_task(self._socket.close(code, reason), name=f"close {self.number}")
+        self._closings.add(task)
+        task.add_done_callback(self._closings.discard)
+
+    def cut_off(self) -> None:
+        cut_off(self._socket)
+
+    def charge(self, tokens: float) -> None:
+        self._socket.charge(tokens)
+
+    def allow_descriptions(self) -> None:
+        self._socket.protocol.max_message_size = DESCRIPTION_LIMIT
+
+    async def wait_closed(self) -> None:
+        await self._socket.wait_closed()
 
 
 def _set_backlog(socket: Socket) -> None:

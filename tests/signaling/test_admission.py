@@ -114,7 +114,7 @@ async def test_what_does_not_admit_is_refused_with_its_code(
     guarded: SignalingServer, given: str | None, code: str
 ) -> None:
     assert await refusal(guarded, token=given) == code
-    assert guarded._rooms.refused[code] == 1
+    assert guarded._hub.rooms.refused[code] == 1
 
 
 async def test_a_token_that_names_its_holder_is_for_no_other_name(
@@ -406,7 +406,7 @@ async def test_it_is_cancelled_when_its_client_is_gone(open_raw: OpenRaw) -> Non
         await asked.wait()
         await client.socket.close()
         await cancelled.wait()
-        assert server._rooms.seats == 0
+        assert server._hub.rooms.seats == 0
 
 
 async def test_a_server_that_closes_waits_for_no_decision(open_raw: OpenRaw) -> None:

@@ -114,7 +114,7 @@ async def serving(**configuration: Any) -> AsyncIterator[SignalingServer]:
 
 
 def outcomes(server: SignalingServer) -> dict[str, int]:
-    return dict(server._ice_access.outcomes)
+    return dict(server._hub.ice_access_outcomes)
 
 
 async def test_each_participant_gets_credentials_of_its_own_that_hold() -> None:

@@ -71,7 +71,7 @@ async def test_cancelling_the_close_cuts_the_clients_off(open_raw: Any) -> None:
     await client.join("silent")
     client.socket.transport.pause_reading()
     closing = asyncio.create_task(server.close())
-    while server._is_ready():
+    while server._hub.is_ready:
         await asyncio.sleep(0)
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
