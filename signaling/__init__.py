@@ -21,6 +21,7 @@ from .errors import (
     ErrorCode,
     InvalidTokenKeys,
     InvalidUrl,
+    InvalidWebhook,
     JoinRefused,
     ListenFailed,
     MessageError,
@@ -77,6 +78,7 @@ from .rights import Right
 from .server import SignalingServer, serve
 from .token_keys import TokenKeys
 from .turn_credentials import TurnServers
+from .webhooks import Webhooks
 
 __all__ = [
     "AddressLimits",
@@ -98,6 +100,7 @@ __all__ = [
     "IceServer",
     "InvalidTokenKeys",
     "InvalidUrl",
+    "InvalidWebhook",
     "Join",
     "JoinRefused",
     "JoinToken",
@@ -144,6 +147,7 @@ __all__ = [
     "TokenUnavailable",
     "TurnServers",
     "Unreachable",
+    "Webhooks",
     "connect",
     "make_token",
     "serve",

@@ -12,6 +12,7 @@ from .quotas import AddressLimits
 from .rights import Right
 from .token_keys import TokenKeys
 from .turn_credentials import TurnServers
+from .webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +149,7 @@ class ServerConfiguration:
         first_moderates: Whether the first participant of a room moderates it, if neither a token
             nor ``admit`` says who does. When it leaves, the one that has been there longest does.
         proxies: The reverse proxies in front of the server; ``None`` for none.
+        webhooks: Where joins and leaves are posted to; ``None`` for nowhere.
         rate: Messages per second that a connection may send on average. The server reads more
             slowly from a connection that sends faster. A message counts as one more for every 2048
             bytes of its size.
@@ -172,6 +174,7 @@ class ServerConfiguration:
     ice_provider: IceProvider | None = None
     ice_provider_timeout: float = 3.0
     proxies: Proxies | None = None
+    webhooks: Webhooks | None = None
     rate: float = 30.0
     burst: float = 300.0
     ping_interval: float = 20.0

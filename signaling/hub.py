@@ -26,6 +26,7 @@ from .messages import CloseCode, Join, NewIceServers
 from .metrics import Metric, server_metrics
 from .rooms import Rooms
 from .token_keys import TokenKeys
+from .webhook_delivery import WebhookDelivery
 
 _INVALID_MESSAGE_COST = 9.0
 """Tokens of the rate limit that an invalid message costs in addition to those for its size."""
@@ -82,7 +83,9 @@ class Hub:
             new_id=partial(secrets.token_urlsafe, 9),
             new_token=partial(secrets.token_urlsafe, 24),
             first_moderates=configuration.first_moderates,
+            keeps_events=configuration.webhooks is not None,
         )
+        self._webhooks = WebhookDelivery(configuration.webhooks)
         self._admitting = Admitting(configuration)
         self._ice_access = IceAccessService(configuration, self._renew_ice_servers)
         self._clients: dict[int, Client] = {}
@@ -111,6 +114,7 @@ class Hub:
         """Start the timers."""
         self._running = asyncio.create_task(self._run_timers(), name="signaling hub")
         self._ice_access.start()
+        self._webhooks.start()
 
     async def close(self) -> None:
         """Stop the timers; the shell has closed its connections. A second call has no effect.
@@ -122,6 +126,7 @@ class Hub:
             running.cancel()
             await asyncio.wait((running,))
         await self._ice_access.close()
+        await self._webhooks.close()
 
     def use_token_keys(self, keys: TokenKeys) -> None:
         """Verify join tokens with other keys from now on; whoever has a seat keeps it.
@@ -227,6 +232,8 @@ class Hub:
                     self._write(client, effect.payloads)
                 case Close():
                     client.close_soon(effect.code, effect.reason)
+        for event in self._rooms.take_events():
+            self._webhooks.report(event)
         self._update_deadline()
 
     def _write(self, client: Client, payloads: tuple[bytes, ...]) -> None:
@@ -269,4 +276,6 @@ class Hub:
             stalled=self._stalled,
             refused_sockets=refused_sockets,
             ice_access=self._ice_access.outcomes,
+            webhooks=self._webhooks.outcomes,
+            webhooks_waiting=self._webhooks.waiting,
         )

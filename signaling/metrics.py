@@ -51,6 +51,8 @@ def server_metrics(
     stalled: int,
     refused_sockets: int,
     ice_access: Mapping[str, int],
+    webhooks: Mapping[str, int],
+    webhooks_waiting: int,
 ) -> list[Metric]:
     """Return the metrics of a server.
 
@@ -61,6 +63,8 @@ def server_metrics(
         stalled: Connections cut off because the client did not read.
         refused_sockets: TCP connections refused because their address had reached its limit.
         ice_access: Participants that were given ICE servers with credentials, by outcome.
+        webhooks: Events for the webhooks, by outcome.
+        webhooks_waiting: Events that wait for delivery.
     """
     prefix = "icefloe_signaling_"
     return [
@@ -108,6 +112,19 @@ def server_metrics(
             "ICE servers with credentials that expire, for a participant, by outcome.",
             label="outcome",
             values=ice_access,
+        ),
+        Metric(
+            f"{prefix}webhooks_total",
+            "counter",
+            "Events for webhooks, by outcome.",
+            label="outcome",
+            values=webhooks,
+        ),
+        Metric(
+            f"{prefix}webhooks_waiting",
+            "gauge",
+            "Events that wait for delivery to a webhook.",
+            webhooks_waiting,
         ),
     ]
 

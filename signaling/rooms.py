@@ -57,6 +57,7 @@ from .moderation import Moderation
 from .pending import PendingConnections, due
 from .quotas import JoinRate, network_of
 from .rights import GUEST_RIGHTS, Right
+from .room_events import CLOSED, RoomEvent, RoomEventType
 from .seats import Room, Seat, Seats
 
 _SWEEP_SECONDS = 60.0
@@ -96,6 +97,7 @@ class Rooms:
         new_token: Returns a new secret that cannot be guessed; never the same twice.
         first_moderates: Whether the first participant of a room moderates it, if its admission does
             not say who does.
+        keeps_events: Whether events are kept for :meth:`take_events`.
 
     Attributes:
         routed: The number of messages forwarded from peer to peer, by ``type``.
@@ -109,6 +111,7 @@ class Rooms:
         new_id: Callable[[], str],
         new_token: Callable[[], str],
         first_moderates: bool = False,
+        keeps_events: bool = False,
     ) -> None:
         self.routed: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -122,6 +125,8 @@ class Rooms:
         self._away: dict[Seat, float] = {}
         self._sweep_at = float("inf")
         self._effects: list[Effect] = []
+        self._events: list[RoomEvent] = []
+        self._keeps_events = keeps_events
         self._join_rate = JoinRate(limits.address.joins)
         self._first_moderates = first_moderates
         self._moderation = Moderation()
@@ -204,6 +209,11 @@ class Rooms:
         taken, self._effects = self._effects, []
         return taken
 
+    def take_events(self) -> list[RoomEvent]:
+        """Return the joins and leaves since the last call; none unless they are kept."""
+        taken, self._events = self._events, []
+        return taken
+
     @property
     def deadline(self) -> float:
         """Time of the next :meth:`handle_timeout`; infinite if there is none."""
@@ -270,6 +280,9 @@ class Rooms:
         seat.rights = rights | {Right.MODERATE} if is_host else rights
         seat.token_id, seat.token_until = admission.token_id, now + admission.token_seconds
         self._attach(connection, seat)
+        if room is None:
+            self._record(RoomEvent(RoomEventType.ROOM_OPENED, join.room))
+        self._record(RoomEvent(RoomEventType.PARTICIPANT_JOINED, join.room, seat.id, name))
         self._send(connection, seat.joined(admission, asked=join.name))
         self._notify_others(seat, PeerJoined(seat.info))
 
@@ -393,8 +406,7 @@ class Rooms:
     def _close_room(self, room: Room) -> None:
         for seat in list(room.seats.values()):
             self._cut(seat, CloseCode.ROOM_CLOSED, "a moderator has closed the room")
-            self._away.pop(seat, None)
-            self._seats.remove(seat)
+            self._end_seat(seat, CLOSED)
 
     def _cut(self, seat: Seat, code: CloseCode, reason: str) -> None:
         """Close the connection of a participant, whose further messages are ignored."""
@@ -446,12 +458,24 @@ class Rooms:
 
     def _remove(self, seat: Seat, reason: LeftReason) -> None:
         self._notify_others(seat, PeerGone(seat.id, reason))
-        self._away.pop(seat, None)
-        self._seats.remove(seat)
+        self._end_seat(seat, reason)
         was_host = self._first_moderates and Right.MODERATE in seat.rights
         heir = seat.room.heir
         if was_host and heir is not None and not seat.room.is_moderated:
             self._set_rights(heir, heir.rights | {Right.MODERATE})
+
+    def _end_seat(self, seat: Seat, reason: str) -> None:
+        self._away.pop(seat, None)
+        self._seats.remove(seat)
+        room = seat.room
+        left = RoomEventType.PARTICIPANT_LEFT
+        self._record(RoomEvent(left, room.name, seat.id, seat.name, str(reason)))
+        if not room.seats:
+            self._record(RoomEvent(RoomEventType.ROOM_CLOSED, room.name))
+
+    def _record(self, event: RoomEvent) -> None:
+        if self._keeps_events:
+            self._events.append(event)
 
     def _send(self, connection: int, message: ServerMessage) -> None:
         self._effects.append(Send(connection, (encode_server(message),)))

@@ -144,6 +144,7 @@ class Model:
         self.refused: Counter[str] = Counter()
         self.out: dict[int, list[Sent]] = {}
         self.closed: dict[int, int] = {}
+        self.events: list[tuple[str, str, str, str]] = []  # for webhooks
 
     # ---- looking -------------------------------------------------------------------------------
 
@@ -297,7 +298,10 @@ class Model:
             "iceServers": [],
         }
         joined |= shown(rights) | ({} if name == asked.name else {"name": name})
-        self.founders.setdefault(asked.room, network(wire.address))
+        if asked.room not in self.founders:
+            self.events.append(("room.opened", asked.room, "", ""))
+            self.founders[asked.room] = network(wire.address)
+        self.events.append(("participant.joined", asked.room, name, ""))
         if "moderate" in (asked.rights or ()):
             self.closed_until.pop(asked.room, None)
         self.people.append(person)
@@ -404,8 +408,10 @@ class Model:
         """End a seat; a room without seats is gone."""
         self.people.remove(person)
         self.tell_room(person.room, {"type": "peer-left", "id": person.id, "reason": reason})
+        self.events.append(("participant.left", person.room, person.name, reason))
         rest = self.of(person.room)
         if not rest:
+            self.events.append(("room.closed", person.room, "", ""))
             self.founders.pop(person.room)
             self.locked.discard(person.room)
         elif self.config.first_moderates and "moderate" in person.rights:
@@ -465,5 +471,7 @@ class Model:
             if other.wire is not None:
                 self.close(other.wire, 4004)
             self.people.remove(other)
+            self.events.append(("participant.left", person.room, other.name, "closed"))
+        self.events.append(("room.closed", person.room, "", ""))
         self.founders.pop(person.room)
         self.locked.discard(person.room)

@@ -4,8 +4,7 @@ import itertools
 import json
 from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, note, settings, strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from icefloe.signaling import (
@@ -32,7 +31,7 @@ from icefloe.signaling.configuration import Refusal
 from icefloe.signaling.effects import Close, Send
 from icefloe.signaling.errors import ErrorCode
 from icefloe.signaling.rooms import Rooms
-from tests.signaling.rooms_model import Asked, Config, Letter, Model, Person, Sent, Wire
+from tests.signaling.rooms_model import Asked, Config, Model, Person, Sent, Wire
 
 NAMES = ("ann", "bo", "cy")
 ROOMS = ("a", "a", "a", "b", "c")
@@ -96,6 +95,7 @@ class AgainstTheModel(RuleBasedStateMachine):
             new_id=lambda: f"p{next(ids)}",
             new_token=lambda: f"s{next(tokens)}",
             first_moderates=first_moderates,
+            keeps_events=True,
         )
         self.got: dict[int, list[Sent]] = {}
         self.shut: dict[int, int] = {}
@@ -135,8 +135,13 @@ class AgainstTheModel(RuleBasedStateMachine):
                 if person is not None and "seq" in message:
                     assert message["seq"] == len(person.inbox) + 1, "in order, and once"
                     person.inbox.append(message)
+        assert [
+            (event.type, event.room, event.name, event.reason)
+            for event in self.rooms.take_events()
+        ] == self.model.events
         self.got.clear()
         self.model.out.clear()
+        self.model.events.clear()
 
     def refuse(self, wire: Wire, code: str) -> None:
         self.model.refused[code] += 1
@@ -299,6 +304,13 @@ class AgainstTheModel(RuleBasedStateMachine):
             self.model.resume(wire, person, secret, joined["resume"], ack)
             self.secrets.append((joined["resume"], room, name))
 
+    @rule(pick=PICK, first=st.sampled_from([0, 0, 1]), second=st.sampled_from([1, 2, 3]))
+    def resume_twice(self, pick: int, first: int, second: int) -> None:
+        """Resume, and once more with a number that is lower than the one before."""
+        self.resume(pick, "", first, "")
+        self.compare()
+        self.resume(0, "", second, "")
+
     def is_lost(self, wire: Wire, person: Person, ack: int | None) -> bool:
         """Return whether a seat cannot be resumed; what is old enough may be dropped or not."""
         if self.model.cannot_resume(person, ack):
@@ -400,6 +412,27 @@ class AgainstTheModel(RuleBasedStateMachine):
     def moderate(self, pick: int, to: int, kind: str, by_host: bool) -> None:
         hosts = [p.wire for p in self.model.people if p.wire and "moderate" in p.rights]
         wire = hosts[pick % len(hosts)] if hosts and by_host else self.seated(pick)
+        self.moderate_by(wire, to, kind)
+
+    @rule(
+        room=st.sampled_from(ROOMS),
+        to=PICK,
+        kind=st.sampled_from(["remove", "remove", "hand-over", "lock", "close"]),
+        again=st.sampled_from(["guest", "listener", "host", "open"]),
+    )
+    def call_a_moderator(self, room: str, to: int, kind: str, again: str) -> None:
+        """Let a moderator come in and do something, and somebody come who may not like it."""
+        wire = self.open("")
+        self.try_to_join(wire, room, "mo", "host", True)
+        self.compare()
+        self.moderate_by(wire, to, kind)
+        self.compare()
+        self.try_to_join(self.open(""), room, "al", again, True)
+        self.compare()
+        if kind == "hand-over":
+            self.moderate_by(wire, to, "remove")
+
+    def moderate_by(self, wire: Wire | None, to: int, kind: str) -> None:
         people = self.model.people
         if wire is None or not people:
             return
