@@ -276,7 +276,7 @@ class AgainstTheModel(RuleBasedStateMachine):
         self.secrets.append((joined["resume"], asked.room, wire.person.name))
 
     @rule(
-        pick=PICK,
+        pick=st.integers(0, 4),
         address=st.sampled_from(ADDRESSES),
         lag=st.sampled_from([0, 0, 0, 1, 2, 3, 5, -1, None]),
         wrong=st.sampled_from(["", "", "", "", "room", "name"]),
@@ -285,7 +285,7 @@ class AgainstTheModel(RuleBasedStateMachine):
         """Resume a seat by one of the last secrets; ``lag`` messages were lost with the socket."""
         if not self.secrets:
             return
-        secret, room, name = self.secrets[-1 - pick % min(5, len(self.secrets))]
+        secret, room, name = self.secrets[-1 - pick % len(self.secrets)]
         person, wire = self.model.owner(secret), self.open(address)
         ack = None if lag is None else max(0, (len(person.inbox) if person else 0) - lag)
         more = {} if ack is None else {"ack": ack}
@@ -304,12 +304,29 @@ class AgainstTheModel(RuleBasedStateMachine):
             self.model.resume(wire, person, secret, joined["resume"], ack)
             self.secrets.append((joined["resume"], room, name))
 
-    @rule(pick=PICK, first=st.sampled_from([0, 0, 1]), second=st.sampled_from([1, 2, 3]))
-    def resume_twice(self, pick: int, first: int, second: int) -> None:
-        """Resume, and once more with a number that is lower than the one before."""
-        self.resume(pick, "", first, "")
+    @rule(
+        pick=PICK,
+        first=st.sampled_from([0, 0, 1]),
+        second=st.sampled_from([0, 1, 2, 3]),
+        size=st.sampled_from([1, 300]),
+    )
+    def resume_twice(self, pick: int, first: int, second: int, size: int) -> None:
+        """Resume after some messages, and again with a number that may be lower than before."""
+        people = [p for p in self.model.people if len(self.model.of(p.room)) > 1]
+        if not people:
+            return
+        person = people[pick % len(people)]
+        for mate in self.model.of(person.room):
+            if mate.wire is not None and mate is not person:
+                for _ in range(3):
+                    text = f"{next(self.numbers)}" + "x" * size
+                    self.send_one(mate.wire, person.id, "message", text, None)
         self.compare()
-        self.resume(0, "", second, "")
+        for lag in (first, second):
+            if person in self.model.people:
+                mine = [each for each in self.secrets if each[0] in person.secrets]
+                self.resume(len(self.secrets) - 1 - self.secrets.index(mine[-1]), "", lag, "")
+                self.compare()
 
     def is_lost(self, wire: Wire, person: Person, ack: int | None) -> bool:
         """Return whether a seat cannot be resumed; what is old enough may be dropped or not."""
