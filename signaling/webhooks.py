@@ -128,26 +128,6 @@ def parse_webhook_url(url: str) -> WebhookUrl:
     return WebhookUrl(is_secure, host, port or default, target, parts.netloc)
 
 
-def read_webhook_secrets(text: str) -> tuple[str, ...]:
-    """Return the secrets in a file, the one that is in use first.
-
-    Args:
-        text: One secret a line. Empty lines and those that begin with ``#`` are left out.
-
-    Raises:
-        InvalidWebhook: There is none, there are too many, or one cannot be used.
-    """
-    lines = (line.strip() for line in text.splitlines())
-    secrets = tuple(line for line in lines if line and not line.startswith("#"))
-    if not 1 <= len(secrets) <= MAX_WEBHOOK_SECRETS:
-        raise InvalidWebhook(
-            f"it has {len(secrets)} secrets; 1 or {MAX_WEBHOOK_SECRETS} are allowed"
-        )
-    for secret in secrets:
-        _key(secret)
-    return secrets
-
-
 def sign(secrets: Iterable[str], id: str, timestamp: int, body: bytes) -> str:
     """Return the header ``webhook-signature``: a signature by each secret, spaces in between.
 

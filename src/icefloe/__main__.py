@@ -69,6 +69,8 @@ from icefloe._options import (
     UdpPort,
     UserQuota,
     Wait,
+    WebhookSecretFile,
+    WebhookUrls,
     Yes,
 )
 from icefloe._secrets import token_source
@@ -135,10 +137,13 @@ def serve(
     first_moderates: FirstModerates = False,
     proxy_headers: ProxyHeaders = None,
     trusted_proxy: TrustedProxies = [],  # noqa: B006
+    webhook: WebhookUrls = [],  # noqa: B006
+    webhook_secret_file: WebhookSecretFile = None,
 ) -> None:
     """Serve signaling and the call page."""
     from icefloe._ice_options import ice_settings
     from icefloe._serving import Settings
+    from icefloe._webhook_options import webhooks
 
     settings = Settings(
         host=host,
@@ -155,6 +160,7 @@ def serve(
         is_open=open,
         first_moderates=first_moderates,
         proxies=_proxies(proxy_headers, trusted_proxy),
+        webhooks=webhooks(webhook, webhook_secret_file),
     )
     _run(settings, log_level)
 
@@ -181,6 +187,8 @@ def demo(
     first_moderates: FirstModerates = False,
     proxy_headers: ProxyHeaders = None,
     trusted_proxy: TrustedProxies = [],  # noqa: B006
+    webhook: WebhookUrls = [],  # noqa: B006
+    webhook_secret_file: WebhookSecretFile = None,
     room: RoomName = "lobby",
     name: Name = "python",
     play: Play = None,
@@ -197,6 +205,7 @@ def demo(
     from icefloe._ice_options import ice_settings
     from icefloe._participant import participant
     from icefloe._serving import Settings
+    from icefloe._webhook_options import webhooks
 
     settings = Settings(
         host=host,
@@ -213,6 +222,7 @@ def demo(
         is_open=open,
         first_moderates=first_moderates,
         proxies=_proxies(proxy_headers, trusted_proxy),
+        webhooks=webhooks(webhook, webhook_secret_file),
         room=_checked_name(room, "--room"),
         browser=browser,
     )

@@ -33,6 +33,7 @@ from icefloe.signaling import (
     SignalingServer,
     TokenKeys,
     TurnServers,
+    Webhooks,
     make_token,
     serve,
 )
@@ -98,6 +99,7 @@ class Settings:
         is_open: Whether everybody is admitted without a token.
         first_moderates: Whether the first participant of a room moderates it.
         proxies: The reverse proxies whose header is believed.
+        webhooks: Where joins and leaves are posted to.
         room: The room of the guest, for the URL of the page; ``None`` without a guest.
         browser: Whether the page is opened in a browser.
     """
@@ -117,6 +119,7 @@ class Settings:
     is_open: bool = False
     first_moderates: bool = False
     proxies: Proxies | None = None
+    webhooks: Webhooks | None = None
     room: str | None = None
     browser: bool = False
 
@@ -178,6 +181,7 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
         audience=settings.audience,
         first_moderates=settings.first_moderates,
         proxies=settings.proxies,
+        webhooks=settings.webhooks,
         shutdown_timeout=_SHUTDOWN_SECONDS,
     )
     with exit_signals() as stopped:

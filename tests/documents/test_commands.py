@@ -44,6 +44,7 @@ ELSEWHERE = {
 TURN = "tests/test_turn_config.py"
 ELSEWHERE |= {
     "(umask 077; openssl rand -hex 32 > turn-secret)": "the tests have a secret",
+    "(umask 077; openssl rand -base64 32 > webhook-secret)": "the tests have a secret",
     "icefloe turn-config --realm turn.example.org --turn-secret-file turn-secret"
     " --out turnserver.conf": TURN,
 }
@@ -110,6 +111,7 @@ async def test_what_serves_names_its_page(line: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s" * 44)
     (tmp_path / "turn-secret").write_text("x" * 32)
     (tmp_path / "turn-secret").chmod(0o600)
+    (tmp_path / "webhook-secret").write_text("A" * 44)
     async with shell(line, tmp_path, ICEFLOE_PORT="0") as process:
         found = await prints(process, r"Open (https?)://127\.0\.0\.1:\d+/")
         assert found[1] == ("https" if "--tls-self-signed" in line else "http")

@@ -1,6 +1,7 @@
 """Every Python block of the documentation runs, as it is printed, with real calls and media."""
 
 import asyncio
+import base64
 import io
 import os
 import re
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiohttp import web
 from aiortc import MediaStreamTrack, RTCPeerConnection
 from av import AudioFrame, VideoFrame, open as open_media
 
@@ -34,6 +36,7 @@ from icefloe.signaling import (
     Right,
     ServerConfiguration,
     TokenKeys,
+    Webhooks,
     connect,
     make_token,
     serve,
@@ -652,6 +655,31 @@ async def test_tokens_and_moderators() -> None:
         await eventually(lambda: Right.MODERATE in bobs.rights)
         assert Right.MODERATE not in room.rights
     assert asked == 1
+
+
+async def test_webhooks_are_verified() -> None:
+    page, secret = load("webhooks.md/Verify it"), base64.b64encode(bytes(32)).decode()
+    got: asyncio.Queue[bool] = asyncio.Queue()
+
+    async def handle(request: web.Request) -> web.Response:
+        body = await request.read()
+        got.put_nowait(page.is_genuine(request.headers, body, f"whsec_{secret}\n"))
+        got.put_nowait(page.is_genuine(request.headers, body + b" ", secret))
+        got.put_nowait(page.is_genuine(request.headers, body, base64.b64encode(b"x" * 32).decode()))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    hooks = Webhooks(urls=(f"http://127.0.0.1:{port}/",), secrets=(secret,))
+    try:
+        async with serve(port=0, configuration=ServerConfiguration(webhooks=hooks)):
+            assert [await got.get() for _ in range(3)] == [True, False, False]
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_database_is_asked() -> None:
