@@ -19,7 +19,7 @@ from tests.helpers import complaints, netns, room, signals, system
 from tests.helpers.leaks import nothing_left
 
 _LACKING = "lacking"
-"""What a test that is skipped says to the process that tells of the run."""
+"""The report of a skipped test to the process that tells of the run."""
 
 # What hypothesis measures is how busy the machine is: an example that took long once, and not when
 # it is tried again, would be called flaky.

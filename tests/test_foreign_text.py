@@ -69,10 +69,10 @@ FOREIGN = frozenset(
         "words",
     ]
 )
-"""What variables and attributes are called that may hold what others wrote."""
+"""Names of variables and attributes that may hold what others wrote."""
 
 SAFE = {"printable", "quoted", "public_url", "len", "repr", "_short", "_place", "_reason", "type"}
-"""What makes it printable, or takes no more of it than its size or type."""
+"""Functions that make it printable, or take no more of it than its size or type."""
 
 CHOSEN_HERE = {
     ("icefloe.encoding.", "name"): "names of codecs and devices of this machine",

@@ -24,7 +24,7 @@ FOLDERS = {
     "icefloe.peer": "peer",
     "icefloe.signaling": "signaling",
 }
-"""Where each package is; the links in ``src/icefloe`` lead there."""
+"""The folder of each package; the links in ``src/icefloe`` lead there."""
 
 PACKAGES = ["icefloe.encoding", "icefloe.media", "icefloe.peer", "icefloe.signaling"]
 
@@ -169,7 +169,7 @@ PUBLIC = {
         run
     """,
 }
-"""What is public; a change to it goes into CHANGELOG.md. Signaling has a list of its own."""
+"""The public names; a change to them goes into CHANGELOG.md. Signaling has a list of its own."""
 
 
 W3C = """

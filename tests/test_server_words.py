@@ -1,4 +1,4 @@
-"""What a signaling server says cannot get at the terminal of who asked it."""
+"""Text of a signaling server cannot get at the terminal of who asked it."""
 
 import json
 from asyncio.subprocess import DEVNULL

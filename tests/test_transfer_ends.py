@@ -1,4 +1,4 @@
-"""How ``icefloe send`` and ``icefloe receive`` end: exit codes, last events, and who goes on."""
+"""The ends of ``icefloe send`` and ``receive``: exit codes, last events, and who goes on."""
 
 import asyncio
 import json

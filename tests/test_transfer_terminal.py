@@ -1,4 +1,4 @@
-"""What a person sees of ``icefloe send`` and ``icefloe receive``, and answers."""
+"""The terminal of ``icefloe send`` and ``receive``: what a person sees there, and answers."""
 
 import asyncio
 import io

@@ -153,7 +153,7 @@ def test_nothing_can_add_a_line(realm: str) -> None:
 
 
 class Ends(asyncio.DatagramProtocol):
-    """What an allocation or a socket receives."""
+    """The packets that an allocation or a socket receives."""
 
     def __init__(self) -> None:
         self.received: asyncio.Queue[bytes | Exception] = asyncio.Queue()

@@ -1,4 +1,4 @@
-"""What loss does to received audio: gaps and delay, icefloe and plain aiortc in turn.
+"""The effect of loss on received audio: gaps and delay, icefloe and plain aiortc in turn.
 
 A sender, the same plain aiortc for both, and a receiver are processes of their own. What is sent is
 a tone, and each half second a beep, by the clock that both share; what is heard is what a
@@ -103,7 +103,7 @@ class _Lossy:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a loudspeaker played.
+    """The sound that a loudspeaker played.
 
     Attributes:
         beeps: When each was played, in seconds since the first frame, and how late it was.

@@ -73,7 +73,7 @@ CELLS = {
     "small": Cell("100 bytes one way", None, size=100, unit=Unit.MESSAGES),
     "echo": Cell("100 bytes there and back", None, size=100, unit=Unit.MILLISECONDS),
 }
-"""What each stack does with itself at the other end, by the name it has on the command line."""
+"""Each stack with itself at the other end, by the name it has on the command line."""
 
 _OTHERS = {"aiortc": Stack.AIORTC, "ndc": Stack.NODE_DATACHANNEL, "chromium": Stack.CHROMIUM}
 _LINKS = {
@@ -94,7 +94,7 @@ MIXED = {
     for suffix, (said, wire) in _LINKS.items()
     for way in ("to", "from")
 }
-"""What the stacks in Python do with another one at the other end."""
+"""The stacks in Python with another one at the other end."""
 
 SHARED = path(0.05, rate=20 * _MBIT, queue=0.2)
 """The link that flows share: deep enough to show how much of a queue each makes for itself."""

@@ -1,4 +1,4 @@
-"""How long closing takes until everything is given back, also while the network hangs.
+"""The time of closing until everything is given back, also while the network hangs.
 
 A program of its own opens things one after the other, closes each, and looks how long it takes
 until its threads, child processes, files, sockets and tasks are those of before. Then it has all of

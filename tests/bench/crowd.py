@@ -1,4 +1,4 @@
-"""What one address does to a signaling server so that nobody else gets in; a process of its own.
+"""An attack from one address to keep everybody else out of a signaling server; its own process.
 
     python -m tests.bench.crowd ws://127.0.0.1:8080/ws "rooms"
 
@@ -20,7 +20,7 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 from websockets.frames import Frame, Opcode
 
 ORIGIN = "127.0.0.2"
-"""Where all of it comes from."""
+"""The address that all of it comes from."""
 
 _LOST = (OSError, WebSocketException, InvalidHandshake, EOFError, TimeoutError)
 _RETRY = 0.01

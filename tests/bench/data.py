@@ -58,7 +58,7 @@ _HOURS = 2 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is run.
+    """The work that is run.
 
     Attributes:
         cells: The names of cells, of :data:`CELLS`, :data:`MIXED` and :data:`OTHER_CELLS`.
@@ -78,7 +78,7 @@ class Plan:
 
 
 Figures = dict[tuple[str, Stack], list[float]]
-"""What was measured, by the title of the row and the stack."""
+"""The measurements, by the title of the row and the stack."""
 
 
 @dataclass(slots=True)

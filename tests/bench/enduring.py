@@ -1,4 +1,4 @@
-"""What an hour's worth of frames leaves in the memory of two peers, each in a process.
+"""The memory that an hour's worth of frames leaves in two peers, each in a process.
 
 Audio is played by the clock, so an hour of one call cannot pass in less. Eight tracks of audio and
 pictures at eight times their usual rate, small ones, go through one connection instead, really
@@ -15,7 +15,7 @@ from tests.bench.stacks import ENDURING, Stack
 from tests.bench.transfer import REPORT_SECONDS, calling, usage
 
 TIMES = 8
-"""How much faster than in a call."""
+"""The speed, in multiples of a call's."""
 
 VIDEO, AUDIO = 3600 * 30, 3600 * 50
 """Frames of an hour."""
@@ -42,7 +42,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Endured:
-    """What came of it.
+    """The figures of a run.
 
     Attributes:
         seconds: How long it took.

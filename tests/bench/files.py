@@ -1,4 +1,4 @@
-"""What `icefloe send` and `icefloe receive` need for a big file: time, memory, processor.
+"""The cost of a big file to `icefloe send` and `icefloe receive`: time, memory, processor.
 
 Real files, two processes, loopback: ``python -m tests.bench.files --size 10000``. With ``--reader``
 the receiver writes to a pipe that is read so fast and no faster.
@@ -24,7 +24,7 @@ _EVERY = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What came of it.
+    """The figures of a run.
 
     Attributes:
         size: Bytes of the file.

@@ -32,7 +32,7 @@ _DARK, _BRIGHT = 40, 220
 _CHIRP_RATE = 16000
 """Samples a second at which chirps are looked for: they have nothing above 4 kHz."""
 _CLEAR = 0.4
-"""What part of a chirp must be there for it to be found."""
+"""The part of a chirp that must be there for it to be found."""
 _LOUDNESS = 12000
 
 
@@ -133,7 +133,7 @@ def number_of(frame: VideoFrame) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """How far sound and picture are apart at one beep.
+    """The distance of sound and picture at one beep.
 
     Attributes:
         at: Where it is in the recording, in seconds.
@@ -146,7 +146,7 @@ class Offset:
 
 @dataclass(frozen=True)
 class Step:
-    """What is in a recording.
+    """The content of a recording.
 
     Attributes:
         chirps: When each chirp begins, in seconds.
@@ -158,7 +158,7 @@ class Step:
 
     @cached_property
     def offsets(self) -> list[Offset]:
-        """How far sound and pictures are apart, at each chirp near which there is a picture."""
+        """The distance of sound and pictures, at each chirp near which there is a picture."""
         found = []
         shown = sorted((at, number / PICTURES) for number, at in self.pictures.items())
         times = [at for at, _ in shown]

@@ -47,7 +47,7 @@ LINKS: dict[str, tuple[str, Wire | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Who sends and who receives.
+    """The sender and the receiver.
 
     Attributes:
         sender: Who makes the pictures.
@@ -61,7 +61,7 @@ class Pair:
 
     @property
     def title(self) -> str:
-        """What the row is called."""
+        """The name of the row."""
         if self.screen:
             return f"{self.sender}, on screen"
         return self.sender if self.sender is self.receiver else f"{self.sender} to {self.receiver}"
@@ -80,7 +80,7 @@ _ALIKE = ("icefloe", "aiortc", "chromium")
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """How long pictures took.
+    """The delays of pictures.
 
     Attributes:
         made: How many there were.

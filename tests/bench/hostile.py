@@ -121,7 +121,7 @@ async def running(program: str, *arguments: str, anew: bool = False) -> AsyncIte
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What an attack did.
+    """The outcome of an attack.
 
     Attributes:
         name: Which.

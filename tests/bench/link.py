@@ -1,4 +1,4 @@
-"""What a link does, measured with packets of our own: whether the wire is fit for the benchmarks.
+"""A link measured with packets of our own: whether the wire is fit for the benchmarks.
 
 Also how long packets wait for others, while something else uses the link.
 """

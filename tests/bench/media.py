@@ -32,7 +32,7 @@ _COUNTS = {"icefloe": (1, 10), "aiortc": (1, 2)}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is run.
+    """The work that is run.
 
     Attributes:
         cells: Which of :data:`CELLS`.
@@ -151,7 +151,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "closing": ("netns", "xvfb"),
     "step": ("netns", "nftables"),
 }
-"""What those need whose peers are in namespaces of their own."""
+"""The options of those whose peers are in namespaces of their own."""
 
 
 async def measure(plan: Plan | None = None) -> list[Section]:

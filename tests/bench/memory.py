@@ -1,4 +1,4 @@
-"""What a long transfer costs in memory, over time."""
+"""The memory that a long transfer takes, over time."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ _EVERY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What came of it.
+    """The figures of a run.
 
     Attributes:
         sent: Bytes that arrived.

@@ -1,4 +1,4 @@
-"""How soon others get in while one address does what it can to a server with its default limits.
+"""The delay of others' joins while one address does what it can to a server with default limits.
 
 The server, the crowd at one address (:mod:`tests.bench.crowd`) and those who join from another are
 three processes::
@@ -28,7 +28,7 @@ from tests.helpers.commands import usage
 
 ROOT = Path(__file__).parent.parent.parent
 ORIGIN = "127.0.0.3"
-"""Where those come from who only want to get in."""
+"""The address of those who only want to get in."""
 
 _PAUSE = 0.01
 _WARM_UP = 2.0
@@ -37,7 +37,7 @@ _NEVER = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What those saw who joined.
+    """The outcome for those who joined.
 
     Attributes:
         name: The attack.

@@ -1,4 +1,4 @@
-"""How much recording a 720p30 call delays the event loop, beside aiortc's own recorder.
+"""The delay of the event loop by recording a 720p30 call, beside aiortc's own recorder.
 
 ``python -m tests.bench.recording`` runs each stack in a process of its own. The delay of a timer is
 measured; the time in which the thread waited for a processor, because of other programs or of the
@@ -56,7 +56,7 @@ class GrainyTrack(TestPatternTrack):
 
 
 class _Waited:
-    """How long this thread has waited for a processor, in seconds."""
+    """The seconds that this thread has waited for a processor."""
 
     def __init__(self) -> None:
         path = Path("/proc/thread-self/schedstat")

@@ -1,4 +1,4 @@
-"""What every benchmark gives: a section of docs/benchmarks.md."""
+"""The result of every benchmark: a section of docs/benchmarks.md."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""How a data channel shares a narrow link with others, and how long it makes packets wait."""
+"""A data channel's share of a narrow link beside others, and the queue that it makes."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ SETTLED = 3.0
 
 
 class Rival(StrEnum):
-    """Who uses the link beside the data channel."""
+    """The other user of the link beside the data channel."""
 
     NOBODY = "nobody"
     RENO = "TCP (reno)"
@@ -44,7 +44,7 @@ class Rival(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What came of it.
+    """The figures of a run.
 
     Attributes:
         rate: Bytes a second of the data channel, settled.

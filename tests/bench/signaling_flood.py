@@ -1,4 +1,4 @@
-"""How long messages take through a signaling server that is being flooded.
+"""The delay of messages through a signaling server that is being flooded.
 
 A server, many connections that send as fast as they can, and a well-behaved pair: three processes.
 The pair's messages are numbered and carry the time at which they were sent::
@@ -46,7 +46,7 @@ _REQUEST = (
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """What the flooding connections saw.
+    """The answers that the flooding connections saw.
 
     Attributes:
         connections: How many there were.
@@ -63,7 +63,7 @@ class Flood:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run measured.
+    """The figures of a run.
 
     Attributes:
         sent: Messages that the pair sent, in both directions together.

@@ -16,7 +16,7 @@ _PEERS = Path(__file__).with_name("peers")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What peers are for.
+    """The purpose of peers.
 
     Attributes:
         program: The module of a peer in Python.
@@ -53,12 +53,12 @@ class Stack(StrEnum):
 
     @property
     def is_python(self) -> bool:
-        """Whether it runs in Python."""
+        """True if it runs in Python."""
         return self not in (Stack.WERIFT, Stack.NODE_DATACHANNEL, Stack.CHROMIUM)
 
     @property
     def is_there(self) -> bool:
-        """Whether this machine has it."""
+        """True if this machine has it."""
         return self.is_python or not system.missing(self)
 
     def peer(

@@ -1,4 +1,4 @@
-"""How far sound and pictures of a recorded call are apart: real peers, paths that lose packets.
+"""The distance of sound and pictures in a recorded call: real peers, paths that lose packets.
 
 A sender flashes and beeps (:mod:`tests.bench.flashes`), another process receives and records, and
 the file is looked through. The two are hosts of their own with two ways between them: audio takes

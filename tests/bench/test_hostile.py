@@ -8,7 +8,7 @@ from tests.bench.hostile import HEAD, Result, staged
 
 SECONDS = 0.7
 MOST_MB = 150.0
-"""By which a process may grow beyond its usual size while a peer is hostile."""
+"""Megabytes by which a process may grow beyond its usual size while a peer is hostile."""
 
 TOLD = {
     "a message that never ends": "closed",
@@ -17,7 +17,7 @@ TOLD = {
     "datagrams that are none": "_discarded",
     "descriptions of nonsense": "refused",
 }
-"""What the victim says of some attacks: the state of the data channels, or what it counted."""
+"""Outcomes of some attacks as the victim reports them: the state of data channels, or a count."""
 
 
 def tells(result: Result, what: str) -> bool:

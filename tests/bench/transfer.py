@@ -16,17 +16,17 @@ from tests.natlab.fast_wire import Counts
 from tests.natlab.lab_peer import LabPeer
 
 OPEN_SECONDS = 20.0
-"""How long a channel may take to open."""
+"""Seconds that a channel may take to open."""
 
 REPORT_SECONDS = 30.0
-"""How long a busy peer may take to answer."""
+"""Seconds that a busy peer may take to answer."""
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process used so far.
+    """The resources that a process has used so far.
 
     Attributes:
         cpu: Seconds of the processor, all threads.
@@ -106,7 +106,7 @@ async def calling(
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What came of messages sent one way for some seconds.
+    """The figures of messages sent one way for some seconds.
 
     Attributes:
         begun: When the sender began, by the monotonic clock.
@@ -209,7 +209,7 @@ async def transfer(ends: Ends, *, size: int, seconds: float) -> Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Trips:
-    """How long messages took there and back, in seconds."""
+    """The times of messages there and back, in seconds."""
 
     p50: float
     p99: float

@@ -1,4 +1,4 @@
-"""What one more viewer costs: the processor's time of a program that sends one source to several.
+"""The cost of one more viewer: the processor's time of a program that sends one source to several.
 
 The viewers are in a process of their own and do not count. They receive, report and ask as any, and
 do not decode: on a small machine their decoders would take the time that is to be measured.
@@ -31,7 +31,7 @@ _PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a run took.
+    """The resources that a run took.
 
     Attributes:
         viewers: How many there were.

@@ -1,4 +1,4 @@
-"""What a browser turns off, and what Python sees of it."""
+"""Tracks that a browser turns off, as Python sees them."""
 
 import asyncio
 from typing import Any

@@ -82,7 +82,7 @@ _BROWSER = """
     },
   };
 """
-"""What is in the browser's place; the first transceiver, a video, stays as it is."""
+"""The peer in the browser's place; the first transceiver, a video, stays as it is."""
 
 BROWSER_CHANGES = [
     "add audio",

@@ -77,7 +77,7 @@ _FRAME = "() => new Promise((go) => video.requestVideoFrameCallback(() => go()))
 
 
 class PageSignaler:
-    """How messages reach the page."""
+    """The way on which messages reach the page."""
 
     def __init__(self, page: Page) -> None:
         self._page = page

@@ -1,4 +1,4 @@
-"""What the participant of the demo understands."""
+"""Commands that the participant of the demo understands."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who controls a desktop, and what is held down: all of it without any I/O."""
+"""Control of a desktop, and the keys and buttons that are held down: all of it without any I/O."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Which key gives a character."""
+"""Keys and the characters that they give."""
 
 import pytest
 

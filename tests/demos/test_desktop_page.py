@@ -42,7 +42,7 @@ class Looking:
         await expect(self.button).to_have_text("Stop")
 
     async def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where a place of the desktop is in the window: its picture is seen whole."""
+        """Return the place in the window of a place of the desktop, whose picture is seen whole."""
         box = await self.tile.get_by_test_id("remote-video").bounding_box()
         assert box is not None
         scale = min(box["width"] / SIZE[0], box["height"] / SIZE[1])

@@ -40,7 +40,7 @@ def test_nothing_is_told_of_nothing() -> None:
 
 
 class Shown:
-    """What the one who watches was shown."""
+    """Everything that the watching side was shown."""
 
     def __init__(self, enough: int) -> None:
         self.latest: dict[str, Tally] = {}

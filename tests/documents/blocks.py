@@ -37,7 +37,7 @@ class Block:
 
     @property
     def id(self) -> str:
-        """What it is called in tests: ``media.md/A voice``."""
+        """The name in tests: ``media.md/A voice``."""
         suffix = f"/{self.number}" if self.number > 1 else ""
         return f"{self.page}/{self.heading}{suffix}"
 

@@ -51,6 +51,18 @@ def test_no_docstring_begins_with_a_riddle(path: Path) -> None:
     assert found == []
 
 
+def test_no_docstring_of_the_tests_begins_with_a_riddle() -> None:
+    tests = Path(__file__).parents[1]
+    found = [
+        (str(path.relative_to(tests)), line, text)
+        for path in sorted(tests.rglob("*.py"))
+        if "node_modules" not in path.parts
+        for line, text in docstrings(parsed(path))
+        if RIDDLE.match(text)
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize("path", PARTS.values(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_function_is_longer_than_sixty_lines(path: Path) -> None:
     long = [

@@ -99,7 +99,7 @@ def tone(number: int, samples: int = 960, rate: int = 48000) -> Any:
 
 
 def is_loud(samples: Any) -> bool:
-    """Whether 16-bit samples are more than silence."""
+    """Return whether 16-bit samples are more than silence."""
     return bool(len(samples)) and int(np.abs(np.asarray(samples, np.int32)).max()) > 2000
 
 

@@ -20,7 +20,7 @@ OPTIONS = """
     audio_frame_callback queued_video_frames_callback queued_audio_frames_callback
     on_video_ended on_audio_ended video_processor_factory audio_processor_factory
 """
-"""What a worker has to be given, be it ``None``."""
+"""The arguments that a worker has to be given, be it ``None``."""
 
 
 def load() -> Any:

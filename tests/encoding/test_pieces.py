@@ -73,7 +73,7 @@ def test_sound_of_any_format_and_length_is_cut_without_a_gap(
 
 @pytest.mark.parametrize("seconds", [0.0025, 0.01, 0.02, 0.03, 0.06, 0.5, 1.0, 5.0])
 def test_a_live_track_is_sent_as_it_comes(seconds: float) -> None:
-    """What came has left by the time the next frame comes, but for less than a piece."""
+    """Everything has left by the time the next frame comes, but for less than a piece."""
     queue, left = SoundQueue(OPUS), 0
     for number in range(max(3, round(2 / seconds))):
         now = START + number * seconds
@@ -160,7 +160,7 @@ def test_what_cannot_be_used_takes_no_time() -> None:
 
 
 class TestTurns:
-    """When what comes at some time leaves."""
+    """The time at which what comes at some time leaves."""
 
     def leaves(self, turns: SendSchedule, begin: float, now: float) -> float:
         turns.take(begin, now)

@@ -31,7 +31,7 @@ LOOK_EVERY = 50_000
 Tell = Callable[[str], None]
 
 _UNHEALTHY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-"""What hypothesis may find of the inputs themselves."""
+"""Health checks of hypothesis that the inputs themselves may fail."""
 
 
 @dataclass(slots=True)

@@ -80,7 +80,7 @@ class Link:
 
 
 class _Dtls:
-    """What aiortc's SCTP needs of DTLS; it hands packets to the link."""
+    """The part of a DTLS transport that aiortc's SCTP needs; it hands packets to the link."""
 
     state = "connected"
     _role = "client"

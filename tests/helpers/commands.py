@@ -73,7 +73,7 @@ def receive_arguments(told: dict[str, Any], out: Path | str, *more: str) -> list
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process used so far.
+    """The resources that a process has used so far.
 
     Attributes:
         cpu: Seconds of the processor, all threads.

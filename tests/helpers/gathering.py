@@ -25,7 +25,7 @@ class Owner:
         self.received: list[bytes] = []
         self.changed = asyncio.Event()
         self.refuse_late = False
-        """Whether relays are closed as soon as they come."""
+        """True if relays are closed as soon as they come."""
         self.gathering: Gathering
 
     def of_type(self, kind: str) -> list[LocalCandidate]:

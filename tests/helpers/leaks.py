@@ -1,4 +1,4 @@
-"""What a test left behind: tasks, threads, sockets, files."""
+"""Tasks, threads, sockets and files that a test left behind."""
 
 import asyncio
 import os

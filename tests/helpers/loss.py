@@ -19,7 +19,7 @@ table inet loss {{
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What was lost so far.
+    """The packets lost so far.
 
     Attributes:
         datagrams: How many; several that travel through the kernel as one count as one.

@@ -15,11 +15,11 @@ from typing import Any
 from icefloe.peer.ice.checks.pair import Address
 
 START = 1000.0
-"""What the clock shows at the beginning, in seconds: not zero, as no event loop's does."""
+"""The time at the beginning, in seconds: not zero, as no event loop's clock begins there."""
 
 STUN_SERVER: Address = ("203.0.113.1", 3478)
 PEER_NETWORK = "198.51.100."
-"""Where hosts without a NAT live."""
+"""The network of hosts without a NAT."""
 
 SPIN = 1000
 """Things that may happen without the clock moving; an engine that wants more goes in circles."""
@@ -30,7 +30,7 @@ _CLASS = 0x0110
 
 
 class Mapping(Enum):
-    """What a NAT's mapping depends on (RFC 4787 section 4.1)."""
+    """The dependence of a NAT's mapping (RFC 4787 section 4.1)."""
 
     ENDPOINT_INDEPENDENT = auto()
     ADDRESS_AND_PORT_DEPENDENT = auto()
@@ -119,7 +119,7 @@ class Socket:
 
 @dataclass(slots=True)
 class Conditions:
-    """How packets fare; may be changed while the network runs.
+    """Loss, delay and order of packets; may be changed while the network runs.
 
     Attributes:
         delay: Seconds from one end to the other, relays add as much again.
@@ -249,7 +249,7 @@ class Network:
 
 
 class Driven:
-    """What has a deadline."""
+    """Anything with a deadline."""
 
     deadline: float = float("inf")
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1]
-"""Where the versions are named, and where npm puts what it installs."""
+"""The folder that names the versions, and in which npm installs."""
 
 _INSTALL_SECONDS = 300
 _COMMAND = ("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")

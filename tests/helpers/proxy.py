@@ -44,12 +44,12 @@ class Proxy:
 
     @property
     def port(self) -> int:
-        """Where the peer seems to be."""
+        """The address at which the peer appears."""
         return self._outer.port
 
     @property
     def visitor_port(self) -> int:
-        """Where to that peer the other one seems to be."""
+        """The address at which the other peer appears to that peer."""
         return self._inner.port
 
     def _from_visitor(self, data: bytes, source: Any) -> None:

@@ -14,7 +14,7 @@ from icefloe.peer.ice.checks.state import IceState, Settings
 from icefloe.peer.ice.gather.local_candidate import LocalCandidate
 
 HERE: Address = ("198.51.100.1", 1000)
-"""Where the socket of the side under test is bound."""
+"""The address of the socket of the side under test."""
 
 BASE = "socket"
 """That socket."""

@@ -16,7 +16,7 @@ from icefloe.peer.sctp.outbound import Message
 from icefloe.peer.sctp.states import Event, Settings, State
 
 START = 1000.0
-"""What the clock shows at the beginning, in seconds."""
+"""The time at the beginning, in seconds."""
 
 SPIN = 20_000
 """Steps that may be taken without the clock moving; an engine that wants more goes in circles."""
@@ -73,7 +73,7 @@ class Side:
 
     @property
     def is_established(self) -> bool:
-        """Whether it can send."""
+        """True if it can send."""
         return self.association.state is State.ESTABLISHED
 
 

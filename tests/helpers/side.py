@@ -24,7 +24,7 @@ SIGNALING = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a side thought from some time on."""
+    """The beliefs of a side from some time on."""
 
     at: float
     state: IceState
@@ -153,7 +153,7 @@ class Side(Driven):
 
     @property
     def deadline(self) -> float:  # type: ignore[override]
-        """When to call :meth:`handle_timeout`."""
+        """The time of the next :meth:`handle_timeout`."""
         return max(self.checks.deadline, self._asleep_until)
 
     def handle_timeout(self) -> None:
@@ -192,7 +192,7 @@ class Side(Driven):
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a path that works."""
+        """True if there is a path that works."""
         return self.checks.state is IceState.COMPLETED
 
     @property
@@ -240,7 +240,7 @@ def trickle(one: Side, other: Side, delay: float = SIGNALING) -> None:
 
 
 def agree(one: Side, other: Side) -> bool:
-    """Whether both sides send over the same path: the ends of one are those of the other."""
+    """Return whether both sides send over the same path: the ends of one are those of the other."""
     pairs = one.checks.selected, other.checks.selected
     if pairs[0] is None or pairs[1] is None:
         return False

@@ -30,7 +30,7 @@ NODE_PACKAGES = ("node-datachannel", "werift")
 """Parts that npm brings, into ``tests/node_modules``."""
 
 REQUIRED = os.environ.get("ICEFLOE_REQUIRE_SYSTEM") == "1"
-"""Whether a test that lacks a part fails instead of being skipped."""
+"""True if a test that lacks a part fails instead of being skipped."""
 
 
 def find(program: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What tracks tell of time, that come 30 pictures or 50 frames of sound a second."""
+"""Timestamps of tracks that give 30 pictures or 50 frames of sound a second."""
 
 import random
 from collections.abc import Callable, Mapping

@@ -25,7 +25,7 @@ MAPPED = ("203.0.113.9", 50000)
 
 @dataclass
 class TurnServer:
-    """What the server does, and what it has seen."""
+    """The behaviour of the server, and the requests that it has seen."""
 
     transport: Transport
     host: str
@@ -39,9 +39,9 @@ class TurnServer:
     attributes: dict[str, Any] = field(
         default_factory=lambda: {"XOR-RELAYED-ADDRESS": RELAYED, "XOR-MAPPED-ADDRESS": MAPPED}
     )
-    """What an Allocate response carries."""
+    """The attributes of an Allocate response."""
     reason: str = "as told"
-    """What error responses give for one."""
+    """The attributes of error responses to one."""
     nonce: bytes = b"nonce-0"
     requests: list[stun.Message] = field(default_factory=list)
     indications: list[stun.Message] = field(default_factory=list)

@@ -183,7 +183,7 @@ _LAST = {
     "ButtonRelease": "same_screen",
     "MotionNotify": "same_screen",
 }
-"""What is in the last line about each kind of event that counts here."""
+"""The content of the last line about each kind of event that counts here."""
 
 
 def _parse(block: str) -> Got:

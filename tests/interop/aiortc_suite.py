@@ -64,7 +64,7 @@ DIFFERENCES = {
         "`require`; in an answer it is an error."
     ),
 }
-"""Why each of these tests does not pass."""
+"""The reason for each of these tests that it does not pass."""
 
 
 def fetch(folder: Path) -> Path:

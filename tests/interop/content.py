@@ -1,4 +1,4 @@
-"""What the interoperation tests send: both sides can make it, and tell which message it is."""
+"""Content of the interoperation tests, which both sides can make and tell apart."""
 
 import hashlib
 from collections.abc import Iterable

@@ -25,7 +25,7 @@ PATIENCE = 50.0
 
 _FOLDER = Path(__file__).parent
 _MAPPED = ("203.0.113.9", 50000)
-"""What the STUN server says that an address is: one of documentation (RFC 5737)."""
+"""The address that the STUN server reports: one of documentation (RFC 5737)."""
 
 _CANDIDATE = "a=candidate:"
 

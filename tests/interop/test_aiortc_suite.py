@@ -1,4 +1,4 @@
-"""What the documentation says of aiortc's own tests."""
+"""The documentation's statements about aiortc's own tests."""
 
 import re
 from pathlib import Path

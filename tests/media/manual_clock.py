@@ -33,7 +33,7 @@ class ManualClock:
 
     @property
     def waiting(self) -> int:
-        """How many timers there are that were neither called nor cancelled."""
+        """The number of timers that were neither called nor cancelled."""
         return sum(timer.callback is not None for _, _, timer in self._timers)
 
     def call_at(self, when: float, callback: Callable[[], object]) -> _Timer:

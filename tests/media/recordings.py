@@ -1,4 +1,4 @@
-"""What is in a recorded file, and frames that can be told apart in one."""
+"""Content of a recorded file, and frames that can be told apart in one."""
 
 import itertools
 from dataclasses import dataclass

@@ -112,7 +112,7 @@ class SilentServer:
 
     @property
     def connections(self) -> int:
-        """How many have come."""
+        """The number of those that have come."""
         return len(self._writers)
 
     def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

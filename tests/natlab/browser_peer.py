@@ -19,7 +19,7 @@ from tests.natlab.topology import Lab
 
 _SCRIPT = Path(__file__).with_name("browser_peer.js")
 _URL = "https://peer.invalid/"
-"""What the page takes for its address; it is answered here, for only secure pages may hash."""
+"""The address that the page is given; it is answered here, as only secure pages may hash."""
 
 _MORE_SWITCHES = [
     "--ignore-certificate-errors",

@@ -19,7 +19,7 @@ CONNECT_TIMEOUT = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """How a connection came about.
+    """The way in which a connection came about.
 
     Attributes:
         seconds: From the exchange of descriptions to the data channel that is open at both ends.

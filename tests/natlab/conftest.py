@@ -1,4 +1,4 @@
-"""What the lab's tests measured, told at the end of the run: it is printed, never asserted."""
+"""Measurements of the lab's tests, told at the end of the run: printed, never asserted."""
 
 from collections.abc import Callable
 

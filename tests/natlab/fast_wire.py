@@ -42,7 +42,7 @@ async def build(folder: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of the packets of a wire, from the lower and from the upper end.
+    """The fate of the packets of a wire, from the lower and from the upper end.
 
     Attributes:
         read: Those that came.

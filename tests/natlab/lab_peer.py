@@ -19,7 +19,7 @@ Message = dict[str, Any]
 
 
 class Kind(StrEnum):
-    """What a peer is made of."""
+    """The kinds of peers."""
 
     ICEFLOE = "icefloe"
     AIORTC = "aiortc"
@@ -58,7 +58,7 @@ class Pair:
 
     @property
     def relayed(self) -> bool:
-        """Whether this side's report has a relay in it."""
+        """True if this side's report has a relay in it."""
         return "relay" in self.types
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ class Pair:
 
 
 class Transport(Protocol):
-    """How a peer is spoken to."""
+    """The pipe on which a peer is spoken to."""
 
     async def send(self, message: Message) -> None:
         """Hand it a message."""

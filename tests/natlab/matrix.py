@@ -78,7 +78,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call went.
+    """The outcome of a call.
 
     Attributes:
         connected: How it connected, if it did.

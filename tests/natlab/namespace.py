@@ -30,7 +30,7 @@ class CommandFailed(Exception):
 
 
 class Place(Protocol):
-    """Where a program runs."""
+    """The place where a program runs."""
 
     def command(self, *arguments: str) -> tuple[str, ...]:
         """Return the command that runs another one there."""

@@ -44,7 +44,7 @@ class Address:
 
     @property
     def is_ipv6(self) -> bool:
-        """Whether it is an IPv6 address."""
+        """True if it is an IPv6 address."""
         return ":" in self.address
 
     @property

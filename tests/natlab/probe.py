@@ -1,4 +1,4 @@
-"""What a NAT does, as one learns it from outside: RFC 4787's terms, by RFC 5780's means.
+"""Probe of a NAT's behaviour from outside: RFC 4787's terms, by RFC 5780's means.
 
 The server answers at two addresses with two ports each; the client, behind the NAT, asks to be
 answered from one or another::
@@ -23,7 +23,7 @@ Endpoint = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What was found; ``None`` where nothing came back.
+    """The findings; ``None`` where nothing came back.
 
     Attributes:
         mapping: ``endpoint-independent``, ``address-dependent`` or ``address-and-port-dependent``.

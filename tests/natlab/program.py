@@ -1,4 +1,4 @@
-"""What the lab's Python peers have in common: JSON lines in, JSON lines out.
+"""Common parts of the lab's Python peers: JSON lines in, JSON lines out.
 
 Each line in is an object with ``do``, each line out one with ``event`` and ``at``, the time by the
 machine's monotonic clock. The end of the input ends the peer.

@@ -32,7 +32,7 @@ from tests.natlab.traffic import PULSE, Traffic
 
 _WHITE = 235
 _LOUD = 16
-"""By how much the loud tone is louder."""
+"""Factor by which the loud tone is louder."""
 
 
 async def brighten(frame: VideoFrame) -> VideoFrame:
@@ -54,7 +54,7 @@ async def amplify(frame: AudioFrame) -> AudioFrame:
 
 
 def is_bright(frame: Any) -> bool | None:
-    """Whether a frame is of the white picture or the loud tone; of silence that cannot be told."""
+    """Return whether a frame is of the white picture or the loud tone; silence does not tell."""
     plane = frame.planes[0]
     data = bytes(plane)
     if isinstance(frame, VideoFrame):

@@ -120,7 +120,7 @@ def core_rules(broken: Iterable[str]) -> str:
 
 
 class What(StrEnum):
-    """What a cut takes away."""
+    """The traffic that a cut takes away."""
 
     EVERYTHING = "everything"
     UDP = "udp"

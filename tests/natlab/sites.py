@@ -1,4 +1,4 @@
-"""Where a peer may be, and labs with ``a`` in one such place and ``b`` in another. No I/O."""
+"""Places where a peer may be, and labs with ``a`` in one place and ``b`` in another. No I/O."""
 
 from enum import StrEnum
 
@@ -27,7 +27,7 @@ MEANING = {
     Site.CGN: "a port-restricted home router behind a port-restricted carrier's one (RFC 6598)",
     Site.UDP_BLOCKED: "nothing but TCP to port 443 goes out",
 }
-"""What each is, in the terms of RFC 4787."""
+"""Each place, in the terms of RFC 4787."""
 
 
 def place(site: Site, name: str) -> tuple[Peer, tuple[Router, ...]]:

@@ -1,4 +1,4 @@
-"""What a lab is made of: routers with their behaviour (RFC 4787), and peers behind them. No I/O."""
+"""Parts of a lab: routers with their behaviour (RFC 4787), and peers behind them. No I/O."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,7 +8,7 @@ CORE = "core"
 
 
 class Nat(StrEnum):
-    """What a router does to UDP, in the terms of RFC 4787 sections 4.1 and 5."""
+    """The behaviour of a router towards UDP, in the terms of RFC 4787 sections 4.1 and 5."""
 
     FULL_CONE = "full-cone"
     """Endpoint-independent mapping and filtering."""
@@ -31,7 +31,7 @@ LEARNING = (Nat.FULL_CONE, Nat.ADDRESS_RESTRICTED)
 
 
 class Ipv6(StrEnum):
-    """What IPv6 a network has."""
+    """The IPv6 of a network."""
 
     NONE = "none"
     WORKING = "working"
@@ -41,7 +41,7 @@ class Ipv6(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """What a link does to packets, in each direction.
+    """The effect of a link on packets, in each direction.
 
     Attributes:
         delay: Seconds that each takes.

@@ -86,7 +86,7 @@ async def recovers(call: Call, event: Awaitable[object], note: Note, timeout: fl
 
 
 class Path(StrEnum):
-    """What the data of a call goes over."""
+    """The path of a call's data."""
 
     DIRECT = "direct"
     RELAY_UDP = "relay-udp"
@@ -94,7 +94,7 @@ class Path(StrEnum):
 
     @property
     def site(self) -> Site:
-        """Where ``a`` is."""
+        """The place of ``a``."""
         return Site.PORT_RESTRICTED if self is Path.DIRECT else Site.SYMMETRIC
 
 

@@ -25,7 +25,7 @@ from tests.natlab.turn import Credentials, Turn, coturn
 pytestmark = pytest.mark.system("iproute2", "nftables", "coturn", "netns")
 
 SIGNALING = SERVERS[1][0]
-"""Where the signaling server is; the TURN server is at the other public address."""
+"""The address of the signaling server; the TURN server is at the other public address."""
 
 HOMES = apart(Site.PORT_RESTRICTED, Site.PORT_RESTRICTED)
 
@@ -228,7 +228,7 @@ async def test_a_call_outlives_the_credentials_of_its_relays_without_a_gap(note:
 
 
 async def test_that_server_ends_a_call_whose_allocations_are_not_replaced(note: Note) -> None:
-    """What the test above would look like without what it tests."""
+    """The test above without what it tests, as its counter-proof."""
     async with gathered(
         apart(Site.SYMMETRIC, Site.SYMMETRIC),
         note,

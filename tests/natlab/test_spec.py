@@ -1,4 +1,4 @@
-"""What a lab can be made of, and the addresses that its parts get; nothing is built."""
+"""Parts that a lab can be made of, and the addresses that they get; nothing is built."""
 
 import ipaddress
 import itertools

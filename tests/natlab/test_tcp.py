@@ -25,7 +25,7 @@ WITH_CHROMIUM = [CHROMIUM, Kind.ICEFLOE]
 
 
 def over(protocol: str, pair: Pair) -> bool:
-    """Whether a pair is direct, and over a protocol."""
+    """Return whether a pair is direct, and over a protocol."""
     return not pair.relayed and pair.local["protocol"] == protocol
 
 

@@ -1,4 +1,4 @@
-"""What a wire does to packets, without a wire."""
+"""Delay, loss and order of a wire's packets, without a wire."""
 
 from tests.natlab.spec import Wire
 from tests.natlab.wire import Direction

@@ -70,7 +70,7 @@ class Lab:
 
     @property
     def stack(self) -> AsyncExitStack:
-        """What is to be ended with the lab, and before it."""
+        """The processes that are to be ended with the lab, and before it."""
         return self._stack
 
     def __getitem__(self, node: str) -> Namespace:

@@ -1,4 +1,4 @@
-"""What runs over the data channels of a lab peer: a pulse that is missed at once, and bulk.
+"""Traffic on the data channels of a lab peer: a pulse that is missed at once, and bulk.
 
 ``pulse`` is unreliable, and each end sends the time on it every 50 ms. The clock is the machine's
 and so the same for all peers: a pulse that left after an event proves that the path works after it.

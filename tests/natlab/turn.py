@@ -24,7 +24,7 @@ from tests.natlab.plan import DEAD, PUBLIC, SERVERS
 from tests.natlab.topology import Lab
 
 SECRET = "lab"
-"""What time-limited credentials are made from."""
+"""The secret from which time-limited credentials are made."""
 
 PORT, TLS_PORT = 3478, 443
 
@@ -40,7 +40,7 @@ def time_limited(lifetime: float) -> tuple[str, str]:
 
 
 class Credentials(StrEnum):
-    """How the server knows its users."""
+    """The way in which the server knows its users."""
 
     LONG_TERM = "long-term"
     """One user with a password (RFC 8489 section 9.2)."""
@@ -147,7 +147,7 @@ class Turn:
 
     @property
     def ended(self) -> int:
-        """How many allocations were ended because their names had expired."""
+        """The number of allocations that were ended because their names had expired."""
         return (self.folder / "enforcer.log").read_text().count('"ended"')
 
     async def stop(self) -> None:

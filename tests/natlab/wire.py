@@ -90,7 +90,7 @@ class Direction:
 
     @property
     def due(self) -> float:
-        """When the next packet arrives; infinite if none is under way."""
+        """The time at which the next packet arrives; infinite if none is under way."""
         return self._travelling[0][0] if self._travelling else float("inf")
 
     def arrived(self, now: float) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Who may enter a real server: tokens, a coroutine that decides, moderators, proxies."""
+"""Admission to a real server: tokens, a coroutine that decides, moderators, proxies."""
 
 import asyncio
 import logging

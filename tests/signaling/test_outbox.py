@@ -1,4 +1,4 @@
-"""What was sent and may be lost, and what waits."""
+"""Messages that were sent and may be lost, and messages that wait."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule

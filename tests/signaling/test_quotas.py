@@ -1,4 +1,4 @@
-"""How much of a server one address may take, without sockets."""
+"""The share of a server that one address may take, without sockets."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who is where, and who hears what."""
+"""Rooms: who is where, and who hears what."""
 
 import itertools
 import json

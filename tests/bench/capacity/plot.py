@@ -14,7 +14,7 @@ from tests.bench.capacity.recording import Call, Recording
 _WIDTH, _ROW, _PLOT = 960, 148, 100
 _TOP, _BOTTOM = 64, 0
 _LEFTS, _SPAN = (70, 540), 390
-"""Where the plots begin from the left, and how wide they are."""
+"""The left edge and the width of the plots."""
 
 _BACK, _INK, _FAINT, _GRID = "#f4fafc", "#12303d", "#4a6a78", "#d4e3ea"
 _ROOM = "#cfe3ec"

@@ -1,4 +1,4 @@
-"""What a hostile peer does with SCTP and data channels."""
+"""Attacks of a peer with SCTP and data channels."""
 
 import random
 import struct

@@ -27,7 +27,7 @@ def attack(function: Attack) -> Attack:
 
 @dataclass(slots=True)
 class Means:
-    """What an attack has.
+    """The means of an attack.
 
     Attributes:
         peer: A connection that stands, with pictures, sound and the channel ``data``.
@@ -82,7 +82,7 @@ class Means:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where the victim is."""
+        """The address of the victim."""
         pair = agent_of(self.dtls.transport).selected_pair
         assert pair is not None
         return pair.remote.address[0], pair.remote.address[1]

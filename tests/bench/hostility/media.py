@@ -1,4 +1,4 @@
-"""What a hostile peer does with RTP and RTCP."""
+"""Attacks of a peer with RTP and RTCP."""
 
 import random
 import struct

@@ -1,4 +1,4 @@
-"""What a hostile peer does with datagrams, ICE, DTLS and descriptions."""
+"""Attacks of a peer with datagrams, ICE, DTLS and descriptions."""
 
 import os
 import random

@@ -32,11 +32,11 @@ _MOST_WAITING = 64 * 1024
 _MB = 1e6
 _PAGE = 4096
 _COUNTED = ("Discarded", "Dropped", "_discarded", "_refused")
-"""What names of counters end with that say what came to nothing."""
+"""Ends of the names of counters that say what came to nothing."""
 
 
 class Watch:
-    """How long the loop stands still, and how large the process is.
+    """The standstills of the loop, and the size of the process.
 
     Attributes:
         cpu: Seconds of the processor that the loop's thread took at most between two beats. What

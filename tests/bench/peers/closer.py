@@ -62,7 +62,7 @@ _HANGS = PeerConfiguration(
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What the program finds around it.
+    """The surroundings of the program.
 
     Attributes:
         room: URL of the signaling server.
@@ -81,7 +81,7 @@ class Around:
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """How closing went.
+    """The course of closing.
 
     Attributes:
         what: What was closed.
@@ -104,7 +104,7 @@ Close: TypeAlias = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What this process has of the system's, and of asyncio's."""
+    """The resources of the system and of asyncio that this process has."""
 
     snapshot: Snapshot
     processes: frozenset[int]

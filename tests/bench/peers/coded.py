@@ -26,7 +26,7 @@ BLOCKS = 32
 _ROWS = 18
 _BLACK, _WHITE = 16, 235
 _DOUBT = 50
-"""How far from the middle between black and white a block has to be."""
+"""The distance that a block must have from the middle between black and white."""
 
 _PERIOD = 320
 _STEP = 4

@@ -62,7 +62,7 @@ class Transport(SctpTransport):
 
 
 class Peer:
-    """What speaks to a transport as its peer."""
+    """A peer that speaks to a transport."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

@@ -1,4 +1,4 @@
-"""What a STUN or TURN server says, to a client that asks it for an address or an allocation.
+"""Messages of a STUN or TURN server, to a client that asks for an address or an allocation.
 
 The first byte of an input says how the server is reached; that of each packet what the server,
 which knows the password, does to the rest of it: it answers the latest request, signs, or comes

@@ -17,7 +17,7 @@ from tests.media.recordings import constant, gray, read
 IN_STEP = 0.04
 
 _AUDIO, _VIDEO = 50.0, 3000.0
-"""Where the timestamps begin, in seconds."""
+"""The time at which the timestamps begin, in seconds."""
 
 SETTINGS = {
     "audio": None,
@@ -32,7 +32,7 @@ Event = tuple[float, int, str, AudioFrame | VideoFrame, float | None]
 
 
 def _marks(at: float) -> bool:
-    """Whether there is a flash and a beep."""
+    """Return whether there is a flash and a beep."""
     return (at + 0.6) % 1 < 0.0999
 
 

@@ -19,7 +19,7 @@ from tests.media.tracks import FedTrack, until
 SECONDS = 6
 SAMPLE = Fraction(1, 48000)
 FLASH = 4.0, 4.3
-"""When there is a flash and a beep."""
+"""The times of flashes and beeps."""
 
 
 def marks(at: float) -> bool:

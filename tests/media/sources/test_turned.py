@@ -33,7 +33,7 @@ def grays(frame: VideoFrame) -> NDArray[np.int64]:
 
 
 def is_shown(pixels: NDArray[np.int64], name: str, tolerance: int = 8) -> bool:
-    """Whether the corners are those of a turned picture; a picture may be larger or smaller."""
+    """Return whether the corners are those of a turned picture of any size."""
     expected = TURNS[name].expected(MARKED).astype(np.int64)
     wide, tall = pixels.shape[1] > pixels.shape[0], expected.shape[1] > expected.shape[0]
     inset = 3

@@ -1,4 +1,4 @@
-"""What is said on a track: cut in pieces, told from noise and tones, read while others work."""
+"""Speech on a track: cut in pieces, told from noise and tones, read while others work."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""What a data connection needs only for media is made with the first media."""
+"""Parts that a data connection needs only for media, made with the first media."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""How many transports there are, by the bundle policy and by what the other side says."""
+"""The number of transports, by the bundle policy and by what the other side says."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""What one peer sends, passed on to others without decoding."""
+"""Media of one peer, passed on to others without decoding."""
 
 import asyncio
 from contextlib import AsyncExitStack

@@ -42,7 +42,7 @@ def has_moved(call: Call, before: tuple[str, ...]) -> Callable[[], bool]:
 
 
 def is_settled(call: Call) -> bool:
-    """Whether nothing is being negotiated or replaced."""
+    """Return whether nothing is being negotiated or replaced."""
     return all(
         end.connection.signalingState == "stable"
         and not any(a.is_restarting for a in end.connection._ice_restart.agents())

@@ -31,7 +31,7 @@ def states(call: Call) -> list[str]:
 
 
 def is_settled(call: Call) -> bool:
-    """Whether both ends agree on credentials, and use them."""
+    """Return whether both ends agree on credentials, and use them."""
     described = [sdp.fragments(end.connection.localDescription.sdp) for end in call.ends]
     return all(
         end.connection.signalingState == "stable" and {used} == told

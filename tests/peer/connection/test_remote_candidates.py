@@ -1,4 +1,4 @@
-"""Which remote candidates are applied, kept and dropped."""
+"""Remote candidates that are applied, kept and dropped."""
 
 import pytest
 

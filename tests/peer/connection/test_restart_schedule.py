@@ -1,4 +1,4 @@
-"""When a connection asks for an ICE restart by itself."""
+"""ICE restarts that a connection asks for by itself."""
 
 import pytest
 

@@ -32,7 +32,7 @@ def only_relayed(source: Socket, target: Socket) -> bool:
 
 
 def arrives(source: Side, target: Side) -> bool:
-    """Whether a packet that one side sent now would be taken for the other's when it arrives."""
+    """Return whether a packet sent now would be taken for the other side's when it arrives."""
     pair = source.checks.path(source.network.now)
     known = {other.remote.address for other in target.checks.list}
     return pair is not None and pair.valid_local.address in known

@@ -1,4 +1,4 @@
-"""What strangers send: nothing changes by it, nothing grows, and little is said in return."""
+"""Packets of strangers: nothing changes by them, nothing grows, and little is said in return."""
 
 import random
 import struct

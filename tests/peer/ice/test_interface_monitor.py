@@ -39,7 +39,7 @@ def link() -> Iterator[str]:
 
 
 class Seen:
-    """What a watch was told."""
+    """Everything that a watch was told."""
 
     def __init__(self) -> None:
         self.sets: list[set[str]] = []

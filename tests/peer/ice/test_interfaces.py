@@ -1,4 +1,4 @@
-"""Which addresses are gathered on, and in what order; and what the system tells of interfaces."""
+"""Addresses gathered on, and their order; and what the system tells of interfaces."""
 
 import ipaddress
 import json
@@ -266,7 +266,7 @@ def sysfs(folder: Path, **files: str) -> Path:
 def test_hardware_that_no_test_machine_has(
     tmp_path: Path, files: dict[str, str], kind: Kind
 ) -> None:
-    """What Linux shows of it under /sys/class/net, as its documentation says."""
+    """The files that Linux shows of it under /sys/class/net, as its documentation says."""
     sysfs(tmp_path / "eth0" / "device", vendor="")
     assert interfaces._kind_in_sysfs(sysfs(tmp_path / "net0", **files)) is kind
 

@@ -1,4 +1,4 @@
-"""Whether a path still works: silence, one-way paths, stalls, probes, consent."""
+"""Liveness of a path: silence, one-way paths, stalls, probes, consent."""
 
 import pytest
 from hypothesis import given, strategies as st

@@ -1,4 +1,4 @@
-"""What is nominated, and when: the decision as a table."""
+"""Nomination of pairs, and its time: the decision as a table."""
 
 import pytest
 

@@ -39,7 +39,7 @@ PORT_RESTRICTED = Behaviour(EIM, APDF)
 
 
 def can_connect(one: Behaviour, other: Behaviour) -> bool:
-    """Whether there is a direct path between two NATs.
+    """Return whether there is a direct path between two NATs.
 
     A side whose mapping depends on the target shows each target another port, one that nobody was
     told of. Its packets get in where every port of an address does that was sent to before, and

@@ -104,7 +104,7 @@ NO_HOST = [
     "stun:[192.0.2.1]",
     "stun:[2001:db8::1::2]",
 ]
-"""What RFC 3986 section 3.2.2 does not have as a host."""
+"""Characters that RFC 3986 section 3.2.2 does not allow in a host."""
 
 LOOKALIKES = ["\u017ftun:stun.example.org", "stun\u017f:stun.example.org"]
 """U+017F is an "s" to a regular expression that ignores case, and to nobody else."""

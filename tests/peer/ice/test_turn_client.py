@@ -30,7 +30,7 @@ needs_coturn = pytest.mark.system("coturn", "netns")
 
 
 class Receiver(asyncio.DatagramProtocol):
-    """What comes out of an allocation."""
+    """Everything that comes out of an allocation."""
 
     def __init__(self) -> None:
         self.received: list[tuple[bytes, Any]] = []

@@ -1,4 +1,4 @@
-"""How the bandwidth estimate of a transport is divided among its streams."""
+"""Division of a transport's bandwidth estimate among its streams."""
 
 import math
 

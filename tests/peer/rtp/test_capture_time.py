@@ -1,4 +1,4 @@
-"""When frames were captured, by sender reports; and numbers that wrap."""
+"""Capture times of frames, by sender reports; and numbers that wrap."""
 
 import pytest
 from hypothesis import given, strategies as st

@@ -1,4 +1,4 @@
-"""What is made up or stretched, and at what delay, on paths of many kinds; in virtual time."""
+"""Sound that is made up or stretched, and its delay, on paths of many kinds; in virtual time."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""By how much frames are handed over late, for sender reports."""
+"""Delays with which frames are handed over, for sender reports."""
 
 import random
 

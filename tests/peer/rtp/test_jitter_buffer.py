@@ -1,4 +1,4 @@
-"""What is heard through loss, jitter, silence and wraps, in virtual time."""
+"""Sound through loss, jitter, silence and wraps, in virtual time."""
 
 import random
 from array import array
@@ -11,7 +11,7 @@ from icefloe.peer.rtp.receive.jitter_buffer import JitterBuffer, Wait
 from tests.helpers.listening import MS, RATE, SIZE, Heard, Listener, Sent, ToneDecoder, talk
 
 PATH = 50 * MS
-"""What every packet takes at least."""
+"""The least delay of a packet."""
 
 
 def between(heard: list[Heard], start: float, end: float) -> list[Heard]:

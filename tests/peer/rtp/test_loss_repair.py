@@ -1,4 +1,4 @@
-"""What is done about packets of video that do not come, decided and over a real connection."""
+"""Repair of lost packets of video, decided and over a real connection."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the other side can have this one spend on media: threads, decoders, repairs, patience."""
+"""Limits on what a peer can have us spend on media: threads, decoders, repairs, patience."""
 
 import asyncio
 import datetime

@@ -1,4 +1,4 @@
-"""Whether anything comes of a remote track: decided, and between real peers."""
+"""Muting of a remote track: decided, and between real peers."""
 
 import asyncio
 import time

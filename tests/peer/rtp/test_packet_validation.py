@@ -1,4 +1,4 @@
-"""What arrives of RTP and RTCP: any bytes are read, or dropped and counted."""
+"""Validation of RTP and RTCP: any bytes are read, or dropped and counted."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""Who plays when, of many tracks on one clock; in virtual time."""
+"""The playout times of many tracks on one clock; in virtual time."""
 
 import pytest
 from hypothesis import given, strategies as st

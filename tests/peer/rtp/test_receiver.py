@@ -1,4 +1,4 @@
-"""What is received over real connections: heard through loss, in time, bounded, soon over."""
+"""Reception over real connections: heard through loss, in time, bounded, soon over."""
 
 import asyncio
 import math

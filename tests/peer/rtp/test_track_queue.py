@@ -1,4 +1,4 @@
-"""What programs reach for that know aiortc: a track's queue, and receivers that stop."""
+"""Members that programs written for aiortc reach for: a track's queue, and receivers that stop."""
 
 import asyncio
 import time

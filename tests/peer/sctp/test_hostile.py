@@ -1,4 +1,4 @@
-"""What a peer can do with SCTP packets that it writes as it likes."""
+"""Attacks of a peer with SCTP packets that it writes as it likes."""
 
 import random
 import struct
@@ -74,7 +74,7 @@ class Victim:
 
     @property
     def receiver(self) -> Receiver:
-        """What it has received."""
+        """The messages received."""
         return self.association._receiver
 
     @property

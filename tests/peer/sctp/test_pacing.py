@@ -1,4 +1,4 @@
-"""How much leaves at once: by the rate, and by what has arrived so far."""
+"""Bytes that leave at once: by the rate, and by what has arrived so far."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""When a receiver acknowledges: often enough for the window of a plain sender, and not more."""
+"""Acknowledgements: often enough for the window of a plain sender, and not more."""
 
 from struct import pack
 

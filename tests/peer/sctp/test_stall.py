@@ -146,7 +146,7 @@ PATHS = st.builds(
     mtu=st.sampled_from((1280, 1500)),
     fragments=st.just(True),
 )
-"""What is too large is fragmented below, as kernels do: a chunk keeps its size once it was sent."""
+"""Large packets are fragmented below, as kernels do: a chunk keeps its size once it was sent."""
 
 CUTS = st.tuples(st.just("cut"), st.integers(0, 2), st.sampled_from((0.05, 0.5, 3.0, 20.0)))
 CHANGES = st.tuples(st.just("change"), st.integers(0, 2), st.booleans(), PATHS)

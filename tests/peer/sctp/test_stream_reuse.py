@@ -16,7 +16,7 @@ from tests.helpers.sctp import Link, World
 
 
 def answers_a_reset(packet: bytes) -> bool:
-    """Whether a packet says that a reset was carried out (RFC 6525 section 4.4)."""
+    """Return whether a packet says that a reset was carried out (RFC 6525 section 4.4)."""
     return any(
         parameter == Parameter.RESET_RESPONSE
         for kind, _, body in chunks(packet)

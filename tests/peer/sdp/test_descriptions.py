@@ -39,7 +39,7 @@ ANSWERED = {
     "safari-offer": "audio video",
     "sip-gateway-offer": "audio -video -audio -application -image -text -message",
 }
-"""What becomes of the sections of each offer; a rejected one has a minus."""
+"""The sections of the answer to each offer; a rejected one has a minus."""
 
 ACCEPTED = {
     "chromium-answer": "audio -video application",
@@ -51,7 +51,7 @@ ACCEPTED = {
 }
 
 DOCUMENTED = (InvalidDescription, InvalidStateError, OperationError)
-"""What ``setRemoteDescription`` says it raises."""
+"""The errors that ``setRemoteDescription`` documents."""
 
 GOOD = OFFERS["libdatachannel-offer"]
 

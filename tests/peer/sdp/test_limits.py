@@ -1,4 +1,4 @@
-"""What a description may cost: its lines, and what one line of it becomes in each section."""
+"""The cost of a description: its lines, and what one line of it becomes in each section."""
 
 import pytest
 from aiortc.rtp import FORBIDDEN_PAYLOAD_TYPES

@@ -1,4 +1,4 @@
-"""What a description says, read line by line, and in which form aiortc is shown it."""
+"""Descriptions read line by line, and the form in which aiortc is shown them."""
 
 from typing import Any
 

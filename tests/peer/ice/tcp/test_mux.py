@@ -37,7 +37,7 @@ class Stranger:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it connects from."""
+        """The address that it connects from."""
         name = self.writer.get_extra_info("sockname")
         return name[0], name[1]
 
