@@ -21,6 +21,8 @@ PACKAGES = {
     "nftables": ("nft", "nftables"),
     "nodejs": ("node", "nodejs"),
     "npm": ("npm", "npm"),
+    "strace": ("strace", "strace"),
+    "systemd": ("systemd-analyze", "systemd"),
     "x11-utils": ("xev", "x11-utils"),
     "xvfb": ("Xvfb", "xvfb"),
 }
