@@ -24,10 +24,7 @@ ELSEWHERE = {
     "python base.py": "so",
     "python station.py": "so",
     "python clock.py": "so",
-    "docker build -t bot .": "needs Docker; test_deploying.py runs the container's command",
-    "docker run -p 8443:8443/tcp -p 7000:7000/udp -e ICEFLOE_TOKEN_SECRET "
-    "-e ICEFLOE_EXTERNAL_ADDRESS=203.0.113.4 bot": "likewise",
-    'export ICEFLOE_TOKEN_SECRET="$(openssl rand -base64 32)"': "test_deploying.py runs them",
+    'export ICEFLOE_TOKEN_SECRET="$(openssl rand -base64 32)"': "test_deploy.py runs them",
     "icefloe token --room lobby --name alice": "likewise",
     "sysctl -w net.core.rmem_max=16777216": "changes the machine",
     "pip install ./icefloe": "tests/documents/test_installed.py, without a network",
@@ -48,6 +45,13 @@ ELSEWHERE |= {
     "icefloe turn-config --realm turn.example.org --turn-secret-file turn-secret"
     " --out turnserver.conf": TURN,
 }
+DEPLOY = {
+    line.partition(" #")[0].strip(): "test_deploy.py runs it elsewhere, or says why not"
+    for block in all_blocks("sh")
+    if block.page == "deploy.md" and "sysctl" not in block.text
+    for line in block.text.splitlines()
+}
+ELSEWHERE |= DEPLOY
 """Lines that are not run as they are, and why."""
 
 LINES = list(

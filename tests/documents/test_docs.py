@@ -166,7 +166,7 @@ async def test_a_connection_with_signaling_over_http(capsys: pytest.CaptureFixtu
 
 
 async def test_a_bot_has_one_udp_port_for_all(capsys: pytest.CaptureFixture[str]) -> None:
-    page = load("deploying.md/Deploying")
+    page = load("deploy.md/One UDP port for a program")
     port = free_port("127.0.0.1", socket.SOCK_DGRAM)
     async with (
         serve("127.0.0.1", 0) as server,
@@ -182,7 +182,7 @@ async def test_a_bot_has_one_udp_port_for_all(capsys: pytest.CaptureFixture[str]
 
 
 async def test_a_bot_is_reached_over_tcp() -> None:
-    page = load("deploying.md/Peers whose network blocks UDP")
+    page = load("deploy.md/Peers whose network blocks UDP")
     udp_port, tcp_port = (
         free_port("127.0.0.1", kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)
     )
@@ -208,7 +208,7 @@ async def test_a_bot_is_reached_over_tcp() -> None:
 
 
 async def test_what_comes_to_a_shared_port_is_counted() -> None:
-    page = load("deploying.md/What comes to the port")
+    page = load("deploy.md/What comes to the port")
     async with await page.UdpMux.open() as mux:
         assert page.describe(mux).startswith("0 connections from 0 addresses; 0 foreign")
 
