@@ -1,6 +1,6 @@
 """Ask the server in this container for /healthz; the exit code is 0 if it answers.
 
-It may speak http or https, by any certificate: nothing is told to it, and nothing of it is believed.
+It may speak http, or https with any certificate: nothing is told to it or taken from it.
 """
 
 import http.client

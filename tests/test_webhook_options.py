@@ -58,7 +58,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_no_url_is_refused(secret: Path) -> None:
-    with pytest.raises(typer.BadParameter, match="https://example.org/path"):
+    with pytest.raises(typer.BadParameter, match="must be like https"):
         webhooks(["ftp://app.example.org/"], secret)
 
 

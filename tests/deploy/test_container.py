@@ -195,7 +195,9 @@ def test_every_service_has_no_more_rights_than_it_needs() -> None:
 
 def test_secrets_are_files_that_git_and_the_image_leave_out() -> None:
     files = {name: secret["file"] for name, secret in compose()["secrets"].items()}
-    used = {each for service in compose()["services"].values() for each in service.get("secrets", ())}
+    used = {
+        each for service in compose()["services"].values() for each in service.get("secrets", ())
+    }
     assert set(files) == used
     assert all(file == f"./secrets/{name}" for name, file in files.items())
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()

@@ -26,8 +26,9 @@ MACHINE = "From an empty machine to a call"
 COMPOSE = "With Docker Compose"
 
 OTHERS = (
-    "apt-get ufw groupadd usermod chown systemctl journalctl curl docker certbot python3 pip"
-).split()
+    *("apt-get", "ufw", "groupadd", "usermod", "chown", "systemctl", "journalctl", "curl"),
+    *("docker", "certbot", "python3", "pip"),
+)
 """Programs that would change the machine, or that it lacks: stubs note that they were called."""
 
 CERTBOT = """
@@ -47,7 +48,9 @@ exec /usr/bin/install "${arguments[@]}"
 def lines(heading: str) -> list[str]:
     """Return the lines of the shell blocks below a heading."""
     blocks = [b for b in all_blocks("sh") if (b.page, b.heading) == ("deploy.md", heading)]
-    text = [line.partition("  #")[0].strip() for block in blocks for line in block.text.splitlines()]
+    text = [
+        line.partition("  #")[0].strip() for block in blocks for line in block.text.splitlines()
+    ]
     return [line for line in text if line]
 
 
@@ -117,7 +120,9 @@ def test_the_steps_lead_from_an_empty_machine_to_a_server(machine: Machine) -> N
             # It names files of the machine as well.
             hook = machine.root / "etc/icefloe/certbot-hook.sh"
             hook.write_text(hook.read_text().replace(" /etc/", f" {machine.root}/etc/"))
-    assert machine.mode("etc/icefloe/token-secret") == machine.mode("etc/icefloe/turn-secret") == 0o600
+    assert (
+        machine.mode("etc/icefloe/token-secret") == machine.mode("etc/icefloe/turn-secret") == 0o600
+    )
     assert machine.mode("etc/icefloe/tls/privkey.pem") == 0o640
     assert machine.text("etc/icefloe/tls/fullchain.pem").startswith("-----BEGIN CERTIFICATE")
     secret = machine.text("etc/icefloe/turn-secret").strip()

@@ -414,10 +414,11 @@ class Model:
             self.events.append(("room.closed", person.room, "", ""))
             self.founders.pop(person.room)
             self.locked.discard(person.room)
-        elif self.config.first_moderates and "moderate" in person.rights:
-            if not any("moderate" in other.rights for other in rest):
-                here = [other for other in rest if other.wire is not None]
-                self.give_rights((here or rest)[0], {"moderate"})
+            return
+        was_host = self.config.first_moderates and "moderate" in person.rights
+        if was_host and not any("moderate" in other.rights for other in rest):
+            here = [other for other in rest if other.wire is not None]
+            self.give_rights((here or rest)[0], {"moderate"})
 
     def leave(self, person: Person) -> None:
         assert person.wire is not None

@@ -136,8 +136,7 @@ class AgainstTheModel(RuleBasedStateMachine):
                     assert message["seq"] == len(person.inbox) + 1, "in order, and once"
                     person.inbox.append(message)
         assert [
-            (event.type, event.room, event.name, event.reason)
-            for event in self.rooms.take_events()
+            (event.type, event.room, event.name, event.reason) for event in self.rooms.take_events()
         ] == self.model.events
         self.got.clear()
         self.model.out.clear()
@@ -192,9 +191,10 @@ class AgainstTheModel(RuleBasedStateMachine):
         """Join shortly before the time for it has passed."""
         wire = self.open(ADDRESSES[pick % 3])
         self.wait(int(4 * seconds))
-        if (person := self.model.named(room, name)) is not None and person.address == wire.address:
-            if person.wire is not None and pick % 2:
-                self.disconnect(person.wire)
+        person = self.model.named(room, name)
+        is_near = person is not None and person.address == wire.address
+        if person is not None and person.wire is not None and is_near and pick % 2:
+            self.disconnect(person.wire)
         self.try_to_join(wire, room, name, "open", False)
 
     def admission(self, kind: str) -> tuple[Any, Asked | None]:

@@ -246,26 +246,29 @@ def test_pauses_grow_to_a_limit() -> None:
 
 
 async def test_joins_and_leaves_are_posted_in_order() -> None:
-    async with receiving() as first, receiving() as second:
-        async with serve(port=0, configuration=configured(first.url, second.url)) as server:
-            async with connect(server.url, room="lobby", name="ann") as ann:
-                id = ann.id
-            for receiver in (first, second):
-                messages = [await receiver.next() for _ in range(5)]
-                assert [message["type"] for message in messages] == [
-                    "server.started",
-                    "room.opened",
-                    "participant.joined",
-                    "participant.left",
-                    "room.closed",
-                ]
-                who = {"id": id, "name": "ann"}
-                assert [m["data"].get("participant") for m in messages[2:4]] == [who, who]
-                assert messages[3]["data"]["reason"] == "left"
-                assert len({message["data"]["server"] for message in messages}) == 1
-                assert set(receiver.paths) == {"/hook?key=k"}
-                text = json.dumps(messages)
-                assert "127.0.0.1" not in text
+    async with (
+        receiving() as first,
+        receiving() as second,
+        serve(port=0, configuration=configured(first.url, second.url)) as server,
+    ):
+        async with connect(server.url, room="lobby", name="ann") as ann:
+            id = ann.id
+        for receiver in (first, second):
+            messages = [await receiver.next() for _ in range(5)]
+            assert [message["type"] for message in messages] == [
+                "server.started",
+                "room.opened",
+                "participant.joined",
+                "participant.left",
+                "room.closed",
+            ]
+            who = {"id": id, "name": "ann"}
+            assert [m["data"].get("participant") for m in messages[2:4]] == [who, who]
+            assert messages[3]["data"]["reason"] == "left"
+            assert len({message["data"]["server"] for message in messages}) == 1
+            assert set(receiver.paths) == {"/hook?key=k"}
+            text = json.dumps(messages)
+            assert "127.0.0.1" not in text
 
 
 async def test_over_tls_the_receiver_is_verified() -> None:
@@ -388,13 +391,16 @@ async def test_a_receiver_that_does_not_answer_delays_nobody(
     handler: Handler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(webhook_delivery, "WEBHOOK_TIMEOUT", 0.1)
-    async with hostile(handler) as url, receiving() as good:
-        async with serve(port=0, configuration=configured(url, good.url)) as server:
-            async with connect(server.url, room="lobby", name="ann"):
-                types = [(await good.next())["type"] for _ in range(3)]
-            assert types == ["server.started", "room.opened", "participant.joined"]
-            outcomes = hub_of(server)._webhooks.outcomes
-            await until(lambda: outcomes["retried"] >= 3)
+    async with (
+        hostile(handler) as url,
+        receiving() as good,
+        serve(port=0, configuration=configured(url, good.url)) as server,
+    ):
+        async with connect(server.url, room="lobby", name="ann"):
+            types = [(await good.next())["type"] for _ in range(3)]
+        assert types == ["server.started", "room.opened", "participant.joined"]
+        outcomes = hub_of(server)._webhooks.outcomes
+        await until(lambda: outcomes["retried"] >= 3)
     warnings = [r for r in caplog.records if r.levelno == logging.WARNING and url[:-1] in r.message]
     assert len(warnings) == 1, "it is logged once, not for each attempt"
 
@@ -414,12 +420,14 @@ async def test_the_rest_of_an_answer_is_not_waited_for(
 async def test_what_waits_is_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook_delivery, "MAX_WEBHOOK_QUEUE", 5)
     monkeypatch.setattr(webhook_delivery, "_FLUSH_SECONDS", 0.05)
-    async with hostile(silent) as url:
-        async with delivering(Webhooks(urls=(url,), secrets=(SECRET,))) as delivery:
-            for _ in range(10):
-                delivery.report(EVENT)
-            assert delivery.waiting == 5
-            assert delivery.outcomes["dropped"] == 6
+    async with (
+        hostile(silent) as url,
+        delivering(Webhooks(urls=(url,), secrets=(SECRET,))) as delivery,
+    ):
+        for _ in range(10):
+            delivery.report(EVENT)
+        assert delivery.waiting == 5
+        assert delivery.outcomes["dropped"] == 6
     assert delivery.waiting == 0
     assert delivery.outcomes == {"delivered": 0, "dropped": 11, "retried": 0}
 
@@ -459,13 +467,15 @@ async def test_a_seat_that_times_out_is_posted(open_raw: Any) -> None:
 
 
 async def test_the_metrics_have_the_outcomes() -> None:
-    async with receiving() as receiver:
-        async with serve(port=0, configuration=configured(receiver.url)) as server:
-            await receiver.next()
-            await until(lambda: hub_of(server)._webhooks.outcomes["delivered"] == 1)
-            lines = [line for metric in hub_of(server).measure() for line in metric.lines()]
-            assert 'icefloe_signaling_webhooks_total{outcome="delivered"} 1' in lines
-            assert "icefloe_signaling_webhooks_waiting 0" in lines
+    async with (
+        receiving() as receiver,
+        serve(port=0, configuration=configured(receiver.url)) as server,
+    ):
+        await receiver.next()
+        await until(lambda: hub_of(server)._webhooks.outcomes["delivered"] == 1)
+        lines = [line for metric in hub_of(server).measure() for line in metric.lines()]
+        assert 'icefloe_signaling_webhooks_total{outcome="delivered"} 1' in lines
+        assert "icefloe_signaling_webhooks_waiting 0" in lines
 
 
 def hub_of(server: SignalingServer) -> Hub:
