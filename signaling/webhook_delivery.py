@@ -192,8 +192,11 @@ class _Receiver:
                 status = await self._post(event)
         except TimeoutError:
             return f"no answer within {WEBHOOK_TIMEOUT:g} s"
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            return type(error).__name__  # not its text, which may quote what the receiver wrote
+        except Exception as error:
+            # Whatever is wrong with another server must not end the deliveries: what is no host
+            # name raises UnicodeError, what is no HTTP LimitOverrunError. Not its text, which may
+            # quote what the receiver wrote.
+            return type(error).__name__
         if status is None:
             return "the answer is not HTTP"
         return None if 200 <= status < 300 else f"status {status}"

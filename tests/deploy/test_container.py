@@ -74,7 +74,7 @@ def compose() -> dict[str, Any]:
 def test_the_image_has_one_tcp_and_one_udp_port_and_no_root() -> None:
     exposed = [port.split("/") for port in last("EXPOSE").split()]
     assert sorted(kind for _, kind in exposed) == ["tcp", "udp"]
-    assert variables()["ICEFLOE_PORT"] == dict(map(reversed, exposed))["tcp"]
+    assert variables()["ICEFLOE_PORT"] == {kind: port for port, kind in exposed}["tcp"]
     user, group = last("USER").split(":")
     assert int(user) > 0 and int(group) > 0
 

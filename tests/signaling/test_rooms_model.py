@@ -288,7 +288,7 @@ class AgainstTheModel(RuleBasedStateMachine):
         secret, room, name = self.secrets[-1 - pick % len(self.secrets)]
         person, wire = self.model.owner(secret), self.open(address)
         ack = None if lag is None else max(0, (len(person.inbox) if person else 0) - lag)
-        more = {} if ack is None else {"ack": ack}
+        more: dict[str, Any] = {} if ack is None else {"ack": ack}
         room, name = room + (wrong == "room") * "x", name + (wrong == "name") * "x"
         self.say(wire, Join(room=room, name=name, resume=secret, **more), Admission())
         if self.refused_before(wire, Admission()):
