@@ -23,7 +23,7 @@ from .effects import Close, Send
 from .errors import ErrorCode, MessageError
 from .ice_access_service import IceAccessService
 from .messages import CloseCode, Join, NewIceServers
-from .metrics import Metric, server_metrics
+from .metrics import Metric, server_metrics, webhook_metrics
 from .rooms import Rooms
 from .token_keys import TokenKeys
 from .webhook_delivery import WebhookDelivery
@@ -269,13 +269,12 @@ class Hub:
             refused_sockets: Connections that the shell refused because their address had reached
                 its limit.
         """
-        return server_metrics(
+        metrics = server_metrics(
             self._rooms,
             connections=len(self._clients),
             connections_total=self._opened,
             stalled=self._stalled,
             refused_sockets=refused_sockets,
             ice_access=self._ice_access.outcomes,
-            webhooks=self._webhooks.outcomes,
-            webhooks_waiting=self._webhooks.waiting,
         )
+        return metrics + webhook_metrics(self._webhooks.outcomes, self._webhooks.waiting)

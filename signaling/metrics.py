@@ -51,8 +51,6 @@ def server_metrics(
     stalled: int,
     refused_sockets: int,
     ice_access: Mapping[str, int],
-    webhooks: Mapping[str, int],
-    webhooks_waiting: int,
 ) -> list[Metric]:
     """Return the metrics of a server.
 
@@ -63,8 +61,6 @@ def server_metrics(
         stalled: Connections cut off because the client did not read.
         refused_sockets: TCP connections refused because their address had reached its limit.
         ice_access: Participants that were given ICE servers with credentials, by outcome.
-        webhooks: Events for the webhooks, by outcome.
-        webhooks_waiting: Events that wait for delivery.
     """
     prefix = "icefloe_signaling_"
     return [
@@ -113,19 +109,21 @@ def server_metrics(
             label="outcome",
             values=ice_access,
         ),
-        Metric(
-            f"{prefix}webhooks_total",
-            "counter",
-            "Events for webhooks, by outcome.",
-            label="outcome",
-            values=webhooks,
-        ),
-        Metric(
-            f"{prefix}webhooks_waiting",
-            "gauge",
-            "Events that wait for delivery to a webhook.",
-            webhooks_waiting,
-        ),
+    ]
+
+
+def webhook_metrics(outcomes: Mapping[str, int], waiting: int) -> list[Metric]:
+    """Return the metrics of webhooks.
+
+    Args:
+        outcomes: Events for the webhooks, by outcome.
+        waiting: Events that wait for delivery.
+    """
+    prefix = "icefloe_signaling_webhooks"
+    total = "Events for webhooks, by outcome."
+    return [
+        Metric(f"{prefix}_total", "counter", total, label="outcome", values=outcomes),
+        Metric(f"{prefix}_waiting", "gauge", "Events that wait for delivery.", waiting),
     ]
 
 

@@ -79,7 +79,7 @@ class WebhookUrl:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhooks:
-    """Where events of rooms are posted to.
+    """Receivers that events of rooms are posted to.
 
     Attributes:
         urls: The URLs, each ``https`` or ``http``; each gets all events.

@@ -228,7 +228,6 @@ def demo(
     )
     _checked_name(name, "--name")
     _check_external(external_address)
-
     guest = participant(room, name, play, udp_port, tcp_port, external_address)
     _run(settings, log_level, guest)
 

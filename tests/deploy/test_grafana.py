@@ -23,7 +23,7 @@ NOT_EXPORTED_YET = {
 }
 """Metrics that the dashboard has before the server; what it exports goes from this list."""
 
-LABELS = {"type", "code", "outcome", "what", "phase", "le", "instance"}
+LABELS = {"queue", "type", "code", "outcome", "what", "phase", "le", "instance"}
 
 
 def dashboard() -> dict[str, Any]:

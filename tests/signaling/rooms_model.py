@@ -127,7 +127,7 @@ def network(address: str) -> str:
 
 
 class Model:
-    """What a server must do."""
+    """A server as the protocol describes it: simple, and slow."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
