@@ -38,6 +38,7 @@ class Client(Protocol):
     @property
     def number(self) -> int:
         """The number of the connection; never the same twice in a process."""
+        ...
 
     def write(self, payloads: tuple[bytes, ...]) -> bool:
         """Write text frames, without waiting.
@@ -48,6 +49,7 @@ class Client(Protocol):
         Returns:
             Whether they were written; if not, too many bytes already wait for this client.
         """
+        ...
 
     def close_soon(self, code: CloseCode, reason: str) -> None:
         """Begin to close the connection; what was written before arrives."""

@@ -664,9 +664,14 @@ class Checks:
                 self._send_check(pair, Purpose.PROBE, now)
 
     def _next_probe(self, pair: Pair, health: Health, now: float) -> float:
-        in_use = pair is self.selected
-        doubtful = self.selected is not None and is_doubtful(self.selected, now)
-        return next_probe(pair, health, self.settings.limits.consent, in_use=in_use or doubtful)
+        selected = self.selected
+        return next_probe(
+            pair,
+            health,
+            self.settings.limits.consent,
+            in_use=pair is selected,
+            doubtful=selected is not None and is_doubtful(selected, now),
+        )
 
     # --- state
 

@@ -136,7 +136,14 @@ class Liveness:
         if pair is None:
             return now
         silent_at = self._limits.silent_at(pair, self._stalled_at)
-        return min(silent_at, now + SILENT_PROBE_INTERVAL) if pair.is_awaiting else silent_at
+        if not pair.is_awaiting:
+            return silent_at
+        doubtful_at = _doubtful_at(pair)
+        return min(
+            silent_at,
+            now + SILENT_PROBE_INTERVAL,
+            doubtful_at if doubtful_at > now else float("inf"),
+        )
 
     def _is_silent(self, pair: Pair, now: float) -> bool:
         return now >= self._limits.silent_at(pair, self._stalled_at)
@@ -170,9 +177,12 @@ def is_one_way(pair: Pair, now: float) -> bool:
 
 def is_doubtful(pair: Pair, now: float) -> bool:
     """Return whether an answer is missed for long enough to probe alternatives."""
+    return pair.unanswered > 0 and now >= _doubtful_at(pair)
+
+
+def _doubtful_at(pair: Pair) -> float:
     silent_since = max(pair.heard_at, pair.awaiting_since)
-    patience = 2 * max(SILENT_PROBE_INTERVAL, pair.expected_delay)
-    return pair.unanswered > 0 and now - silent_since >= patience
+    return silent_since + 2 * max(SILENT_PROBE_INTERVAL, pair.expected_delay)
 
 
 def has_consent(pair: Pair, now: float) -> bool:
@@ -180,7 +190,9 @@ def has_consent(pair: Pair, now: float) -> bool:
     return now - pair.answered_at < CONSENT_TIMEOUT
 
 
-def next_probe(pair: Pair, health: Health, consent: float, *, in_use: bool) -> float:
+def next_probe(
+    pair: Pair, health: Health, consent: float, *, in_use: bool, doubtful: bool = False
+) -> float:
     """Return the time of the next probe of a valid pair.
 
     Args:
@@ -189,10 +201,12 @@ def next_probe(pair: Pair, health: Health, consent: float, *, in_use: bool) -> f
             probed at the same rate, since any of them may replace it.
         consent: Seconds between probes while nothing is sent, on average.
         in_use: True if the pair is the selected path.
+        doubtful: True if the selected path is doubtful: the others are probed at once, so that one
+            of them is known to work before the selected path counts as *disconnected*.
     """
     if health is Health.FAILED:
         return pair.probed_at + FAILED_PROBE_INTERVAL
-    if health is Health.DISCONNECTED:
+    if health is Health.DISCONNECTED or (doubtful and not in_use):
         return pair.probed_at + SILENT_PROBE_INTERVAL
     if not in_use:
         return pair.probed_at + BACKUP_PROBE_INTERVAL * pair.probe_spread

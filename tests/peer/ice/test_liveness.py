@@ -245,6 +245,14 @@ def test_the_next_probe(
     assert next_probe(pair, health, CONSENT, in_use=in_use) == pytest.approx(NOW + after)
 
 
+def test_backups_are_probed_at_once_while_the_selected_pair_is_doubtful() -> None:
+    pair = make(heard=NOW, probed=NOW - 2.0, awaiting=NOW + NOTHING_AWAITED)
+    due = next_probe(pair, Health.CONNECTED, CONSENT, in_use=False, doubtful=True)
+    assert due <= NOW
+    selected = next_probe(pair, Health.CONNECTED, CONSENT, in_use=True, doubtful=True)
+    assert selected == next_probe(pair, Health.CONNECTED, CONSENT, in_use=True)
+
+
 def test_backups_are_probed_before_any_nat_forgets_them() -> None:
     # RFC 4787 REQ-5 has NATs that forget after 30 s at the earliest.
     assert BACKUP_PROBE_INTERVAL <= 15.0

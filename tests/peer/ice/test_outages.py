@@ -195,7 +195,8 @@ def test_the_other_side_notices_a_process_that_was_stopped(seconds: float) -> No
     assert right.states(after=slept_at) == [LOST, CONNECTED]
 
 
-def test_a_backup_pair_takes_over_without_a_word() -> None:
+@pytest.mark.parametrize("run", range(20))  # the times of probes are random
+def test_a_backup_pair_takes_over_without_a_word(run: int) -> None:
     network = Network()
     left, right = home_call(network, turn=True)
     network.run(30.0)
