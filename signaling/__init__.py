@@ -30,6 +30,7 @@ from .errors import (
     ErrorCode,
     InvalidTokenKeys,
     InvalidUrl,
+    InvalidWebhook,
     JoinRefused,
     ListenFailed,
     MessageError,
@@ -89,6 +90,7 @@ from .rights import Right
 from .server import SignalingServer, serve
 from .token_keys import TokenKeys
 from .turn_credentials import TurnServers
+from .webhooks import Webhooks
 
 __all__ = [
     "AddressLimits",
@@ -111,6 +113,7 @@ __all__ = [
     "IceServer",
     "InvalidTokenKeys",
     "InvalidUrl",
+    "InvalidWebhook",
     "Join",
     "JoinRefused",
     "JoinToken",
@@ -163,6 +166,7 @@ __all__ = [
     "TokenUnavailable",
     "TurnServers",
     "Unreachable",
+    "Webhooks",
     "connect",
     "make_token",
     "serve",

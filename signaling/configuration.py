@@ -14,6 +14,7 @@ from .quotas import AddressLimits
 from .rights import Right
 from .token_keys import TokenKeys
 from .turn_credentials import TurnServers
+from .webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +219,7 @@ class ServerConfiguration:
         proxies: The reverse proxies in front of the server; ``None`` for none.
         redis: The Redis through which this server and others act as one; ``None`` for a server that
             runs alone. All of them need the same ``limits`` and ``first_moderates``.
+        webhooks: Where joins and leaves are posted to; ``None`` for nowhere.
         rate: Messages per second that a connection may send on average. The server reads more
             slowly from a connection that sends faster. A message counts as one more for every 2048
             bytes of its size.
@@ -250,6 +252,7 @@ class ServerConfiguration:
     ice_provider_timeout: float = 3.0
     proxies: Proxies | None = None
     redis: RedisConfiguration | None = None
+    webhooks: Webhooks | None = None
     rate: float = 30.0
     burst: float = 300.0
     ping_interval: float = 20.0

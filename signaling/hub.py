@@ -30,6 +30,7 @@ from .loop_delay import LoopDelay
 from .messages import ClientMessage, CloseCode, Error, Join, NewIceServers
 from .rooms import Rooms
 from .token_keys import TokenKeys
+from .webhook_delivery import WebhookDelivery
 
 if TYPE_CHECKING:
     from .metrics import ServerMetrics
@@ -46,6 +47,7 @@ class Client(Protocol):
     @property
     def number(self) -> int:
         """The number of the connection; never the same twice in a process."""
+        ...
 
     def write(self, payloads: tuple[bytes, ...]) -> bool:
         """Write text frames, without waiting.
@@ -56,6 +58,7 @@ class Client(Protocol):
         Returns:
             Whether they were written; if not, too many bytes already wait for this client.
         """
+        ...
 
     def close_soon(self, code: CloseCode, reason: str) -> None:
         """Begin to close the connection; what was written before arrives."""
@@ -86,8 +89,9 @@ class Hub:
     ) -> None:
         self._configuration = configuration
         self._can_accept = can_accept
+        self._webhooks = WebhookDelivery(configuration.webhooks)
         self._log: CommandLog = open_log(
-            configuration, self._own_rooms, self._carry_out, self._cut_all
+            configuration, self._own_rooms, self._carry_out, self._cut_all, self._webhooks.report
         )
         self._admitting = Admitting(configuration)
         self._ice_access = IceAccessService(configuration, self._renew_ice_servers)
@@ -120,6 +124,7 @@ class Hub:
         """Start the log and the timers."""
         self._log.start()
         self._ice_access.start()
+        self._webhooks.start()
         self._loop_delay.start()
 
     async def wait_ready(self, seconds: float) -> None:
@@ -136,6 +141,7 @@ class Hub:
             await self._log.close()
         finally:
             await self._ice_access.close()
+            await self._webhooks.close()
 
     def drain(self) -> None:
         """Be not ready any more; the shell sends its clients away."""
@@ -302,6 +308,7 @@ class Hub:
             new_token=partial(secrets.token_urlsafe, 24),
             first_moderates=self._configuration.first_moderates,
             takes_reports=self._configuration.client_reports,
+            keeps_events=self._configuration.webhooks is not None,
         )
 
     # ---- metrics -------------------------------------------------------------------------------
@@ -343,5 +350,7 @@ class Hub:
             queued_bytes=queued_bytes,
             queued_messages=queued_messages,
             log=self._log.measure(),
+            webhooks=self._webhooks.outcomes,
+            webhooks_waiting=self._webhooks.waiting,
         )
         return self._metrics.render(state)

@@ -41,6 +41,8 @@ class ServerState:
         queued_bytes: Bytes that wait in sockets, by queue.
         queued_messages: Messages that wait, by queue.
         log: Numbers of the log that several servers share.
+        webhooks: Events for webhooks, by outcome.
+        webhooks_waiting: Events that wait for delivery.
     """
 
     configuration: ServerConfiguration
@@ -57,6 +59,8 @@ class ServerState:
     queued_bytes: Mapping[str, int] = field(default_factory=dict)
     queued_messages: Mapping[str, int] = field(default_factory=dict)
     log: Sequence[LogMetric] = ()
+    webhooks: Mapping[str, int] = field(default_factory=dict)
+    webhooks_waiting: int = 0
 
 
 class ServerMetrics(Collector):
@@ -126,6 +130,9 @@ def _metrics(state: ServerState) -> Iterator[Metric]:
     yield _counters("client_paths", why, "type", reports.paths)
     why = "Reports that were ignored, since a client made too many."
     yield _counter("client_reports_ignored", why, reports.ignored)
+    why = "Events for webhooks, by outcome."
+    yield _counters("webhooks", why, "outcome", state.webhooks)
+    yield _gauge("webhooks_waiting", "Events that wait for delivery.", state.webhooks_waiting)
     for each in state.log:
         yield (_counter if each.counts else _gauge)(each.name, each.help, each.value)
 

@@ -19,7 +19,6 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
-from msgspec.structs import replace
 
 from .client_reports import ClientReports
 from .codec import encode_server
@@ -59,6 +58,7 @@ from .moderation import Moderation
 from .pending import PendingConnections, due
 from .quotas import JoinRate, network_of
 from .rights import GUEST_RIGHTS, Right
+from .room_events import CLOSED, RoomEvent, RoomEventType
 from .seats import Room, Seat, Seats
 
 _SWEEP_SECONDS = 60.0
@@ -102,6 +102,7 @@ class Rooms:
         first_moderates: Whether the first participant of a room moderates it, if its admission does
             not say who does.
         takes_reports: Whether clients are to report how connecting with their peers went.
+        keeps_events: Whether events are kept for :meth:`take_events`.
 
     Attributes:
         routed: The number of messages forwarded from peer to peer, by ``type``.
@@ -119,6 +120,7 @@ class Rooms:
         new_token: Callable[[], str],
         first_moderates: bool = False,
         takes_reports: bool = False,
+        keeps_events: bool = False,
     ) -> None:
         self.routed: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -136,6 +138,8 @@ class Rooms:
         self._away: dict[Seat, float] = {}
         self._sweep_at = float("inf")
         self._effects: list[Effect] = []
+        self._events: list[RoomEvent] = []
+        self._keeps_events = keeps_events
         self._join_rate = JoinRate(limits.address.joins)
         self._first_moderates = first_moderates
         self._moderation = Moderation()
@@ -233,6 +237,16 @@ class Rooms:
         return taken
 
     @property
+    def has_events(self) -> bool:
+        """True if there are joins and leaves to be taken."""
+        return bool(self._events)
+
+    def take_events(self) -> list[RoomEvent]:
+        """Return the joins and leaves since the last call; none unless they are kept."""
+        taken, self._events = self._events, []
+        return taken
+
+    @property
     def deadline(self) -> float:
         """Time of the next :meth:`handle_timeout`; infinite if there is none."""
         deadline = self._pending.deadline
@@ -270,14 +284,19 @@ class Rooms:
             self._refuse_join(connection, join, ErrorCode.ROOM_FULL, reason)
         elif isinstance(join.resume, str):
             self._resume(connection, join, join.resume, arrival.now, admission)
-        elif refusal := self._moderation.entry_refusal(
-            join.room, self._seats.rooms.get(join.room), admission, arrival.now
-        ):
+        elif self._may_enter(connection, join, admission, arrival.now):
+            if self._abandoned_seat(connection, join) is not None:
+                self._pending.wait_for_name(connection, arrival, arrival.now)
+            else:
+                self._take_seat(connection, join, admission, arrival.now)
+
+    def _may_enter(self, connection: int, join: Join, admission: Admission, now: float) -> bool:
+        """Return whether moderators let a client into a room; refuse it if they do not."""
+        room = self._seats.rooms.get(join.room)
+        refusal = self._moderation.entry_refusal(join.room, room, admission, now)
+        if refusal is not None:
             self._refuse_join(connection, join, *refusal)
-        elif self._abandoned_seat(connection, join) is not None:
-            self._pending.wait_for_name(connection, arrival, arrival.now)
-        else:
-            self._take_seat(connection, join, admission, arrival.now)
+        return refusal is None
 
     def _refuse_join(self, connection: int, join: Join, code: ErrorCode, reason: str) -> None:
         counts = self.resumes if isinstance(join.resume, str) else self.joins
@@ -293,6 +312,7 @@ class Rooms:
         if refusal := self._seats.refusal(join.room, name, network_of(address)):
             self._refuse_join(connection, join, *refusal)
             return
+        self._moderation.entered(join.room, admission)
         seat = self._seats.create(join.room, name, address)
         is_host = self._first_moderates and room is None and admission.rights is None
         rights = GUEST_RIGHTS if admission.rights is None else admission.rights
@@ -300,6 +320,9 @@ class Rooms:
         seat.token_id, seat.token_until = admission.token_id, now + admission.token_seconds
         self._attach(connection, seat)
         self.joins["joined"] += 1
+        if room is None:
+            self._record(RoomEvent(RoomEventType.ROOM_OPENED, join.room))
+        self._record(RoomEvent(RoomEventType.PARTICIPANT_JOINED, join.room, seat.id, name))
         self._send(
             connection,
             seat.joined(admission, asked=join.name, takes_reports=self._takes_reports),
@@ -316,10 +339,16 @@ class Rooms:
 
     def _take_over_name(self, connection: int, arrival: _Arrival[Join], now: float) -> None:
         """Let a client join that has waited for a name; remove the seat that still holds it."""
-        seat = self._abandoned_seat(connection, arrival.message)
+        join, admission = arrival.message, arrival.admission
+        # A moderator may have locked the room meanwhile, which takes no seat from who is away.
+        if not isinstance(admission, Admission) or not self._may_enter(
+            connection, join, admission, now
+        ):
+            return
+        seat = self._abandoned_seat(connection, join)
         if seat is not None:
             self._remove(seat, LeftReason.TIMEOUT)
-        self._join(replace(arrival, now=now))
+        self._take_seat(connection, join, admission, now)
 
     def _resume(
         self, connection: int, join: Join, secret: str, now: float, admission: Admission
@@ -431,8 +460,7 @@ class Rooms:
     def _close_room(self, room: Room) -> None:
         for seat in list(room.seats.values()):
             self._cut(seat, CloseCode.ROOM_CLOSED, "a moderator has closed the room")
-            self._away.pop(seat, None)
-            self._seats.remove(seat)
+            self._end_seat(seat, CLOSED)
 
     def _cut(self, seat: Seat, code: CloseCode, reason: str) -> None:
         """Close the connection of a participant, whose further messages are ignored."""
@@ -485,12 +513,24 @@ class Rooms:
 
     def _remove(self, seat: Seat, reason: LeftReason) -> None:
         self._notify_others(seat, PeerGone(seat.id, reason))
-        self._away.pop(seat, None)
-        self._seats.remove(seat)
+        self._end_seat(seat, reason)
         was_host = self._first_moderates and Right.MODERATE in seat.rights
         heir = seat.room.heir
         if was_host and heir is not None and not seat.room.is_moderated:
             self._set_rights(heir, heir.rights | {Right.MODERATE})
+
+    def _end_seat(self, seat: Seat, reason: str) -> None:
+        self._away.pop(seat, None)
+        self._seats.remove(seat)
+        room = seat.room
+        left = RoomEventType.PARTICIPANT_LEFT
+        self._record(RoomEvent(left, room.name, seat.id, seat.name, str(reason)))
+        if not room.seats:
+            self._record(RoomEvent(RoomEventType.ROOM_CLOSED, room.name))
+
+    def _record(self, event: RoomEvent) -> None:
+        if self._keeps_events:
+            self._events.append(event)
 
     def _send(self, connection: int, message: ServerMessage) -> None:
         self._effects.append(Send(connection, (encode_server(message),)))

@@ -19,7 +19,7 @@ from icefloe._util.deadlines import timeout_at
 from icefloe.logs import get_logger
 
 from ..codec import encode_server
-from ..command_log import CarryOut, CutAll, LogMetric
+from ..command_log import CarryOut, CutAll, LogMetric, ReportEvent
 from ..configuration import Admission, RedisConfiguration, Refusal, ServerConfiguration
 from ..effects import Close, Send
 from ..errors import ErrorCode
@@ -82,6 +82,7 @@ class RedisLog:
         redis: Where Redis is.
         carry_out: Carries out effects on connections of this server.
         cut_all: Closes all connections of this server; their clients come back and resume.
+        report: Called with what has happened in rooms, while this node is the leader.
     """
 
     def __init__(
@@ -90,12 +91,14 @@ class RedisLog:
         redis: RedisConfiguration,
         carry_out: CarryOut,
         cut_all: CutAll,
+        report: ReportEvent,
     ) -> None:
         limits = configuration.limits
         self._replica = Replica(
             limits,
             first_moderates=configuration.first_moderates,
             takes_reports=configuration.client_reports,
+            keeps_events=configuration.webhooks is not None,
         )
         rules = msgspec.json.encode(
             (limits, configuration.first_moderates, configuration.client_reports)
@@ -104,6 +107,7 @@ class RedisLog:
         self._redis = redis
         self._carry_out = carry_out
         self._cut_all = cut_all
+        self._report = report
         self._pending = PendingCommands()
         self._connections: set[int] = set()
         self._node = 0
@@ -401,6 +405,11 @@ class RedisLog:
         effects = effects_on(self._node, replica.rooms.take_effects())
         if effects:
             self._carry_out(effects)
+        if replica.rooms.has_events:
+            events = replica.rooms.take_events()
+            # All nodes have the same events, and one of them tells.
+            for event in events if replica.leader == self._node else ():
+                self._report(event)
         known = replica.nodes.get(self._node)
         if known is not None:
             if is_own:

@@ -72,6 +72,8 @@ from icefloe._options import (
     UdpPort,
     UserQuota,
     Wait,
+    WebhookSecretFile,
+    WebhookUrls,
     Yes,
 )
 from icefloe._secrets import token_source
@@ -145,11 +147,14 @@ def serve(
     redis: RedisUrl = None,
     redis_file: RedisFile = None,
     redis_prefix: RedisPrefix = "icefloe",
+    webhook: WebhookUrls = [],  # noqa: B006
+    webhook_secret_file: WebhookSecretFile = None,
 ) -> None:
     """Serve signaling and the call page."""
     from icefloe._ice_options import ice_settings
     from icefloe._redis_options import redis_settings
     from icefloe._serving import Settings
+    from icefloe._webhook_options import webhooks
 
     settings = Settings(
         host=host,
@@ -168,6 +173,7 @@ def serve(
         first_moderates=first_moderates,
         proxies=_proxies(proxy_headers, trusted_proxy),
         redis=redis_settings(redis, redis_file, redis_prefix),
+        webhooks=webhooks(webhook, webhook_secret_file),
     )
     _run(settings, log_level, flags.log_format)
 
@@ -196,6 +202,8 @@ def demo(
     first_moderates: FirstModerates = False,
     proxy_headers: ProxyHeaders = None,
     trusted_proxy: TrustedProxies = [],  # noqa: B006
+    webhook: WebhookUrls = [],  # noqa: B006
+    webhook_secret_file: WebhookSecretFile = None,
     room: RoomName = "lobby",
     name: Name = "python",
     play: Play = None,
@@ -212,6 +220,7 @@ def demo(
     from icefloe._ice_options import ice_settings
     from icefloe._participant import participant
     from icefloe._serving import Settings
+    from icefloe._webhook_options import webhooks
 
     settings = Settings(
         host=host,
@@ -229,12 +238,12 @@ def demo(
         is_open=open,
         first_moderates=first_moderates,
         proxies=_proxies(proxy_headers, trusted_proxy),
+        webhooks=webhooks(webhook, webhook_secret_file),
         room=_checked_name(room, "--room"),
         browser=browser,
     )
     _checked_name(name, "--name")
     _check_external(external_address)
-
     guest = participant(room, name, play, udp_port, tcp_port, external_address)
     _run(settings, log_level, flags.log_format, guest)
 

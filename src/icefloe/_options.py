@@ -129,6 +129,25 @@ PerAddress = Annotated[
         "Behind a proxy all have its address: there it is the proxy's to limit them.",
     ),
 ]
+WebhookUrls = Annotated[
+    list[str],
+    option(
+        "--webhook",
+        "URL that joins and leaves are posted to, signed. May be given again; in the variable, "
+        "spaces are in between.",
+        metavar="URL",
+        show_default=False,
+    ),
+]
+WebhookSecretFile = Annotated[
+    Path | None,
+    file_option(
+        "--webhook-secret-file",
+        "File with the secret that webhooks are signed with, as `openssl rand -base64 32` makes "
+        "it. A second line is the secret before it. Without the file, the variable "
+        "ICEFLOE_WEBHOOK_SECRET may have the secret.",
+    ),
+]
 RoomName = Annotated[str, option("--room", "Room in which the participant waits.", metavar="ROOM")]
 Name = Annotated[str, option("--name", "Name of the participant.", metavar="NAME")]
 Play = Annotated[

@@ -36,6 +36,7 @@ from icefloe.signaling import (
     SignalingServer,
     TokenKeys,
     TurnServers,
+    Webhooks,
     make_token,
     serve,
 )
@@ -103,6 +104,7 @@ class Settings:
         metrics: Who may read the metrics.
         client_reports: Whether clients are asked how connecting with their peers went.
         reuse_port: Whether the next server may listen on the port while this one drains.
+        webhooks: Where joins and leaves are posted to.
         room: The room of the guest, for the URL of the page; ``None`` without a guest.
         browser: Whether the page is opened in a browser.
     """
@@ -127,6 +129,7 @@ class Settings:
     metrics: MetricsAccess = field(default_factory=MetricsAccess)
     client_reports: bool = True
     reuse_port: bool = False
+    webhooks: Webhooks | None = None
     room: str | None = None
     browser: bool = False
 
@@ -189,6 +192,7 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
         client_reports=settings.client_reports,
         reuse_port=settings.reuse_port,
         **configured(settings.limits, by_address=settings.limits_addresses),
+        webhooks=settings.webhooks,
     )
     with exit_signals() as stopped:
         try:

@@ -23,6 +23,8 @@ PACKAGES = {
     "npm": ("npm", "npm"),
     "haproxy": ("haproxy", "haproxy"),
     "redis": ("redis-server", "redis-server"),
+    "strace": ("strace", "strace"),
+    "systemd": ("systemd-analyze", "systemd"),
     "x11-utils": ("xev", "x11-utils"),
     "xvfb": ("Xvfb", "xvfb"),
 }
