@@ -24,6 +24,9 @@ WEBSOCKET_PATH = "/ws"
 FILES_PATH = "/files"
 """The path of the page that sends and receives files. The code may follow as the fragment."""
 
+MODULE_PATH = "/icefloe.js"
+"""The path of the module for browsers, which pages of other origins may load as well."""
+
 _TYPES = {
     "css": "text/css; charset=utf-8",
     "html": "text/html; charset=utf-8",
@@ -200,7 +203,9 @@ def is_allowed_origin(headers: Headers, allowed: frozenset[str]) -> bool:
 
 def _load_page() -> dict[str, tuple[bytes, str]]:
     page: dict[str, tuple[bytes, str]] = {}
-    _load(files(__name__.rpartition(".")[0]) / "page", "", page)
+    package = files(__name__.rpartition(".")[0])
+    _load(package / "page", "", page)
+    page[MODULE_PATH] = (package / "javascript" / "icefloe.js").read_bytes(), _TYPES["js"]
     if "/index.html" in page:
         page["/"] = page["/index.html"]
     return page
