@@ -1426,7 +1426,7 @@ export class Negotiator {
     let makingOffer = false;
     let ignoresOffer = false;
     /** The number of media sections of an offer that was too large to be sent. */
-    let tooMany = 0;
+    let tooMany = -1;
     /** Candidates that came before their description. @type {?(RTCIceCandidateInit | null)[]} */
     let early = [];
     let waiting = 0;
@@ -1466,7 +1466,7 @@ export class Negotiator {
       try {
         await connection.setLocalDescription();
         sendDescription();
-        tooMany = 0;
+        tooMany = -1;
       } catch (error) {
         if (error instanceof DescriptionTooLarge) {
           // The connection goes on without the new media sections.
