@@ -958,7 +958,7 @@ export class DataChannel {
           "read faster, or raise receiveBuffer";
         failure = new ReceiveOverflow("receive-overflow", sentence, { label, limit: readLimit });
         self.close();
-        self._abandon();
+        self.abandon();
       }
       ring();
     };
@@ -1007,7 +1007,7 @@ export class DataChannel {
       const other = twin;
       twin = null;
       if (!other) {
-        self._abandon();
+        self.abandon();
       } else if (half === self.channel) {
         // Its other half may still have messages under way: it is read until it is closed, too.
         self.closedBy ??= "them";
@@ -1152,7 +1152,7 @@ export class DataChannel {
       if (isOpen && !self.closedBy) await until(isOut, timeout);
       self.close();
       await until(() => self.closed, timeout);
-      self._abandon();
+      self.abandon();
     };
 
     /**
@@ -1174,8 +1174,8 @@ export class DataChannel {
       readLimit = checkBuffer(label, buffers.receiveBuffer ?? readLimit);
     };
 
-    /** Take it as over; wakes all who wait. @internal */
-    this._abandon = () => {
+    /** Take it as over because its connection is; wakes all who wait. */
+    this.abandon = () => {
       self.closedBy ??= self.channel.readyState === "closed" ? "them" : "connection";
       self.closed = true;
       ring();
@@ -1193,7 +1193,7 @@ export class DataChannel {
     };
 
     adopt(channel);
-    if (channel.readyState === "closed") self._abandon();
+    if (channel.readyState === "closed") self.abandon();
   }
 
   /** Bytes that wait to be sent. */
@@ -1996,7 +1996,7 @@ export class RemotePeer extends EventTarget {
       negotiator.close();
       connection.close();
       for (const track of self.stream.getTracks()) track.stop();
-      for (const channel of live) channel._abandon();
+      for (const channel of live) channel.abandon();
       tracks.end();
       channels.end();
       changed();
