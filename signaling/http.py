@@ -8,6 +8,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable
+from hashlib import sha256
 from http import HTTPStatus
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -67,6 +68,7 @@ class Site:
         self._is_ready = is_ready
         self._measure = measure
         self._page = _load_page()
+        self._tags = {path: _entity_tag(content) for path, (content, _) in self._page.items()}
 
     def respond(self, request: Request) -> Response | None:
         """Return the response to a request, or ``None`` if the request is for the WebSocket."""
@@ -79,12 +81,12 @@ class Site:
             response = text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.")
             response.headers["Allow"] = "GET, HEAD"
             return response
-        response = self._get(path, "".join(request.headers.get_all("Host")))
+        response = self._get(path, request.headers)
         if method == "HEAD":
             response.body = b""
         return response
 
-    def _get(self, path: str, host: str) -> Response:
+    def _get(self, path: str, request_headers: Headers) -> Response:
         if path == f"{FILES_PATH}/":
             # Relative, since a proxy may serve this server below another path. Browsers keep the
             # fragment.
@@ -94,7 +96,16 @@ class Site:
         if path in self._page:
             content, kind = self._page[path]
             response = _response(HTTPStatus.OK, content, kind)
-            response.headers["Content-Security-Policy"] = _content_security_policy(host)
+            if self._tags[path] in "".join(request_headers.get_all("If-None-Match")):
+                response = _response(HTTPStatus.NOT_MODIFIED, b"", kind)
+                del response.headers["Content-Length"]
+            response.headers["ETag"] = self._tags[path]
+            if path == MODULE_PATH:
+                # Pages of other origins import it. It has no secret and knows no user.
+                response.headers["Access-Control-Allow-Origin"] = "*"
+            response.headers["Content-Security-Policy"] = _content_security_policy(
+                "".join(request_headers.get_all("Host"))
+            )
             response.headers["Permissions-Policy"] = "camera=(self), microphone=(self)"
             return response
         if path == "/healthz":
@@ -199,6 +210,11 @@ def is_allowed_origin(headers: Headers, allowed: frozenset[str]) -> bool:
         )
     except ValueError:
         return False
+
+
+def _entity_tag(content: bytes) -> str:
+    """Return the entity tag of a file (RFC 9110 section 8.8.3)."""
+    return f'"{sha256(content).hexdigest()[:32]}"'
 
 
 def _load_page() -> dict[str, tuple[bytes, str]]:
