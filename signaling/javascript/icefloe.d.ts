@@ -317,8 +317,8 @@ export class DataChannel {
     _join: (theirs: RTCDataChannel) => void;
     /** @internal @param {ChannelBuffers} buffers */
     _setBuffers: (buffers: ChannelBuffers) => void;
-    /** Take it as over; wakes all who wait. @internal */
-    _abandon: () => void;
+    /** Take it as over because its connection is; wakes all who wait. */
+    abandon: () => void;
     /** Whether another caller may use it. @internal */
     _isUsable: () => boolean;
     /** @internal @returns {Promise<Received>} */
@@ -393,6 +393,8 @@ export class RemotePeer extends EventTarget {
     id: string;
     /** Its name in the room. */
     name: string;
+    /** Whether this side is the polite one, which was in the room first. */
+    polite: boolean;
     /** Whether it has lost its connection to the server and may be back; the call goes on. */
     away: boolean;
     /** Whether it has the right to send audio and video: its tracks are refused if not. */
@@ -482,10 +484,6 @@ export class RemotePeer extends EventTarget {
     }) => void;
     /** @internal @param {string} why */
     _end: (why: string) => void;
-    /** Whether this side is the polite one, which was in the room first. @internal */
-    _isPolite: () => boolean;
-    /** Whether this side is the polite one, which was in the room first. */
-    get polite(): boolean;
     /** The fingerprints of both sides, which identify this connection. @internal */
     get _certificates(): {
         own: string | null;

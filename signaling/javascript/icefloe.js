@@ -1,4 +1,4 @@
-/*! icefloe.js · Copyright the icefloe authors · SPDX-License-Identifier: BSD-3-Clause */
+/*! icefloe.js, copyright its authors, BSD-3-Clause */
 // Longer than 400 lines: pages load one file, and nothing builds it out of several.
 //
 // Rooms, peer connections and data channels for browsers: what `icefloe.peer` is for Python, with
@@ -70,12 +70,12 @@ const TRANSFER = "icefloe-transfer-1";
 // --- errors
 
 /** @param {unknown} text foreign text @returns {string} it, cut, without what cannot be printed */
-const printable = (text, most = TEXT_MOST) => {
-  return String(text).slice(0, most).replace(/[\p{C}\u2028\u2029]/gu, "\uFFFD");
+const printable = (text) => {
+  return String(text).slice(0, TEXT_MOST).replace(/[\p{C}\u2028\u2029]/gu, "\uFFFD");
 };
 
 /** @param {unknown} text */
-const quoted = (text) => `“${printable(text, 200)}”`;
+const quoted = (text) => `“${printable(text)}”`;
 
 /** @param {unknown} error */
 const reasonOf = (error) => (error instanceof Error ? error.message : String(error));
@@ -181,7 +181,7 @@ export class RequestFailed extends ChannelError {
    * @param {string} reason
    */
   constructor(code, reason, label = "") {
-    super(code, `the request failed (${printable(code, 64)}): ${printable(reason)}`, { reason, label });
+    super(code, `the request failed (${printable(code)}): ${printable(reason)}`, { reason, label });
   }
 }
 
@@ -192,30 +192,30 @@ const REMEDIES = {
   "token-expired": "Ask for a new token",
   "admission-failed": "Try again later",
   "room-locked": "Ask a moderator to unlock it",
-  "room-full": "Try again later, or take another room",
+  "room-full": "Try later, or take another room",
   "name-taken": "Take another name",
   version: "Use the icefloe.js of this server",
 };
 
 /** @type {Record<string, string>} */
 const ADVICE = {
-  signaling: "It never answered the offer: is it still in the room?",
-  gathering: "This device has no network address, and no relay gave one.",
+  signaling: "It never answered: is it still in the room?",
+  gathering: "This device has no network address.",
   "connectivity-checks": "No pair of addresses answered. Give both sides a TURN server.",
-  dtls: "The path works; the encryption was stopped: look at the middleboxes.",
+  dtls: "The path works, the encryption does not.",
 };
 
 /** @type {Record<ClosedBy, string>} */
 const CLOSED = {
   us: "was closed by this side",
   them: "was closed by the other side",
-  connection: "is closed, because its connection is over",
+  connection: "is over with its connection",
 };
 
 /** @param {string} code @param {string} reason the sentence of the server */
 const refusal = (code, reason) => {
   const remedy = Object.hasOwn(REMEDIES, code) ? ` ${REMEDIES[code]}` : "";
-  const sentence = `Joining was refused (${printable(code, 64)}): ${printable(reason)}${remedy}`;
+  const sentence = `Joining was refused (${printable(code)}): ${printable(reason)}${remedy}`;
   return new JoinRefused(code, sentence, { reason });
 };
 
@@ -553,7 +553,7 @@ export class SignalingClient {
         admission = null;
         if (secret !== null) return; // the secret of the seat is enough
         const reason = reasonOf(error);
-        const sentence = `There is no token to join with: ${printable(reason)}. See to what gives it`;
+        const sentence = `There is no token: ${printable(reason)}. See to what gives it`;
         throw new TokenUnavailable("token-unavailable", sentence, { reason });
       }
     };
@@ -586,9 +586,8 @@ export class SignalingClient {
 
     const sendJoin = () => {
       const resume = secret === null ? {} : { resume: secret, ack: received };
-      const given = admission ? { token: admission } : {};
-      const named = rename ? { rename } : {};
-      write({ type: "join", version: 1, room, name: self.name, ...named, ...given, ...resume });
+      const given = { rename: rename || undefined, token: admission || undefined };
+      write({ type: "join", version: 1, room, name: self.name, ...given, ...resume });
     };
 
     /** @param {unknown} data */
@@ -601,7 +600,7 @@ export class SignalingClient {
         // It is no JSON.
       }
       if (typeof message?.type !== "string") {
-        warn("The signaling server sent what is no message.");
+        warn("The server sent what is no message.");
         return;
       }
       const { type, seq, ref } = message;
@@ -611,7 +610,7 @@ export class SignalingClient {
       else if (type === "done") answered?.resolve();
       else if (type === "error" && answered) {
         const { code, message: reason } = message;
-        const sentence = `The server refused (${printable(code, 64)}): ${printable(reason)}`;
+        const sentence = `The server refused (${printable(code)}): ${printable(reason)}`;
         answered.reject(new ModerationRefused(String(code), sentence, { reason: String(reason) }));
       } else if (typeof seq !== "number" || seq > received) {
         if (typeof seq === "number") received = seq;
@@ -842,7 +841,7 @@ export function selectedPair(report) {
 /** @param {CandidatePair} pair @returns {string} as `host/udp -> srflx/udp, rtt 12 ms, direct` */
 const pathWords = ({ local, remote, rtt, relayed }) => {
   const [from, to] = [local, remote].map(({ type, protocol, relayProtocol, url }) => {
-    const server = url ? ` (${printable(url, 200)})` : "";
+    const server = url ? ` (${printable(url)})` : "";
     return type === "relay" ? `relay/${relayProtocol ?? protocol}${server}` : `${type}/${protocol}`;
   });
   return `${from} -> ${to}${rtt === null ? "" : `, rtt ${rtt} ms`}, ${relayed ? "relayed" : "direct"}`;
@@ -933,7 +932,7 @@ export class DataChannel {
     };
 
     const checkUse = () => {
-      if (requests) throw misused(label, "carries requests and replies; open another one for messages");
+      if (requests) throw misused(label, "carries requests; open another one for messages");
     };
 
     const hasRoom = () => isOpen && senders === 0 && self.bufferedAmount < sendLimit;
@@ -954,8 +953,8 @@ export class DataChannel {
       unread += message.length + OVERHEAD;
       while (unread > readLimit && lossy && pop() !== null) counts.dropped += 1;
       if (unread > readLimit) {
-        const sentence = `over ${readLimit} bytes wait to be read from channel ${quoted(label)}; ` +
-          "read faster, or raise receiveBuffer";
+        const sentence = `over ${readLimit} bytes wait in channel ${quoted(label)}; read faster, or ` +
+          "raise receiveBuffer";
         failure = new ReceiveOverflow("receive-overflow", sentence, { label, limit: readLimit });
         self.close();
         self.abandon();
@@ -970,7 +969,7 @@ export class DataChannel {
         throw invalidMessage(label, "give text, an ArrayBuffer or a view of one");
       }
       if (isText && /\p{Surrogate}/u.test(message)) {
-        throw invalidMessage(label, "half a surrogate pair in it is no character");
+        throw invalidMessage(label, "it has half a surrogate pair");
       }
       const size = isText ? sizeOf(message) : message.byteLength;
       const limit = maxMessageSize();
@@ -1303,7 +1302,7 @@ const requestsOn = (channel) => {
       else if (error instanceof MessageTooLarge) refuse(number, "too-large", error.message);
       else if (!(error instanceof ChannelClosed)) {
         // What a handler throws is its own affair; the remote peer gets no more than its name.
-        console.error(`A handler of requests on channel ${quoted(label)} failed.`, error);
+        console.error(`A handler of ${quoted(label)} failed.`, error);
         refuse(number, "error", error instanceof Error ? error.name : "error");
       }
     } finally {
@@ -1332,13 +1331,13 @@ const requestsOn = (channel) => {
       // It is no JSON.
     }
     const { request, reply, failure: failed, cancel, data = null, code, reason } = message ?? {};
-    if (Number.isInteger(request)) onRequest(request, data);
-    else if (Number.isInteger(reply)) waiting.get(reply)?.resolve(data);
-    else if (Number.isInteger(cancel)) handling.get(cancel)?.abort();
-    else if (Number.isInteger(failed)) {
+    if (request > 0) onRequest(request, data);
+    else if (reply > 0) waiting.get(reply)?.resolve(data);
+    else if (cancel > 0) handling.get(cancel)?.abort();
+    else if (failed > 0) {
       const error = new RequestFailed(String(code ?? "error"), String(reason ?? ""), label);
       waiting.get(failed)?.reject(error);
-    } else warn(`Dropped a message on channel ${quoted(label)} that is no request.`);
+    } else warn(`Dropped what is no request on ${quoted(label)}.`);
   };
 
   const pump = async () => {
@@ -1452,8 +1451,8 @@ export class Negotiator {
       if (hasEnded || !type || !sdp) return;
       const size = sizeOf(JSON.stringify(sdp)) + 256; // and what is around it
       if (size <= DESCRIPTION_MOST) return signaler.description({ type, sdp });
-      const sentence = `the ${type} of ${size} bytes cannot be sent: it is over ${DESCRIPTION_MOST}. ` +
-        "Stop some transceivers, or prefer fewer codecs (setCodecPreferences)";
+      const sentence = `the ${type} of ${size} bytes is over ${DESCRIPTION_MOST}. Stop some ` +
+        "transceivers, or prefer fewer codecs";
       throw new DescriptionTooLarge("description-too-large", sentence, { size, limit: DESCRIPTION_MOST });
     };
 
@@ -1526,7 +1525,7 @@ export class Negotiator {
      */
     this.receive = async ({ description, candidate }) => {
       if (waiting >= INBOX_MOST) {
-        const sentence = "too much comes over signaling: a message was dropped";
+        const sentence = "too much comes over signaling";
         return onError(new MessageError("bad-message", sentence));
       }
       waiting += 1;
@@ -1562,7 +1561,7 @@ export class Negotiator {
     listen(connection, {
       negotiationneeded: offer,
       signalingstatechange: ring,
-      icecandidate: ({ candidate }) => hasEnded || signaler.candidate(candidate ? candidate.toJSON() : null),
+      icecandidate: ({ candidate }) => hasEnded || signaler.candidate(candidate?.toJSON() ?? null),
     });
   }
 }
@@ -1658,8 +1657,8 @@ export class RemotePeer extends EventTarget {
     /** Those that were opened here and that the remote peer has not opened. @type {Set<DataChannel>} */
     const alone = new Set();
     const outgoing = new MediaStream();
-    /** What a failure is explained with. @type {{local: string[], remote: string[], errors: string[]}} */
-    const evidence = { local: [], remote: [], errors: [] };
+    /** What a failure is explained with. @type {{local: string[], remote: string[], serverErrors: string[]}} */
+    const evidence = { local: [], remote: [], serverErrors: [] };
     // The automatic ICE restarts.
     let restarts = 0;
     let restartedAt = -Infinity;
@@ -1672,6 +1671,8 @@ export class RemotePeer extends EventTarget {
     this.id = info.id;
     /** Its name in the room. */
     this.name = info.name;
+    /** Whether this side is the polite one, which was in the room first. */
+    this.polite = polite;
     /** Whether it has lost its connection to the server and may be back; the call goes on. */
     this.away = info.away;
     /** Whether it has the right to send audio and video: its tracks are refused if not. */
@@ -1690,7 +1691,7 @@ export class RemotePeer extends EventTarget {
 
     /** @param {string[]} list @param {string} text */
     const note = (list, text) => {
-      if (list.length < EVIDENCE_MOST) list.push(printable(text, 200));
+      if (list.length < EVIDENCE_MOST) list.push(printable(text));
     };
 
     /** @param {"local" | "remote"} side @param {?RTCIceCandidateInit} candidate */
@@ -1719,12 +1720,12 @@ export class RemotePeer extends EventTarget {
     };
 
     const assertHere = () => {
-      const sentence = `${quoted(self.name)} is gone (${printable(reason, 64)})`;
+      const sentence = `${quoted(self.name)} is gone (${printable(reason)})`;
       if (self.hasEnded) throw new PeerLeft("peer-left", sentence, { peer: self.name, reason });
     };
 
     const connectFailed = () => {
-      const { local, remote, errors: serverErrors } = evidence;
+      const { local, remote, serverErrors } = evidence;
       let phase = "connectivity-checks";
       if (!connection.remoteDescription) phase = "signaling";
       else if (local.length === 0) phase = "gathering";
@@ -1733,8 +1734,8 @@ export class RemotePeer extends EventTarget {
       const details = [`${local.length} local and ${remote.length} remote candidates`, ...serverErrors];
       const sentence = `No connection to ${quoted(self.name)} after ${seconds.toFixed(1)} s, stopped at ` +
         `${phase}. ${ADVICE[phase]} (${printable(details.join("; "))})`;
-      const known = { seconds, local, remote, serverErrors };
-      return new ConnectFailed("connect-failed", sentence, { peer: self.name, phase, evidence: known });
+      const facts = { peer: self.name, phase, evidence: { seconds, ...evidence } };
+      return new ConnectFailed("connect-failed", sentence, facts);
     };
 
     // ICE restarts, since a path that is lost does not come back by itself.
@@ -1744,7 +1745,7 @@ export class RemotePeer extends EventTarget {
       if (now - healthySince >= STABLE_MS) restarts = 0;
       healthySince = Infinity;
       const pause = Math.min(RESTART_PAUSE_MS * restarts ** 2, RESTART_PAUSE_LONGEST_MS);
-      const earliest = now + (negotiator.polite ? COURTESY_MS : 0);
+      const earliest = now + (self.polite ? COURTESY_MS : 0);
       clearTimeout(timer);
       timer = setTimeout(restart, Math.max(earliest, restartedAt + pause) - now);
     };
@@ -1829,7 +1830,7 @@ export class RemotePeer extends EventTarget {
         if (!isTaken) sharedOnes.set(kind, channel);
       }
       if (channels.put(channel)) return;
-      warn(`${quoted(self.name)}: closed channel ${quoted(raw.label)}: nobody takes them`);
+      warn(`${quoted(self.name)}: nobody takes channel ${quoted(raw.label)}`);
       channel.close();
     };
 
@@ -1973,7 +1974,7 @@ export class RemotePeer extends EventTarget {
     /** Go on under another seat of the participant. @internal @param {PeerInfo} there @param {boolean} yields */
     this._move = (there, yields) => {
       self.id = there.id;
-      negotiator.polite = yields;
+      self.polite = negotiator.polite = yields;
       self._update(there);
       negotiator.repeat();
     };
@@ -2002,22 +2003,14 @@ export class RemotePeer extends EventTarget {
       changed();
     };
 
-    /** Whether this side is the polite one, which was in the room first. @internal */
-    this._isPolite = () => negotiator.polite;
-
     listen(connection, {
       track: onTrack,
       datachannel: onChannel,
       connectionstatechange: onState,
       iceconnectionstatechange: onState,
       icecandidateerror: ({ url, errorCode, errorText }) =>
-        note(evidence.errors, `${url}: ${errorCode} ${errorText}`),
+        note(evidence.serverErrors, `${url}: ${errorCode} ${errorText}`),
     });
-  }
-
-  /** Whether this side is the polite one, which was in the room first. */
-  get polite() {
-    return this._isPolite();
   }
 
   /** The fingerprints of both sides, which identify this connection. @internal */
@@ -2321,7 +2314,7 @@ export class Room extends EventTarget {
       },
       "peer-away": ({ id }) => onPresence(id, true),
       "peer-back": ({ id }) => onPresence(id, false),
-      "peer-left": ({ id, reason }) => onLeft(id, printable(reason, 64)),
+      "peer-left": ({ id, reason }) => onLeft(id, printable(reason)),
       bye: ({ from }) => {
         const seat = seats.get(from);
         const peer = seat?.peer;
@@ -2338,7 +2331,7 @@ export class Room extends EventTarget {
       },
       "room-locked": ({ locked }) => emit(self, "locked", Boolean(locked)),
       error: ({ code, message }) =>
-        emit(self, "problem", { code: printable(code, 64), message: printable(message) }),
+        emit(self, "problem", { code: printable(code), message: printable(message) }),
     };
 
     /** @param {?SignalingError} error @param {?string} reason ends all calls, unless it is null */

@@ -1,4 +1,4 @@
-"""A page in a real browser with nothing on it but ``icefloe.js``."""
+"""A page in a real browser that uses ``icefloe.js``, with what tests run in it."""
 
 from typing import Any
 
@@ -6,8 +6,6 @@ from playwright.async_api import Browser
 
 from icefloe.signaling import SignalingServer
 from tests.helpers.browser import WatchedPage
-
-_EMPTY = '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>page</title>'
 
 _JOIN = """
   async ([name, options]) => {
@@ -27,16 +25,13 @@ class ModulePage(WatchedPage):
     """A page that uses ``icefloe.js``; in it ``room``, ``icefloe``, ``peer(name)`` and ``texts``."""
 
     async def load(self, server: SignalingServer | str) -> None:
-        """Open the empty page, as one of the server."""
+        """Open a page of the server, with its content security policy; nothing of it is used."""
         url = server if isinstance(server, str) else server.page_url
-        await self.page.route(f"{url}empty", lambda route: route.fulfill(
-            body=_EMPTY, content_type="text/html"
-        ))
-        await self.page.goto(f"{url}empty")
+        await self.page.goto(f"{url}files")
         await self.page.evaluate("async () => { window.icefloe = await import('/icefloe.js'); }")
 
     async def join(self, server: SignalingServer | str, name: str, **options: Any) -> None:
-        """Open the empty page and join the room."""
+        """Open a page of the server and join the room."""
         await self.load(server)
         await self.page.evaluate(_JOIN, [name, options])
 

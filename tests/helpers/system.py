@@ -26,7 +26,7 @@ PACKAGES = {
 }
 """Part: the program looked for, and the Debian package that brings it."""
 
-NODE_PACKAGES = ("node-datachannel", "werift")
+NODE_PACKAGES = ("node-datachannel", "terser", "typescript", "werift")
 """Parts that npm brings, into ``tests/node_modules``."""
 
 REQUIRED = os.environ.get("ICEFLOE_REQUIRE_SYSTEM") == "1"

@@ -1,0 +1,82 @@
+"""The page of docs/javascript.md and its Python twin talk to each other, as they are printed."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from playwright.async_api import Browser, Page
+
+from icefloe.peer import join
+from icefloe.signaling import ServerConfiguration, SignalingServer, serve
+from tests.documents.blocks import block, program
+from tests.helpers.browser import FAKE_DEVICES, chromium
+
+pytestmark = [pytest.mark.browser, pytest.mark.system("chromium"), pytest.mark.timeout(120)]
+
+PAGE = block("javascript.md/Ten lines", "html").text
+PROGRAM = block("javascript.md/Ten lines")
+ORIGIN = "http://127.0.0.1:8000"
+
+_PLAYS = """
+  async () => {
+    const video = document.querySelector("video");
+    for (let seen = 0; seen < 5; seen += 1) {
+      await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+    }
+    return video.videoWidth;
+  }
+"""
+
+
+@asynccontextmanager
+async def allowing_server() -> AsyncIterator[SignalingServer]:
+    configuration = ServerConfiguration(origins=frozenset({ORIGIN}))
+    async with serve(port=0, configuration=configuration) as server:
+        yield server
+
+
+async def open_page(browser: Browser, server: SignalingServer) -> Page:
+    """Open the page as it is printed, from another origin than the server's."""
+    context = await browser.new_context(permissions=["camera"])
+    page = await context.new_page()
+    printed = PAGE.replace(":8080/", f":{server.port}/")
+    await page.route(f"{ORIGIN}/**", lambda route: route.fulfill(
+        body=printed, content_type="text/html; charset=utf-8"
+    ))
+    await page.goto(f"{ORIGIN}/")
+    return page
+
+
+async def reads(page: Page, text: str) -> None:
+    await page.wait_for_function("(text) => document.body.textContent.includes(text)", arg=text)
+
+
+def test_they_are_about_ten_lines() -> None:
+    assert len(PAGE.strip().splitlines()) <= 15
+    assert len([line for line in PROGRAM.text.splitlines() if line.strip()]) <= 15
+
+
+async def test_the_page_and_the_program_exchange_words_and_pictures() -> None:
+    async with chromium(*FAKE_DEVICES) as browser, allowing_server() as server:
+        page = await open_page(browser, server)
+        async with program(PROGRAM, server) as python:
+            await python.prints("hello python, we are connected by host/udp -> ")
+            await reads(page, "hello page, we are connected by host/udp -> ")
+            assert await page.evaluate(_PLAYS) > 0
+            async with join(server.url, room="lobby", name="viewer") as room:
+                # The camera of the page, as a third sees it.
+                alice = await room.peer("page")
+                async for track in alice.tracks():
+                    assert (await track.recv()).width > 0  # type: ignore[union-attr]
+                    break
+            assert await python.end() == 0
+        await browser.close()
+
+
+async def test_two_copies_of_the_page_talk_to_each_other() -> None:
+    async with chromium(*FAKE_DEVICES) as browser, allowing_server() as server:
+        pages = [await open_page(browser, server) for _ in range(2)]
+        await reads(pages[0], "hello page, we are connected by ")
+        await reads(pages[1], "hello page-2, we are connected by ")
+        for page in pages:
+            assert await page.evaluate(_PLAYS) > 0
