@@ -191,10 +191,10 @@ const REMEDIES = {
   "token-missing": "Ask for a token",
   "token-expired": "Ask for a new token",
   "admission-failed": "Try again later",
-  "room-locked": "Ask a moderator to unlock it",
+  "room-locked": "Ask a moderator",
   "room-full": "Try later, or take another room",
   "name-taken": "Take another name",
-  version: "Use the icefloe.js of this server",
+  version: "Use the icefloe.js of the server",
 };
 
 /** @type {Record<string, string>} */

@@ -55,7 +55,8 @@ _COLOUR = """
     await new Promise((done) => video.requestVideoFrameCallback(done));
     drawing.drawImage(video, 0, 0, 4, 4);
     const [red, green, blue] = drawing.getImageData(0, 0, 1, 1).data;
-    if (Math.max(red, green, blue) === { red, green, blue }[given] && red + green + blue > 60) return;
+    const most = Math.max(red, green, blue);
+    if (most > 60 && most === { red, green, blue }[given]) return;
   }
 """
 
@@ -146,7 +147,9 @@ async def test_a_seat_is_resumed_when_the_socket_breaks_and_what_was_sent_arrive
             """
               const { id } = await peer("bob");
               sockets.at(-1).close(4001);
-              for (let n = 0; n < 20; n += 1) room.client.send({ type: "message", to: id, data: n });
+              for (let data = 0; data < 20; data += 1) {
+                room.client.send({ type: "message", to: id, data });
+              }
             """
         )
         await bob.until("heard.length === 20")
@@ -278,7 +281,8 @@ async def test_requests_go_both_ways_between_python_and_a_page(browser: Browser)
             result = await page.run(
                 """
                   window.questions = await (await peer("python")).openChannel("questions");
-                  const failed = (work) => work.then(() => null, ({ name, code, message }) => [name, code, message]);
+                  const words = ({ name, code, message }) => [name, code, message];
+                  const failed = (work) => work.then(() => null, words);
                   const found = [
                     await questions.request({ some: ["thing"] }),
                     await failed(questions.request("no")),
@@ -329,7 +333,8 @@ async def test_errors_have_the_codes_of_python_and_say_what_to_do(browser: Brows
     refused = """
       const [options, url] = given;
       try {
-        await icefloe.join(url ?? "/ws", { room: "lobby", name: "alice", rename: false, ...options });
+        const named = { room: "lobby", name: "alice", rename: false, ...options };
+        await icefloe.join(url ?? "/ws", named);
       } catch (error) {
         return [error.name, error.code, error.message, error instanceof icefloe.SignalingError];
       }
@@ -349,13 +354,17 @@ async def test_errors_have_the_codes_of_python_and_say_what_to_do(browser: Brows
             name, code, message, _ = await page.run(refused, [{}, None])
             assert (name, code) == ("JoinRefused", "name-taken")
             assert "Take another name" in message
-            await page.run("window.room = await icefloe.join('/ws', { room: 'lobby', name: 'alice' });")
+            await page.run(
+                "const options = { room: 'lobby', name: 'alice' };"
+                "window.room = await icefloe.join('/ws', options);"
+            )
             assert await page.run("return room.name;") == "alice-2"
             name, code, message, _ = await page.run(refused, [{"name": "third"}, None])
             assert (name, code) == ("JoinRefused", "room-full")
             assert "Try later" in message
             missing = await page.run(
-                "return room.peer('nobody', { timeout: 10 }).catch(({ code, message }) => [code, message]);"
+                "const words = ({ code, message }) => [code, message];"
+                "return room.peer('nobody', { timeout: 10 }).catch(words);"
             )
             assert missing == ["peer-not-here", "“nobody” is not in the room (not within 10 ms)"]
             await page.run("room.leave();")
@@ -393,7 +402,8 @@ async def test_a_moderator_removes_locks_hands_over_and_closes(browser: Browser)
         )
         await host.page.evaluate(
             """async () => {
-              window.room = await icefloe.join("/ws", { room: "lobby", name: "host", token: given });
+              const options = { room: "lobby", name: "host", token: given };
+              window.room = await icefloe.join("/ws", options);
               room.attend(() => {});
             }"""
         )
@@ -447,7 +457,9 @@ async def test_tracks_are_replaced_and_statistics_tell_the_path(browser: Browser
         )
         seen = f"""
           const other = await peer("alice");
-          while (other.stream.getVideoTracks().length === 0) await new Promise((go) => setTimeout(go, 20));
+          while (other.stream.getVideoTracks().length === 0) {{
+            await new Promise((go) => other.addEventListener("change", go, {{ once: true }}));
+          }}
           const {{ stream }} = other;
           {_COLOUR}
         """
@@ -474,7 +486,9 @@ async def test_tracks_are_replaced_and_statistics_tell_the_path(browser: Browser
             """
         )
         assert (counts["sent"], counts["bytesSent"]) == (1, 5)
-        kind = await bob.run("for await (const { kind } of (await peer('alice')).tracks()) return kind;")
+        kind = await bob.run(
+            "for await (const { kind } of (await peer('alice')).tracks()) return kind;"
+        )
         assert kind == "video"
         await alice.run("(await peer('bob')).hangUp();")
         await bob.until("room.peers.length === 0")
@@ -499,7 +513,9 @@ async def test_python_sends_pictures_and_a_page_that_may_not_send_is_refused(
                 peer = await room.peer("alice")
                 peer.add_track(track)
                 await peer.connected()
-            await page.until("room.peers.find(({ name }) => name === 'loud').stream.getTracks().length")
+            await page.until(
+                "room.peers.find(({ name }) => name === 'loud').stream.getTracks().length"
+            )
             assert await page.run(
                 "const { maySend, stream } = await peer('quiet');"
                 "return [maySend, stream.getTracks().length];"

@@ -1,5 +1,6 @@
 """The page of docs/javascript.md and its Python twin talk to each other, as they are printed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,7 +16,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.system("chromium"), pytest.mark.t
 
 PAGE = block("javascript.md/Ten lines", "html").text
 PROGRAM = block("javascript.md/Ten lines")
-ORIGIN = "http://127.0.0.1:8000"
+COMMAND = block("javascript.md/JavaScript", "sh").text
+PORT = 8000
+"""Where the page says that it is served."""
 
 _PLAYS = """
   async () => {
@@ -29,21 +32,36 @@ _PLAYS = """
 
 
 @asynccontextmanager
-async def allowing_server() -> AsyncIterator[SignalingServer]:
-    configuration = ServerConfiguration(origins=frozenset({ORIGIN}))
+async def serving() -> AsyncIterator[tuple[SignalingServer, str]]:
+    """Serve the page as it is printed from a web server of its own; give its address."""
+    printed = ""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = (
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\n\r\n"
+        )
+        writer.write(f"{head}{printed}".encode())
+        writer.close()
+        await writer.wait_closed()
+
+    web = await asyncio.start_server(answer, "127.0.0.1", 0)
+    origin = f"http://127.0.0.1:{web.sockets[0].getsockname()[1]}"
+    assert f"--allowed-origin http://127.0.0.1:{PORT}" in COMMAND
+    configuration = ServerConfiguration(origins=frozenset({origin}))
     async with serve(port=0, configuration=configuration) as server:
-        yield server
+        printed = PAGE.replace(":8080/", f":{server.port}/")
+        try:
+            yield server, f"{origin}/"
+        finally:
+            web.close()
+            await web.wait_closed()
 
 
-async def open_page(browser: Browser, server: SignalingServer) -> Page:
-    """Open the page as it is printed, from another origin than the server's."""
+async def open_page(browser: Browser, address: str) -> Page:
     context = await browser.new_context(permissions=["camera"])
     page = await context.new_page()
-    printed = PAGE.replace(":8080/", f":{server.port}/")
-    await page.route(f"{ORIGIN}/**", lambda route: route.fulfill(
-        body=printed, content_type="text/html; charset=utf-8"
-    ))
-    await page.goto(f"{ORIGIN}/")
+    await page.goto(address)
     return page
 
 
@@ -57,8 +75,8 @@ def test_they_are_about_ten_lines() -> None:
 
 
 async def test_the_page_and_the_program_exchange_words_and_pictures() -> None:
-    async with chromium(*FAKE_DEVICES) as browser, allowing_server() as server:
-        page = await open_page(browser, server)
+    async with chromium(*FAKE_DEVICES) as browser, serving() as (server, address):
+        page = await open_page(browser, address)
         async with program(PROGRAM, server) as python:
             await python.prints("hello python, we are connected by host/udp -> ")
             await reads(page, "hello page, we are connected by host/udp -> ")
@@ -74,8 +92,8 @@ async def test_the_page_and_the_program_exchange_words_and_pictures() -> None:
 
 
 async def test_two_copies_of_the_page_talk_to_each_other() -> None:
-    async with chromium(*FAKE_DEVICES) as browser, allowing_server() as server:
-        pages = [await open_page(browser, server) for _ in range(2)]
+    async with chromium(*FAKE_DEVICES) as browser, serving() as (_, address):
+        pages = [await open_page(browser, address) for _ in range(2)]
         await reads(pages[0], "hello page, we are connected by ")
         await reads(pages[1], "hello page-2, we are connected by ")
         for page in pages:

@@ -22,7 +22,7 @@ _JOIN = """
 
 
 class ModulePage(WatchedPage):
-    """A page that uses ``icefloe.js``; in it ``room``, ``icefloe``, ``peer(name)`` and ``texts``."""
+    """A page that uses ``icefloe.js``; it has ``icefloe``, ``room``, ``peer(name)``, ``texts``."""
 
     async def load(self, server: SignalingServer | str) -> None:
         """Open a page of the server, with its content security policy; nothing of it is used."""
