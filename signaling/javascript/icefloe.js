@@ -572,16 +572,14 @@ export class SignalingClient {
       if (number !== attempt) return;
       const opening = (socket = new WebSocket(address));
       waiting = setTimeout(drop, ANSWER_MS);
-      listen(opening, {
-        open: sendJoin,
-        message: ({ data }) => opening === socket && take(data),
-        close: ({ code }) => {
-          const final = FINAL.get(code);
-          if (opening !== socket) return;
-          if (final) lose(final());
-          else drop();
-        },
-      });
+      opening.onopen = sendJoin;
+      opening.onmessage = ({ data }) => opening === socket && take(data);
+      opening.onclose = ({ code }) => {
+        const final = FINAL.get(code);
+        if (opening !== socket) return;
+        if (final) lose(final());
+        else drop();
+      };
     };
 
     const sendJoin = () => {
@@ -1525,7 +1523,7 @@ export class Negotiator {
      */
     this.receive = async ({ description, candidate }) => {
       if (waiting >= INBOX_MOST) {
-        const sentence = "too much comes over signaling";
+        const sentence = "too much signaling";
         return onError(new MessageError("bad-message", sentence));
       }
       waiting += 1;
