@@ -72,7 +72,7 @@ def test_a_typescript_program_may_use_it(tmp_path: Path) -> None:
         "utf-8",
     )
     options = "--strict --noEmit --target es2022 --module es2022 --moduleResolution bundler"
-    libraries = ("--lib", "es2024,dom,dom.iterable", "--types", "")
+    libraries = ("--lib", "es2024,dom,dom.iterable")
     node("typescript", "tsc", *options.split(), *libraries, tmp_path / "use.ts")
 
 
