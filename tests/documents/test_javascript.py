@@ -7,15 +7,17 @@ from contextlib import asynccontextmanager
 import pytest
 from playwright.async_api import Browser, Page
 
-from icefloe.peer import join
+from icefloe.peer import RequestFailed, join
 from icefloe.signaling import ServerConfiguration, SignalingServer, serve
 from tests.documents.blocks import block, program
 from tests.helpers.browser import FAKE_DEVICES, chromium
+from tests.helpers.module_page import ModulePage
 
 pytestmark = [pytest.mark.browser, pytest.mark.system("chromium"), pytest.mark.timeout(120)]
 
 PAGE = block("javascript.md/Ten lines", "html").text
 PROGRAM = block("javascript.md/Ten lines")
+REQUESTS = block("javascript.md/Data channels", "js").text
 COMMAND = block("javascript.md/JavaScript", "sh").text
 PORT = 8000
 """Where the page says that it is served."""
@@ -98,3 +100,35 @@ async def test_two_copies_of_the_page_talk_to_each_other() -> None:
         await reads(pages[1], "hello page-2, we are connected by ")
         for page in pages:
             assert await page.evaluate(_PLAYS) > 0
+
+
+async def test_requests_are_answered_as_they_are_printed() -> None:
+    async with chromium() as browser, serve(port=0) as server:
+        page = ModulePage(await (await browser.new_context(bypass_csp=True)).new_page())
+        await page.join(server, "page")
+        printed = REQUESTS.replace('"icefloe"', f'"{server.page_url}icefloe.js"')
+        await page.run(
+            """
+              const blob = new Blob([given], { type: "text/javascript" });
+              window.printed = await import(URL.createObjectURL(blob));
+            """,
+            printed,
+        )
+        async with join(server.url, room="lobby", name="python") as room:
+            peer = await room.peer("page")
+            questions = await peer.open_channel("questions")
+
+            async def battery(query: dict[str, str]) -> dict[str, int]:
+                if query != {"get": "battery"}:
+                    raise RequestFailed("unknown", "there is no such thing")
+                return {"percent": 60}
+
+            serving = asyncio.create_task(questions.serve_requests(battery))
+            await page.run("void printed.answer(await peer('python'));")
+            assert await page.run("return printed.ask(await peer('python'));") == {"percent": 60}
+            assert await questions.request({"get": "battery"}) == {"percent": 80}
+            with pytest.raises(RequestFailed, match="there is no bread") as refused:
+                await questions.request({"get": "bread"})
+            assert refused.value.code == "unknown"
+            await questions.aclose()
+            await serving
