@@ -89,7 +89,7 @@ async def test_offers_of_two_pages_that_cross_are_sorted_out(browser: Browser) -
             states = await asyncio.gather(
                 alice.run(change, ["bob", number]), bob.run(change, ["alice", number])
             )
-            assert states == ["stable", "stable"]
+            assert list(states) == ["stable", "stable"]
         counted = [await each.run("return collisions;") for each in (alice, bob)]
         assert counted[0] > 0, "nothing collided, so nothing was tested"
         assert counted[1] == 0, "the impolite side ignores the other one's offers"

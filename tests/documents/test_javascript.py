@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page
@@ -11,6 +12,7 @@ from icefloe.peer import RequestFailed, join
 from icefloe.signaling import ServerConfiguration, SignalingServer, serve
 from tests.documents.blocks import block, program
 from tests.helpers.browser import FAKE_DEVICES, chromium
+from tests.helpers.firefox import firefox
 from tests.helpers.module_page import ModulePage
 
 pytestmark = [pytest.mark.browser, pytest.mark.system("chromium"), pytest.mark.timeout(120)]
@@ -30,6 +32,14 @@ _PLAYS = """
     }
     return video.videoWidth;
   }
+"""
+
+
+_READS = """
+  while (!document.body.textContent.includes("WORDS")) {
+    await new Promise((go) => setTimeout(go, 50));
+  }
+  return true;
 """
 
 
@@ -100,6 +110,25 @@ async def test_two_copies_of_the_page_talk_to_each_other() -> None:
         await reads(pages[1], "hello page-2, we are connected by ")
         for page in pages:
             assert await page.evaluate(_PLAYS) > 0
+
+
+@pytest.mark.system("firefox")
+async def test_firefox_with_the_page_talks_to_python_and_to_chromium(tmp_path: Path) -> None:
+    async with firefox(tmp_path) as fox, serving() as (server, address):
+        await fox.open(address)
+        async with program(PROGRAM, server) as python:
+            await python.prints("hello python, we are connected by host/udp -> ")
+            assert await fox.run(_READS.replace("WORDS", "hello page, ")) is True
+            assert await fox.run(f"return ({_PLAYS})();") > 0
+            async with chromium(*FAKE_DEVICES) as browser:
+                page = await open_page(browser, address)
+                await reads(page, "hello page-2, we are connected by ")
+                await python.prints("hello python, we are connected by ")
+                assert await page.evaluate(_PLAYS) > 0
+                assert await fox.run(f"return ({_PLAYS})();") > 0
+                # Again, now that there are others: a shared channel is one in both browsers.
+                assert await fox.run(_READS.replace("WORDS", "hello page, we are")) is True
+            assert await python.end() == 0
 
 
 async def test_requests_are_answered_as_they_are_printed() -> None:

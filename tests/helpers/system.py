@@ -17,6 +17,7 @@ PACKAGES = {
     "chromium": ("chromium", "chromium"),
     "coturn": ("turnserver", "coturn"),
     "espeak-ng": ("espeak-ng", "espeak-ng"),
+    "firefox": ("firefox-esr", "firefox-esr"),
     "iproute2": ("ip", "iproute2"),
     "nftables": ("nft", "nftables"),
     "nodejs": ("node", "nodejs"),
