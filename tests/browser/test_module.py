@@ -121,6 +121,30 @@ async def test_a_call_and_its_channels_go_on_after_the_server_was_killed(browser
         await bob.until("held.stream.getVideoTracks().length === 1")
 
 
+async def test_a_call_with_python_is_made_anew_after_the_server_was_killed(
+    browser: Browser,
+) -> None:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(icefloe("serve"))
+        page = await open_module(browser)
+        await page.join(server.url, "alice")
+        url = f"{server.url.replace('http', 'ws')}ws"
+        async with join(url, room="lobby", name="python") as room:
+            peers = aiter(room)
+            first = await anext(peers)
+            await first.connected()
+            await page.connected("python")
+            await page.run("window.held = await peer('python');")
+            await serve_again(server, stack)
+            second = await anext(peers)
+            await second.connected()
+            assert await first.ended() == "rejoined"
+            await page.until("held.hasEnded && room.peers.length === 1")
+            chat = await second.open_channel("chat")
+            await chat.send("here again")
+            await page.until("texts.includes('python: here again')")
+
+
 async def test_a_seat_is_resumed_when_the_socket_breaks_and_what_was_sent_arrives(
     browser: Browser,
 ) -> None:
