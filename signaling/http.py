@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from http import HTTPStatus
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -24,6 +25,9 @@ WEBSOCKET_PATH = "/ws"
 
 FILES_PATH = "/files"
 """The path of the page that sends and receives files. The code may follow as the fragment."""
+
+MODULE_PATH = "/icefloe.js"
+"""The path of the module for browsers, which pages of other origins may load as well."""
 
 _TYPES = {
     "css": "text/css; charset=utf-8",
@@ -90,6 +94,7 @@ class Site:
         self._measure = measure
         self._metrics = metrics or MetricsGuard(MetricsAccess())
         self._page = _load_page()
+        self._tags = {path: _entity_tag(content) for path, (content, _) in self._page.items()}
 
     def respond(self, method: str, path: str, headers: Headers, client: str = "") -> Answer | None:
         """Return the response to a request, or ``None`` if the request is for the WebSocket.
@@ -109,12 +114,12 @@ class Site:
         if path == "/metrics":
             response = self._get_metrics(headers, client)
         else:
-            response = self._get(path, "".join(headers.get_all("Host")))
+            response = self._get(path, headers)
         if method == "HEAD":
             response.body = b""
         return response
 
-    def _get(self, path: str, host: str) -> Answer:
+    def _get(self, path: str, request_headers: Headers) -> Answer:
         if path == f"{FILES_PATH}/":
             # Relative, since a proxy may serve this server below another path. Browsers keep the
             # fragment.
@@ -124,7 +129,16 @@ class Site:
         if path in self._page:
             content, kind = self._page[path]
             response = _response(HTTPStatus.OK, content, kind)
-            response.headers["Content-Security-Policy"] = _content_security_policy(host)
+            if self._tags[path] in "".join(request_headers.get_all("If-None-Match")):
+                response = _response(HTTPStatus.NOT_MODIFIED, b"", kind)
+                del response.headers["Content-Length"]
+            response.headers["ETag"] = self._tags[path]
+            if path == MODULE_PATH:
+                # Pages of other origins import it. It has no secret and knows no user.
+                response.headers["Access-Control-Allow-Origin"] = "*"
+            response.headers["Content-Security-Policy"] = _content_security_policy(
+                "".join(request_headers.get_all("Host"))
+            )
             response.headers["Permissions-Policy"] = "camera=(self), microphone=(self)"
             return response
         if path == "/healthz":
@@ -244,9 +258,16 @@ def is_allowed_origin(headers: Headers, allowed: frozenset[str]) -> bool:
         return False
 
 
+def _entity_tag(content: bytes) -> str:
+    """Return the entity tag of a file (RFC 9110 section 8.8.3)."""
+    return f'"{sha256(content).hexdigest()[:32]}"'
+
+
 def _load_page() -> dict[str, tuple[bytes, str]]:
     page: dict[str, tuple[bytes, str]] = {}
-    _load(files(__name__.rpartition(".")[0]) / "page", "", page)
+    package = files(__name__.rpartition(".")[0])
+    _load(package / "page", "", page)
+    page[MODULE_PATH] = (package / "javascript" / "icefloe.js").read_bytes(), _TYPES["js"]
     if "/index.html" in page:
         page["/"] = page["/index.html"]
     return page

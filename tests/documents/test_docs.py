@@ -53,8 +53,9 @@ PROGRAMS = {
     "README.md/A call",
     "README.md/Two programs",
     "README.md/Two programs/2",
+    "javascript.md/Ten lines",
 }
-"""Blocks that are whole programs; ``test_readme.py`` runs them."""
+"""Blocks that are whole programs; ``test_readme.py`` and ``test_javascript.py`` run them."""
 
 LOOPBACK = PeerConfiguration(include_loopback=True)
 

@@ -133,7 +133,7 @@ def modules() -> Iterator[ModuleType]:
 
 def lookup(name: str) -> Any:
     """Return what a name of the page stands for; fields of settings are their defaults."""
-    if name.startswith("page/"):
+    if name.startswith(("page/", "javascript/")):
         return constants_of_page(name.partition(":")[0])[name.partition(":")[2]]
     parts = f"icefloe.{name}".split(".")
     for length in range(len(parts) - 1, 0, -1):
@@ -257,12 +257,11 @@ def test_no_setting_that_may_be_a_limit_is_left_out() -> None:
 def test_no_limit_of_the_pages_is_left_out() -> None:
     folder = ROOT / "signaling" / "page"
     names = set()
-    for file in (*folder.glob("*.js"), *folder.glob("files/*.js")):
+    module = ROOT / "signaling" / "javascript" / "icefloe.js"
+    for file in (module, *folder.glob("*.js"), *folder.glob("files/*.js")):
         path = str(file.relative_to(ROOT / "signaling"))
         names |= {f"{path}:{name}" for name in constants_of_page(path) if is_limit_of_page(name)}
     own = {
-        "page/signaling.js:PAUSE_MOST_MS",  # of its own attempts to connect
-        "page/signaling.js:TIMER_MOST_MS",  # what a timer of a browser takes
         "page/input.js:BACKLOG_MOST",  # of input of its own user, like the next two
         "page/input.js:TEXT_MOST",
         "page/input.js:NOTCHES_MOST",

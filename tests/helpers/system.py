@@ -17,6 +17,7 @@ PACKAGES = {
     "chromium": ("chromium", "chromium"),
     "coturn": ("turnserver", "coturn"),
     "espeak-ng": ("espeak-ng", "espeak-ng"),
+    "firefox": ("firefox-esr", "firefox-esr"),
     "iproute2": ("ip", "iproute2"),
     "nftables": ("nft", "nftables"),
     "nodejs": ("node", "nodejs"),
@@ -30,7 +31,7 @@ PACKAGES = {
 }
 """Part: the program looked for, and the Debian package that brings it."""
 
-NODE_PACKAGES = ("node-datachannel", "peer", "werift")
+NODE_PACKAGES = ("node-datachannel", "peer", "terser", "typescript", "werift")
 """Parts that npm brings, into ``tests/node_modules``."""
 
 REQUIRED = os.environ.get("ICEFLOE_REQUIRE_SYSTEM") == "1"

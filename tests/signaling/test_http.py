@@ -25,11 +25,15 @@ class Answer:
 
 
 async def request(
-    server: SignalingServer, path: str, method: str = "GET", host: str = "localhost:1"
+    server: SignalingServer,
+    path: str,
+    method: str = "GET",
+    host: str = "localhost:1",
+    fields: str = "",
 ) -> Answer:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     try:
-        writer.write(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        writer.write(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode())
         return Answer(await reader.read())
     finally:
         writer.close()
@@ -71,6 +75,7 @@ async def test_a_strange_host_does_not_get_into_the_policy(
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
+        ("/icefloe.js", "text/javascript"),
         ("/main.js", "text/javascript"),
         ("/style.css", "text/css"),
         ("/icon.svg", "image/svg+xml"),
