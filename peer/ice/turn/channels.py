@@ -35,6 +35,19 @@ class NoChannelLeft(OSError):
     """All channel numbers of the allocation are in use."""
 
 
+class ChannelRefused(ConnectionError):
+    """A channel could not be bound, so nothing can be sent to a peer.
+
+    Attributes:
+        address: The IP address of the peer.
+        code: STUN error code; 0 if the server did not answer.
+    """
+
+    def __init__(self, peer: Peer, code: int, reason: str) -> None:
+        self.address, self.code = peer[0], code
+        super().__init__(f"ChannelBind for {peer[0]}:{peer[1]} failed: {reason}")
+
+
 @dataclass(slots=True)
 class _Binding:
     number: int
