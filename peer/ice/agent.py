@@ -100,8 +100,7 @@ class IceAgent:
     ) -> None:
         self._configuration = configuration
         self._servers = servers
-        self.configured_at: float = time.time()
-        """The wall clock's time when the servers were set."""
+        self._configured_at = time.time()
         self._listener = listener
         self._role = Role.controlled()
         self._current: Generation | None = None
@@ -127,7 +126,7 @@ class IceAgent:
     def configure(self, configuration: IceConfiguration, servers: tuple[Server, ...]) -> None:
         """Set the configuration and the servers for the next generation."""
         self._configuration, self._servers = configuration, servers
-        self.configured_at = time.time()
+        self._configured_at = time.time()
 
     # --- generations
 
@@ -147,7 +146,7 @@ class IceAgent:
 
     def _make(self, credentials: Credentials, *, is_restart: bool) -> Generation:
         fragment = credentials.local_username
-        return Generation(
+        made = Generation(
             self._configuration,
             self._servers,
             Listener(
@@ -165,6 +164,8 @@ class IceAgent:
             is_restart=is_restart,
             owner=self,
         )
+        made.configured_at = self._configured_at
+        return made
 
     def _latest_credentials(self, server: Server) -> tuple[str | None, str | None]:
         """Return the current credentials for a TURN server of an earlier configuration."""

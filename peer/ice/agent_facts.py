@@ -52,7 +52,7 @@ def ice_facts(agent: "IceAgent", now: float) -> IceFacts:
         unresolved=remotes.unresolved,
         resolving=remotes.resolving,
         servers=tuple(
-            with_lifetime(facts, server, time.time(), agent.configured_at)
+            with_lifetime(facts, server, time.time(), generation.configured_at)
             for server, facts in generation.server_outcomes.items()
         ),
         pairs=tuple(map(pair_facts, pairs)),

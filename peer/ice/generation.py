@@ -134,6 +134,8 @@ class Generation:
         self._record = listener.record
         self._observer = ChecksObserver(self.checks, listener.record)
         self._gathering_began = self._loop.time()
+        self.configured_at: float = 0.0
+        """The wall clock's time when the servers were set."""
         self.server_outcomes: dict[Server, ServerFacts] = {}
         """The outcome of asking each server."""
         self.forbidden: dict[str, int] = {}
