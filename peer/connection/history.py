@@ -33,7 +33,7 @@ from ..diagnosis.events import (
 )
 from ..diagnosis.facts import ClosedBySide, ConnectionFacts
 from ..diagnosis.timeline import Timeline
-from ..diagnosis.verdict import Cause, Verdict
+from ..diagnosis.verdict import Verdict, VerdictCause
 from ..ice.events import IceEvent, RoundTripsMeasured, ServerAsked
 from ..ice.plain_facts import remote_facts
 from .connection_facts import FactsCollector
@@ -101,7 +101,7 @@ class History:
         self._rejected: frozenset[str] = frozenset()
         self._closed_by = ClosedBySide.NOBODY
         self._last: Verdict | None = None
-        self._warned: set[Cause] = set()
+        self._warned: set[VerdictCause] = set()
         self._timer: Timer | None = None
         self.signaling: Callable[[], tuple[bool, str]] = lambda: (False, "")
         """Returns whether signaling is lost, and the reason if the remote peer has left."""

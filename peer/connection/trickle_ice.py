@@ -8,7 +8,6 @@ from aiortc import RTCIceTransport, RTCPeerConnection
 from aiortc.rtcicetransport import candidate_from_aioice
 
 from .._aiortc import ConnectionAdapter, Gatherer, agent_of
-from ..ice.events import IceEvent
 from ..ice.server_urls import RTCPeerConnectionIceErrorEvent
 from .candidates import RTCIceCandidate, RTCIceCandidatePair, local_candidate
 from .context import Context
@@ -16,6 +15,7 @@ from .descriptions import Descriptions
 
 if TYPE_CHECKING:
     from ..ice.agent import IceAgent
+    from ..ice.events import IceEvent
     from ..ice.gather.local_candidate import LocalCandidate
 
 
@@ -49,7 +49,7 @@ class TrickleIce:
         connection: RTCPeerConnection,
         context: Context,
         path: PathListener,
-        record: Callable[[IceEvent], None],
+        record: "Callable[[IceEvent], None]",
     ) -> None:
         self._record = record
         self._connection = connection

@@ -6,7 +6,7 @@ from ..ice.facts import IceFacts, ServerFacts, ServerProblem
 from .addresses import are_unreachable, is_behind_nat, maps_by_destination
 from .advice import ADVICE, PHASE_OF
 from .facts import ClosedBySide, ConnectionFacts, DtlsFacts, DtlsProblem, MediaFacts, SctpFacts
-from .verdict import MOST_PAIRS_SHOWN, Cause, ConnectPhase, Verdict, VerdictEvidence
+from .verdict import MOST_PAIRS_SHOWN, ConnectPhase, Verdict, VerdictCause, VerdictEvidence
 
 SIGNALING_PATIENCE = 10.0
 """Seconds in which a description is to be answered."""
@@ -28,30 +28,30 @@ RECENTLY = 15.0
 """Seconds in which a blocked event loop explains a lost path."""
 
 _TURN_CODES = {
-    401: Cause.TURN_CREDENTIALS_WRONG,
-    441: Cause.TURN_CREDENTIALS_WRONG,
-    486: Cause.TURN_QUOTA_REACHED,
-    508: Cause.TURN_NO_CAPACITY,
+    401: VerdictCause.TURN_CREDENTIALS_WRONG,
+    441: VerdictCause.TURN_CREDENTIALS_WRONG,
+    486: VerdictCause.TURN_QUOTA_REACHED,
+    508: VerdictCause.TURN_NO_CAPACITY,
 }
 
 _TURN_PROBLEMS = {
-    ServerProblem.NAME: Cause.TURN_NAME_UNKNOWN,
-    ServerProblem.UNREACHABLE: Cause.TURN_UNREACHABLE,
-    ServerProblem.CERTIFICATE: Cause.TURN_CERTIFICATE_REFUSED,
-    ServerProblem.REFUSED: Cause.TURN_REFUSED,
-    ServerProblem.UNSUPPORTED: Cause.TURN_REFUSED,
+    ServerProblem.NAME: VerdictCause.TURN_NAME_UNKNOWN,
+    ServerProblem.UNREACHABLE: VerdictCause.TURN_UNREACHABLE,
+    ServerProblem.CERTIFICATE: VerdictCause.TURN_CERTIFICATE_REFUSED,
+    ServerProblem.REFUSED: VerdictCause.TURN_REFUSED,
+    ServerProblem.UNSUPPORTED: VerdictCause.TURN_REFUSED,
 }
 
 _TURN_RANKS = (
-    Cause.TURN_CLOCK_SKEW,
-    Cause.TURN_CREDENTIALS_LAPSED,
-    Cause.TURN_CREDENTIALS_WRONG,
-    Cause.TURN_QUOTA_REACHED,
-    Cause.TURN_NO_CAPACITY,
-    Cause.TURN_CERTIFICATE_REFUSED,
-    Cause.TURN_NAME_UNKNOWN,
-    Cause.TURN_REFUSED,
-    Cause.TURN_UNREACHABLE,
+    VerdictCause.TURN_CLOCK_SKEW,
+    VerdictCause.TURN_CREDENTIALS_LAPSED,
+    VerdictCause.TURN_CREDENTIALS_WRONG,
+    VerdictCause.TURN_QUOTA_REACHED,
+    VerdictCause.TURN_NO_CAPACITY,
+    VerdictCause.TURN_CERTIFICATE_REFUSED,
+    VerdictCause.TURN_NAME_UNKNOWN,
+    VerdictCause.TURN_REFUSED,
+    VerdictCause.TURN_UNREACHABLE,
 )
 """Of several TURN servers the one that said most is named: an answer tells more than silence."""
 
@@ -60,7 +60,7 @@ _TURN_RANKS = (
 class _Finding:
     """A cause, and what shows it."""
 
-    cause: Cause
+    cause: VerdictCause
     details: tuple[str, ...] = ()
     servers: tuple[ServerFacts, ...] = ()
     phase: ConnectPhase | None = None
@@ -108,13 +108,13 @@ def _find(facts: ConnectionFacts, *, gave_up: bool) -> _Finding:
     if failed is not None:
         return failed
     if facts.closed_by is ClosedBySide.THEM:
-        return _Finding(Cause.CLOSED_BY_PEER)
+        return _Finding(VerdictCause.CLOSED_BY_PEER)
     if facts.closed_by is ClosedBySide.US:
-        return _Finding(Cause.CLOSED_HERE)
+        return _Finding(VerdictCause.CLOSED_HERE)
     ice = facts.ice
     is_up = ice is not None and ice.state == "completed"
     if facts.peer_left and not is_up:
-        return _Finding(Cause.PEER_LEFT, (f"it is gone: {facts.peer_left}",))
+        return _Finding(VerdictCause.PEER_LEFT, (f"it is gone: {facts.peer_left}",))
     if not facts.remote_described:
         return _signaling(facts, gave_up=gave_up)
     if ice is None or ice.state == "new":
@@ -129,7 +129,7 @@ def _find(facts: ConnectionFacts, *, gave_up: bool) -> _Finding:
         if found is not None:
             return found
     phase = ConnectPhase.MEDIA if facts.media else ConnectPhase.SCTP
-    return _Finding(Cause.NOTHING_WRONG, phase=phase)
+    return _Finding(VerdictCause.NOTHING_WRONG, phase=phase)
 
 
 # --- signaling and gathering
@@ -137,23 +137,25 @@ def _find(facts: ConnectionFacts, *, gave_up: bool) -> _Finding:
 
 def _signaling(facts: ConnectionFacts, *, gave_up: bool) -> _Finding:
     if facts.signaling_lost:
-        return _Finding(Cause.SIGNALING_LOST)
+        return _Finding(VerdictCause.SIGNALING_LOST)
     if not gave_up and (not facts.local_described or facts.seconds < SIGNALING_PATIENCE):
-        return _Finding(Cause.STILL_CONNECTING, phase=ConnectPhase.SIGNALING)
+        return _Finding(VerdictCause.STILL_CONNECTING, phase=ConnectPhase.SIGNALING)
     said = "an offer was sent" if facts.local_described else "neither side has made an offer"
-    return _Finding(Cause.NO_ANSWER, (f"{said}, and nothing came for {facts.seconds:.0f} s",))
+    return _Finding(
+        VerdictCause.NO_ANSWER, (f"{said}, and nothing came for {facts.seconds:.0f} s",)
+    )
 
 
 def _gathering(facts: ConnectionFacts, ice: IceFacts, *, gave_up: bool) -> _Finding:
     if ice.local_ended and not ice.local:
         return _without_candidates(ice)
     if gave_up and not facts.local_described:
-        return _Finding(Cause.NO_ANSWER, ("this side has not answered",))
+        return _Finding(VerdictCause.NO_ANSWER, ("this side has not answered",))
     if gave_up and not ice.local:
         return _without_candidates(ice)
     if gave_up:
         return _unconnected(facts, ice, gave_up=True)
-    return _Finding(Cause.STILL_CONNECTING, phase=ConnectPhase.GATHERING)
+    return _Finding(VerdictCause.STILL_CONNECTING, phase=ConnectPhase.GATHERING)
 
 
 def _without_candidates(ice: IceFacts) -> _Finding:
@@ -161,15 +163,15 @@ def _without_candidates(ice: IceFacts) -> _Finding:
         return turn
     if ice.relay_only:
         details = ("iceTransportPolicy allows relays alone, and no TURN server is named",)
-        return _Finding(Cause.NO_RELAY, details, phase=ConnectPhase.GATHERING)
-    return _Finding(Cause.NO_NETWORK)
+        return _Finding(VerdictCause.NO_RELAY, details, phase=ConnectPhase.GATHERING)
+    return _Finding(VerdictCause.NO_NETWORK)
 
 
 def _turn_problem(ice: IceFacts) -> _Finding | None:
     """Return what is wrong with the TURN servers; ``None`` if nothing is, or one gave a relay."""
     if any(candidate.type == "relay" for candidate in ice.local):
         return None
-    wrong: dict[Cause, ServerFacts] = {}
+    wrong: dict[VerdictCause, ServerFacts] = {}
     for server in ice.servers:
         if server.is_turn and server.problem is not None:
             wrong.setdefault(_turn_cause(server), server)
@@ -180,14 +182,14 @@ def _turn_problem(ice: IceFacts) -> _Finding | None:
     return None
 
 
-def _turn_cause(server: ServerFacts) -> Cause:
+def _turn_cause(server: ServerFacts) -> VerdictCause:
     if server.problem is not ServerProblem.REFUSED:
         return _TURN_PROBLEMS[server.problem or ServerProblem.UNREACHABLE]
     if server.code in (401, 441) and server.lapsed_when_set:
-        return Cause.TURN_CLOCK_SKEW
+        return VerdictCause.TURN_CLOCK_SKEW
     if server.code in (401, 441) and server.expires_in is not None and server.expires_in <= 0:
-        return Cause.TURN_CREDENTIALS_LAPSED
-    return _TURN_CODES.get(server.code, Cause.TURN_REFUSED)
+        return VerdictCause.TURN_CREDENTIALS_LAPSED
+    return _TURN_CODES.get(server.code, VerdictCause.TURN_REFUSED)
 
 
 def _credential_details(server: ServerFacts) -> tuple[str, ...]:
@@ -206,12 +208,12 @@ def _unconnected(facts: ConnectionFacts, ice: IceFacts, *, gave_up: bool) -> _Fi
     if not ice.local:
         if ice.local_ended or urgent:
             return _without_candidates(ice)
-        return _Finding(Cause.STILL_CONNECTING, phase=ConnectPhase.GATHERING)
+        return _Finding(VerdictCause.STILL_CONNECTING, phase=ConnectPhase.GATHERING)
     if ice.has_path or not urgent:
-        return _Finding(Cause.STILL_CONNECTING, phase=ConnectPhase.CHECKS)
+        return _Finding(VerdictCause.STILL_CONNECTING, phase=ConnectPhase.CHECKS)
     found = _from_messages(ice) or _from_addresses(ice)
-    if facts.signaling_lost and found.cause is Cause.CANDIDATES_NOT_FORWARDED:
-        return _Finding(Cause.SIGNALING_LOST, found.details)
+    if facts.signaling_lost and found.cause is VerdictCause.CANDIDATES_NOT_FORWARDED:
+        return _Finding(VerdictCause.SIGNALING_LOST, found.details)
     return replace(found, details=(*found.details, _counted(ice)))
 
 
@@ -227,24 +229,24 @@ def _from_messages(ice: IceFacts) -> _Finding | None:
     nothing_came = not ice.checks_received
     if nothing_came and not ice.refused_checks and not ice.signalled:
         details = ("the end of candidates came, and none before",) if ice.remote_ended else ()
-        return _Finding(Cause.CANDIDATES_NOT_FORWARDED, details)
+        return _Finding(VerdictCause.CANDIDATES_NOT_FORWARDED, details)
     if (ice.refused_checks and nothing_came) or (ice.refused_by_remote and not ice.checks_answered):
         return _Finding(
-            Cause.CREDENTIALS_STALE,
+            VerdictCause.CREDENTIALS_STALE,
             (
                 f"{ice.refused_checks} checks came with other credentials",
                 f"the other side refused {ice.refused_by_remote}",
             ),
         )
     if ice.signalled and ice.unresolved + ice.resolving >= ice.signalled and nothing_came:
-        return _Finding(Cause.MDNS_UNRESOLVED, (f"{ice.unresolved} names do not resolve",))
+        return _Finding(VerdictCause.MDNS_UNRESOLVED, (f"{ice.unresolved} names do not resolve",))
     if ice.forbidden and not ice.checks_answered:
         address, code = ice.forbidden[0]
-        return _Finding(Cause.TURN_PEER_FORBIDDEN, (f"the relay refuses {address}: {code}",))
+        return _Finding(VerdictCause.TURN_PEER_FORBIDDEN, (f"the relay refuses {address}: {code}",))
     if (turn := _turn_problem(ice)) is not None:
         return turn
     if ice.checks_received and not ice.checks_answered:
-        return _Finding(Cause.ANSWERS_LOST)
+        return _Finding(VerdictCause.ANSWERS_LOST)
     return None
 
 
@@ -253,7 +255,7 @@ def _from_addresses(ice: IceFacts) -> _Finding:
     types = {candidate.type for candidate in ice.local}
     asked = tuple(server for server in ice.servers if not server.is_turn)
     if asked and all(server.problem is not None for server in asked) and not types - {"host"}:
-        return _Finding(Cause.STUN_UNREACHABLE, tuple(map(str, asked[:2])), asked)
+        return _Finding(VerdictCause.STUN_UNREACHABLE, tuple(map(str, asked[:2])), asked)
     relayed = any(candidate.type == "relay" for candidate in (*ice.local, *ice.remote))
     if not relayed:
         for side, own, others in (
@@ -262,16 +264,16 @@ def _from_addresses(ice: IceFacts) -> _Finding:
         ):
             if are_unreachable(own, others):
                 told = ", ".join(sorted({candidate.address for candidate in own})[:3])
-                return _Finding(Cause.ADDRESSES_UNREACHABLE, (f"{side} has only {told}",))
+                return _Finding(VerdictCause.ADDRESSES_UNREACHABLE, (f"{side} has only {told}",))
         if is_behind_nat(ice.local) and is_behind_nat(ice.remote):
-            return _Finding(Cause.NO_RELAY, _mappings(ice))
-        return _Finding(Cause.NO_CHECK_ARRIVES, ("there is no relay on either side",))
+            return _Finding(VerdictCause.NO_RELAY, _mappings(ice))
+        return _Finding(VerdictCause.NO_CHECK_ARRIVES, ("there is no relay on either side",))
     sides = [
         name
         for name, candidates in (("this side", ice.local), ("the other side", ice.remote))
         if any(candidate.type == "relay" for candidate in candidates)
     ]
-    return _Finding(Cause.NO_CHECK_ARRIVES, (f"relay of {' and '.join(sides)}",))
+    return _Finding(VerdictCause.NO_CHECK_ARRIVES, (f"relay of {' and '.join(sides)}",))
 
 
 def _mappings(ice: IceFacts) -> tuple[str, ...]:
@@ -286,13 +288,13 @@ def _mappings(ice: IceFacts) -> tuple[str, ...]:
 def _lost(facts: ConnectionFacts, ice: IceFacts) -> _Finding:
     if ice.loop_blocked_for >= LOOP_BLOCKED and ice.loop_blocked_ago <= RECENTLY:
         blocked = f"a timer fired {ice.loop_blocked_for:.1f} s late"
-        return _Finding(Cause.EVENT_LOOP_BLOCKED, (blocked,))
+        return _Finding(VerdictCause.EVENT_LOOP_BLOCKED, (blocked,))
     details = [f"silent for {ice.silent_for:.1f} s"]
     if facts.signaling_lost:
         details.append("signaling is down as well, which a restart needs")
     if (turn := _turn_problem(ice)) is not None:
         details += turn.details
-    return _Finding(Cause.PATH_LOST, tuple(details))
+    return _Finding(VerdictCause.PATH_LOST, tuple(details))
 
 
 # --- what runs over the path
@@ -302,12 +304,12 @@ def _failed_dtls(dtls: DtlsFacts) -> _Finding | None:
     if dtls.state != "failed" and dtls.problem is DtlsProblem.NONE:
         return None
     if dtls.problem is DtlsProblem.FINGERPRINT:
-        return _Finding(Cause.DTLS_FINGERPRINT_MISMATCH)
+        return _Finding(VerdictCause.DTLS_FINGERPRINT_MISMATCH)
     if dtls.problem is DtlsProblem.SRTP_PROFILE:
-        return _Finding(Cause.NO_COMMON_SRTP_PROFILE)
+        return _Finding(VerdictCause.NO_COMMON_SRTP_PROFILE)
     if _has_role_conflict(dtls):
-        return _Finding(Cause.DTLS_ROLE_CONFLICT, (f"both are {dtls.role}",))
-    return _Finding(Cause.DTLS_REFUSED)
+        return _Finding(VerdictCause.DTLS_ROLE_CONFLICT, (f"both are {dtls.role}",))
+    return _Finding(VerdictCause.DTLS_REFUSED)
 
 
 def _has_role_conflict(dtls: DtlsFacts) -> bool:
@@ -319,39 +321,39 @@ def _handshake(dtls: DtlsFacts, *, gave_up: bool) -> _Finding | None:
     if dtls.state == "connected":
         return None
     if dtls.state == "closed":
-        return _Finding(Cause.CLOSED_BY_PEER)
+        return _Finding(VerdictCause.CLOSED_BY_PEER)
     if _has_role_conflict(dtls):
-        return _Finding(Cause.DTLS_ROLE_CONFLICT, (f"both are {dtls.role}",))
+        return _Finding(VerdictCause.DTLS_ROLE_CONFLICT, (f"both are {dtls.role}",))
     if not gave_up and dtls.seconds < HANDSHAKE_PATIENCE:
-        return _Finding(Cause.STILL_CONNECTING, phase=ConnectPhase.DTLS)
+        return _Finding(VerdictCause.STILL_CONNECTING, phase=ConnectPhase.DTLS)
     if not dtls.received:
-        return _Finding(Cause.DTLS_NO_ANSWER, (f"{dtls.sent} datagrams sent, none came",))
+        return _Finding(VerdictCause.DTLS_NO_ANSWER, (f"{dtls.sent} datagrams sent, none came",))
     came = f"{dtls.received} datagrams came, of {dtls.largest_received} bytes at most"
-    return _Finding(Cause.DTLS_LARGE_PACKETS_LOST, (came, f"{dtls.sent} were sent"))
+    return _Finding(VerdictCause.DTLS_LARGE_PACKETS_LOST, (came, f"{dtls.sent} were sent"))
 
 
 def _association(sctp: SctpFacts | None, *, gave_up: bool) -> _Finding | None:
     if sctp is None or sctp.state == "connected":
         return None
     if sctp.state == "closed":
-        return _Finding(Cause.SCTP_ABORTED, (sctp.reason,) if sctp.reason else ())
+        return _Finding(VerdictCause.SCTP_ABORTED, (sctp.reason,) if sctp.reason else ())
     if not gave_up and sctp.seconds < HANDSHAKE_PATIENCE:
-        return _Finding(Cause.STILL_CONNECTING, phase=ConnectPhase.SCTP)
-    return _Finding(Cause.SCTP_NO_ANSWER, (f"{sctp.received} packets came",))
+        return _Finding(VerdictCause.STILL_CONNECTING, phase=ConnectPhase.SCTP)
+    return _Finding(VerdictCause.SCTP_NO_ANSWER, (f"{sctp.received} packets came",))
 
 
 def _media(media: MediaFacts) -> _Finding | None:
     named = f"{media.kind}, mid {media.mid}"
     if media.rejected:
-        return _Finding(Cause.NO_COMMON_CODEC, (named,))
+        return _Finding(VerdictCause.NO_COMMON_CODEC, (named,))
     if media.seconds < MEDIA_PATIENCE:
         return None
     for_long = f"{named}: {media.sent} packets sent, {media.received} received"
     if media.receives and not media.received:
-        return _Finding(Cause.NO_MEDIA_RECEIVED, (for_long,))
+        return _Finding(VerdictCause.NO_MEDIA_RECEIVED, (for_long,))
     if media.sends and not media.sent:
-        return _Finding(Cause.NO_MEDIA_SENT, (for_long,))
+        return _Finding(VerdictCause.NO_MEDIA_SENT, (for_long,))
     if media.receives and media.read and not media.decoded:
-        cause = Cause.DECODER_FAILS if media.key_frame else Cause.NO_KEY_FRAME
+        cause = VerdictCause.DECODER_FAILS if media.key_frame else VerdictCause.NO_KEY_FRAME
         return _Finding(cause, (for_long,))
     return None

@@ -43,7 +43,7 @@ class ConnectPhase(StrEnum):
     """The connection worked, and was lost or closed."""
 
 
-class Cause(StrEnum):
+class VerdictCause(StrEnum):
     """The cause of a failure; each has a section of this name in docs/troubleshooting.md."""
 
     NOTHING_WRONG = "nothing-wrong"
@@ -175,7 +175,7 @@ class Verdict:
     """
 
     phase: ConnectPhase
-    cause: Cause
+    cause: VerdictCause
     evidence: VerdictEvidence
     advice: str
 
@@ -187,7 +187,11 @@ class Verdict:
     @property
     def is_failure(self) -> bool:
         """True unless nothing is wrong, or nothing is known to be wrong yet."""
-        return self.cause not in (Cause.NOTHING_WRONG, Cause.STILL_CONNECTING, Cause.CLOSED_HERE)
+        return self.cause not in (
+            VerdictCause.NOTHING_WRONG,
+            VerdictCause.STILL_CONNECTING,
+            VerdictCause.CLOSED_HERE,
+        )
 
     @property
     def reference(self) -> str:

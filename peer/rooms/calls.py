@@ -184,6 +184,7 @@ class Calls:
             connect_timeout=self._connect_timeout,
             restarts=self._callers.budget(info.id),
             may_send=info.may_send,
+            is_signaling=lambda: self._client.is_connected,
         )
         peer.connection.on("connectionstatechange", lambda: self._on_state(peer))
         self._peers[info.id] = peer

@@ -25,7 +25,7 @@ from icefloe.peer.diagnosis.facts import (
     MediaFacts,
     SctpFacts,
 )
-from icefloe.peer.diagnosis.verdict import MOST_PAIRS_SHOWN, Cause, ConnectPhase, Verdict
+from icefloe.peer.diagnosis.verdict import MOST_PAIRS_SHOWN, ConnectPhase, Verdict, VerdictCause
 from icefloe.peer.ice.facts import (
     CandidateFacts,
     IceFacts,
@@ -73,7 +73,7 @@ CONNECTED = ConnectionFacts(
 NEGOTIATED = replace(CONNECTED, ice=CHECKING, dtls=DtlsFacts(), sctp=None)
 
 
-def cause(facts: ConnectionFacts, *, gave_up: bool = False) -> Cause:
+def cause(facts: ConnectionFacts, *, gave_up: bool = False) -> VerdictCause:
     return diagnose(facts, gave_up=gave_up).cause
 
 
@@ -111,71 +111,82 @@ def media(**changes: object) -> ConnectionFacts:
 
 
 REFUSED = ServerProblem.REFUSED
-CASES: dict[Cause, ConnectionFacts] = {
-    Cause.NOTHING_WRONG: CONNECTED,
-    Cause.STILL_CONNECTING: checking(checking_for=CHECK_PATIENCE - 0.1),
-    Cause.NO_ANSWER: ConnectionFacts(seconds=SIGNALING_PATIENCE, local_described=True),
-    Cause.PEER_LEFT: ConnectionFacts(seconds=1, local_described=True, peer_left="left"),
-    Cause.SIGNALING_LOST: ConnectionFacts(seconds=1, local_described=True, signaling_lost=True),
-    Cause.NO_NETWORK: checking(local=(), pairs=()),
-    Cause.STUN_UNREACHABLE: checking(local=(HERE,), servers=(stun(),)),
-    Cause.TURN_NAME_UNKNOWN: checking(servers=(turn(ServerProblem.NAME),)),
-    Cause.TURN_UNREACHABLE: checking(servers=(turn(ServerProblem.UNREACHABLE),)),
-    Cause.TURN_CERTIFICATE_REFUSED: checking(servers=(turn(ServerProblem.CERTIFICATE),)),
-    Cause.TURN_CREDENTIALS_WRONG: checking(servers=(turn(REFUSED, 401),)),
-    Cause.TURN_CREDENTIALS_LAPSED: checking(servers=(turn(REFUSED, 401, expires_in=-300.0),)),
-    Cause.TURN_CLOCK_SKEW: checking(
+CASES: dict[VerdictCause, ConnectionFacts] = {
+    VerdictCause.NOTHING_WRONG: CONNECTED,
+    VerdictCause.STILL_CONNECTING: checking(checking_for=CHECK_PATIENCE - 0.1),
+    VerdictCause.NO_ANSWER: ConnectionFacts(seconds=SIGNALING_PATIENCE, local_described=True),
+    VerdictCause.PEER_LEFT: ConnectionFacts(seconds=1, local_described=True, peer_left="left"),
+    VerdictCause.SIGNALING_LOST: ConnectionFacts(
+        seconds=1, local_described=True, signaling_lost=True
+    ),
+    VerdictCause.NO_NETWORK: checking(local=(), pairs=()),
+    VerdictCause.STUN_UNREACHABLE: checking(local=(HERE,), servers=(stun(),)),
+    VerdictCause.TURN_NAME_UNKNOWN: checking(servers=(turn(ServerProblem.NAME),)),
+    VerdictCause.TURN_UNREACHABLE: checking(servers=(turn(ServerProblem.UNREACHABLE),)),
+    VerdictCause.TURN_CERTIFICATE_REFUSED: checking(servers=(turn(ServerProblem.CERTIFICATE),)),
+    VerdictCause.TURN_CREDENTIALS_WRONG: checking(servers=(turn(REFUSED, 401),)),
+    VerdictCause.TURN_CREDENTIALS_LAPSED: checking(
+        servers=(turn(REFUSED, 401, expires_in=-300.0),)
+    ),
+    VerdictCause.TURN_CLOCK_SKEW: checking(
         servers=(turn(REFUSED, 401, expires_in=-300.0, lapsed_when_set=True),)
     ),
-    Cause.TURN_QUOTA_REACHED: checking(servers=(turn(REFUSED, 486),)),
-    Cause.TURN_NO_CAPACITY: checking(servers=(turn(REFUSED, 508),)),
-    Cause.TURN_REFUSED: checking(servers=(turn(REFUSED, 500),)),
-    Cause.TURN_PEER_FORBIDDEN: checking(local=(RELAY,), forbidden=(("10.9.8.7", 403),)),
-    Cause.NO_RELAY: NEGOTIATED,
-    Cause.MDNS_UNRESOLVED: checking(remote=(), unresolved=2),
-    Cause.ADDRESSES_UNREACHABLE: checking(remote=(candidate("host", "172.17.0.2"),), signalled=1),
-    Cause.CANDIDATES_NOT_FORWARDED: checking(remote=(), signalled=0, remote_ended=False),
-    Cause.CREDENTIALS_STALE: checking(refused_checks=4),
-    Cause.ANSWERS_LOST: checking(pairs=(pair(5, 0, 5),)),
-    Cause.NO_CHECK_ARRIVES: checking(remote=(PUBLIC,)),
-    Cause.DTLS_FINGERPRINT_MISMATCH: dtls(state="failed", problem=DtlsProblem.FINGERPRINT),
-    Cause.DTLS_ROLE_CONFLICT: dtls(remote_role="client"),
-    Cause.DTLS_LARGE_PACKETS_LOST: dtls(received=3, largest_received=200),
-    Cause.DTLS_NO_ANSWER: dtls(),
-    Cause.DTLS_REFUSED: dtls(state="failed", problem=DtlsProblem.HANDSHAKE),
-    Cause.NO_COMMON_SRTP_PROFILE: dtls(state="failed", problem=DtlsProblem.SRTP_PROFILE),
-    Cause.SCTP_NO_ANSWER: replace(
+    VerdictCause.TURN_QUOTA_REACHED: checking(servers=(turn(REFUSED, 486),)),
+    VerdictCause.TURN_NO_CAPACITY: checking(servers=(turn(REFUSED, 508),)),
+    VerdictCause.TURN_REFUSED: checking(servers=(turn(REFUSED, 500),)),
+    VerdictCause.TURN_PEER_FORBIDDEN: checking(local=(RELAY,), forbidden=(("10.9.8.7", 403),)),
+    VerdictCause.NO_RELAY: NEGOTIATED,
+    VerdictCause.MDNS_UNRESOLVED: checking(remote=(), unresolved=2),
+    VerdictCause.ADDRESSES_UNREACHABLE: checking(
+        remote=(candidate("host", "172.17.0.2"),), signalled=1
+    ),
+    VerdictCause.CANDIDATES_NOT_FORWARDED: checking(remote=(), signalled=0, remote_ended=False),
+    VerdictCause.CREDENTIALS_STALE: checking(refused_checks=4),
+    VerdictCause.ANSWERS_LOST: checking(pairs=(pair(5, 0, 5),)),
+    VerdictCause.NO_CHECK_ARRIVES: checking(remote=(PUBLIC,)),
+    VerdictCause.DTLS_FINGERPRINT_MISMATCH: dtls(state="failed", problem=DtlsProblem.FINGERPRINT),
+    VerdictCause.DTLS_ROLE_CONFLICT: dtls(remote_role="client"),
+    VerdictCause.DTLS_LARGE_PACKETS_LOST: dtls(received=3, largest_received=200),
+    VerdictCause.DTLS_NO_ANSWER: dtls(),
+    VerdictCause.DTLS_REFUSED: dtls(state="failed", problem=DtlsProblem.HANDSHAKE),
+    VerdictCause.NO_COMMON_SRTP_PROFILE: dtls(state="failed", problem=DtlsProblem.SRTP_PROFILE),
+    VerdictCause.SCTP_NO_ANSWER: replace(
         CONNECTED, sctp=SctpFacts(state="connecting", seconds=HANDSHAKE_PATIENCE)
     ),
-    Cause.SCTP_ABORTED: replace(CONNECTED, sctp=SctpFacts(state="closed", reason="aborted")),
-    Cause.NO_COMMON_CODEC: media(rejected=True),
-    Cause.NO_MEDIA_SENT: media(sent=0),
-    Cause.NO_MEDIA_RECEIVED: media(received=0, decoded=0),
-    Cause.NO_KEY_FRAME: media(decoded=0, key_frame=False),
-    Cause.DECODER_FAILS: media(decoded=0),
-    Cause.PATH_LOST: replace(CONNECTED, ice=replace(UP, state="disconnected", silent_for=3.0)),
-    Cause.EVENT_LOOP_BLOCKED: replace(
+    VerdictCause.SCTP_ABORTED: replace(CONNECTED, sctp=SctpFacts(state="closed", reason="aborted")),
+    VerdictCause.NO_COMMON_CODEC: media(rejected=True),
+    VerdictCause.NO_MEDIA_SENT: media(sent=0),
+    VerdictCause.NO_MEDIA_RECEIVED: media(received=0, decoded=0),
+    VerdictCause.NO_KEY_FRAME: media(decoded=0, key_frame=False),
+    VerdictCause.DECODER_FAILS: media(decoded=0),
+    VerdictCause.PATH_LOST: replace(
+        CONNECTED, ice=replace(UP, state="disconnected", silent_for=3.0)
+    ),
+    VerdictCause.EVENT_LOOP_BLOCKED: replace(
         CONNECTED,
         ice=replace(
             UP, state="disconnected", loop_blocked_for=LOOP_BLOCKED, loop_blocked_ago=RECENTLY
         ),
     ),
-    Cause.CLOSED_BY_PEER: replace(CONNECTED, closed_by=ClosedBySide.THEM),
-    Cause.CLOSED_HERE: replace(CONNECTED, closed_by=ClosedBySide.US),
+    VerdictCause.CLOSED_BY_PEER: replace(CONNECTED, closed_by=ClosedBySide.THEM),
+    VerdictCause.CLOSED_HERE: replace(CONNECTED, closed_by=ClosedBySide.US),
 }
 """For each cause a connection in which nothing else is wrong."""
 
 
 def test_there_is_a_case_an_advice_and_one_phase_for_each_cause() -> None:
-    assert set(CASES) == set(Cause) == set(ADVICE)
+    assert set(CASES) == set(VerdictCause) == set(ADVICE)
     listed = [cause for causes in PHASES.values() for cause in causes]
     assert len(listed) == len(set(listed)) == len(PHASE_OF)
-    assert set(Cause) - set(listed) == {Cause.NOTHING_WRONG, Cause.STILL_CONNECTING}
+    assert set(VerdictCause) - set(listed) == {
+        VerdictCause.NOTHING_WRONG,
+        VerdictCause.STILL_CONNECTING,
+    }
     assert set(PHASES) == set(ConnectPhase)
 
 
-@pytest.mark.parametrize("expected", Cause)
-def test_each_cause_is_told_from_the_facts_that_show_it(expected: Cause) -> None:
+@pytest.mark.parametrize("expected", VerdictCause)
+def test_each_cause_is_told_from_the_facts_that_show_it(expected: VerdictCause) -> None:
     verdict = diagnose(CASES[expected])
     assert verdict.cause is expected
     assert verdict.phase is PHASE_OF.get(expected, verdict.phase)
@@ -183,8 +194,8 @@ def test_each_cause_is_told_from_the_facts_that_show_it(expected: Cause) -> None
     assert str(verdict).endswith(f"See docs/troubleshooting.md#{expected}")
 
 
-@pytest.mark.parametrize("cause", Cause)
-def test_advice_is_one_sentence(cause: Cause) -> None:
+@pytest.mark.parametrize("cause", VerdictCause)
+def test_advice_is_one_sentence(cause: VerdictCause) -> None:
     advice = ADVICE[cause]
     assert advice[0].isupper() and advice.endswith(".")
     assert ". " not in advice, advice
@@ -196,26 +207,26 @@ def test_advice_is_one_sentence(cause: Cause) -> None:
 
 def test_nobody_is_blamed_before_there_was_time() -> None:
     soon = ConnectionFacts(seconds=SIGNALING_PATIENCE - 0.1, local_described=True)
-    assert cause(soon) is Cause.STILL_CONNECTING
-    assert cause(soon, gave_up=True) is Cause.NO_ANSWER
-    assert cause(ConnectionFacts(seconds=1000.0)) is Cause.STILL_CONNECTING
-    assert cause(dtls(seconds=HANDSHAKE_PATIENCE - 0.1)) is Cause.STILL_CONNECTING
-    assert cause(dtls(seconds=0.0), gave_up=True) is Cause.DTLS_NO_ANSWER
+    assert cause(soon) is VerdictCause.STILL_CONNECTING
+    assert cause(soon, gave_up=True) is VerdictCause.NO_ANSWER
+    assert cause(ConnectionFacts(seconds=1000.0)) is VerdictCause.STILL_CONNECTING
+    assert cause(dtls(seconds=HANDSHAKE_PATIENCE - 0.1)) is VerdictCause.STILL_CONNECTING
+    assert cause(dtls(seconds=0.0), gave_up=True) is VerdictCause.DTLS_NO_ANSWER
     young = replace(CONNECTED, sctp=SctpFacts(state="connecting", seconds=1.0))
-    assert cause(young) is Cause.STILL_CONNECTING
-    assert cause(young, gave_up=True) is Cause.SCTP_NO_ANSWER
-    assert cause(media(seconds=MEDIA_PATIENCE - 0.1, received=0)) is Cause.NOTHING_WRONG
+    assert cause(young) is VerdictCause.STILL_CONNECTING
+    assert cause(young, gave_up=True) is VerdictCause.SCTP_NO_ANSWER
+    assert cause(media(seconds=MEDIA_PATIENCE - 0.1, received=0)) is VerdictCause.NOTHING_WRONG
 
 
 def test_checks_that_failed_are_judged_at_once() -> None:
     early = checking(checking_for=1.0)
-    assert cause(early) is Cause.STILL_CONNECTING
-    assert cause(early, gave_up=True) is Cause.NO_RELAY
-    assert cause(checking(state="failed", checking_for=1.0)) is Cause.NO_RELAY
+    assert cause(early) is VerdictCause.STILL_CONNECTING
+    assert cause(early, gave_up=True) is VerdictCause.NO_RELAY
+    assert cause(checking(state="failed", checking_for=1.0)) is VerdictCause.NO_RELAY
 
 
 def test_a_pair_that_works_already_is_waited_for() -> None:
-    assert cause(checking(has_path=True)) is Cause.STILL_CONNECTING
+    assert cause(checking(has_path=True)) is VerdictCause.STILL_CONNECTING
 
 
 # --- signaling and gathering
@@ -231,34 +242,34 @@ def test_it_is_told_whether_this_side_has_offered() -> None:
 def test_an_offer_that_this_side_does_not_answer_is_told() -> None:
     facts = ConnectionFacts(seconds=30.0, remote_described=True)
     verdict = diagnose(facts, gave_up=True)
-    assert verdict.cause is Cause.NO_ANSWER
+    assert verdict.cause is VerdictCause.NO_ANSWER
     assert verdict.evidence.details == ("this side has not answered",)
-    assert cause(facts) is Cause.STILL_CONNECTING
+    assert cause(facts) is VerdictCause.STILL_CONNECTING
 
 
 def test_a_peer_that_left_does_not_end_a_connection_that_works() -> None:
-    assert cause(replace(CONNECTED, peer_left="timeout")) is Cause.NOTHING_WRONG
-    assert cause(replace(NEGOTIATED, peer_left="left")) is Cause.PEER_LEFT
+    assert cause(replace(CONNECTED, peer_left="timeout")) is VerdictCause.NOTHING_WRONG
+    assert cause(replace(NEGOTIATED, peer_left="left")) is VerdictCause.PEER_LEFT
 
 
 def test_lost_signaling_explains_candidates_that_did_not_come() -> None:
     facts = checking(remote=(), signalled=0, remote_ended=False)
-    assert cause(replace(facts, signaling_lost=True)) is Cause.SIGNALING_LOST
-    assert cause(replace(NEGOTIATED, signaling_lost=True)) is Cause.NO_RELAY
+    assert cause(replace(facts, signaling_lost=True)) is VerdictCause.SIGNALING_LOST
+    assert cause(replace(NEGOTIATED, signaling_lost=True)) is VerdictCause.NO_RELAY
 
 
 def test_without_local_candidates_the_turn_server_is_named_before_the_network() -> None:
     facts = checking(local=(), relay_only=True, servers=(turn(REFUSED, 401),))
-    assert cause(facts) is Cause.TURN_CREDENTIALS_WRONG
+    assert cause(facts) is VerdictCause.TURN_CREDENTIALS_WRONG
     alone = diagnose(checking(local=(), relay_only=True))
-    assert (alone.cause, alone.phase) == (Cause.NO_RELAY, ConnectPhase.GATHERING)
+    assert (alone.cause, alone.phase) == (VerdictCause.NO_RELAY, ConnectPhase.GATHERING)
     waiting = checking(local=(), local_ended=False, checking_for=1.0)
-    assert cause(waiting) is Cause.STILL_CONNECTING
+    assert cause(waiting) is VerdictCause.STILL_CONNECTING
     unstarted = replace(NEGOTIATED, ice=IceFacts(local_ended=True))
-    assert cause(unstarted) is Cause.NO_NETWORK
+    assert cause(unstarted) is VerdictCause.NO_NETWORK
     gathering = replace(NEGOTIATED, ice=IceFacts())
-    assert cause(gathering) is Cause.STILL_CONNECTING
-    assert cause(gathering, gave_up=True) is Cause.NO_NETWORK
+    assert cause(gathering) is VerdictCause.STILL_CONNECTING
+    assert cause(gathering, gave_up=True) is VerdictCause.NO_NETWORK
 
 
 # --- STUN and TURN
@@ -267,15 +278,19 @@ def test_without_local_candidates_the_turn_server_is_named_before_the_network() 
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
-        (turn(ServerProblem.UNREACHABLE), turn(REFUSED, 401), Cause.TURN_CREDENTIALS_WRONG),
-        (turn(ServerProblem.NAME), turn(ServerProblem.UNREACHABLE), Cause.TURN_NAME_UNKNOWN),
-        (turn(REFUSED, 508), turn(REFUSED, 486), Cause.TURN_QUOTA_REACHED),
-        (turn(REFUSED, 441), turn(ServerProblem.UNSUPPORTED), Cause.TURN_CREDENTIALS_WRONG),
-        (turn(ServerProblem.UNSUPPORTED), turn(ServerProblem.UNREACHABLE), Cause.TURN_REFUSED),
+        (turn(ServerProblem.UNREACHABLE), turn(REFUSED, 401), VerdictCause.TURN_CREDENTIALS_WRONG),
+        (turn(ServerProblem.NAME), turn(ServerProblem.UNREACHABLE), VerdictCause.TURN_NAME_UNKNOWN),
+        (turn(REFUSED, 508), turn(REFUSED, 486), VerdictCause.TURN_QUOTA_REACHED),
+        (turn(REFUSED, 441), turn(ServerProblem.UNSUPPORTED), VerdictCause.TURN_CREDENTIALS_WRONG),
+        (
+            turn(ServerProblem.UNSUPPORTED),
+            turn(ServerProblem.UNREACHABLE),
+            VerdictCause.TURN_REFUSED,
+        ),
     ],
 )
 def test_of_several_turn_servers_the_one_that_said_most_is_named(
-    first: ServerFacts, second: ServerFacts, expected: Cause
+    first: ServerFacts, second: ServerFacts, expected: VerdictCause
 ) -> None:
     for servers in ((first, second), (second, first)):
         verdict = diagnose(checking(servers=servers))
@@ -286,25 +301,25 @@ def test_of_several_turn_servers_the_one_that_said_most_is_named(
 
 def test_a_relay_from_one_server_makes_up_for_the_other() -> None:
     facts = checking(local=(HERE, RELAY), servers=(turn(REFUSED, 401),))
-    assert cause(facts) is Cause.NO_CHECK_ARRIVES
+    assert cause(facts) is VerdictCause.NO_CHECK_ARRIVES
     assert server_verdict(facts) is None
 
 
 def test_credentials_tell_how_long_they_are_good() -> None:
     fresh = diagnose(checking(servers=(turn(REFUSED, 401, expires_in=3600.0),)))
-    assert fresh.cause is Cause.TURN_CREDENTIALS_WRONG
+    assert fresh.cause is VerdictCause.TURN_CREDENTIALS_WRONG
     assert any("3600 s more" in each for each in fresh.evidence.details)
-    lapsed = diagnose(CASES[Cause.TURN_CREDENTIALS_LAPSED])
+    lapsed = diagnose(CASES[VerdictCause.TURN_CREDENTIALS_LAPSED])
     assert any("300 s ago" in each for each in lapsed.evidence.details)
     quota = diagnose(checking(servers=(turn(REFUSED, 486, expires_in=-1.0),)))
-    assert quota.cause is Cause.TURN_QUOTA_REACHED and len(quota.evidence.details) == 2
+    assert quota.cause is VerdictCause.TURN_QUOTA_REACHED and len(quota.evidence.details) == 2
 
 
 def test_a_turn_server_is_told_of_while_other_paths_are_tried() -> None:
     early = checking(checking_for=0.1, servers=(turn(REFUSED, 401),))
-    assert cause(early) is Cause.STILL_CONNECTING
+    assert cause(early) is VerdictCause.STILL_CONNECTING
     verdict = server_verdict(early)
-    assert verdict is not None and verdict.cause is Cause.TURN_CREDENTIALS_WRONG
+    assert verdict is not None and verdict.cause is VerdictCause.TURN_CREDENTIALS_WRONG
     assert server_verdict(NEGOTIATED) is None
     assert server_verdict(ConnectionFacts()) is None
     assert server_verdict(checking(servers=(stun(),))) is None
@@ -312,9 +327,9 @@ def test_a_turn_server_is_told_of_while_other_paths_are_tried() -> None:
 
 def test_udp_is_taken_for_blocked_only_if_no_stun_server_answered() -> None:
     one = checking(local=(HERE,), servers=(stun(), stun(None)), remote=(PUBLIC,))
-    assert cause(one) is not Cause.STUN_UNREACHABLE
+    assert cause(one) is not VerdictCause.STUN_UNREACHABLE
     seen = checking(servers=(stun(),))
-    assert cause(seen) is Cause.NO_RELAY
+    assert cause(seen) is VerdictCause.NO_RELAY
 
 
 # --- checks
@@ -323,47 +338,47 @@ def test_udp_is_taken_for_blocked_only_if_no_stun_server_answered() -> None:
 def test_the_kinds_of_nats_are_told_as_far_as_they_show() -> None:
     again = replace(HERE_SEEN, port=4999)
     verdict = diagnose(checking(local=(HERE, HERE_SEEN, again)))
-    assert verdict.cause is Cause.NO_RELAY
+    assert verdict.cause is VerdictCause.NO_RELAY
     assert verdict.evidence.details[0] == "the NAT of this side maps by destination (symmetric)"
 
 
 def test_a_relay_on_one_side_is_told() -> None:
     for where, said in (("local", "this side"), ("remote", "the other side")):
         verdict = diagnose(checking(**{where: (HERE, RELAY)}))
-        assert verdict.cause is Cause.NO_CHECK_ARRIVES
+        assert verdict.cause is VerdictCause.NO_CHECK_ARRIVES
         assert said in verdict.evidence.details[0]
 
 
 def test_two_machines_of_one_network_are_not_told_to_be_unreachable() -> None:
     near = candidate("host", "192.168.77.9")
     facts = checking(local=(HERE,), remote=(near,), signalled=1)
-    assert cause(facts) is Cause.NO_CHECK_ARRIVES
+    assert cause(facts) is VerdictCause.NO_CHECK_ARRIVES
 
 
 def test_a_side_that_knows_only_private_addresses_is_named() -> None:
     mine = diagnose(checking(local=(HERE,), remote=(PUBLIC,)))
-    assert mine.cause is Cause.ADDRESSES_UNREACHABLE
+    assert mine.cause is VerdictCause.ADDRESSES_UNREACHABLE
     assert mine.evidence.details[0] == "this side has only 192.168.1.5"
 
 
 def test_checks_count_more_than_what_signaling_brought() -> None:
     came = checking(signalled=0, pairs=(pair(3, 0, 2),))
-    assert cause(came) is Cause.ANSWERS_LOST
+    assert cause(came) is VerdictCause.ANSWERS_LOST
     ended = diagnose(checking(remote=(), signalled=0))
     assert ended.evidence.details[0] == "the end of candidates came, and none before"
 
 
 def test_old_credentials_are_told_from_either_side() -> None:
-    assert cause(checking(refused_by_remote=1)) is Cause.CREDENTIALS_STALE
+    assert cause(checking(refused_by_remote=1)) is VerdictCause.CREDENTIALS_STALE
     # What a stranger sends does no harm to a diagnosis once the right checks come.
-    assert cause(checking(refused_checks=3, pairs=(pair(5, 0, 4),))) is Cause.ANSWERS_LOST
+    assert cause(checking(refused_checks=3, pairs=(pair(5, 0, 4),))) is VerdictCause.ANSWERS_LOST
     answered = checking(refused_by_remote=1, pairs=(pair(5, 1, 0),))
-    assert cause(answered) is not Cause.CREDENTIALS_STALE
+    assert cause(answered) is not VerdictCause.CREDENTIALS_STALE
 
 
 def test_names_that_are_still_looked_up_count_as_unresolved() -> None:
-    assert cause(checking(remote=(), resolving=2)) is Cause.MDNS_UNRESOLVED
-    assert cause(checking(unresolved=1)) is Cause.NO_RELAY
+    assert cause(checking(remote=(), resolving=2)) is VerdictCause.MDNS_UNRESOLVED
+    assert cause(checking(unresolved=1)) is VerdictCause.NO_RELAY
 
 
 def test_the_evidence_has_the_pairs_that_were_checked_most_and_a_bound() -> None:
@@ -378,34 +393,36 @@ def test_the_evidence_has_the_pairs_that_were_checked_most_and_a_bound() -> None
 
 
 def test_a_client_that_is_greeted_by_a_client_sees_the_conflict_at_once() -> None:
-    assert cause(dtls(seconds=0.1, hello_received=True, received=1)) is Cause.DTLS_ROLE_CONFLICT
+    assert (
+        cause(dtls(seconds=0.1, hello_received=True, received=1)) is VerdictCause.DTLS_ROLE_CONFLICT
+    )
     server = dtls(role="server", remote_role="client", hello_received=True, received=1)
-    assert cause(server) is Cause.DTLS_LARGE_PACKETS_LOST
-    assert cause(dtls(role="auto", remote_role="auto")) is Cause.DTLS_NO_ANSWER
+    assert cause(server) is VerdictCause.DTLS_LARGE_PACKETS_LOST
+    assert cause(dtls(role="auto", remote_role="auto")) is VerdictCause.DTLS_NO_ANSWER
     failed = dtls(state="failed", problem=DtlsProblem.HANDSHAKE, remote_role="client")
-    assert cause(failed) is Cause.DTLS_ROLE_CONFLICT
+    assert cause(failed) is VerdictCause.DTLS_ROLE_CONFLICT
 
 
 def test_a_failed_handshake_stays_the_cause_after_the_close() -> None:
-    facts = replace(CASES[Cause.DTLS_FINGERPRINT_MISMATCH], closed_by=ClosedBySide.US)
-    assert cause(facts) is Cause.DTLS_FINGERPRINT_MISMATCH
+    facts = replace(CASES[VerdictCause.DTLS_FINGERPRINT_MISMATCH], closed_by=ClosedBySide.US)
+    assert cause(facts) is VerdictCause.DTLS_FINGERPRINT_MISMATCH
 
 
 def test_a_dtls_transport_that_closed_was_closed_by_the_other_side() -> None:
-    assert cause(dtls(state="closed")) is Cause.CLOSED_BY_PEER
+    assert cause(dtls(state="closed")) is VerdictCause.CLOSED_BY_PEER
 
 
 def test_what_is_not_read_is_not_said_to_fail_to_decode() -> None:
-    assert cause(media(decoded=0, read=False)) is Cause.NOTHING_WRONG
-    assert cause(media(sends=False, sent=0)) is Cause.NOTHING_WRONG
-    assert cause(media(receives=False, received=0, decoded=0)) is Cause.NOTHING_WRONG
+    assert cause(media(decoded=0, read=False)) is VerdictCause.NOTHING_WRONG
+    assert cause(media(sends=False, sent=0)) is VerdictCause.NOTHING_WRONG
+    assert cause(media(receives=False, received=0, decoded=0)) is VerdictCause.NOTHING_WRONG
 
 
 def test_a_blocked_loop_explains_a_lost_path_only_for_a_while() -> None:
     ice = replace(UP, state="failed", loop_blocked_for=5.0, loop_blocked_ago=RECENTLY + 0.1)
-    assert cause(replace(CONNECTED, ice=ice)) is Cause.PATH_LOST
+    assert cause(replace(CONNECTED, ice=ice)) is VerdictCause.PATH_LOST
     ice = replace(UP, state="failed", loop_blocked_for=LOOP_BLOCKED - 0.1, loop_blocked_ago=0.0)
-    assert cause(replace(CONNECTED, ice=ice)) is Cause.PATH_LOST
+    assert cause(replace(CONNECTED, ice=ice)) is VerdictCause.PATH_LOST
 
 
 def test_a_lost_path_tells_what_else_is_down() -> None:
@@ -549,7 +566,7 @@ def test_whatever_the_facts_there_is_a_verdict(facts: ConnectionFacts, gave_up: 
     assert isinstance(verdict, Verdict)
     assert verdict == diagnose(facts, gave_up=gave_up)
     assert verdict.phase is PHASE_OF.get(verdict.cause, verdict.phase) or verdict.cause in (
-        Cause.NO_RELAY,
+        VerdictCause.NO_RELAY,
     )
     assert verdict.advice == ADVICE[verdict.cause]
 
@@ -559,4 +576,4 @@ def test_a_connection_that_failed_is_never_said_to_work(
     facts: ConnectionFacts, ice: IceFacts
 ) -> None:
     failed = replace(facts, ice=replace(ice, state="failed"))
-    assert cause(failed, gave_up=True) is not Cause.NOTHING_WRONG
+    assert cause(failed, gave_up=True) is not VerdictCause.NOTHING_WRONG
