@@ -2,11 +2,9 @@
 
 import re
 from dataclasses import fields, is_dataclass
-from functools import lru_cache
 from typing import Any
 
 
-@lru_cache(maxsize=64)
 def event_name(type: type) -> str:
     """Return the name of a type of events in JSON: ``pair-changed`` for ``PairChanged``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type.__name__).lower()
