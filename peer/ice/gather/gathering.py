@@ -246,6 +246,12 @@ class Gathering:
         try:
             async with asyncio.timeout_at(deadline):
                 addresses = await resolve(server.host, server.port)
+        except FAILURES as error:
+            failure = describe_failure(error, timeout)
+            self._report_error(server, *failure, None, ServerProblem.NAME)
+            return False
+        try:
+            async with asyncio.timeout_at(deadline):
                 context = await self._context_for(server)
         except FAILURES as error:
             self._report_failure(server, error, None)
