@@ -376,8 +376,7 @@ async def test_a_blocked_event_loop_is_in_the_timeline() -> None:
     a, b = make(consent_interval=0.2), make()
     async with closing(a, b):
         await connect(a, b)
-        nominated = lambda: any(isinstance(e.event, PairNominated) for e in a.timeline)  # noqa: E731
-        while not nominated():
+        while not any(isinstance(entry.event, PairNominated) for entry in a.timeline):
             await asyncio.sleep(0.02)
         time.sleep(1.5)  # noqa: ASYNC251 - this is what is looked for
         await asyncio.sleep(0.1)
