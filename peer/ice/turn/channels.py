@@ -7,6 +7,8 @@ use is rebound before its permission expires; an unused channel is left to expir
 from collections import deque
 from dataclasses import dataclass
 
+from ..._util.errors import PeerError
+
 Peer = tuple[str, int]
 """IP address in canonical form and port."""
 
@@ -35,7 +37,7 @@ class NoChannelLeft(OSError):
     """All channel numbers of the allocation are in use."""
 
 
-class ChannelRefused(ConnectionError):
+class ChannelRefused(PeerError, ConnectionError):
     """A channel could not be bound, so nothing can be sent to a peer.
 
     Attributes:
