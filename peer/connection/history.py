@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 logger: NamingLogger = NamingLogger(__name__)
 
-LOOK_AGAIN = 2.0
+LOOK_AGAIN = 1.0
 """Seconds until a connection that is still connecting is looked at again."""
 
 ABORT_GRACE = 1.0
@@ -103,6 +103,7 @@ class History:
         self._last: Verdict | None = None
         self._warned: set[VerdictCause] = set()
         self._timer: Timer | None = None
+        self._look_at = float("inf")
         self.signaling: Callable[[], tuple[bool, str]] = lambda: (False, "")
         """Returns whether signaling is lost, and the reason if the remote peer has left."""
 
@@ -236,7 +237,9 @@ class History:
             return
         if self._timer is None:
             self._timer = Timer(self._look)
-        self._timer.set(_now() + seconds + _SLACK)
+        # The earliest counts: whoever looks says when the next look is due.
+        self._look_at = min(self._look_at, _now() + seconds + _SLACK)
+        self._timer.set(self._look_at)
 
     def _look_at_servers(self) -> None:
         if self._context.is_closing:
@@ -247,6 +250,7 @@ class History:
 
     def _look(self) -> None:
         """Look at the connection, and warn if something is wrong."""
+        self._look_at = float("inf")
         if self._context.is_closing:
             return
         verdict = self.diagnose()
@@ -256,6 +260,8 @@ class History:
             self._adapter.latest("Remote") is not None or not verdict.is_failure
         ):
             self._look_in(LOOK_AGAIN)
+        elif not verdict.is_failure and _now() < self._described_at + MEDIA_PATIENCE:
+            self._look_in(self._described_at + MEDIA_PATIENCE - _now())
 
     def _warn(self, verdict: Verdict) -> None:
         if verdict.cause in self._warned:
