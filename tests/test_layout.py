@@ -84,6 +84,10 @@ PUBLIC = {
         speech
     """,
     "icefloe.peer": """
+        CandidateFacts
+        CandidateGathered
+        CandidateReceived
+        CandidateSent
         ChannelClosed
         ChannelCounts
         ChannelError
@@ -93,14 +97,20 @@ PUBLIC = {
         ConnectEvidence
         ConnectFailed
         ConnectPhase
+        ConnectionClosed
         DataChannel
+        DescriptionApplied
         DescriptionTooLarge
         EncodedTrack
+        EstimateTaken
         FileOffer
         FilesToSend
         FingerprintMismatch
         ForwardedTrack
         FragmentInUse
+        GatheringEnded
+        GenerationBegan
+        IceStateChanged
         IncompatibleVersions
         InvalidCandidate
         InvalidChannel
@@ -111,11 +121,17 @@ PUBLIC = {
         InvalidPairingCode
         InvalidParameters
         InvalidServerUrl
+        KeyFrameReceived
+        MediaStarted
         Meeting
         MessageTooLarge
         Negotiator
         NoRoomFree
         NotForwardable
+        PairChanged
+        PairFacts
+        PairNominated
+        PairSelected
         PairingCode
         PairingCodeUsedUp
         PairingError
@@ -139,16 +155,30 @@ PUBLIC = {
         RTCTransportStats
         ReceiveOverflow
         ReceiveWindow
+        Redactor
+        RelayLost
+        RelayPeerRefused
+        RemoteCandidateTaken
+        RemoteCandidatesEnded
+        RemoteNameUnresolved
         RemotePeer
         RemoteTrack
         RequestFailed
         RequestTimeout
         Room
+        RoundTripsMeasured
+        ServerAsked
+        ServerFacts
+        ServerProblem
         Signaler
+        StateChanged
         TcpMux
         TcpMuxStats
         TcpMuxUnusable
         TcpPortUnavailable
+        Timeline
+        TimelineEntry
+        TimerLate
         TrackNotSent
         TransferBroken
         TransferDeclined
@@ -162,6 +192,10 @@ PUBLIC = {
         UdpPortUnavailable
         UnknownSection
         UnsafeName
+        Verdict
+        VerdictCause
+        VerdictEvidence
+        WarningGiven
         WrongPairingCode
         forward
         join

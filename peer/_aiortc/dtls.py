@@ -21,6 +21,7 @@ from pylibsrtp import Error as SrtpError
 
 from icefloe.logs import get_logger
 
+from ..diagnosis.facts import DtlsFacts, DtlsProblem
 from ..rtp.congestion import ccfb
 from ..rtp.congestion.ccfb import CongestionFeedback
 from ..rtp.congestion.errors import MalformedFeedback
@@ -63,12 +64,19 @@ class DtlsTransport(RTCDtlsTransport):
     _fingerprints: tuple[RTCDtlsFingerprint, ...] = ()
     _learned: set[int]
     _failures: int
+    problem = DtlsProblem.NONE
+    """The reason of the state ``failed``."""
+    _began_at: float | None = None
+    _handshake_received = 0
+    _handshake_largest = 0
+    _hello_received = False
     _sharing: tuple[Callable[[], DataProgress], Callable[[float], None]] | None = None
     _uses_stream_feedback = False
 
     take_data: Callable[[bytes], None] | None = None
     """Takes each packet of data, while there is somebody to take it."""
     _APPLICATION_DATA = 23
+    _HANDSHAKE = 22
     _RECORD_HEADER = 13
     """Bytes before a record's content (RFC 6347 section 4.1)."""
     KNOWN_LAYOUTS = frozenset({"DTLSv1", "DTLSv1.2"})
@@ -162,6 +170,7 @@ class DtlsTransport(RTCDtlsTransport):
         certificate, ssl = self._RTCDtlsTransport__local_certificate, self._ssl
         if isinstance(certificate, Certificate) and ssl is not None:
             certificate.use(ssl)
+        self._began_at = asyncio.get_running_loop().time()
         await super()._do_handshake()
 
     def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:
@@ -183,6 +192,7 @@ class DtlsTransport(RTCDtlsTransport):
             and certificate_digest(certificate, each.algorithm.lower()) == each.value.upper()
         ]
         if not right:
+            self.problem = DtlsProblem.FINGERPRINT
             super()._validate_peer_identity(RTCDtlsParameters(told))
         if self._state is DtlsState.FAILED:
             try:
@@ -198,7 +208,39 @@ class DtlsTransport(RTCDtlsTransport):
         if any(agreed == known.openssl_profile for known in self._srtp_profiles):
             self._rx_srtp = self._tx_srtp = LazySrtp(self._make_srtp)  # type: ignore[assignment]
         else:
+            self.problem = DtlsProblem.SRTP_PROFILE
             super()._setup_srtp()  # which says what is wrong
+
+    def _set_state(self, state: DtlsState) -> None:
+        if state is DtlsState.FAILED and self.problem is DtlsProblem.NONE:
+            self.problem = DtlsProblem.HANDSHAKE
+        super()._set_state(state)
+
+    def facts(self, now: float, *, remote_role: str) -> DtlsFacts:
+        """Return what is known of the handshake.
+
+        Args:
+            now: The time of the event loop.
+            remote_role: The role that the remote description claims.
+        """
+        return DtlsFacts(
+            state=self.state,
+            problem=self.problem,
+            role=self._role,
+            remote_role=remote_role,
+            seconds=now - self._began_at if self._began_at is not None else 0.0,
+            received=self._handshake_received,
+            largest_received=self._handshake_largest,
+            hello_received=self._hello_received,
+            sent=self._RTCDtlsTransport__tx_packets,
+        )
+
+    def _note_handshake(self, packet: bytes) -> None:
+        """Count a datagram of the handshake, for a diagnosis."""
+        self._handshake_received += 1
+        self._handshake_largest = max(self._handshake_largest, len(packet))
+        hello = packet[0] == self._HANDSHAKE and packet[self._RECORD_HEADER :][:1] == b"\x01"
+        self._hello_received = self._hello_received or hello
 
     def _make_srtp(self) -> tuple[Sessions, Sessions]:
         """Make the SRTP sessions, unless they were made; return those that send and receive."""
@@ -332,6 +374,8 @@ class DtlsTransport(RTCDtlsTransport):
         if not packet or not (19 < packet[0] < 64 or 127 < packet[0] < 192):
             self.discarded.datagrams += 1
             return True
+        if packet[0] < 64 and self._state is not DtlsState.CONNECTED:
+            self._note_handshake(packet)
         if (
             packet[0] != self._APPLICATION_DATA
             or self._state is not DtlsState.CONNECTED

@@ -1,7 +1,7 @@
 """The receiver of RTP: audio by the clock, pictures that are insisted on, forwarding."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from aiortc import RTCStatsReport, clock, rtp
 from aiortc.codecs import is_rtx
@@ -86,8 +86,15 @@ class Receiver(TappedReceiver):
     _intake: Depacketizer
     _pool: DecoderPool
     _mutes: asyncio.TimerHandle | None = None
+    _mid = ""
     _told_repairing: frozenset[int] = frozenset()
     """Sources of retransmissions that the description named."""
+    on_first_packet: Callable[[str, str, int], None] = staticmethod(lambda kind, way, ssrc: None)
+    """Called with ``audio`` or ``video``, ``in`` and the SSRC when the first packet of it came."""
+    on_first_key_frame: Callable[[str], None] = staticmethod(lambda mid: None)
+    """Called with the mid when the first key frame came."""
+    had_key_frame = False
+    """True once a key frame came, of video."""
     _wants_key_frame = False
     _pleaded_at = float("-inf")
 
@@ -111,6 +118,10 @@ class Receiver(TappedReceiver):
             self._track.times.note(pts, 90000, ssrc, timestamp, 90000)
         if self._private["decoder_thread"] is not None:
             self._private["decoder_queue"].put((codec, JitterFrame(data, pts)))
+            if not self.had_key_frame and isinstance(self.decoding, VideoDecoderThread):
+                self.had_key_frame = self.decoding.key_frames > 0
+                if self.had_key_frame:
+                    self.on_first_key_frame(self._mid)
 
     def is_read(self) -> bool:
         return not (isinstance(self._track, RemoteTrack) and self._track.frames.is_abandoned)
@@ -167,6 +178,7 @@ class Receiver(TappedReceiver):
             (encoding.rtx.ssrc, encoding.ssrc) for encoding in parameters.encodings if encoding.rtx
         )
         self._told_repairing = frozenset(self._private["rtx_ssrc"])
+        self._mid = parameters.muxId
         if track.kind == "audio":
             self.decoding = AudioPlayout(track.frames, AudioReceiver(track.times), self._pool)
         else:
@@ -322,6 +334,7 @@ class Receiver(TappedReceiver):
                 if oldest not in self._told_repairing:
                     self._private["rtx_ssrc"].pop(oldest, None)
             streams[packet.ssrc] = _Statistics(codec.clockRate)
+            self.on_first_packet(self.kind, "in", packet.ssrc)
         streams[packet.ssrc].add(packet)
 
     async def _estimate(self, packet: RtpPacket, arrival_time_ms: int) -> None:
@@ -347,6 +360,24 @@ class Receiver(TappedReceiver):
                     fmt=rtp.RTCP_PSFB_APP, ssrc=own, media_ssrc=0, fci=pack_remb_fci(*told)
                 )
             )
+
+    @property
+    def packets_received(self) -> int:
+        """Count of packets that came, of the sources that are known."""
+        streams: dict[int, StreamStatistics] = self._private["remote_streams"]
+        return sum(stream.packets_received for stream in list(streams.values()))
+
+    @property
+    def decoded(self) -> int:
+        """Count of pictures that were decoded; of audio, whether anything was played."""
+        if isinstance(self.decoding, VideoDecoderThread):
+            return self.decoding.decoded
+        return self.packets_received
+
+    @property
+    def is_decoding(self) -> bool:
+        """True if what comes is to be decoded: it is read, and there is a decoder for it."""
+        return self.decoding is not None and not self.decoding.not_admitted and self.is_read()
 
     @property
     def packets_discarded(self) -> int:

@@ -273,6 +273,7 @@ class Calls:
             restarts=self._callers.budget(info.id),
             may_send=info.may_send,
             report=self._client.report,
+            is_signaling=lambda: self._client.is_connected,
         )
         peer.connection.on("connectionstatechange", lambda: self._on_state(peer))
         self._peers[info.id] = peer

@@ -26,6 +26,7 @@ from ..connection.connection import PeerConnection
 from ..connection.data_channel import SEND_BUFFER, DataChannel, check_buffers
 from ..connection.negotiator import Negotiator, Signaler
 from ..connection.receive_buffer import RECEIVE_BUFFER
+from ..diagnosis.verdict import Verdict
 from ..errors import ConnectFailed, DescriptionTooLarge, PeerError, PeerLeft
 from ..files.errors import TransferError
 from ..files.outgoing import FilesToSend
@@ -43,6 +44,9 @@ logger: Logger = get_logger(__name__)
 
 SERVER_ERRORS = 32
 """Latest reports of STUN and TURN servers that are kept for the diagnosis of a failure."""
+
+_GONE = frozenset({"left", "timeout", "removed"})
+"""Reasons of an end that say that the participant is not in the room any more."""
 
 
 class RemotePeer:
@@ -72,6 +76,7 @@ class RemotePeer:
         restarts: TokenBucket | None = None,
         may_send: bool = True,
         report: Callable[[Report], object] = lambda _: None,
+        is_signaling: Callable[[], bool] = lambda: True,
     ) -> None:
         self.id = id
         self.name = name
@@ -93,6 +98,7 @@ class RemotePeer:
         self._channels: Arrivals[DataChannel] = Arrivals()
         self._tracks: Arrivals[MediaStreamTrack] = Arrivals()
         self._transfers: Arrivals[DataChannel] = Arrivals()
+        self._warnings: Arrivals[Verdict] = Arrivals()
         self._labels = Labels()
         self._live: set[DataChannel] = set()
         loop = asyncio.get_running_loop()
@@ -101,8 +107,14 @@ class RemotePeer:
         self._was_connected = False
         self._ended = asyncio.Event()
         self._reason = ""
+        self._verdict: Verdict | None = None
+        self.connection.history.signaling = lambda: (
+            not is_signaling(),
+            self._reason if self._reason in _GONE else "",
+        )
         self._server_errors: deque[str] = deque(maxlen=SERVER_ERRORS)
         self.connection.on("icecandidateerror", self._on_server_error)
+        self.connection.on("warning", self._on_warning)
         self.connection.on("connectionstatechange", self._on_connection_state)
         self.connection.on("datachannel", self._on_channel)
         self.connection.on("track", self._on_track)
@@ -250,6 +262,14 @@ class RemotePeer:
         """Iterate over the tracks that the remote peer sends, until the peer is gone."""
         return self._tracks.__aiter__()
 
+    def warnings(self) -> AsyncIterator[Verdict]:
+        """Iterate over what is found to be wrong with the connection, until the peer is gone.
+
+        While connecting each comes as soon as it shows, and other paths are tried on; the log has
+        them as well. :meth:`PeerConnection.diagnose` tells the same at any time.
+        """
+        return self._warnings.__aiter__()
+
     # --- files
 
     async def send_file(self, path: Path | str, *, on_progress: OnProgress | None = None) -> int:
@@ -329,7 +349,7 @@ class RemotePeer:
         """
         channel = await self._transfers.take()
         if channel is None:
-            raise PeerLeft(self.name, self._reason)
+            raise self._left()
         return await FileOffer.read(channel)
 
     # --- the connection
@@ -363,7 +383,7 @@ class RemotePeer:
         """
         await self._negotiator.settled()
         if self._ended.is_set():
-            raise PeerLeft(self.name, self._reason)
+            raise self._left()
 
     async def ended(self) -> str:
         """Wait until the connection is over; return why.
@@ -451,14 +471,21 @@ class RemotePeer:
         """End the connection with a reason; :meth:`run` then returns."""
         if self._ended.is_set():
             return
+        verdict = self.connection.diagnose()
+        if verdict.is_failure:
+            self._verdict = verdict
         self._reason = reason
         self._ended.set()
-        self._fail(PeerLeft(self.name, reason))
+        self._fail(self._left())
 
     # --- what the connection tells
 
     def _on_server_error(self, event: RTCPeerConnectionIceErrorEvent) -> None:
         self._server_errors.append(f"{event.url}: {event.errorCode} {printable(event.errorText)}")
+
+    def _on_warning(self, verdict: Verdict) -> None:
+        logger.warning("%s: %s: %s", self.name, verdict.cause, verdict.advice)
+        self._warnings.put(verdict)
 
     def _on_connection_state(self) -> None:
         state = self.connection.connectionState
@@ -543,6 +570,9 @@ class RemotePeer:
             server_errors=list(self._server_errors),
         )
 
+    def _left(self) -> PeerLeft:
+        return PeerLeft(self.name, self._reason, self._verdict)
+
     def _fail(self, error: PeerError) -> None:
         if not self._connected.done():
             if isinstance(error, ConnectFailed):
@@ -552,7 +582,7 @@ class RemotePeer:
 
     def _assert_here(self) -> None:
         if self._ended.is_set():
-            raise PeerLeft(self.name, self._reason)
+            raise self._left()
 
     async def _close(self) -> None:
         try:
@@ -564,3 +594,4 @@ class RemotePeer:
             self._channels.end()
             self._transfers.end()
             self._tracks.end()
+            self._warnings.end()

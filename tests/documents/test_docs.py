@@ -725,3 +725,24 @@ def test_every_block_is_typed(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# --- troubleshooting.md ---------------------------------------------------------------------------
+
+
+async def test_a_call_explains_itself_and_its_timeline_is_saved_without_addresses(
+    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = load("troubleshooting.md/When a call does not come about, or is lost")
+    peer = call.ends[0]
+    verdict = await page.explain(peer)
+    assert not verdict.is_failure
+    assert str(verdict.cause) in capsys.readouterr().out
+    watch = load("troubleshooting.md/When a call does not come about, or is lost/2").watch
+    load("troubleshooting.md/The timeline").save(peer.connection, tmp_path)
+    lines = (tmp_path / "trace.jsonl").read_text()
+    assert '"event":"pair-selected"' in lines and "127.0.0.1" not in lines
+    assert (tmp_path / "trace.rtcstats").read_text().startswith("RTCStatsDump\n")
+    async with running(watch(peer)) as watching:
+        peer.hang_up()
+        await watching

@@ -16,6 +16,7 @@ from icefloe.peer import (
     PeerNotHere,
     RemotePeer,
     Room,
+    VerdictCause,
     join,
 )
 from icefloe.signaling import (
@@ -205,7 +206,9 @@ async def test_a_participant_that_never_answers_is_named_with_the_phase(
             await mute.open_channel("chat")
         assert caught.value.phase is ConnectPhase.SIGNALING
         assert caught.value.evidence.local
-        assert "is it still in the room" in str(caught.value)
+        assert caught.value.verdict is not None
+        assert caught.value.verdict.cause is VerdictCause.NO_ANSWER
+        assert str(caught.value).endswith("docs/troubleshooting.md#no-answer")
 
 
 async def test_joining_is_refused_with_the_servers_code(server: SignalingServer) -> None:
