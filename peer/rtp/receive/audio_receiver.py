@@ -19,7 +19,8 @@ from icefloe.logs import get_logger
 from . import time_stretch
 from .audio_decoders import AudioDecoder, decoder_for
 from .capture_time import CaptureTimes
-from .jitter_buffer import STEP, Conceal, Decode, DelayTarget, JitterBuffer, Recover, Stretch, Wait
+from .delay_target import DelayTarget
+from .jitter_buffer import STEP, Conceal, Decode, JitterBuffer, Recover, Stretch, Wait
 from .time_stretch import Samples
 
 _CONCEALMENT_HOLD, _CONCEALMENT_FADE = 0.12, 0.08
