@@ -1,9 +1,13 @@
 """The clock that plays the tracks of an event loop, with players that are told apart."""
 
 import asyncio
+import socket
 import threading
+import time
+from itertools import pairwise
 
-from icefloe.peer.rtp.receive.playout_clock import PlayoutClock, playout_clock
+from icefloe.peer.rtp.receive.jitter_buffer import STEP
+from icefloe.peer.rtp.receive.playout_clock import MOST_IN_LOOP, PlayoutClock, playout_clock
 from icefloe.peer.rtp.receive.remote_track import AnyFrame, FrameQueue
 
 
@@ -110,17 +114,63 @@ async def test_one_that_fails_ends_alone(caplog: object) -> None:
 def test_a_loop_that_is_closed_without_closing_its_tracks_keeps_no_thread() -> None:
     found: list[threading.Thread] = []
 
-    async def begin() -> Counting:
-        player = Counting(playout_clock())
-        player._loop = asyncio.new_event_loop()  # which stays open
-        player.start()
-        while not player.dues:
+    still_open = asyncio.new_event_loop()
+
+    async def begin() -> list[Counting]:
+        players = [Counting(playout_clock()) for _ in range(MOST_IN_LOOP + 1)]
+        for player in players:
+            player._loop = still_open
+            player.start()
+        while not all(player.dues for player in players):
             await asyncio.sleep(0.01)
         found.extend(t for t in threading.enumerate() if t.name == "audio-decoder")
-        return player
+        return players
 
-    player = asyncio.run(begin())
+    players = asyncio.run(begin())
+    assert found
     for thread in found:
         thread.join()
-    assert player.ended == 1
-    player._loop.close()
+    assert all(player.ended == 1 for player in players)
+    still_open.close()
+
+
+async def test_the_loop_plays_a_few_tracks_itself() -> None:
+    clock = playout_clock()
+    players = [Counting(clock) for _ in range(MOST_IN_LOOP)]
+    for player in players:
+        player.start()
+    for player in players:
+        await player.until(5)
+        assert player.threads == {threading.get_ident()}
+    one_more = Counting(clock)
+    one_more.start()
+    await one_more.until(5)
+    assert threading.get_ident() not in one_more.threads
+    for player in (*players, one_more):
+        player.close()
+    await clock.wait_until_unused()
+    for player in (*players, one_more):
+        assert player.ended == 1
+        steps = [round((b - a) / STEP, 6) for a, b in pairwise(player.dues)]
+        assert set(steps) == {1.0}, "no tick is left out or played twice on the way"
+
+
+async def test_a_loop_that_is_held_up_reads_before_it_plays() -> None:
+    clock = playout_clock()
+    player = Counting(clock)
+    player.start()
+    await player.until(2)
+    order: list[str] = []
+    play = player.play
+    player.play = lambda due: order.append("play") is None and play(due)  # type: ignore[method-assign]
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    with ours, theirs:
+        loop.add_reader(ours, lambda: (ours.recv(1), order.append("read")))
+        theirs.send(b"1")
+        time.sleep(0.1)  # noqa: ASYNC251 - as a program does
+        await player.until(len(player.dues) + 3)
+        loop.remove_reader(ours)
+    assert order[:3] == ["read", "play", "play"]
+    player.close()
+    await clock.wait_until_unused()
