@@ -216,9 +216,7 @@ class PlayoutClock:
 
     # In either.
 
-    def _play_all(
-        self, ticks: "list[tuple[float, list[Player]]]"
-    ) -> "list[FrameQueue[AnyFrame]]":
+    def _play_all(self, ticks: "list[tuple[float, list[Player]]]") -> "list[FrameQueue[AnyFrame]]":
         """Play ticks, and return the queues for whose frames somebody waits."""
         waiting: list[FrameQueue[AnyFrame]] = []
         for due, players in ticks:

@@ -355,7 +355,7 @@ async def test_no_thread_is_left_when_the_connection_is_closed(
         await negotiate(a, b)
         track = remote(b, "audio" if source is Tone else "video")
         await track.recv()
-        assert decoders()
+        assert bool(decoders()) is (source is VideoStreamTrack)  # the loop plays one track itself
         waiting = asyncio.create_task(_drain(track))
         await a.close()
         await b.close()
