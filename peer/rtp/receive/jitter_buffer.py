@@ -11,6 +11,7 @@ time-stretching (:meth:`JitterBuffer.stretch`), and without any limit while the 
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from ..serial_numbers import Unwrapper
 from .delay_target import DelayTarget
@@ -38,8 +39,7 @@ _MAX_PACKETS = 256
 """Maximum number of buffered packets."""
 
 
-@dataclass(frozen=True, slots=True)
-class AudioPacket:
+class AudioPacket(NamedTuple):
     """A buffered audio packet.
 
     Attributes:
@@ -59,8 +59,7 @@ class AudioPacket:
     silent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Decode:
+class Decode(NamedTuple):
     """Decode the packet."""
 
     packet: AudioPacket

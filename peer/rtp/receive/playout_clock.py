@@ -24,7 +24,7 @@ IDLE_TIMEOUT = 30.0
 """Seconds without input after which a track gives up its place among the decoders; and seconds
 without any track that plays after which the thread ends. The next packet starts both again."""
 
-MOST_IN_LOOP = 4
+MOST_IN_LOOP = 64
 """Number of tracks that the event loop plays itself, which takes it some 0.1 ms for each. With one
 more a thread does until none plays any more."""
 

@@ -8,13 +8,9 @@ from icefloe.logs import get_logger
 
 from ..congestion.ccfb import CongestionFeedback
 from ..congestion.transport_feedback import TransportFeedback
-from .congestion_control import CongestionControl, Stream
+from .congestion_control import ALLOCATION_INTERVAL, CongestionControl, Stream
 from .data_share import DataProgress
 from .rtp_stream import ntp_time
-
-AUDIO_INTERVAL = 0.05
-"""Seconds for which packets of audio leave without a look at the estimate and what is queued: it
-changes with feedback, and at times for which there is a timer."""
 
 logger = get_logger(__name__)
 
@@ -83,7 +79,8 @@ class CongestionController:
         if self._closed or self._transport_closed:
             raise ConnectionError("the transport was closed")
         now = time.monotonic()
-        if self._data is None and 0 <= now - self._ran_at < AUDIO_INTERVAL:
+        if self._data is None and 0 <= now - self._ran_at < ALLOCATION_INTERVAL:
+            # The estimate changes with feedback, and at times for which there is a timer.
             leaving = self.control.pass_audio(number, packets, now, ntp_time())
             if leaving is not None:
                 self._transmit(leaving)

@@ -13,10 +13,6 @@ from icefloe.encoding import AudioEncoder, VideoEncoder
 _OPUS_BITRATE = 96_000
 """Bits per second, for stereo."""
 
-_READY_BELOW = 0.005
-"""Seconds from one frame to the next below which a track is taken to have its frames ready, so that
-room is left for others. A track that waits for each frame does so by itself."""
-
 NO_FRAME: Final = object()
 """Argument of :func:`encode_audio` for no new frame. A track may return ``None``, which is a frame
 that cannot be encoded."""
@@ -43,7 +39,6 @@ class SenderEncoder:
         self._expected_loss = 0.0
         self._audio_bitrate = _OPUS_BITRATE
         self._encoding: asyncio.Future[list[Packet[Any]]] | None = None
-        self._encoded_at = float("-inf")
 
     @property
     def is_audio(self) -> bool:
@@ -108,11 +103,7 @@ class SenderEncoder:
         """
         encoder: AudioEncoder = await self.idle()
         if encoder.is_quick(frame, now):
-            packets = encode_audio(encoder, frame, now, muted)
-            if now - self._encoded_at < _READY_BELOW:
-                await asyncio.sleep(0)
-            self._encoded_at = now
-            return packets
+            return encode_audio(encoder, frame, now, muted)
         return await self.run(encode_audio, encoder, frame, now, muted)
 
     async def run(
