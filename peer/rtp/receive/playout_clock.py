@@ -1,8 +1,9 @@
 """Playout clock: plays the audio of all tracks of an event loop, each of them every 20 ms.
 
-Decoding 20 ms of Opus takes less time than waking a thread, and that than waking the loop again. So
-the loop itself plays a few tracks, by a timer. Many share a thread, which wakes once for all that
-are due, and wakes the loop once for all that they have played. Either runs only while there is
+Decoding 20 ms of Opus takes less time than waking a thread and the loop again, and two threads that
+want Python's lock hold each other up. So the loop itself plays, by a timer, unless the tracks are so
+many that other callbacks would wait: then they share a thread, which wakes once for all that are
+due, and wakes the loop once for all that they have played. Either runs only while there is
 something to play; the thread is a daemon thread, so that it does not keep the program alive.
 """
 
@@ -25,11 +26,11 @@ IDLE_TIMEOUT = 30.0
 without any track that plays after which the thread ends. The next packet starts both again."""
 
 MOST_IN_LOOP = 64
-"""Number of tracks that the event loop plays itself, which takes it some 0.1 ms for each. With one
-more a thread does until none plays any more."""
+"""Number of tracks that the event loop plays itself: 16 at each of the four ticks of 20 ms, which
+takes it a millisecond. With one more a thread plays all, until none plays any more."""
 
 _SHORTEST_TIMER = 0.001
-"""Seconds: some event loops take less for none, and would wake in vain."""
+"""Seconds; some event loops take a shorter timer for none, and would wake in vain."""
 
 _IDLE_CHECK = 1.0
 """Minimum seconds between two looks for idle tracks while others play."""
