@@ -1,8 +1,8 @@
 """Playout clock: plays the audio of all tracks of an event loop, each of them every 20 ms.
 
 Decoding 20 ms of Opus takes less time than waking a thread and the loop again, and two threads that
-want Python's lock hold each other up. So the loop itself plays, by a timer, unless the tracks are so
-many that other callbacks would wait: then they share a thread, which wakes once for all that are
+want Python's lock hold each other up. So the loop itself plays, by a timer, unless its tracks are
+so many that other callbacks would wait: then they share a thread, which wakes once for all that are
 due, and wakes the loop once for all that they have played. Either runs only while there is
 something to play; the thread is a daemon thread, so that it does not keep the program alive.
 """

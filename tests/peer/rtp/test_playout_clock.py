@@ -162,11 +162,20 @@ async def test_a_loop_that_is_held_up_reads_before_it_plays() -> None:
     await player.until(2)
     order: list[str] = []
     play = player.play
-    player.play = lambda due: order.append("play") is None and play(due)  # type: ignore[method-assign]
+
+    def note(due: float) -> bool:
+        order.append("play")
+        return play(due)
+
+    def read() -> None:
+        ours.recv(1)
+        order.append("read")
+
+    player.play = note  # type: ignore[method-assign]
     ours, theirs = socket.socketpair()
     loop = asyncio.get_running_loop()
     with ours, theirs:
-        loop.add_reader(ours, lambda: (ours.recv(1), order.append("read")))
+        loop.add_reader(ours, read)
         theirs.send(b"1")
         time.sleep(0.1)  # noqa: ASYNC251 - as a program does
         await player.until(len(player.dues) + 3)
