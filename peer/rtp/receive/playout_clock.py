@@ -32,6 +32,9 @@ takes it a millisecond. With one more a thread plays all, until none plays any m
 _SHORTEST_TIMER = 0.001
 """Seconds; some event loops take a shorter timer for none, and would wake in vain."""
 
+TIME_SLICE = 0.005
+"""Seconds for which the loop plays in one turn, of what is due since it was held up."""
+
 _IDLE_CHECK = 1.0
 """Minimum seconds between two looks for idle tracks while others play."""
 
@@ -79,6 +82,8 @@ class PlayoutClock:
         self._closing: set[Player] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._late: list[tuple[float, list[Player]]] = []
+        """Ticks that have passed and are to be played in later turns of the loop."""
         self._has_read = False
         """True if the loop has read its sockets since the timer was late."""
         self._thread: threading.Thread | None = None
@@ -144,6 +149,10 @@ class PlayoutClock:
 
     def _set_timer(self) -> None:
         """Have the loop play what is due next. The lock is held."""
+        if self._late:
+            if self._timer is None:
+                self._arm(0)
+            return
         due = self._schedule.due
         if due is None and self._idle:
             wanted = min(self._idle.values()) + IDLE_TIMEOUT
@@ -175,15 +184,21 @@ class PlayoutClock:
         with self.changed:
             now = time.monotonic()
             self._timer = None
-            if now - self._timer_at > TICK and not self._has_read:
+            if now - self._timer_at > TICK and not self._has_read and not self._late:
                 self._has_read = True
                 self._arm(0)  # the loop was held up: what has come meanwhile is read first
                 return
             self._has_read = False
             self._give_up_idle(now)
             due = self._schedule.due
-            ticks = self._schedule.take(now) if due is not None and due <= now else []
-        _wake(self._play_all(ticks))
+            if not self._late and due is not None and due <= now:
+                self._late = self._schedule.take(now)
+        waiting: list[FrameQueue[AnyFrame]] = []
+        while self._late:
+            waiting += self._play_all([self._late.pop(0)])
+            if time.monotonic() - now > TIME_SLICE:
+                break
+        _wake(waiting)
         with self.changed:
             if self._thread is None:
                 self._set_timer()
@@ -193,7 +208,7 @@ class PlayoutClock:
     def _run(self, ended: asyncio.Event) -> None:
         while True:
             with self.changed:
-                ticks = self._wait()
+                ticks, self._late = self._late or self._wait(), []
                 if ticks is None:
                     break
             waiting = self._play_all(ticks)

@@ -7,8 +7,14 @@ import time
 from itertools import pairwise
 
 from icefloe.peer.rtp.receive.jitter_buffer import STEP
-from icefloe.peer.rtp.receive.playout_clock import MOST_IN_LOOP, PlayoutClock, playout_clock
+from icefloe.peer.rtp.receive.playout_clock import (
+    MOST_IN_LOOP,
+    TIME_SLICE,
+    PlayoutClock,
+    playout_clock,
+)
 from icefloe.peer.rtp.receive.remote_track import AnyFrame, FrameQueue
+from tests.helpers.turns import Turns
 
 
 class Counting:
@@ -183,3 +189,28 @@ async def test_a_loop_that_is_held_up_reads_before_it_plays() -> None:
     assert order[:3] == ["read", "play", "play"]
     player.close()
     await clock.wait_until_unused()
+
+
+async def test_a_loop_that_was_held_up_plays_a_few_ticks_in_each_turn() -> None:
+    clock = playout_clock()
+    player = Counting(clock)
+    player.start()
+    await player.until(2)
+    seen: list[int] = []
+    play = player.play
+    with Turns() as turns:
+
+        def slowly(due: float) -> bool:
+            seen.append(turns.number)
+            time.sleep(TIME_SLICE * 1.1)
+            return play(due)
+
+        player.play = slowly  # type: ignore[method-assign]
+        time.sleep(0.15)  # noqa: ASYNC251 - as a program does
+        await player.until(len(player.dues) + 7)
+    assert len(set(seen)) == len(seen) >= 7
+    steps = {round((b - a) / STEP, 6) for a, b in pairwise(player.dues)}
+    assert steps == {1.0}, "no tick is left out"
+    player.close()
+    await clock.wait_until_unused()
+    assert player.ended == 1
