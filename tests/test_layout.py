@@ -302,6 +302,23 @@ def test_data_channels_load_neither_encoders_nor_decoders() -> None:
     assert not loaded & {name for name, of in LOADED_LATER.items() if "track" in of}
 
 
+def test_statistics_of_media_load_no_data_channels() -> None:
+    """It takes some 70 ms, during which nothing is played."""
+    loaded = loaded_by(
+        "import asyncio\n"
+        "from icefloe.peer import PeerConnection\n"
+        "async def main():\n"
+        "    pc = PeerConnection()\n"
+        "    pc.addTransceiver('audio')\n"
+        "    await pc.setLocalDescription()\n"
+        "    await pc.getStats()\n"
+        "    await pc.close()\n"
+        "asyncio.run(main())"
+    )
+    assert "icefloe.peer.connection.stats" in loaded
+    assert "icefloe.peer.sctp.association" not in loaded
+
+
 def test_the_front_door_imports_nothing() -> None:
     code = "import sys; b=set(sys.modules); import icefloe; print(sorted(set(sys.modules)-b))"
     assert run(code).strip() == "['icefloe']"

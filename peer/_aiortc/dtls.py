@@ -15,7 +15,7 @@ from aiortc import (
     RTCTransportStats,
 )
 from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS, State as DtlsState, certificate_digest
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import RtpPacket, is_rtcp
 from OpenSSL import SSL
 from pylibsrtp import Error as SrtpError
 
@@ -77,6 +77,8 @@ class DtlsTransport(RTCDtlsTransport):
     """Takes each packet of data, while there is somebody to take it."""
     _APPLICATION_DATA = 23
     _HANDSHAKE = 22
+    _RTP_HEADER = 12
+    """Bytes of an RTP header without sources and extensions (RFC 3550 section 5.1)."""
     _RECORD_HEADER = 13
     """Bytes before a record's content (RFC 6347 section 4.1)."""
     KNOWN_LAYOUTS = frozenset({"DTLSv1", "DTLSv1.2"})
@@ -324,17 +326,8 @@ class DtlsTransport(RTCDtlsTransport):
         self._schedule_feedback(loop)
 
     async def _handle_rtp_data(self, data: bytes, arrival_time_ms: int) -> None:
-        packet = read_rtp(data, self._rtp_header_extensions_map, self.discarded)
-        if packet is None:
-            return
-        if (number := packet.extensions.transport_sequence_number) is not None:
-            self._record(number, packet, len(data))
-        if self._stream_recorder is not None:
-            self._record_by_stream(self._stream_recorder, packet, len(data))
-        receiver = self._receiver_of(packet)
-        if receiver is None:
-            self.discarded.rtp += 1
-            logger.debug("rtp.dropped ssrc=%d type=%d", packet.ssrc, packet.payload_type)
+        packet, receiver = self._routed(data)
+        if packet is None or receiver is None:
             return
         # aiortc gives the wall clock's, and its estimate goes through each millisecond of a leap.
         arrived = round(asyncio.get_running_loop().time() * 1000)
@@ -343,6 +336,49 @@ class DtlsTransport(RTCDtlsTransport):
         except Exception:
             self.discarded.rtp += 1
             self._failed("RTP")
+
+    def _take_audio(self, datagram: bytes) -> bool:
+        """Take an RTP packet of a known source of audio, which needs no answer.
+
+        Returns:
+            Whether it was one; otherwise it goes through :meth:`_recv_next`.
+        """
+        srtp = self._rx_srtp
+        if len(datagram) < self._RTP_HEADER or srtp is None or is_rtcp(datagram):
+            return False
+        known = self._rtp_router.ssrc_table.get(int.from_bytes(datagram[8:12], "big"))
+        if self._state is not DtlsState.CONNECTED or not getattr(known, "takes_audio", False):
+            return False
+        self._RTCDtlsTransport__rx_packets += 1
+        self._RTCDtlsTransport__rx_bytes += len(datagram)
+        try:
+            packet, receiver = self._routed(srtp.unprotect(datagram))
+        except SrtpError as error:
+            logger.debug("srtp.dropped reason=%s", error)
+            return True
+        if packet is None or receiver is None:
+            return True
+        try:
+            receiver.take_audio(packet)
+        except Exception:
+            self.discarded.rtp += 1
+            self._failed("RTP")
+        return True
+
+    def _routed(self, data: bytes) -> tuple[RtpPacket | None, Any]:
+        """Record an RTP packet that came; return it and who receives it, or ``None``."""
+        packet = read_rtp(data, self._rtp_header_extensions_map, self.discarded)
+        if packet is None:
+            return None, None
+        if (number := packet.extensions.transport_sequence_number) is not None:
+            self._record(number, packet, len(data))
+        if self._stream_recorder is not None:
+            self._record_by_stream(self._stream_recorder, packet, len(data))
+        receiver = self._receiver_of(packet)
+        if receiver is None:
+            self.discarded.rtp += 1
+            logger.debug("rtp.dropped ssrc=%d type=%d", packet.ssrc, packet.payload_type)
+        return packet, receiver
 
     def _receiver_of(self, packet: RtpPacket) -> Any:
         """Return who receives a packet (RFC 8843 section 9.2); ``None`` if nobody does."""
@@ -364,16 +400,18 @@ class DtlsTransport(RTCDtlsTransport):
             logger.exception("%s could not be handled, for the time %d", what, self._failures)
 
     def receive_now(self, packet: bytes) -> bool:
-        """Take a datagram if it carries data of a connection that is established.
+        """Take a datagram if it carries data or audio of a connection that is established.
 
         Returns:
-            Whether it was taken; otherwise it goes through :meth:`_recv_next`, as media,
-            handshakes and alerts do.
+            Whether it was taken; otherwise it goes through :meth:`_recv_next`, as pictures,
+            reports, handshakes and alerts do.
         """
         take = self.take_data
         if not packet or not (19 < packet[0] < 64 or 127 < packet[0] < 192):
             self.discarded.datagrams += 1
             return True
+        if packet[0] > 127:
+            return self._take_audio(packet)
         if packet[0] < 64 and self._state is not DtlsState.CONNECTED:
             self._note_handshake(packet)
         if (

@@ -18,6 +18,7 @@ from aiortc.rtp import (
     unwrap_rtx,
 )
 from aiortc.stats import RTCInboundRtpStreamStats
+from aiortc.utils import uint16_gt
 
 from icefloe.logs import get_logger
 
@@ -51,9 +52,15 @@ class _Statistics(StreamStatistics):
         self._rate = clockrate
 
     def add(self, packet: RtpPacket) -> None:
-        super().add(packet)
-        if self.max_seq != packet.sequence_number:
-            return  # it came late
+        number, newest = packet.sequence_number, self.max_seq
+        self.packets_received += 1
+        if self.base_seq is None:
+            self.base_seq = number
+        if newest is not None and number != newest:
+            if not uint16_gt(number, newest):
+                return  # it came late
+            self.cycles += (number < newest) << 16
+        self.max_seq = number
         arrival = asyncio.get_running_loop().time() * self._rate
         if self._transit is not None and packet.timestamp != self._transit[0]:
             timestamp, before = self._transit
@@ -83,6 +90,8 @@ class Receiver(TappedReceiver):
     """Seconds from one request for a key frame to the next at least."""
     decoding: AudioPlayout | VideoDecoderThread | None = None
     """The decoder; ``None`` before there is something to decode."""
+    takes_audio = False
+    """Whether it has begun to receive audio, by :meth:`take_audio`."""
     _intake: Depacketizer
     _pool: DecoderPool
     _mutes: asyncio.TimerHandle | None = None
@@ -181,6 +190,7 @@ class Receiver(TappedReceiver):
         self._mid = parameters.muxId
         if track.kind == "audio":
             self.decoding = AudioPlayout(track.frames, AudioReceiver(track.times), self._pool)
+            self.takes_audio = True
         else:
             track.frames.on_return = self.origin.resume
             self.decoding = VideoDecoderThread(
@@ -243,33 +253,56 @@ class Receiver(TappedReceiver):
             sent = packet.sender_info
             self._track.times.report(packet.ssrc, sent.ntp_timestamp, sent.rtp_timestamp)
 
-    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
-        if not self._enabled:
+    def take_audio(self, packet: RtpPacket) -> None:
+        """Take a packet of audio: there is nothing to be waited for."""
+        codec = self._codec_of(packet)
+        media = None if codec is None else self._media_of(packet, codec)
+        if media is None:
             return
-        intake, now = self._intake, asyncio.get_running_loop().time()
+        packet, codec = media
+        if self.origin.is_forwarded and packet.payload:
+            self.origin.take_audio(codec, packet.payload, packet.timestamp)
+        if isinstance(self.decoding, AudioPlayout):
+            self.decoding.put(codec, packet)
+
+    def _codec_of(self, packet: RtpPacket) -> RTCRtpCodecParameters | None:
+        """Return the codec of a packet; ``None`` if it is of no use."""
+        if not self._enabled:
+            return None
         codecs: dict[int, RTCRtpCodecParameters] = self._private["codecs"]
         codec = codecs.get(packet.payload_type)
+        self._intake.discarded += codec is None
+        return codec
+
+    def _media_of(
+        self, packet: RtpPacket, codec: RTCRtpCodecParameters
+    ) -> tuple[RtpPacket, RTCRtpCodecParameters] | None:
+        """Count a packet; return it or what it repeats, with its codec, if it is to be used."""
+        if is_rtx(codec):
+            repaired = self._repaired(packet, codec)
+            if repaired is None:
+                return None
+            return repaired, self._private["codecs"][repaired.payload_type]
+        if not self._intake.accepts(asyncio.get_running_loop().time(), packet.ssrc):
+            return None
+        self._count(packet, codec)
+        self._arrived(packet)
+        return packet, codec
+
+    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        if self.takes_audio:
+            self.take_audio(packet)
+            return
+        codec = self._codec_of(packet)
         if codec is None:
-            intake.discarded += 1
             return
         await self._estimate(packet, arrival_time_ms)
         is_retransmission = is_rtx(codec)
-        if is_retransmission:
-            repaired = self._repaired(packet, codec)
-            if repaired is None:
-                return
-            packet, codec = repaired, codecs[repaired.payload_type]
-        else:
-            if not intake.accepts(now, packet.ssrc):
-                return
-            self._count(packet, codec)
-            self._arrived(packet)
-        if self.kind == "audio":
-            if self.origin.is_forwarded and packet.payload:
-                self.origin.take_audio(codec, packet.payload, packet.timestamp)
-            if isinstance(self.decoding, AudioPlayout):
-                self.decoding.put(codec, packet)
+        media = self._media_of(packet, codec)
+        if media is None:
             return
+        packet, codec = media
+        intake, now = self._intake, asyncio.get_running_loop().time()
         if intake.missing.add(packet):
             await self._ask_again(packet.ssrc, intake.missing.new)
         decoder_error = self._private["decoder_error"]

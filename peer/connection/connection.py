@@ -528,7 +528,7 @@ class PeerConnection(RTCPeerConnection):
 
         Cancellation: safe.
         """
-        from .._aiortc import DtlsTransport, Receiver, SctpTransport, transport_stats
+        from .._aiortc import DtlsTransport, Receiver, transport_stats
 
         report = await super().getStats()
         # A sender's or receiver's report may still have the transport from before it was bundled.
@@ -547,14 +547,21 @@ class PeerConnection(RTCPeerConnection):
             counted = transport_stats(dtls)
             for stats in self._stats.transport(counted, agent, now, discarded, bitrate):
                 report.add(stats)
-        opened = closed = refused = 0
-        if isinstance(self.sctp, SctpTransport):
-            opened, closed = self.sctp.channels_opened, self.sctp.channels_closed
-            refused = self.sctp.shell.channels.refused
-            for channel in self.sctp.channels:
-                report.add(self._stats.channel(channel))
-        report.add(self._stats.connection(opened, closed, refused))
+        self._add_channel_stats(report)
         return report
+
+    def _add_channel_stats(self, report: RTCStatsReport) -> None:
+        opened = closed = refused = 0
+        if self.sctp is not None:
+            # A call without data channels loads none of it, which would hold up its media.
+            from .._aiortc import SctpTransport
+
+            if isinstance(self.sctp, SctpTransport):
+                opened, closed = self.sctp.channels_opened, self.sctp.channels_closed
+                refused = self.sctp.shell.channels.refused
+                for channel in self.sctp.channels:
+                    report.add(self._stats.channel(channel))
+        report.add(self._stats.connection(opened, closed, refused))
 
     # --- negotiation
 

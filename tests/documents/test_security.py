@@ -78,13 +78,13 @@ CONSTANTS_THAT_ARE_NONE = {
         media.sinks.sync._WINDOW media.sources.audio_queue._MIN_CAPACITY
         peer._aiortc.dtls.DtlsTransport._AT_ONCE peer.files.protocol.BATCH
         media.sources.pcm._MAX_RATE media.sources.tempo.MAX_RATE
-        peer.rtp.receive.jitter_buffer._BUCKETS encoding.clock._MAX_TIME_BASE
+        peer.rtp.receive.delay_target._BUCKETS encoding.clock._MAX_TIME_BASE
         encoding.clock._MAX_JUMP encoding.clock._BURST_SECONDS
         encoding.pieces.TARGET_QUEUED_SECONDS media.fanout.shared_encoder._RATE_WINDOW
         media.fanout.quality_tiers._MAX_UP_AFTER media.sources.reader_thread._MAX_BACK_OFF
         peer.files.sender._READ_BATCH peer.rtp.send.send_bitrate._WINDOW
         peer.rtp.send.send_bitrate._MIN_WINDOW peer.rtp.send.timestamps._MAX_CAPTURE_AGE
-        peer.rtp.receive.jitter_buffer._BASE_WINDOW
+        peer.rtp.receive.delay_target._BASE_WINDOW
         peer.rtp.receive.playout_schedule.MAX_LAG peer.rtp.receive.time_stretch.MAX_PERIOD
         encoding.libopus._MAX_PACKET
         peer.sctp.receiving.PACKETS_PER_SACK peer.sctp.receiving.WINDOW_UPDATE
