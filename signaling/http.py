@@ -131,7 +131,7 @@ class Site:
             response = _response(HTTPStatus.OK, content, kind)
             if self._tags[path] in "".join(request_headers.get_all("If-None-Match")):
                 response = _response(HTTPStatus.NOT_MODIFIED, b"", kind)
-                del response.headers["Content-Length"]
+                response.headers.pop("Content-Length", None)
             response.headers["ETag"] = self._tags[path]
             if path == MODULE_PATH:
                 # Pages of other origins import it. It has no secret and knows no user.
