@@ -282,25 +282,10 @@ async def test_the_command_of_the_compose_file_serves(tmp_path: Path) -> None:
 # ---- Docker ------------------------------------------------------------------------------------
 
 
-def lacking() -> str:
-    """Return why the compose file cannot be started here; empty if it can."""
-    if shutil.which("docker") is None:
-        return "there is no docker"
-    for command, reason in (
-        (("docker", "compose", "version"), "docker has no compose"),
-        (("docker", "info"), "no docker daemon runs"),
-        (("docker", "manifest", "inspect", "redis:7-alpine"), "the images cannot be had"),
-    ):
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            return reason
-    return ""
-
-
+@pytest.mark.machine("docker")
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_compose_file_starts(tmp_path: Path) -> None:
-    if reason := lacking():
-        pytest.skip(reason)
     copy = tmp_path / "icefloe"
     left_out = shutil.ignore_patterns(".git", ".venv*", "node_modules", "build", "__pycache__")
     shutil.copytree(ROOT, copy, symlinks=True, ignore=left_out)

@@ -14,6 +14,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount
 from starlette.types import ASGIApp
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from icefloe.signaling import (
@@ -84,12 +85,12 @@ async def get(port: int, path: str, method: str = "GET", **headers: str) -> Answ
 
 @pytest.mark.parametrize("host", HOSTS)
 async def test_it_serves_below_a_path(shell: str, host: str, open_raw: OpenRaw) -> None:
-    site = Site(is_ready=lambda: True, measure=list)
+    site = Site(is_ready=lambda: True, measure=lambda: pytest.fail("it was measured"))
     async with running(SignalingApp(), shell, HOSTS[host]) as port:
         for path in ("/", "/files", "/main.js", "/files/main.js", "/healthz", "/readyz"):
             answer, expected = (
                 await get(port, f"/call{path}"),
-                site.respond("GET", path, "localhost:1"),
+                site.respond("GET", path, Headers({"Host": "localhost:1"})),
             )
             assert expected is not None
             assert (answer.status, answer.body) == (expected.status, expected.body)

@@ -38,8 +38,8 @@ def start() -> Iterator[Run]:
         if not is_allowed_host(request.headers, HOSTS):
             return
         method = getattr(request, "method", "GET")
-        path, host = request.path.partition("?")[0], "".join(request.headers.get_all("Host"))
-        answer = site.respond(method, path, host)
+        path = request.path.partition("?")[0]
+        answer = site.respond(method, path, request.headers, "127.0.0.1")
         if answer is not None:
             Response(200, "OK", Headers(answer.headers), answer.body).serialize()
         elif is_allowed_origin(request.headers, ORIGINS):
