@@ -20,4 +20,10 @@ class Close(Struct, frozen=True):
     reason: str
 
 
-Effect = Send | Close
+class Seated(Struct, frozen=True):
+    """A connection has a seat from now on, and may send descriptions."""
+
+    connection: int
+
+
+Effect = Send | Close | Seated

@@ -1,5 +1,6 @@
 """Connections that have not joined a room yet, and their deadlines. No I/O: time is passed in."""
 
+from collections.abc import Iterator
 from itertools import takewhile
 from typing import Generic, TypeVar
 
@@ -27,6 +28,9 @@ class PendingConnections(Generic[_Join]):
     def __contains__(self, connection: int) -> bool:
         return connection in self._join_deadlines
 
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._join_deadlines)
+
     def add(self, connection: int, address: str, now: float) -> None:
         """Add a new connection.
 
@@ -43,7 +47,13 @@ class PendingConnections(Generic[_Join]):
         return self._addresses.get(connection, "")
 
     def wait_for_name(self, connection: int, join: _Join, now: float) -> None:
-        """Hold a join back until its deadline, see :meth:`expired_waits`."""
+        """Hold a join back until its deadline, see :meth:`expired_waits`.
+
+        The connection has asked in time: the time that it has to join begins anew, for the case
+        that the answer is no.
+        """
+        del self._join_deadlines[connection]  # appended again, so that they stay sorted
+        self._join_deadlines[connection] = now + self._join_seconds
         self._waiting_joins[connection] = join
         self._name_deadlines[connection] = now + self._name_seconds
 

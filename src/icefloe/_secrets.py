@@ -18,6 +18,9 @@ KEYS_VARIABLE = "ICEFLOE_TOKEN_SECRET"
 TOKEN_VARIABLE = "ICEFLOE_TOKEN"
 """The variable with the token of a participant."""
 
+METRICS_VARIABLE = "ICEFLOE_METRICS_TOKEN"
+"""The variable with the token that reads the metrics."""
+
 MAX_FILE_BYTES = 64 * 1024
 """The largest file of secrets."""
 
@@ -31,7 +34,7 @@ def read_keys(file: Path | None) -> "TokenKeys | None":
     """
     from icefloe.signaling import TokenKeys
 
-    texts = [_read(file)] if file is not None else []
+    texts = [read_secret(file)] if file is not None else []
     if variable := os.environ.get(KEYS_VARIABLE):
         texts.append(variable)
     if not texts:
@@ -51,12 +54,27 @@ def token_source(file: Path | None) -> str | Callable[[], Awaitable[str]] | None
         return os.environ.get(TOKEN_VARIABLE) or None
 
     async def read() -> str:
-        return (await asyncio.to_thread(_read, file)).strip()
+        return (await asyncio.to_thread(read_secret, file)).strip()
 
     return read
 
 
-def _read(file: Path) -> str:
+def read_metrics_token(file: Path | None) -> str | None:
+    """Return the token that reads the metrics, of a file or the environment; ``None`` for none.
+
+    Raises:
+        OSError: The file cannot be read, or is too large.
+    """
+    text = os.environ.get(METRICS_VARIABLE, "") if file is None else read_secret(file)
+    return text.strip() or None
+
+
+def read_secret(file: Path) -> str:
+    """Return what a file of secrets has, which is short.
+
+    Raises:
+        OSError: The file cannot be read, or is too large.
+    """
     with file.open("rb") as opened:
         content = opened.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
