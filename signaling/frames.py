@@ -77,6 +77,8 @@ class FrameCutter:
         is_between: Whether the next byte begins a frame that belongs to no message begun before.
     """
 
+    __slots__ = ("_in_fragments", "_left", "is_between")
+
     def __init__(self) -> None:
         self.is_between = True
         self._left = 0  # bytes of the present frame

@@ -222,7 +222,7 @@ class FairConnection(ServerConnection):
             if used:
                 if used < len(data):
                     self._unparsed += data[used:]
-                if self._unparsed or self._bucket.is_in_debt:
+                if self._unparsed or self._is_throttled or self._bucket.is_in_debt:
                     self._schedule()
                 return
         self._unparsed += data
@@ -336,10 +336,7 @@ class FairConnection(ServerConnection):
         """
         count = self._on_texts(texts) if self._on_texts is not None else 0
         if count:
-            now = self.loop.time()
-            self._bucket.take(count + tokens, now)
-            if self._is_throttled and self._bucket.is_half_full(now):
-                self._is_throttled = False
+            self._bucket.take(count + tokens, self.loop.time())
             self.received += count
             self.handled += count
         return count
@@ -381,7 +378,8 @@ class FairConnection(ServerConnection):
             self._next_turn = self.loop.call_soon(self._take_turn)
         else:
             self.transport.resume_reading()
-        if self._is_throttled and self._bucket.is_half_full(now):
+        # It is quiet: a machine that stood still has tokens, and as much to read as before.
+        if self._is_throttled and not self._unparsed and self._bucket.is_half_full(now):
             self._is_throttled = False
 
     def _report_throttled(self) -> None:

@@ -175,7 +175,9 @@ class Crowd:
         quiet_since = time.monotonic()
         while len(took) < count:
             for client, data in self.events(1.0):
-                if self._step(client, data):
+                is_in = self._step(client, data)
+                client.answer_pings()
+                if is_in:
                     quiet_since = now = time.monotonic()
                     took.append(now - begun.pop(client))
                     if (number := next(numbers, None)) is not None:
