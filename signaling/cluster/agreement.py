@@ -9,6 +9,7 @@ import secrets
 from logging import Logger
 
 from icefloe.logs import get_logger
+from icefloe.text import PrintableError
 
 from .epochs import Epoch, Head, Step, next_step
 from .replica import Replica
@@ -28,7 +29,7 @@ _POLL_SECONDS = 0.1
 _FIRST_ID = "0-0"
 
 
-class OtherRules(Exception):
+class OtherRules(PrintableError):
     """The servers that share this log have other limits."""
 
 
