@@ -1,4 +1,4 @@
-"""How the nodes agree on a log: which epoch they follow, and who begins the next one.
+"""The agreement of nodes on a log: which epoch they follow, and who begins the next one.
 
 :mod:`.epochs` decides what is to be done; this module does it. The state of a node's replica is
 published as a snapshot by the node that begins an epoch, and taken over by those that differ.

@@ -148,7 +148,14 @@ class Store:
         """
         keys = [self._head, self._snapshot, self._stream(epoch), self._candidates]
         before, parent = head.epoch or "", new.parent or ""
-        arguments: _Arguments = [str(before), str(epoch), new.position, str(parent), new.rules, snapshot]
+        arguments: _Arguments = [
+            str(before),
+            str(epoch),
+            new.position,
+            str(parent),
+            new.rules,
+            snapshot,
+        ]
         begun = bool(await _answer(self._begin(keys=keys, args=arguments)))
         if begun and head.epoch is not None:
             await _answer(self._redis.unlink(self._stream(head.epoch)))
