@@ -76,6 +76,7 @@ class AudioEncoder:
         self.codec = codec
         self.implementation: str = known.implementation
         self.clock_rate: int = known.clock_rate
+        self._time_base = Fraction(1, known.clock_rate)
         self.expected_loss: float = 0.0
         self._known = known
         self.bitrate = bitrate
@@ -167,7 +168,7 @@ class AudioEncoder:
             level=level,
         )
         pts = piece.position * self.clock_rate // self._known.format.rate
-        return make_packet(data, pts=pts, time_base=Fraction(1, self.clock_rate), known=known)
+        return make_packet(data, pts=pts, time_base=self._time_base, known=known)
 
     def _open(self) -> AudioCodecContext:
         form = self._known.format

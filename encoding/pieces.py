@@ -6,7 +6,7 @@ short ones joined, and the pieces of a long frame become due one after the other
 """
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from av import AudioFrame
 
@@ -30,8 +30,7 @@ _WINDOW = 2.0
 """Seconds, up to twice as long, over which the minimum lateness is added to the schedule."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """20 ms of audio.
 
     Attributes:

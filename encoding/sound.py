@@ -7,7 +7,6 @@ sample is lost or inserted.
 """
 
 import math
-from array import array
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -128,7 +127,7 @@ def audio_level(samples: memoryview) -> int:
         0 for full scale, 127 for silence.
     """
     values = np.frombuffer(samples, np.int16).astype(np.float32)
-    energy = float(np.dot(values, values)) if len(values) else 0.0
+    energy = float(values.dot(values))
     if not energy:
         return 127
     return min(127, max(0, round(-10 * math.log10(energy / len(values) / 32767**2))))
@@ -291,11 +290,7 @@ def _mixable(name: str, channels: int) -> str | None:
 
 
 def _doubled(data: bytes, code: str) -> bytes:
-    one = array(code, data)
-    both = array(code, bytes(2 * len(data)))
-    both[::2] = one
-    both[1::2] = one
-    return both.tobytes()
+    return np.frombuffer(data, code).repeat(2).tobytes()
 
 
 def _describe(frame: AudioFrame) -> str:

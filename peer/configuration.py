@@ -164,6 +164,10 @@ class PeerConfiguration(RTCConfiguration):
     """Tracks that are decoded at a time, each in a thread of its own. One of which nothing comes,
     or that nobody reads, needs none; what comes of further ones is dropped and counted."""
 
+    timeline_events: int = 1000
+    """Events that are kept in :attr:`PeerConnection.timeline`: the first half of so many, and the
+    latest half. 0 keeps none."""
+
     def __post_init__(self) -> None:
         for name, least in _COUNTS.items():
             value = getattr(self, name)
@@ -287,6 +291,7 @@ _COUNTS = {
     "max_data_channels": 0,
     "max_video_pixels": 1,
     "max_decoders": 0,
+    "timeline_events": 0,
 }
 """Fields that are numbers of something, and the least that makes sense."""
 

@@ -44,6 +44,7 @@ from enum import StrEnum
 from icefloe.text import printable, quoted
 
 from ._util.errors import PeerError as PeerError, short
+from .diagnosis.verdict import ConnectPhase as ConnectPhase, Verdict
 from .ice.errors import (
     FragmentInUse as FragmentInUse,
     InvalidServerUrl as InvalidServerUrl,
@@ -155,31 +156,19 @@ class InvalidModification(PeerError, ValueError):
         )
 
 
-class ConnectPhase(StrEnum):
-    """The phases of a connection attempt; the first one that did not end well is at fault."""
-
-    SIGNALING = "signaling"
-    """The remote peer's description never came."""
-
-    GATHERING = "gathering"
-    """There is no local candidate."""
-
-    CHECKS = "connectivity-checks"
-    """No candidate pair answered."""
-
-    DTLS = "dtls"
-    """A pair works, the DTLS handshake over it did not finish."""
-
-
 _ADVICE = {
     ConnectPhase.SIGNALING: (
         "It never answered the offer: is it still in the room, and does it negotiate?"
     ),
     ConnectPhase.GATHERING: "This machine has no usable network address and no relay gave one.",
+    ConnectPhase.TURN: "No TURN server gave a relay that reaches the other side.",
     ConnectPhase.CHECKS: (
         "No pair of addresses answered. Give both sides a TURN server in iceServers."
     ),
     ConnectPhase.DTLS: "The path works; a middlebox or a wrong fingerprint stopped the encryption.",
+    ConnectPhase.SCTP: "DTLS works; the association of the data channels did not come about.",
+    ConnectPhase.MEDIA: "The connection works; sound or pictures do not flow.",
+    ConnectPhase.CONSENT: "The connection worked, and was lost.",
 }
 
 
@@ -217,20 +206,33 @@ class ConnectFailed(PeerError):
 
     Attributes:
         peer: The name of the peer.
-        phase: Where it stopped.
+        phase: Where it stopped: ``signaling``, ``gathering``, ``connectivity-checks`` or ``dtls``.
         evidence: What was known then.
+        verdict: The cause, with more evidence and what to do; its phase may be a finer one.
     """
 
-    def __init__(self, peer: str, phase: ConnectPhase, evidence: ConnectEvidence) -> None:
+    def __init__(
+        self,
+        peer: str,
+        phase: ConnectPhase,
+        evidence: ConnectEvidence,
+        verdict: Verdict | None = None,
+    ) -> None:
         self.peer = peer
         self.phase = phase
         self.evidence = evidence
+        self.verdict = verdict
         details = [f"{len(evidence.local)} local and {len(evidence.remote)} remote candidates"]
         details += map(printable, evidence.server_errors)
         advice = _RELAY_ONLY if evidence.relay_only and phase in _RELAY_ONLY else _ADVICE
+        text = f"No connection to {quoted(peer)} after {evidence.seconds:.1f} s, stopped at {phase}"
+        if verdict is None:
+            super().__init__(f"{text}. {advice[phase]} ({'; '.join(details)})")
+            return
+        details = [*dict.fromkeys([*details, *map(printable, verdict.evidence.details)])]
         super().__init__(
-            f"No connection to {quoted(peer)} after {evidence.seconds:.1f} s, stopped at {phase}. "
-            f"{advice[phase]} ({'; '.join(details)})"
+            f"{text}: {verdict.cause}. {verdict.advice} ({'; '.join(details)}) "
+            f"See {verdict.reference}"
         )
 
 
@@ -240,12 +242,15 @@ class PeerLeft(PeerError):
     Attributes:
         peer: The name of the peer.
         reason: ``left``, ``timeout`` or ``removed``; ``bye`` if it ended this connection only.
+        verdict: What was wrong with the connection at its end, if anything was.
     """
 
-    def __init__(self, peer: str, reason: str) -> None:
+    def __init__(self, peer: str, reason: str, verdict: Verdict | None = None) -> None:
         self.peer = peer
         self.reason = reason
-        super().__init__(f"{quoted(peer)} is gone ({printable(reason, 64)})")
+        self.verdict = verdict
+        why = f": {verdict.cause}. See {verdict.reference}" if verdict is not None else ""
+        super().__init__(f"{quoted(peer)} is gone ({printable(reason, 64)}){why}")
 
 
 class PeerNotHere(PeerError, LookupError):

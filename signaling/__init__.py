@@ -15,10 +15,12 @@ A client, which keeps its seat in the room when its WebSocket breaks::
 """
 
 from .address import server_url
+from .asgi import AdmissionRequest, SignalingApp
 from .client import SignalingClient, connect
 from .configuration import (
     Admission,
     Limits,
+    MetricsAccess,
     Proxies,
     ProxyHeader,
     RedisConfiguration,
@@ -28,6 +30,7 @@ from .errors import (
     ErrorCode,
     InvalidTokenKeys,
     InvalidUrl,
+    InvalidWebhook,
     JoinRefused,
     ListenFailed,
     MessageError,
@@ -75,6 +78,9 @@ from .messages import (
     PeerMessage,
     PeerRights,
     Remove,
+    Report,
+    ReportPath,
+    ReportPhase,
     RoomLocked,
     ServerMessage,
     SessionDescription,
@@ -84,10 +90,12 @@ from .rights import Right
 from .server import SignalingServer, serve
 from .token_keys import TokenKeys
 from .turn_credentials import TurnServers
+from .webhooks import Webhooks
 
 __all__ = [
     "AddressLimits",
     "Admission",
+    "AdmissionRequest",
     "Bye",
     "Candidate",
     "ClientMessage",
@@ -105,6 +113,7 @@ __all__ = [
     "IceServer",
     "InvalidTokenKeys",
     "InvalidUrl",
+    "InvalidWebhook",
     "Join",
     "JoinRefused",
     "JoinToken",
@@ -116,6 +125,7 @@ __all__ = [
     "Lock",
     "Message",
     "MessageError",
+    "MetricsAccess",
     "ModerationRefused",
     "NewIceServers",
     "PeerAway",
@@ -135,6 +145,9 @@ __all__ = [
     "Remove",
     "RemovedFromRoom",
     "Renewed",
+    "Report",
+    "ReportPath",
+    "ReportPhase",
     "Right",
     "RoomClosed",
     "RoomLocked",
@@ -142,6 +155,7 @@ __all__ = [
     "ServerConfiguration",
     "ServerMessage",
     "SessionDescription",
+    "SignalingApp",
     "SignalingClient",
     "SignalingClosed",
     "SignalingError",
@@ -152,6 +166,7 @@ __all__ = [
     "TokenUnavailable",
     "TurnServers",
     "Unreachable",
+    "Webhooks",
     "connect",
     "make_token",
     "serve",

@@ -56,13 +56,14 @@ from .messages import (
     May,
     NewIceServers,
     PeerInfo,
+    Report,
     ToModerate,
     ToPeer,
 )
 from .moderator_requests import ModeratorRequests
 from .rights import Right
 from .sockets import cut_off, is_own_address
-from .timing import pauses, until_renewal
+from .timing import pauses, restart_pauses, until_renewal
 
 logger: Logger = get_logger(__name__)
 
@@ -157,6 +158,7 @@ class SignalingClient:
         self._close_lock = asyncio.Lock()
         self._retry_requested = asyncio.Event()
         self._renew_at: float | None = None
+        self._pauses = pauses
 
     # ---- public interface ----------------------------------------------------------------------
 
@@ -266,6 +268,24 @@ class SignalingClient:
             raise Unreachable(self._url, f"it closed the connection: {error}") from error
         finally:
             self._requests.forget(ref)
+
+    def report(self, report: Report) -> bool:
+        """Tell the server how connecting with a peer went, if it wants to know; never waits.
+
+        Args:
+            report: The report. It is not sent again if the connection is lost.
+
+        Returns:
+            Whether it was sent: the server takes reports, and the connection is open.
+
+        Raises:
+            SignalingClosed: The client was not entered.
+        """
+        socket, is_wanted = self._socket, self._seat.joined.reports is True
+        if not is_wanted or socket is None or socket.state is not State.OPEN:
+            return False
+        broadcast((socket,), encode_client(report).decode())
+        return True
 
     def suspect(self) -> None:
         """Check at once whether the server answers; call this when the network has changed.
@@ -383,6 +403,8 @@ class SignalingClient:
                 logger.info(
                     "signaling: the connection to %s broke: %s", public_url(self._url), closed
                 )
+                restarts = closed.rcvd is not None and closed.rcvd.code in _RESTARTING
+                self._pauses = restart_pauses if restarts else pauses
                 return
             message = receive_server(frame)
             if message is None or self._requests.answer(message):
@@ -412,10 +434,10 @@ class SignalingClient:
         """
         now = asyncio.get_running_loop().time
         lost_at = now()
-        pause = pauses()
+        pause = self._pauses()
         while True:
             if await self._wait_to_retry(next(pause)):
-                pause = pauses()
+                pause = self._pauses()
             socket = None
             try:
                 socket = await open_interruptibly(self._url, self._options, self._retry_requested)
@@ -513,6 +535,9 @@ class SignalingClient:
 def _shown(may: May) -> tuple[str, ...]:
     return (Right.SEND,) if isinstance(may, UnsetType) else may
 
+
+_RESTARTING = frozenset({CloseCode.GOING_AWAY, CloseCode.SERVICE_RESTART})
+"""The codes by which a server says that it, or another one, is there again in a moment."""
 
 _FINAL: dict[int, Callable[[], SignalingLost]] = {
     CloseCode.TAKEN_OVER: lambda: SignalingLost("another connection took it up"),

@@ -25,6 +25,7 @@ from .messages import (
     Leave,
     Message,
     Ref,
+    Report,
     Seq,
     ServerMessage,
     ToModerate,
@@ -54,7 +55,7 @@ class _RawMessage(Struct, frozen=True, tag="message"):
     seq: Seq = UNSET
 
 
-_Received = Join | Description | Candidate | _RawMessage | Bye | Leave | ToModerate
+_Received = Join | Description | Candidate | _RawMessage | Bye | Leave | ToModerate | Report
 
 
 class _Outline(Struct):

@@ -6,6 +6,7 @@ have :class:`.cluster.redis_log.RedisLog` and see everything in the same order.
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from icefloe._util.deadlines import timeout_at
@@ -13,15 +14,35 @@ from icefloe._util.deadlines import timeout_at
 from .configuration import Admission, Refusal, ServerConfiguration
 from .effects import Effect
 from .messages import ClientMessage
-from .metrics import Metric
+from .room_events import RoomEvent
 from .rooms import Rooms
 
 CarryOut = Callable[[Iterable[Effect]], None]
 """A function that carries out effects on connections of this server."""
 
 
+ReportEvent = Callable[[RoomEvent], None]
+"""A function that is told what has happened in a room."""
+
 CutAll = Callable[[], None]
 """A function that closes all connections of this server; their clients come back and resume."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogMetric:
+    """A number of the log for the metrics.
+
+    Attributes:
+        name: Its name, without the prefix of the server's metrics.
+        help: The description, in one line.
+        value: The number now.
+        counts: Whether it is a counter; else it is a gauge.
+    """
+
+    name: str
+    help: str
+    value: float
+    counts: bool = False
 
 
 class CommandLog(Protocol):
@@ -69,7 +90,7 @@ class CommandLog(Protocol):
             decision: For a ``join`` the permission or the reason against it.
         """
 
-    def measure(self) -> list[Metric]:
+    def measure(self) -> list[LogMetric]:
         """Return metrics of the log."""
 
 
@@ -79,6 +100,7 @@ class LocalLog:
     Args:
         rooms: The rooms.
         carry_out: Carries out their effects.
+        report: Called with what has happened in rooms, if these keep events.
 
     Attributes:
         rooms: The rooms.
@@ -87,9 +109,10 @@ class LocalLog:
 
     is_ready: bool = True
 
-    def __init__(self, rooms: Rooms, carry_out: CarryOut) -> None:
+    def __init__(self, rooms: Rooms, carry_out: CarryOut, report: ReportEvent) -> None:
         self.rooms: Rooms = rooms
         self._carry_out = carry_out
+        self._report = report
         self._deadline = float("inf")
         self._deadline_changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -135,12 +158,15 @@ class LocalLog:
         self.rooms.receive(connection, message, self._now(), decision)
         self._apply()
 
-    def measure(self) -> list[Metric]:
+    def measure(self) -> list[LogMetric]:
         """Return nothing."""
         return []
 
     def _apply(self) -> None:
         self._carry_out(self.rooms.take_effects())
+        if self.rooms.has_events:
+            for event in self.rooms.take_events():
+                self._report(event)
         self._update_deadline()
 
     async def _run_timers(self) -> None:
@@ -169,6 +195,7 @@ def open_log(
     rooms: Callable[[], Rooms],
     carry_out: CarryOut,
     cut_all: CutAll,
+    report: ReportEvent,
 ) -> CommandLog:
     """Return the log for a server.
 
@@ -177,9 +204,10 @@ def open_log(
         rooms: Makes the rooms of a server that runs alone.
         carry_out: Carries out effects.
         cut_all: Closes all connections; their clients come back and resume.
+        report: Called with what has happened in rooms, by one of several servers.
     """
     if configuration.redis is None:
-        return LocalLog(rooms(), carry_out)
+        return LocalLog(rooms(), carry_out, report)
     from .cluster.redis_log import RedisLog  # the library is needed by none but these
 
-    return RedisLog(configuration, configuration.redis, carry_out, cut_all)
+    return RedisLog(configuration, configuration.redis, carry_out, cut_all, report)

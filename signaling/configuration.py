@@ -14,6 +14,7 @@ from .quotas import AddressLimits
 from .rights import Right
 from .token_keys import TokenKeys
 from .turn_credentials import TurnServers
+from .webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +146,35 @@ class RedisConfiguration:
             raise ValueError("the URL of Redis is not valid") from None
 
 
+SHORTEST_METRICS_TOKEN = 16
+"""Characters of the token that reads ``/metrics``, at least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsAccess:
+    """Access to ``/metrics``: for this machine alone, if nothing else is said.
+
+    A request that a reverse proxy has passed on counts as one of its client. If the server is not
+    told of :class:`Proxies`, a request that names one is refused unless it has the token.
+
+    Attributes:
+        networks: The addresses that may read it, as ``10.0.0.0/8``.
+        token: A secret that admits from everywhere, in ``Authorization: Bearer``; ``None`` for
+            none.
+    """
+
+    networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for network in self.networks:
+            ipaddress.ip_network(network)  # raises ValueError
+        if self.token is not None and len(self.token) < SHORTEST_METRICS_TOKEN:
+            raise ValueError(
+                f"the token for /metrics must have at least {SHORTEST_METRICS_TOKEN} characters"
+            )
+
+
 Admit = Callable[[Join], Admission | Awaitable[Admission | None] | None]
 """A function, or a coroutine function, that decides who may join."""
 
@@ -189,6 +219,7 @@ class ServerConfiguration:
         proxies: The reverse proxies in front of the server; ``None`` for none.
         redis: The Redis through which this server and others act as one; ``None`` for a server that
             runs alone. All of them need the same ``limits`` and ``first_moderates``.
+        webhooks: Where joins and leaves are posted to; ``None`` for nowhere.
         rate: Messages per second that a connection may send on average. The server reads more
             slowly from a connection that sends faster. A message counts as one more for every 2048
             bytes of its size.
@@ -196,6 +227,13 @@ class ServerConfiguration:
         ping_interval: Seconds between the pings to a client.
         ping_timeout: Seconds to wait for the answer to a ping.
         shutdown_timeout: Seconds that closing the server may take.
+        drain_seconds: Seconds over which :meth:`SignalingServer.drain` sends the clients away.
+        reuse_port: Whether several processes may listen on the port at a time (``SO_REUSEPORT``),
+            among which the kernel spreads the connections: the next one can start while this one
+            drains. Not on Windows.
+        metrics: Who may read ``/metrics``.
+        client_reports: Whether clients are asked to report how connecting with their peers went,
+            for the metrics. What they report is checked and bounded, and has no addresses.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -214,11 +252,16 @@ class ServerConfiguration:
     ice_provider_timeout: float = 3.0
     proxies: Proxies | None = None
     redis: RedisConfiguration | None = None
+    webhooks: Webhooks | None = None
     rate: float = 30.0
     burst: float = 300.0
     ping_interval: float = 20.0
     ping_timeout: float = 40.0
     shutdown_timeout: float = 5.0
+    drain_seconds: float = 2.0
+    reuse_port: bool = False
+    metrics: MetricsAccess = field(default_factory=MetricsAccess)
+    client_reports: bool = True
 
     def __post_init__(self) -> None:
         numbers = (self.rate, self.burst, self.ping_interval, self.ping_timeout)
@@ -230,6 +273,8 @@ class ServerConfiguration:
         if sum(len(servers.urls) for servers in self.turn) > MAX_URLS:
             raise ValueError(f"`turn` has more than {MAX_URLS} URLs, of which clients use no more")
         times = (self.shutdown_timeout, self.admit_timeout)
+        if not self.drain_seconds >= 0:
+            raise ValueError("`drain_seconds` must not be negative")
         if min(*numbers, *times) <= 0 or min(self.connections, self.admits_at_once) < 1:
             raise ValueError(
                 "`connections`, `rate`, `burst`, `ping_interval`, `ping_timeout`, "

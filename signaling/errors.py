@@ -11,6 +11,7 @@
     ├── TokenRefused
     ├── TokenUnavailable
     ├── InvalidTokenKeys (also ValueError)
+    ├── InvalidWebhook (also ValueError)
     ├── ModerationRefused
     ├── SendQueueFull
     ├── SignalingLost
@@ -255,6 +256,18 @@ class InvalidTokenKeys(SignalingError, ValueError):
             f"These are no keys for join tokens: {printable(reason)}. Give a secret of at least 32 "
             "characters a line, or Ed25519 keys in PEM"
         )
+
+
+class InvalidWebhook(SignalingError, ValueError):
+    """The URL or the secret of a webhook cannot be used.
+
+    Attributes:
+        reason: The cause; it quotes neither.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"This is no webhook: {reason}")
 
 
 class ModerationRefused(SignalingError):

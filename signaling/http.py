@@ -8,21 +8,26 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
 from http import HTTPStatus
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
-from websockets.http11 import Request, Response
 
-from . import metrics
+from .configuration import MetricsAccess
+from .metrics_access import MetricsGuard
 
 WEBSOCKET_PATH = "/ws"
 """The path of the WebSocket."""
 
 FILES_PATH = "/files"
 """The path of the page that sends and receives files. The code may follow as the fragment."""
+
+MODULE_PATH = "/icefloe.js"
+"""The path of the module for browsers, which pages of other origins may load as well."""
 
 _TYPES = {
     "css": "text/css; charset=utf-8",
@@ -37,6 +42,10 @@ _TYPES = {
     "woff2": "font/woff2",
 }
 _TEXT = "text/plain; charset=utf-8"
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+RETRY_AFTER = 1
+"""Seconds after which a client may try again that was answered with 503."""
+
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _MAX_HOST_LENGTH = 253 + len(".:65535")
 """Characters of a host name (RFC 1035 section 2.3.4), a dot at its end, and a port. The time to
@@ -50,38 +59,67 @@ ANY_HOST = "*"
 """The entry of the allowed hosts that allows every name."""
 
 
+@dataclass(slots=True)
+class Answer:
+    """A response to an HTTP request, for the shell to send.
+
+    Attributes:
+        status: The status.
+        headers: The headers, except those about the connection.
+        body: The content.
+    """
+
+    status: HTTPStatus
+    headers: dict[str, str]
+    body: bytes
+
+
 class Site:
     """Responses to HTTP requests other than those for the WebSocket.
 
     Args:
         is_ready: Returns whether the server accepts more participants.
-        measure: Returns the current metrics.
+        measure: Returns the current metrics, in the text format of Prometheus.
+        metrics: Decides who may read them; by default this machine.
     """
 
     def __init__(
-        self, *, is_ready: Callable[[], bool], measure: Callable[[], list[metrics.Metric]]
+        self,
+        *,
+        is_ready: Callable[[], bool],
+        measure: Callable[[], bytes],
+        metrics: MetricsGuard | None = None,
     ) -> None:
         self._is_ready = is_ready
         self._measure = measure
+        self._metrics = metrics or MetricsGuard(MetricsAccess())
         self._page = _load_page()
+        self._tags = {path: _entity_tag(content) for path, (content, _) in self._page.items()}
 
-    def respond(self, request: Request) -> Response | None:
-        """Return the response to a request, or ``None`` if the request is for the WebSocket."""
-        path = request.path.partition("?")[0]
+    def respond(self, method: str, path: str, headers: Headers, client: str = "") -> Answer | None:
+        """Return the response to a request, or ``None`` if the request is for the WebSocket.
+
+        Args:
+            method: The method of the request.
+            path: Its path, without a query.
+            headers: Its headers.
+            client: The IP address of the client; empty if it is unknown.
+        """
         if path == WEBSOCKET_PATH:
             return None
-        # websockets 15 accepts only GET, and its requests have no such attribute.
-        method = getattr(request, "method", "GET")
         if method not in ("GET", "HEAD"):
             response = text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.")
             response.headers["Allow"] = "GET, HEAD"
             return response
-        response = self._get(path, "".join(request.headers.get_all("Host")))
+        if path == "/metrics":
+            response = self._get_metrics(headers, client)
+        else:
+            response = self._get(path, headers)
         if method == "HEAD":
             response.body = b""
         return response
 
-    def _get(self, path: str, host: str) -> Response:
+    def _get(self, path: str, request_headers: Headers) -> Answer:
         if path == f"{FILES_PATH}/":
             # Relative, since a proxy may serve this server below another path. Browsers keep the
             # fragment.
@@ -91,7 +129,16 @@ class Site:
         if path in self._page:
             content, kind = self._page[path]
             response = _response(HTTPStatus.OK, content, kind)
-            response.headers["Content-Security-Policy"] = _content_security_policy(host)
+            if self._tags[path] in "".join(request_headers.get_all("If-None-Match")):
+                response = _response(HTTPStatus.NOT_MODIFIED, b"", kind)
+                del response.headers["Content-Length"]
+            response.headers["ETag"] = self._tags[path]
+            if path == MODULE_PATH:
+                # Pages of other origins import it. It has no secret and knows no user.
+                response.headers["Access-Control-Allow-Origin"] = "*"
+            response.headers["Content-Security-Policy"] = _content_security_policy(
+                "".join(request_headers.get_all("Host"))
+            )
             response.headers["Permissions-Policy"] = "camera=(self), microphone=(self)"
             return response
         if path == "/healthz":
@@ -99,16 +146,29 @@ class Site:
         if path == "/readyz":
             if self._is_ready():
                 return text(HTTPStatus.OK, "ready")
-            return text(HTTPStatus.SERVICE_UNAVAILABLE, "not ready: full or shutting down")
-        if path == "/metrics":
-            content = metrics.render(self._measure()).encode()
-            return _response(HTTPStatus.OK, content, metrics.CONTENT_TYPE)
+            return unavailable("not ready: full or shutting down")
         return text(HTTPStatus.NOT_FOUND, f"Nothing is here. The WebSocket is at {WEBSOCKET_PATH}.")
 
+    def _get_metrics(self, headers: Headers, client: str) -> Answer:
+        if self._metrics.admits(headers, client):
+            return _response(HTTPStatus.OK, self._measure(), _METRICS)
+        sentence = (
+            "The metrics are for this machine alone. Allow others with --metrics-from, or with a "
+            "token of --metrics-token-file."
+        )
+        return text(HTTPStatus.FORBIDDEN, sentence)
 
-def text(status: HTTPStatus, sentence: str) -> Response:
+
+def text(status: HTTPStatus, sentence: str) -> Answer:
     """Return a response with one line of plain text."""
     return _response(status, f"{sentence}\n".encode(), _TEXT)
+
+
+def unavailable(sentence: str) -> Answer:
+    """Return the response of a server that takes nobody in now (503)."""
+    response = text(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
+    response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response
 
 
 def own_hosts(host: str) -> frozenset[str]:
@@ -198,9 +258,16 @@ def is_allowed_origin(headers: Headers, allowed: frozenset[str]) -> bool:
         return False
 
 
+def _entity_tag(content: bytes) -> str:
+    """Return the entity tag of a file (RFC 9110 section 8.8.3)."""
+    return f'"{sha256(content).hexdigest()[:32]}"'
+
+
 def _load_page() -> dict[str, tuple[bytes, str]]:
     page: dict[str, tuple[bytes, str]] = {}
-    _load(files(__name__.rpartition(".")[0]) / "page", "", page)
+    package = files(__name__.rpartition(".")[0])
+    _load(package / "page", "", page)
+    page[MODULE_PATH] = (package / "javascript" / "icefloe.js").read_bytes(), _TYPES["js"]
     if "/index.html" in page:
         page["/"] = page["/index.html"]
     return page
@@ -240,15 +307,12 @@ def _content_security_policy(host: str) -> str:
     )
 
 
-def _response(status: HTTPStatus, content: bytes, kind: str) -> Response:
-    headers = Headers(
-        {
-            "Content-Type": kind,
-            "Content-Length": str(len(content)),
-            "Cache-Control": "no-cache",
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Connection": "close",
-        }
-    )
-    return Response(status.value, status.phrase, headers, content)
+def _response(status: HTTPStatus, content: bytes, kind: str) -> Answer:
+    headers = {
+        "Content-Type": kind,
+        "Content-Length": str(len(content)),
+        "Cache-Control": "no-cache",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
+    return Answer(status, headers, content)

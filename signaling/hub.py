@@ -6,13 +6,18 @@ hub passes messages to the log (:mod:`.command_log`), which calls :class:`.rooms
 decides what a message does, and the hub carries out its effects.
 """
 
+import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import UNSET
+
+from icefloe.logs import fields, get_logger
 
 from .admitting import Admitting
 from .codec import decode_client, encode_server
@@ -21,10 +26,16 @@ from .configuration import Admission, Refusal, ServerConfiguration
 from .effects import Close, Effect, Send
 from .errors import ErrorCode, MessageError
 from .ice_access_service import IceAccessService
-from .messages import CloseCode, Error, Join, NewIceServers
-from .metrics import Metric, server_metrics
+from .loop_delay import LoopDelay
+from .messages import ClientMessage, CloseCode, Error, Join, NewIceServers
 from .rooms import Rooms
 from .token_keys import TokenKeys
+from .webhook_delivery import WebhookDelivery
+
+if TYPE_CHECKING:
+    from .metrics import ServerMetrics
+
+logger: logging.Logger = get_logger(__name__)
 
 _INVALID_MESSAGE_COST = 9.0
 """Tokens of the rate limit that an invalid message costs in addition to those for its size."""
@@ -36,6 +47,7 @@ class Client(Protocol):
     @property
     def number(self) -> int:
         """The number of the connection; never the same twice in a process."""
+        ...
 
     def write(self, payloads: tuple[bytes, ...]) -> bool:
         """Write text frames, without waiting.
@@ -46,6 +58,7 @@ class Client(Protocol):
         Returns:
             Whether they were written; if not, too many bytes already wait for this client.
         """
+        ...
 
     def close_soon(self, code: CloseCode, reason: str) -> None:
         """Begin to close the connection; what was written before arrives."""
@@ -76,14 +89,20 @@ class Hub:
     ) -> None:
         self._configuration = configuration
         self._can_accept = can_accept
+        self._webhooks = WebhookDelivery(configuration.webhooks)
         self._log: CommandLog = open_log(
-            configuration, self._own_rooms, self._carry_out, self._cut_all
+            configuration, self._own_rooms, self._carry_out, self._cut_all, self._webhooks.report
         )
         self._admitting = Admitting(configuration)
         self._ice_access = IceAccessService(configuration, self._renew_ice_servers)
         self._clients: dict[int, Client] = {}
         self._opened = 0
+        self._is_draining = False
         self._stalled = 0
+        self._received: Counter[type[ClientMessage]] = Counter()
+        self._invalid = 0
+        self._loop_delay = LoopDelay()
+        self._metrics: ServerMetrics | None = None
 
     @property
     def rooms(self) -> Rooms:
@@ -99,12 +118,14 @@ class Hub:
     def is_ready(self) -> bool:
         """True if another client may connect."""
         has_room = len(self._clients) < self._configuration.connections
-        return self._can_accept() and has_room and self._log.is_ready
+        return self._can_accept() and has_room and self._log.is_ready and not self._is_draining
 
     def start(self) -> None:
         """Start the log and the timers."""
         self._log.start()
         self._ice_access.start()
+        self._webhooks.start()
+        self._loop_delay.start()
 
     async def wait_ready(self, seconds: float) -> None:
         """Wait until the log takes connections, or for a time. Cancellation: safe."""
@@ -115,10 +136,17 @@ class Hub:
 
         Cancellation: safe.
         """
+        self._loop_delay.stop()
         try:
             await self._log.close()
         finally:
             await self._ice_access.close()
+            await self._webhooks.close()
+
+    def drain(self) -> None:
+        """Be not ready any more; the shell sends its clients away."""
+        self._is_draining = True
+        logger.info("draining", extra=fields(connections=len(self._clients)))
 
     def use_token_keys(self, keys: TokenKeys) -> None:
         """Verify join tokens with other keys from now on; whoever has a seat keeps it.
@@ -145,12 +173,14 @@ class Hub:
         self._clients[client.number] = client
         self._opened += 1
         self._log.connect(client.number, address)
+        self._note("connected", client.number)
 
     def disconnect(self, client: Client) -> None:
         """Remove a connection that was closed or lost. A second call has no effect."""
         if self._clients.pop(client.number, None) is None:
             return
         self._ice_access.forget(client.number)
+        self._note("disconnected", client.number)
         self._log.disconnect(client.number)
 
     async def receive(self, client: Client, frame: str | bytes, address: str) -> None:
@@ -167,7 +197,12 @@ class Hub:
             self._refuse(client, MessageError("Messages are text frames; this one was binary."))
             return
         join = self.receive_text(client, frame)
-        if join is not None:
+        if join is None:
+            return
+        self._received[Join] += 1
+        if self._is_draining:
+            client.close_soon(CloseCode.SERVICE_RESTART, "the server restarts")
+        else:
             await self._join(client, join, address)
 
     def receive_text(self, client: Client, text: str | bytes) -> Join | None:
@@ -190,10 +225,12 @@ class Hub:
             if not self._log.has_seat(client.number):
                 return message
             client.charge(_INVALID_MESSAGE_COST)
+        self._received[type(message)] += 1
         self._log.receive(client.number, message, text)
         return None
 
     def _refuse(self, client: Client, error: MessageError) -> None:
+        self._invalid += 1
         client.charge(_INVALID_MESSAGE_COST)
         ref = UNSET if error.ref is None else error.ref
         self._say(client, Error(error.code, error.reason, ref))
@@ -221,6 +258,14 @@ class Hub:
             client.charge(_INVALID_MESSAGE_COST)  # a signature costs more than another message
         self._log.receive(client.number, join, None, decision)
 
+    def _note(self, event: str, connection: int) -> None:
+        """Log what happened to a connection."""
+        if logger.isEnabledFor(logging.INFO):
+            counts = fields(
+                connection=connection, connections=len(self._clients), rooms=self.rooms.rooms
+            )
+            logger.info("%s", event, extra=counts)
+
     def _renew_ice_servers(self, connection: int, message: NewIceServers) -> bool:
         """Send new ICE servers to a client; return whether it has joined."""
         client = self._clients.get(connection)
@@ -237,14 +282,13 @@ class Hub:
             if client is None:
                 continue
             if isinstance(effect, Send):
-                if not client.write(effect.payloads):
-                    self._stalled += 1
-                    client.cut_off()
+                self._write(client, effect.payloads)
             elif isinstance(effect, Close):
                 client.close_soon(effect.code, effect.reason)
             else:
                 # Only admitted participants may send descriptions: these are large, and are kept.
                 client.allow_descriptions()
+                self._note("joined", effect.connection)
 
     def _cut_all(self) -> None:
         for client in list(self._clients.values()):
@@ -253,6 +297,7 @@ class Hub:
     def _write(self, client: Client, payloads: tuple[bytes, ...]) -> None:
         if not client.write(payloads):
             self._stalled += 1
+            self._note("cut off, since it does not read", client.number)
             client.cut_off()
 
     def _own_rooms(self) -> Rooms:
@@ -262,23 +307,50 @@ class Hub:
             new_id=partial(secrets.token_urlsafe, 9),
             new_token=partial(secrets.token_urlsafe, 24),
             first_moderates=self._configuration.first_moderates,
+            takes_reports=self._configuration.client_reports,
+            keeps_events=self._configuration.webhooks is not None,
         )
 
     # ---- metrics -------------------------------------------------------------------------------
 
-    def measure(self, *, refused_sockets: int = 0) -> list[Metric]:
-        """Return the metrics.
+    def measure(
+        self,
+        *,
+        refused_sockets: int = 0,
+        most_sockets: int = 0,
+        queued_bytes: Mapping[str, int] = MappingProxyType({}),
+        queued_messages: Mapping[str, int] = MappingProxyType({}),
+    ) -> bytes:
+        """Return the metrics, in the text format of Prometheus.
 
         Args:
             refused_sockets: Connections that the shell refused because their address had reached
                 its limit.
+            most_sockets: Connections of the address that has most of them.
+            queued_bytes: Bytes that wait in the shell's sockets, by queue.
+            queued_messages: Messages that wait there, by queue.
         """
-        metrics = server_metrics(
-            self.rooms,
+        from .metrics import ServerMetrics, ServerState  # clients need no prometheus_client
+
+        if self._metrics is None:
+            self._metrics = ServerMetrics()
+        received = {str(kind.__struct_config__.tag): n for kind, n in self._received.items()}
+        state = ServerState(
+            configuration=self._configuration,
+            rooms=self.rooms,
             connections=len(self._clients),
             connections_total=self._opened,
             stalled=self._stalled,
-            refused_sockets=refused_sockets,
+            received={"invalid": self._invalid, **received},
             ice_access=self._ice_access.outcomes,
+            loop_delay=self._loop_delay.seconds,
+            is_draining=self._is_draining,
+            refused_sockets=refused_sockets,
+            most_sockets=most_sockets,
+            queued_bytes=queued_bytes,
+            queued_messages=queued_messages,
+            log=self._log.measure(),
+            webhooks=self._webhooks.outcomes,
+            webhooks_waiting=self._webhooks.waiting,
         )
-        return [*metrics, *self._log.measure()]
+        return self._metrics.render(state)

@@ -223,6 +223,75 @@ class HandOver(Struct, frozen=True, tag="hand-over"):
     ref: Ref = UNSET
 
 
+class ReportPhase(StrEnum):
+    """A phase of connecting two peers, as clients report them."""
+
+    SIGNALING = "signaling"
+    """Until the remote peer's description is there."""
+
+    GATHERING = "gathering"
+    """Until there is a local candidate."""
+
+    CHECKS = "connectivity-checks"
+    """Until a candidate pair is selected."""
+
+    DTLS = "dtls"
+    """Until the encryption is established."""
+
+    TOTAL = "total"
+    """All of it."""
+
+
+class ReportPath(StrEnum):
+    """The kind of the selected candidate pair, by the end that is further from the other."""
+
+    HOST = "host"
+    """Both ends are addresses of the machines themselves."""
+
+    SRFLX = "srflx"
+    """An end is the address of a NAT that a STUN server has told."""
+
+    PRFLX = "prflx"
+    """An end is the address of a NAT that the other peer has seen."""
+
+    TCP = "tcp"
+    """The pair is one of ICE over TCP."""
+
+    RELAY = "relay"
+    """The pair goes over a TURN server."""
+
+
+LONGEST_REPORT_SECONDS = 3600.0
+"""The longest time in a report of a client, in seconds."""
+
+_ReportSeconds = Annotated[
+    dict[ReportPhase, Annotated[float, Meta(ge=0, le=LONGEST_REPORT_SECONDS)]],
+    Meta(max_length=len(ReportPhase)),
+]
+
+
+class Report(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="report"):
+    """Tell the server, for its metrics, how connecting with a peer went; see ``Joined.reports``.
+
+    Attributes:
+        path: The kind of the path, if the connection works.
+        phase: The phase in which it failed, if it does not; never ``total``.
+        seconds: Seconds that the phases took, at most an hour each.
+        ref: The client's reference for an error about this message.
+    """
+
+    path: ReportPath | UnsetType = UNSET
+    phase: ReportPhase | UnsetType = UNSET
+    seconds: _ReportSeconds = {}
+    ref: Ref = UNSET
+
+    def __post_init__(self) -> None:
+        if (self.path is UNSET) == (self.phase is UNSET):
+            raise ValueError("A report has either `path` or `phase`")
+        if self.phase is ReportPhase.TOTAL:
+            raise ValueError("A connection fails in a phase, and `total` is none")
+
+
 # ---- from the server ---------------------------------------------------------------------------
 
 
@@ -244,6 +313,7 @@ class Joined(_ServerStruct, frozen=True, tag="joined"):
         ack: After a resume: the number of the last message of this client that arrived.
         name: The name of this client, if it is not the one that it asked for.
         may: What this client may do in the room; absent: ``send`` alone.
+        reports: Whether the server takes :class:`Report` messages; a client sends none without it.
     """
 
     id: str
@@ -254,6 +324,7 @@ class Joined(_ServerStruct, frozen=True, tag="joined"):
     ack: Ack = UNSET
     name: Label | UnsetType = UNSET
     may: May = UNSET
+    reports: bool | UnsetType = UNSET
 
     def __repr__(self) -> str:
         return f"Joined(id={self.id!r}, peers={self.peers!r})"  # no secrets in logs
@@ -397,10 +468,13 @@ class CloseCode(IntEnum):
     """The server shuts down; connect again in a moment."""
 
     POLICY = 1008
-    """The client did not join in time."""
+    """The client did not join in time, or did not read what was sent to it."""
 
     TOO_BIG = 1009
     """A message was larger than 256 KiB, or larger than 64 KiB before the client had joined."""
+
+    SERVICE_RESTART = 1012
+    """The server is about to be restarted; connect again at once, to it or to another node."""
 
     TAKEN_OVER = 4000
     """Another connection resumed this seat; do not connect again."""
@@ -418,7 +492,7 @@ ToPeer = Description | Candidate | Message | Bye
 ToModerate = Remove | Lock | CloseRoom | HandOver
 """A message from a moderator to the server."""
 
-ClientMessage = Join | Description | Candidate | Message | Bye | Leave | ToModerate
+ClientMessage = Join | Description | Candidate | Message | Bye | Leave | ToModerate | Report
 """Any message from a client."""
 
 FromPeer = PeerDescription | PeerCandidate | PeerMessage | PeerBye

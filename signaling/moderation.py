@@ -79,13 +79,17 @@ class Moderation:
         if admission.token_id and self._removed.has((name, admission.token_id), now):
             return ErrorCode.REMOVED, "The holder of this token was removed from the room."
         if Right.MODERATE in (admission.rights or ()):
-            self._closed.discard(name)
             return None
         if self._closed.has(name, now):
             return ErrorCode.ROOM_CLOSED, "The room was closed a moment ago."
         if room is not None and room.is_locked:
             return ErrorCode.ROOM_LOCKED, "The room is locked."
         return None
+
+    def entered(self, name: str, admission: Admission) -> None:
+        """Open a room again that was closed, if it is a moderator that has entered it."""
+        if Right.MODERATE in (admission.rights or ()):
+            self._closed.discard(name)
 
     def request_refusal(self, seat: Seat, message: ToModerate) -> tuple[ErrorCode, str] | None:
         """Return why a participant may not do what it asks for, or ``None`` if it may."""

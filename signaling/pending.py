@@ -47,7 +47,13 @@ class PendingConnections(Generic[_Join]):
         return self._addresses.get(connection, "")
 
     def wait_for_name(self, connection: int, join: _Join, now: float) -> None:
-        """Hold a join back until its deadline, see :meth:`expired_waits`."""
+        """Hold a join back until its deadline, see :meth:`expired_waits`.
+
+        The connection has asked in time: the time that it has to join begins anew, for the case
+        that the answer is no.
+        """
+        del self._join_deadlines[connection]  # appended again, so that they stay sorted
+        self._join_deadlines[connection] = now + self._join_seconds
         self._waiting_joins[connection] = join
         self._name_deadlines[connection] = now + self._name_seconds
 

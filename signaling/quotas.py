@@ -77,6 +77,11 @@ class Tally:
         self._limit = limit
         self._held: Counter[str] = Counter()
 
+    @property
+    def most(self) -> int:
+        """The number that the network holds which holds most."""
+        return max(self._held.values(), default=0)
+
     def has_room(self, network: str) -> bool:
         """Return whether a network may hold one more, and count a refusal.
 

@@ -143,6 +143,11 @@ class FairConnection(ServerConnection):
                 break
             self._parse(_CHUNK)
 
+    @property
+    def unparsed(self) -> int:
+        """Bytes that were received and wait for their turn."""
+        return len(self._unparsed)
+
     def charge(self, tokens: float) -> None:
         """Take additional tokens from the bucket of this connection."""
         self._bucket.take(tokens, self.loop.time())

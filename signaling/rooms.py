@@ -19,8 +19,8 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
-from msgspec.structs import replace
 
+from .client_reports import ClientReports
 from .codec import encode_server
 from .configuration import Admission, Limits, Refusal
 from .effects import Close, Effect, Seated, Send
@@ -47,6 +47,7 @@ from .messages import (
     PeerRights,
     Ref,
     Remove,
+    Report,
     RoomLocked,
     ServerMessage,
     ToModerate,
@@ -57,6 +58,7 @@ from .moderation import Moderation
 from .pending import PendingConnections, due
 from .quotas import JoinRate, network_of
 from .rights import GUEST_RIGHTS, Right
+from .room_events import CLOSED, RoomEvent, RoomEventType
 from .seats import Room, Seat, Seats
 
 _SWEEP_SECONDS = 60.0
@@ -99,10 +101,15 @@ class Rooms:
         new_token: Returns a new secret that cannot be guessed; never the same twice.
         first_moderates: Whether the first participant of a room moderates it, if its admission does
             not say who does.
+        takes_reports: Whether clients are to report how connecting with their peers went.
+        keeps_events: Whether events are kept for :meth:`take_events`.
 
     Attributes:
         routed: The number of messages forwarded from peer to peer, by ``type``.
         refused: The number of messages answered with an error, by ``code``.
+        joins: The number of joins with a new seat: ``joined``, or the ``code`` of the refusal.
+        resumes: The number of joins that resume a seat: ``resumed``, or the ``code``.
+        reports: What clients reported.
     """
 
     def __init__(
@@ -112,9 +119,15 @@ class Rooms:
         new_id: Callable[[], str],
         new_token: Callable[[], str],
         first_moderates: bool = False,
+        takes_reports: bool = False,
+        keeps_events: bool = False,
     ) -> None:
         self.routed: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self.joins: Counter[str] = Counter(joined=0)
+        self.resumes: Counter[str] = Counter(resumed=0)
+        self.reports: ClientReports = ClientReports()
+        self._takes_reports = takes_reports
         self._limits = limits
         self._seats = Seats(limits, new_id=new_id, new_token=new_token)
         self._seat_by_connection: dict[int, Seat] = {}
@@ -125,6 +138,8 @@ class Rooms:
         self._away: dict[Seat, float] = {}
         self._sweep_at = float("inf")
         self._effects: list[Effect] = []
+        self._events: list[RoomEvent] = []
+        self._keeps_events = keeps_events
         self._join_rate = JoinRate(limits.address.joins)
         self._first_moderates = first_moderates
         self._moderation = Moderation()
@@ -148,6 +163,16 @@ class Rooms:
     def refused_by_address(self) -> dict[str, int]:
         """The number of refusals because an address had reached a limit, by kind of limit."""
         return {"joins": self._join_rate.refused, **self._seats.refused_by_address}
+
+    @property
+    def largest_room(self) -> int:
+        """The number of participants in the room that has most."""
+        return self._seats.largest_room
+
+    @property
+    def most_of_address(self) -> dict[str, int]:
+        """The number that one address has, of that which has most, by kind of limit."""
+        return self._seats.most_of_address
 
     @property
     def away(self) -> int:
@@ -212,6 +237,16 @@ class Rooms:
         return taken
 
     @property
+    def has_events(self) -> bool:
+        """True if there are joins and leaves to be taken."""
+        return bool(self._events)
+
+    def take_events(self) -> list[RoomEvent]:
+        """Return the joins and leaves since the last call; none unless they are kept."""
+        taken, self._events = self._events, []
+        return taken
+
+    @property
     def deadline(self) -> float:
         """Time of the next :meth:`handle_timeout`; infinite if there is none."""
         deadline = self._pending.deadline
@@ -238,25 +273,35 @@ class Rooms:
         connection, join, admission = arrival.connection, arrival.message, arrival.admission
         if admission is None:
             reason = "The token does not admit to this room under this name."
-            self.refuse(connection, ErrorCode.UNAUTHORIZED, reason, join.ref)
+            self._refuse_join(connection, join, ErrorCode.UNAUTHORIZED, reason)
             return
         if isinstance(admission, Refusal):
-            self.refuse(connection, admission.code, admission.reason, join.ref)
+            self._refuse_join(connection, join, admission.code, admission.reason)
             return
         network = network_of(self._pending.address(connection))
         if not self._join_rate.allow(network, arrival.now):
             reason = "Too many joins came from this address. Try again in a minute."
-            self.refuse(connection, ErrorCode.ROOM_FULL, reason, join.ref)
+            self._refuse_join(connection, join, ErrorCode.ROOM_FULL, reason)
         elif isinstance(join.resume, str):
             self._resume(connection, join, join.resume, arrival.now, admission)
-        elif refusal := self._moderation.entry_refusal(
-            join.room, self._seats.rooms.get(join.room), admission, arrival.now
-        ):
-            self.refuse(connection, *refusal, join.ref)
-        elif self._abandoned_seat(connection, join) is not None:
-            self._pending.wait_for_name(connection, arrival, arrival.now)
-        else:
-            self._take_seat(connection, join, admission, arrival.now)
+        elif self._may_enter(connection, join, admission, arrival.now):
+            if self._abandoned_seat(connection, join) is not None:
+                self._pending.wait_for_name(connection, arrival, arrival.now)
+            else:
+                self._take_seat(connection, join, admission, arrival.now)
+
+    def _may_enter(self, connection: int, join: Join, admission: Admission, now: float) -> bool:
+        """Return whether moderators let a client into a room; refuse it if they do not."""
+        room = self._seats.rooms.get(join.room)
+        refusal = self._moderation.entry_refusal(join.room, room, admission, now)
+        if refusal is not None:
+            self._refuse_join(connection, join, *refusal)
+        return refusal is None
+
+    def _refuse_join(self, connection: int, join: Join, code: ErrorCode, reason: str) -> None:
+        counts = self.resumes if isinstance(join.resume, str) else self.joins
+        counts[code] += 1
+        self.refuse(connection, code, reason, join.ref)
 
     def _take_seat(self, connection: int, join: Join, admission: Admission, now: float) -> None:
         """Give a client a new seat, or refuse it."""
@@ -265,15 +310,23 @@ class Rooms:
         if room is not None and join.rename is True and admission.rename:
             name = room.free_name(name)
         if refusal := self._seats.refusal(join.room, name, network_of(address)):
-            self.refuse(connection, *refusal, join.ref)
+            self._refuse_join(connection, join, *refusal)
             return
+        self._moderation.entered(join.room, admission)
         seat = self._seats.create(join.room, name, address)
         is_host = self._first_moderates and room is None and admission.rights is None
         rights = GUEST_RIGHTS if admission.rights is None else admission.rights
         seat.rights = rights | {Right.MODERATE} if is_host else rights
         seat.token_id, seat.token_until = admission.token_id, now + admission.token_seconds
         self._attach(connection, seat)
-        self._send(connection, seat.joined(admission, asked=join.name))
+        self.joins["joined"] += 1
+        if room is None:
+            self._record(RoomEvent(RoomEventType.ROOM_OPENED, join.room))
+        self._record(RoomEvent(RoomEventType.PARTICIPANT_JOINED, join.room, seat.id, name))
+        self._send(
+            connection,
+            seat.joined(admission, asked=join.name, takes_reports=self._takes_reports),
+        )
         self._notify_others(seat, PeerJoined(seat.info))
 
     def _abandoned_seat(self, connection: int, join: Join) -> Seat | None:
@@ -286,10 +339,16 @@ class Rooms:
 
     def _take_over_name(self, connection: int, arrival: _Arrival[Join], now: float) -> None:
         """Let a client join that has waited for a name; remove the seat that still holds it."""
-        seat = self._abandoned_seat(connection, arrival.message)
+        join, admission = arrival.message, arrival.admission
+        # A moderator may have locked the room meanwhile, which takes no seat from who is away.
+        if not isinstance(admission, Admission) or not self._may_enter(
+            connection, join, admission, now
+        ):
+            return
+        seat = self._abandoned_seat(connection, join)
         if seat is not None:
             self._remove(seat, LeftReason.TIMEOUT)
-        self._join(replace(arrival, now=now))
+        self._take_seat(connection, join, admission, now)
 
     def _resume(
         self, connection: int, join: Join, secret: str, now: float, admission: Admission
@@ -297,7 +356,7 @@ class Rooms:
         seat = self._seats.with_token(secret)
         if seat is None or (seat.room.name, seat.name) != (join.room, join.name):
             reason = "This seat is gone. Join without `resume`."
-            self.refuse(connection, ErrorCode.RESUME_FAILED, reason, join.ref)
+            self._refuse_join(connection, join, ErrorCode.RESUME_FAILED, reason)
             return
         if seat.connection is not None:
             del self._seat_by_connection[seat.connection]
@@ -311,13 +370,16 @@ class Rooms:
                 "removed. Join without `resume`."
             )
             self._remove(seat, LeftReason.REMOVED)
-            self.refuse(connection, ErrorCode.RESUME_FAILED, reason, join.ref)
+            self._refuse_join(connection, join, ErrorCode.RESUME_FAILED, reason)
             return
         self._seats.move(seat, self._pending.address(connection))
         self._seats.renew_token(seat, secret)
         was_away = self._away.pop(seat, None) is not None
         self._attach(connection, seat)
-        joined = seat.joined(admission, asked=join.name, ack=seat.received)
+        self.resumes["resumed"] += 1
+        joined = seat.joined(
+            admission, asked=join.name, ack=seat.received, takes_reports=self._takes_reports
+        )
         self._effects.append(Send(connection, (encode_server(joined), *kept)))
         if was_away:
             self._notify_others(seat, PeerBack(seat.id))
@@ -356,6 +418,12 @@ class Rooms:
                 self._sweep_at = now + _SWEEP_SECONDS
         self.routed[_TAGS[type(message)]] += 1
 
+    def _report(self, arrival: _Arrival[Report]) -> None:
+        seat = self._confirmed_seat(arrival.connection)
+        if self._takes_reports:
+            self.reports.record(arrival.message, seat.reports)
+            seat.reports += 1
+
     def _leave(self, arrival: _Arrival[Leave]) -> None:
         seat = self._confirmed_seat(arrival.connection)
         del self._seat_by_connection[arrival.connection]
@@ -392,8 +460,7 @@ class Rooms:
     def _close_room(self, room: Room) -> None:
         for seat in list(room.seats.values()):
             self._cut(seat, CloseCode.ROOM_CLOSED, "a moderator has closed the room")
-            self._away.pop(seat, None)
-            self._seats.remove(seat)
+            self._end_seat(seat, CLOSED)
 
     def _cut(self, seat: Seat, code: CloseCode, reason: str) -> None:
         """Close the connection of a participant, whose further messages are ignored."""
@@ -415,7 +482,7 @@ class Rooms:
 
     # ---- messages of connections that have not joined ------------------------------------------
 
-    def _not_joined(self, arrival: _Arrival[ToPeer | ToModerate]) -> None:
+    def _not_joined(self, arrival: _Arrival[ToPeer | ToModerate | Report]) -> None:
         reason = "The first message must be `join`."
         self.refuse(arrival.connection, ErrorCode.NOT_JOINED, reason, arrival.message.ref)
 
@@ -446,12 +513,24 @@ class Rooms:
 
     def _remove(self, seat: Seat, reason: LeftReason) -> None:
         self._notify_others(seat, PeerGone(seat.id, reason))
-        self._away.pop(seat, None)
-        self._seats.remove(seat)
+        self._end_seat(seat, reason)
         was_host = self._first_moderates and Right.MODERATE in seat.rights
         heir = seat.room.heir
         if was_host and heir is not None and not seat.room.is_moderated:
             self._set_rights(heir, heir.rights | {Right.MODERATE})
+
+    def _end_seat(self, seat: Seat, reason: str) -> None:
+        self._away.pop(seat, None)
+        self._seats.remove(seat)
+        room = seat.room
+        left = RoomEventType.PARTICIPANT_LEFT
+        self._record(RoomEvent(left, room.name, seat.id, seat.name, str(reason)))
+        if not room.seats:
+            self._record(RoomEvent(RoomEventType.ROOM_CLOSED, room.name))
+
+    def _record(self, event: RoomEvent) -> None:
+        if self._keeps_events:
+            self._events.append(event)
 
     def _send(self, connection: int, message: ServerMessage) -> None:
         self._effects.append(Send(connection, (encode_server(message),)))
@@ -483,6 +562,7 @@ _TABLE: dict[tuple[State, type], Callable[[Rooms, Any], None]] = {
     (State.NEW, Lock): Rooms._not_joined,
     (State.NEW, CloseRoom): Rooms._not_joined,
     (State.NEW, HandOver): Rooms._not_joined,
+    (State.NEW, Report): Rooms._not_joined,
     (State.NEW, Leave): Rooms._leave_before_joining,
     (State.WAITING, Join): Rooms._join_is_pending,
     (State.WAITING, Description): Rooms._not_joined,
@@ -493,6 +573,7 @@ _TABLE: dict[tuple[State, type], Callable[[Rooms, Any], None]] = {
     (State.WAITING, Lock): Rooms._not_joined,
     (State.WAITING, CloseRoom): Rooms._not_joined,
     (State.WAITING, HandOver): Rooms._not_joined,
+    (State.WAITING, Report): Rooms._not_joined,
     (State.WAITING, Leave): Rooms._leave_before_joining,
     (State.JOINED, Join): Rooms._already_joined,
     (State.JOINED, Description): Rooms._route,
@@ -503,6 +584,7 @@ _TABLE: dict[tuple[State, type], Callable[[Rooms, Any], None]] = {
     (State.JOINED, Lock): Rooms._moderate,
     (State.JOINED, CloseRoom): Rooms._moderate,
     (State.JOINED, HandOver): Rooms._moderate,
+    (State.JOINED, Report): Rooms._report,
     (State.JOINED, Leave): Rooms._leave,
 }
 """The handler of each message, by the state of its connection."""

@@ -34,6 +34,7 @@ class Seat:
         rights: What it may do.
         token_id: The id of the token that it came with; empty for none.
         token_until: The time at which that token expires, in seconds on the monotonic clock.
+        reports: The number of reports that it has made.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Seat:
     rights: frozenset[Right] = GUEST_RIGHTS
     token_id: str = field(default="", repr=False)
     token_until: float = 0.0
+    reports: int = 0
 
     @property
     def info(self) -> PeerInfo:
@@ -60,13 +62,21 @@ class Seat:
         shown = shown_rights(self.rights)
         return UNSET if shown is None else shown
 
-    def joined(self, admission: Admission, *, asked: str, ack: int | UnsetType = UNSET) -> Joined:
+    def joined(
+        self,
+        admission: Admission,
+        *,
+        asked: str,
+        ack: int | UnsetType = UNSET,
+        takes_reports: bool = False,
+    ) -> Joined:
         """Return the message that tells a client that it has this seat.
 
         Args:
             admission: The ICE servers for the client.
             asked: The name that the client asked for.
             ack: After a resume, the number of the last message received from the client.
+            takes_reports: Whether the client is to report how connecting with its peers went.
         """
         return Joined(
             self.id,
@@ -77,6 +87,7 @@ class Seat:
             ack,
             UNSET if self.name == asked else self.name,
             self.may,
+            True if takes_reports else UNSET,
         )
 
 
@@ -161,6 +172,16 @@ class Seats:
     def refused_by_address(self) -> dict[str, int]:
         """The number of refusals because an address had reached a limit, by kind of limit."""
         return {"rooms": self._rooms_of.refused, "seats": self._seats_of.refused}
+
+    @property
+    def largest_room(self) -> int:
+        """The number of seats in the room that has most."""
+        return max((len(room.seats) for room in self.rooms.values()), default=0)
+
+    @property
+    def most_of_address(self) -> dict[str, int]:
+        """The number that one address has, of that which has most, by kind of limit."""
+        return {"rooms": self._rooms_of.most, "seats": self._seats_of.most}
 
     def refusal(self, room: str, name: str, network: str) -> tuple[ErrorCode, str] | None:
         """Return why a client cannot take a new seat, or ``None`` if it can.

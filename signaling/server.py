@@ -1,3 +1,4 @@
+# Longer than 400 lines: one public class; the rooms, the reading and the writing have modules.
 """The signaling server: WebSocket signaling, the call page, health checks and metrics on one port.
 
 :mod:`.hub` has the rooms, admission and timers; this module has the sockets. Sending never waits:
@@ -7,7 +8,9 @@ wait there is cut off.
 
 import asyncio
 import itertools
+import random
 import ssl
+from collections.abc import Iterable
 from http import HTTPStatus
 from logging import Logger
 from socket import SO_RCVBUF, SOL_SOCKET, fromfd, socket as Socket
@@ -15,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve as listen
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
@@ -24,10 +28,19 @@ from .codec import CLIENT_LIMIT, DESCRIPTION_LIMIT
 from .configuration import ServerConfiguration
 from .errors import ListenFailed
 from .forwarded import ForwardedAddresses
-from .http import WEBSOCKET_PATH, Site, is_allowed_host, is_allowed_origin, own_hosts, text
+from .http import (
+    WEBSOCKET_PATH,
+    Answer,
+    Site,
+    is_allowed_host,
+    is_allowed_origin,
+    own_hosts,
+    text,
+    unavailable,
+)
 from .hub import Hub
 from .messages import CloseCode
-from .metrics import Metric
+from .metrics_access import MetricsGuard
 from .quotas import Tally, network_of
 from .reading import RECEIVE_BUFFER, FairConnection
 from .sockets import QuietLogger, cut_off
@@ -89,7 +102,8 @@ class SignalingServer:
         self._hub = Hub(configuration, can_accept=lambda: not self._is_closing)
         proxies = configuration.proxies
         self._forwarded = None if proxies is None else ForwardedAddresses(proxies)
-        self._site = Site(is_ready=lambda: self._hub.is_ready, measure=self._measure)
+        guard = MetricsGuard(configuration.metrics, knows_proxies=proxies is not None)
+        self._site = Site(is_ready=lambda: self._hub.is_ready, measure=self._measure, metrics=guard)
         self._origins = frozenset(origin.lower() for origin in configuration.origins)
         self._hosts = own_hosts(host) | {name.lower() for name in configuration.hosts}
         self._sockets_of = Tally(configuration.limits.address.sockets)
@@ -143,6 +157,7 @@ class SignalingServer:
                 logger=QuietLogger(f"{__name__}.websockets"),
                 start_serving=False,
                 backlog=_ACCEPT_BATCH,
+                reuse_port=configuration.reuse_port or None,
             )
         except OSError as error:
             raise ListenFailed(self._host, self._port, error) from error
@@ -198,6 +213,43 @@ class SignalingServer:
         """
         self._hub.use_token_keys(keys)
 
+    async def drain(self, seconds: float | None = None) -> None:
+        """Send all clients to the next server, spread over some seconds, and take in no more.
+
+        ``/readyz`` answers 503 at once, and so does the WebSocket, with ``Retry-After``. What a
+        client has sent is handed on before its socket is closed, with 1012; calls go on. With
+        ``reuse_port`` the server stops listening at once, so that the next one gets all
+        connections. Call :meth:`close` afterwards.
+
+        Args:
+            seconds: The seconds; ``None`` for ``drain_seconds`` of the configuration.
+
+        Cancellation: safe; the clients that are left stay until :meth:`close`.
+        """
+        if self._server is None:
+            return
+        over = self._configuration.drain_seconds if seconds is None else seconds
+        self._hub.drain()
+        if self._configuration.reuse_port:
+            self._server.close(close_connections=False)
+        sockets = list(self._connections.values())
+        random.shuffle(sockets)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            async with asyncio.timeout(over + self._configuration.shutdown_timeout):
+                async with asyncio.TaskGroup() as group:
+                    for number, socket in enumerate(sockets):
+                        due = begun + over * number / len(sockets)
+                        await asyncio.sleep(max(due - loop.time(), 0))
+                        group.create_task(self._send_away(socket))
+        except TimeoutError:
+            logger.warning("signaling server: some clients did not leave in time")
+
+    async def _send_away(self, socket: FairConnection) -> None:
+        await self._handle_received((socket,))
+        await socket.close(CloseCode.SERVICE_RESTART, "the server restarts")
+
     async def close(self) -> None:
         """Stop the server: process the messages received, then close all WebSockets (code 1001).
 
@@ -213,7 +265,7 @@ class SignalingServer:
             server.close(close_connections=False)
             try:
                 async with asyncio.timeout(self._configuration.shutdown_timeout):
-                    await self._drain()
+                    await self._handle_received(self._connections.values())
                     await self._close_connections()
             except TimeoutError:
                 logger.warning("signaling server: some clients did not close in time; cut off")
@@ -273,6 +325,13 @@ class SignalingServer:
                 self._sockets_of.remove(socket.counted_as)
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        answer = self._answer(connection, request)
+        if answer is None:
+            return None
+        headers = Headers({**answer.headers, "Connection": "close"})
+        return Response(answer.status.value, answer.status.phrase, headers, answer.body)
+
+    def _answer(self, connection: ServerConnection, request: Request) -> Answer | None:
         if not self._is_within_limits(cast(FairConnection, connection), request):
             sentence = "This address has too many connections. Try again later."
             return text(HTTPStatus.TOO_MANY_REQUESTS, sentence)
@@ -281,13 +340,16 @@ class SignalingServer:
                 "This server is not configured for this host name. Add it with --allowed-host."
             )
             return text(HTTPStatus.MISDIRECTED_REQUEST, sentence)
-        if response := self._site.respond(request):
-            return response
+        # websockets 15 accepts only GET, and its requests have no such attribute.
+        method = getattr(request, "method", "GET")
+        path, client = request.path.partition("?")[0], cast(FairConnection, connection).client_host
+        if answer := self._site.respond(method, path, request.headers, client):
+            return answer
         if not is_allowed_origin(request.headers, self._origins):
             sentence = "Pages of this origin may not connect. Add it with --allowed-origin."
             return text(HTTPStatus.FORBIDDEN, sentence)
         if not self._hub.is_ready:
-            return text(HTTPStatus.SERVICE_UNAVAILABLE, "The server is full. Try again later.")
+            return unavailable("The server is full, or ends. Try again in a moment.")
         return None
 
     def _is_within_limits(self, socket: FairConnection, request: Request) -> bool:
@@ -310,15 +372,20 @@ class SignalingServer:
                     await self._hub.receive(client, frame, address)
                 finally:
                     socket.mark_handled()
-                    self._progress.set()
+                    self._tell_progress()
                 # One message per turn of the loop: recv() does not wait while more are queued.
                 await asyncio.sleep(0)
         except ConnectionClosed:
             logger.debug("connection %s closed", socket.number)
         finally:
             del self._connections[socket.number]
-            self._progress.set()
+            self._tell_progress()
             self._hub.disconnect(client)
+
+    def _tell_progress(self) -> None:
+        """Wake those who wait until messages are handled."""
+        self._progress.set()
+        self._progress = asyncio.Event()
 
     def _client_of(self, socket: FairConnection) -> str:
         """Return the address that joins are counted against; empty if it is that of a proxy."""
@@ -330,17 +397,17 @@ class SignalingServer:
 
     # ---- shutdown ------------------------------------------------------------------------------
 
-    async def _drain(self) -> None:
+    async def _handle_received(self, sockets: Iterable[FairConnection]) -> None:
         """Wait until all messages that have been received so far are handled."""
-        for socket in self._connections.values():
+        sockets = list(sockets)
+        for socket in sockets:
             socket.read_rest()
-        goals = {socket: socket.received for socket in self._connections.values()}
+        goals = {socket: socket.received for socket in sockets}
         while any(
             socket.handled < goal
             for socket, goal in goals.items()
             if socket.number in self._connections
         ):
-            self._progress.clear()
             await self._progress.wait()
 
     async def _close_connections(self) -> None:
@@ -348,8 +415,19 @@ class SignalingServer:
             for socket in self._connections.values():
                 group.create_task(socket.close(CloseCode.GOING_AWAY, "the server shuts down"))
 
-    def _measure(self) -> list[Metric]:
-        return self._hub.measure(refused_sockets=self._sockets_of.refused)
+    def _measure(self) -> bytes:
+        sockets = self._connections.values()
+        return self._hub.measure(
+            refused_sockets=self._sockets_of.refused,
+            most_sockets=self._sockets_of.most,
+            queued_bytes={
+                "receive": sum(socket.unparsed for socket in sockets),
+                "write": sum(socket.transport.get_write_buffer_size() for socket in sockets),
+            },
+            queued_messages={
+                "unhandled": sum(socket.received - socket.handled for socket in sockets)
+            },
+        )
 
 
 class _SocketClient:

@@ -1,5 +1,6 @@
 """Timing of the client: exponential backoff of reconnects, renewal of ICE servers. No I/O."""
 
+import itertools
 import random
 from collections.abc import Callable, Iterator
 
@@ -8,6 +9,12 @@ _INITIAL_PAUSE = 0.3
 
 _MAX_PAUSE = 7.0
 """Seconds before any attempt to reconnect, at most."""
+
+_MAX_RESTART_PAUSE = 1.0
+"""Seconds before each of the first attempts after the server said that it restarts, at most."""
+
+_RESTART_ATTEMPTS = 20
+"""The number of these attempts; later ones have the usual pauses."""
 
 _RENEW_AHEAD = 60.0
 """Seconds before the ICE servers expire at which they are renewed."""
@@ -32,6 +39,19 @@ def pauses(rng: Callable[[], float] = random.random) -> Iterator[float]:
     while True:
         yield longest / 2 + rng() * longest / 2
         longest = min(longest * 2, _MAX_PAUSE)
+
+
+def restart_pauses(rng: Callable[[], float] = random.random) -> Iterator[float]:
+    """Return the pauses as :func:`pauses`, for a server that said that it is about to restart.
+
+    It has spread its clients over time, and another one is there in a moment.
+
+    Args:
+        rng: Returns random numbers from 0 to 1.
+    """
+    for pause in itertools.islice(pauses(rng), _RESTART_ATTEMPTS):
+        yield min(pause, _MAX_RESTART_PAUSE * (1 + rng()) / 2)
+    yield from pauses(rng)
 
 
 def until_renewal(left: int | float) -> float:

@@ -61,6 +61,8 @@ async def test_help_loads_neither_server_nor_media() -> None:
         (["serve", "--ice-server", "turn:example.org"], "--ice-credential"),
         (["serve", "--allowed-origin", "example.org"], "https://example.org"),
         (["serve", "--allowed-origin", "https://example.org/page"], "no origin"),
+        (["serve", "--metrics-from", "10.0.0.1/8"], "--metrics-from"),
+        (["serve", "--metrics-token-file", "/nowhere/token"], "does not exist"),
         (["demo", "--play", "/nowhere/film.mp4"], "does not exist"),
         (["demo", "--room", ""], "1 to 64"),
         (["demo", "--udp-port", "70000"], "--udp-port"),

@@ -1,6 +1,7 @@
 """No representation, record of the log or error holds a secret."""
 
 import asyncio
+import base64
 import logging
 import re
 from typing import Any
@@ -28,6 +29,7 @@ from icefloe.signaling import (
     InvalidUrl,
     Join,
     Joined,
+    MetricsAccess,
     NewIceServers,
     PeerDescription,
     ServerConfiguration,
@@ -35,6 +37,7 @@ from icefloe.signaling import (
     TokenKeys,
     TurnServers,
     Unreachable,
+    Webhooks,
     serve,
 )
 from icefloe.signaling.ice_access import Held
@@ -45,6 +48,10 @@ URL = f"wss://user:{SECRET}@example.org/ws?token={SECRET}#{SECRET}"
 SDP = SessionDescription("offer", f"v=0\r\na=ice-pwd:{SECRET}\r\n")
 SERVER = IceServer("turn:turn.example", "user", SECRET)
 TURN = TurnServers(urls=("turn:turn.example",), secrets=(SECRET * 2,))
+WEBHOOKS = Webhooks(
+    urls=(f"https://hook.example/{SECRET}",),
+    secrets=(base64.b64encode(f"{SECRET:x>32}".encode()).decode(),),
+)
 
 CHANGED = PeerConfiguration()
 # A URL that is refused when a configuration is made, and may get into it afterwards.
@@ -65,6 +72,9 @@ CHANGED.iceServers = [RTCIceServer([f"turn:user:{SECRET}@turn.example"])]
         Held((SERVER,)),
         TURN,
         ServerConfiguration(turn=(TURN,)),
+        ServerConfiguration(metrics=MetricsAccess(token=SECRET * 4)),
+        WEBHOOKS,
+        ServerConfiguration(webhooks=WEBHOOKS),
         SDP,
         Description(to="x", description=SDP),
         PeerDescription("x", SDP),

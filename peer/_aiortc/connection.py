@@ -31,6 +31,7 @@ from .sections import MediaSections
 from .transport_feedback import has_stream_feedback
 
 if TYPE_CHECKING:
+    from .dtls import DtlsTransport
     from .sctp import SctpTransport
     from .sender import Sender
 
@@ -102,6 +103,14 @@ class ConnectionAdapter:
         self._decoders = DecoderPool(configuration.max_decoders, configuration.max_video_pixels)
         self._max_data_channels = configuration.max_data_channels
         self._connecting: set[asyncio.Task[None]] = set()
+        self.on_transport_state: Callable[[str, str, str], None] = lambda of, state, reason: None
+        """Called with ``dtls`` or ``sctp``, the state and the reason when a state has changed."""
+        self.on_first_packet: Callable[[str, str, int], None] = lambda kind, way, ssrc: None
+        """Called with the first packet of each stream: its kind, ``in`` or ``out``, its SSRC."""
+        self.on_first_key_frame: Callable[[str], None] = lambda mid: None
+        """Called with the mid of each video track when its first key frame came."""
+        self.on_closed_by_remote: Callable[[], None] = lambda: None
+        """Called when the remote peer has closed the connection, before it is closed here."""
         private = Private(connection, RTCPeerConnection)
         self.private: Private = private
         self.sections: MediaSections = MediaSections(connection, private, self.resume_connecting)
@@ -151,6 +160,7 @@ class ConnectionAdapter:
         sctp.__class__ = SctpTransport
         assert isinstance(sctp, SctpTransport)
         sctp.begin(self._max_data_channels)
+        sctp.shell.on_state = self._on_sctp_state
         guard(sctp)
         self._hooks.negotiation_may_be_needed()
 
@@ -170,6 +180,8 @@ class ConnectionAdapter:
         assert isinstance(sender, Sender)
         sender._stream_id = self.private["stream_id"]
         sender.is_certain = self._hooks.is_certain_extension
+        sender.on_first_packet = receiver.on_first_packet = self._on_first_packet
+        receiver.on_first_key_frame = self._on_first_key_frame
         sender.begin()
         sender.outgoing.report = self._report
         transceiver._bundled = shared is not None
@@ -189,6 +201,15 @@ class ConnectionAdapter:
         if policy is RTCBundlePolicy.BALANCED:
             return next((t.receiver.transport for t in transceivers if t.kind == kind), None)
         return None
+
+    def _on_first_packet(self, kind: str, way: str, ssrc: int) -> None:
+        self.on_first_packet(kind, way, ssrc)
+
+    def _on_first_key_frame(self, mid: str) -> None:
+        self.on_first_key_frame(mid)
+
+    def _on_sctp_state(self, state: str, reason: str) -> None:
+        self.on_transport_state("sctp", state, reason)
 
     def _report(self, error: TrackNotSent) -> None:
         self._connection.emit("senderror", error)
@@ -241,9 +262,11 @@ class ConnectionAdapter:
             if user.currentDirection in ("recvonly", "sendrecv"):
                 await user.receiver.receive(self.private["remoteRtp"](user))
 
-    def _on_dtls_state(self, dtls: RTCDtlsTransport) -> None:
+    def _on_dtls_state(self, dtls: "DtlsTransport") -> None:
         # What was negotiated while the handshake ran was passed over: aiortc starts senders and
         # receivers once after each description, and only where the transport is connected by then.
+        reason = str(dtls.problem)
+        self.on_transport_state("dtls", dtls.state, reason)
         if dtls.state == "connected":
             self.resume_connecting()
 
@@ -267,6 +290,7 @@ class ConnectionAdapter:
         )
         if dtls == {"closed"} and not is_closed and self.private["closeTask"] is None:
             # The remote peer has closed the connection.
+            self.on_closed_by_remote()
             self.private["closeTask"] = asyncio.ensure_future(self._connection.close())
 
     def _change(self, name: str, state: str) -> None:

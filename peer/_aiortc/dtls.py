@@ -15,12 +15,13 @@ from aiortc import (
     RTCTransportStats,
 )
 from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS, State as DtlsState, certificate_digest
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import RtpPacket, is_rtcp
 from OpenSSL import SSL
 from pylibsrtp import Error as SrtpError
 
 from icefloe.logs import get_logger
 
+from ..diagnosis.facts import DtlsFacts, DtlsProblem
 from ..rtp.congestion import ccfb
 from ..rtp.congestion.ccfb import CongestionFeedback
 from ..rtp.congestion.errors import MalformedFeedback
@@ -63,12 +64,21 @@ class DtlsTransport(RTCDtlsTransport):
     _fingerprints: tuple[RTCDtlsFingerprint, ...] = ()
     _learned: set[int]
     _failures: int
+    problem = DtlsProblem.NONE
+    """The reason of the state ``failed``."""
+    _began_at: float | None = None
+    _handshake_received = 0
+    _handshake_largest = 0
+    _hello_received = False
     _sharing: tuple[Callable[[], DataProgress], Callable[[float], None]] | None = None
     _uses_stream_feedback = False
 
     take_data: Callable[[bytes], None] | None = None
     """Takes each packet of data, while there is somebody to take it."""
     _APPLICATION_DATA = 23
+    _HANDSHAKE = 22
+    _RTP_HEADER = 12
+    """Bytes of an RTP header without sources and extensions (RFC 3550 section 5.1)."""
     _RECORD_HEADER = 13
     """Bytes before a record's content (RFC 6347 section 4.1)."""
     KNOWN_LAYOUTS = frozenset({"DTLSv1", "DTLSv1.2"})
@@ -162,6 +172,7 @@ class DtlsTransport(RTCDtlsTransport):
         certificate, ssl = self._RTCDtlsTransport__local_certificate, self._ssl
         if isinstance(certificate, Certificate) and ssl is not None:
             certificate.use(ssl)
+        self._began_at = asyncio.get_running_loop().time()
         await super()._do_handshake()
 
     def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:
@@ -183,6 +194,7 @@ class DtlsTransport(RTCDtlsTransport):
             and certificate_digest(certificate, each.algorithm.lower()) == each.value.upper()
         ]
         if not right:
+            self.problem = DtlsProblem.FINGERPRINT
             super()._validate_peer_identity(RTCDtlsParameters(told))
         if self._state is DtlsState.FAILED:
             try:
@@ -198,7 +210,39 @@ class DtlsTransport(RTCDtlsTransport):
         if any(agreed == known.openssl_profile for known in self._srtp_profiles):
             self._rx_srtp = self._tx_srtp = LazySrtp(self._make_srtp)  # type: ignore[assignment]
         else:
+            self.problem = DtlsProblem.SRTP_PROFILE
             super()._setup_srtp()  # which says what is wrong
+
+    def _set_state(self, state: DtlsState) -> None:
+        if state is DtlsState.FAILED and self.problem is DtlsProblem.NONE:
+            self.problem = DtlsProblem.HANDSHAKE
+        super()._set_state(state)
+
+    def facts(self, now: float, *, remote_role: str) -> DtlsFacts:
+        """Return what is known of the handshake.
+
+        Args:
+            now: The time of the event loop.
+            remote_role: The role that the remote description claims.
+        """
+        return DtlsFacts(
+            state=self.state,
+            problem=self.problem,
+            role=self._role,
+            remote_role=remote_role,
+            seconds=now - self._began_at if self._began_at is not None else 0.0,
+            received=self._handshake_received,
+            largest_received=self._handshake_largest,
+            hello_received=self._hello_received,
+            sent=self._RTCDtlsTransport__tx_packets,
+        )
+
+    def _note_handshake(self, packet: bytes) -> None:
+        """Count a datagram of the handshake, for a diagnosis."""
+        self._handshake_received += 1
+        self._handshake_largest = max(self._handshake_largest, len(packet))
+        hello = packet[0] == self._HANDSHAKE and packet[self._RECORD_HEADER :][:1] == b"\x01"
+        self._hello_received = self._hello_received or hello
 
     def _make_srtp(self) -> tuple[Sessions, Sessions]:
         """Make the SRTP sessions, unless they were made; return those that send and receive."""
@@ -282,17 +326,8 @@ class DtlsTransport(RTCDtlsTransport):
         self._schedule_feedback(loop)
 
     async def _handle_rtp_data(self, data: bytes, arrival_time_ms: int) -> None:
-        packet = read_rtp(data, self._rtp_header_extensions_map, self.discarded)
-        if packet is None:
-            return
-        if (number := packet.extensions.transport_sequence_number) is not None:
-            self._record(number, packet, len(data))
-        if self._stream_recorder is not None:
-            self._record_by_stream(self._stream_recorder, packet, len(data))
-        receiver = self._receiver_of(packet)
-        if receiver is None:
-            self.discarded.rtp += 1
-            logger.debug("rtp.dropped ssrc=%d type=%d", packet.ssrc, packet.payload_type)
+        packet, receiver = self._routed(data)
+        if packet is None or receiver is None:
             return
         # aiortc gives the wall clock's, and its estimate goes through each millisecond of a leap.
         arrived = round(asyncio.get_running_loop().time() * 1000)
@@ -301,6 +336,49 @@ class DtlsTransport(RTCDtlsTransport):
         except Exception:
             self.discarded.rtp += 1
             self._failed("RTP")
+
+    def _take_audio(self, datagram: bytes) -> bool:
+        """Take an RTP packet of a known source of audio, which needs no answer.
+
+        Returns:
+            Whether it was one; otherwise it goes through :meth:`_recv_next`.
+        """
+        srtp = self._rx_srtp
+        if len(datagram) < self._RTP_HEADER or srtp is None or is_rtcp(datagram):
+            return False
+        known = self._rtp_router.ssrc_table.get(int.from_bytes(datagram[8:12], "big"))
+        if self._state is not DtlsState.CONNECTED or not getattr(known, "takes_audio", False):
+            return False
+        self._RTCDtlsTransport__rx_packets += 1
+        self._RTCDtlsTransport__rx_bytes += len(datagram)
+        try:
+            packet, receiver = self._routed(srtp.unprotect(datagram))
+        except SrtpError as error:
+            logger.debug("srtp.dropped reason=%s", error)
+            return True
+        if packet is None or receiver is None:
+            return True
+        try:
+            receiver.take_audio(packet)
+        except Exception:
+            self.discarded.rtp += 1
+            self._failed("RTP")
+        return True
+
+    def _routed(self, data: bytes) -> tuple[RtpPacket | None, Any]:
+        """Record an RTP packet that came; return it and who receives it, or ``None``."""
+        packet = read_rtp(data, self._rtp_header_extensions_map, self.discarded)
+        if packet is None:
+            return None, None
+        if (number := packet.extensions.transport_sequence_number) is not None:
+            self._record(number, packet, len(data))
+        if self._stream_recorder is not None:
+            self._record_by_stream(self._stream_recorder, packet, len(data))
+        receiver = self._receiver_of(packet)
+        if receiver is None:
+            self.discarded.rtp += 1
+            logger.debug("rtp.dropped ssrc=%d type=%d", packet.ssrc, packet.payload_type)
+        return packet, receiver
 
     def _receiver_of(self, packet: RtpPacket) -> Any:
         """Return who receives a packet (RFC 8843 section 9.2); ``None`` if nobody does."""
@@ -322,16 +400,20 @@ class DtlsTransport(RTCDtlsTransport):
             logger.exception("%s could not be handled, for the time %d", what, self._failures)
 
     def receive_now(self, packet: bytes) -> bool:
-        """Take a datagram if it carries data of a connection that is established.
+        """Take a datagram if it carries data or audio of a connection that is established.
 
         Returns:
-            Whether it was taken; otherwise it goes through :meth:`_recv_next`, as media,
-            handshakes and alerts do.
+            Whether it was taken; otherwise it goes through :meth:`_recv_next`, as pictures,
+            reports, handshakes and alerts do.
         """
         take = self.take_data
         if not packet or not (19 < packet[0] < 64 or 127 < packet[0] < 192):
             self.discarded.datagrams += 1
             return True
+        if packet[0] > 127:
+            return self._take_audio(packet)
+        if packet[0] < 64 and self._state is not DtlsState.CONNECTED:
+            self._note_handshake(packet)
         if (
             packet[0] != self._APPLICATION_DATA
             or self._state is not DtlsState.CONNECTED

@@ -1,7 +1,7 @@
 """The receiver of RTP: audio by the clock, pictures that are insisted on, forwarding."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from aiortc import RTCStatsReport, clock, rtp
 from aiortc.codecs import is_rtx
@@ -18,6 +18,7 @@ from aiortc.rtp import (
     unwrap_rtx,
 )
 from aiortc.stats import RTCInboundRtpStreamStats
+from aiortc.utils import uint16_gt
 
 from icefloe.logs import get_logger
 
@@ -51,9 +52,15 @@ class _Statistics(StreamStatistics):
         self._rate = clockrate
 
     def add(self, packet: RtpPacket) -> None:
-        super().add(packet)
-        if self.max_seq != packet.sequence_number:
-            return  # it came late
+        number, newest = packet.sequence_number, self.max_seq
+        self.packets_received += 1
+        if self.base_seq is None:
+            self.base_seq = number
+        if newest is not None and number != newest:
+            if not uint16_gt(number, newest):
+                return  # it came late
+            self.cycles += (number < newest) << 16
+        self.max_seq = number
         arrival = asyncio.get_running_loop().time() * self._rate
         if self._transit is not None and packet.timestamp != self._transit[0]:
             timestamp, before = self._transit
@@ -83,11 +90,20 @@ class Receiver(TappedReceiver):
     """Seconds from one request for a key frame to the next at least."""
     decoding: AudioPlayout | VideoDecoderThread | None = None
     """The decoder; ``None`` before there is something to decode."""
+    takes_audio = False
+    """Whether it has begun to receive audio, by :meth:`take_audio`."""
     _intake: Depacketizer
     _pool: DecoderPool
     _mutes: asyncio.TimerHandle | None = None
+    _mid = ""
     _told_repairing: frozenset[int] = frozenset()
     """Sources of retransmissions that the description named."""
+    on_first_packet: Callable[[str, str, int], None] = staticmethod(lambda kind, way, ssrc: None)
+    """Called with ``audio`` or ``video``, ``in`` and the SSRC when the first packet of it came."""
+    on_first_key_frame: Callable[[str], None] = staticmethod(lambda mid: None)
+    """Called with the mid when the first key frame came."""
+    had_key_frame = False
+    """True once a key frame came, of video."""
     _wants_key_frame = False
     _pleaded_at = float("-inf")
 
@@ -111,6 +127,10 @@ class Receiver(TappedReceiver):
             self._track.times.note(pts, 90000, ssrc, timestamp, 90000)
         if self._private["decoder_thread"] is not None:
             self._private["decoder_queue"].put((codec, JitterFrame(data, pts)))
+            if not self.had_key_frame and isinstance(self.decoding, VideoDecoderThread):
+                self.had_key_frame = self.decoding.key_frames > 0
+                if self.had_key_frame:
+                    self.on_first_key_frame(self._mid)
 
     def is_read(self) -> bool:
         return not (isinstance(self._track, RemoteTrack) and self._track.frames.is_abandoned)
@@ -167,8 +187,10 @@ class Receiver(TappedReceiver):
             (encoding.rtx.ssrc, encoding.ssrc) for encoding in parameters.encodings if encoding.rtx
         )
         self._told_repairing = frozenset(self._private["rtx_ssrc"])
+        self._mid = parameters.muxId
         if track.kind == "audio":
             self.decoding = AudioPlayout(track.frames, AudioReceiver(track.times), self._pool)
+            self.takes_audio = True
         else:
             track.frames.on_return = self.origin.resume
             self.decoding = VideoDecoderThread(
@@ -231,33 +253,56 @@ class Receiver(TappedReceiver):
             sent = packet.sender_info
             self._track.times.report(packet.ssrc, sent.ntp_timestamp, sent.rtp_timestamp)
 
-    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
-        if not self._enabled:
+    def take_audio(self, packet: RtpPacket) -> None:
+        """Take a packet of audio: there is nothing to be waited for."""
+        codec = self._codec_of(packet)
+        media = None if codec is None else self._media_of(packet, codec)
+        if media is None:
             return
-        intake, now = self._intake, asyncio.get_running_loop().time()
+        packet, codec = media
+        if self.origin.is_forwarded and packet.payload:
+            self.origin.take_audio(codec, packet.payload, packet.timestamp)
+        if isinstance(self.decoding, AudioPlayout):
+            self.decoding.put(codec, packet)
+
+    def _codec_of(self, packet: RtpPacket) -> RTCRtpCodecParameters | None:
+        """Return the codec of a packet; ``None`` if it is of no use."""
+        if not self._enabled:
+            return None
         codecs: dict[int, RTCRtpCodecParameters] = self._private["codecs"]
         codec = codecs.get(packet.payload_type)
+        self._intake.discarded += codec is None
+        return codec
+
+    def _media_of(
+        self, packet: RtpPacket, codec: RTCRtpCodecParameters
+    ) -> tuple[RtpPacket, RTCRtpCodecParameters] | None:
+        """Count a packet; return it or what it repeats, with its codec, if it is to be used."""
+        if is_rtx(codec):
+            repaired = self._repaired(packet, codec)
+            if repaired is None:
+                return None
+            return repaired, self._private["codecs"][repaired.payload_type]
+        if not self._intake.accepts(asyncio.get_running_loop().time(), packet.ssrc):
+            return None
+        self._count(packet, codec)
+        self._arrived(packet)
+        return packet, codec
+
+    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        if self.takes_audio:
+            self.take_audio(packet)
+            return
+        codec = self._codec_of(packet)
         if codec is None:
-            intake.discarded += 1
             return
         await self._estimate(packet, arrival_time_ms)
         is_retransmission = is_rtx(codec)
-        if is_retransmission:
-            repaired = self._repaired(packet, codec)
-            if repaired is None:
-                return
-            packet, codec = repaired, codecs[repaired.payload_type]
-        else:
-            if not intake.accepts(now, packet.ssrc):
-                return
-            self._count(packet, codec)
-            self._arrived(packet)
-        if self.kind == "audio":
-            if self.origin.is_forwarded and packet.payload:
-                self.origin.take_audio(codec, packet.payload, packet.timestamp)
-            if isinstance(self.decoding, AudioPlayout):
-                self.decoding.put(codec, packet)
+        media = self._media_of(packet, codec)
+        if media is None:
             return
+        packet, codec = media
+        intake, now = self._intake, asyncio.get_running_loop().time()
         if intake.missing.add(packet):
             await self._ask_again(packet.ssrc, intake.missing.new)
         decoder_error = self._private["decoder_error"]
@@ -322,6 +367,7 @@ class Receiver(TappedReceiver):
                 if oldest not in self._told_repairing:
                     self._private["rtx_ssrc"].pop(oldest, None)
             streams[packet.ssrc] = _Statistics(codec.clockRate)
+            self.on_first_packet(self.kind, "in", packet.ssrc)
         streams[packet.ssrc].add(packet)
 
     async def _estimate(self, packet: RtpPacket, arrival_time_ms: int) -> None:
@@ -347,6 +393,24 @@ class Receiver(TappedReceiver):
                     fmt=rtp.RTCP_PSFB_APP, ssrc=own, media_ssrc=0, fci=pack_remb_fci(*told)
                 )
             )
+
+    @property
+    def packets_received(self) -> int:
+        """Count of packets that came, of the sources that are known."""
+        streams: dict[int, StreamStatistics] = self._private["remote_streams"]
+        return sum(stream.packets_received for stream in list(streams.values()))
+
+    @property
+    def decoded(self) -> int:
+        """Count of pictures that were decoded; of audio, whether anything was played."""
+        if isinstance(self.decoding, VideoDecoderThread):
+            return self.decoding.decoded
+        return self.packets_received
+
+    @property
+    def is_decoding(self) -> bool:
+        """True if what comes is to be decoded: it is read, and there is a decoder for it."""
+        return self.decoding is not None and not self.decoding.not_admitted and self.is_read()
 
     @property
     def packets_discarded(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCSctpTransport
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 
+from ..diagnosis.facts import SctpFacts
 from ..rtp.send.data_share import DataProgress
 from ..sctp.admission import MOST_CHANNELS
 from ..sctp.congestion import Controller
@@ -133,6 +134,17 @@ class SctpTransport(RTCSctpTransport):
         assert isinstance(channel, CountedChannel)
         add(channel)
         self.channels[channel] = None
+
+    def facts(self, now: float, since: float) -> SctpFacts:
+        """Return what is known of the association.
+
+        Args:
+            now: The time of the event loop.
+            since: When data channels were negotiated, likewise.
+        """
+        shell = self.shell
+        began = max(since, shell.started_at) if shell.started_at is not None else since
+        return SctpFacts(shell.state, now - began, shell.packets_received, shell.reason)
 
     # What aiortc calls.
 

@@ -46,6 +46,9 @@ class Sender(RTCRtpSender):
     """The pipeline from the track to packets."""
     is_certain: Callable[[str, int], bool]
     """Tells of a header extension and its id whether the remote peer can only take it for that."""
+    on_first_packet: Callable[[str, str, int], None] = staticmethod(lambda kind, way, ssrc: None)
+    """Called with ``audio`` or ``video``, ``out`` and the SSRC when the first packet was sent."""
+    _has_sent = False
     _extensions: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -130,6 +133,9 @@ class Sender(RTCRtpSender):
 
     def _note_sent(self) -> None:
         private, stream = self._private, self.outgoing.stream
+        if not self._has_sent:
+            self._has_sent = True
+            self.on_first_packet(self.kind, "out", self._ssrc)
         ntp, timestamp = self.outgoing.packets.latest_times
         private["ntp_timestamp"] = ntp
         private["rtp_timestamp"] = timestamp

@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from icefloe._util.token_bucket import TokenBucket
 
     from .._aiortc import Sender
+    from ..diagnosis.timeline import Timeline
+    from ..diagnosis.verdict import Verdict
+    from .history import History
     from .stats import StatsWriter
 
 _WITHOUT_SENDING = {"sendrecv": "recvonly", "sendonly": "inactive"}
@@ -71,7 +74,9 @@ class PeerConnection(RTCPeerConnection):
       sent could not be sent,
     * ``negotiationneeded``, without an argument,
     * ``selectedcandidatepairchange``, without an argument, when :attr:`selected_candidate_pair` is
-      another one.
+      another one,
+    * ``warning`` with a :class:`Verdict` when something is known to be wrong, once for each cause:
+      while connecting, as soon as it shows and while other paths are tried, and later.
 
     A handler that raises is logged and does no harm to the connection. Operations that are called
     while another one runs wait for it (W3C webrtc-pc 4.4.1.2, "operations chain").
@@ -92,6 +97,7 @@ class PeerConnection(RTCPeerConnection):
         without_servers.iceServers = []
         super().__init__(without_servers)
         self._context = context
+        self._history = _history(self, context)
         self._operations = asyncio.Lock()
         self._negotiation = NegotiationNeeded(
             self,
@@ -100,8 +106,8 @@ class PeerConnection(RTCPeerConnection):
             replacing=lambda: self._ice_restart.replacing,
         )
         self._ice_restart = IceRestart(self, context, self._negotiation.check_soon)
-        self._trickle = TrickleIce(self, context, self._ice_restart)
-        self._remote_candidates = RemoteTrickle(self, context)
+        self._trickle = TrickleIce(self, context, self._ice_restart, self._history.record_ice)
+        self._remote_candidates = RemoteTrickle(self, context, self._history.remote_candidate)
         hooks = Hooks(
             make_agent=self._trickle.make_agent,
             negotiation_may_be_needed=self._negotiation.check_soon,
@@ -110,6 +116,7 @@ class PeerConnection(RTCPeerConnection):
             connection_state=connection_state,
         )
         self._adapter = ConnectionAdapter(self, own, hooks)
+        self._history.begin(self._adapter)
         self._descriptions = Descriptions(self, self._adapter)
         parts = (self._negotiation, self._ice_restart, self._trickle, self._remote_candidates)
         for part in parts:
@@ -264,6 +271,7 @@ class PeerConnection(RTCPeerConnection):
         async with self._operation():
             if sessionDescription is not None and sessionDescription.type == "rollback":
                 await self._descriptions.roll_back("have-local-offer")
+                self._history.rolled_back("local")
                 return
             if self.signalingState == "have-remote-offer":
                 self._descriptions.settle_unoffered()
@@ -275,6 +283,7 @@ class PeerConnection(RTCPeerConnection):
                     create = self.createAnswer if answering else self.createOffer
                     sessionDescription = await create()
                 await self._applier.apply_local(sessionDescription)
+                self._history.described("local", sessionDescription)
             finally:
                 self._trickle.release()
         if not self.listeners("icecandidate"):
@@ -311,8 +320,10 @@ class PeerConnection(RTCPeerConnection):
             if sessionDescription.type == "rollback":
                 await self._descriptions.roll_back("have-remote-offer")
                 self._remote_candidates.rolled_back()
+                self._history.rolled_back("remote")
             else:
                 await self._applier.apply_remote(sessionDescription)
+                self._history.described("remote", sessionDescription)
 
     # --- ICE
 
@@ -476,7 +487,31 @@ class PeerConnection(RTCPeerConnection):
         """Emit an event; what comes with it is guarded against handlers that raise."""
         if event in ("datachannel", "track"):
             guard(args[0])
+        self._history.emitted(event, args)
         return super().emit(event, *args, **kwargs)
+
+    # --- diagnosis
+
+    @property
+    def timeline(self) -> "Timeline":
+        """The history of the connection: what happened, and when; see ``timeline_events``."""
+        return self._history.timeline
+
+    def diagnose(self, *, gave_up: bool = False) -> "Verdict":
+        """Return what is wrong with the connection, or that nothing is.
+
+        The verdict about a connection that is closed is the one from before.
+
+        Args:
+            gave_up: ``True`` if nobody waits any longer: the likeliest cause is then named,
+                whatever time there was.
+        """
+        return self._history.diagnose(gave_up=gave_up)
+
+    @property
+    def history(self) -> "History":
+        """The part that records and judges, for those who know more, such as a room."""
+        return self._history
 
     # --- statistics
 
@@ -493,7 +528,7 @@ class PeerConnection(RTCPeerConnection):
 
         Cancellation: safe.
         """
-        from .._aiortc import DtlsTransport, Receiver, SctpTransport, transport_stats
+        from .._aiortc import DtlsTransport, Receiver, transport_stats
 
         report = await super().getStats()
         # A sender's or receiver's report may still have the transport from before it was bundled.
@@ -512,14 +547,21 @@ class PeerConnection(RTCPeerConnection):
             counted = transport_stats(dtls)
             for stats in self._stats.transport(counted, agent, now, discarded, bitrate):
                 report.add(stats)
-        opened = closed = refused = 0
-        if isinstance(self.sctp, SctpTransport):
-            opened, closed = self.sctp.channels_opened, self.sctp.channels_closed
-            refused = self.sctp.shell.channels.refused
-            for channel in self.sctp.channels:
-                report.add(self._stats.channel(channel))
-        report.add(self._stats.connection(opened, closed, refused))
+        self._add_channel_stats(report)
         return report
+
+    def _add_channel_stats(self, report: RTCStatsReport) -> None:
+        opened = closed = refused = 0
+        if self.sctp is not None:
+            # A call without data channels loads none of it, which would hold up its media.
+            from .._aiortc import SctpTransport
+
+            if isinstance(self.sctp, SctpTransport):
+                opened, closed = self.sctp.channels_opened, self.sctp.channels_closed
+                refused = self.sctp.shell.channels.refused
+                for channel in self.sctp.channels:
+                    report.add(self._stats.channel(channel))
+        report.add(self._stats.connection(opened, closed, refused))
 
     # --- negotiation
 
@@ -549,7 +591,14 @@ class PeerConnection(RTCPeerConnection):
         """
         context = self._context
         if context.closing is None:
+            self._history.closing()
             context.closing = asyncio.create_task(super().close(), name="PeerConnection.close")
             self._trickle.drop_found()
             self._ice_restart.close()
         await asyncio.shield(context.closing)
+
+
+def _history(connection: RTCPeerConnection, context: Context) -> "History":
+    from .history import History  # who imports the class alone does not load it
+
+    return History(connection, context)

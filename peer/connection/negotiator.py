@@ -142,6 +142,7 @@ class Negotiator:
         self._outbox: BoundedQueue[RTCSessionDescription | _LocalCandidate]
         self._outbox = BoundedQueue(OUTBOX, OUTBOX_BYTES)
         self._needed = False
+        self._is_to_repeat = False
         self._refused: object = None
         """Value of ``wanted()`` when an offer could not be sent, or its answer was invalid."""
         self._failure: Exception | None = None
@@ -272,6 +273,18 @@ class Negotiator:
         finally:
             self.close()
 
+    def go_on(self, signaler: Signaler) -> None:
+        """Send by another signaler, since what was sent by the last one may be lost.
+
+        An offer that was not answered is made anew.
+
+        Args:
+            signaler: Sends to the remote peer from now on.
+        """
+        self._signaler = signaler
+        self._inbox.put_nowait(_Wake.UP)  # no room: what waits there wakes the loop
+        self._is_to_repeat = True
+
     def close(self) -> None:
         """Take nothing more; whoever waits to bring something, or for an agreement, goes on."""
         self._running = False
@@ -285,6 +298,8 @@ class Negotiator:
                 self._connection.remote_candidates.add(item)
             elif isinstance(item, RTCSessionDescription):
                 await self._operate(Event(item.type), item)
+            if self._is_to_repeat:
+                await self._take_offer_back()
             if self._needed and self._inbox.is_empty:
                 self._needed = False
                 if self._refused is not None and self._refused == self._connection.wanted():
@@ -293,6 +308,14 @@ class Negotiator:
                 elif not self._polite or self._connection.remoteDescription is not None:
                     await self._operate(Event.NEGOTIATION_NEEDED, None)
             self._looked.set()
+
+    async def _take_offer_back(self) -> None:
+        """Take back an offer whose answer does not come any more, so that it is made anew."""
+        self._is_to_repeat = False
+        if self._connection.signalingState == "have-local-offer":
+            await self._back_to_stable()
+            self._negotiation.failed()
+            self._needed = True
 
     async def _operate(self, event: Event, description: RTCSessionDescription | None) -> None:
         action = self._negotiation.handle(event)

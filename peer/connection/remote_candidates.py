@@ -4,7 +4,7 @@ Signaling may bring a candidate before the description that it goes with, and af
 replaced it. The first are kept, the second dropped (RFC 8838 section 11; RFC 8839 section 4.4.3).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from sys import getsizeof
@@ -257,9 +257,16 @@ class RemoteTrickle:
     Args:
         connection: The connection, which emits ``remotecandidateerror``.
         context: Tells whether it is being closed.
+        record: Called with each, for the timeline.
     """
 
-    def __init__(self, connection: RTCPeerConnection, context: Context) -> None:
+    def __init__(
+        self,
+        connection: RTCPeerConnection,
+        context: Context,
+        record: Callable[[RemoteCandidate], None],
+    ) -> None:
+        self._record = record
         self._connection = connection
         self._context = context
         self._candidates = RemoteCandidates()
@@ -278,6 +285,7 @@ class RemoteTrickle:
         """
         if self._context.is_closing:
             return
+        self._record(remote)
         verdict = self._candidates.judge(remote)
         if verdict is Verdict.KEEP:
             self._candidates.keep(remote)

@@ -1,6 +1,7 @@
 """Trickle ICE (RFC 8838): local candidates, one by one, and the selected pair."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from aiortc import RTCIceTransport, RTCPeerConnection
@@ -14,6 +15,7 @@ from .descriptions import Descriptions
 
 if TYPE_CHECKING:
     from ..ice.agent import IceAgent
+    from ..ice.events import IceEvent
     from ..ice.gather.local_candidate import LocalCandidate
 
 
@@ -39,9 +41,17 @@ class TrickleIce:
         connection: The connection.
         context: Its configuration.
         path: Is told of states and selected pairs.
+        record: Takes the events of the agents.
     """
 
-    def __init__(self, connection: RTCPeerConnection, context: Context, path: PathListener) -> None:
+    def __init__(
+        self,
+        connection: RTCPeerConnection,
+        context: Context,
+        path: PathListener,
+        record: "Callable[[IceEvent], None]",
+    ) -> None:
+        self._record = record
         self._connection = connection
         self._context = context
         self._path = path
@@ -66,6 +76,7 @@ class TrickleIce:
             state=lambda: self._path.on_ice_state(ice),
             selected=lambda was_lost: self._path.on_selected(ice, was_lost=was_lost),
             trouble=self._path.on_trouble,
+            record=self._record,
         )
         context = self._context
         return IceAgent(

@@ -8,6 +8,7 @@ may switch later.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,6 +24,7 @@ from .checks.liveness import is_doubtful
 from .checks.pair import Pair
 from .checks.state import Failure, IceState
 from .configuration import IceConfiguration
+from .events import IceStateChanged, Record, ignore
 from .gather.interface_monitor import current_interfaces
 from .gather.local_candidate import LocalCandidate
 from .generation import Generation, Listener
@@ -62,6 +64,7 @@ class AgentListener:
         selected: Called when :attr:`IceAgent.selected_pair` has changed; the argument is true if
             the previous pair had fallen silent.
         trouble: Called when the selected path may be lost; see :class:`Trouble`.
+        record: Takes the events of the timeline.
     """
 
     candidate: Callable[[LocalCandidate, str], None]
@@ -70,6 +73,7 @@ class AgentListener:
     state: Callable[[], None]
     selected: Callable[[bool], None]
     trouble: Trouble
+    record: Record = ignore
 
 
 class IceAgent:
@@ -96,6 +100,7 @@ class IceAgent:
     ) -> None:
         self._configuration = configuration
         self._servers = servers
+        self._configured_at = time.time()
         self._listener = listener
         self._role = Role.controlled()
         self._current: Generation | None = None
@@ -121,6 +126,7 @@ class IceAgent:
     def configure(self, configuration: IceConfiguration, servers: tuple[Server, ...]) -> None:
         """Set the configuration and the servers for the next generation."""
         self._configuration, self._servers = configuration, servers
+        self._configured_at = time.time()
 
     # --- generations
 
@@ -140,7 +146,7 @@ class IceAgent:
 
     def _make(self, credentials: Credentials, *, is_restart: bool) -> Generation:
         fragment = credentials.local_username
-        return Generation(
+        made = Generation(
             self._configuration,
             self._servers,
             Listener(
@@ -151,12 +157,15 @@ class IceAgent:
                 changed=self._on_changed,
                 packet=self.received.put,
                 relay_lost=self._on_relay_lost,
+                record=self._listener.record,
             ),
             credentials=credentials,
             role=self._role,
             is_restart=is_restart,
             owner=self,
         )
+        made.configured_at = self._configured_at
+        return made
 
     def _latest_credentials(self, server: Server) -> tuple[str | None, str | None]:
         """Return the current credentials for a TURN server of an earlier configuration."""
@@ -472,6 +481,7 @@ class IceAgent:
         if state is not self.state:
             before, self.state = self.state, state
             logger.debug("ICE %s -> %s", before, state)
+            self._listener.record(IceStateChanged(str(state), str(current.checks.failure or "")))
             if state is IceState.COMPLETED:
                 self._usable.set()
             self._listener.state()

@@ -12,6 +12,7 @@ from aioice.ice import StunProtocol
 
 from .checks.pair import Address
 from .stun_parser import is_stun, parse
+from .turn.channels import ChannelRefused
 from .udp import TIME_SLICE
 
 MAX_DATAGRAMS = 2048
@@ -35,9 +36,16 @@ class IceSocket(StunProtocol):
     """aioice's ``StunProtocol``, for a receiver with a check list of its own.
 
     :meth:`request`, inherited from aioice, runs transactions with STUN servers.
+
+    Args:
+        receiver: The receiver.
+        on_refused: Called with an address that a TURN server refuses to relay to, and its code.
     """
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(
+        self, receiver: Receiver, on_refused: Callable[[str, int], None] | None = None
+    ) -> None:
+        self._on_refused = on_refused
         super().__init__(receiver)  # type: ignore[arg-type]
         self._receiver = receiver
         self._is_lost = False
@@ -57,6 +65,11 @@ class IceSocket(StunProtocol):
             self._receiver.stun_received(message, source, self)
         else:
             transaction.response_received(message, source)
+
+    def error_received(self, exc: Exception) -> None:
+        super().error_received(exc)
+        if isinstance(exc, ChannelRefused) and self._on_refused is not None:
+            self._on_refused(exc.address, exc.code)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._is_lost:

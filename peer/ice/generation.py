@@ -12,6 +12,7 @@ from typing import Any
 from aioice import stun
 
 from icefloe.logs import get_logger
+from icefloe.text import printable
 
 from .._util.loop_timers import Timer
 from .candidate_socket import IceSocket
@@ -21,10 +22,24 @@ from .checks.liveness import is_doubtful
 from .checks.pair import Address, Pair
 from .checks.state import IceState, Settings
 from .configuration import IceConfiguration
+from .events import (
+    CandidateGathered,
+    GatheringEnded,
+    GenerationBegan,
+    Record,
+    RelayLost,
+    RelayPeerRefused,
+    ServerAsked,
+    TimerLate,
+    ignore,
+)
+from .facts import ServerFacts
 from .gather.gathering import Gathering
 from .gather.local_candidate import LocalCandidate
 from .mux.shared_socket import MemberTransport, Sharing
 from .mux.udp_mux import sockets_of
+from .observer import ChecksObserver
+from .plain_facts import local_facts
 from .remote_candidates import RemoteCandidates
 from .server_urls import RTCPeerConnectionIceErrorEvent, Server
 from .tcp.sockets import TcpSockets
@@ -36,6 +51,12 @@ logger: Logger = get_logger(__name__)
 RESTART_RTO_CAP = 1.0
 """Upper bound of the retransmission timeout of checks after a restart, in seconds: the connection
 is already in use and waits for a path."""
+
+LATE = 0.5
+"""Delay of a timer in seconds from which on it is recorded: the event loop was blocked."""
+
+MOST_FORBIDDEN = 32
+"""Addresses that TURN servers refuse to relay to, of which is kept which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +72,7 @@ class Listener:
         relay_lost: Called with the reason when a TURN server has ended an allocation, or no longer
             refreshes it.
         credentials: Returns user name and password; called for every challenge of a TURN server.
+        record: Takes the events of the timeline.
     """
 
     candidate: Callable[[LocalCandidate], None]
@@ -60,6 +82,7 @@ class Listener:
     packet: Callable[[bytes], None]
     relay_lost: Callable[[str], None]
     credentials: Callable[[Server], tuple[str | None, str | None]]
+    record: Record = ignore
 
 
 class Generation:
@@ -99,14 +122,26 @@ class Generation:
         self._gathering = Gathering(
             configuration,
             servers,
-            protocol_factory=lambda: IceSocket(self),
+            protocol_factory=lambda: IceSocket(self, self._on_peer_refused),
             on_candidate=self._add_local,
             on_error=listener.error,
             on_relay_lost=self._on_relay_lost,
             credentials=listener.credentials,
             tcp=self._tcp,
             sharing=self._sharing(self if owner is None else owner),
+            on_outcome=self._on_server_outcome,
         )
+        self._record = listener.record
+        self._observer = ChecksObserver(self.checks, listener.record)
+        self._gathering_began = self._loop.time()
+        self.configured_at: float = 0.0
+        """The wall clock's time when the servers were set."""
+        self.server_outcomes: dict[Server, ServerFacts] = {}
+        """The outcome of asking each server."""
+        self.forbidden: dict[str, int] = {}
+        """Addresses that a TURN server refuses to relay to, with the code."""
+        self.late_timer: tuple[float, float] = 0.0, float("-inf")
+        """The latest delay of a timer of more than :data:`LATE`, and when it was."""
         self._crowded: set[str] = set()
         """Local addresses whose shared socket cannot reach all remote addresses."""
         self._sockets: set[Any] = set()
@@ -119,6 +154,7 @@ class Generation:
             relay_only=configuration.relay_only,
             tcp=configuration.active_tcp,
             flush=self._flush,
+            record=listener.record,
         )
         """Takes the candidates of the remote peer."""
         self._closing: asyncio.Task[None] | None = None
@@ -156,6 +192,8 @@ class Generation:
             sockets_of(self._configuration.udp_mux).ensure_usable()
         self._tcp.ensure_usable()
         self.is_gathering = True
+        self._gathering_began = self._loop.time()
+        self._record(GenerationBegan(self._is_restart))
         await self._gathering.open_host_sockets()
         if self._closing is None:
             self._spawn(self._ask_servers())
@@ -168,6 +206,8 @@ class Generation:
             await self._gathering.ask_servers(keep_trying=self._is_needed)
         finally:
             self.gathered.set()
+        seconds = self._loop.time() - self._gathering_began
+        self._record(GatheringEnded(seconds, len(self.local_candidates)))
         self._listener.complete()
         self.checks.end_local(self._loop.time())
         self._flush()
@@ -185,6 +225,8 @@ class Generation:
                 return
             self._sockets.add(candidate.base)
         self.local_candidates.append(candidate)
+        network = str(candidate.network_type)
+        self._record(CandidateGathered(local_facts(candidate), candidate.url, network))
         if candidate.announced() is not None:
             self._listener.candidate(candidate)
         self.checks.add_local(candidate, self._loop.time())
@@ -199,7 +241,24 @@ class Generation:
         if base.transport.is_closing():
             self.socket_lost(base)
         if self._closing is None:
+            self._record(RelayLost(printable(reason)))
             self._listener.relay_lost(reason)
+
+    def _on_peer_refused(self, address: str, code: int) -> None:
+        if address not in self.forbidden and len(self.forbidden) < MOST_FORBIDDEN:
+            self.forbidden[address] = code
+            self._record(RelayPeerRefused(address, code))
+
+    def _on_server_outcome(self, server: Server, outcome: ServerFacts) -> None:
+        known = self.server_outcomes.get(server)
+        if known is None or known.problem is not None:  # one socket that got an answer is enough
+            self.server_outcomes[server] = outcome
+            self._record(ServerAsked(outcome))
+
+    @property
+    def is_relay_only(self) -> bool:
+        """True if only relayed candidates may be used."""
+        return self._configuration.relay_only
 
     # --- checks
 
@@ -249,6 +308,7 @@ class Generation:
         for item in self.checks.take_datagrams():
             item.base.send(item.message, item.address)
         self._arm()
+        self._observer.observe(self._loop.time())
         self._listener.changed()
 
     def _arm(self) -> None:
@@ -257,7 +317,11 @@ class Generation:
     def _on_timer(self) -> None:
         if self._closing is not None:
             return
-        self.checks.handle_timeout(self._loop.time())
+        now = self._loop.time()
+        if now - self.checks.deadline >= LATE:
+            self.late_timer = now - self.checks.deadline, now
+            self._record(TimerLate(now - self.checks.deadline))
+        self.checks.handle_timeout(now)
         self._flush()
 
     # --- events of the sockets

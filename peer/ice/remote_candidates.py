@@ -8,11 +8,20 @@ from aioice import mdns
 from aiortc import RTCIceCandidate
 
 from icefloe.logs import get_logger
+from icefloe.text import printable
 
 from .checks.address_scope import canonical, may_connect
 from .checks.connectivity import Checks
+from .events import (
+    Record,
+    RemoteCandidatesEnded,
+    RemoteCandidateTaken,
+    RemoteNameUnresolved,
+    ignore,
+)
 from .gather.interface_monitor import current_broadcasts
 from .gather.multicast_dns import MulticastDns
+from .plain_facts import LONGEST_ADDRESS, remote_facts
 
 logger: Logger = get_logger(__name__)
 
@@ -31,6 +40,10 @@ class RemoteCandidates:
         relay_only: True to ignore candidates with an mDNS name: a relayed candidate is not paired
             with them (draft-ietf-mmusic-mdns-ice-candidates section 3.2).
         flush: Called after a change of the checks, to send what they have to say.
+        record: Takes the events of the timeline.
+
+    Attributes:
+        unresolved: Candidates whose mDNS name did not resolve.
     """
 
     def __init__(
@@ -41,12 +54,15 @@ class RemoteCandidates:
         relay_only: bool,
         flush: Callable[[], None],
         tcp: bool = False,
+        record: Record = ignore,
     ) -> None:
         self._checks = checks
         self._limit = limit
         self._relay_only = relay_only
         self._tcp = tcp
         self._flush = flush
+        self._record = record
+        self.unresolved: int = 0
         self._now = asyncio.get_running_loop().time
         self._multicast = MulticastDns()
         self._queries: set[asyncio.Task[None]] = set()
@@ -55,6 +71,16 @@ class RemoteCandidates:
         self._has_ended = False
         self._is_stopped = False
         self._broadcasts: frozenset[str] | None = None
+
+    @property
+    def signalled(self) -> int:
+        """Number of candidates that were signalled, those that are ignored included."""
+        return self._count
+
+    @property
+    def resolving(self) -> int:
+        """Number of mDNS names that are being resolved."""
+        return self._pending
 
     def add(self, candidate: RTCIceCandidate | None) -> None:
         """Add a candidate; ``None`` is the end of candidates. Never waits.
@@ -70,6 +96,8 @@ class RemoteCandidates:
             self._maybe_end()
             return
         self._count += 1
+        if self._count <= self._limit:
+            self._record(RemoteCandidateTaken(remote_facts(candidate)))
         if self._count > self._limit:
             if self._count == self._limit + 1:
                 logger.warning(
@@ -127,13 +155,22 @@ class RemoteCandidates:
             host = await self._multicast.resolve(candidate.ip)
             if host is not None and not self._is_stopped:
                 self._admit(candidate, host, named=True)
+            elif host is None:
+                self._note_unresolved(candidate)
         except OSError as error:
             logger.debug("%s not resolved: multicast DNS unavailable (%s)", candidate.ip, error)
+            self._note_unresolved(candidate)
         finally:
             self._pending -= 1
             self._maybe_end()
 
+    def _note_unresolved(self, candidate: RTCIceCandidate) -> None:
+        self.unresolved += 1
+        self._record(RemoteNameUnresolved(printable(candidate.ip, LONGEST_ADDRESS)))
+
     def _maybe_end(self) -> None:
         if self._has_ended and not self._pending and not self._is_stopped:
+            if not self._checks.remote_ended:
+                self._record(RemoteCandidatesEnded())
             self._checks.end_remote(self._now())
             self._flush()

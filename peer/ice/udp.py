@@ -30,6 +30,10 @@ TIME_SLICE = 0.005
 """Maximum duration, in seconds, of reading and handling datagrams in one turn of the event loop.
 One read returns up to 40 datagrams, and the remote peer decides how much work each one causes."""
 
+LONE_AFTER = 0.002
+"""Seconds without a datagram after which one is taken to come alone, as those of a voice do, so
+that nothing more is read in the same turn."""
+
 MAX_DATAGRAM = 65535
 """Maximum size of a UDP datagram in bytes."""
 
@@ -88,6 +92,7 @@ class UdpTransport(asyncio.DatagramTransport):
         """The rest of a received batch: its bytes, the next offset, the segment size and the
         source address."""
         self._is_closing = False
+        self._read_at = float("-inf")
         self._can_segment = _has(sock, _UDP_SEGMENT, 0)
         self._can_coalesce = _has(sock, _UDP_GRO, 1)
         self._mtu_option = _MTU_DISCOVERY.get(sock.family) if sys.platform == "linux" else None
@@ -210,7 +215,8 @@ class UdpTransport(asyncio.DatagramTransport):
         if self._undelivered is not None:
             return  # the rest of the last batch must be delivered first
         received = self._protocol.datagram_received
-        until = time.monotonic() + TIME_SLICE
+        now = time.monotonic()
+        until, pause, self._read_at = now + TIME_SLICE, now - self._read_at, now
         for _ in range(MAX_READS):
             batch = self._read()
             if batch is None:
@@ -221,6 +227,8 @@ class UdpTransport(asyncio.DatagramTransport):
                 self._deliver_batch(until)
             else:
                 received(data, addr)
+                if pause > LONE_AFTER:
+                    return
             if time.monotonic() >= until:
                 return
 

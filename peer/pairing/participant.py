@@ -62,6 +62,7 @@ class Participant:
             signaler=_SigningSignaler(self.signaler, self.pairing),
             configuration=with_servers(configuration, client),
             connect_timeout=connect_timeout,
+            is_signaling=lambda: client.is_connected,
         )
         return self.peer
 

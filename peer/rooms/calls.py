@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from logging import Logger
+from weakref import WeakSet
 
 from aiortc import RTCSessionDescription
+from msgspec import structs
 
 from icefloe.logs import get_logger
 from icefloe.signaling import IceServer, LeftReason, PeerInfo, SignalingClient
@@ -12,6 +14,7 @@ from icefloe.signaling import IceServer, LeftReason, PeerInfo, SignalingClient
 from ..configuration import PeerConfiguration
 from ..connection.remote_candidates import RemoteCandidate
 from .call_budget import Callers
+from .going_on import Questions, claim, fingerprints, is_same
 from .remote_peer import RemotePeer
 from .signaler import RoomSignaler, renew_servers, with_servers
 from .signaling_pump import SignalingPump
@@ -63,6 +66,11 @@ class Calls:
         self._seniors: set[str] = set()
         self._peers: dict[str, RemotePeer] = {}
         self._outlived = Outlived()
+        self._returning: set[str] = set()  # those with whom a call may go on
+        self._continued: WeakSet[RemotePeer] = WeakSet()
+        self._questions = Questions(
+            lambda id, data: RoomSignaler(client, id).message(data), self._begin_anew
+        )
         self._callers = Callers(self._answer)
         self._is_full = False
         self._insisting: asyncio.TimerHandle | None = None
@@ -78,40 +86,56 @@ class Calls:
         """Make no further connection, and end those that there are."""
         self.is_over = True
         self._callers.clear()
+        self._questions.clear()
         if self._insisting is not None:
             self._insisting.cancel()
         self.pump.peers.end("room-closed")
 
+    async def ended(self) -> None:
+        """Wait until all connections are closed, after :meth:`stop`."""
+        await self._questions.ended()
+        await self.pump.peers.end_all("room-closed")
+
     # --- the policy of the pump
 
     def joined(self, info: PeerInfo, *, senior: bool) -> None:
-        """Connect with a participant; the newcomer makes the first offer."""
+        """Connect with a participant, or go on with the call of its last seat.
+
+        The newcomer makes the first offer, or asks whether they go on.
+        """
         if not self._has_room():
             return
         self._participants[info.id] = info
         if senior:
             self._seniors.add(info.id)
-        peer = self._connect_with(info)
+        if self._outlived.running(info.name) is None:
+            self._connect(info)
+            return
+        self._returning.add(info.id)
         if senior and not info.away:
-            peer.start()
-        peer.away = info.away
+            self._ask(info)
 
     def presence_changed(self, id: str, *, away: bool) -> None:
         """Begin the connection with a participant that was away, if this side is to begin it.
 
         Whether one that is away has lost more than signaling shows at once, by a check of the path.
         """
+        if info := self._participants.get(id):
+            self._participants[id] = structs.replace(info, away=away)
         if peer := self._peers.get(id):
             peer.away = away
             if away:
                 peer.connection.probe_paths()
-            if not away and not peer.polite:
+            if not away and not peer.polite and peer not in self._continued:
                 peer.start()
+        elif not away and id in self._returning & self._seniors:
+            self._ask(self._participants[id])
 
     def left(self, id: str, reason: str) -> None:
         """End the connection, or keep it if it is signaling alone that the participant has lost."""
         self._participants.pop(id, None)
         self._seniors.discard(id)
+        self._forget_question(id)
         self._callers.forget(id)
         peer = self._peers.pop(id, None)
         if peer is not None and reason == LeftReason.TIMEOUT:
@@ -132,6 +156,8 @@ class Calls:
         self._peers.clear()
         self._participants.clear()
         self._seniors.clear()
+        self._returning.clear()
+        self._questions.clear()
         self._callers.clear()
 
     def renewed(self, servers: Iterable[IceServer]) -> None:
@@ -145,7 +171,17 @@ class Calls:
         return peer if peer is not None and not peer.has_ended else None
 
     async def admits(self, id: str, description: RTCSessionDescription) -> bool:
-        """Admit everything: whoever is in the room may call."""
+        """Admit everything: whoever is in the room may call.
+
+        An offer with another certificate is one of a new call, of a participant that did not get
+        the answer that the earlier one goes on.
+        """
+        peer = self.connection(id)
+        if peer is not None and peer in self._continued and description.type == "offer":
+            known = fingerprints(peer.connection.remoteDescription)
+            if not set(fingerprints(description)) & set(known):
+                del self._peers[id]
+                self._outlived.keep_or_end(peer, "rejoined")
         return True
 
     def unconnected(self, id: str, item: RTCSessionDescription | RemoteCandidate) -> None:
@@ -157,7 +193,51 @@ class Calls:
             self._callers.call(id, item)
 
     async def message(self, id: str, data: object) -> None:
-        """Ignore data of other applications in the room."""
+        """Take questions and answers about calls that go on; ignore all else."""
+        info = self._participants.get(id)
+        if info is None or not isinstance(data, dict):
+            return
+        if isinstance(asked := data.get("goOn"), dict):
+            earlier = self._outlived.running(info.name) if id not in self._peers else None
+            goes_on = earlier is not None and is_same(earlier.connection, asked)
+            if goes_on and earlier is not None:
+                self._go_on(info, earlier)
+            self._questions.answer(id, goes_on)
+        if isinstance(answer := data.get("goesOn"), bool) and self._questions.forget(id):
+            earlier = self._outlived.running(info.name)
+            if answer and earlier is not None:
+                self._go_on(info, earlier)
+            else:
+                self._begin_anew(id)
+
+    # --- calls that go on
+
+    def _ask(self, info: PeerInfo) -> None:
+        """Ask a participant whether the call of the last seats goes on."""
+        earlier = self._outlived.running(info.name)
+        asked = claim(earlier.connection) if earlier is not None else None
+        if asked is None:
+            self._begin_anew(info.id)
+        else:
+            self._questions.ask(info.id, asked)
+
+    def _begin_anew(self, id: str) -> None:
+        if id in self._participants and id not in self._peers and not self.is_over:
+            self._connect(self._participants[id])
+
+    def _go_on(self, info: PeerInfo, peer: RemotePeer) -> None:
+        """Have a connection that works belong to the new seats."""
+        self._forget_question(info.id)
+        self._outlived.forget(peer)
+        self._continued.add(peer)
+        self._peers[info.id] = peer
+        peer.connection.limit_restarts(self._callers.budget(info.id))
+        peer.go_on(info.id, RoomSignaler(self._client, info.id), may_send=info.may_send)
+        logger.info("%s: the call goes on, with new seats", peer.name)
+
+    def _forget_question(self, id: str) -> None:
+        self._returning.discard(id)
+        self._questions.forget(id)
 
     # --- connections
 
@@ -174,7 +254,15 @@ class Calls:
         # Those that end do so in a moment.
         return len(self.pump.peers) >= 2 * MOST_PEERS
 
+    def _connect(self, info: PeerInfo) -> None:
+        """Connect with a participant; whoever came later makes the offer."""
+        peer = self._connect_with(info)
+        if info.id in self._seniors and not info.away:
+            peer.start()
+        peer.away = info.away
+
     def _connect_with(self, info: PeerInfo) -> RemotePeer:
+        self._forget_question(info.id)
         peer = RemotePeer(
             id=info.id,
             name=info.name,
@@ -184,6 +272,8 @@ class Calls:
             connect_timeout=self._connect_timeout,
             restarts=self._callers.budget(info.id),
             may_send=info.may_send,
+            report=self._client.report,
+            is_signaling=lambda: self._client.is_connected,
         )
         peer.connection.on("connectionstatechange", lambda: self._on_state(peer))
         self._peers[info.id] = peer

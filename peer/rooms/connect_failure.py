@@ -28,7 +28,8 @@ def connect_failed(
         server_errors=tuple(server_errors),
         relay_only=connection.getConfiguration().iceTransportPolicy is RTCIceTransportPolicy.RELAY,
     )
-    return ConnectFailed(peer, _phase(connection, ice, bool(local)), evidence)
+    phase = _phase(connection, ice, bool(local))
+    return ConnectFailed(peer, phase, evidence, connection.diagnose(gave_up=True))
 
 
 def _phase(

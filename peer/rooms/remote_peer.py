@@ -16,6 +16,7 @@ from aiortc import (
 
 from icefloe._util.token_bucket import TokenBucket
 from icefloe.logs import get_logger
+from icefloe.signaling import Report
 from icefloe.text import printable
 
 from .._aiortc.sender import Sender
@@ -25,6 +26,7 @@ from ..connection.connection import PeerConnection
 from ..connection.data_channel import SEND_BUFFER, DataChannel, check_buffers
 from ..connection.negotiator import Negotiator, Signaler
 from ..connection.receive_buffer import RECEIVE_BUFFER
+from ..diagnosis.verdict import Verdict
 from ..errors import ConnectFailed, DescriptionTooLarge, PeerError, PeerLeft
 from ..files.errors import TransferError
 from ..files.outgoing import FilesToSend
@@ -36,11 +38,15 @@ from ..ice.server_urls import RTCPeerConnectionIceErrorEvent
 from .arrivals import Arrivals
 from .channel_labels import Kind, Labels
 from .connect_failure import connect_failed
+from .connect_report import ConnectWatch
 
 logger: Logger = get_logger(__name__)
 
 SERVER_ERRORS = 32
 """Latest reports of STUN and TURN servers that are kept for the diagnosis of a failure."""
+
+_GONE = frozenset({"left", "timeout", "removed"})
+"""Reasons of an end that say that the participant is not in the room any more."""
 
 
 class RemotePeer:
@@ -69,6 +75,8 @@ class RemotePeer:
         connect_timeout: float = 30.0,
         restarts: TokenBucket | None = None,
         may_send: bool = True,
+        report: Callable[[Report], object] = lambda _: None,
+        is_signaling: Callable[[], bool] = lambda: True,
     ) -> None:
         self.id = id
         self.name = name
@@ -77,6 +85,7 @@ class RemotePeer:
         self.may_send = may_send
         with named(name):
             self.connection: PeerConnection = PeerConnection(configuration)
+        self._watch = ConnectWatch(self.connection, report)
         if restarts is not None:
             self.connection.limit_restarts(restarts)
         self._negotiator = Negotiator(
@@ -89,6 +98,7 @@ class RemotePeer:
         self._channels: Arrivals[DataChannel] = Arrivals()
         self._tracks: Arrivals[MediaStreamTrack] = Arrivals()
         self._transfers: Arrivals[DataChannel] = Arrivals()
+        self._warnings: Arrivals[Verdict] = Arrivals()
         self._labels = Labels()
         self._live: set[DataChannel] = set()
         loop = asyncio.get_running_loop()
@@ -97,8 +107,14 @@ class RemotePeer:
         self._was_connected = False
         self._ended = asyncio.Event()
         self._reason = ""
+        self._verdict: Verdict | None = None
+        self.connection.history.signaling = lambda: (
+            not is_signaling(),
+            self._reason if self._reason in _GONE else "",
+        )
         self._server_errors: deque[str] = deque(maxlen=SERVER_ERRORS)
         self.connection.on("icecandidateerror", self._on_server_error)
+        self.connection.on("warning", self._on_warning)
         self.connection.on("connectionstatechange", self._on_connection_state)
         self.connection.on("datachannel", self._on_channel)
         self.connection.on("track", self._on_track)
@@ -246,6 +262,14 @@ class RemotePeer:
         """Iterate over the tracks that the remote peer sends, until the peer is gone."""
         return self._tracks.__aiter__()
 
+    def warnings(self) -> AsyncIterator[Verdict]:
+        """Iterate over what is found to be wrong with the connection, until the peer is gone.
+
+        While connecting each comes as soon as it shows, and other paths are tried on; the log has
+        them as well. :meth:`PeerConnection.diagnose` tells the same at any time.
+        """
+        return self._warnings.__aiter__()
+
     # --- files
 
     async def send_file(self, path: Path | str, *, on_progress: OnProgress | None = None) -> int:
@@ -325,7 +349,7 @@ class RemotePeer:
         """
         channel = await self._transfers.take()
         if channel is None:
-            raise PeerLeft(self.name, self._reason)
+            raise self._left()
         return await FileOffer.read(channel)
 
     # --- the connection
@@ -359,7 +383,7 @@ class RemotePeer:
         """
         await self._negotiator.settled()
         if self._ended.is_set():
-            raise PeerLeft(self.name, self._reason)
+            raise self._left()
 
     async def ended(self) -> str:
         """Wait until the connection is over; return why.
@@ -430,18 +454,38 @@ class RemotePeer:
         """The negotiation with this peer, which takes what signaling brings."""
         return self._negotiator
 
+    def go_on(self, id: str, signaler: Signaler, *, may_send: bool) -> None:
+        """Go on with the same connection: both participants have new seats.
+
+        Args:
+            id: The new id of the participant.
+            signaler: Sends to it.
+            may_send: Whether it has the right to send audio and video.
+        """
+        self.id = id
+        self.away = False
+        self.may_send = may_send
+        self._negotiator.go_on(signaler)
+
     def end(self, reason: str) -> None:
         """End the connection with a reason; :meth:`run` then returns."""
         if self._ended.is_set():
             return
+        verdict = self.connection.diagnose()
+        if verdict.is_failure:
+            self._verdict = verdict
         self._reason = reason
         self._ended.set()
-        self._fail(PeerLeft(self.name, reason))
+        self._fail(self._left())
 
     # --- what the connection tells
 
     def _on_server_error(self, event: RTCPeerConnectionIceErrorEvent) -> None:
         self._server_errors.append(f"{event.url}: {event.errorCode} {printable(event.errorText)}")
+
+    def _on_warning(self, verdict: Verdict) -> None:
+        logger.warning("%s: %s: %s", self.name, verdict.cause, verdict.advice)
+        self._warnings.put(verdict)
 
     def _on_connection_state(self) -> None:
         state = self.connection.connectionState
@@ -526,14 +570,19 @@ class RemotePeer:
             server_errors=list(self._server_errors),
         )
 
+    def _left(self) -> PeerLeft:
+        return PeerLeft(self.name, self._reason, self._verdict)
+
     def _fail(self, error: PeerError) -> None:
         if not self._connected.done():
+            if isinstance(error, ConnectFailed):
+                self._watch.failed(error.phase)
             self._connected.set_exception(error)
             self._connected.exception()  # it is no fault if nobody waits for it
 
     def _assert_here(self) -> None:
         if self._ended.is_set():
-            raise PeerLeft(self.name, self._reason)
+            raise self._left()
 
     async def _close(self) -> None:
         try:
@@ -545,3 +594,4 @@ class RemotePeer:
             self._channels.end()
             self._transfers.end()
             self._tracks.end()
+            self._warnings.end()

@@ -288,7 +288,7 @@ class Room:
                 self._pumping.cancel()
                 await asyncio.wait((self._pumping,))
             if self._calls is not None:
-                await self._calls.pump.peers.end_all("room-closed")
+                await self._calls.ended()
         finally:
             await self._connecting.__aexit__(kind, error, traceback)
 

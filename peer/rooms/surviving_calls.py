@@ -9,7 +9,8 @@ class Outlived:
     """Connections to participants that have lost their seat at the signaling server.
 
     Each ends when its path is lost, for without signaling there can be no restart, or when the
-    participant is back under its name and a connection to the new seat works.
+    participant is back under its name and a connection to the new seat works. Before that the two
+    ask each other whether they go on with it (:mod:`.going_on`).
     """
 
     def __init__(self) -> None:
@@ -20,6 +21,17 @@ class Outlived:
 
     def __contains__(self, peer: RemotePeer) -> bool:
         return peer in self._reasons
+
+    def running(self, name: str) -> RemotePeer | None:
+        """Return the connection that works with a participant of a name; ``None`` for none."""
+        return next(
+            (
+                peer
+                for peer in self
+                if peer.name == name and peer.connection.connectionState == "connected"
+            ),
+            None,
+        )
 
     def keep_or_end(self, peer: RemotePeer, reason: str) -> None:
         """Keep a connection if it works, or else end it.

@@ -7,6 +7,7 @@ answered at its end: one SACK for many packets, one packet for many small messag
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from logging import Logger
 
 from icefloe.logs import get_logger
@@ -20,7 +21,7 @@ from .dcep import Protocol
 from .inbound import Arrival
 from .interfaces import Channel, Host, Link
 from .outbound import Message
-from .states import Closed, Event, Settings
+from .states import Closed, Established, Event, Settings
 
 logger: Logger = get_logger(__name__)
 
@@ -45,6 +46,10 @@ class DataChannelTransport:
     Attributes:
         channels: The data channels.
         max_message: Bytes of a message that the remote peer takes; 0 for no limit.
+        on_state: Called with the state and the reason, which may be empty, when it has changed.
+        started_at: Time of the event loop at which the association was started.
+        packets_received: Packets that came.
+        reason: The reason of the state ``closed``, if the remote peer or the network gave one.
     """
 
     def __init__(
@@ -66,6 +71,10 @@ class DataChannelTransport:
         self._limit = float("inf")
         self.channels: DataChannels = DataChannels(host, self._schedule, most)
         self.max_message = 0
+        self.on_state: Callable[[str, str], None] = lambda state, reason: None
+        self.started_at: float | None = None
+        self.packets_received: int = 0
+        self.reason: str = ""
         self._delivery_time = 0.0  # seconds spent on delivery in this iteration of the loop
 
     # --- the association
@@ -109,6 +118,8 @@ class DataChannelTransport:
                 controller=self._controller,
             )
         )
+        self.started_at = asyncio.get_running_loop().time()
+        self.on_state("connecting", "")
         self._association.connect(time.monotonic())
         self._schedule()
 
@@ -175,6 +186,7 @@ class DataChannelTransport:
         association = self._association
         if association is None or self.state == "closed":
             return
+        self.packets_received += 1
         association.receive(packet, time.monotonic())
         try:
             if association.events:
@@ -299,9 +311,12 @@ class DataChannelTransport:
             self.channels.take(event)
         elif isinstance(event, Closed):
             logger.debug("the SCTP association is closed: %s", event.reason)
+            self.reason = event.reason
             self._end()
         else:
             self.channels.take_event(event)
+            if isinstance(event, Established):
+                self.on_state("connected", "")
 
     def _end(self) -> None:
         if self.state == "closed":
@@ -310,4 +325,5 @@ class DataChannelTransport:
             self._timer.cancel()
             self._timer = None
         self.channels.end()
+        self.on_state("closed", self.reason)
         self._host.ended()

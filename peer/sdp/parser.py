@@ -203,6 +203,10 @@ def _section(
     number = block.lines[0].number
     kind, port, protocol, formats = _media_line(block.lines[0].text, number)
     rejected = port == 0 and not block.has("bundle-only")
+    if not formats:
+        if not rejected:
+            raise InvalidDescription("the m= line must have at least one format", number)
+        formats = (_CHANNELS if kind == "application" else "0",)
     is_media = kind in ("audio", "video")
     problem = "rejected" if rejected else _problem(kind, protocol, formats, session, block)
     payload_types: list[int] = []
@@ -254,8 +258,6 @@ def _media_line(text: str, number: int) -> tuple[str, int, str, tuple[str, ...]]
         raise InvalidDescription(
             "the m= line must have a media type, a port, a protocol and formats", number
         )
-    if port and len(rest) < 3:
-        raise InvalidDescription("the m= line must have at least one format", number)
     return kind, port, rest[1].upper(), tuple(rest[2:])
 
 
@@ -307,7 +309,7 @@ def _problem(
 def _channels_problem(protocol: str, formats: tuple[str, ...], block: Block) -> str:
     if protocol not in _CHANNEL_PROTOCOLS:
         return f"the protocol {protocol} is not supported"
-    named = {formats[0], *(a.value.split()[1] for a in block.all("sctpmap") if " " in a.value)}
+    named = {formats[0], *(word for a in block.all("sctpmap") for word in a.value.split()[1:2])}
     if _CHANNELS not in named and not formats[0].isdigit():
         return f"the application protocol {formats[0]} is not supported, only {_CHANNELS}"
     port = _sctp_port(protocol, formats, block)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..metrics import Metric
+from ..command_log import LogMetric
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class LogCounts:
     cut_off: int = 0
 
 
-def log_metrics(counts: LogCounts, *, is_up: bool, nodes: int, pending: int) -> list[Metric]:
+def log_metrics(counts: LogCounts, *, is_up: bool, nodes: int, pending: int) -> list[LogMetric]:
     """Return the metrics.
 
     Args:
@@ -33,7 +33,6 @@ def log_metrics(counts: LogCounts, *, is_up: bool, nodes: int, pending: int) -> 
         nodes: Nodes that are alive.
         pending: Commands that are not applied.
     """
-    prefix = "icefloe_signaling_redis_"
     gauges = (
         ("up", "Whether Redis answers and the other servers know of this one.", int(is_up)),
         ("nodes", "Servers that are alive.", nodes),
@@ -47,6 +46,6 @@ def log_metrics(counts: LogCounts, *, is_up: bool, nodes: int, pending: int) -> 
         ("cut_off", "Connections closed as too much waited for Redis.", counts.cut_off),
     )
     return [
-        *(Metric(f"{prefix}{name}", "gauge", help, value) for name, help, value in gauges),
-        *(Metric(f"{prefix}{name}_total", "counter", help, v) for name, help, v in counters),
+        *(LogMetric(f"redis_{name}", help, value) for name, help, value in gauges),
+        *(LogMetric(f"redis_{name}", help, value, counts=True) for name, help, value in counters),
     ]

@@ -20,12 +20,11 @@ from icefloe.logs import get_logger
 from icefloe.text import PrintableError
 
 from ..codec import encode_server
-from ..command_log import CarryOut, CutAll
+from ..command_log import CarryOut, CutAll, LogMetric, ReportEvent
 from ..configuration import Admission, RedisConfiguration, Refusal, ServerConfiguration
 from ..effects import Close, Send
 from ..errors import ErrorCode
 from ..messages import ClientMessage, CloseCode, Error, Join
-from ..metrics import Metric
 from ..rooms import Rooms
 from .agreement import Agreement, OtherRules
 from .commands import (
@@ -84,6 +83,7 @@ class RedisLog:
         redis: Where Redis is.
         carry_out: Carries out effects on connections of this server.
         cut_all: Closes all connections of this server; their clients come back and resume.
+        report: Called with what has happened in rooms, while this node is the leader.
     """
 
     def __init__(
@@ -92,14 +92,23 @@ class RedisLog:
         redis: RedisConfiguration,
         carry_out: CarryOut,
         cut_all: CutAll,
+        report: ReportEvent,
     ) -> None:
         limits = configuration.limits
-        self._replica = Replica(limits, first_moderates=configuration.first_moderates)
-        rules = msgspec.json.encode((limits, configuration.first_moderates))
+        self._replica = Replica(
+            limits,
+            first_moderates=configuration.first_moderates,
+            takes_reports=configuration.client_reports,
+            keeps_events=configuration.webhooks is not None,
+        )
+        rules = msgspec.json.encode(
+            (limits, configuration.first_moderates, configuration.client_reports)
+        )
         self._agreement = Agreement(self._replica, rules)
         self._redis = redis
         self._carry_out = carry_out
         self._cut_all = cut_all
+        self._report = report
         self._pending = PendingCommands()
         self._connections: set[int] = set()
         self._node = 0
@@ -213,7 +222,7 @@ class RedisLog:
             refusal = Error(ErrorCode.BAD_MESSAGE, "The servers cannot pass this on.", ref)
             self._carry_out((Send(connection, (encode_server(refusal),)),))
 
-    def measure(self) -> list[Metric]:
+    def measure(self) -> list[LogMetric]:
         """Return metrics of the log."""
         return log_metrics(
             self._counts,
@@ -397,6 +406,11 @@ class RedisLog:
         effects = effects_on(self._node, replica.rooms.take_effects())
         if effects:
             self._carry_out(effects)
+        if replica.rooms.has_events:
+            events = replica.rooms.take_events()
+            # All nodes have the same events, and one of them tells.
+            for event in events if replica.leader == self._node else ():
+                self._report(event)
         known = replica.nodes.get(self._node)
         if known is not None:
             if is_own:

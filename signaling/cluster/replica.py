@@ -92,6 +92,8 @@ class Replica:
     Args:
         limits: The limits on rooms and participants, the same on all nodes.
         first_moderates: As for :class:`.rooms.Rooms`, likewise.
+        takes_reports: The same.
+        keeps_events: Whether the rooms keep events, for this node.
 
     Attributes:
         rooms: The rooms. Take their effects after each entry.
@@ -99,13 +101,22 @@ class Replica:
         position: The number of the last entry.
     """
 
-    def __init__(self, limits: Limits, *, first_moderates: bool = False) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        first_moderates: bool = False,
+        takes_reports: bool = False,
+        keeps_events: bool = False,
+    ) -> None:
         self._ids = FreshIds()
         self.rooms: Rooms = Rooms(
             limits,
             new_id=self._ids.new_id,
             new_token=self._ids.new_secret,
             first_moderates=first_moderates,
+            takes_reports=takes_reports,
+            keeps_events=keeps_events,
         )
         self.nodes: dict[int, Node] = {}
         self.position: int = 0

@@ -45,6 +45,7 @@ class SeatState(Struct, frozen=True, array_like=True):
     forgotten: int
     sent: list[KeptState]
     waiting: list[KeptState]
+    reports: int = 0
 
     def __repr__(self) -> str:
         return f"SeatState(id={self.id!r})"  # no secrets in logs
@@ -150,6 +151,7 @@ def _seat(seat: Seat) -> SeatState:
         seat.outbox._forgotten,
         _kept(seat.outbox._sent.items),
         _kept(seat.outbox._waiting.items),
+        seat.reports,
     )
 
 
@@ -208,6 +210,7 @@ def _put_room(rooms: Rooms, state: RoomState, seats: dict[str, Seat]) -> None:
         seat.previous_token, seat.received = each.previous_token, each.received
         seat.rights = frozenset(each.rights)
         seat.token_id, seat.token_until = each.token_id, each.token_until
+        seat.reports = each.reports
         room.seats[seat.id] = seats[seat.id] = seat
         table._tokens[seat.token] = seat
         if seat.previous_token is not None:

@@ -6,8 +6,10 @@ const KEPT_MOST = 100;
 export class CandidateLog {
   #start = performance.now();
   #seen = new Set();
+  #described = "";
 
-  constructor() {
+  /** @param {RemotePeer} peer whose candidates are logged from now on */
+  constructor(peer) {
     /** Candidates as `{type, protocol, address, at}`, `at` in milliseconds since the call began. */
     this.sides = { local: [], remote: [] };
     /** The number of older candidates that were dropped. */
@@ -16,18 +18,18 @@ export class CandidateLog {
     this.ended = { local: null, remote: null };
     /** Errors of STUN and TURN servers: `{url, reason, at}`. */
     this.errors = [];
-  }
-
-  local(candidate) {
-    this.#add("local", candidate);
-  }
-
-  remote(candidate) {
-    this.#add("remote", candidate);
+    peer.addEventListener("candidate", ({ detail }) => this.#add(detail.side, detail.candidate));
+    peer.addEventListener("change", () => this.#look(peer.connection.remoteDescription));
+    peer.connection.addEventListener("icecandidateerror", (event) => this.#failed(event));
   }
 
   /** Add the candidates in a description, from a peer that does not trickle. */
-  remoteDescription({ sdp }) {
+  #look(description) {
+    const sdp = description?.sdp ?? "";
+    if (sdp === this.#described) return;
+    const [before, now] = [this.#described, sdp].map((text) => text.match(/^a=ice-ufrag:.*$/m)?.[0]);
+    if (before && now !== before) this.#restarted();
+    this.#described = sdp;
     for (const line of sdp.split(/\r?\n/)) {
       if (line.startsWith("a=candidate:")) {
         this.#add("remote", { candidate: line.slice(2), sdpMLineIndex: 0 });
@@ -37,12 +39,12 @@ export class CandidateLog {
     }
   }
 
-  error({ url, errorCode, errorText }) {
+  #failed({ url, errorCode, errorText }) {
     if (this.errors.length >= KEPT_MOST) return;
     this.errors.push({ url, reason: `${errorCode} ${errorText}`.trim(), at: this.#now() });
   }
 
-  restarted() {
+  #restarted() {
     this.ended = { local: null, remote: null };
     this.#seen.clear();
   }

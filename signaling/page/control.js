@@ -28,7 +28,7 @@ export class Control {
   /**
    * @param {HTMLElement} tile the tile of the participant, with its `.desk`
    * @param {string} name the name of the participant
-   * @param {RTCDataChannel} channel the input channel
+   * @param {DataChannel} channel the input channel
    */
   constructor(tile, name, channel) {
     this.#tile = tile;
@@ -71,14 +71,22 @@ export class Control {
     const { signal } = this.#closed;
     const { button, full, keyboard, keys } = this.#parts;
     const listen = (element, type, handler) => element.addEventListener(type, handler, { signal });
-    listen(this.#channel, "message", ({ data }) => this.#told(data));
-    listen(this.#channel, "close", () => this.close());
+    this.#read();
     listen(button, "click", () => (this.#mine ? this.#giveBack() : this.#ask()));
     listen(keyboard, "click", () => keys.focus());
     listen(full, "click", () => this.#toggleFull());
     listen(document, "fullscreenchange", () => this.#show());
     listen(keys, "focus", () => this.#show());
     listen(keys, "blur", () => this.#show());
+  }
+
+  async #read() {
+    try {
+      for await (const message of this.#channel) this.#told(message);
+    } catch (error) {
+      console.warn(error.message);
+    }
+    this.close();
   }
 
   get #mine() {
@@ -118,6 +126,7 @@ export class Control {
   }
 
   #told(data) {
+    if (this.#closed.signal.aborted) return;
     let message;
     try {
       message = JSON.parse(data);
@@ -145,10 +154,10 @@ export class Control {
   }
 
   #send(message) {
-    if (this.#channel.readyState !== "open") return;
+    if (this.#channel.closedBy !== null) return;
     const adds = !ENDING.has(message.type) && message.down !== false;
     if (adds && this.#channel.bufferedAmount > BACKLOG_MOST) return;
-    this.#channel.send(JSON.stringify(message));
+    this.#channel.trySend(JSON.stringify(message));
   }
 
   #show() {

@@ -1,11 +1,10 @@
 // The call page: connects its parts, and handles the actions of the user.
 
 import { Chat } from "./chat.js";
+import { join, selectedPair } from "./icefloe.js";
 import { Media } from "./media.js";
 import { Panel } from "./panel.js";
-import { Room } from "./room.js";
-import { Signaling } from "./signaling.js";
-import { selectedPair } from "./stats.js";
+import { People } from "./people.js";
 import { Tiles } from "./tiles.js";
 import { element, View } from "./view.js";
 import { otherName, randomName, refusalWords } from "./words.js";
@@ -13,7 +12,9 @@ import { otherName, randomName, refusalWords } from "./words.js";
 const NAME_KEY = "icefloe.name";
 
 class App {
-  #signaling = null;
+  /** Ends joining; null while the page is neither in a room nor on the way to one. */
+  #joining = null;
+  #state = "closed";
   #there = { room: "", name: "" };
 
   constructor() {
@@ -27,14 +28,14 @@ class App {
         badge: element("chat-badge"),
         toggle: element("chat-toggle"),
       },
-      { send: (text) => this.room.chat(text) },
+      { send: (text) => this.people.chat(text) },
     );
     this.view = new View((open) => (this.chat.open = open.includes("chat")));
     this.media = new Media({
       track: (track) => this.#trackChanged(track),
       devices: () => this.#devicesChanged(),
     });
-    this.room = new Room(this.media, this.#roomEvents());
+    this.people = new People(this.media, this.#peopleEvents());
     this.tiles = new Tiles({
       area: element("tiles-area"),
       container: element("tiles"),
@@ -42,7 +43,7 @@ class App {
       alone: element("alone"),
     });
     this.panel = new Panel(
-      this.room,
+      this.people,
       {
         list: element("connections"),
         template: element("connection-template"),
@@ -58,7 +59,7 @@ class App {
   }
 
   get state() {
-    return this.#signaling?.state ?? "closed";
+    return this.#state;
   }
 
   #fillForm() {
@@ -81,14 +82,14 @@ class App {
     element("camera").addEventListener("click", () => this.#toggle("video"));
     element("invite").addEventListener("click", () => this.#copyLink());
     addEventListener("pagehide", () => {
-      if (this.#signaling) this.#hangUp();
+      if (this.#joining) this.#hangUp();
     });
   }
 
-  #join() {
+  async #join() {
     const room = element("room").value.trim();
     const name = element("name").value.trim();
-    if (!room || !name || this.#signaling) return;
+    if (!room || !name || this.#joining) return;
     this.#there = { room, name };
     this.media.name = name;
     // Joining must not ask for permission a second time.
@@ -97,38 +98,40 @@ class App {
     this.media.tracks();
     // The token is in the fragment, which browsers do not send to servers.
     const token = new URLSearchParams(location.hash.slice(1)).get("token");
-    const url = new URL("ws", location.href);
-    url.protocol = url.protocol.replace("http", "ws");
-    this.#signaling = new Signaling(url, { room, name, token }, {
-      joined: (message, resumed) => this.#joined(message, resumed),
-      message: (message) => this.room.receive(message),
-      state: (state) => this.#stateChanged(state),
-      refused: (error) => this.#refused(error),
-    });
-    this.room.attach(this.#signaling);
-    this.#signaling.open();
+    const joining = (this.#joining = new AbortController());
+    const { signal } = joining;
+    const onState = (state) => {
+      if (this.#joining === joining) this.#stateChanged(state);
+    };
+    try {
+      const options = { room, name, token, rename: false, retry: true, signal, onState };
+      const joined = await join("ws", options);
+      if (this.#joining !== joining) return;
+      this.#joined();
+      this.people.attend(joined);
+    } catch (error) {
+      if (this.#joining === joining) this.#refused(error);
+    }
   }
 
-  #joined(message, resumed) {
-    if (element("call-screen").hidden) {
-      remember(this.#there.name);
-      const link = new URL(location.href);
-      link.search = new URLSearchParams({ room: this.#there.room });
-      history.replaceState(null, "", link);
-      link.hash = "";
-      element("link").textContent = link.href;
-      element("room-name").textContent = this.#there.room;
-      document.title = `${this.#there.room} · icefloe`;
-      this.chat.clear();
-      this.chat.possible = false;
-      this.view.show("call");
-      this.panel.start();
-    }
-    this.room.joined(message, resumed);
+  #joined() {
+    remember(this.#there.name);
+    const link = new URL(location.href);
+    link.search = new URLSearchParams({ room: this.#there.room });
+    history.replaceState(null, "", link);
+    link.hash = "";
+    element("link").textContent = link.href;
+    element("room-name").textContent = this.#there.room;
+    document.title = `${this.#there.room} · icefloe`;
+    this.chat.clear();
+    this.chat.possible = false;
+    this.view.show("call");
+    this.panel.start();
     this.#showCount();
   }
 
   #stateChanged(state) {
+    this.#state = state;
     const { room } = this.#there;
     if (state === "connecting") {
       this.view.joinForm({ button: "Joining…", busy: true });
@@ -143,7 +146,7 @@ class App {
   }
 
   #showCount() {
-    const count = this.room.everybody.length;
+    const count = this.people.everybody.length;
     const others = count === 1 ? "1 other here" : `${count} others here`;
     if (this.state === "joined") this.view.status(count ? others : "Only you so far");
   }
@@ -166,9 +169,10 @@ class App {
   }
 
   #leave(words, title, button, kind = "info") {
-    this.room.leave();
-    this.#signaling?.leave();
-    this.#signaling = null;
+    this.#joining?.abort();
+    this.#joining = null;
+    this.#state = "closed";
+    this.people.leave();
     this.panel.stop();
     document.title = "icefloe";
     this.view.show("join");
@@ -178,13 +182,13 @@ class App {
 
   #toggle(kind) {
     this.media.setSending(kind, !this.media.sending[kind]);
-    this.room.announceSending();
+    this.people.announceSending();
     this.#showOwn();
   }
 
   #trackChanged(track) {
     if (track.kind === "video") this.view.ownPicture(track);
-    this.room.replaceTrack(track).catch((error) => {
+    this.people.replaceTrack(track).catch((error) => {
       console.warn(`A call goes on without the new ${track.kind}: ${error.message}`);
     });
     this.#showOwn();
@@ -212,7 +216,7 @@ class App {
     setTimeout(() => (words.textContent = "Copy link"), 2500);
   }
 
-  #roomEvents() {
+  #peopleEvents() {
     return {
       came: ({ name }) => this.chat.note(`${name} is here`),
       changed: (participant) => {
@@ -223,16 +227,17 @@ class App {
         this.tiles.remove(participant);
         this.chat.forget(participant.name);
         this.chat.note(`${participant.name} left`);
-        this.chat.possible = this.room.canChat;
+        this.chat.possible = this.people.canChat;
         this.#showCount();
       },
       chat: (participant, text) => this.chat.received(participant.name, text),
-      chatOpen: () => (this.chat.possible = this.room.canChat),
+      chatOpen: () => (this.chat.possible = this.people.canChat),
       input: (participant, channel) => this.tiles.input(participant, channel),
       problem: ({ code, message }) => {
         // The participant has just left: its tile is removed anyway.
         if (code !== "peer-unavailable") this.view.status(`The server says: ${message}`, "error");
       },
+      lost: (error) => this.#refused(error),
     };
   }
 }
@@ -264,13 +269,13 @@ const app = new App();
  */
 window.icefloe = {
   get id() {
-    return app.room.id;
+    return app.people.id;
   },
   get state() {
     return app.state;
   },
   get peers() {
-    return new Map([...app.room.participants].map(([id, participant]) => [id, peer(participant)]));
+    return new Map(app.people.everybody.map((participant) => [participant.id, peer(participant)]));
   },
 };
 

@@ -5,7 +5,7 @@ import { bitrateWords, pairWords, StatsReader } from "./stats.js";
 const EVERY_MS = 1000;
 
 export class Panel {
-  #room;
+  #people;
   #list;
   #template;
   #empty;
@@ -14,14 +14,14 @@ export class Panel {
   #timer = 0;
 
   /**
-   * @param {Room} room
+   * @param {People} people
    * @param {HTMLElement} list the parent of the sections
    * @param {HTMLTemplateElement} template the template of one section
    * @param {HTMLElement} empty shown if there are no participants
    * @param {(participant, ?object) => void} onPath called with each participant's selected pair
    */
-  constructor(room, { list, template, empty }, onPath) {
-    this.#room = room;
+  constructor(people, { list, template, empty }, onPath) {
+    this.#people = people;
     this.#list = list;
     this.#template = template;
     this.#empty = empty;
@@ -40,7 +40,7 @@ export class Panel {
   }
 
   update() {
-    const present = new Set(this.#room.everybody);
+    const present = new Set(this.#people.everybody);
     for (const [participant, section] of this.#sections) {
       if (present.has(participant)) continue;
       section.root.remove();
@@ -85,11 +85,11 @@ class Section {
     const call = this.#participant.live;
     if (call !== this.#call) this.#begin(call);
     if (!call) return null;
-    const { pc } = call;
+    const pc = call.connection;
     this.#say("connection", pc.connectionState);
     this.#say("ice", pc.iceConnectionState);
     this.#say("gathering", pc.iceGatheringState);
-    this.#candidates(call.candidates);
+    this.#candidates(this.#participant.candidates);
     if (pc.signalingState === "closed") return null;
     const { pair, inbound, outbound } = await this.#reader.read(pc);
     if (call !== this.#call) return null;

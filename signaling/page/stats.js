@@ -1,37 +1,7 @@
 // A summary of getStats() for one call: selected candidate pair, bitrates, streams.
 
 import { endpoint } from "./candidates.js";
-
-/**
- * The selected candidate pair, or null while there is none.
- *
- * @returns {?{local: object, remote: object, relayed: boolean, rtt: ?number, available: ?number}} each side with
- *   `type`, `protocol`, `address` and `port`; the round-trip time in milliseconds; `available`, the
- *   estimate of what can be sent in bits per second, or null
- */
-export function selectedPair(report) {
-  const all = [...report.values()];
-  const transport = all.find(({ type }) => type === "transport");
-  const pair =
-    report.get(transport?.selectedCandidatePairId) ??
-    // Firefox marks the candidate pair instead.
-    all.find(({ type, selected }) => type === "candidate-pair" && selected);
-  const local = report.get(pair?.localCandidateId);
-  const remote = report.get(pair?.remoteCandidateId);
-  if (!local || !remote) return null;
-  const rtt = pair.currentRoundTripTime;
-  return {
-    local: side(local),
-    remote: side(remote),
-    relayed: local.candidateType === "relay" || remote.candidateType === "relay",
-    rtt: rtt === undefined ? null : Math.round(rtt * 1000),
-    available: pair.availableOutgoingBitrate ?? null,
-  };
-}
-
-function side({ candidateType, protocol, address, ip, port, relayProtocol }) {
-  return { type: candidateType, protocol, address: address ?? ip ?? null, port, relayProtocol };
-}
+import { selectedPair } from "./icefloe.js";
 
 /** A pair in one line, such as "host/udp 192.0.2.1:5000 → srflx/udp 198.51.100.7:6000". */
 export function pairWords({ local, remote }) {

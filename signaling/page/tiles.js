@@ -47,7 +47,7 @@ export class Tiles {
     this.#tiles.get(participant)?.path(pair);
   }
 
-  /** @param {RTCDataChannel} channel the input channel that the participant has opened */
+  /** @param {DataChannel} channel the input channel that the participant has opened */
   input(participant, channel) {
     this.#tiles.get(participant)?.input(channel);
   }
@@ -95,8 +95,7 @@ class Tile {
   }
 
   update() {
-    const { live, sending, away, state } = this.#participant;
-    const stream = live?.stream ?? null;
+    const { stream, sending, away, state } = this.#participant;
     if (this.#video.srcObject !== stream) this.#video.srcObject = stream;
     // Some browsers do not start a stream that had no track when it was set.
     if (stream?.getTracks().length && this.#video.paused) this.play();

@@ -53,7 +53,7 @@ const REFUSALS = {
 export function refusalWords(error, { name, room }) {
   const isToken = error.code.startsWith("token-") && !(error.code in REFUSALS);
   const code = isToken ? "unauthorized" : error.code;
-  return REFUSALS[code]?.({ name, room }) ?? `The server said no: ${error.message}`;
+  return REFUSALS[code]?.({ name, room }) ?? `The server said no: ${error.reason || error.message}`;
 }
 
 /** The next name to try: "alice" → "alice 2" → "alice 3". */

@@ -72,10 +72,14 @@ from icefloe._options import (
     UdpPort,
     UserQuota,
     Wait,
+    WebhookSecretFile,
+    WebhookUrls,
     Yes,
 )
 from icefloe._secrets import token_source
+from icefloe._server_flags import ServerFlags, with_server_flags
 from icefloe._streams import secure_streams, show_message
+from icefloe.logs import LogFormat
 
 if TYPE_CHECKING:
     from icefloe._serving import Guest, Settings
@@ -87,8 +91,8 @@ _EPILOG = (
     "the port cannot be had, or signaling failed; of transfers: 11 the codes differ, or nobody "
     "came; 12 no connection; 13 declined, or stopped by the other side; 14 a file could not be "
     "read or written; 15 broken off, and the other side did not come back; 143 ended by SIGTERM; "
-    "130 ended by Ctrl-C. Ending takes at most two seconds; a second Ctrl-C ends at once. Logs go "
-    "to standard error."
+    "130 ended by Ctrl-C. Ending takes at most two seconds, after --drain-seconds if SIGTERM ends "
+    "a server; a second signal ends at once. Logs go to standard error."
 )
 
 app: typer.Typer = typer.Typer(
@@ -117,7 +121,9 @@ def icefloe(
 
 
 @app.command(epilog=_EPILOG)
+@with_server_flags
 def serve(
+    flags: ServerFlags,
     host: Host = "127.0.0.1",
     port: Port = 8080,
     log_level: Level = LogLevel.INFO,
@@ -141,11 +147,14 @@ def serve(
     redis: RedisUrl = None,
     redis_file: RedisFile = None,
     redis_prefix: RedisPrefix = "icefloe",
+    webhook: WebhookUrls = [],  # noqa: B006
+    webhook_secret_file: WebhookSecretFile = None,
 ) -> None:
     """Serve signaling and the call page."""
     from icefloe._ice_options import ice_settings
     from icefloe._redis_options import redis_settings
     from icefloe._serving import Settings
+    from icefloe._webhook_options import webhooks
 
     settings = Settings(
         host=host,
@@ -157,18 +166,22 @@ def serve(
         origins=_checked_origins(allowed_origin),
         hosts=_checked_hosts(allowed_host),
         limits_addresses=address_limits,
+        **flags.settings(),
         token_secret_file=token_secret_file,
         audience=token_audience,
         is_open=open,
         first_moderates=first_moderates,
         proxies=_proxies(proxy_headers, trusted_proxy),
         redis=redis_settings(redis, redis_file, redis_prefix),
+        webhooks=webhooks(webhook, webhook_secret_file),
     )
-    _run(settings, log_level)
+    _run(settings, log_level, flags.log_format)
 
 
 @app.command(epilog=_EPILOG)
+@with_server_flags
 def demo(
+    flags: ServerFlags,
     host: Host = "127.0.0.1",
     port: Port = 8080,
     log_level: Level = LogLevel.INFO,
@@ -189,6 +202,8 @@ def demo(
     first_moderates: FirstModerates = False,
     proxy_headers: ProxyHeaders = None,
     trusted_proxy: TrustedProxies = [],  # noqa: B006
+    webhook: WebhookUrls = [],  # noqa: B006
+    webhook_secret_file: WebhookSecretFile = None,
     room: RoomName = "lobby",
     name: Name = "python",
     play: Play = None,
@@ -205,6 +220,7 @@ def demo(
     from icefloe._ice_options import ice_settings
     from icefloe._participant import participant
     from icefloe._serving import Settings
+    from icefloe._webhook_options import webhooks
 
     settings = Settings(
         host=host,
@@ -216,19 +232,20 @@ def demo(
         origins=_checked_origins(allowed_origin),
         hosts=_checked_hosts(allowed_host),
         limits_addresses=address_limits,
+        **flags.settings(),
         token_secret_file=token_secret_file,
         audience=token_audience,
         is_open=open,
         first_moderates=first_moderates,
         proxies=_proxies(proxy_headers, trusted_proxy),
+        webhooks=webhooks(webhook, webhook_secret_file),
         room=_checked_name(room, "--room"),
         browser=browser,
     )
     _checked_name(name, "--name")
     _check_external(external_address)
-
     guest = participant(room, name, play, udp_port, tcp_port, external_address)
-    _run(settings, log_level, guest)
+    _run(settings, log_level, flags.log_format, guest)
 
 
 @app.command(epilog=_EPILOG)
@@ -392,16 +409,23 @@ def turn_config(
             raise typer.Exit(1) from error
 
 
-def _run(settings: "Settings", log_level: LogLevel, guest: "Guest | None" = None) -> NoReturn:
+def _run(
+    settings: "Settings",
+    log_level: LogLevel,
+    log_format: LogFormat,
+    guest: "Guest | None" = None,
+) -> NoReturn:
     from icefloe._serving import run
 
-    _end(lambda: run(settings, guest), log_level)
+    _end(lambda: run(settings, guest), log_level, log_format)
 
 
-def _end(work: Callable[[], int], log_level: LogLevel) -> NoReturn:
+def _end(
+    work: Callable[[], int], log_level: LogLevel, log_format: LogFormat = LogFormat.TEXT
+) -> NoReturn:
     from icefloe._serving import CommandError, set_up_logging
 
-    set_up_logging(log_level)
+    set_up_logging(log_level, log_format)
     try:
         code = work()
     except CommandError as error:

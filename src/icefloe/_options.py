@@ -17,45 +17,53 @@ class LogLevel(StrEnum):
     CRITICAL = "critical"
 
 
-def _option(flag: str, help: str, **more: Any) -> Any:
-    # --tls-cert is ICEFLOE_TLS_CERT. The help explains this once, not for each option.
+def option(flag: str, help: str, **more: Any) -> Any:
+    """Return an option of typer that is an environment variable as well.
+
+    Args:
+        flag: The flag: ``--tls-cert`` is ``ICEFLOE_TLS_CERT``. The help explains this once, not for
+            each option.
+        help: The help.
+        more: Other arguments of ``typer.Option``.
+    """
     name = flag.partition("/")[0].removeprefix("--").replace("-", "_").upper()
     return typer.Option(flag, envvar=f"ICEFLOE_{name}", show_envvar=False, help=help, **more)
 
 
-def _file(flag: str, help: str) -> Any:
-    return _option(flag, help, metavar="FILE", exists=True, dir_okay=False, readable=True)
+def file_option(flag: str, help: str) -> Any:
+    """Return an option that names a file, which has to be there."""
+    return option(flag, help, metavar="FILE", exists=True, dir_okay=False, readable=True)
 
 
 Host = Annotated[
-    str, _option("--host", "Address to listen at; 0.0.0.0 for all there are.", metavar="ADDRESS")
+    str, option("--host", "Address to listen at; 0.0.0.0 for all there are.", metavar="ADDRESS")
 ]
 Port = Annotated[
-    int, _option("--port", "TCP port; 0 takes a free one.", metavar="PORT", min=0, max=65535)
+    int, option("--port", "TCP port; 0 takes a free one.", metavar="PORT", min=0, max=65535)
 ]
 Level = Annotated[
     LogLevel,
-    _option(
+    option(
         "--log-level",
         f"How much is logged: {', '.join(LogLevel)}.",
         metavar="LEVEL",
         case_sensitive=False,
     ),
 ]
-Certificate = Annotated[Path | None, _file("--tls-cert", "Certificate for https, in PEM.")]
+Certificate = Annotated[Path | None, file_option("--tls-cert", "Certificate for https, in PEM.")]
 Key = Annotated[
-    Path | None, _file("--tls-key", "Its private key, in PEM, unless it is in the same file.")
+    Path | None, file_option("--tls-key", "Its private key, in PEM, unless it is in the same file.")
 ]
 SelfSigned = Annotated[
     bool,
-    _option(
+    option(
         "--tls-self-signed",
         "Make a certificate for localhost and the addresses of this machine, and keep it.",
     ),
 ]
 IceUrls = Annotated[
     list[str],
-    _option(
+    option(
         "--ice-server",
         "STUN or TURN server for everybody, as stun:host or turn:host?transport=tcp. May be given "
         "again; in the variable, spaces are in between.",
@@ -64,11 +72,11 @@ IceUrls = Annotated[
     ),
 ]
 IceUsername = Annotated[
-    str | None, _option("--ice-username", "User name for the TURN servers.", metavar="NAME")
+    str | None, option("--ice-username", "User name for the TURN servers.", metavar="NAME")
 ]
 IceCredential = Annotated[
     str | None,
-    _option(
+    option(
         "--ice-credential",
         "Password for the TURN servers; the variable keeps it out of the list of processes.",
         metavar="PASSWORD",
@@ -76,7 +84,7 @@ IceCredential = Annotated[
 ]
 TurnSecretFile = Annotated[
     Path | None,
-    _file(
+    file_option(
         "--turn-secret-file",
         "File with the secret that the TURN servers know (coturn's static-auth-secret): each "
         "participant gets credentials of its own, which expire. A second line is the secret before "
@@ -85,7 +93,7 @@ TurnSecretFile = Annotated[
 ]
 TurnLifetime = Annotated[
     int,
-    _option(
+    option(
         "--turn-lifetime",
         "Seconds that these credentials hold; they are renewed before that.",
         metavar="SECONDS",
@@ -95,7 +103,7 @@ TurnLifetime = Annotated[
 ]
 Origins = Annotated[
     list[str],
-    _option(
+    option(
         "--allowed-origin",
         "Whose pages may connect beside this server's own, as https://example.org. May be given "
         "again.",
@@ -105,7 +113,7 @@ Origins = Annotated[
 ]
 Hosts = Annotated[
     list[str],
-    _option(
+    option(
         "--allowed-host",
         "A name by which this server is reached, such as call.example.org or *.example.org; needed "
         "behind a proxy, and for any name but this machine's. * is every name. May be given again.",
@@ -115,20 +123,39 @@ Hosts = Annotated[
 ]
 PerAddress = Annotated[
     bool,
-    _option(
+    option(
         "--address-limits/--no-address-limits",
         "Whether one network address may take only a part of the connections, seats and rooms. "
         "Behind a proxy all have its address: there it is the proxy's to limit them.",
     ),
 ]
-RoomName = Annotated[str, _option("--room", "Room in which the participant waits.", metavar="ROOM")]
-Name = Annotated[str, _option("--name", "Name of the participant.", metavar="NAME")]
+WebhookUrls = Annotated[
+    list[str],
+    option(
+        "--webhook",
+        "URL that joins and leaves are posted to, signed. May be given again; in the variable, "
+        "spaces are in between.",
+        metavar="URL",
+        show_default=False,
+    ),
+]
+WebhookSecretFile = Annotated[
+    Path | None,
+    file_option(
+        "--webhook-secret-file",
+        "File with the secret that webhooks are signed with, as `openssl rand -base64 32` makes "
+        "it. A second line is the secret before it. Without the file, the variable "
+        "ICEFLOE_WEBHOOK_SECRET may have the secret.",
+    ),
+]
+RoomName = Annotated[str, option("--room", "Room in which the participant waits.", metavar="ROOM")]
+Name = Annotated[str, option("--name", "Name of the participant.", metavar="NAME")]
 Play = Annotated[
-    Path | None, _file("--play", "What /play plays; without it a test pattern and a tone.")
+    Path | None, file_option("--play", "What /play plays; without it a test pattern and a tone.")
 ]
 UdpPort = Annotated[
     int | None,
-    _option(
+    option(
         "--udp-port",
         "One UDP port for all connections of the participant, for a container or a firewall; 0 "
         "takes a free one.",
@@ -139,7 +166,7 @@ UdpPort = Annotated[
 ]
 TcpPort = Annotated[
     int | None,
-    _option(
+    option(
         "--tcp-port",
         "A TCP port at which the participant is reached from networks that block UDP; 0 takes a "
         "free one.",
@@ -150,7 +177,7 @@ TcpPort = Annotated[
 ]
 ExternalAddresses = Annotated[
     list[str],
-    _option(
+    option(
         "--external-address",
         "What others see as the address of this machine, as 203.0.113.4; one for IPv4 and one for "
         "IPv6.",
@@ -158,13 +185,13 @@ ExternalAddresses = Annotated[
         show_default=False,
     ),
 ]
-Browser = Annotated[bool, _option("--browser/--no-browser", "Open the page in a browser.")]
+Browser = Annotated[bool, option("--browser/--no-browser", "Open the page in a browser.")]
 
 # --- who may enter
 
 TokenSecretFile = Annotated[
     Path | None,
-    _file(
+    file_option(
         "--token-secret-file",
         "Keys of join tokens: secrets of at least 32 characters, one a line, or Ed25519 keys in "
         "PEM. The first one signs, all verify. ICEFLOE_TOKEN_SECRET may have them in its place.",
@@ -172,18 +199,18 @@ TokenSecretFile = Annotated[
 ]
 TokenAudience = Annotated[
     str | None,
-    _option("--token-audience", "Server that tokens have to be for.", metavar="NAME"),
+    option("--token-audience", "Server that tokens have to be for.", metavar="NAME"),
 ]
 Open = Annotated[
     bool,
-    _option(
+    option(
         "--open/--no-open",
         "Admit everybody without a token, also where other machines reach the server.",
     ),
 ]
 FirstModerates = Annotated[
     bool,
-    _option(
+    option(
         "--first-moderates/--no-first-moderates",
         "Without tokens: whoever enters a room first may remove others, lock and close it.",
     ),
@@ -192,17 +219,17 @@ FirstModerates = Annotated[
 
 RedisUrl = Annotated[
     str | None,
-    _option(
+    option(
         "--redis",
         "Redis through which several servers act as one, as redis://host:6379, rediss:// for TLS "
         "or unix:///path. The variable keeps a password out of the list of processes.",
         metavar="URL",
     ),
 ]
-RedisFile = Annotated[Path | None, _file("--redis-file", "File with that URL, in its place.")]
+RedisFile = Annotated[Path | None, file_option("--redis-file", "File with that URL, in its place.")]
 RedisPrefix = Annotated[
     str,
-    _option(
+    option(
         "--redis-prefix",
         "First part of all keys in Redis; servers with the same one act as one.",
         metavar="NAME",
@@ -219,7 +246,7 @@ class ProxyHeaderKind(StrEnum):
 
 ProxyHeaders = Annotated[
     ProxyHeaderKind | None,
-    _option(
+    option(
         "--proxy-headers",
         "Header in which the reverse proxy names its client: x-forwarded-for or forwarded.",
         metavar="HEADER",
@@ -228,7 +255,7 @@ ProxyHeaders = Annotated[
 ]
 TrustedProxies = Annotated[
     list[str],
-    _option(
+    option(
         "--trusted-proxy",
         "Network of the reverse proxies whose header is believed, as 10.0.0.0/8; by default this "
         "machine. May be given again.",
@@ -238,23 +265,23 @@ TrustedProxies = Annotated[
 ]
 TokenFile = Annotated[
     Path | None,
-    _file(
+    file_option(
         "--token-file",
         "Token to join with; it is read again for each connection. ICEFLOE_TOKEN may have the "
         "token in its place.",
     ),
 ]
-TokenRoom = Annotated[str | None, _option("--room", "Room that the token is for.", metavar="ROOM")]
+TokenRoom = Annotated[str | None, option("--room", "Room that the token is for.", metavar="ROOM")]
 TokenRooms = Annotated[
     str | None,
-    _option("--rooms", "Pattern of rooms in its place, as 'team-*'.", metavar="PATTERN"),
+    option("--rooms", "Pattern of rooms in its place, as 'team-*'.", metavar="PATTERN"),
 ]
 TokenName = Annotated[
-    str | None, _option("--name", "Name that the holder has to take.", metavar="NAME")
+    str | None, option("--name", "Name that the holder has to take.", metavar="NAME")
 ]
 May = Annotated[
     list[str],
-    _option(
+    option(
         "--may",
         "What the holder may do: join, send, moderate; by default join and send. May be given "
         "again.",
@@ -264,7 +291,7 @@ May = Annotated[
 ]
 Expires = Annotated[
     float,
-    _option("--expires", "Seconds until the token expires.", metavar="SECONDS", min=1, max=1e10),
+    option("--expires", "Seconds until the token expires.", metavar="SECONDS", min=1, max=1e10),
 ]
 
 
@@ -278,22 +305,20 @@ CodeWords = Annotated[
 ]
 Server = Annotated[
     str | None,
-    _option(
+    option(
         "--server",
         "Signaling server, as ws://host:8080/ws; a sender without one serves by itself.",
         metavar="URL",
     ),
 ]
-Out = Annotated[
-    str, _option("--out", "Folder to write to; - is standard output.", metavar="FOLDER")
-]
-Yes = Annotated[bool, _option("--yes", "Receive without asking.")]
-Overwrite = Annotated[bool, _option("--overwrite", "Replace files that are there.")]
-Json = Annotated[bool, _option("--json", "Print events as JSON, one a line.")]
-Qr = Annotated[bool, _option("--qr", "Show the command for the other side as a QR code.")]
+Out = Annotated[str, option("--out", "Folder to write to; - is standard output.", metavar="FOLDER")]
+Yes = Annotated[bool, option("--yes", "Receive without asking.")]
+Overwrite = Annotated[bool, option("--overwrite", "Replace files that are there.")]
+Json = Annotated[bool, option("--json", "Print events as JSON, one a line.")]
+Qr = Annotated[bool, option("--qr", "Show the command for the other side as a QR code.")]
 Wait = Annotated[
     float,
-    _option(
+    option(
         "--wait",
         "Seconds to wait for the other side, at first and after a break.",
         metavar="SECONDS",
@@ -305,10 +330,10 @@ Wait = Annotated[
 
 # --- turn-config
 
-Realm = Annotated[str, _option("--realm", "Realm, usually the host name.", metavar="NAME")]
+Realm = Annotated[str, option("--realm", "Realm, usually the host name.", metavar="NAME")]
 ExternalIps = Annotated[
     list[str],
-    _option(
+    option(
         "--external-ip",
         "Public address behind a 1:1 NAT, as PUBLIC/PRIVATE. May be given again.",
         metavar="ADDRESS",
@@ -316,24 +341,24 @@ ExternalIps = Annotated[
     ),
 ]
 TurnCertificate = Annotated[
-    Path | None, _option("--tls-cert", "Certificate for turns:, in PEM.", metavar="FILE")
+    Path | None, option("--tls-cert", "Certificate for turns:, in PEM.", metavar="FILE")
 ]
-TurnKey = Annotated[Path | None, _option("--tls-key", "Its private key, in PEM.", metavar="FILE")]
+TurnKey = Annotated[Path | None, option("--tls-key", "Its private key, in PEM.", metavar="FILE")]
 TurnPort = Annotated[
-    int, _option("--port", "Port for UDP and TCP.", metavar="PORT", min=1, max=65535)
+    int, option("--port", "Port for UDP and TCP.", metavar="PORT", min=1, max=65535)
 ]
 TurnTlsPort = Annotated[
-    int, _option("--tls-port", "Port for TLS.", metavar="PORT", min=1, max=65535)
+    int, option("--tls-port", "Port for TLS.", metavar="PORT", min=1, max=65535)
 ]
 MinPort = Annotated[
-    int, _option("--min-port", "Lowest port of relays.", metavar="PORT", min=1024, max=65535)
+    int, option("--min-port", "Lowest port of relays.", metavar="PORT", min=1024, max=65535)
 ]
 MaxPort = Annotated[
-    int, _option("--max-port", "Highest port of relays.", metavar="PORT", min=1024, max=65535)
+    int, option("--max-port", "Highest port of relays.", metavar="PORT", min=1024, max=65535)
 ]
 UserQuota = Annotated[
     int,
-    _option(
+    option(
         "--user-quota",
         "Allocations of one participant at a time; a call takes one for each TURN URL and IP "
         "version, and twice that during an ICE restart.",
@@ -344,13 +369,13 @@ UserQuota = Annotated[
 ]
 TotalQuota = Annotated[
     int,
-    _option(
+    option(
         "--total-quota", "Allocations of all at a time.", metavar="NUMBER", min=1, max=1_000_000
     ),
 ]
 TurnRate = Annotated[
     int,
-    _option(
+    option(
         "--max-rate",
         "Bits a second that an allocation may carry each way.",
         metavar="RATE",
@@ -360,17 +385,17 @@ TurnRate = Annotated[
 ]
 AllowedPeers = Annotated[
     list[str],
-    _option(
+    option(
         "--allow-peer",
         "Address or network that is relayed to although it is private. May be given again.",
         metavar="NETWORK",
         show_default=False,
     ),
 ]
-ShowSecret = Annotated[bool, _option("--show-secret", "Print the secret as well.")]
+ShowSecret = Annotated[bool, option("--show-secret", "Print the secret as well.")]
 ConfigOut = Annotated[
     Path | None,
-    _option(
+    option(
         "--out",
         "File to write to, with the secret, which only its owner may read; standard output "
         "without it.",

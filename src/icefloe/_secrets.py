@@ -18,6 +18,9 @@ KEYS_VARIABLE = "ICEFLOE_TOKEN_SECRET"
 TOKEN_VARIABLE = "ICEFLOE_TOKEN"
 """The variable with the token of a participant."""
 
+METRICS_VARIABLE = "ICEFLOE_METRICS_TOKEN"
+"""The variable with the token that reads the metrics."""
+
 MAX_FILE_BYTES = 64 * 1024
 """The largest file of secrets."""
 
@@ -54,6 +57,16 @@ def token_source(file: Path | None) -> str | Callable[[], Awaitable[str]] | None
         return (await asyncio.to_thread(read_secret, file)).strip()
 
     return read
+
+
+def read_metrics_token(file: Path | None) -> str | None:
+    """Return the token that reads the metrics, of a file or the environment; ``None`` for none.
+
+    Raises:
+        OSError: The file cannot be read, or is too large.
+    """
+    text = os.environ.get(METRICS_VARIABLE, "") if file is None else read_secret(file)
+    return text.strip() or None
 
 
 def read_secret(file: Path) -> str:

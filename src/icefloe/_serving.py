@@ -11,22 +11,24 @@ import ssl
 import webbrowser
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import Logger
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from icefloe._secrets import KEYS_VARIABLE, read_keys
+from icefloe._server_limits import FLAGS as LIMIT_FLAGS
 from icefloe._streams import output, write_line
-from icefloe.logs import get_logger, make_printable
+from icefloe.logs import LogFormat, get_logger, set_up
 from icefloe.signaling import (
     AddressLimits,
     IceServer,
     InvalidTokenKeys,
     Limits,
     ListenFailed,
+    MetricsAccess,
     Proxies,
     RedisConfiguration,
     ServerConfiguration,
@@ -34,6 +36,7 @@ from icefloe.signaling import (
     SignalingServer,
     TokenKeys,
     TurnServers,
+    Webhooks,
     make_token,
     serve,
 )
@@ -46,9 +49,6 @@ EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_SIGNALING = 10
 EXIT_INTERRUPTED = 130
-
-_SHUTDOWN_SECONDS = 1.0
-"""Seconds that the server has to close its connections."""
 
 _EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_OK}
 
@@ -94,12 +94,17 @@ class Settings:
         origins: Origins whose pages may connect, in addition to the pages of this server.
         hosts: Host names of the server, in addition to the name of this machine.
         limits_addresses: Whether each client address has limits.
+        limits: The values of other limits by their names, as in ``icefloe._server_limits``.
         token_secret_file: The file with the keys of join tokens.
         audience: The audience that tokens have to be for.
         is_open: Whether everybody is admitted without a token.
         first_moderates: Whether the first participant of a room moderates it.
         proxies: The reverse proxies whose header is believed.
         redis: The Redis through which several servers act as one.
+        metrics: Who may read the metrics.
+        client_reports: Whether clients are asked how connecting with their peers went.
+        reuse_port: Whether the next server may listen on the port while this one drains.
+        webhooks: Where joins and leaves are posted to.
         room: The room of the guest, for the URL of the page; ``None`` without a guest.
         browser: Whether the page is opened in a browser.
     """
@@ -114,27 +119,29 @@ class Settings:
     origins: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
     limits_addresses: bool = True
+    limits: Mapping[str, float] = field(default_factory=dict)
     token_secret_file: Path | None = None
     audience: str | None = None
     is_open: bool = False
     first_moderates: bool = False
     proxies: Proxies | None = None
     redis: RedisConfiguration | None = None
+    metrics: MetricsAccess = field(default_factory=MetricsAccess)
+    client_reports: bool = True
+    reuse_port: bool = False
+    webhooks: Webhooks | None = None
     room: str | None = None
     browser: bool = False
 
 
-def set_up_logging(level: str) -> None:
+def set_up_logging(level: str, format: LogFormat = LogFormat.TEXT) -> None:
     """Log to standard error.
 
     Args:
         level: The lowest level that is logged, in lower case.
+        format: Text or JSON.
     """
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(make_printable)  # libraries log received text without escaping it
+    set_up(level, format)
     if level != "debug":
         for library in ("aioice", "aiortc", "websockets"):
             logging.getLogger(library).setLevel(max(_LIBRARY_LOG_LEVEL, logging.getLogger().level))
@@ -176,13 +183,16 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
         turn=settings.turn,
         origins=settings.origins,
         hosts=settings.hosts,
-        limits=Limits() if settings.limits_addresses else Limits(address=AddressLimits.unlimited()),
         token_keys=keys,
         audience=settings.audience,
         first_moderates=settings.first_moderates,
         proxies=settings.proxies,
         redis=settings.redis,
-        shutdown_timeout=_SHUTDOWN_SECONDS,
+        metrics=settings.metrics,
+        client_reports=settings.client_reports,
+        reuse_port=settings.reuse_port,
+        **configured(settings.limits, by_address=settings.limits_addresses),
+        webhooks=settings.webhooks,
     )
     with exit_signals() as stopped:
         try:
@@ -194,9 +204,28 @@ async def _run(settings: Settings, guest: Guest | None) -> int:
             ) as server:
                 with _reloading(settings, server, certificate is not None, keys is not None):
                     _announce(settings, server, certificate)
-                    return await _run_guest(settings, server, certificate, guest, keys, stopped)
+                    code = await _run_guest(settings, server, certificate, guest, keys, stopped)
+                if stopped.done() and code == EXIT_OK:  # SIGTERM: a deployment replaces this one
+                    await server.drain()
+                return code
         except ListenFailed as error:
             raise CommandError(_listen_error(error), EXIT_SIGNALING) from error
+
+
+def configured(values: Mapping[str, float], *, by_address: bool) -> dict[str, Any]:
+    """Return the fields of a ``ServerConfiguration`` that limits decide.
+
+    Args:
+        values: The values of flags by the name of the limit; the others have their defaults.
+        by_address: Whether each client address has limits.
+    """
+    parts: dict[str, dict[str, Any]] = {"": {}, "limits": {}, "limits.address": {}}
+    for limit in LIMIT_FLAGS:
+        part, _, field = limit.field.rpartition(".")
+        value = values.get(limit.name, limit.default)
+        parts[part][field] = None if limit.may_be_off and value == 0 else value
+    address = AddressLimits(**parts["limits.address"]) if by_address else AddressLimits.unlimited()
+    return {**parts[""], "limits": Limits(**parts["limits"], address=address)}
 
 
 async def _run_guest(

@@ -39,8 +39,8 @@ from tests.bench.signal_load.servers import (
 _HOSTILE = 1000
 """The number of the first hostile client."""
 
-_STEADY = 2000
-"""Messages a second of the load at a fixed rate, below what each connection may send by default."""
+_STEADY = 20
+"""Messages a second of each client at a fixed rate, below what a connection may send by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +185,12 @@ def relay(plan: Plan) -> Section:
 
 def steady(plan: Plan) -> Section:
     """Measure the time that messages take at the same rate, with the default limits too."""
+    rate = _STEADY * 2 * plan.pairs
 
     def measure(server: Running, clients: Generator) -> dict[str, Any]:
         begin = server.processor()
-        got = clients.ask("steady", seconds=plan.seconds, rate=_STEADY)
-        used = (server.processor() - begin) / got["all_messages"] * _STEADY
+        got = clients.ask("steady", seconds=plan.seconds, rate=rate)
+        used = (server.processor() - begin) / got["all_messages"] * rate
         return {**got, "used": used, "rate": got["messages"] / got["seconds"]}
 
     found = _loaded_in_turn(plan, plan.kinds(ICEFLOE, DEFAULTS, PEER_SERVER), measure)
@@ -205,7 +206,7 @@ def steady(plan: Plan) -> Section:
     ]
     return Section(
         "Signaling at a fixed rate",
-        f"{_STEADY:,} candidates a second, spread over {plan.pairs} pairs, as above. With the "
+        f"{rate:,} candidates a second, spread over {plan.pairs} pairs, as above. With the "
         "default rate each connection pays from a bucket of 300 messages, 30 a second. "
         f"`python -m tests.bench.signaling steady` Load {load()} after.",
         ("server", "messages/s", "of its core", "p50 / p99 / most", "p99 of icefloe / its"),

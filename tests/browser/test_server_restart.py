@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 from playwright.async_api import Browser
 
+from icefloe.peer import join
 from tests.helpers.browser import CallPage, open_page
 from tests.helpers.command import Command, icefloe
 
@@ -17,6 +18,7 @@ pytestmark = [
 
 _HOLD = "() => { window.held = [...icefloe.peers.values()][0].pc; }"
 _JOINED = "() => icefloe.state === 'joined' && icefloe.peers.size === 1"
+_CONNECTED = "[...icefloe.peers.values()][0].state === 'connected'"
 _SAME = (
     "[...icefloe.peers.values()].every((peer) => peer.pc === held && peer.state === 'connected')"
 )
@@ -69,6 +71,29 @@ async def test_a_call_goes_on_after_the_server_was_killed(browser: Browser) -> N
         await bob.reads("still there?")
         await alice.page.evaluate(_RESTARTED)  # over the new seats
         assert await bob.page.evaluate(_SAME)
+
+
+async def test_a_call_of_a_page_and_python_goes_on(browser: Browser) -> None:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(icefloe("serve"))
+        url = server.url.replace("http", "ws") + "ws"
+        bobs = await stack.enter_async_context(join(url, room="lobby", name="bob"))
+        alice = await open_page(browser)
+        await alice.join(server.url, name="alice")
+        peer = await bobs.peer("alice")
+        await peer.connected()
+        await alice.page.wait_for_function(f"{_JOINED} && {_CONNECTED}")
+        await alice.page.evaluate(_HOLD)
+        before = peer.id
+        await serve_again(server, stack)
+        await alice.page.wait_for_function(_JOINED)
+        while peer.id == before:
+            await asyncio.sleep(0.05)
+        await alice.page.wait_for_timeout(2500)
+        assert await alice.page.evaluate(_SAME)
+        assert bobs.peers == (peer,)
+        await alice.page.evaluate(_RESTARTED)  # over the new seats
+        assert peer.connection.connectionState == "connected"
 
 
 async def test_who_was_started_anew_meanwhile_is_called_anew(browser: Browser) -> None:

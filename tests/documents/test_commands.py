@@ -24,10 +24,7 @@ ELSEWHERE = {
     "python base.py": "so",
     "python station.py": "so",
     "python clock.py": "so",
-    "docker build -t bot .": "needs Docker; test_deploying.py runs the container's command",
-    "docker run -p 8443:8443/tcp -p 7000:7000/udp -e ICEFLOE_TOKEN_SECRET "
-    "-e ICEFLOE_EXTERNAL_ADDRESS=203.0.113.4 bot": "likewise",
-    'export ICEFLOE_TOKEN_SECRET="$(openssl rand -base64 32)"': "test_deploying.py runs them",
+    'export ICEFLOE_TOKEN_SECRET="$(openssl rand -base64 32)"': "test_deploy.py runs them",
     "icefloe token --room lobby --name alice": "likewise",
     "sysctl -w net.core.rmem_max=16777216": "changes the machine",
     "pip install ./icefloe": "tests/documents/test_installed.py, without a network",
@@ -39,15 +36,25 @@ ELSEWHERE = {
     "icefloe receive 7-amber-falcon --server ws://192.168.1.5:41234/ws --out ~/Downloads": "so",
     "(umask 077; openssl rand -base64 32 > secret)": "tests/test_token_command.py has its own",
     "icefloe token --token-secret-file secret --room lobby --name alice --expires 3600": "so",
+    "uvicorn example:app --ws-max-size 262144 --ws-per-message-deflate false"
+    " --ws-ping-timeout 60": "tests/signaling/test_asgi_processes.py has its own",
     "openssl genpkey -algorithm ed25519 -out key.pem": "so",
     "openssl pkey -in key.pem -pubout -out public.pem": "so",
 }
 TURN = "tests/test_turn_config.py"
 ELSEWHERE |= {
     "(umask 077; openssl rand -hex 32 > turn-secret)": "the tests have a secret",
+    "(umask 077; openssl rand -base64 32 > webhook-secret)": "the tests have a secret",
     "icefloe turn-config --realm turn.example.org --turn-secret-file turn-secret"
     " --out turnserver.conf": TURN,
 }
+DEPLOY = {
+    line.partition(" #")[0].strip(): "test_deploy.py runs it elsewhere, or says why not"
+    for block in all_blocks("sh")
+    if block.page == "deploy.md" and "sysctl" not in block.text
+    for line in block.text.splitlines()
+}
+ELSEWHERE |= DEPLOY
 """Lines that are not run as they are, and why."""
 
 LINES = list(
@@ -111,6 +118,7 @@ async def test_what_serves_names_its_page(line: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s" * 44)
     (tmp_path / "turn-secret").write_text("x" * 32)
     (tmp_path / "turn-secret").chmod(0o600)
+    (tmp_path / "webhook-secret").write_text("A" * 44)
     async with shell(line, tmp_path, ICEFLOE_PORT="0") as process:
         found = await prints(process, r"Open (https?)://127\.0\.0\.1:\d+/")
         assert found[1] == ("https" if "--tls-self-signed" in line else "http")

@@ -1,6 +1,7 @@
 """Every Python block of the documentation runs, as it is printed, with real calls and media."""
 
 import asyncio
+import base64
 import io
 import os
 import re
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiohttp import web
 from aiortc import MediaStreamTrack, RTCPeerConnection
 from av import AudioFrame, VideoFrame, open as open_media
 
@@ -34,6 +36,7 @@ from icefloe.signaling import (
     Right,
     ServerConfiguration,
     TokenKeys,
+    Webhooks,
     connect,
     make_token,
     serve,
@@ -50,8 +53,9 @@ PROGRAMS = {
     "README.md/A call",
     "README.md/Two programs",
     "README.md/Two programs/2",
+    "javascript.md/Ten lines",
 }
-"""Blocks that are whole programs; ``test_readme.py`` runs them."""
+"""Blocks that are whole programs; ``test_readme.py`` and ``test_javascript.py`` run them."""
 
 LOOPBACK = PeerConfiguration(include_loopback=True)
 
@@ -163,7 +167,7 @@ async def test_a_connection_with_signaling_over_http(capsys: pytest.CaptureFixtu
 
 
 async def test_a_bot_has_one_udp_port_for_all(capsys: pytest.CaptureFixture[str]) -> None:
-    page = load("deploying.md/Deploying")
+    page = load("deploy.md/One UDP port for a program")
     port = free_port("127.0.0.1", socket.SOCK_DGRAM)
     async with (
         serve("127.0.0.1", 0) as server,
@@ -179,7 +183,7 @@ async def test_a_bot_has_one_udp_port_for_all(capsys: pytest.CaptureFixture[str]
 
 
 async def test_a_bot_is_reached_over_tcp() -> None:
-    page = load("deploying.md/Peers whose network blocks UDP")
+    page = load("deploy.md/Peers whose network blocks UDP")
     udp_port, tcp_port = (
         free_port("127.0.0.1", kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)
     )
@@ -205,7 +209,7 @@ async def test_a_bot_is_reached_over_tcp() -> None:
 
 
 async def test_what_comes_to_a_shared_port_is_counted() -> None:
-    page = load("deploying.md/What comes to the port")
+    page = load("deploy.md/What comes to the port")
     async with await page.UdpMux.open() as mux:
         assert page.describe(mux).startswith("0 connections from 0 addresses; 0 foreign")
 
@@ -654,6 +658,31 @@ async def test_tokens_and_moderators() -> None:
     assert asked == 1
 
 
+async def test_webhooks_are_verified() -> None:
+    page, secret = load("webhooks.md/Verify it"), base64.b64encode(bytes(32)).decode()
+    got: asyncio.Queue[bool] = asyncio.Queue()
+
+    async def handle(request: web.Request) -> web.Response:
+        body = await request.read()
+        got.put_nowait(page.is_genuine(request.headers, body, f"whsec_{secret}\n"))
+        got.put_nowait(page.is_genuine(request.headers, body + b" ", secret))
+        got.put_nowait(page.is_genuine(request.headers, body, base64.b64encode(b"x" * 32).decode()))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    hooks = Webhooks(urls=(f"http://127.0.0.1:{port}/",), secrets=(secret,))
+    try:
+        async with serve(port=0, configuration=ServerConfiguration(webhooks=hooks)):
+            assert [await got.get() for _ in range(3)] == [True, False, False]
+    finally:
+        await runner.cleanup()
+
+
 async def test_a_database_is_asked() -> None:
     async def find(token: object, room: str) -> str | None:
         await asyncio.sleep(0)
@@ -673,7 +702,8 @@ async def test_a_database_is_asked() -> None:
 
 def test_every_block_is_run_by_a_test() -> None:
     """A block that is added needs a test that runs it, here or beside this file."""
-    drivers = (Path(__file__), Path(__file__).with_name("test_tutorials.py"))
+    names = ("test_docs.py", "test_tutorials.py", "test_asgi_page.py")
+    drivers = [Path(__file__).with_name(name) for name in names]
     text = "".join(driver.read_text(encoding="utf-8") for driver in drivers)
     named = re.findall(r'"([\w/-]+\.md/[^"]+)"', text)
     assert {each.id for each in all_blocks("python")} == set(named)
@@ -695,3 +725,24 @@ def test_every_block_is_typed(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# --- troubleshooting.md ---------------------------------------------------------------------------
+
+
+async def test_a_call_explains_itself_and_its_timeline_is_saved_without_addresses(
+    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = load("troubleshooting.md/When a call does not come about, or is lost")
+    peer = call.ends[0]
+    verdict = await page.explain(peer)
+    assert not verdict.is_failure
+    assert str(verdict.cause) in capsys.readouterr().out
+    watch = load("troubleshooting.md/When a call does not come about, or is lost/2").watch
+    load("troubleshooting.md/The timeline").save(peer.connection, tmp_path)
+    lines = (tmp_path / "trace.jsonl").read_text()
+    assert '"event":"pair-selected"' in lines and "127.0.0.1" not in lines
+    assert (tmp_path / "trace.rtcstats").read_text().startswith("RTCStatsDump\n")
+    async with running(watch(peer)) as watching:
+        peer.hang_up()
+        await watching

@@ -54,6 +54,7 @@ CONSTANTS_THAT_ARE_NONE = {
         peer.rtp.congestion.report_schedule.MAX_INTERVAL
     """,
     FORMAT: """
+        signaling.frames._TEXT signaling.frames._FINAL_TEXT
         signaling.cluster.commands.SEED_BYTES signaling.cluster.fresh_ids._STATE_BYTES
         signaling.cluster.fresh_ids._ID_BYTES signaling.cluster.fresh_ids._SECRET_BYTES
         signaling.token_keys._MIN_SECRET_BYTES
@@ -77,13 +78,13 @@ CONSTANTS_THAT_ARE_NONE = {
         media.sinks.sync._WINDOW media.sources.audio_queue._MIN_CAPACITY
         peer._aiortc.dtls.DtlsTransport._AT_ONCE peer.files.protocol.BATCH
         media.sources.pcm._MAX_RATE media.sources.tempo.MAX_RATE
-        peer.rtp.receive.jitter_buffer._BUCKETS encoding.clock._MAX_TIME_BASE
+        peer.rtp.receive.delay_target._BUCKETS encoding.clock._MAX_TIME_BASE
         encoding.clock._MAX_JUMP encoding.clock._BURST_SECONDS
         encoding.pieces.TARGET_QUEUED_SECONDS media.fanout.shared_encoder._RATE_WINDOW
         media.fanout.quality_tiers._MAX_UP_AFTER media.sources.reader_thread._MAX_BACK_OFF
         peer.files.sender._READ_BATCH peer.rtp.send.send_bitrate._WINDOW
         peer.rtp.send.send_bitrate._MIN_WINDOW peer.rtp.send.timestamps._MAX_CAPTURE_AGE
-        peer.rtp.receive.jitter_buffer._BASE_WINDOW
+        peer.rtp.receive.delay_target._BASE_WINDOW
         peer.rtp.receive.playout_schedule.MAX_LAG peer.rtp.receive.time_stretch.MAX_PERIOD
         encoding.libopus._MAX_PACKET
         peer.sctp.receiving.PACKETS_PER_SACK peer.sctp.receiving.WINDOW_UPDATE
@@ -132,7 +133,7 @@ def modules() -> Iterator[ModuleType]:
 
 def lookup(name: str) -> Any:
     """Return what a name of the page stands for; fields of settings are their defaults."""
-    if name.startswith("page/"):
+    if name.startswith(("page/", "javascript/")):
         return constants_of_page(name.partition(":")[0])[name.partition(":")[2]]
     parts = f"icefloe.{name}".split(".")
     for length in range(len(parts) - 1, 0, -1):
@@ -256,12 +257,11 @@ def test_no_setting_that_may_be_a_limit_is_left_out() -> None:
 def test_no_limit_of_the_pages_is_left_out() -> None:
     folder = ROOT / "signaling" / "page"
     names = set()
-    for file in (*folder.glob("*.js"), *folder.glob("files/*.js")):
+    module = ROOT / "signaling" / "javascript" / "icefloe.js"
+    for file in (module, *folder.glob("*.js"), *folder.glob("files/*.js")):
         path = str(file.relative_to(ROOT / "signaling"))
         names |= {f"{path}:{name}" for name in constants_of_page(path) if is_limit_of_page(name)}
     own = {
-        "page/signaling.js:PAUSE_MOST_MS",  # of its own attempts to connect
-        "page/signaling.js:TIMER_MOST_MS",  # what a timer of a browser takes
         "page/input.js:BACKLOG_MOST",  # of input of its own user, like the next two
         "page/input.js:TEXT_MOST",
         "page/input.js:NOTCHES_MOST",

@@ -37,6 +37,7 @@ asyncio.run(asyncio.wait_for(main(), 60))
 
 NEEDED = (
     "icefloe/py.typed",
+    "icefloe/signaling/javascript/icefloe.js",
     "icefloe/signaling/page/index.html",
     "icefloe/peer/connection/connection.py",
 )

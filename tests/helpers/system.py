@@ -17,18 +17,21 @@ PACKAGES = {
     "chromium": ("chromium", "chromium"),
     "coturn": ("turnserver", "coturn"),
     "espeak-ng": ("espeak-ng", "espeak-ng"),
+    "firefox": ("firefox-esr", "firefox-esr"),
     "iproute2": ("ip", "iproute2"),
     "nftables": ("nft", "nftables"),
     "nodejs": ("node", "nodejs"),
     "npm": ("npm", "npm"),
     "haproxy": ("haproxy", "haproxy"),
     "redis": ("redis-server", "redis-server"),
+    "strace": ("strace", "strace"),
+    "systemd": ("systemd-analyze", "systemd"),
     "x11-utils": ("xev", "x11-utils"),
     "xvfb": ("Xvfb", "xvfb"),
 }
 """Part: the program looked for, and the Debian package that brings it."""
 
-NODE_PACKAGES = ("node-datachannel", "peer", "werift")
+NODE_PACKAGES = ("node-datachannel", "peer", "terser", "typescript", "werift")
 """Parts that npm brings, into ``tests/node_modules``."""
 
 REQUIRED = os.environ.get("ICEFLOE_REQUIRE_SYSTEM") == "1"

@@ -80,6 +80,7 @@ class IcefloePeer:
         self._traffic = traffic
         self._jobs = Jobs()
         self._peer: RemotePeer | None = None
+        self._warnings: list[str] = []
         self._muxes: list[UdpMux | TcpMux] = []
 
     # --- signaling, as RemotePeer asks for it
@@ -149,6 +150,7 @@ class IcefloePeer:
             lambda: emit("iceConnectionState", state=connection.iceConnectionState),
         )
         connection.on("icecandidateerror", _on_server_error)
+        connection.on("warning", lambda verdict: self._warnings.append(verdict.cause))
 
     async def _run(self, peer: RemotePeer) -> None:
         await peer.run()
@@ -164,6 +166,8 @@ class IcefloePeer:
                 text=str(failure),
                 seconds=failure.evidence.seconds,
                 serverErrors=failure.evidence.server_errors,
+                cause=failure.verdict.cause if failure.verdict is not None else "",
+                warnings=self._warnings,
             )
 
     async def _pulse(self, peer: RemotePeer) -> None:

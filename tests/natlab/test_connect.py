@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from icefloe.peer import ConnectPhase
+from icefloe.peer import ConnectPhase, VerdictCause
 from tests.natlab.call import Kind, Pair, calling
 from tests.natlab.conftest import Note
 from tests.natlab.sites import Site, apart, same_carrier, same_lan
@@ -163,12 +163,27 @@ async def test_without_a_relay_symmetric_to_port_restricted_fails_and_says_why(n
     spec = apart(Site.SYMMETRIC, Site.PORT_RESTRICTED)
     async with Lab(spec) as lab, coturn(lab) as turn:
         configuration = servers(turn, relay=False)
-        async with calling(lab, configurations=configuration, connect_timeout=5) as call:
+        async with calling(lab, configurations=configuration, connect_timeout=8) as call:
             verdicts = await call.not_connected(20)
             note({name: verdict["text"] for name, verdict in verdicts.items()})
             for verdict in verdicts.values():
                 assert verdict["phase"] == ConnectPhase.CHECKS
+                assert verdict["cause"] == VerdictCause.NO_RELAY
+                assert verdict["warnings"] == [VerdictCause.NO_RELAY]
                 assert "TURN" in verdict["text"]
+
+
+async def test_two_symmetric_nats_without_a_relay_are_warned_of_before_it_fails(
+    note: Note,
+) -> None:
+    async with Lab(apart(Site.SYMMETRIC, Site.SYMMETRIC)) as lab, coturn(lab) as turn:
+        configuration = servers(turn, relay=False)
+        async with calling(lab, configurations=configuration, connect_timeout=8) as call:
+            verdicts = await call.not_connected(20)
+            note({name: verdict["text"] for name, verdict in verdicts.items()})
+            for verdict in verdicts.values():
+                assert verdict["cause"] == VerdictCause.NO_RELAY
+                assert verdict["warnings"] == [VerdictCause.NO_RELAY]
 
 
 async def test_a_dead_relay_with_nothing_else_allowed_fails_and_names_it(note: Note) -> None:

@@ -1,15 +1,17 @@
 """Real servers and sockets on loopback for the tests of the shells."""
 
 import asyncio
+import inspect
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect as open_websocket
 
-from icefloe.signaling import ServerConfiguration, SignalingServer, serve
+from icefloe.signaling import ServerConfiguration, SignalingServer
+from tests.signaling import shells
 
 
 class RawClient:
@@ -114,6 +116,20 @@ class Proxy:
             writer.transport.abort()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    mark = metafunc.definition.get_closest_marker("shells")
+    if mark is not None and inspect.iscoroutinefunction(metafunc.function):
+        metafunc.parametrize("shell", mark.args, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def shell(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The shell that :func:`shells.serve` starts."""
+    name: str = getattr(request, "param", shells.OWN)
+    with shells.using(name):
+        yield name
+
+
 @pytest.fixture
 async def stack() -> AsyncIterator[AsyncExitStack]:
     async with AsyncExitStack() as stack:
@@ -123,7 +139,9 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 @pytest.fixture
 async def server(stack: AsyncExitStack) -> SignalingServer:
     configuration = ServerConfiguration(shutdown_timeout=2.0)
-    return await stack.enter_async_context(serve(port=0, configuration=configuration))
+    server = shells.serve(port=0, configuration=configuration)
+    started: SignalingServer = await stack.enter_async_context(server)
+    return started
 
 
 @pytest.fixture

@@ -46,9 +46,12 @@ from icefloe.signaling import (
     Unreachable,
     connect,
     make_token,
-    serve,
     verify_token,
 )
+from tests.signaling import shells
+from tests.signaling.shells import serve
+
+pytestmark = pytest.mark.shells(shells.OWN, "uvicorn", "hypercorn")
 
 OpenRaw = Callable[..., Awaitable[Any]]
 KEYS = TokenKeys("s" * 32)
@@ -131,10 +134,9 @@ async def test_a_refused_token_costs_more_than_another_message(
 ) -> None:
     client = await open_raw(guarded.url)
     join = {"type": "join", "version": 1, "room": "lobby", "name": "x", "token": "a.b.c"}
-    for _ in range(31):
+    for _ in range(34):
         await client.say(join)
-    codes = [(await client.hear())["code"] for _ in range(20)]
-    codes += [(await client.hear())["code"] for _ in range(11)]
+    codes = [(await client.hear())["code"] for _ in range(35)]
     assert "rate-limited" in codes
 
 
@@ -225,6 +227,7 @@ async def test_keys_are_replaced_while_the_server_runs(guarded: SignalingServer)
             assert await refusal(guarded, "carol", token=token()) == "token-signature"
 
 
+@pytest.mark.shells(shells.OWN)
 async def test_a_server_without_keys_gets_none(server: SignalingServer) -> None:
     with pytest.raises(ValueError, match="without token keys"):
         server.use_token_keys(KEYS)
@@ -453,6 +456,7 @@ async def test_a_client_comes_back_when_the_application_answers_again(
 # ---- TLS and proxies ---------------------------------------------------------------------------
 
 
+@pytest.mark.shells(shells.OWN)
 async def test_new_connections_get_the_new_certificate() -> None:
     authorities = [trustme.CA(), trustme.CA()]
     contexts, trusting = [], []

@@ -25,11 +25,15 @@ class Answer:
 
 
 async def request(
-    server: SignalingServer, path: str, method: str = "GET", host: str = "localhost:1"
+    server: SignalingServer,
+    path: str,
+    method: str = "GET",
+    host: str = "localhost:1",
+    fields: str = "",
 ) -> Answer:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     try:
-        writer.write(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        writer.write(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode())
         return Answer(await reader.read())
     finally:
         writer.close()
@@ -71,6 +75,7 @@ async def test_a_strange_host_does_not_get_into_the_policy(
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
+        ("/icefloe.js", "text/javascript"),
         ("/main.js", "text/javascript"),
         ("/style.css", "text/css"),
         ("/icon.svg", "image/svg+xml"),
@@ -195,14 +200,14 @@ async def test_metrics_tell_what_happened(server: SignalingServer, open_raw: Any
     lines = answer.body.decode().splitlines()
     prefix = "icefloe_signaling_"
     for line in (
-        "connections 2",
-        "connections_total 2",
-        "rooms 1",
-        "seats 2",
-        "seats_away 0",
-        "stalled_total 0",
-        'messages_total{type="bye"} 1',
-        'errors_total{code="bad-message"} 1',
+        "connections 2.0",
+        "connections_total 2.0",
+        "rooms 1.0",
+        "seats 2.0",
+        "seats_away 0.0",
+        "stalled_total 0.0",
+        'messages_total{type="bye"} 1.0',
+        'errors_total{code="bad-message"} 1.0',
     ):
         assert prefix + line in lines
 

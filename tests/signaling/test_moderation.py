@@ -172,6 +172,36 @@ def test_a_lock_takes_no_seat_from_whoever_is_away(house: Hosted) -> None:
     assert house.rooms.away == 1
 
 
+def test_a_lock_while_somebody_waits_for_a_name_takes_no_seat_either(house: Hosted) -> None:
+    host = house.join("host")
+    connections = iter(range(10_000, 10_010))
+
+    def ask() -> int:
+        connection = next(connections)
+        house.sent[connection] = []
+        house.rooms.connect(connection, house.now, "192.0.2.1")
+        house.say(connection, Join(room="lobby", name="bob"))
+        return connection
+
+    house.lose(ask())
+    again = ask()
+    house.say(host, Lock(True))
+    house.tick(1)
+    assert code(house.heard(again)) == "room-locked"
+    assert house.rooms.away == 1
+
+
+def test_a_moderator_who_is_refused_opens_no_closed_room(house: Hosted) -> None:
+    house = Hosted(rooms=2)
+    host = house.join("host")
+    house.say(host, CloseRoom())
+    others = [house.join("bob", room=room) for room in "ab"]
+    assert house.try_to_join("host") == "room-full"
+    house.say(others[0], Leave())
+    assert house.try_to_join("bob") == "room-closed"
+    assert house.try_to_join("host") == "joined"
+
+
 def test_a_closed_room_is_over_for_all_and_stays_so_for_a_while(house: Hosted) -> None:
     host, bob, away = house.join("host"), house.join("bob"), house.join("away")
     house.lose(away)

@@ -233,3 +233,16 @@ async def test_a_server_with_tokens_says_who_may_be_renamed() -> None:
             with pytest.raises(JoinRefused, match="Take another name"):
                 async with connect(server.url, room="named", name="bot", rename=True):
                     pass
+
+
+def test_who_asked_in_time_is_not_sent_away_while_it_waits_for_a_name(street: Street) -> None:
+    killed, _ = street.ask("bot")
+    late = street.arrive()
+    street.tick(9.5)
+    street.lose(killed)
+    join = decode_client(encode_client(Join(room="lobby", name="bot")))
+    street.rooms.receive(late, join, street.now, Admission())
+    street.tick(0.5)
+    assert late not in street.closed
+    street.tick(0.5)
+    assert [message["type"] for message in street.heard(late)] == ["joined"]

@@ -153,3 +153,12 @@ def test_outboxes_share_what_there_is() -> None:
     assert budget.share == BYTES_KEPT
     assert late.resume(0, 0.0) == [payload]
     assert budget.used == len(payload)
+
+
+def test_a_join_that_waits_for_a_name_counts_once() -> None:
+    house = House(AddressLimits(joins=1))
+    assert house.join("r", "bot", "192.0.2.1") == "joined"
+    house.rooms.disconnect(0, 0.0)
+    assert house.join("r", "bot", "192.0.2.1") == "nothing"
+    house.rooms.handle_timeout(1.0)
+    assert house.rooms.has_seat(1)

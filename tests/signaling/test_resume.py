@@ -30,9 +30,12 @@ from icefloe.signaling import (
     SignalingLost,
     SignalingServer,
     connect,
-    serve,
 )
 from icefloe.signaling.sockets import is_own_address
+from tests.signaling import shells
+from tests.signaling.shells import serve
+
+pytestmark = pytest.mark.shells(shells.OWN, "uvicorn", "hypercorn")
 
 
 async def until(client: SignalingClient, kind: type[Event]) -> list[Event]:

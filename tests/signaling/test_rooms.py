@@ -24,6 +24,8 @@ from icefloe.signaling import (
     Lock,
     Message,
     Remove,
+    Report,
+    ReportPath,
     SessionDescription,
 )
 from icefloe.signaling.codec import decode_client, encode_client
@@ -232,6 +234,7 @@ MESSAGES: list[ClientMessage] = [
     Lock(True, "r"),
     CloseRoom("r"),
     HandOver("p1", "r"),
+    Report(path=ReportPath.HOST, ref="r"),
 ]
 
 
@@ -276,6 +279,9 @@ def test_once_joined_everything_but_join_is_acted_upon(
         case Remove() | Lock() | CloseRoom() | HandOver():
             assert code(answer) == "not-allowed"
             assert heard == []
+        case Report():  # these rooms want none
+            assert (answer, heard) == ([], [])
+            assert not house.rooms.reports.paths["host"]
         case _:
             sent = json.loads(encode_client(message))
             del sent["to"], sent["ref"]

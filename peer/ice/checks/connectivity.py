@@ -62,6 +62,9 @@ MAX_ERRORS_PER_SECOND = 20
 """Maximum rate of error responses to unauthenticated requests; further requests get no response."""
 
 
+_UNSIGNED = (binding.BAD_REQUEST[0], binding.UNAUTHENTICATED[0])
+"""Error codes of responses that are not signed (RFC 8489 section 9.1.3)."""
+
 _ACTIVE = frozenset({PairState.WAITING, PairState.IN_PROGRESS})
 
 
@@ -102,6 +105,10 @@ class Checks:
         remote_is_lite: True if the remote peer is an ICE-lite implementation.
         local_ended: True after the last local candidate.
         remote_ended: True after the last signalled remote candidate.
+        refused_checks: Requests that were refused, because they carried other credentials.
+        refused_by_remote: Checks that the remote peer has refused for its credentials. These
+            responses are not signed, and decide nothing.
+        was_connected: True once a pair was selected.
         deadline: Time of the next call of :meth:`handle_timeout`; infinite if none is needed.
     """
 
@@ -119,6 +126,9 @@ class Checks:
         self.local_ended: bool = False
         self.remote_ended: bool = False
         self.deadline: float = float("inf")
+        self.refused_checks: int = 0
+        self.refused_by_remote: int = 0
+        self.was_connected: bool = False
         self._transactions = Transactions()
         self._early: list[tuple[stun.Message, Address, Any]] = []
         self._started_at: float | None = None
@@ -256,6 +266,16 @@ class Checks:
         elif message.message_class in (stun.Class.RESPONSE, stun.Class.ERROR):
             self._receive_answer(message, source, base, now)
 
+    @property
+    def started_at(self) -> float | None:
+        """The time when the checks began; ``None`` before."""
+        return self._started_at
+
+    @property
+    def is_settled(self) -> bool:
+        """True if a pair is nominated and there is nothing to do but to probe paths."""
+        return self._settled is not None
+
     def is_authentic(self, message: stun.Message) -> bool:
         """Return whether a check is for this agent, or a response from its peer, by its signature.
 
@@ -328,6 +348,7 @@ class Checks:
     ) -> None:
         code = binding.request_error(message, self.credentials)
         if code is not None:
+            self.refused_checks += code == binding.UNAUTHENTICATED
             if len(self._refused) < MAX_ERRORS_PER_SECOND or now - self._refused[0] >= 1:
                 self._refused = [*self._refused, now][-MAX_ERRORS_PER_SECOND:]
                 self._reply(base, binding.error(message, code, self.credentials), source)
@@ -379,7 +400,11 @@ class Checks:
         self, message: stun.Message, source: Address, base: Any, now: float
     ) -> None:
         transaction = self._transactions.get(message.transaction_id)
-        if transaction is None or not binding.is_authentic_response(message, self.credentials):
+        if transaction is None:
+            return
+        if not binding.is_authentic_response(message, self.credentials):
+            if message.message_class is stun.Class.ERROR and message.error_code in _UNSIGNED:
+                self.refused_by_remote += 1
             return
         pair = transaction.pair
         self._transactions.remove(transaction)
@@ -685,6 +710,7 @@ class Checks:
                 self._maybe_fail(now)
                 return
             self._liveness = Liveness(self.settings.limits, now)
+            self.was_connected = True
         self.state = STATE_OF[self._liveness.update(self.selected, now)]
         self.failure = Failure.PATH_LOST if self.state is IceState.FAILED else None
 

@@ -12,8 +12,11 @@ from collections.abc import Callable
 from aioice import stun
 from aioice.ice import StunProtocol
 
+from icefloe.text import printable, public_url
+
 from ..._util.peer_logger import NamingLogger
 from ..configuration import IceConfiguration
+from ..facts import ServerFacts, ServerProblem
 from ..mux.shared_socket import Sharing
 from ..server_urls import SERVER_UNREACHABLE, RTCPeerConnectionIceErrorEvent, Server, Transport
 from .host_candidates import PREFERENCE_STEP, HostSockets, gatherable
@@ -27,6 +30,7 @@ from .server_query import (
     TurnAllocator,
     describe_failure,
     mapped_address,
+    problem_of,
     tls_context,
     unsupported,
 )
@@ -65,6 +69,8 @@ class Gathering:
             expiring credentials can be replaced. By default those of the configuration.
         tcp: Opens the sockets of TCP candidates; by default there are none.
         sharing: The generation, for the shared port of the configuration.
+        on_outcome: Called with each server and the outcome of asking it, for STUN once for each
+            socket.
     """
 
     def __init__(
@@ -79,6 +85,7 @@ class Gathering:
         credentials: Callable[[Server], tuple[str | None, str | None]] | None = None,
         tcp: TcpOpener | None = None,
         sharing: Sharing | None = None,
+        on_outcome: Callable[[Server, ServerFacts], None] = lambda server, outcome: None,
     ) -> None:
         self._configuration = configuration
         self._tcp = tcp
@@ -86,6 +93,8 @@ class Gathering:
         self._protocol_factory = protocol_factory
         self._on_candidate = on_candidate
         self._on_error = on_error
+        self._on_outcome = on_outcome
+        self._asked_at: dict[Server, float] = {}
         self._on_relay_lost = on_relay_lost
         self._credentials = credentials or (lambda server: (server.username, server.credential))
         self._relay_only = configuration.relay_only
@@ -182,16 +191,35 @@ class Gathering:
             self._found |= addresses
             self._on_candidate(candidate)
 
+    def _report_failure(self, server: Server, error: Exception, base: StunProtocol | None) -> None:
+        failure = describe_failure(error, self._configuration.server_timeout)
+        self._report_error(server, *failure, base, problem_of(error))
+
     def _report_error(
-        self, server: Server, code: int, text: str, base: StunProtocol | None
+        self,
+        server: Server,
+        code: int,
+        text: str,
+        base: StunProtocol | None,
+        problem: ServerProblem,
     ) -> None:
         if server in self._unreached:
             return
+        self._report_outcome(server, problem, code, text)
         if code == SERVER_UNREACHABLE and server.is_turn:
             self._unreached.add(server)
         event = RTCPeerConnectionIceErrorEvent(server.url, code, text, *_announced_address(base))
         logger.info("no candidate from %s: %d %s", event.url, event.errorCode, event.errorText)
         self._on_error(event)
+
+    def _report_outcome(
+        self, server: Server, problem: ServerProblem | None = None, code: int = 0, text: str = ""
+    ) -> None:
+        now = asyncio.get_running_loop().time()
+        seconds = now - self._asked_at.get(server, now)
+        shown = public_url(server.url)
+        outcome = ServerFacts(shown, server.is_turn, seconds, problem, code, printable(text))
+        self._on_outcome(server, outcome)
 
     # --- servers
 
@@ -210,16 +238,23 @@ class Gathering:
             ``True`` if a TURN server created an allocation, or if the URL is unsupported.
         """
         timeout = self._configuration.server_timeout
-        deadline = asyncio.get_running_loop().time() + timeout
-        if problem := unsupported(server):
-            self._report_error(server, SERVER_UNREACHABLE, problem, None)
+        began = self._asked_at[server] = asyncio.get_running_loop().time()
+        deadline = began + timeout
+        if text := unsupported(server):
+            self._report_error(server, SERVER_UNREACHABLE, text, None, ServerProblem.UNSUPPORTED)
             return True  # a retry would not change it
         try:
             async with asyncio.timeout_at(deadline):
                 addresses = await resolve(server.host, server.port)
+        except FAILURES as error:
+            failure = describe_failure(error, timeout)
+            self._report_error(server, *failure, None, ServerProblem.NAME)
+            return False
+        try:
+            async with asyncio.timeout_at(deadline):
                 context = await self._context_for(server)
         except FAILURES as error:
-            self._report_error(server, *describe_failure(error, timeout), None)
+            self._report_failure(server, error, None)
             return False
         if server.is_turn:
             return await self._ask_turn(server, index, addresses, context, deadline)
@@ -244,7 +279,7 @@ class Gathering:
         if self._bases and not asked:
             versions = " and ".join(f"IPv{v}" for v in sorted({family(a) for a in addresses}))
             text = f"the server has only {versions} addresses, and this machine has none"
-            self._report_error(server, SERVER_UNREACHABLE, text, None)
+            self._report_error(server, SERVER_UNREACHABLE, text, None, ServerProblem.UNSUPPORTED)
 
     async def _ask_stun_from(
         self, base: StunProtocol, server: Server, addresses: list[str], deadline: float
@@ -253,9 +288,9 @@ class Gathering:
             async with asyncio.timeout_at(deadline):
                 mapped, address = await mapped_address(base, addresses, server.port)
         except FAILURES as error:
-            failure = describe_failure(error, self._configuration.server_timeout)
-            self._report_error(server, *failure, base)
+            self._report_failure(server, error, base)
             return
+        self._report_outcome(server)
         local = base.local_candidate
         assert isinstance(local, LocalCandidate)
         share = self._shares[base] = self._shares.get(base, -1) + 1
@@ -314,11 +349,11 @@ class Gathering:
             for version in allocator.address_families():
                 group.create_task(ask(version), name=f"icefloe-ask-turn-ipv{version}")
         if not succeeded.is_set():
-            failure = describe_failure(failures[-1], self._configuration.server_timeout)
-            self._report_error(server, *failure, None)
+            self._report_failure(server, failures[-1], None)
         return succeeded.is_set()
 
     def _take_relay(self, allocation: Allocation, server: Server, rank: int) -> None:
+        self._report_outcome(server)
         transport, protocol = allocation
         relayed = transport.get_extra_info("sockname")
         local = transport.get_extra_info("local_address")

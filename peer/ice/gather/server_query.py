@@ -1,6 +1,7 @@
 """Queries to one STUN or TURN server: mapped addresses and TURN allocations."""
 
 import ipaddress
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -11,6 +12,7 @@ from aioice.ice import StunProtocol
 
 from icefloe._util.threads import in_thread
 
+from ..facts import ServerProblem
 from ..server_urls import SERVER_UNREACHABLE, Server, Transport, refusal
 from ..turn.client import RelayTransport, allocate
 from ..turn.transactions import ALLOCATION_MISMATCH, Credentials
@@ -37,6 +39,21 @@ def unsupported(server: Server) -> str | None:
     if server.transport is Transport.DTLS:
         return "TURN over DTLS is not supported; use turns: with transport=tcp"
     return None
+
+
+def problem_of(error: Exception) -> ServerProblem:
+    """Return the kind of problem that a failure of a server is.
+
+    Args:
+        error: One of :data:`FAILURES`, or ``TimeoutError``.
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ServerProblem.CERTIFICATE
+    if isinstance(error, socket.gaierror):
+        return ServerProblem.NAME
+    if isinstance(error, stun.TransactionFailed):
+        return ServerProblem.REFUSED
+    return ServerProblem.UNREACHABLE
 
 
 def describe_failure(error: Exception, timeout: float) -> tuple[int, str]:

@@ -7,6 +7,8 @@ use is rebound before its permission expires; an unused channel is left to expir
 from collections import deque
 from dataclasses import dataclass
 
+from ..._util.errors import PeerError
+
 Peer = tuple[str, int]
 """IP address in canonical form and port."""
 
@@ -33,6 +35,19 @@ HOLD_OFF = 1.0
 
 class NoChannelLeft(OSError):
     """All channel numbers of the allocation are in use."""
+
+
+class ChannelRefused(PeerError, ConnectionError):
+    """A channel could not be bound, so nothing can be sent to a peer.
+
+    Attributes:
+        address: The IP address of the peer.
+        code: STUN error code; 0 if the server did not answer.
+    """
+
+    def __init__(self, peer: Peer, code: int, reason: str) -> None:
+        self.address, self.code = peer[0], code
+        super().__init__(f"ChannelBind for {peer[0]}:{peer[1]} failed: {reason}")
 
 
 @dataclass(slots=True)

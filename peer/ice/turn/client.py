@@ -19,7 +19,7 @@ from ..._util.peer_logger import NamingLogger
 from ..server_urls import Transport
 from ..stun_parser import MAX_SERVER_MESSAGE, parse
 from .allocation import AllocateResult, keep_refreshed, request_allocation
-from .channels import Bindings, NoChannelLeft, Peer
+from .channels import Bindings, ChannelRefused, NoChannelLeft, Peer
 from .transactions import (
     ALLOCATION_MISMATCH,
     Credentials,
@@ -194,9 +194,10 @@ class RelayTransport(asyncio.DatagramTransport):
                 self._end(f"the server lost the allocation: {describe_error(error)}")
                 return
             logger.debug("ChannelBind for %s failed: %s", peer, error)
-            self._report_error(
-                ConnectionError(f"ChannelBind for {peer[0]}:{peer[1]} failed: {error}")
-            )
+            code = 0
+            if isinstance(error, stun.TransactionFailed):
+                code, _ = error.response.attributes.get("ERROR-CODE", (0, ""))
+            self._report_error(ChannelRefused(peer, code, str(error)))
         else:
             self._bindings.succeed(peer)
             waiting = self._queued.get(peer, ())

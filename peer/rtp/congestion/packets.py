@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class SentPacket:
+class SentPacket(NamedTuple):
     """A packet that was sent under a transport-wide sequence number.
 
     Attributes:

@@ -19,7 +19,8 @@ from icefloe.logs import get_logger
 from . import time_stretch
 from .audio_decoders import AudioDecoder, decoder_for
 from .capture_time import CaptureTimes
-from .jitter_buffer import STEP, Conceal, Decode, DelayTarget, JitterBuffer, Recover, Stretch, Wait
+from .delay_target import DelayTarget
+from .jitter_buffer import STEP, Conceal, Decode, JitterBuffer, Recover, Stretch, Wait
 from .time_stretch import Samples
 
 _CONCEALMENT_HOLD, _CONCEALMENT_FADE = 0.12, 0.08
@@ -82,7 +83,7 @@ class AudioReceiver:
         self._stream: _Stream | None = None
         self._target = DelayTarget()
         self._pts = 0
-        self._rate = 0
+        self._rate, self._time_base = 0, Fraction(1)
         self._played_at: float | None = None
         self._concealed = 0
         """Consecutive concealed samples per channel."""
@@ -236,7 +237,8 @@ class AudioReceiver:
         rate = decoder.sample_rate
         if self._rate not in (0, rate):
             self._pts = self._pts * rate // self._rate
-        self._rate = rate
+        if self._rate != rate:
+            self._rate, self._time_base = rate, Fraction(1, rate)
         if self._played_at is not None:
             missed = round((now - self._played_at) / STEP) - 1
             self._pts += max(missed, 0) * round(STEP * rate)
@@ -245,7 +247,7 @@ class AudioReceiver:
         frame = AudioFrame("s16", "stereo" if decoder.channels == 2 else "mono", count)
         frame.planes[0].update(played.tobytes())
         frame.sample_rate = rate
-        frame.time_base = Fraction(1, rate)
+        frame.time_base = self._time_base
         frame.pts = self._pts
         self._pts += count
         self.stats.totalSamplesReceived += count

@@ -156,6 +156,10 @@ class VideoDecoderThread(_DecoderThread):
         self._refused = Refusals("decoding")
         self._undecodable = Refusals("decoding")
         self._latest_pts: int | None = None
+        self.decoded: int = 0
+        """Number of frames decoded."""
+        self.key_frames: int = 0
+        """Number of key frames that came."""
         self._queue: DecodeQueue[tuple[RTCRtpCodecParameters, JitterFrame]] = DecodeQueue()
         self._needs_key_frame = False
         self._requested_at = float("-inf")
@@ -173,6 +177,7 @@ class VideoDecoderThread(_DecoderThread):
         """Add an encoded frame with its codec."""
         codec, picture = task
         key_frame = is_key_frame(codec.name, picture.data)
+        self.key_frames += key_frame
         with self._changed:
             if not self._ensure_thread():
                 self.not_admitted += 1
@@ -207,6 +212,7 @@ class VideoDecoderThread(_DecoderThread):
                 continue
             for frame in frames:
                 if isinstance(frame, VideoFrame):
+                    self.decoded += 1
                     _set_default_colors(frame)
                     self._order(frame)
                     if frame.width * frame.height > _LARGE_FRAME and len(self._frames) > 1:

@@ -18,13 +18,16 @@ _FRAME_MS = (
     *((2.5, 5, 10, 20) * 4),
 )
 """Frame duration in milliseconds by configuration number (RFC 6716 section 3.1, table 2)."""
+_FRAME_SAMPLES = tuple(round(milliseconds * RATE / 1000) for milliseconds in _FRAME_MS)
+_CELT = 16 << 3
+"""The first byte of the first configuration that codes music, which has no FEC."""
 
 
 def duration(packet: bytes) -> int:
     """Return the duration of a packet in samples (RFC 6716 section 3.1); 0 if it is malformed."""
     if not packet:
         return 0
-    frame = round(_FRAME_MS[packet[0] >> 3] * RATE / 1000)
+    frame = _FRAME_SAMPLES[packet[0] >> 3]
     match packet[0] & 3:
         case 0:
             count = 1
@@ -80,7 +83,7 @@ class LibopusDecoder:
 
         Always false before libopus 1.5, which cannot tell.
         """
-        if not packet or not hasattr(self._library, "opus_packet_has_lbrr"):
+        if not packet or packet[0] >= _CELT or not hasattr(self._library, "opus_packet_has_lbrr"):
             return False
         return bool(self._library.opus_packet_has_lbrr(packet, len(packet)) == 1)
 

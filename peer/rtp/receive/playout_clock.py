@@ -1,9 +1,10 @@
-"""Playout clock: one thread for each event loop that plays the audio of all its tracks.
+"""Playout clock: plays the audio of all tracks of an event loop, each of them every 20 ms.
 
-Decoding 20 ms of Opus takes less time than waking a thread. So the tracks of a loop share a
-thread, which wakes once for all that are due, and wakes the loop once for all that they have
-played. It runs only while there is something to play, and as a daemon thread, so that it does not
-keep the program alive.
+Decoding 20 ms of Opus takes less time than waking a thread and the loop again, and two threads that
+want Python's lock hold each other up. So the loop itself plays, by a timer, unless its tracks are
+so many that other callbacks would wait: then they share a thread, which wakes once for all that are
+due, and wakes the loop once for all that they have played. Either runs only while there is
+something to play; the thread is a daemon thread, so that it does not keep the program alive.
 """
 
 import asyncio
@@ -17,12 +18,22 @@ from weakref import WeakKeyDictionary, ref
 
 from icefloe.logs import get_logger
 
-from .playout_schedule import PlayoutSchedule
+from .playout_schedule import TICK, PlayoutSchedule
 from .remote_track import AnyFrame, FrameQueue
 
 IDLE_TIMEOUT = 30.0
 """Seconds without input after which a track gives up its place among the decoders; and seconds
 without any track that plays after which the thread ends. The next packet starts both again."""
+
+MOST_IN_LOOP = 64
+"""Number of tracks that the event loop plays itself: 16 at each of the four ticks of 20 ms, which
+takes it a millisecond. With one more a thread plays all, until none plays any more."""
+
+_SHORTEST_TIMER = 0.001
+"""Seconds; some event loops take a shorter timer for none, and would wake in vain."""
+
+TIME_SLICE = 0.005
+"""Seconds for which the loop plays in one turn, of what is due since it was held up."""
 
 _IDLE_CHECK = 1.0
 """Minimum seconds between two looks for idle tracks while others play."""
@@ -69,6 +80,12 @@ class PlayoutClock:
         """Players that have nothing to play, and since when."""
         self._playing: Player | None = None
         self._closing: set[Player] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._late: list[tuple[float, list[Player]]] = []
+        """Ticks that have passed and are to be played in later turns of the loop."""
+        self._has_read = False
+        """True if the loop has read its sockets since the timer was late."""
         self._thread: threading.Thread | None = None
         self._ended = asyncio.Event()
         self._idle_checked_at = 0.0
@@ -76,11 +93,14 @@ class PlayoutClock:
     def start(self, player: Player) -> bool:
         """Play a track from the next tick on; return whether that is possible.
 
-        The lock must be held. No-op if it plays already.
+        Called in the event loop, with the lock held. No-op if it plays already.
         """
         self._idle.pop(player, None)
         self._schedule.join(player, time.monotonic())
         if self._thread is None:
+            if len(self._schedule) <= MOST_IN_LOOP:
+                self._set_timer()
+                return True
             ended = asyncio.Event()
             thread = threading.Thread(
                 target=self._run, args=(ended,), name="audio-decoder", daemon=True
@@ -92,18 +112,24 @@ class PlayoutClock:
                 logger.warning("a track is not decoded: %s", error)
                 return False
             self._thread, self._ended = thread, ended
+            self._cancel_timer()
         elif len(self._schedule) == 1:
             self.changed.notify()  # it sleeps until one is due
         return True
 
     def close(self, player: Player) -> None:
-        """End a player, at once or when it has played what it is at. The lock must be held."""
+        """End a player, at once or when it has played what it is at. The lock must be held.
+
+        Called in the event loop, or in the clock's thread.
+        """
         self._schedule.leave(player)
         self._idle.pop(player, None)
         if self._playing is player:
             self._closing.add(player)
         else:
             player.end()
+        if self._thread is None:
+            self._set_timer()
         self.changed.notify()
 
     async def wait_until_unused(self) -> None:
@@ -119,15 +145,73 @@ class PlayoutClock:
             # The thread sets the event as its last action, so joining takes microseconds.
             thread.join()
 
+    # In the event loop.
+
+    def _set_timer(self) -> None:
+        """Have the loop play what is due next. The lock is held."""
+        if self._late:
+            if self._timer is None:
+                self._arm(0)
+            return
+        due = self._schedule.due
+        if due is None and self._idle:
+            wanted = min(self._idle.values()) + IDLE_TIMEOUT
+            due = max(wanted, self._idle_checked_at + _IDLE_CHECK)
+        if due is None:
+            self._cancel_timer()
+            return
+        if self._timer is not None:
+            if self._timer_at == due:
+                return
+            self._timer.cancel()
+        self._timer_at = due
+        self._arm(due - time.monotonic())
+
+    def _arm(self, delay: float) -> None:
+        loop = self._loop()
+        self._timer = None
+        if loop is not None and not loop.is_closed():
+            self._timer = loop.call_later(
+                max(delay, _SHORTEST_TIMER) if delay > 0 else 0, self._on_timer
+            )
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_timer(self) -> None:
+        with self.changed:
+            now = time.monotonic()
+            self._timer = None
+            if now - self._timer_at > TICK and not self._has_read and not self._late:
+                self._has_read = True
+                self._arm(0)  # the loop was held up: what has come meanwhile is read first
+                return
+            self._has_read = False
+            self._give_up_idle(now)
+            due = self._schedule.due
+            if not self._late and due is not None and due <= now:
+                self._late = self._schedule.take(now)
+        waiting: list[FrameQueue[AnyFrame]] = []
+        while self._late:
+            waiting += self._play_all([self._late.pop(0)])
+            if time.monotonic() - now > TIME_SLICE:
+                break
+        _wake(waiting)
+        with self.changed:
+            if self._thread is None:
+                self._set_timer()
+
+    # In the thread, if there is one.
+
     def _run(self, ended: asyncio.Event) -> None:
         while True:
             with self.changed:
-                ticks = self._wait()
+                ticks, self._late = self._late or self._wait(), []
                 if ticks is None:
                     break
-            waiting: list[FrameQueue[AnyFrame]] = []
-            for due, players in ticks:
-                waiting += [p.frames for p in players if self._play(p, due)]
+            waiting = self._play_all(ticks)
             if waiting and not self._call_loop(partial(_wake, waiting)):
                 with self.changed:
                     self._abandon()
@@ -145,6 +229,15 @@ class PlayoutClock:
             if due is not None and due <= now:
                 return self._schedule.take(now)
             self.changed.wait(IDLE_TIMEOUT if due is None else due - now)
+
+    # In either.
+
+    def _play_all(self, ticks: "list[tuple[float, list[Player]]]") -> "list[FrameQueue[AnyFrame]]":
+        """Play ticks, and return the queues for whose frames somebody waits."""
+        waiting: list[FrameQueue[AnyFrame]] = []
+        for due, players in ticks:
+            waiting += [p.frames for p in players if self._play(p, due)]
+        return waiting
 
     def _play(self, player: Player, due: float) -> bool:
         with self.changed:

@@ -28,14 +28,15 @@ class PlayoutSchedule(Generic[T]):
 
     def __init__(self) -> None:
         self._phases: tuple[dict[T, None], ...] = tuple({} for _ in range(PHASES))
+        self._phase_of: dict[T, int] = {}
         self._passed = 0
         """Number of the latest tick whose tracks have played."""
 
     def __len__(self) -> int:
-        return sum(map(len, self._phases))
+        return len(self._phase_of)
 
     def __contains__(self, member: T) -> bool:
-        return any(member in phase for phase in self._phases)
+        return member in self._phase_of
 
     @property
     def members(self) -> list[T]:
@@ -50,12 +51,14 @@ class PlayoutSchedule(Generic[T]):
         if not len(self):
             self._passed = current
         first = max(current, self._passed) + 1
-        self._phases[first % PHASES][member] = None
+        phase = self._phase_of[member] = first % PHASES
+        self._phases[phase][member] = None
 
     def leave(self, member: T) -> None:
         """Play a member no more. Idempotent."""
-        for phase in self._phases:
-            phase.pop(member, None)
+        phase = self._phase_of.pop(member, None)
+        if phase is not None:
+            del self._phases[phase][member]
 
     @property
     def due(self) -> float | None:

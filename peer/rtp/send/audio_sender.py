@@ -13,6 +13,10 @@ from icefloe.encoding import AudioEncoder
 from .sender_encoder import NO_FRAME, SenderEncoder
 from .track_reader import receive
 
+_READY_BELOW = 0.002
+"""Seconds from the end of one frame to the next one below which a track is taken to have its frames
+ready, so that room is left for others. A track that waits for each frame leaves it by itself."""
+
 
 class AudioSender:
     """Encodes audio frames by a :class:`SenderEncoder`.
@@ -35,6 +39,7 @@ class AudioSender:
         self._encoder = encoder
         self._may_send = may_send
         self._send_packet = send
+        self._sent_at = float("-inf")
 
     def close(self) -> None:
         """Let go of the sender. Idempotent."""
@@ -92,9 +97,12 @@ class AudioSender:
         now = time.monotonic()
         is_muted = not getattr(track, "enabled", True)
         packets = await self._encoder.run_audio(frame, now, muted=is_muted)
+        if now - self._sent_at < _READY_BELOW:
+            await asyncio.sleep(0)
         if self._may_send():
             for packet in packets:
                 self._send_packet(track, packet)
+        self._sent_at = time.monotonic()
 
     def _due(self) -> tuple[AudioEncoder, float] | None:
         return self._encoder.audio_due() if self._may_send() else None

@@ -155,6 +155,26 @@ class CongestionControl:
             priority = Priority.RETRANSMISSION if again else Priority.MEDIA
             self.pacer.put(now, number, packets, stamp=stream.stamp, priority=priority)
 
+    def pass_audio(
+        self, number: int, packets: Sequence[bytes], now: float, ntp: int
+    ) -> list[bytes] | None:
+        """Return packets of audio as they are to be sent now; ``None`` if they must be :meth:`put`.
+
+        It is what :meth:`put` and :meth:`take_packets` do, if nothing else may leave.
+
+        Args:
+            number: The stream.
+            packets: Its packets, in order.
+            now: The current time.
+            ntp: The same as a 64-bit NTP timestamp.
+        """
+        stream = self._streams.get(number)
+        if stream is None or stream.kind != "audio" or self._leaving or self.pacer.queued_bytes:
+            return None
+        stamp = stream.stamp
+        self.pacer.spend(sum(map(len, packets)), now)
+        return [stamp.written(p, ntp=ntp, number=self._numbered(p, stamp, now)) for p in packets]
+
     def on_feedback(self, feedback: TransportFeedback, now: float) -> None:
         """Process transport-wide feedback of the peer."""
         if self.estimator.on_feedback(self._reader.read(feedback), now):
@@ -284,18 +304,25 @@ class CongestionControl:
         return False
 
     def _stamped(self, paced: PacedPacket, now: float, ntp: int) -> bytes:
-        number = 0
-        if paced.stamp.number or self._stream_reader is not None:
-            size = len(paced.packet) + DATAGRAM_OVERHEAD
-            self._media_bytes += size
-            number = self.estimator.on_sent(size, now, paced.probe).number
-            if self._stream_reader is not None:
-                self._stream_reader.on_sent(paced.packet, number)
-            if self._first_numbered_at is None:
-                self._first_numbered_at = now
+        number = self._numbered(paced.packet, paced.stamp, now, paced.probe)
         if (stream := self._streams.get(paced.stream)) is not None:
             stream.send_delay += now - paced.since
         return paced.stamp.written(paced.packet, ntp=ntp, number=number)
+
+    def _numbered(
+        self, packet: bytes, stamp: SendStamp, now: float, probe: int | None = None
+    ) -> int:
+        """Record a packet that is sent, if there is feedback about it, and return its number."""
+        if not stamp.number and self._stream_reader is None:
+            return 0
+        size = len(packet) + DATAGRAM_OVERHEAD
+        self._media_bytes += size
+        number = self.estimator.on_sent(size, now, probe).number
+        if self._stream_reader is not None:
+            self._stream_reader.on_sent(packet, number)
+        if self._first_numbered_at is None:
+            self._first_numbered_at = now
+        return number
 
     def _allocate(self, now: float) -> None:
         """Divide the estimate among the streams, if it or what they can use has changed."""

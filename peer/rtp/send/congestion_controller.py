@@ -8,7 +8,7 @@ from icefloe.logs import get_logger
 
 from ..congestion.ccfb import CongestionFeedback
 from ..congestion.transport_feedback import TransportFeedback
-from .congestion_control import CongestionControl, Stream
+from .congestion_control import ALLOCATION_INTERVAL, CongestionControl, Stream
 from .data_share import DataProgress
 from .rtp_stream import ntp_time
 
@@ -33,6 +33,7 @@ class CongestionController:
         self._transmit = transmit
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._ran_at = float("-inf")
         self._closed = self._transport_closed = False
 
     @property
@@ -78,6 +79,12 @@ class CongestionController:
         if self._closed or self._transport_closed:
             raise ConnectionError("the transport was closed")
         now = time.monotonic()
+        if self._data is None and 0 <= now - self._ran_at < ALLOCATION_INTERVAL:
+            # The estimate changes with feedback, and at times for which there is a timer.
+            leaving = self.control.pass_audio(number, packets, now, ntp_time())
+            if leaving is not None:
+                self._transmit(leaving)
+                return
         self.control.put(number, packets, now, again=again)
         self._run(now)
 
@@ -123,6 +130,7 @@ class CongestionController:
 
     def _run(self, now: float) -> None:
         """Send what may leave now, and set the timer for the rest."""
+        self._ran_at = now
         if self._data is not None:
             self.control.on_data(self._data[0](), now)
         self.control.handle_timeout(now)

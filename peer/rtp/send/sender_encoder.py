@@ -103,9 +103,7 @@ class SenderEncoder:
         """
         encoder: AudioEncoder = await self.idle()
         if encoder.is_quick(frame, now):
-            packets = encode_audio(encoder, frame, now, muted)
-            await asyncio.sleep(0)  # a track that has its frames ready leaves room for others
-            return packets
+            return encode_audio(encoder, frame, now, muted)
         return await self.run(encode_audio, encoder, frame, now, muted)
 
     async def run(

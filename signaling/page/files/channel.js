@@ -1,62 +1,58 @@
-// A wrapper of RTCDataChannel with flow control for sending and a queue for receiving.
+// A data channel of icefloe.js as transfers use it: it can be stopped, and its errors are theirs.
 
+import { DataChannel, IcefloeError } from "../icefloe.js";
 import { TransferError } from "./errors.js";
 
 /** Bytes in the send buffer of the browser above which `send()` waits. */
 const BUFFER_MOST = 2 * 1024 * 1024;
-const BUFFER_LOW = 512 * 1024;
 const CLOSE_TIMEOUT_MS = 5000;
 
 export class Channel {
-  #raw;
-  #inbox = [];
-  #waiting = null;
-  #hasEnded = false;
+  #channel;
+  /** A message that was looked at, and not taken. */
+  #next = null;
+  #arriving = null;
   #isStopped = false;
+  #stopped = Promise.withResolvers();
 
-  /** @param {RTCDataChannel} raw its messages are queued from now on; the protocol bounds them */
+  /** @param {RTCDataChannel} raw its messages are kept from now on */
   constructor(raw) {
-    this.#raw = raw;
-    raw.binaryType = "arraybuffer";
-    raw.bufferedAmountLowThreshold = BUFFER_LOW;
-    raw.onmessage = ({ data }) => {
-      this.#inbox.push(data);
-      this.#wake();
-    };
-    raw.onopen = raw.onbufferedamountlow = () => this.#wake();
-    raw.onclose = () => this.end();
+    this.#channel = new DataChannel(raw, { sendBuffer: BUFFER_MOST });
   }
 
   /** Whether a message has arrived that was not read yet. */
   get hasMore() {
-    return this.#inbox.length > 0;
+    if (this.#next === null && this.#arriving === null) this.#next = this.#channel.tryReceive();
+    return this.#next !== null;
   }
 
   /** Whether sending is no longer possible. */
   get hasEnded() {
-    return this.#hasEnded || this.#isStopped;
+    return this.#channel.closed || this.#isStopped;
   }
 
   async opened() {
-    while (this.#raw.readyState === "connecting" && !this.hasEnded) await this.#news();
-    this.#check();
+    await this.#unlessStopped(this.#channel.opened());
   }
 
   /** Wait for room in the send buffer, then send. */
   async send(message) {
-    while (this.#raw.bufferedAmount > BUFFER_MOST && !this.hasEnded) await this.#news();
-    this.trySend(message);
+    this.#check();
+    await this.#unlessStopped(this.#channel.send(message));
   }
 
   /** Send without waiting. */
   trySend(message) {
     this.#check();
-    this.#raw.send(message);
+    this.#channel.channel.send(message);
   }
 
   /** Wait until a message has arrived or the channel has ended. */
   async readable() {
-    while (this.#inbox.length === 0 && !this.hasEnded) await this.#news();
+    while (!this.hasMore && !this.hasEnded) {
+      this.#arriving ??= this.#arrive();
+      await Promise.race([this.#arriving, this.#stopped.promise]);
+    }
   }
 
   /**
@@ -65,48 +61,59 @@ export class Channel {
    */
   async receive() {
     await this.readable();
-    if (this.#inbox.length === 0) this.#check();
+    if (!this.hasMore) this.#check();
     return this.take();
   }
 
   /** The next message, which must have arrived. */
   take() {
-    return this.#inbox.shift();
+    const message = this.#next;
+    this.#next = null;
+    return typeof message === "string" ? message : message.buffer;
   }
 
   /** Close the channel after all messages are sent; wait until the remote peer has closed it. */
   async close() {
-    this.#raw.close();
-    const late = setTimeout(() => this.end(), CLOSE_TIMEOUT_MS);
-    while (!this.#hasEnded) await this.#news();
-    clearTimeout(late);
+    this.#channel.close();
+    await this.#channel.aclose(CLOSE_TIMEOUT_MS);
   }
 
   /** Mark the channel as ended; messages that have arrived can still be read. */
   end() {
-    this.#hasEnded = true;
-    this.#wake();
+    this.#channel.abandon();
   }
 
   /** Stop sending: this side has sent its last message. Wakes waiting callers. */
   stop() {
     this.#isStopped = true;
-    this.#wake();
+    this.#stopped.resolve();
   }
 
-  #check() {
-    if (this.hasEnded || this.#raw.readyState !== "open") {
-      throw new TransferError("broken", "The connection ended.");
+  async #arrive() {
+    try {
+      this.#next = await this.#channel.receive();
+    } catch (error) {
+      if (!(error instanceof IcefloeError)) throw error;
+    } finally {
+      this.#arriving = null;
     }
   }
 
-  #news() {
-    this.#waiting ??= Promise.withResolvers();
-    return this.#waiting.promise;
+  async #unlessStopped(work) {
+    try {
+      await Promise.race([work, this.#stopped.promise]);
+    } catch (error) {
+      if (!(error instanceof IcefloeError)) throw error;
+      throw broken();
+    }
+    this.#check();
   }
 
-  #wake() {
-    this.#waiting?.resolve();
-    this.#waiting = null;
+  #check() {
+    if (this.hasEnded || this.#channel.closedBy !== null) throw broken();
   }
+}
+
+function broken() {
+  return new TransferError("broken", "The connection ended.");
 }

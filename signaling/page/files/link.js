@@ -1,10 +1,7 @@
 // The connection with the peer that has the code: an RTCPeerConnection with authenticated
-// descriptions.
-//
-// Negotiation is the "perfect negotiation" of W3C webrtc-pc, section 10.7: the sender is polite,
-// and the receiver makes the first offer.
+// descriptions. The sender is polite, and the receiver makes the first offer.
 
-import { selectedPair } from "../stats.js";
+import { Negotiator, selectedPair } from "../icefloe.js";
 import { Channel } from "./channel.js";
 import { TransferError } from "./errors.js";
 
@@ -12,20 +9,12 @@ import { TransferError } from "./errors.js";
 export const PROTOCOL = "icefloe-transfer-1";
 
 const CONNECT_TIMEOUT_MS = 30_000;
-/** The largest number of candidates that wait for their description. */
-const EARLY_CANDIDATES_MOST = 256;
 /** The id of a negotiated channel, which browsers do not assign themselves. */
 const NEGOTIATED_ID = 1000;
 
 export class Link {
   #side;
-  #pairing;
-  #send;
-  #makingOffer = false;
-  #ignoreOffer = false;
-  #isAnswerPending = false;
-  #early = [];
-  #work = Promise.resolve();
+  #negotiator;
   #timer;
   #channel = null;
   #arriving = Promise.withResolvers();
@@ -41,15 +30,19 @@ export class Link {
    */
   constructor(side, pairing, iceServers, send) {
     this.#side = side;
-    this.#pairing = pairing;
-    this.#send = send;
     this.hasEnded = false;
     this.wasConnected = false;
     this.#arriving.promise.catch(() => {}); // channel() may not have been called
     const pc = (this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" }));
-    pc.onnegotiationneeded = () => this.#offer();
-    pc.onicecandidate = ({ candidate }) =>
-      send({ type: "candidate", candidate: candidate ? candidate.toJSON() : null });
+    const signaler = {
+      description: (description) => {
+        const mac = pairing.sign(description.sdp);
+        send({ type: "message", data: { pairing: "fingerprints", mac } });
+        send({ type: "description", description });
+      },
+      candidate: (candidate) => send({ type: "candidate", candidate }),
+    };
+    this.#negotiator = new Negotiator(pc, { polite: side === "sender", signaler });
     pc.ondatachannel = ({ channel }) => {
       if (side === "receiver" && channel.protocol === PROTOCOL) this.#arrived(channel);
       else channel.close();
@@ -87,11 +80,11 @@ export class Link {
 
   /** Apply a description whose fingerprints were verified. */
   description(description) {
-    return this.#inOrder(() => this.#apply(description));
+    return this.#negotiator.receive({ description });
   }
 
   candidate(candidate) {
-    return this.#inOrder(() => this.#addCandidate(candidate));
+    return this.#negotiator.receive({ candidate });
   }
 
   /** Close the connection. Further calls have no effect. */
@@ -100,6 +93,7 @@ export class Link {
     this.hasEnded = true;
     clearTimeout(this.#timer);
     this.#arriving.reject(error);
+    this.#negotiator.close();
     this.pc.close();
     this.#channel?.end();
   }
@@ -108,66 +102,6 @@ export class Link {
     // The channel must be wrapped at once, or messages are lost.
     this.#channel = new Channel(channel);
     this.#arriving.resolve(this.#channel);
-  }
-
-  async #apply(description) {
-    const { pc } = this;
-    const readyForOffer =
-      !this.#makingOffer && (pc.signalingState === "stable" || this.#isAnswerPending);
-    const collision = description.type === "offer" && !readyForOffer;
-    this.#ignoreOffer = this.#side === "receiver" && collision;
-    if (this.#ignoreOffer) return;
-    this.#isAnswerPending = description.type === "answer";
-    try {
-      await pc.setRemoteDescription(description);
-    } finally {
-      this.#isAnswerPending = false;
-    }
-    for (const candidate of this.#early.splice(0)) await this.#addCandidate(candidate);
-    if (description.type !== "offer") return;
-    await pc.setLocalDescription();
-    this.#sendDescription();
-  }
-
-  async #addCandidate(candidate) {
-    if (this.pc.remoteDescription === null) {
-      if (this.#early.length < EARLY_CANDIDATES_MOST) this.#early.push(candidate);
-      return;
-    }
-    try {
-      await this.pc.addIceCandidate(candidate ?? undefined);
-    } catch (error) {
-      if (!this.#ignoreOffer && !this.hasEnded) throw error;
-    }
-  }
-
-  #inOrder(work) {
-    this.#work = this.#work.then(work).catch((error) => {
-      if (!this.hasEnded) console.warn(`What the other side sent was not applied: ${error.message}`);
-    });
-    return this.#work;
-  }
-
-  async #offer() {
-    // The receiver makes the first offer, which has the media section for data.
-    if (this.#side === "sender" && this.pc.remoteDescription === null) return;
-    try {
-      this.#makingOffer = true;
-      await this.pc.setLocalDescription();
-      this.#sendDescription();
-    } catch (error) {
-      if (!this.hasEnded) throw error;
-    } finally {
-      this.#makingOffer = false;
-    }
-  }
-
-  #sendDescription() {
-    const { localDescription } = this.pc;
-    if (!localDescription || this.hasEnded) return;
-    const mac = this.#pairing.sign(localDescription.sdp);
-    this.#send({ type: "message", data: { pairing: "fingerprints", mac } });
-    this.#send({ type: "description", description: localDescription.toJSON() });
   }
 
   #stateChanged() {

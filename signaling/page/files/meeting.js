@@ -3,8 +3,7 @@
 // The peers authenticate each other's DTLS fingerprints, so the server cannot intercept. A peer
 // learns the addresses of this device only after it has shown that it has the code.
 
-import { renewServers } from "../ice_servers.js";
-import { Signaling } from "../signaling.js";
+import { renewServers, SignalingClient, usableServers } from "../icefloe.js";
 import { roomOf } from "./code.js";
 import { TransferError } from "./errors.js";
 import { Link } from "./link.js";
@@ -31,6 +30,8 @@ export class Meeting {
   #side;
   #on;
   #signaling;
+  /** The ICE servers that the server names, and those of them that are used. */
+  #named = [];
   #iceServers = [];
   #others = new Map();
   #peers = new Map();
@@ -61,16 +62,20 @@ export class Meeting {
     this.#on = on;
     const random = [...crypto.getRandomValues(new Uint8Array(4))];
     const name = `${side}-${random.map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
-    this.#signaling = new Signaling(url, { room: roomOf(code), name, token: ownToken() }, {
-      joined: (message, resumed) => this.#joined(message, resumed),
-      message: (message) => this.#handlers[message.type]?.(message),
-      state: () => on.changed(),
-      refused: (error) => this.#fail(new TransferError("signaling", error.message ?? error.code)),
+    this.#signaling = new SignalingClient(url, {
+      room: roomOf(code),
+      name,
+      token: ownToken(),
+      retry: true,
+      onJoined: (joined, resumed) => this.#joined(joined, resumed),
+      onMessage: (message) => this.#receive(message),
+      onState: () => on.changed(),
+      onLost: (error) => this.#refused(error),
     });
-    this.#signaling.open();
+    this.#signaling.open().catch((error) => this.#refused(error));
   }
 
-  /** The state of the signaling connection, as `Signaling.state`. */
+  /** The state of the signaling connection, as `SignalingClient.state`. */
   get state() {
     return this.#signaling.state;
   }
@@ -90,7 +95,11 @@ export class Meeting {
     for (const id of [...this.#others.keys()]) this.#forget(id);
     for (const id of [...this.#attempts.keys()]) this.#forgetAttempts(id);
     this.#turns.close();
-    this.#signaling.leave();
+    this.#signaling.close();
+  }
+
+  #refused(error) {
+    this.#fail(new TransferError("signaling", error.reason || error.message));
   }
 
   #fail(error) {
@@ -101,8 +110,12 @@ export class Meeting {
 
   // Messages of the server.
 
+  #receive(message) {
+    if (Object.hasOwn(this.#handlers, message.type)) this.#handlers[message.type](message);
+  }
+
   #handlers = {
-    "ice-servers": ({ iceServers }) => this.#renew(iceServers ?? []),
+    "ice-servers": () => this.#renew(),
     "peer-joined": ({ peer }) => this.#greet(peer),
     "peer-away": ({ id }) => this.#away.add(id),
     "peer-back": ({ id }) => this.#away.delete(id),
@@ -120,13 +133,15 @@ export class Meeting {
   };
 
   /** Give new servers and credentials to all connections. */
-  #renew(iceServers) {
-    this.#iceServers = iceServers;
+  #renew() {
+    if (this.#named === this.#signaling.iceServers) return;
+    this.#named = this.#signaling.iceServers;
+    const iceServers = (this.#iceServers = usableServers(this.#named));
     for (const { link } of this.#others.values()) if (link) renewServers(link.pc, iceServers);
   }
 
   #joined(message, resumed) {
-    this.#renew(message.iceServers ?? []);
+    this.#renew();
     this.#away = new Set(message.peers.filter(({ away }) => away).map(({ id }) => id));
     const present = new Set(message.peers.map(({ id }) => id));
     for (const id of [...this.#peers.keys()]) {
@@ -144,6 +159,7 @@ export class Meeting {
 
   /** Add a participant; the receiver begins a key exchange with each possible sender. */
   #greet({ id, name }) {
+    if (typeof name !== "string") return;
     this.#peers.set(id, name);
     this.#on.changed();
     if (this.#side === "receiver" && name.startsWith("sender-")) {
@@ -171,7 +187,16 @@ export class Meeting {
   }
 
   #say(id, data) {
-    this.#signaling.send({ type: "message", to: id, data });
+    this.#send({ type: "message", to: id, data });
+  }
+
+  #send(message) {
+    try {
+      this.#signaling.send(message);
+    } catch (error) {
+      // The meeting is over, or the server is out of reach for long: the pairing begins anew then.
+      if (!this.#hasEnded) console.warn(error.message);
+    }
   }
 
   // Messages of participants.
@@ -261,7 +286,7 @@ export class Meeting {
     }
     for (const id of [...this.#others.keys()]) if (id !== other.id) this.#forget(id);
     other.link = new Link(this.#side, other.pairing, this.#iceServers, (message) =>
-      this.#signaling.send({ ...message, to: other.id }),
+      this.#send({ ...message, to: other.id }),
     );
     this.#on.paired(other.link);
   }
@@ -306,7 +331,8 @@ export class Meeting {
 
   #described(id, description) {
     const other = this.#others.get(id);
-    if (!other?.link) return;
+    if (!other?.link || typeof description?.sdp !== "string") return;
+    if (!["offer", "answer"].includes(description.type)) return;
     if (!other.pairing.verify(other.signed, description.sdp)) {
       this.#say(id, { pairing: "refused", reason: "fingerprints" });
       this.#fail(new TransferError("fingerprints"));

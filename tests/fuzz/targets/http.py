@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from websockets.http11 import Request
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from icefloe.signaling.http import Site, is_allowed_host, is_allowed_origin
@@ -24,7 +25,7 @@ UPGRADE = (
 @contextmanager
 def start() -> Iterator[Run]:
     """Load the pages."""
-    site = Site(is_ready=lambda: True, measure=list)
+    site = Site(is_ready=lambda: True, measure=bytes)
 
     def run(data: bytes) -> None:
         protocol = ServerProtocol()
@@ -36,9 +37,11 @@ def start() -> Iterator[Run]:
         (request,) = requests
         if not is_allowed_host(request.headers, HOSTS):
             return
-        response = site.respond(request)
-        if response is not None:
-            response.serialize()
+        method = getattr(request, "method", "GET")
+        path, host = request.path.partition("?")[0], "".join(request.headers.get_all("Host"))
+        answer = site.respond(method, path, host)
+        if answer is not None:
+            Response(200, "OK", Headers(answer.headers), answer.body).serialize()
         elif is_allowed_origin(request.headers, ORIGINS):
             protocol.accept(request).serialize()
 

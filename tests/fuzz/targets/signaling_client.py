@@ -15,6 +15,9 @@ from icefloe.signaling.messages import (
     Lock,
     Message,
     Remove,
+    Report,
+    ReportPath,
+    ReportPhase,
     SessionDescription,
 )
 
@@ -35,6 +38,8 @@ MESSAGES: tuple[ClientMessage, ...] = (
     Lock(True),
     CloseRoom("r"),
     HandOver("p3"),
+    Report(path=ReportPath.RELAY, seconds={ReportPhase.DTLS: 0.1, ReportPhase.TOTAL: 1e3}),
+    Report(phase=ReportPhase.CHECKS, ref=2),
 )
 
 

@@ -36,6 +36,7 @@ MESSAGES: tuple[ServerMessage, ...] = (
         expires=1700000000,
         ack=4,
         name="bot-2",
+        reports=True,
     ),
     NewIceServers([IceServer("turn:192.0.2.1", "1700000600:u", "c")], 1700000600),
     PeerJoined(PeerInfo("p7", "alice")),

@@ -3,7 +3,7 @@
 import pytest
 from aiortc import RTCIceServer, RTCIceTransportPolicy
 
-from icefloe.peer import ConnectFailed, ConnectPhase, PeerConfiguration, join
+from icefloe.peer import ConnectFailed, ConnectPhase, PeerConfiguration, VerdictCause, join
 from icefloe.signaling import serve
 from tests.helpers.pairs import closing, connected, make, negotiate, until
 from tests.helpers.turn import silent
@@ -25,7 +25,10 @@ async def test_a_dead_relay_is_named_and_is_not_waited_for() -> None:
                 await bob.connected()
             assert caught.value.phase is ConnectPhase.GATHERING
             assert dead.turn("udp") in str(caught.value)
-            assert "No TURN server gave a relay" in str(caught.value)
+            assert caught.value.verdict is not None
+            assert caught.value.verdict.cause is VerdictCause.TURN_UNREACHABLE
+            assert caught.value.verdict.phase is ConnectPhase.TURN
+            assert str(caught.value).endswith("docs/troubleshooting.md#turn-unreachable")
             assert "no answer within 0.3 s" in str(caught.value)
             assert await bob.ended() == "failed"
             assert await (await bobs.peer("alice")).ended() in {"bye", "closed"}

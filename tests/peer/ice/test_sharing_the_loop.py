@@ -3,6 +3,7 @@
 import asyncio
 import struct
 import time
+from typing import Any
 
 import pytest
 
@@ -101,3 +102,35 @@ async def test_messages_of_one_stream_share_the_loop() -> None:
     assert lost == []
     server.close()
     await server.wait_closed()
+
+
+async def test_a_datagram_that_comes_alone_is_read_by_one_system_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads: list[bool] = []
+
+    class Counting(UdpTransport):
+        def _read(self) -> tuple[bytes, int, tuple[Any, ...]] | None:
+            batch = super()._read()
+            reads.append(batch is not None)
+            return batch
+
+    with Turns() as turns:
+        to = await open_udp(lambda: Slow(turns), "127.0.0.1", 0, 1 << 20, transport=Counting)
+        way = await open_udp(lambda: Slow(turns), "127.0.0.1", 0, 1 << 20)
+        assert isinstance(way.transport, UdpTransport) and isinstance(to.transport, UdpTransport)
+        address = to.transport.get_extra_info("sockname")
+        monkeypatch.setattr(udp, "LONE_AFTER", 0.0)
+        for _ in range(3):
+            before = len(to.got)
+            way.transport.sendto(b"x", address)
+            while len(to.got) == before:
+                await asyncio.sleep(0)
+        assert reads == [True] * 3
+        monkeypatch.setattr(udp, "LONE_AFTER", float("inf"))
+        way.transport.sendto(b"x", address)
+        await eventually(lambda: len(to.got) == 4)
+        assert reads[3]
+        for one in (to.transport, way.transport):
+            one.close()
+        await eventually(way.transport.is_closing)

@@ -128,3 +128,34 @@ def test_clearing_drops_what_waits() -> None:
     control.put(99, [bytes(1000)], 0.0, again=False)  # one that is not there
     control.clear()
     assert control.take_packets(1.0, 0) == []
+
+
+def test_audio_is_passed_as_if_it_were_put_and_taken() -> None:
+    sent = []
+    for passes in (False, True):
+        control = CongestionControl(0.0)
+        number = control.add(Media("audio", 64_000), 0.0)
+        for step in range(5):
+            now, packets = step * 0.02, [bytes([step]) * 100]
+            if passes:
+                left = control.pass_audio(number, packets, now, step << 32)
+                assert left is not None
+            else:
+                control.put(number, packets, now, again=False)
+                left = control.take_packets(now, step << 32)
+            sent.append(left)
+        assert control.estimator.bytes_in_flight > 500
+    assert sent[:5] == sent[5:]
+    assert len({packet for left in sent for packet in left}) == 5
+
+
+def test_audio_is_not_passed_by_what_else_may_leave() -> None:
+    control = CongestionControl(0.0)
+    sound, picture = Media("audio", 64_000), Media("video", 1_000_000)
+    first, second = control.add(sound, 0.0), control.add(picture, 0.0)
+    assert control.pass_audio(second, [bytes(100)], 0.0, 0) is None
+    assert control.pass_audio(99, [bytes(100)], 0.0, 0) is None
+    control.put(second, [bytes(1000)], 0.0, again=False)
+    assert control.pass_audio(first, [bytes(100)], 0.0, 0) is None
+    assert len(control.take_packets(0.0, 0)) == 1
+    assert control.pass_audio(first, [bytes(100)], 0.0, 0) is not None

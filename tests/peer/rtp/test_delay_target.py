@@ -7,7 +7,7 @@ from statistics import median
 
 import pytest
 
-from icefloe.peer.rtp.receive.jitter_buffer import DelayTarget
+from icefloe.peer.rtp.receive.delay_target import DelayTarget
 from tests.helpers.listening import MS, SIZE, Heard, Listener, talk
 
 PATH = 50 * MS
@@ -102,6 +102,29 @@ def test_a_machine_that_is_busy_now_and_then_does_not_make_the_delay_swing() -> 
     assert share.delay < 90 * MS
     delays = [h.delay for h in share.heard if h.at > 60]
     assert max(delays) - min(delays) < 30 * MS
+
+
+@pytest.mark.parametrize("jitter", [0.0, 20 * MS])
+def test_what_happens_once_in_the_first_seconds_is_no_jitter(jitter: float) -> None:
+    usual = jittery(jitter)
+
+    def late(number: int) -> float:
+        return max(usual(number), 63 * MS - (number - 750) * STEP if 750 <= number < 754 else 0.0)
+
+    share = listen(late)
+    assert share.concealed * MINUTES * STEP < 0.065
+    assert share.stretched * MINUTES * STEP < 0.17
+    assert all(h.delay < PATH + 45 * MS for h in share.heard if h.at > 16)
+
+
+def test_what_happens_twice_in_the_first_seconds_is_waited_for() -> None:
+    target = DelayTarget()
+    for number in range(750):
+        target.add(number * STEP, 0.0)
+    before = target.seconds
+    for number in range(750, 810):
+        target.add(number * STEP, 0.06 if number in (750, 790) else 0.0)
+    assert target.seconds > 0.06 > before
 
 
 def test_one_burst_costs_its_own_length_alone() -> None:

@@ -1,10 +1,20 @@
 """The clock that plays the tracks of an event loop, with players that are told apart."""
 
 import asyncio
+import socket
 import threading
+import time
+from itertools import pairwise
 
-from icefloe.peer.rtp.receive.playout_clock import PlayoutClock, playout_clock
+from icefloe.peer.rtp.receive.jitter_buffer import STEP
+from icefloe.peer.rtp.receive.playout_clock import (
+    MOST_IN_LOOP,
+    TIME_SLICE,
+    PlayoutClock,
+    playout_clock,
+)
 from icefloe.peer.rtp.receive.remote_track import AnyFrame, FrameQueue
+from tests.helpers.turns import Turns
 
 
 class Counting:
@@ -110,17 +120,97 @@ async def test_one_that_fails_ends_alone(caplog: object) -> None:
 def test_a_loop_that_is_closed_without_closing_its_tracks_keeps_no_thread() -> None:
     found: list[threading.Thread] = []
 
-    async def begin() -> Counting:
-        player = Counting(playout_clock())
-        player._loop = asyncio.new_event_loop()  # which stays open
-        player.start()
-        while not player.dues:
+    still_open = asyncio.new_event_loop()
+
+    async def begin() -> list[Counting]:
+        players = [Counting(playout_clock()) for _ in range(MOST_IN_LOOP + 1)]
+        for player in players:
+            player._loop = still_open
+            player.start()
+        while not all(player.dues for player in players):
             await asyncio.sleep(0.01)
         found.extend(t for t in threading.enumerate() if t.name == "audio-decoder")
-        return player
+        return players
 
-    player = asyncio.run(begin())
+    players = asyncio.run(begin())
+    assert found
     for thread in found:
         thread.join()
+    assert all(player.ended == 1 for player in players)
+    still_open.close()
+
+
+async def test_the_loop_plays_a_few_tracks_itself() -> None:
+    clock = playout_clock()
+    players = [Counting(clock) for _ in range(MOST_IN_LOOP)]
+    for player in players:
+        player.start()
+    for player in players:
+        await player.until(5)
+        assert player.threads == {threading.get_ident()}
+    one_more = Counting(clock)
+    one_more.start()
+    await one_more.until(5)
+    assert threading.get_ident() not in one_more.threads
+    for player in (*players, one_more):
+        player.close()
+    await clock.wait_until_unused()
+    for player in (*players, one_more):
+        assert player.ended == 1
+        steps = [round((b - a) / STEP, 6) for a, b in pairwise(player.dues)]
+        assert set(steps) == {1.0}, "no tick is left out or played twice on the way"
+
+
+async def test_a_loop_that_is_held_up_reads_before_it_plays() -> None:
+    clock = playout_clock()
+    player = Counting(clock)
+    player.start()
+    await player.until(2)
+    order: list[str] = []
+    play = player.play
+
+    def note(due: float) -> bool:
+        order.append("play")
+        return play(due)
+
+    def read() -> None:
+        ours.recv(1)
+        order.append("read")
+
+    player.play = note  # type: ignore[method-assign]
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    with ours, theirs:
+        loop.add_reader(ours, read)
+        theirs.send(b"1")
+        time.sleep(0.1)  # noqa: ASYNC251 - as a program does
+        await player.until(len(player.dues) + 3)
+        loop.remove_reader(ours)
+    assert order[:3] == ["read", "play", "play"]
+    player.close()
+    await clock.wait_until_unused()
+
+
+async def test_a_loop_that_was_held_up_plays_a_few_ticks_in_each_turn() -> None:
+    clock = playout_clock()
+    player = Counting(clock)
+    player.start()
+    await player.until(2)
+    seen: list[int] = []
+    play = player.play
+    with Turns() as turns:
+
+        def slowly(due: float) -> bool:
+            seen.append(turns.number)
+            time.sleep(TIME_SLICE * 1.1)
+            return play(due)
+
+        player.play = slowly  # type: ignore[method-assign]
+        time.sleep(0.15)  # noqa: ASYNC251 - as a program does
+        await player.until(len(player.dues) + 7)
+    assert len(set(seen)) == len(seen) >= 7
+    steps = {round((b - a) / STEP, 6) for a, b in pairwise(player.dues)}
+    assert steps == {1.0}, "no tick is left out"
+    player.close()
+    await clock.wait_until_unused()
     assert player.ended == 1
-    player._loop.close()

@@ -422,6 +422,27 @@ def test_a_section_that_cannot_be_used_is_not_shown(section: str) -> None:
     assert mids(plan.layout.without_unused_sections(out)) == ["2"]
 
 
+@pytest.mark.parametrize("kind", ["application", "audio", "video", "text"])
+@pytest.mark.parametrize("protocol", ["DTLS/SCTP", "UDP/DTLS/SCTP", "UDP/TLS/RTP/SAVPF"])
+def test_a_rejected_section_may_have_no_format(kind: str, protocol: str) -> None:
+    section = f"m={kind} 0 {protocol}\na=mid:x\na=sctpmap: x\na=sctpmap:5000 \n"
+    plan = planned(session(section, DATA))
+    (data,) = SessionDescription.parse(plan.text).media
+    assert data.kind == "application"
+    out = plan.layout.with_unused_sections(plan.text, answer=True)
+    default = "webrtc-datachannel" if kind == "application" else "0"
+    assert f"m={kind} 0 {protocol} {default}\r" in out
+    with pytest.raises(InvalidDescription, match="format"):
+        read(session(section + "a=bundle-only\n", DATA))
+
+
+@pytest.mark.parametrize("value", [" ", "5000 ", " 5000", "5000", "x y z", " webrtc-datachannel"])
+def test_an_sctpmap_that_says_nothing_means_nothing(value: str) -> None:
+    legacy = f"m=application 9 DTLS/SCTP 5000\na=mid:2\na=sctpmap:{value}\n"
+    (data,) = shown(session(legacy))
+    assert data.sctp_port == 5000 or data.sctpmap
+
+
 @pytest.mark.parametrize(
     "section",
     [
