@@ -51,10 +51,12 @@ class CommandLog(Protocol):
     @property
     def rooms(self) -> Rooms:
         """The rooms, after everything that the log has applied."""
+        ...
 
     @property
     def is_ready(self) -> bool:
         """True if connections can be added."""
+        ...
 
     def start(self) -> None:
         """Start the tasks."""
@@ -67,6 +69,7 @@ class CommandLog(Protocol):
 
     def has_seat(self, connection: int) -> bool:
         """Return whether a connection has joined."""
+        ...
 
     def connect(self, connection: int, address: str) -> None:
         """Add a connection."""
@@ -92,6 +95,7 @@ class CommandLog(Protocol):
 
     def measure(self) -> list[LogMetric]:
         """Return metrics of the log."""
+        ...
 
 
 class LocalLog:

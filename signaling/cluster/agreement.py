@@ -1,4 +1,4 @@
-"""How the nodes agree on a log: which epoch they follow, and who begins the next one.
+"""The agreement of nodes on a log: which epoch they follow, and who begins the next one.
 
 :mod:`.epochs` decides what is to be done; this module does it. The state of a node's replica is
 published as a snapshot by the node that begins an epoch, and taken over by those that differ.
@@ -9,6 +9,7 @@ import secrets
 from logging import Logger
 
 from icefloe.logs import get_logger
+from icefloe.text import PrintableError
 
 from .epochs import Epoch, Head, Step, next_step
 from .replica import Replica
@@ -28,7 +29,7 @@ _POLL_SECONDS = 0.1
 _FIRST_ID = "0-0"
 
 
-class OtherRules(Exception):
+class OtherRules(PrintableError):
     """The servers that share this log have other limits."""
 
 

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from icefloe._util.deadlines import timeout_at
 from icefloe.logs import get_logger
+from icefloe.text import PrintableError
 
 from ..codec import encode_server
 from ..command_log import CarryOut, CutAll, LogMetric, ReportEvent
@@ -70,7 +71,7 @@ _CANCEL_SECONDS = 0.1
 """Seconds after which a task that goes on is cancelled again."""
 
 
-class _Changed(Exception):
+class _Changed(PrintableError):
     """The log is not the one that this node knows: it looks at the head again."""
 
 

@@ -194,6 +194,7 @@ def _clear(rooms: Rooms) -> None:
     rooms._away.clear()
     rooms._join_rate._buckets.clear()
     rooms._effects.clear()
+    rooms._events.clear()
 
 
 def _put_room(rooms: Rooms, state: RoomState, seats: dict[str, Seat]) -> None:

@@ -1,4 +1,4 @@
-"""What a log in Redis costs: a server alone, one with Redis, and two that share one.
+"""The cost of a log in Redis: a server alone, one with Redis, and two that share one.
 
 ``python -m tests.bench.signaling_nodes`` has pairs of clients send each other candidates, so many a
 second and then as many as the servers relay. With two servers the ends of each pair are on
