@@ -1,3 +1,4 @@
+# Longer than 400 lines: the shell of one state machine, and what it reports of it.
 """One ICE generation: candidates and checks between two restarts (RFC 8445 section 9).
 
 The asyncio shell of :class:`~.checks.connectivity.Checks`: sockets, timers and gathering.

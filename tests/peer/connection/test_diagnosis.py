@@ -14,9 +14,12 @@ from aioice import stun
 from aiortc import MediaStreamTrack, RTCIceServer, RTCIceTransportPolicy
 from aiortc.rtcdtlstransport import SRTP_PROFILES
 
+from icefloe.media import TestPatternTrack
 from icefloe.peer import (
     ConnectionClosed,
     ConnectPhase,
+    KeyFrameReceived,
+    MediaStarted,
     PairNominated,
     PeerConfiguration,
     PeerConnection,
@@ -358,6 +361,28 @@ async def test_a_track_without_frames_is_told_on_both_sides(
         await connected(a, b)
         assert (await settled(a)).cause is VerdictCause.NO_MEDIA_SENT
         assert (await settled(b)).cause is VerdictCause.NO_MEDIA_RECEIVED
+
+
+async def test_media_that_flows_is_in_the_timeline_with_its_first_packets_and_key_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, b = make(), make()
+    async with closing(a, b):
+        track = TestPatternTrack(160, 120)
+        a.addTrack(track)
+        received: asyncio.Future[MediaStreamTrack] = asyncio.get_running_loop().create_future()
+        b.on("track", received.set_result)
+        await negotiate(a, b)
+        await (await received).recv()
+        monkeypatch.setattr("icefloe.peer.diagnosis.diagnose.MEDIA_PATIENCE", 0.0)
+        for pc, direction in ((a, "out"), (b, "in")):
+            assert pc.diagnose().cause is VerdictCause.NOTHING_WRONG
+            events = [entry.event for entry in pc.timeline]
+            (started,) = (event for event in events if isinstance(event, MediaStarted))
+            assert (started.kind, started.direction) == ("video", direction)
+        keys = [entry.event for entry in b.timeline if isinstance(entry.event, KeyFrameReceived)]
+        assert keys == [KeyFrameReceived("0")]
+        track.stop()
 
 
 async def test_a_path_that_goes_silent_is_told() -> None:
