@@ -22,6 +22,11 @@ class Balancer:
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/ws"
 
+    @property
+    def forwarded(self) -> int:
+        """The number of connections that it forwards now."""
+        return len(self._tasks)
+
     async def start(self) -> asyncio.Server:
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1024)
         self.port = server.sockets[0].getsockname()[1]
