@@ -1,3 +1,4 @@
+# Longer than 400 lines: the list of the public names.
 """The peer connection: trickle ICE, negotiation, rooms and data channels.
 
 :func:`join` is the way most programs use it::

@@ -1,3 +1,4 @@
+# Longer than 400 lines: one public class; the sockets, the hub and the pages have modules.
 """The signaling server as an ASGI application, for the port of a web application.
 
 It serves what :mod:`.server` serves, and shares the hub, the pages and the checks with it. The ASGI

@@ -25,7 +25,7 @@ _MASK_SIZE = 4
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the header of a frame says.
+    """The meaning of a frame's header.
 
     Attributes:
         size: Bytes of the whole frame.

@@ -92,7 +92,7 @@ class Receiver(TappedReceiver):
     decoding: AudioPlayout | VideoDecoderThread | None = None
     """The decoder; ``None`` before there is something to decode."""
     takes_audio = False
-    """Whether it has begun to receive audio, by :meth:`take_audio`."""
+    """True if it has begun to receive audio, by :meth:`take_audio`."""
     _intake: Depacketizer
     _pool: DecoderPool
     _mutes: asyncio.TimerHandle | None = None

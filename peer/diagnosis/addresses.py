@@ -1,4 +1,4 @@
-"""What the addresses of candidates tell of NATs, containers and private networks."""
+"""Addresses of candidates as signs of NATs, containers and private networks."""
 
 import ipaddress
 from collections.abc import Iterable

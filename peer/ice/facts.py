@@ -1,4 +1,4 @@
-"""What an ICE agent knows of its servers, candidates and pairs, as plain values for a diagnosis."""
+"""Facts that an ICE agent knows of its servers, candidates and pairs, as values for a diagnosis."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -102,7 +102,7 @@ class PairFacts:
 
 @dataclass(frozen=True, slots=True)
 class IceFacts:
-    """What an ICE agent knows.
+    """The facts that an ICE agent knows.
 
     Attributes:
         state: State of the transport.

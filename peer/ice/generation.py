@@ -120,18 +120,7 @@ class Generation:
             settings = replace(settings, rto_cap=RESTART_RTO_CAP)
         self.checks: Checks = Checks(credentials, role, settings)
         self._tcp = TcpSockets(self, credentials, configuration)
-        self._gathering = Gathering(
-            configuration,
-            servers,
-            protocol_factory=lambda: IceSocket(self, self._on_peer_refused),
-            on_candidate=self._add_local,
-            on_error=listener.error,
-            on_relay_lost=self._on_relay_lost,
-            credentials=listener.credentials,
-            tcp=self._tcp,
-            sharing=self._sharing(self if owner is None else owner),
-            on_outcome=self._on_server_outcome,
-        )
+        self._gathering = self._new_gathering(self if owner is None else owner)
         self._record = listener.record
         self._observer = ChecksObserver(self.checks, listener.record)
         self._gathering_began = self._loop.time()
@@ -158,6 +147,20 @@ class Generation:
             record=listener.record,
         )
         """Takes the candidates of the remote peer."""
+
+    def _new_gathering(self, owner: object) -> Gathering:
+        return Gathering(
+            self._configuration,
+            self._servers,
+            protocol_factory=lambda: IceSocket(self, self._on_peer_refused),
+            on_candidate=self._add_local,
+            on_error=self._listener.error,
+            on_relay_lost=self._on_relay_lost,
+            credentials=self._listener.credentials,
+            tcp=self._tcp,
+            sharing=self._sharing(owner),
+            on_outcome=self._on_server_outcome,
+        )
         self._closing: asyncio.Task[None] | None = None
         self.is_gathering: bool = False
         """True once gathering has started."""

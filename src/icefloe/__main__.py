@@ -202,8 +202,6 @@ def demo(
     first_moderates: FirstModerates = False,
     proxy_headers: ProxyHeaders = None,
     trusted_proxy: TrustedProxies = [],  # noqa: B006
-    webhook: WebhookUrls = [],  # noqa: B006
-    webhook_secret_file: WebhookSecretFile = None,
     room: RoomName = "lobby",
     name: Name = "python",
     play: Play = None,
@@ -220,7 +218,6 @@ def demo(
     from icefloe._ice_options import ice_settings
     from icefloe._participant import participant
     from icefloe._serving import Settings
-    from icefloe._webhook_options import webhooks
 
     settings = Settings(
         host=host,
@@ -238,7 +235,6 @@ def demo(
         is_open=open,
         first_moderates=first_moderates,
         proxies=_proxies(proxy_headers, trusted_proxy),
-        webhooks=webhooks(webhook, webhook_secret_file),
         room=_checked_name(room, "--room"),
         browser=browser,
     )

@@ -1,3 +1,4 @@
+# Longer than 400 lines: one option of the command after the other.
 """Options of the ``icefloe`` command, each with its environment variable."""
 
 from enum import StrEnum

@@ -45,7 +45,7 @@ _STEADY = 20
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured.
+    """The parts that are measured.
 
     Attributes:
         rounds: How often each server has its turn; the medians count.

@@ -217,7 +217,7 @@ async def _join(port: int, count: int, prefix: str) -> list[Client]:
 
 @dataclass(slots=True)
 class Figures:
-    """What was measured of a shell, a number for each round.
+    """The measurements of a shell, a number for each round.
 
     Attributes:
         rate: Messages that arrived a second.
@@ -263,7 +263,7 @@ async def _measure(server: Server, pairs: list[Client], figures: Figures, plan: 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured, of which shells.
+    """The parts that are measured, and of which shells.
 
     Attributes:
         shells: Their names, of :data:`SHELLS`.

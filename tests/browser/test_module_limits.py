@@ -1,4 +1,4 @@
-"""What ``icefloe.js`` makes of a hostile signaling server."""
+"""``icefloe.js`` against a hostile signaling server."""
 
 import json
 from collections.abc import AsyncIterator, Iterator

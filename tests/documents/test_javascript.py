@@ -22,7 +22,7 @@ PROGRAM = block("javascript.md/Ten lines")
 REQUESTS = block("javascript.md/Data channels", "js").text
 COMMAND = block("javascript.md/JavaScript", "sh").text
 PORT = 8000
-"""Where the page says that it is served."""
+"""The address at which the page says that it is served."""
 
 _PLAYS = """
   async () => {

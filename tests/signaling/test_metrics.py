@@ -1,4 +1,4 @@
-"""What ``/metrics`` has: a scrape of a server after joins, failures, hostile input and reports."""
+"""A scrape of ``/metrics`` of a server after joins, failures, hostile input and reports."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""What clients of each signaling server say: how they join, and a message to another one."""
+"""Messages of the clients of each signaling server: how they join, and one to another client."""
 
 import json
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ _SDP_LINE = "a=candidate:1 1 udp 2122260223 192.0.2.1 54321 typ host generation 
 
 
 class Payload(StrEnum):
-    """What is sent."""
+    """The message that is sent."""
 
     CANDIDATE = "candidate"
     """A candidate, some 300 bytes with what is around it."""
@@ -30,7 +30,7 @@ DESCRIPTION = {"type": "offer", "sdp": "v=0\r\n" + _SDP_LINE * 57}
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What a client knows once it is in.
+    """The state of a client once it is in.
 
     Attributes:
         id: Its id, to which others send.
