@@ -147,6 +147,13 @@ class Generation:
             record=listener.record,
         )
         """Takes the candidates of the remote peer."""
+        self._closing: asyncio.Task[None] | None = None
+        self.is_gathering: bool = False
+        """True once gathering has started."""
+        self.gathered: asyncio.Event = asyncio.Event()
+        """Set when gathering is complete."""
+        self.local_candidates: list[LocalCandidate] = []
+        """The local candidates gathered so far."""
 
     def _new_gathering(self, owner: object) -> Gathering:
         return Gathering(
@@ -161,13 +168,6 @@ class Generation:
             sharing=self._sharing(owner),
             on_outcome=self._on_server_outcome,
         )
-        self._closing: asyncio.Task[None] | None = None
-        self.is_gathering: bool = False
-        """True once gathering has started."""
-        self.gathered: asyncio.Event = asyncio.Event()
-        """Set when gathering is complete."""
-        self.local_candidates: list[LocalCandidate] = []
-        """The local candidates gathered so far."""
 
     def _sharing(self, owner: object) -> Sharing:
         return Sharing(
