@@ -218,7 +218,8 @@ class ServerConfiguration:
             nor ``admit`` says who does. When it leaves, the one that has been there longest does.
         proxies: The reverse proxies in front of the server; ``None`` for none.
         redis: The Redis through which this server and others act as one; ``None`` for a server that
-            runs alone. All of them need the same ``limits`` and ``first_moderates``.
+            runs alone. All of them need the same ``limits``, ``first_moderates`` and
+            ``client_reports``.
         webhooks: Where joins and leaves are posted to; ``None`` for nowhere.
         rate: Messages per second that a connection may send on average. The server reads more
             slowly from a connection that sends faster. A message counts as one more for every 2048

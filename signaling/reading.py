@@ -5,8 +5,8 @@ sockets. So each connection parses a small piece of the received bytes per turn 
 and pays for its frames from a token bucket. While the bucket is in debt the connection reads
 nothing: TCP flow control makes the sender wait, and nothing is lost.
 
-Once a client has joined, a short text that is there as a whole goes to its handler at once, one for
-each connection in a turn of the loop. All else goes through ``websockets`` and a task: the
+Once a client has joined, short texts that are there as a whole go to their handler at once, a few
+for each connection in a turn of the loop. All else goes through ``websockets`` and a task: the
 handshake, ``join``, fragments, control frames, what is large, and what is no valid frame. Texts
 never overtake each other, since the short way is taken only while nothing waits in the other one.
 """
