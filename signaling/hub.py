@@ -96,6 +96,7 @@ class Hub:
         self._admitting = Admitting(configuration)
         self._ice_access = IceAccessService(configuration, self._renew_ice_servers)
         self._clients: dict[int, Client] = {}
+        self._seated: set[int] = set()
         self._opened = 0
         self._is_draining = False
         self._stalled = 0
@@ -173,14 +174,17 @@ class Hub:
         self._clients[client.number] = client
         self._opened += 1
         self._log.connect(client.number, address)
-        self._note("connected", client.number)
+        self._note("connected", client.number, logging.DEBUG)
 
     def disconnect(self, client: Client) -> None:
         """Remove a connection that was closed or lost. A second call has no effect."""
         if self._clients.pop(client.number, None) is None:
             return
         self._ice_access.forget(client.number)
-        self._note("disconnected", client.number)
+        # Connections without a seat come as often as strangers want.
+        level = logging.INFO if client.number in self._seated else logging.DEBUG
+        self._seated.discard(client.number)
+        self._note("disconnected", client.number, level)
         self._log.disconnect(client.number)
 
     async def receive(self, client: Client, frame: str | bytes, address: str) -> None:
@@ -258,13 +262,13 @@ class Hub:
             client.charge(_INVALID_MESSAGE_COST)  # a signature costs more than another message
         self._log.receive(client.number, join, None, decision)
 
-    def _note(self, event: str, connection: int) -> None:
+    def _note(self, event: str, connection: int, level: int = logging.INFO) -> None:
         """Log what happened to a connection."""
-        if logger.isEnabledFor(logging.INFO):
+        if logger.isEnabledFor(level):
             counts = fields(
                 connection=connection, connections=len(self._clients), rooms=self.rooms.rooms
             )
-            logger.info("%s", event, extra=counts)
+            logger.log(level, "%s", event, extra=counts)
 
     def _renew_ice_servers(self, connection: int, message: NewIceServers) -> bool:
         """Send new ICE servers to a client; return whether it has joined."""
@@ -288,6 +292,7 @@ class Hub:
             else:
                 # Only admitted participants may send descriptions: these are large, and are kept.
                 client.allow_descriptions()
+                self._seated.add(effect.connection)
                 self._note("joined", effect.connection)
 
     def _cut_all(self) -> None:

@@ -83,7 +83,8 @@ async def measure(name: str, *, count: int, tls: bool = False) -> Result:
         tls: Whether the server has a certificate.
     """
     with tempfile.TemporaryDirectory() as cache:
-        arguments = ("serve", *(("--tls-self-signed",) if tls else ()))
+        # Nobody reads what it logs.
+        arguments = ("serve", "--log-level=warning", *(("--tls-self-signed",) if tls else ()))
         async with icefloe(*arguments, XDG_CACHE_HOME=cache) as command:
             url = command.url.replace("http", "ws", 1).rstrip("/") + "/ws"
             before = usage(command.process.pid)

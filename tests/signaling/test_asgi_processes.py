@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from icefloe.signaling import Candidate, IceCandidate, PeerCandidate, PeerJoined, connect
+from icefloe.signaling.sockets import cut_off
 from tests.documents.blocks import ROOT
 from tests.helpers import complaints
 from tests.signaling.test_asgi import get
@@ -129,6 +130,6 @@ async def test_a_flood_takes_a_bounded_part_of_the_memory(name: str, kind: str) 
             task.cancel()
         await asyncio.wait(floods)
         for socket in sockets:
-            socket.transport.abort()
+            cut_off(socket)
             with suppress(ConnectionClosed):
                 await socket.recv()

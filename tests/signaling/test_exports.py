@@ -8,6 +8,7 @@ def test_the_public_names_are_these() -> None:
     assert icefloe.signaling.__all__ == [
         "AddressLimits",
         "Admission",
+        "AdmissionRequest",
         "Bye",
         "Candidate",
         "ClientMessage",
@@ -67,6 +68,7 @@ def test_the_public_names_are_these() -> None:
         "ServerConfiguration",
         "ServerMessage",
         "SessionDescription",
+        "SignalingApp",
         "SignalingClient",
         "SignalingClosed",
         "SignalingError",

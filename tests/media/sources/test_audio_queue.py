@@ -246,5 +246,5 @@ async def test_nothing_is_kept_of_what_was_played() -> None:
         await queue.push(loud(960), 48000)
         await queue.recv()
     gc.collect()
-    assert sum(isinstance(o, QueuedAudio) for o in gc.get_objects()) <= 2
+    assert sum(type(each) is QueuedAudio for each in gc.get_objects()) <= 2
     assert queue.buffered == 0
