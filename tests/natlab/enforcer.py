@@ -32,6 +32,7 @@ async def enforce() -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", PORT, limit=_LONGEST_ANSWER)
     await reader.readuntil(b"password:")
     writer.write(PASSWORD.encode() + b"\r\n")
+    await reader.readuntil(b"> ")  # what comes together with the password counts as part of it
     _emit({"event": "ready"})
     while True:
         writer.write(b"ps\r\n")

@@ -148,7 +148,9 @@ class Turn:
     @property
     def ended(self) -> int:
         """The number of allocations that were ended because their names had expired."""
-        return (self.folder / "enforcer.log").read_text().count('"ended"')
+        said = (self.folder / "enforcer.log").read_text()
+        assert self._enforcer is not None and self._enforcer.returncode is None, said
+        return said.count('"ended"')
 
     async def stop(self) -> None:
         """End it; its allocations are gone. Idempotent."""
