@@ -206,6 +206,8 @@ class RedisLog:
             return  # it is being closed
         if self._pending.is_full:
             self._counts.cut_off += 1
+            # Nothing more of it is taken: a later message would pass those that come again.
+            self.disconnect(connection)
             self._close(connection)
             return
         command: Command
