@@ -22,6 +22,8 @@ from tests.documents.blocks import ROOT
 from tests.helpers import complaints
 from tests.signaling.test_asgi import get
 
+pytestmark = pytest.mark.slow
+
 OpenRaw = Callable[..., Awaitable[Any]]
 _UVICORN = ("--port", "0", "--ws-max-size", "262144", "--ws-per-message-deflate", "false")
 COMMANDS = {
